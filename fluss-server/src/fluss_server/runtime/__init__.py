@@ -1,0 +1,1 @@
+"""Clock and disk behind small interfaces, so that tests and the simulation can replace them."""
