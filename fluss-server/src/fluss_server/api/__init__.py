@@ -1,0 +1,1 @@
+"""The protocol's messages and its table of APIs; ``fluss.proto`` is the source of both."""

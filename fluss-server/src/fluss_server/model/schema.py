@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
 from typing import Any
 
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.model.types import DataType, RowField, TypeRoot
+from fluss_server.model.types import MAX_ID, NESTED_ROOTS, DataType, RowField, TypeRoot
+
+NO_ID = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,34 +113,16 @@ class Schema:
         if not isinstance(document, Mapping) or not isinstance(document.get("columns"), list):
             raise _invalid("a schema needs a list of columns")
         primary_key = tuple(_names(document, "primary_key"))
-        with_ids = all(isinstance(entry, Mapping) and "id" in entry for entry in document["columns"])
-        columns = []
-        for position, entry in enumerate(document["columns"]):
-            column = _column(entry, position if not with_ids else None)
-            if column.name in primary_key and column.type.nullable:
-                column = Column(
-                    column.name, column.type.with_nullable(False), column.column_id, column.comment, column.agg_function
-                )
-            columns.append(column)
-        names = [column.name for column in columns]
-        if not columns:
-            raise _invalid("a table needs at least one column")
-        for name in names:
-            if names.count(name) > 1:
-                raise _invalid(f"column {name!r} is declared twice")
-        for name in primary_key:
-            if name not in names:
-                raise _invalid(f"primary key column {name!r} is not a column")
-            if primary_key.count(name) > 1:
-                raise _invalid(f"primary key column {name!r} is declared twice")
-        auto = _names(document, "auto_increment_column")
-        if len(auto) > 1 or any(name not in names for name in auto):
-            raise _invalid(f"auto-increment column must be one column of the table, not {auto!r}")
-        highest = max((_highest_id(column.column_id, column.type) for column in columns), default=-1)
-        declared = document.get("highest_field_id", highest)
-        if not isinstance(declared, int):
-            raise _invalid("highest_field_id must be an integer")
-        return cls(tuple(columns), primary_key, auto[0] if auto else None, max(highest, declared))
+        columns = [_column(entry) for entry in document["columns"]]
+        _check_names(columns, primary_key)
+        columns, highest = _with_ids(columns, document.get("highest_field_id"))
+        auto_increment = _auto_increment(document, columns, primary_key)
+        for position, column in enumerate(columns):
+            if column.name in primary_key:
+                if column.agg_function is not None:
+                    raise _invalid(f"primary key column {column.name!r} must not have an aggregation function")
+                columns[position] = replace(column, type=column.type.with_nullable(False))
+        return cls(tuple(columns), primary_key, auto_increment, highest)
 
     @classmethod
     def from_json_bytes(cls, data: bytes) -> Schema:
@@ -145,44 +130,133 @@ class Schema:
         return cls.from_json(parse_json(data, "schema"))
 
 
-def parse_json(data: bytes, what: str) -> Any:
-    """Parse UTF-8 JSON; ``INVALID_TABLE_EXCEPTION`` when it is not JSON."""
+def parse_json(data: bytes, what: str, code: ErrorCode = ErrorCode.INVALID_TABLE_EXCEPTION) -> Any:
+    """Parse UTF-8 JSON.
+
+    Raises:
+        FlussError: ``code`` when ``data`` is not JSON, or escapes half a surrogate pair, which UTF-8 cannot hold.
+    """
     try:
-        return json.loads(data)
+        document = json.loads(data.decode())
+        if b"\\u" in data:
+            json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise _invalid(f"the {what} is not JSON: {error}") from None
+        raise FlussError(code, f"the {what} is not JSON in UTF-8: {error}") from None
+    return document
 
 
-def _column(entry: Any, fallback_id: int | None) -> Column:
+def _column(entry: Any) -> Column:
+    """One entry of ``columns``; the id is -1 when it is not given."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str) or not entry["name"]:
         raise _invalid(f"a column needs a name and a data type, got {entry!r}")
+    name = entry["name"]
     comment = entry.get("comment")
-    column_id = entry.get("id") if fallback_id is None else fallback_id
-    if not (comment is None or isinstance(comment, str)) or not isinstance(column_id, int):
-        raise _invalid(f"bad comment or id of column {entry['name']!r}")
+    if not (comment is None or isinstance(comment, str)):
+        raise _invalid(f"the comment of column {name!r} must be text")
+    column_id = entry.get("id", NO_ID)
+    if not _is_integer(column_id) or not NO_ID <= column_id <= MAX_ID:
+        raise _invalid(f"bad id {column_id!r} of column {name!r}")
+    return Column(name, DataType.from_json(entry.get("data_type")), column_id, comment, _aggregation(name, entry))
+
+
+def _aggregation(name: str, entry: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, str], ...]] | None:
     aggregation = entry.get("agg_function")
-    agg_function = None
-    if aggregation is not None:
-        if not isinstance(aggregation, Mapping) or not isinstance(aggregation.get("type"), str):
-            raise _invalid(f"bad aggregation function of column {entry['name']!r}")
-        parameters = aggregation.get("parameters") or {}
-        agg_function = (aggregation["type"], tuple((str(k), str(v)) for k, v in parameters.items()))
-    return Column(entry["name"], DataType.from_json(entry.get("data_type")), column_id, comment, agg_function)
+    if aggregation is None:
+        return None
+    if not isinstance(aggregation, Mapping) or not isinstance(aggregation.get("type"), str):
+        raise _invalid(f"bad aggregation function of column {name!r}")
+    parameters = aggregation.get("parameters") or {}
+    if not isinstance(parameters, Mapping):
+        raise _invalid(f"the parameters of the aggregation function of column {name!r} must be an object")
+    return aggregation["type"], tuple((str(key), str(value)) for key, value in parameters.items())
+
+
+def _check_names(columns: Sequence[Column], primary_key: Sequence[str]) -> None:
+    if not columns:
+        raise _invalid("a table needs at least one column")
+    names: set[str] = set()
+    for column in columns:
+        if column.name in names:
+            raise _invalid(f"column {column.name!r} is declared twice")
+        names.add(column.name)
+    for position, name in enumerate(primary_key):
+        if name not in names:
+            raise _invalid(f"primary key column {name!r} is not a column")
+        if name in primary_key[:position]:
+            raise _invalid(f"primary key column {name!r} is declared twice")
+
+
+def _auto_increment(document: Mapping[str, Any], columns: Sequence[Column], primary_key: Sequence[str]) -> str | None:
+    names = _names(document, "auto_increment_column")
+    if not names:
+        return None
+    types = {column.name: column.type.root for column in columns}
+    if len(names) > 1 or names[0] not in types:
+        raise _invalid(f"auto-increment column must be one column of the table, not {names!r}")
+    if not primary_key or names[0] in primary_key:
+        raise _invalid("an auto-increment column needs a table with a primary key, and may not be part of the key")
+    if types[names[0]] not in (TypeRoot.INTEGER, TypeRoot.BIGINT):
+        raise _invalid(f"auto-increment column {names[0]!r} must be INT or BIGINT, not {types[names[0]].name}")
+    return names[0]
+
+
+def _with_ids(columns: Sequence[Column], declared: Any) -> tuple[list[Column], int]:
+    """Columns in which everything has a unique id, and the greatest id given so far.
+
+    Ids that are there stay. Columns without ids (older writers) are numbered by position; ROW fields without ids get
+    the next free ones, depth first.
+    """
+    given = [column.column_id != NO_ID for column in columns]
+    if any(given) and not all(given):
+        raise _invalid("either all columns have an id or none")
+    if not all(given):
+        columns = [replace(column, column_id=position) for position, column in enumerate(columns)]
+    ids = [number for column in columns for number in (column.column_id, *_field_ids(column.type)) if number != NO_ID]
+    if len(set(ids)) < len(ids):
+        raise _invalid("ids of columns and ROW fields must be unique")
+    highest = max(ids)
+    if declared is not None:
+        if not _is_integer(declared) or not NO_ID <= declared <= MAX_ID:
+            raise _invalid(f"bad highest_field_id {declared!r}")
+        highest = max(highest, declared)
+    free = count(highest + 1)
+    columns = [replace(column, type=_number_fields(column.type, free)) for column in columns]
+    return columns, next(free) - 1
+
+
+def _field_ids(data_type: DataType) -> Iterator[int]:
+    for field in data_type.fields:
+        yield field.field_id
+        yield from _field_ids(field.type)
+    for part in (data_type.key, data_type.element):
+        if part is not None:
+            yield from _field_ids(part)
+
+
+def _number_fields(data_type: DataType, free: Iterator[int]) -> DataType:
+    """The type with ids from ``free`` in every ROW field that has none."""
+    if data_type.root not in NESTED_ROOTS or NO_ID not in _field_ids(data_type):
+        return data_type
+    fields = []
+    for field in data_type.fields:
+        field_id = next(free) if field.field_id == NO_ID else field.field_id
+        fields.append(replace(field, field_id=field_id, type=_number_fields(field.type, free)))
+    key = None if data_type.key is None else _number_fields(data_type.key, free)
+    element = None if data_type.element is None else _number_fields(data_type.element, free)
+    return replace(data_type, fields=tuple(fields), key=key, element=element)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _names(document: Mapping[str, Any], key: str) -> list[str]:
-    names = document.get(key) or []
+    names = document.get(key)
+    if names is None:
+        return []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise _invalid(f"{key} must be a list of column names")
     return names
-
-
-def _highest_id(own: int, data_type: DataType) -> int:
-    """Greatest id among a column and the ROW fields nested in it."""
-    if data_type.root is TypeRoot.ROW:
-        return max([own, *(_highest_id(field.field_id, field.type) for field in data_type.fields)])
-    inner = [part for part in (data_type.key, data_type.element) if part is not None]
-    return max([own, *(_highest_id(-1, part) for part in inner)])
 
 
 def _invalid(message: str) -> FlussError:

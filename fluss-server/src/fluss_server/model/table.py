@@ -13,6 +13,8 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.schema import Schema, parse_json
 
+_MAX_INT = 2**31 - 1
+
 
 class KvFormat(str, Enum):
     """Encoding of rows in a KvStore (``table.kv.format``)."""
@@ -51,14 +53,29 @@ class DatabaseDescriptor:
         document["custom_properties"] = dict(self.custom_properties)
         return document
 
+    def to_json_bytes(self) -> bytes:
+        """:meth:`to_json` as UTF-8 without spaces."""
+        return json.dumps(self.to_json(), separators=(",", ":"), ensure_ascii=False).encode()
+
     @classmethod
     def from_json(cls, document: Any) -> DatabaseDescriptor:
+        """Read the document of :meth:`to_json`.
+
+        Raises:
+            FlussError: ``INVALID_DATABASE_EXCEPTION``.
+        """
+        code = ErrorCode.INVALID_DATABASE_EXCEPTION
         if not isinstance(document, Mapping):
-            raise FlussError(ErrorCode.INVALID_DATABASE_EXCEPTION, "a database descriptor must be a JSON object")
+            raise FlussError(code, "a database descriptor must be a JSON object")
         comment = document.get("comment")
         if not (comment is None or isinstance(comment, str)):
-            raise FlussError(ErrorCode.INVALID_DATABASE_EXCEPTION, "the comment of a database must be text")
-        return cls(comment, _text_map(document, "custom_properties"))
+            raise FlussError(code, "the comment of a database must be text")
+        return cls(comment, _text_map(document, "custom_properties", code))
+
+    @classmethod
+    def from_json_bytes(cls, data: bytes) -> DatabaseDescriptor:
+        """:meth:`from_json` of UTF-8 text."""
+        return cls.from_json(parse_json(data, "database descriptor", ErrorCode.INVALID_DATABASE_EXCEPTION))
 
 
 @dataclass(frozen=True)
@@ -89,7 +106,8 @@ class TableDescriptor:
         if self.comment is not None:
             document["comment"] = self.comment
         document["partition_key"] = list(self.partition_key)
-        document["bucket_key"] = list(self.bucket_key)
+        if self.bucket_key or self.bucket_count is not None:
+            document["bucket_key"] = list(self.bucket_key)
         if self.bucket_count is not None:
             document["bucket_count"] = self.bucket_count
         document["properties"] = dict(self.properties)
@@ -118,7 +136,7 @@ class TableDescriptor:
         if not (comment is None or isinstance(comment, str)):
             raise _invalid("the comment of a table must be text")
         bucket_count = document.get("bucket_count")
-        if bucket_count is not None and (not isinstance(bucket_count, int) or bucket_count < 1):
+        if bucket_count is not None and (type(bucket_count) is not int or not 1 <= bucket_count <= _MAX_INT):
             raise _invalid(f"bucket_count must be a positive number, not {bucket_count!r}")
         for name in bucket_key:
             if name in partition_key:
@@ -133,7 +151,9 @@ class TableDescriptor:
             bucket_key = bucket_key or physical
             for name in bucket_key:
                 if name not in physical:
-                    raise _invalid(f"bucket key column {name!r} must be part of the primary key minus the partition columns")
+                    raise _invalid(
+                        f"bucket key column {name!r} must be part of the primary key minus the partition columns"
+                    )
         return cls(
             schema,
             comment,
@@ -215,7 +235,9 @@ class TableInfo:
 
 
 def _name_list(document: Mapping[str, Any], key: str, schema: Schema) -> tuple[str, ...]:
-    names = document.get(key) or []
+    names = document.get(key)
+    if names is None:
+        return ()
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise _invalid(f"{key} must be a list of column names")
     for name in names:
@@ -226,10 +248,14 @@ def _name_list(document: Mapping[str, Any], key: str, schema: Schema) -> tuple[s
     return tuple(names)
 
 
-def _text_map(document: Mapping[str, Any], key: str) -> dict[str, str]:
-    entries = document.get(key) or {}
+def _text_map(
+    document: Mapping[str, Any], key: str, code: ErrorCode = ErrorCode.INVALID_TABLE_EXCEPTION
+) -> dict[str, str]:
+    entries = document.get(key)
+    if entries is None:
+        return {}
     if not isinstance(entries, Mapping) or not all(isinstance(value, str) for value in entries.values()):
-        raise _invalid(f"{key} must map text to text")
+        raise FlussError(code, f"{key} must map text to text")
     return dict(entries)
 
 

@@ -57,8 +57,10 @@ class TypeRoot(str, Enum):
 NESTED_ROOTS = frozenset({TypeRoot.ARRAY, TypeRoot.MAP, TypeRoot.ROW})
 _LENGTH_ROOTS = frozenset({TypeRoot.CHAR, TypeRoot.BINARY})
 _PRECISION_ROOTS = frozenset({TypeRoot.TIME, TypeRoot.TIMESTAMP, TypeRoot.TIMESTAMP_LTZ})
+MAX_ID = 2**31 - 1
 _MAX_LENGTH = 2**31 - 1
 MAX_DECIMAL_PRECISION = 38
+MAX_NESTING = 30  # levels of ARRAY, MAP and ROW; Arrow readers follow 64 levels of fields, and a MAP takes two of them
 MAX_COMPACT_DECIMAL_PRECISION = 18
 MAX_COMPACT_TIMESTAMP_PRECISION = 3
 
@@ -127,7 +129,8 @@ class DataType:
             assert self.element is not None
             document["element_type"] = self.element.to_json()
         elif self.root is TypeRoot.MAP:
-            assert self.key is not None and self.element is not None
+            assert self.key is not None
+            assert self.element is not None
             document["key_type"] = self.key.to_json()
             document["value_type"] = self.element.to_json()
         elif self.root is TypeRoot.ROW:
@@ -136,11 +139,17 @@ class DataType:
 
     @classmethod
     def from_json(cls, document: Any) -> DataType:
-        """Read the document of :meth:`to_json`.
+        """Read the document of :meth:`to_json`; the key of a MAP becomes NOT NULL.
 
         Raises:
             FlussError: ``INVALID_TABLE_EXCEPTION`` when it is not one.
         """
+        return cls._from_json(document, 0)
+
+    @classmethod
+    def _from_json(cls, document: Any, depth: int) -> DataType:
+        if depth > MAX_NESTING:
+            raise _invalid(f"data types may be nested {MAX_NESTING} levels deep at most")
         if not isinstance(document, Mapping):
             raise _invalid(f"a data type must be an object, not {document!r}")
         try:
@@ -158,16 +167,29 @@ class DataType:
         if root in _PRECISION_ROOTS:
             return cls(root, nullable, precision=_integer(document, "precision", 0, 9))
         if root is TypeRoot.ARRAY:
-            return cls(root, nullable, element=cls.from_json(document.get("element_type")))
+            return cls(root, nullable, element=cls._from_json(document.get("element_type"), depth + 1))
         if root is TypeRoot.MAP:
-            key = cls.from_json(document.get("key_type"))
-            return cls(root, nullable, key=key, element=cls.from_json(document.get("value_type")))
+            key = cls._from_json(document.get("key_type"), depth + 1).with_nullable(False)
+            return cls(root, nullable, key=key, element=cls._from_json(document.get("value_type"), depth + 1))
         if root is TypeRoot.ROW:
             fields = document.get("fields")
             if not isinstance(fields, list):
                 raise _invalid("a ROW type needs a list of fields")
-            return cls(root, nullable, fields=tuple(_field_from_json(field) for field in fields))
+            parsed = tuple(cls._field_from_json(field, depth + 1) for field in fields)
+            if len({field.name for field in parsed}) < len(parsed):
+                raise _invalid(f"a ROW type names a field twice: {', '.join(field.name for field in parsed)}")
+            return cls(root, nullable, fields=parsed)
         return cls(root, nullable)
+
+    @classmethod
+    def _field_from_json(cls, document: Any, depth: int) -> RowField:
+        if not isinstance(document, Mapping) or not isinstance(document.get("name"), str):
+            raise _invalid(f"a ROW field needs a name and a type, got {document!r}")
+        description = document.get("description")
+        if not (description is None or isinstance(description, str)):
+            raise _invalid(f"the description of ROW field {document['name']!r} must be text")
+        field_id = -1 if document.get("field_id") is None else _integer(document, "field_id", -1, MAX_ID)
+        return RowField(document["name"], cls._from_json(document.get("field_type"), depth), description, field_id)
 
     def __str__(self) -> str:
         """SQL text, for messages and the command line."""
@@ -197,20 +219,11 @@ def _field_to_json(field: RowField) -> dict[str, Any]:
     return document
 
 
-def _field_from_json(document: Any) -> RowField:
-    if not isinstance(document, Mapping) or not isinstance(document.get("name"), str):
-        raise _invalid(f"a ROW field needs a name and a type, got {document!r}")
-    field_id = document.get("field_id", -1)
-    description = document.get("description")
-    if not isinstance(field_id, int) or not (description is None or isinstance(description, str)):
-        raise _invalid(f"bad id or description in ROW field {document['name']!r}")
-    return RowField(document["name"], DataType.from_json(document.get("field_type")), description, field_id)
-
-
 def _integer(document: Mapping[str, Any], name: str, low: int, high: int) -> int:
     value = document.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise _invalid(f"{document.get('type')}: {name} must be {low} to {high}, not {value!r}")
+        owner = document.get("type") or document.get("name")
+        raise _invalid(f"{owner}: {name} must be {low} to {high}, not {value!r}")
     return value
 
 

@@ -1,0 +1,1 @@
+"""Replicas: one bucket's LogTablet and KvTablet under one high watermark."""

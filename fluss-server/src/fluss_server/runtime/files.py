@@ -16,17 +16,17 @@ from pathlib import Path
 class FileRegion:
     """A range of bytes of an open file that can be sent to a socket without being read.
 
-    The holder keeps the file open while regions of it are in flight (see ``LogSegment``); ``fd`` is borrowed, not owned.
-
     Attributes:
-        fd: open file descriptor.
+        fd: open file descriptor, borrowed from ``owner``.
         position: first byte of the range.
         length: number of bytes.
+        owner: what keeps ``fd`` open for as long as this region is referenced.
     """
 
     fd: int
     position: int
     length: int
+    owner: object = None
 
     def read(self) -> bytes:
         """The bytes of the region; shorter than ``length`` only if the file is."""

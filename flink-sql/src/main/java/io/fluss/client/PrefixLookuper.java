@@ -1,0 +1,21 @@
+package io.fluss.client;
+
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import org.apache.flink.table.data.RowData;
+
+/**
+ * Finds rows by bucket key, where the bucket key is the leading part of the primary key. Threads and futures as in
+ * {@link Lookuper}.
+ */
+public interface PrefixLookuper extends AutoCloseable {
+  /**
+   * All rows with these bucket key values, in key order.
+   *
+   * @param bucketKeyRow the bucket key columns in order ({@link TableInfo#bucketKey()})
+   */
+  CompletableFuture<List<RowData>> lookup(RowData bucketKeyRow);
+
+  @Override
+  void close();
+}

@@ -1,0 +1,49 @@
+package io.fluss.flink.source.enumerator;
+
+import io.fluss.flink.source.split.FlussSplit;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.List;
+import java.util.Objects;
+
+/** What a checkpoint keeps of the enumerator. */
+public final class EnumeratorState {
+
+  private final boolean planned;
+  private final List<FlussSplit> unassigned;
+
+  /**
+   * @param planned whether the splits were made; if not, a restored enumerator makes them
+   * @param unassigned splits that no reader has
+   */
+  public EnumeratorState(boolean planned, Collection<FlussSplit> unassigned) {
+    this.planned = planned;
+    this.unassigned = Collections.unmodifiableList(new ArrayList<>(unassigned));
+  }
+
+  public boolean isPlanned() {
+    return planned;
+  }
+
+  public List<FlussSplit> unassigned() {
+    return unassigned;
+  }
+
+  @Override
+  public boolean equals(Object other) {
+    return other instanceof EnumeratorState
+        && planned == ((EnumeratorState) other).planned
+        && unassigned.equals(((EnumeratorState) other).unassigned);
+  }
+
+  @Override
+  public int hashCode() {
+    return Objects.hash(planned, unassigned);
+  }
+
+  @Override
+  public String toString() {
+    return (planned ? "planned, unassigned " : "not planned") + unassigned;
+  }
+}

@@ -1,0 +1,46 @@
+package io.fluss.flink.source.split;
+
+import java.util.Objects;
+
+/**
+ * A query that the server answers at once instead of a scan: what to ask is part of the source, the
+ * split says that it is this reader that asks.
+ */
+public final class QuerySplit extends FlussSplit {
+
+  /** The kinds of queries. */
+  public enum Query {
+    /** Some rows of one bucket. */
+    LIMIT,
+    /** The row of one primary key. */
+    LOOKUP,
+    /** The number of rows of the table. */
+    COUNT
+  }
+
+  private final Query query;
+
+  public QuerySplit(long tableId, int bucket, Query query) {
+    super(tableId, bucket);
+    this.query = Objects.requireNonNull(query);
+  }
+
+  public Query query() {
+    return query;
+  }
+
+  @Override
+  String kind() {
+    return query.name().toLowerCase(java.util.Locale.ROOT);
+  }
+
+  @Override
+  public boolean equals(Object other) {
+    return super.equals(other) && query == ((QuerySplit) other).query;
+  }
+
+  @Override
+  public int hashCode() {
+    return 31 * super.hashCode() + query.hashCode();
+  }
+}

@@ -1,0 +1,51 @@
+"""Message classes of the protocol, by name: ``from fluss_server.api import messages as pb; pb.MetadataRequest()``.
+
+The classes are made from the descriptors in ``fluss.binpb`` when the first one is asked for (about 2 ms, and only then
+is protobuf imported), in a descriptor pool of their own, so that other protobuf users of the same process cannot
+collide with them. Types for checkers and editors are in ``messages.pyi``; ``tools/build_descriptors.py`` makes both.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Any
+
+_PACKAGE = "fluss"
+FILE_NAME = "fluss.proto"
+
+
+@cache
+def pool() -> Any:
+    """The ``DescriptorPool`` that holds ``fluss.proto``, for reflection."""
+    from google.protobuf.descriptor_pb2 import FileDescriptorSet
+    from google.protobuf.descriptor_pool import DescriptorPool
+
+    data = resources.files(__package__).joinpath("fluss.binpb").read_bytes()
+    descriptors = DescriptorPool()
+    for file in FileDescriptorSet.FromString(data).file:
+        descriptors.AddSerializedFile(file.SerializeToString())  # type: ignore[no-untyped-call]
+    return descriptors
+
+
+def message_names() -> list[str]:
+    """Names of all messages, in the order of ``fluss.proto``."""
+    return list(pool().FindFileByName(FILE_NAME).message_types_by_name)
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from google.protobuf.message_factory import GetMessageClass
+
+    try:
+        descriptor = pool().FindMessageTypeByName(f"{_PACKAGE}.{name}")
+    except KeyError:
+        raise AttributeError(f"fluss.proto has no message {name!r}") from None
+    message_class = GetMessageClass(descriptor)
+    globals()[name] = message_class  # the next access does not come here
+    return message_class
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *message_names()])

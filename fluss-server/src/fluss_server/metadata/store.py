@@ -1,0 +1,219 @@
+"""The interface behind which coordination state lives: a tree of small values with versions.
+
+The model is ZooKeeper's, because that is one of the implementations; nothing here can be promised by less or needs more:
+
+* a node has a path (``/a/b``), a value of at most 1 MiB and a version that starts at 0 and grows by 1 with each set;
+* a node is created below an existing, not ephemeral parent, and deleted when it has no children;
+* :meth:`MetadataStore.commit` applies several operations atomically: all or none, also after a crash;
+* an ephemeral node lives as long as the session that created it;
+* a watch reports *that* something changed, possibly several changes as one; the reader reads again.
+
+Values and versions returned by reads are those of committed operations. An operation that returned survives a crash of
+the machine. An operation that raised a :class:`MetadataConflict` changed nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from fluss_server.errors import ErrorCode, FlussError
+
+MAX_VALUE_BYTES = 1 << 20
+"""Largest value of a node; ZooKeeper's default limit of a packet."""
+
+MAX_OPERATIONS = 100_000
+"""Most operations of one commit."""
+
+DEFAULT_WATCH_CAPACITY = 1024
+
+
+class Conflict(Enum):
+    """Why an operation does not fit the state of the tree."""
+
+    NO_NODE = "there is no such node"
+    NO_PARENT = "its parent does not exist"
+    NODE_EXISTS = "the node exists"
+    NOT_EMPTY = "the node has children"
+    BAD_VERSION = "the node has another version"
+    EPHEMERAL_PARENT = "an ephemeral node cannot have children"
+    SESSION_CLOSED = "the session is closed"
+
+
+class MetadataConflict(FlussError):
+    """An operation that does not fit the state of the tree.
+
+    Callers tell the cases apart by :attr:`reason` and turn them into an error of their own; the code is
+    ``UNKNOWN_SERVER_ERROR`` because a conflict that reaches a client is a fault of the server.
+    """
+
+    def __init__(self, reason: Conflict, path: str) -> None:
+        super().__init__(ErrorCode.UNKNOWN_SERVER_ERROR, f"metadata node {path}: {reason.value}")
+        self.reason = reason
+        self.path = path
+
+
+class Session(Protocol):
+    """What ephemeral nodes live and die with."""
+
+    @property
+    def session_id(self) -> int:
+        """Unique among the sessions of the store."""
+
+    @property
+    def closed(self) -> bool:
+        """True when the session is closed or lost; its ephemeral nodes are gone or about to go."""
+
+    async def close(self) -> None:
+        """End the session and remove its ephemeral nodes; nothing happens the second time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node as it was read.
+
+    Attributes:
+        value: at most :data:`MAX_VALUE_BYTES`.
+        version: number of times the value was set since the node was created.
+        session_id: session of an ephemeral node, None for a persistent one.
+    """
+
+    value: bytes
+    version: int
+    session_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create a node; conflicts: ``NODE_EXISTS``, ``NO_PARENT``, ``EPHEMERAL_PARENT``, ``SESSION_CLOSED``."""
+
+    path: str
+    value: bytes = b""
+    session: Session | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Replace a value; conflicts: ``NO_NODE``, ``BAD_VERSION`` unless ``version`` is None or the node's."""
+
+    path: str
+    value: bytes
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete a node; conflicts: ``NO_NODE``, ``NOT_EMPTY``, ``BAD_VERSION``."""
+
+    path: str
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Change nothing, but fail the commit unless the node exists and has ``version`` (None = any)."""
+
+    path: str
+    version: int | None = None
+
+
+Operation = Create | Set | Delete | Check
+
+
+class EventKind(Enum):
+    """What a watch reports."""
+
+    CREATED = "created"
+    CHANGED = "changed"
+    DELETED = "deleted"
+    OVERFLOW = "overflow"  # the reader was too slow and events were dropped: read everything again
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened to the node at ``path`` (of an ``OVERFLOW``: at or below ``path``)."""
+
+    kind: EventKind
+    path: str
+
+
+class Watch(Protocol):
+    """Events at and below one path, in the order of their commits; ends when it or the store is closed."""
+
+    def __aiter__(self) -> Watch: ...
+
+    async def __anext__(self) -> Event: ...
+
+    def close(self) -> None:
+        """Stop watching and end the iteration."""
+
+
+class MetadataStore(Protocol):
+    """A tree of small values. All methods belong to one event loop.
+
+    Every method may raise :class:`FlussError` with ``STORAGE_EXCEPTION`` when the store cannot be read or written.
+    """
+
+    async def get(self, path: str) -> Node | None:
+        """The node at ``path``, or None."""
+
+    async def children(self, path: str) -> list[str]:
+        """Names, without the path, of the children of ``path``, sorted; conflict: ``NO_NODE``."""
+
+    async def commit(self, operations: Sequence[Operation]) -> list[int]:
+        """Apply ``operations`` in order, atomically.
+
+        Returns:
+            one version per operation: that of the node after it, and of the deleted node for a :class:`Delete`.
+        """
+
+    async def open_session(self) -> Session:
+        """A new session for ephemeral nodes."""
+
+    def watch(self, path: str, capacity: int = DEFAULT_WATCH_CAPACITY) -> Watch:
+        """Report changes at and below ``path`` from now on; at most ``capacity`` events wait to be read."""
+
+    async def close(self) -> None:
+        """End all sessions and watches and release the store; nothing happens the second time."""
+
+
+def check_path(path: str) -> None:
+    """``ValueError`` unless ``path`` is ``/`` or names separated and led by ``/``, none of them empty, ``.`` or ``..``."""
+    if path == "/":
+        return
+    names = path.split("/")
+    if names[0] or len(names) < 2 or any(name in ("", ".", "..") for name in names[1:]) or "\0" in path:
+        raise ValueError(f"bad metadata path {path!r}")
+
+
+def parent_of(path: str) -> str:
+    """Path of the parent node; that of a top-level node is ``/``."""
+    return path.rpartition("/")[0] or "/"
+
+
+async def missing_parents(store: MetadataStore, path: str) -> list[Operation]:
+    """Operations that create the parents of ``path`` that do not exist, topmost first."""
+    missing: list[Operation] = []
+    parent = parent_of(path)
+    while parent != "/" and await store.get(parent) is None:
+        missing.append(Create(parent))
+        parent = parent_of(parent)
+    return missing[::-1]
+
+
+async def deletions_below(store: MetadataStore, path: str) -> list[Operation]:
+    """Operations that delete ``path`` and everything below it, deepest first.
+
+    Commit them together: when something was added meanwhile the commit conflicts (``NOT_EMPTY``) and can be repeated.
+    """
+    operations: list[Operation] = [Delete(path)]
+    unread = [path]
+    while unread:
+        current = unread.pop()
+        for name in await store.children(current):
+            child = f"{current}/{name}"
+            operations.append(Delete(child))
+            unread.append(child)
+    return operations[::-1]

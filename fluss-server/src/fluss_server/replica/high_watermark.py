@@ -1,0 +1,70 @@
+"""The high watermark of a bucket and those who wait for it.
+
+Everything below the high watermark is acknowledged: durable as the flush policy says and, for a primary-key table, visible to
+lookups. Writers wait until it passes their last row; readers wait until it moves at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+
+from fluss_server.errors import FlussError
+
+
+class HighWatermark:
+    """An offset that only grows, with waiting writers and readers. Used from one event loop."""
+
+    def __init__(self, value: int) -> None:
+        self._value = value
+        self._writers: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._tie = 0
+        self._readers: set[Callable[[], None]] = set()
+
+    @property
+    def value(self) -> int:
+        """First offset that is not acknowledged yet."""
+        return self._value
+
+    def advance(self, value: int) -> None:
+        """Move to ``value``; wake the writers it covers and every reader. A smaller value changes nothing."""
+        if value <= self._value:
+            return
+        self._value = value
+        while self._writers and self._writers[0][0] <= value:
+            future = heapq.heappop(self._writers)[2]
+            if not future.done():
+                future.set_result(None)
+        self.wake_readers()
+
+    def reached(self, offset: int) -> asyncio.Future[None]:
+        """A future that completes when the high watermark is at least ``offset``; cancel it to stop waiting."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if offset <= self._value:
+            future.set_result(None)
+        else:
+            self._tie += 1
+            heapq.heappush(self._writers, (offset, self._tie, future))
+        return future
+
+    def fail(self, error: FlussError) -> None:
+        """Nothing more will be acknowledged: every waiting writer gets ``error``, readers wake to notice."""
+        writers, self._writers = self._writers, []
+        for _, _, future in writers:
+            if not future.done():
+                future.set_exception(error)
+        self.wake_readers()
+
+    def add_reader(self, wake: Callable[[], None]) -> None:
+        """Call ``wake`` on every movement, until :meth:`remove_reader`."""
+        self._readers.add(wake)
+
+    def remove_reader(self, wake: Callable[[], None]) -> None:
+        """Undo :meth:`add_reader`; unknown callbacks are ignored."""
+        self._readers.discard(wake)
+
+    def wake_readers(self) -> None:
+        """Let parked reads look again."""
+        for wake in tuple(self._readers):
+            wake()

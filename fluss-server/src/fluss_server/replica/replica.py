@@ -1,0 +1,199 @@
+"""The leader replica of a bucket.
+
+A write's way: append to the LogTablet (for a primary-key table through the KvTablet, which merges first) → *commit*: make the log
+durable, write the KvTablet's buffered rows to RocksDB → advance the high watermark, which acknowledges the write, shows it to
+lookups and wakes parked fetches. Commits are grouped: while one runs, later appends gather for the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.log.log_tablet import AppendResult, LogTablet
+from fluss_server.model.identifiers import TableBucket
+from fluss_server.model.table import TableInfo
+from fluss_server.replica.high_watermark import HighWatermark
+
+if TYPE_CHECKING:
+    from fluss_server.kv.kv_tablet import KvTablet
+
+logger = logging.getLogger(__name__)
+
+
+class Replica:
+    """One bucket that this server leads.
+
+    Args:
+        bucket: which bucket.
+        table: its table.
+        log: open log; everything in it counts as acknowledged.
+        kv: open KvTablet of a primary-key table, else None.
+        flush_pool: where blocking flushes run.
+        kv_worker: the one thread in which all KvTablets change; submissions run in order.
+        flush_before_acknowledge: whether a write is acknowledged only after fsync.
+    """
+
+    def __init__(
+        self,
+        bucket: TableBucket,
+        table: TableInfo,
+        log: LogTablet,
+        kv: KvTablet | None,
+        *,
+        flush_pool: Executor,
+        kv_worker: Executor,
+        flush_before_acknowledge: bool,
+    ) -> None:
+        self.bucket = bucket
+        self.table = table
+        self.log = log
+        self.kv = kv
+        self.high_watermark = HighWatermark(log.end_offset)
+        self._flush_pool = flush_pool
+        self._kv_worker = kv_worker
+        self._flush_before_acknowledge = flush_before_acknowledge
+        self._commit_task: asyncio.Task[None] | None = None
+        self._offline: FlussError | None = None
+        self._closed = False
+
+    # ------------------------------------------------------------------ writes
+
+    def append(self, records: memoryview) -> AppendResult:
+        """Append log batches; they are acknowledged when :meth:`acknowledged` of the result completes.
+
+        Raises:
+            FlussError: what ``LogTablet.append`` raises; ``STORAGE_EXCEPTION`` when the replica is offline;
+                ``INVALID_TABLE_EXCEPTION`` for a primary-key table, whose log only its KvTablet writes.
+        """
+        self._check_online()
+        if self.kv is not None:
+            raise FlussError(
+                ErrorCode.INVALID_TABLE_EXCEPTION,
+                f"{self.table.path} has a primary key",
+                hint="write it with upserts and deletes (PUT_KV), not with appends",
+            )
+        result = self.log.append(records)
+        self._schedule_commit()
+        return result
+
+    async def put(self, records: memoryview, target_columns: Sequence[int]) -> AppendResult:
+        """Merge a KV batch; acknowledged as for :meth:`append`. The order of calls is the order of effects.
+
+        Raises:
+            FlussError: what ``KvTablet.put`` raises; ``STORAGE_EXCEPTION``; ``NON_PRIMARY_KEY_TABLE_EXCEPTION``.
+        """
+        self._check_online()
+        kv = self.require_kv()
+        result = await asyncio.get_running_loop().run_in_executor(self._kv_worker, kv.put, records, target_columns)
+        self._schedule_commit()
+        return result
+
+    def acknowledged(self, result: AppendResult) -> asyncio.Future[None]:
+        """Completes when all rows of ``result`` are acknowledged; for a duplicate, when those of the original are."""
+        if self._offline is not None:
+            raise self._offline
+        return self.high_watermark.reached(result.last_offset + 1)
+
+    def require_kv(self) -> KvTablet:
+        """The KvTablet, or ``NON_PRIMARY_KEY_TABLE_EXCEPTION``."""
+        if self.kv is None:
+            raise FlussError(ErrorCode.NON_PRIMARY_KEY_TABLE_EXCEPTION, f"{self.table.path} has no primary key")
+        return self.kv
+
+    @property
+    def row_count(self) -> int:
+        """Rows of the KvTablet, or rows of the log between its start and the high watermark (empty batches count one)."""
+        if self.kv is not None:
+            return self.kv.row_count
+        return self.high_watermark.value - self.log.start_offset
+
+    # ------------------------------------------------------------------ commit
+
+    def _schedule_commit(self) -> None:
+        if self._commit_task is None and self._offline is None and not self._closed:
+            self._commit_task = asyncio.get_running_loop().create_task(self._commit())
+
+    async def _commit(self) -> None:
+        """Commit until nothing is left; appends that happen meanwhile are covered by the next round."""
+        loop = asyncio.get_running_loop()
+        try:
+            while self.high_watermark.value < self.log.end_offset:
+                if self._flush_before_acknowledge:
+                    target = await loop.run_in_executor(self._flush_pool, self.log.flush)
+                else:
+                    target = self.log.end_offset
+                if self.kv is not None:
+                    await loop.run_in_executor(self._kv_worker, self.kv.commit, target)
+                self.high_watermark.advance(target)
+        except FlussError as error:
+            self._go_offline(error)
+        except Exception as error:
+            logger.exception("commit of bucket %s failed", self.bucket)
+            self._go_offline(FlussError(ErrorCode.STORAGE_EXCEPTION, f"commit of bucket {self.bucket} failed: {error}"))
+        finally:
+            self._commit_task = None
+
+    def _go_offline(self, error: FlussError) -> None:
+        """Storage cannot be trusted any more: refuse writes until the server is restarted; acknowledged rows stay readable."""
+        logger.error("bucket %s of %s goes offline: %s", self.bucket, self.table.path, error)
+        self._offline = FlussError(
+            ErrorCode.STORAGE_EXCEPTION,
+            f"bucket {self.bucket} of {self.table.path} is offline: {error.message}",
+            hint="free or repair the disk, then restart the server; acknowledged rows are kept",
+        )
+        self.high_watermark.fail(self._offline)
+
+    def _check_online(self) -> None:
+        if self._closed:
+            raise FlussError(ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION, f"bucket {self.bucket} is closed here")
+        if self._offline is not None:
+            raise self._offline
+
+    # ------------------------------------------------------------------ life cycle
+
+    async def flush(self) -> None:
+        """Make the log durable now; for the periodic flush when acknowledgements do not wait for it."""
+        if self.log.flushed_offset < self.log.end_offset and self._offline is None:
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._flush_pool, self.log.flush)
+            except FlussError as error:
+                self._go_offline(error)
+
+    async def persist(self) -> None:
+        """Let RocksDB write its memory to disk, so that the next start replays less."""
+        if self.kv is not None and self._offline is None and not self._closed:
+            await asyncio.get_running_loop().run_in_executor(self._kv_worker, self.kv.persist)
+
+    async def close(self) -> None:
+        """Finish the running commit and close both tablets; waiting writers and parked reads are told."""
+        await self._stop()
+        loop = asyncio.get_running_loop()
+        if self.kv is not None:
+            await loop.run_in_executor(self._kv_worker, self.kv.close)
+        await loop.run_in_executor(self._flush_pool, self.log.close)
+
+    async def delete(self) -> None:
+        """Stop and remove the data of both tablets."""
+        await self._stop()
+        loop = asyncio.get_running_loop()
+        if self.kv is not None:
+            await loop.run_in_executor(self._kv_worker, self.kv.delete)
+        await loop.run_in_executor(self._flush_pool, self.log.delete)
+
+    async def _stop(self) -> None:
+        self._closed = True
+        if self._commit_task is not None:
+            await asyncio.wait([self._commit_task])
+        self.high_watermark.fail(
+            FlussError(ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION, f"bucket {self.bucket} is closed here")
+        )
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the replica was closed or deleted."""
+        return self._closed

@@ -1,0 +1,235 @@
+"""Frames of the native protocol: bytes in, frames out. No I/O.
+
+All integers are signed and big endian; the length does not count itself::
+
+    request          int32 length = 8 + body   int16 API key   int16 API version   int32 request id   body
+    response 0, 1    int32 length = 5 + body   int8 type       int32 request id    body
+    response 2       int32 length = 1 + body   int8 type       body
+
+Response types: 0 SUCCESS (the body is the response message), 1 ERROR (the body is an ``ErrorResponse`` for that
+request), 2 SERVER_FAILURE (an ``ErrorResponse`` for the connection, which is closed after it). pyfluss reads every type
+but 0 as type 1, so a SERVER_FAILURE must never be followed by anything else.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import NamedTuple, TypeAlias
+
+from fluss_server.api import messages as pb
+from fluss_server.errors import ErrorCode, FlussError
+
+Buffer: TypeAlias = "bytes | bytearray | memoryview"
+
+LENGTH_SIZE = 4
+REQUEST_HEADER_SIZE = 8
+RESPONSE_HEADER_SIZE = 5
+MAX_LENGTH = 2**31 - 1
+
+# Frames up to this many bytes share the receive buffer and are copied out of it; longer ones get a buffer of their own.
+RECEIVE_BUFFER_SIZE = 64 * 1024
+
+_LENGTH = struct.Struct(">I")  # unsigned: a negative length reads as an absurdly long one
+_REQUEST_HEADER = struct.Struct(">hhi")
+_REQUEST_PREFIX = struct.Struct(">ihhi")
+_RESPONSE_PREFIX = struct.Struct(">ibi")
+_FAILURE_PREFIX = struct.Struct(">ib")
+_RESPONSE_HEADER = struct.Struct(">bi")
+
+
+class ResponseType(IntEnum):
+    """First byte of a response."""
+
+    SUCCESS = 0
+    ERROR = 1
+    SERVER_FAILURE = 2
+
+
+class RequestHeader(NamedTuple):
+    """What precedes the message of a request; the key is not checked."""
+
+    api_key: int
+    api_version: int
+    request_id: int
+
+
+class ResponseFrame(NamedTuple):
+    """A received response; ``request_id`` is None for SERVER_FAILURE."""
+
+    type: ResponseType
+    request_id: int | None
+    body: memoryview
+
+
+def parse_request_header(frame: Buffer) -> RequestHeader:
+    """Header of a request frame (without its length), which has at least ``REQUEST_HEADER_SIZE`` bytes."""
+    return RequestHeader._make(_REQUEST_HEADER.unpack_from(frame))
+
+
+def request_prefix(api_key: int, api_version: int, request_id: int, body_size: int) -> bytes:
+    """Everything of a request before its message."""
+    return _REQUEST_PREFIX.pack(REQUEST_HEADER_SIZE + body_size, api_key, api_version, request_id)
+
+
+def success_prefix(request_id: int, body_size: int) -> bytes:
+    """Everything of a SUCCESS response before its message.
+
+    Raises:
+        FlussError: ``RECORD_TOO_LARGE_EXCEPTION`` when the body does not fit a frame.
+    """
+    length = RESPONSE_HEADER_SIZE + body_size
+    if length > MAX_LENGTH:
+        raise FlussError(ErrorCode.RECORD_TOO_LARGE_EXCEPTION, f"a response of {body_size} bytes does not fit a frame")
+    return _RESPONSE_PREFIX.pack(length, ResponseType.SUCCESS, request_id)
+
+
+def error_frame(request_id: int, code: int, message: str | None) -> bytes:
+    """A whole ERROR response."""
+    body = _error_body(code, message)
+    return _RESPONSE_PREFIX.pack(RESPONSE_HEADER_SIZE + len(body), ResponseType.ERROR, request_id) + body
+
+
+def failure_frame(code: int, message: str | None) -> bytes:
+    """A whole SERVER_FAILURE response; close the connection after it."""
+    body = _error_body(code, message)
+    return _FAILURE_PREFIX.pack(1 + len(body), ResponseType.SERVER_FAILURE) + body
+
+
+def parse_response(frame: Buffer) -> ResponseFrame:
+    """Split a response frame (without its length).
+
+    Raises:
+        FlussError: ``CORRUPT_MESSAGE`` when it is too short or of an unknown type.
+    """
+    view = memoryview(frame)
+    if len(view) >= 1 and view[0] == ResponseType.SERVER_FAILURE:
+        return ResponseFrame(ResponseType.SERVER_FAILURE, None, view[1:])
+    if len(view) < RESPONSE_HEADER_SIZE or view[0] > ResponseType.ERROR:
+        raise FlussError(ErrorCode.CORRUPT_MESSAGE, f"not a response frame: {bytes(view[:16]).hex()}")
+    kind, request_id = _RESPONSE_HEADER.unpack_from(view)
+    return ResponseFrame(ResponseType(kind), request_id, view[RESPONSE_HEADER_SIZE:])
+
+
+def parse_error(body: Buffer) -> FlussError:
+    """The error that the body of an ERROR or SERVER_FAILURE response describes; codes from the future become ``-1``."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        response = pb.ErrorResponse.FromString(bytes(body))
+    except DecodeError:
+        return FlussError(ErrorCode.CORRUPT_MESSAGE, "the peer sent an error that cannot be read")
+    try:
+        code = ErrorCode(response.error_code)
+    except ValueError:
+        message = f"error {response.error_code}: {response.error_message}"
+        return FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, message)
+    return FlussError(code, response.error_message or code.name)
+
+
+def _error_body(code: int, message: str | None) -> bytes:
+    response = pb.ErrorResponse(error_code=code, error_message=message)
+    return response.SerializeToString()
+
+
+class FrameReader:
+    """Cuts a byte stream into frames.
+
+    Use: receive into :meth:`get_buffer`, say how much came with :meth:`received`, take frames with :meth:`next_frame`
+    until it returns None. Not every frame must be taken at once: as long as some are left, do not receive more (the
+    buffer may then be empty).
+
+    Frames of up to ``RECEIVE_BUFFER_SIZE`` bytes come as ``bytes``, longer ones as a writable ``memoryview`` of memory
+    that belongs to the frame alone; both stay valid for as long as they are referenced. Memory of a long frame is
+    committed by the system as its bytes arrive, so announcing one costs a peer as much as it costs us.
+
+    Args:
+        max_frame_size: longest frame accepted, in bytes, without its length field.
+        min_frame_size: shortest one.
+    """
+
+    def __init__(self, max_frame_size: int, min_frame_size: int) -> None:
+        self._max_frame_size = max_frame_size
+        self._min_frame_size = min_frame_size
+        self._buffer = bytearray(RECEIVE_BUFFER_SIZE + LENGTH_SIZE)
+        self._view = memoryview(self._buffer)
+        self._start = 0  # first byte of the buffer not yet taken
+        self._end = 0  # first byte of the buffer not yet received
+        self._large: memoryview | None = None  # the long frame that is arriving or has arrived
+        self._large_filled = 0
+
+    def get_buffer(self) -> memoryview:
+        """Where to receive next."""
+        if self._large is not None:
+            return self._large[self._large_filled :]
+        return self._view[self._end :]
+
+    def received(self, count: int) -> None:
+        """``count`` bytes were received into what :meth:`get_buffer` returned."""
+        if self._large is not None:
+            self._large_filled += count
+        else:
+            self._end += count
+
+    @property
+    def idle(self) -> bool:
+        """True between two frames: nothing is received that was not taken."""
+        return self._large is None and self._start == self._end
+
+    def next_frame(self) -> bytes | memoryview | None:
+        """The next whole frame without its length, or None until more is received.
+
+        Raises:
+            FlussError: the announced length is outside the bounds (``RECORD_TOO_LARGE_EXCEPTION`` or
+                ``CORRUPT_MESSAGE``). Nothing behind it can be read; the connection is lost.
+        """
+        large = self._large
+        if large is not None:
+            if self._large_filled < len(large):
+                return None
+            self._large = None
+            return large
+        start, end = self._start, self._end
+        available = end - start - LENGTH_SIZE
+        if available < 0:
+            self._make_room()
+            return None
+        (length,) = _LENGTH.unpack_from(self._buffer, start)
+        if length <= available:
+            if length < self._min_frame_size or length > self._max_frame_size:
+                raise self._bad_length(length)
+            frame_start = start + LENGTH_SIZE
+            self._start = frame_start + length
+            return bytes(self._view[frame_start : self._start])
+        if length > self._max_frame_size or length < self._min_frame_size:
+            raise self._bad_length(length)
+        if length > RECEIVE_BUFFER_SIZE:
+            self._start_large(length)
+        else:
+            self._make_room()
+        return None
+
+    def _make_room(self) -> None:
+        """Move the start of an incomplete short frame to the front, so that the rest of it fits."""
+        start, end = self._start, self._end
+        if start:
+            self._view[: end - start] = self._view[start:end]
+            self._start, self._end = 0, end - start
+
+    def _start_large(self, length: int) -> None:
+        import numpy as np  # not needed before the first long frame
+
+        large = np.empty(length, np.uint8).data  # unlike bytearray, not filled with zeros first
+        body = self._view[self._start + LENGTH_SIZE : self._end]
+        large[: len(body)] = body
+        self._large, self._large_filled = large, len(body)
+        self._start = self._end = 0
+
+    def _bad_length(self, length: int) -> FlussError:
+        if length > self._max_frame_size:
+            return FlussError(
+                ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
+                f"a frame of {length} bytes was announced, the limit is {self._max_frame_size}",
+                hint="something that does not speak this protocol is connected, or a batch is too large",
+            )
+        return FlussError(ErrorCode.CORRUPT_MESSAGE, f"a frame of {length} bytes cannot hold its header")

@@ -1,0 +1,175 @@
+"""FETCH_LOG: reading log batches, with long polling.
+
+A fetch that finds fewer bytes than it asked for is *parked*: it looks again whenever a high watermark it depends on moves, and
+answers when it has enough, when something goes wrong that waiting cannot mend, or when its time is up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.log_batch import iter_batches
+from fluss_server.formats.projection import BatchProjector
+from fluss_server.model.identifiers import TableBucket
+from fluss_server.replica.replica import Replica
+from fluss_server.runtime.files import FileRegion
+
+EARLIEST_OFFSET = -2
+"""A fetch offset that stands for the start of the log."""
+
+DEFAULT_WAIT_MS = 100
+MAX_WAIT_MS = 60_000
+"""Upper bound of the time a fetch is parked, whatever it asks for."""
+
+# A lost bucket is reported with the others when the wait is over, so that polling does not become a busy loop.
+_PATIENT_ERRORS = frozenset({ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION})
+
+Piece = bytes | bytearray | memoryview | FileRegion
+
+
+@dataclass(slots=True)
+class BucketFetch:
+    """One bucket of a fetch.
+
+    Attributes:
+        bucket: which bucket.
+        offset: first wanted offset, or ``EARLIEST_OFFSET``.
+        max_bytes: most bytes for this bucket.
+        projector: which columns, or None for all.
+    """
+
+    bucket: TableBucket
+    offset: int
+    max_bytes: int
+    projector: BatchProjector | None = None
+
+
+@dataclass(slots=True)
+class BucketResult:
+    """What a bucket answers: an error, or pieces of whole batches."""
+
+    fetch: BucketFetch
+    error: FlussError | None = None
+    high_watermark: int = 0
+    log_start_offset: int = 0
+    pieces: list[Piece] = field(default_factory=list)
+    size_bytes: int = 0
+
+
+async def fetch_log(
+    fetches: Sequence[BucketFetch],
+    replica_of: Callable[[TableBucket], Replica],
+    *,
+    max_bytes: int,
+    min_bytes: int | None,
+    max_wait_ms: int | None,
+) -> list[BucketResult]:
+    """Read every bucket of ``fetches``; wait until at least ``min_bytes`` are there, at most ``max_wait_ms``.
+
+    Args:
+        replica_of: finds the replica, or raises the bucket's error.
+        max_bytes: most bytes of the whole answer; one batch is sent even if it is larger.
+        min_bytes: None = answer at once.
+        max_wait_ms: None = 100 ms.
+    """
+    results = _read_all(fetches, replica_of, max_bytes)
+    if min_bytes is None or not _worth_waiting(results, min_bytes):
+        return results
+    wait_ms = DEFAULT_WAIT_MS if max_wait_ms is None else min(max_wait_ms, MAX_WAIT_MS)
+    if wait_ms <= 0:
+        return results
+
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + wait_ms / 1000
+    moved = asyncio.Event()
+    replicas = _reachable(fetches, replica_of)
+    for replica in replicas:
+        replica.high_watermark.add_reader(moved.set)
+    try:
+        while _worth_waiting(results, min_bytes) and (remaining := deadline - loop.time()) > 0:
+            try:
+                await asyncio.wait_for(moved.wait(), remaining)
+            except asyncio.TimeoutError:
+                break
+            moved.clear()
+            results = _read_all(fetches, replica_of, max_bytes)
+        return results
+    finally:
+        for replica in replicas:
+            replica.high_watermark.remove_reader(moved.set)
+
+
+def _reachable(fetches: Sequence[BucketFetch], replica_of: Callable[[TableBucket], Replica]) -> list[Replica]:
+    replicas = []
+    for fetch in fetches:
+        try:
+            replicas.append(replica_of(fetch.bucket))
+        except FlussError:
+            continue  # its error is part of the results
+    return replicas
+
+
+def _worth_waiting(results: Sequence[BucketResult], min_bytes: int) -> bool:
+    """Whether time can improve this answer."""
+    if sum(result.size_bytes for result in results) >= min_bytes:
+        return False
+    if any(result.error is not None and result.error.code not in _PATIENT_ERRORS for result in results):
+        return False
+    return any(result.error is None for result in results)
+
+
+def _read_all(
+    fetches: Sequence[BucketFetch], replica_of: Callable[[TableBucket], Replica], max_bytes: int
+) -> list[BucketResult]:
+    results = []
+    remaining = max_bytes
+    at_least_one = True  # once per request: a batch larger than all limits must still get through
+    for fetch in fetches:
+        result = BucketResult(fetch)
+        try:
+            _read(result, replica_of(fetch.bucket), min(fetch.max_bytes, remaining), at_least_one)
+        except FlussError as error:
+            result.error = error
+        if result.size_bytes:
+            at_least_one = False
+            remaining = max(0, remaining - result.size_bytes)
+        results.append(result)
+    return results
+
+
+def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: bool) -> None:
+    """Fill ``result`` from the log below the high watermark."""
+    log = replica.log
+    high_watermark = replica.high_watermark.value
+    result.high_watermark = high_watermark
+    result.log_start_offset = log.start_offset
+    offset = log.start_offset if result.fetch.offset == EARLIEST_OFFSET else result.fetch.offset
+    if not log.start_offset <= offset <= log.end_offset:
+        raise FlussError(
+            ErrorCode.LOG_OFFSET_OUT_OF_RANGE_EXCEPTION,
+            f"offset {offset} is outside of [{log.start_offset}, {log.end_offset}] of bucket {result.fetch.bucket}",
+        )
+    projector = result.fetch.projector
+    # Without a projection one slice is the answer. A projection shrinks what it reads: go on until the answer is full.
+    while offset < high_watermark and (max_bytes > 0 or at_least_one):
+        piece = log.read(offset, max_bytes, high_watermark, at_least_one=at_least_one)
+        if piece is None:
+            return
+        if projector is None:
+            result.pieces.append(piece.region)
+            result.size_bytes += piece.region.length
+            return
+        data = memoryview(piece.region.read())
+        for position, header in iter_batches(data):
+            projected: list[Piece] = list(projector.project(data[position : position + header.size], header))
+            size = sum(len(part) for part in projected if not isinstance(part, FileRegion))
+            if size > max_bytes and not at_least_one:
+                return
+            result.pieces.extend(projected)
+            result.size_bytes += size
+            max_bytes -= size
+            at_least_one = False
+        offset = piece.next_offset

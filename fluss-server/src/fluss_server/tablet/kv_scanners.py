@@ -1,0 +1,151 @@
+"""Sessions of SCAN_KV: a scan of a bucket's whole state is spread over many requests, and pins a RocksDB snapshot meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.model.identifiers import TableBucket
+from fluss_server.runtime.clock import Clock
+
+if TYPE_CHECKING:
+    from fluss_server.kv.scan import KvScan
+
+logger = logging.getLogger(__name__)
+
+MAX_PER_BUCKET = 8
+MAX_PER_SERVER = 200
+IDLE_LIMIT_S = 600.0
+MAX_REMEMBERED = 1_000
+"""How many expired ids are remembered, to answer SCANNER_EXPIRED instead of UNKNOWN_SCANNER_ID."""
+
+
+@dataclass(slots=True)
+class _Session:
+    bucket: TableBucket
+    scan: KvScan
+    rows_left: int | None
+    call_seq_id: int
+    used_at: float
+    busy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScanAnswer:
+    """One answer of a scan.
+
+    Attributes:
+        scanner_id: None when the scan is over.
+        values: rows as stored: schema id and row.
+        log_offset: the scan shows the state at this changelog offset; set in the first answer.
+    """
+
+    scanner_id: bytes | None
+    values: list[bytes]
+    log_offset: int | None
+
+
+class KvScanners:
+    """The open scans of a server. Scans run in the KV worker thread; everything else on the event loop."""
+
+    def __init__(self, worker: Executor, clock: Clock) -> None:
+        self._worker = worker
+        self._clock = clock
+        self._sessions: dict[bytes, _Session] = {}
+        self._expired: dict[bytes, None] = {}
+
+    async def open(
+        self, bucket: TableBucket, opener: Callable[[], KvScan], limit: int | None, max_bytes: int
+    ) -> ScanAnswer:
+        """Start a scan and return its first rows.
+
+        Raises:
+            FlussError: ``TOO_MANY_SCANNERS``; what ``opener`` raises.
+        """
+        self._expire_idle()
+        in_bucket = sum(session.bucket == bucket for session in self._sessions.values())
+        if in_bucket >= MAX_PER_BUCKET or len(self._sessions) >= MAX_PER_SERVER:
+            raise FlussError(
+                ErrorCode.TOO_MANY_SCANNERS,
+                f"{in_bucket} scans of bucket {bucket} and {len(self._sessions)} of this server are open",
+                hint="read the open scans to their end, or close them",
+            )
+        scan = await asyncio.get_running_loop().run_in_executor(self._worker, opener)
+        session = _Session(bucket, scan, limit, 0, self._clock.monotonic())
+        scanner_id = secrets.token_hex(16).encode()
+        self._sessions[scanner_id] = session
+        return await self._advance(scanner_id, session, max_bytes, scan.log_offset)
+
+    async def next(self, scanner_id: bytes, call_seq_id: int, max_bytes: int) -> ScanAnswer:
+        """The next rows of a scan.
+
+        Raises:
+            FlussError: ``UNKNOWN_SCANNER_ID``, ``SCANNER_EXPIRED``, ``INVALID_SCAN_REQUEST`` (which ends the scan).
+        """
+        self._expire_idle()
+        session = self._sessions.get(scanner_id)
+        if session is None:
+            if scanner_id in self._expired:
+                raise FlussError(ErrorCode.SCANNER_EXPIRED, "the scan was idle for too long", hint="start a new scan")
+            raise FlussError(ErrorCode.UNKNOWN_SCANNER_ID, "no such scan; it may have ended")
+        if session.busy:
+            raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, "a request of this scan is still running")
+        if call_seq_id != session.call_seq_id + 1:
+            await self.close(scanner_id)
+            raise FlussError(
+                ErrorCode.INVALID_SCAN_REQUEST, f"call {call_seq_id} follows call {session.call_seq_id} of this scan"
+            )
+        session.call_seq_id = call_seq_id
+        return await self._advance(scanner_id, session, max_bytes, None)
+
+    async def _advance(
+        self, scanner_id: bytes, session: _Session, max_bytes: int, log_offset: int | None
+    ) -> ScanAnswer:
+        session.busy = True
+        try:
+            values = await asyncio.get_running_loop().run_in_executor(
+                self._worker, session.scan.next, max_bytes, session.rows_left
+            )
+        except BaseException:
+            await self.close(scanner_id)
+            raise
+        session.busy = False
+        session.used_at = self._clock.monotonic()
+        if session.rows_left is not None:
+            session.rows_left -= len(values)
+        if session.scan.exhausted or session.rows_left == 0:
+            await self.close(scanner_id)
+            return ScanAnswer(None, values, log_offset)
+        return ScanAnswer(scanner_id, values, log_offset)
+
+    async def close(self, scanner_id: bytes) -> None:
+        """End a scan; unknown ids are ignored."""
+        session = self._sessions.pop(scanner_id, None)
+        if session is not None:
+            await asyncio.get_running_loop().run_in_executor(self._worker, session.scan.close)
+
+    async def close_bucket(self, bucket: TableBucket) -> None:
+        """End every scan of a bucket, before its KvTablet is closed."""
+        for scanner_id in [key for key, session in self._sessions.items() if session.bucket == bucket]:
+            await self.close(scanner_id)
+
+    async def close_all(self) -> None:
+        """End every scan."""
+        for scanner_id in list(self._sessions):
+            await self.close(scanner_id)
+
+    def _expire_idle(self) -> None:
+        now = self._clock.monotonic()
+        for scanner_id, session in list(self._sessions.items()):
+            if not session.busy and now - session.used_at > IDLE_LIMIT_S:
+                del self._sessions[scanner_id]
+                self._worker.submit(session.scan.close)
+                self._expired[scanner_id] = None
+                if len(self._expired) > MAX_REMEMBERED:
+                    del self._expired[next(iter(self._expired))]

@@ -1,0 +1,270 @@
+"""FETCH_LOG, LIST_OFFSETS, LOOKUP, PREFIX_LOOKUP, LIMIT_SCAN, SCAN_KV and GET_TABLE_STATS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fluss_server.api import messages as pb
+from fluss_server.api.keys import ApiKey
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.projection import BatchProjector, check_projection
+from fluss_server.formats.value_batch import build_value_batch
+from fluss_server.model.identifiers import TableBucket
+from fluss_server.replica.replica import Replica
+from fluss_server.rpc.bulk import FetchLogResponseBuilder, encode_limit_scan_response, encode_scan_kv_response
+from fluss_server.rpc.service import RequestContext, rpc
+from fluss_server.runtime.clock import Clock
+from fluss_server.tablet.fetch import BucketFetch, BucketResult, fetch_log
+from fluss_server.tablet.kv_scanners import KvScanners
+from fluss_server.tablet.lookups import LookupBatcher
+from fluss_server.tablet.replica_manager import ReplicaManager
+
+OFFSET_EARLIEST, OFFSET_LATEST, OFFSET_TIMESTAMP, OFFSET_LEADER_END = 0, 1, 2, 3
+MAX_SCAN_BATCH_BYTES = 10 << 20
+MAX_LIMIT_SCAN_ROWS = 1_000_000
+MAX_LIMIT_SCAN_BYTES = 64 << 20
+MAX_FETCH_BYTES = 64 << 20
+_MAX_CACHED_PROJECTORS = 1_000
+
+
+class ReadService:
+    """Everything that reads, and changes nothing."""
+
+    def __init__(self, replicas: ReplicaManager, scanners: KvScanners, clock: Clock) -> None:
+        self._replicas = replicas
+        self._scanners = scanners
+        self._clock = clock
+        self._lookups = LookupBatcher()
+        self._projectors: dict[tuple[int, int, tuple[int, ...]], BatchProjector] = {}
+
+    # ------------------------------------------------------------------ log
+
+    @rpc(ApiKey.FETCH_LOG)
+    async def fetch_log(self, request: pb.FetchLogRequest, context: RequestContext) -> object:
+        """Log batches from an offset on, up to the high watermark; waits for data as the request asks."""
+        fetches: list[BucketFetch] = []
+        failed: list[BucketResult] = []
+        for table in request.tables_req:
+            projector, problem = None, None
+            if table.projection_pushdown_enabled:
+                try:
+                    projector = self._projector(table.table_id, tuple(table.projected_fields))
+                except FlussError as error:
+                    problem = error
+            for bucket in table.buckets_req:
+                partition_id = bucket.partition_id if bucket.HasField("partition_id") else None
+                fetch = BucketFetch(
+                    TableBucket(table.table_id, partition_id, bucket.bucket_id),
+                    bucket.fetch_offset,
+                    max(bucket.max_fetch_bytes, 0),
+                    projector,
+                )
+                if problem is None:
+                    fetches.append(fetch)
+                else:
+                    failed.append(BucketResult(fetch, problem))
+        results = await fetch_log(
+            fetches,
+            self._replicas.replica,
+            max_bytes=min(max(request.max_bytes, 0), MAX_FETCH_BYTES),
+            min_bytes=request.min_bytes if request.HasField("min_bytes") and not failed else None,
+            max_wait_ms=request.max_wait_ms if request.HasField("max_wait_ms") else None,
+        )
+        return _fetch_response([*results, *failed])
+
+    def _projector(self, table_id: int, fields: tuple[int, ...]) -> BatchProjector:
+        table = self._replicas.table(table_id)
+        key = (table_id, table.schema_id, fields)
+        projector = self._projectors.get(key)
+        if projector is None:
+            check_projection(fields, len(table.schema.columns))
+            projector = BatchProjector(table.schema, fields)
+            if len(self._projectors) >= _MAX_CACHED_PROJECTORS:
+                self._projectors.clear()
+            self._projectors[key] = projector
+        return projector
+
+    @rpc(ApiKey.LIST_OFFSETS)
+    async def list_offsets(self, request: pb.ListOffsetsRequest, context: RequestContext) -> object:
+        """Earliest, latest (high watermark) or first offset at a time, per bucket."""
+        response = pb.ListOffsetsResponse()
+        partition_id = request.partition_id if request.HasField("partition_id") else None
+        for bucket in request.bucket_id:
+            entry = response.buckets_resp.add(bucket_id=bucket)
+            try:
+                replica = self._replicas.replica(TableBucket(request.table_id, partition_id, bucket))
+                entry.offset = self._offset(replica, request)
+            except FlussError as error:
+                entry.error_code, entry.error_message = int(error.code), str(error)
+        return response
+
+    def _offset(self, replica: Replica, request: pb.ListOffsetsRequest) -> int:
+        if request.offset_type == OFFSET_EARLIEST:
+            return replica.log.start_offset
+        if request.offset_type == OFFSET_LATEST:
+            return replica.high_watermark.value
+        if request.offset_type == OFFSET_LEADER_END:
+            return replica.log.end_offset
+        if request.offset_type != OFFSET_TIMESTAMP or not request.HasField("startTimestamp"):
+            raise FlussError(
+                ErrorCode.INVALID_TIMESTAMP_EXCEPTION, f"offset type {request.offset_type} needs a valid startTimestamp"
+            )
+        if request.startTimestamp > self._clock.now_ms():
+            raise FlussError(
+                ErrorCode.INVALID_TIMESTAMP_EXCEPTION, f"the timestamp {request.startTimestamp} lies in the future"
+            )
+        offset = replica.log.offset_for_timestamp(request.startTimestamp)
+        return replica.high_watermark.value if offset is None else min(offset, replica.high_watermark.value)
+
+    # ------------------------------------------------------------------ KvStore
+
+    @rpc(ApiKey.LOOKUP)
+    async def lookup(self, request: pb.LookupRequest, context: RequestContext) -> object:
+        """Values of encoded primary keys; a missing key is an entry without value."""
+        if request.insert_if_not_exists:
+            raise FlussError(
+                ErrorCode.UNSUPPORTED_VERSION,
+                "lookups that insert missing keys are not supported yet",
+                hint="leave 'lookup.insert-if-not-exists' off",
+            )
+        response = pb.LookupResponse()
+        waiting = []
+        for bucket in request.buckets_req:
+            entry = response.buckets_resp.add(bucket_id=bucket.bucket_id)
+            if bucket.HasField("partition_id"):
+                entry.partition_id = bucket.partition_id
+            try:
+                kv = self._replica(request.table_id, bucket).require_kv()
+                waiting.append((entry, self._lookups.lookup(kv, list(bucket.keys))))
+            except FlussError as error:
+                entry.error_code, entry.error_message = int(error.code), str(error)
+        for entry, future in waiting:
+            try:
+                for value in await future:
+                    if value is None:
+                        entry.values.add()
+                    else:
+                        entry.values.add(values=value)
+            except FlussError as error:
+                entry.error_code, entry.error_message = int(error.code), str(error)
+        return response
+
+    @rpc(ApiKey.PREFIX_LOOKUP)
+    async def prefix_lookup(self, request: pb.PrefixLookupRequest, context: RequestContext) -> object:
+        """All values whose keys start with an encoded bucket key, in key order."""
+        response = pb.PrefixLookupResponse()
+        for bucket in request.buckets_req:
+            entry = response.buckets_resp.add(bucket_id=bucket.bucket_id)
+            if bucket.HasField("partition_id"):
+                entry.partition_id = bucket.partition_id
+            try:
+                kv = self._replica(request.table_id, bucket).require_kv()
+                found = [kv.prefix_lookup(prefix) for prefix in bucket.keys]
+            except FlussError as error:
+                entry.error_code, entry.error_message = int(error.code), str(error)
+                continue
+            for values in found:
+                entry.value_lists.add(values=values)
+        return response
+
+    @rpc(ApiKey.LIMIT_SCAN)
+    async def limit_scan(self, request: pb.LimitScanRequest, context: RequestContext) -> object:
+        """The first rows of a primary-key bucket, or the newest batches of a log bucket."""
+        try:
+            replica = self._replica(request.table_id, request)
+            limit = min(request.limit, MAX_LIMIT_SCAN_ROWS)
+            if limit <= 0:
+                raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, f"limit must be positive, not {request.limit}")
+            if replica.kv is not None:
+                return encode_limit_scan_response(
+                    is_log_table=False, records=[build_value_batch(replica.kv.limit_scan(limit))]
+                )
+            return encode_limit_scan_response(is_log_table=True, records=_newest(replica, limit))
+        except FlussError as error:
+            return pb.LimitScanResponse(error_code=int(error.code), error_message=str(error))
+
+    @rpc(ApiKey.SCAN_KV)
+    async def scan_kv(self, request: pb.ScanKvRequest, context: RequestContext) -> object:
+        """One step of a scan over the whole state of a bucket as it was at one changelog offset."""
+        try:
+            return await self._scan_step(request)
+        except FlussError as error:
+            return pb.ScanKvResponse(error_code=int(error.code), error_message=str(error))
+
+    async def _scan_step(self, request: pb.ScanKvRequest) -> object:
+        if request.HasField("scanner_id") == request.HasField("bucket_scan_req"):
+            raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, "give either a scanner id or a bucket to scan")
+        if request.close_scanner:
+            await self._scanners.close(request.scanner_id)
+            return pb.ScanKvResponse(has_more_results=False)
+        if request.batch_size_bytes <= 0:
+            raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, "batch_size_bytes must be positive")
+        max_bytes = min(request.batch_size_bytes, MAX_SCAN_BATCH_BYTES)
+        if request.HasField("scanner_id"):
+            answer = await self._scanners.next(request.scanner_id, request.call_seq_id, max_bytes)
+        else:
+            scan = request.bucket_scan_req
+            replica = self._replica(scan.table_id, scan)
+            limit = scan.limit if scan.HasField("limit") and scan.limit > 0 else None
+            answer = await self._scanners.open(replica.bucket, replica.require_kv().open_scan, limit, max_bytes)
+        return encode_scan_kv_response(
+            scanner_id=answer.scanner_id,
+            has_more_results=answer.scanner_id is not None,
+            records=[build_value_batch(answer.values)],
+            log_offset=answer.log_offset,
+        )
+
+    @rpc(ApiKey.GET_TABLE_STATS)
+    async def get_table_stats(self, request: pb.GetTableStatsRequest, context: RequestContext) -> object:
+        """Row counts: exact for primary-key tables, offsets between start and high watermark for log tables."""
+        response = pb.GetTableStatsResponse()
+        for bucket in request.buckets_req:
+            entry = response.buckets_resp.add(bucket_id=bucket.bucket_id)
+            if bucket.HasField("partition_id"):
+                entry.partition_id = bucket.partition_id
+            try:
+                entry.row_count = self._replica(request.table_id, bucket).row_count
+            except FlussError as error:
+                entry.error_code, entry.error_message = int(error.code), str(error)
+        return response
+
+    def _replica(self, table_id: int, bucket: object) -> Replica:
+        """The replica that a request's bucket names by ``partition_id`` and ``bucket_id``."""
+        partition_id = bucket.partition_id if bucket.HasField("partition_id") else None  # type: ignore[attr-defined]
+        return self._replicas.replica(TableBucket(table_id, partition_id, bucket.bucket_id))  # type: ignore[attr-defined]
+
+
+def _newest(replica: Replica, limit: int) -> list[bytes]:
+    """Whole batches that hold the newest ``limit`` offsets below the high watermark, bounded in bytes."""
+    high_watermark = replica.high_watermark.value
+    offset = max(replica.log.start_offset, high_watermark - limit)
+    pieces: list[bytes] = []
+    remaining = MAX_LIMIT_SCAN_BYTES
+    while offset < high_watermark and remaining > 0:
+        piece = replica.log.read(offset, remaining, high_watermark, at_least_one=not pieces)
+        if piece is None:
+            break
+        pieces.append(piece.region.read())
+        remaining -= piece.region.length
+        offset = piece.next_offset
+    return pieces
+
+
+def _fetch_response(results: Sequence[BucketResult]) -> object:
+    builder = FetchLogResponseBuilder()
+    for result in results:
+        bucket = result.fetch.bucket
+        if result.error is not None:
+            builder.add_error(bucket.table_id, bucket.partition_id, bucket.bucket, result.error)
+        else:
+            builder.add_records(
+                bucket.table_id,
+                bucket.partition_id,
+                bucket.bucket,
+                high_watermark=result.high_watermark,
+                log_start_offset=result.log_start_offset,
+                records=result.pieces,
+            )
+    return builder.build()
+
+

@@ -1,0 +1,138 @@
+"""PRODUCE_LOG and PUT_KV.
+
+Failures are always reported per bucket: clients take an error of the whole request for a broken network and repeat it at once,
+for ever. The code of a method up to its first wait runs in the order in which requests arrived; batch sequences rely on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Sequence
+
+from fluss_server.api import messages as pb
+from fluss_server.api.keys import ApiKey
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.log.log_tablet import AppendResult
+from fluss_server.model.identifiers import TableBucket
+from fluss_server.replica.replica import Replica
+from fluss_server.rpc.bulk import ProduceBucket, parse_produce_log, parse_put_kv
+from fluss_server.rpc.service import RequestContext, rpc
+from fluss_server.tablet.byte_budget import ByteBudget
+from fluss_server.tablet.replica_manager import ReplicaManager
+
+logger = logging.getLogger(__name__)
+
+MAX_TIMEOUT_MS = 120_000
+"""Upper bound of the time a write waits for its acknowledgement, whatever it asks for."""
+
+_VALID_ACKS = (-1, 0, 1)
+
+
+class WriteService:
+    """Appends to log tables, upserts and deletes in primary-key tables."""
+
+    def __init__(self, replicas: ReplicaManager, *, kv_queue_bytes: int) -> None:
+        self._replicas = replicas
+        self._kv_budget = ByteBudget(kv_queue_bytes)
+
+    @rpc(ApiKey.PRODUCE_LOG, raw=True)
+    async def produce_log(self, body: memoryview, context: RequestContext) -> object:
+        """Append one or more batches per bucket; ``acks`` 1 and -1 wait until they are acknowledged."""
+        request = parse_produce_log(body)
+        _check_acks(request.acks)
+        outcomes = [self._append(request.table_id, bucket) for bucket in request.buckets]
+        settled = await _settle(outcomes, request.acks, request.timeout_ms)
+        response = pb.ProduceLogResponse()
+        for bucket, outcome in zip(request.buckets, settled, strict=True):
+            entry = response.buckets_resp.add(bucket_id=bucket.bucket_id)
+            if bucket.partition_id is not None:
+                entry.partition_id = bucket.partition_id
+            if isinstance(outcome, FlussError):
+                entry.error_code, entry.error_message = int(outcome.code), str(outcome)
+            else:
+                entry.base_offset = outcome.base_offset
+        return response
+
+    def _append(self, table_id: int, bucket: ProduceBucket) -> FlussError | tuple[Replica, AppendResult]:
+        try:
+            replica = self._replicas.replica(TableBucket(table_id, bucket.partition_id, bucket.bucket_id))
+            return replica, replica.append(bucket.records)
+        except Exception as error:
+            return _as_fluss_error(error)
+
+    @rpc(ApiKey.PUT_KV, raw=True)
+    async def put_kv(self, body: memoryview, context: RequestContext) -> object:
+        """Merge one KV batch per bucket; ``acks`` as for appends."""
+        request = parse_put_kv(body)
+        _check_acks(request.acks)
+        async with self._kv_budget.hold(len(body)):
+            # Every put is handed to the worker before the first wait, so that later requests cannot overtake.
+            puts = [self._start_put(request.table_id, bucket, request.target_columns) for bucket in request.buckets]
+            outcomes = [await put for put in puts]
+        settled = await _settle(outcomes, request.acks, request.timeout_ms)
+        response = pb.PutKvResponse()
+        for bucket, outcome in zip(request.buckets, settled, strict=True):
+            entry = response.buckets_resp.add(bucket_id=bucket.bucket_id)
+            if bucket.partition_id is not None:
+                entry.partition_id = bucket.partition_id
+            if isinstance(outcome, FlussError):
+                entry.error_code, entry.error_message = int(outcome.code), str(outcome)
+            else:
+                entry.log_end_offset = outcome.last_offset + 1
+        return response
+
+    def _start_put(
+        self, table_id: int, bucket: ProduceBucket, target_columns: Sequence[int]
+    ) -> Awaitable[FlussError | tuple[Replica, AppendResult]]:
+        async def run() -> FlussError | tuple[Replica, AppendResult]:
+            try:
+                replica = self._replicas.replica(TableBucket(table_id, bucket.partition_id, bucket.bucket_id))
+                return replica, await replica.put(bucket.records, target_columns)
+            except Exception as error:
+                return _as_fluss_error(error)
+
+        return asyncio.ensure_future(run())
+
+
+async def _settle(
+    outcomes: Sequence[FlussError | tuple[Replica, AppendResult]], acks: int, timeout_ms: int
+) -> list[FlussError | AppendResult]:
+    """Wait until every appended part is acknowledged, or has failed, or the time is up."""
+    waiting: dict[int, asyncio.Future[None]] = {}
+    settled: list[FlussError | AppendResult] = []
+    for index, outcome in enumerate(outcomes):
+        if isinstance(outcome, FlussError):
+            settled.append(outcome)
+            continue
+        replica, result = outcome
+        settled.append(result)
+        if acks != 0:
+            try:
+                waiting[index] = replica.acknowledged(result)
+            except FlussError as error:
+                settled[index] = error
+    if waiting:
+        await asyncio.wait(waiting.values(), timeout=min(max(timeout_ms, 1), MAX_TIMEOUT_MS) / 1000)
+    for index, future in waiting.items():
+        if not future.done():
+            future.cancel()
+            settled[index] = FlussError(
+                ErrorCode.REQUEST_TIME_OUT,
+                f"not acknowledged within {timeout_ms} ms; the rows are in the log and may still be acknowledged",
+            )
+        elif error := future.exception():
+            settled[index] = _as_fluss_error(error)
+    return settled
+
+
+def _as_fluss_error(error: BaseException) -> FlussError:
+    if isinstance(error, FlussError):
+        return error
+    logger.error("a write failed unexpectedly", exc_info=error)
+    return FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"{type(error).__name__}: {error}")
+
+
+def _check_acks(acks: int) -> None:
+    if acks not in _VALID_ACKS:
+        raise FlussError(ErrorCode.INVALID_REQUIRED_ACKS, f"acks must be -1, 0 or 1, not {acks}")

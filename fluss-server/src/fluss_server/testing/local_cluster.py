@@ -1,0 +1,142 @@
+"""``fluss local`` as a child process that tests start, stop, kill and start again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+
+READY_PREFIX = "Fluss is ready: bootstrap.servers="
+_KEPT_LOG_LINES = 1_000
+
+
+class LocalCluster:
+    """A server on a free loopback port, in a process of its own.
+
+    Args:
+        data_dir: where the data lives; None = a temporary directory that is removed at the end.
+        port: 0 = a free one. A restart keeps the port of the first start, so that clients find the server again.
+        options: server options, as ``fluss local --set key=value`` takes them.
+        ready_timeout_s: how long a start may take.
+
+    Attributes:
+        data_dir: the directory in use.
+        port: port in use once started.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | os.PathLike[str] | None = None,
+        *,
+        port: int = 0,
+        options: dict[str, str] | None = None,
+        ready_timeout_s: float = 30.0,
+    ) -> None:
+        self._owns_directory = data_dir is None
+        self.data_dir = Path(tempfile.mkdtemp(prefix="fluss-")) if data_dir is None else Path(data_dir)
+        self.port = port
+        self._options = dict(options or {})
+        self._ready_timeout_s = ready_timeout_s
+        self._process: subprocess.Popen[str] | None = None
+        self._log: deque[str] = deque(maxlen=_KEPT_LOG_LINES)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """``host:port`` for clients."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        assert self._process is not None, "the cluster is not running"
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """The newest lines that the server printed."""
+        return "\n".join(self._log)
+
+    def start(self) -> LocalCluster:
+        """Start the server and wait until it is ready.
+
+        Raises:
+            RuntimeError: when it ends, or is not ready in time; the message carries what it printed.
+        """
+        if self._process is not None:
+            raise RuntimeError("the cluster is running already")
+        command = [sys.executable, "-m", "fluss_server", "local", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--data-dir", str(self.data_dir)]
+        for key, value in self._options.items():
+            command += ["--set", f"{key}={value}"]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        ready: queue.Queue[str | None] = queue.Queue()
+        threading.Thread(target=self._read_output, args=(self._process, ready), daemon=True).start()
+        deadline = time.monotonic() + self._ready_timeout_s
+        while True:
+            try:
+                line = ready.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                self.kill()
+                raise RuntimeError(f"not ready within {self._ready_timeout_s} s; it printed:\n{self.log}") from None
+            if line is None:
+                code = self._process.wait()
+                self._process = None
+                raise RuntimeError(f"the server ended with code {code}; it printed:\n{self.log}")
+            if line.startswith(READY_PREFIX):
+                self.port = int(line.rsplit(":", 1)[1])
+                return self
+
+    def _read_output(self, process: subprocess.Popen[str], ready: queue.Queue[str | None]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self._log.append(line.rstrip("\n"))
+            if line.startswith(READY_PREFIX):
+                ready.put(line.strip())
+        ready.put(None)
+
+    def stop(self, timeout_s: float = 30.0) -> int:
+        """Stop cleanly (SIGTERM) and return the exit code; kills the server if it does not end in time."""
+        return self._end(signal.SIGTERM, timeout_s)
+
+    def kill(self) -> int:
+        """End the server at once (SIGKILL), as a crash would."""
+        return self._end(signal.SIGKILL, 30.0)
+
+    def _end(self, how: signal.Signals, timeout_s: float) -> int:
+        if self._process is None:
+            return 0
+        process, self._process = self._process, None
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(how)
+        try:
+            return process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    def restart(self) -> LocalCluster:
+        """Stop cleanly and start again on the same data and port."""
+        self.stop()
+        return self.start()
+
+    def __enter__(self) -> LocalCluster:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+        if self._owns_directory:
+            shutil.rmtree(self.data_dir, ignore_errors=True)

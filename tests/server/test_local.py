@@ -1,0 +1,130 @@
+"""``fluss local`` as a process: start, stop, restart, refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import fluss
+import pyarrow as pa
+import pytest
+from clients.pyfluss_support import connection, new_table, read_changes
+
+from fluss_server.testing import LocalCluster
+
+SCHEMA = pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("v", pa.string())])
+
+
+def fluss_local(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "fluss_server", "local", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_it_says_where_it_is_and_how_to_connect(tmp_path: Path) -> None:
+    with LocalCluster(tmp_path) as cluster:
+        assert f"Fluss is ready: bootstrap.servers=127.0.0.1:{cluster.port}" in cluster.log
+        cluster.stop()
+        assert f"'bootstrap.servers' = '127.0.0.1:{cluster.port}'" in cluster.log
+        assert "CREATE CATALOG" in cluster.log
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_restart_on_the_same_directory_has_everything(tmp_path: Path, how: str) -> None:
+    async def write(servers: str) -> None:
+        async with connection(servers) as connected:
+            await connected.get_admin().create_database("shop", None, False)
+            log = await new_table(connected, "log", SCHEMA, database="shop", bucket_count=2, comment="all clicks")
+            keyed = await new_table(connected, "keyed", SCHEMA, database="shop", primary_keys=["id"])
+            append, upsert = log.new_append().create_writer(), keyed.new_upsert().create_writer()
+            for value in range(500):
+                append.append([value, f"v{value}"])
+                upsert.upsert([value % 50, f"v{value}"])
+            await append.flush()
+            await upsert.flush()
+
+    async def check(servers: str) -> None:
+        async with connection(servers) as connected:
+            admin = connected.get_admin()
+            assert sorted(await admin.list_databases()) == ["fluss", "shop"]
+            assert sorted(await admin.list_tables("shop")) == ["keyed", "log"]
+            log = await connected.get_table(fluss.TablePath("shop", "log"))
+            assert log.get_table_info().comment == "all clicks"
+            assert sorted(row["id"] for *_, row in await read_changes(connected, log)) == list(range(500))
+            keyed = await connected.get_table(fluss.TablePath("shop", "keyed"))
+            lookuper = keyed.new_lookup().create_lookuper()
+            assert await lookuper.lookup([7]) == {"id": 7, "v": "v457"}
+            assert len(await read_changes(connected, keyed)) == 50 + 2 * 450
+
+    with LocalCluster(tmp_path) as cluster:
+        asyncio.run(write(cluster.bootstrap_servers))
+        assert getattr(cluster, how)() == (0 if how == "stop" else -9)
+        cluster.start()
+        asyncio.run(check(cluster.bootstrap_servers))
+
+
+def test_a_second_server_on_the_directory_is_refused(tmp_path: Path) -> None:
+    with LocalCluster(tmp_path):
+        second = fluss_local("--port", "0", "--data-dir", str(tmp_path))
+        assert second.returncode == 1
+        assert "another" in second.stderr
+        assert "hint:" in second.stderr
+
+
+def test_a_used_port_is_refused_with_a_clear_error(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = fluss_local("--port", str(port), "--data-dir", str(tmp_path))
+    assert result.returncode == 1
+    assert str(port) in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unknown_option_names_the_nearest_one(tmp_path: Path) -> None:
+    result = fluss_local("--port", "0", "--data-dir", str(tmp_path), "--set", "log.segment.file-siz=1mb")
+    assert result.returncode == 1
+    assert "log.segment.file-size" in result.stderr
+
+
+def test_data_without_its_metadata_is_not_touched(tmp_path: Path) -> None:
+    async def write(servers: str) -> None:
+        async with connection(servers) as connected:
+            table = await new_table(connected, "precious", SCHEMA)
+            writer = table.new_append().create_writer()
+            writer.append([1, "x"])
+            await writer.flush()
+
+    with LocalCluster(tmp_path) as cluster:
+        asyncio.run(write(cluster.bootstrap_servers))
+    before = {path: path.stat().st_size for path in (tmp_path / "fluss").rglob("*") if path.is_file()}
+    for path in (tmp_path / "metadata").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    result = fluss_local("--port", "0", "--data-dir", str(tmp_path))
+    assert result.returncode == 1
+    assert "metadata" in result.stderr
+    after = {path: path.stat().st_size for path in (tmp_path / "fluss").rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_dropping_a_table_removes_its_files_and_its_name_can_be_used_again(tmp_path: Path) -> None:
+    async def run(servers: str) -> None:
+        async with connection(servers) as connected:
+            path = fluss.TablePath("fluss", "again")
+            first = await new_table(connected, "again", SCHEMA, primary_keys=["id"])
+            writer = first.new_upsert().create_writer()
+            writer.upsert([1, "old"])
+            await writer.flush()
+            await connected.get_admin().drop_table(path, False)
+            assert not list((tmp_path / "fluss").iterdir())
+            second = await new_table(connected, "again", SCHEMA, primary_keys=["id"])
+            assert second.get_table_info().table_id != first.get_table_info().table_id
+            assert await second.new_lookup().create_lookuper().lookup([1]) is None
+
+    with LocalCluster(tmp_path) as cluster:
+        asyncio.run(run(cluster.bootstrap_servers))
