@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 
 import fluss
 import pyarrow as pa
-from support import SCHEMA, batch_of, cpu_seconds, median, percentile, print_table, resident_mb
 
 from fluss_server.testing import LocalCluster
+from support import SCHEMA, batch_of, cpu_seconds, median, percentile, print_table, resident_mb
 
 Work = Callable[[], Awaitable[int]]
 
@@ -129,8 +129,12 @@ async def run(cluster: LocalCluster, runs: int, scale: float) -> None:
     bench.connected = connected
     times = await visible_ms(await bench.table(), int(500 * scale))
     await connected.close()
-    print_table(f"Server through pyfluss, medians of {runs}", ["work", "rate", "server CPU s per million rows"], bench.rows)
-    print(f"\nappend to visible: p50 {percentile(times, 0.5):.2f} ms, p99 {percentile(times, 0.99):.2f} ms ({len(times)} rows)")
+    print_table(
+        f"Server through pyfluss, medians of {runs}", ["work", "rate", "server CPU s per million rows"], bench.rows
+    )
+    print(
+        f"\nappend to visible: p50 {percentile(times, 0.5):.2f} ms, p99 {percentile(times, 0.99):.2f} ms ({len(times)} rows)"
+    )
     print(f"memory after all of it: {resident_mb(cluster.pid):.0f} MB")
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import time
 
-from support import median, print_table, resident_mb
-
 from fluss_server.testing import LocalCluster
+from support import median, print_table, resident_mb
 
 
 def main() -> None:

@@ -33,15 +33,19 @@ def batch_of(start: int, count: int, *, modulo: int | None = None) -> pa.RecordB
             "id": ids,
             "user_id": [value * 7919 % 1_000_003 for value in ids],
             "item": [value % 5000 for value in ids],
-            "price": pa.array([value % 100_000 for value in ids], pa.int64()).cast(pa.decimal128(19, 0)).cast(
-                pa.decimal128(10, 2)
-            ),
+            "price": pa.array([value % 100_000 for value in ids], pa.int64())
+            .cast(pa.decimal128(19, 0))
+            .cast(pa.decimal128(10, 2)),
             "quantity": [1 + value % 9 for value in ids],
             "score": [value * 0.37 for value in ids],
             "at": pa.array([1_760_000_000_000 + value for value in ids], pa.timestamp("ms")),
             "country": [("de", "fr", "us", "cn", "br")[value % 5] for value in ids],
-            "page": [f"/shop/category-{value % 97}/item-{value % 5000}/details?ref={value * 31 % 65536:04x}" for value in ids],
-            "agent": [f"Mozilla/5.0 (X11; Linux x86_64) build {value % 313} session {value * 17 % 999983}" for value in ids],
+            "page": [
+                f"/shop/category-{value % 97}/item-{value % 5000}/details?ref={value * 31 % 65536:04x}" for value in ids
+            ],
+            "agent": [
+                f"Mozilla/5.0 (X11; Linux x86_64) build {value % 313} session {value * 17 % 999983}" for value in ids
+            ],
         },
         schema=SCHEMA,
     )

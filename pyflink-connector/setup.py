@@ -43,7 +43,7 @@ def build_with_maven() -> None:
     maven = shutil.which("mvn")
     if maven is None:
         sys.exit(
-            "error: pyflink-connector-fluss needs its connector jar, and building it needs Maven, which is not on the PATH.\n"
+            "error: pyflink-connector-fluss needs its connector jar, and no Maven is on the PATH to build it.\n"
             "hint: install Maven and a JDK 17, or set FLUSS_CONNECTOR_JAR to a flink-sql-connector-fluss jar."
         )
     command = [maven, "--quiet", "--batch-mode", "-f", str(MAVEN_PROJECT / "pom.xml"), "package", "-DskipTests"]

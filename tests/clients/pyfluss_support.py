@@ -30,7 +30,12 @@ SCALARS: list[tuple[str, pa.DataType, list[Any]]] = [
     (
         "c_decimal",
         pa.decimal128(10, 2),
-        [decimal.Decimal("99999999.99"), decimal.Decimal("-99999999.99"), decimal.Decimal("0.00"), decimal.Decimal("1.20")],
+        [
+            decimal.Decimal("99999999.99"),
+            decimal.Decimal("-99999999.99"),
+            decimal.Decimal("0.00"),
+            decimal.Decimal("1.20"),
+        ],
     ),
     (
         "c_wide_decimal",
@@ -52,7 +57,12 @@ SCALARS: list[tuple[str, pa.DataType, list[Any]]] = [
     (
         "c_ts_s",
         pa.timestamp("s"),
-        [dt.datetime(1970, 1, 1), dt.datetime(2300, 1, 1, 12), dt.datetime(1900, 5, 17), dt.datetime(2026, 11, 24, 1, 2, 3)],
+        [
+            dt.datetime(1970, 1, 1),
+            dt.datetime(2300, 1, 1, 12),
+            dt.datetime(1900, 5, 17),
+            dt.datetime(2026, 11, 24, 1, 2, 3),
+        ],
     ),
     (
         "c_ts_us",

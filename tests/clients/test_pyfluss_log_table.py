@@ -9,6 +9,7 @@ from typing import Any
 import fluss
 import pyarrow as pa
 import pytest
+
 from clients.pyfluss_support import connection, end_offsets, every_type_batch, new_table, read_changes
 
 COMPRESSIONS = ["NONE", "LZ4_FRAME", "ZSTD"]
@@ -101,7 +102,12 @@ def test_nested_types_come_back_equal(fluss_cluster: Any) -> None:
         ]
     )
     rows = [
-        {"id": 1, "tags": ["a", None, "ü"], "attributes": [("k", 1), ("m", None)], "profile": {"age": 3, "names": ["x"]}},
+        {
+            "id": 1,
+            "tags": ["a", None, "ü"],
+            "attributes": [("k", 1), ("m", None)],
+            "profile": {"age": 3, "names": ["x"]},
+        },
         {"id": 2, "tags": [], "attributes": [], "profile": {"age": None, "names": None}},
         {"id": 3, "tags": None, "attributes": None, "profile": None},
     ]
@@ -132,7 +138,9 @@ def test_offsets_earliest_latest_and_by_timestamp(fluss_cluster: Any) -> None:
             writer = table.new_append().create_writer()
             stamps = []
             for part in range(3):
-                writer.write_arrow_batch(pa.record_batch([pa.array(range(part * 10, part * 10 + 10), pa.int64())], schema=schema))
+                writer.write_arrow_batch(
+                    pa.record_batch([pa.array(range(part * 10, part * 10 + 10), pa.int64())], schema=schema)
+                )
                 await writer.flush()
                 scanner = await table.new_scan().create_log_scanner()
                 scanner.subscribe(0, part * 10)

@@ -8,6 +8,7 @@ from typing import Any
 import fluss
 import pyarrow as pa
 import pytest
+
 from clients.pyfluss_support import connection, every_type_batch, new_table, read_changes, replay
 
 SIMPLE = pa.schema(
@@ -161,7 +162,12 @@ def test_changelog_replay_equals_the_table_after_many_mixed_writes(fluss_cluster
                     writer.delete({"id": key})
                     expected.pop(key, None)
                 else:
-                    row = {"id": key, "name": f"s{step}", "score": step, "note": None if step % 3 else "x" * (step % 50)}
+                    row = {
+                        "id": key,
+                        "name": f"s{step}",
+                        "score": step,
+                        "note": None if step % 3 else "x" * (step % 50),
+                    }
                     writer.upsert(row)
                     expected[key] = row
             await writer.flush()

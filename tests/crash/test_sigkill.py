@@ -19,8 +19,8 @@ from typing import Any
 import fluss
 import pyarrow as pa
 import pytest
-from clients.pyfluss_support import connection, end_offsets, new_table, read_changes, replay
 
+from clients.pyfluss_support import connection, end_offsets, new_table, read_changes, replay
 from fluss_server.testing import LocalCluster
 
 ROUNDS = int(os.environ.get("FLUSS_CRASH_ROUNDS", "40"))

@@ -11,8 +11,8 @@ from pathlib import Path
 import fluss
 import pyarrow as pa
 import pytest
-from clients.pyfluss_support import connection, new_table, read_changes
 
+from clients.pyfluss_support import connection, new_table, read_changes
 from fluss_server.testing import LocalCluster
 
 SCHEMA = pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("v", pa.string())])
@@ -20,7 +20,11 @@ SCHEMA = pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("v", pa
 
 def fluss_local(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "fluss_server", "local", *arguments], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "fluss_server", "local", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -102,9 +106,7 @@ def test_data_without_its_metadata_is_not_touched(tmp_path: Path) -> None:
     with LocalCluster(tmp_path) as cluster:
         asyncio.run(write(cluster.bootstrap_servers))
     before = {path: path.stat().st_size for path in (tmp_path / "fluss").rglob("*") if path.is_file()}
-    for path in (tmp_path / "metadata").rglob("*"):
-        if path.is_file():
-            path.unlink()
+    (tmp_path / "metadata.journal").unlink()
     result = fluss_local("--port", "0", "--data-dir", str(tmp_path))
     assert result.returncode == 1
     assert "metadata" in result.stderr

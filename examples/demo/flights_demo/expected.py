@@ -10,10 +10,10 @@ ENRICHED_KEY = ["flight_date", "carrier", "flight", "origin"]
 DELAYS_KEY = ["carrier", "origin"]
 LATE_MINUTES = 15
 
-_FROM_FLIGHTS = (
-    "flight_date carrier flight origin dest tailnum dep_time sched_dep_time dep_delay "
-    "arr_time sched_arr_time arr_delay air_time distance time_hour"
-).split()
+_FROM_FLIGHTS = [
+    *("flight_date", "carrier", "flight", "origin", "dest", "tailnum", "dep_time", "sched_dep_time", "dep_delay"),
+    *("arr_time", "sched_arr_time", "arr_delay", "air_time", "distance", "time_hour"),
+]
 
 
 def _joined(left: pd.DataFrame, right: pd.DataFrame, left_on: list[str], right_on: list[str]) -> pd.DataFrame:

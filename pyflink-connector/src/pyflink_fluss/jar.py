@@ -1,7 +1,7 @@
 """Where the connector jar is, and how a job gets it when PyFlink does not find it by itself.
 
-A regular `pip install` puts the jar into `pyflink/lib` next to Flink's own: nothing is left to do. An editable install or
-a user-site install beside a system-wide PyFlink needs `add_jar` once, before the first use of the connector.
+A regular `pip install` puts the jar into `pyflink/lib` next to Flink's own: nothing is left to do. An editable install,
+or a user-site install beside a system-wide PyFlink, needs `add_jar` once, before the first use of the connector.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _candidate_directories() -> Iterator[Path]:
 
 
 def jar_path() -> Path:
-    """Returns the connector jar's path: $FLUSS_CONNECTOR_JAR, else the installed jar, else the one built in the checkout.
+    """Returns the path of the jar: $FLUSS_CONNECTOR_JAR, else the installed one, else the one built in the checkout.
 
     Raises FileNotFoundError, with the places looked at, when there is none.
     """
@@ -66,8 +66,8 @@ def is_on_class_path() -> bool:
 def add_jar(environment: StreamExecutionEnvironment | TableEnvironment) -> None:
     """Makes the connector available to the jobs of `environment`; does nothing when PyFlink has it already.
 
-    To be called before CREATE CATALOG or before a source or sink of this package is built. Raises FileNotFoundError when
-    the jar cannot be found.
+    To be called before CREATE CATALOG or before a source or sink of this package is built. Raises FileNotFoundError
+    when the jar cannot be found.
     """
     if is_on_class_path():
         return

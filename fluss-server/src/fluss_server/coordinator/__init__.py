@@ -1,0 +1,1 @@
+"""The coordinator: databases and tables, and the services that define, describe and remove them."""

@@ -8,14 +8,13 @@
     put          u8 1 | u32 path length | path | u32 version | u32 value length | value
     delete       u8 2 | u32 path length | path
 
-The crc of the header is CRC-32C of what precedes it, that of a frame CRC-32C of the payload continued over length and id
-(written as ``crc32c(length | id | payload)``). Transaction ids are consecutive. Entries hold results, not operations: the
-new value and version of a node, parents before children.
+The crc of the header is CRC-32C of what precedes it, that of a frame CRC-32C of ``length | id | payload``. Transaction
+ids are consecutive. Entries hold results, not operations: the new value and version of a node, parents before children.
 
 What a crash may leave and what it may not
-    Each frame is on disk before the next one is written, so a crash can damage the last frame only: a *torn tail*, which
-    is cut. A bad frame that is followed by a good one, or that lies in the base, is damage by something else: then
-    nothing is cut and the file is refused. The base is what was complete when the file was put in place (after a
+    Each frame is on disk before the next one is written, so a crash can damage the last frame only: a *torn tail*,
+    which is cut. A bad frame that is followed by a good one, or that lies in the base, is damage by something else:
+    then nothing is cut and the file is refused. The base is what was complete when the file was put in place (after a
     compaction, everything then alive). A mark after the last transaction makes that one recognisable as complete.
     The byte ``ff`` in the magic occurs in no UTF-8 text, so that values cannot look like frames.
 """

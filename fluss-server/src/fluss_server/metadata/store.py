@@ -1,6 +1,6 @@
 """The interface behind which coordination state lives: a tree of small values with versions.
 
-The model is ZooKeeper's, because that is one of the implementations; nothing here can be promised by less or needs more:
+The model is ZooKeeper's, because that is one of the implementations; nothing here needs more than it offers:
 
 * a node has a path (``/a/b``), a value of at most 1 MiB and a version that starts at 0 and grows by 1 with each set;
 * a node is created below an existing, not ephemeral parent, and deleted when it has no children;
@@ -24,7 +24,7 @@ from fluss_server.errors import ErrorCode, FlussError
 MAX_VALUE_BYTES = 1 << 20
 """Largest value of a node; ZooKeeper's default limit of a packet."""
 
-MAX_OPERATIONS = 100_000
+MAX_OPERATIONS = 1_000_000
 """Most operations of one commit."""
 
 DEFAULT_WATCH_CAPACITY = 1024
@@ -180,7 +180,7 @@ class MetadataStore(Protocol):
 
 
 def check_path(path: str) -> None:
-    """``ValueError`` unless ``path`` is ``/`` or names separated and led by ``/``, none of them empty, ``.`` or ``..``."""
+    """``ValueError`` unless ``path`` is ``/`` or names led by ``/``, none of them empty, ``.`` or ``..``."""
     if path == "/":
         return
     names = path.split("/")

@@ -133,7 +133,7 @@ class Tree:
 
     def _account(self, path: str, node: Node, sign: int) -> None:
         if node.session_id is None:
-            self._persistent_bytes += sign * (len(path) + len(node.value) + NODE_OVERHEAD_BYTES)
+            self._persistent_bytes += sign * (len(path.encode()) + len(node.value) + NODE_OVERHEAD_BYTES)
         elif sign > 0:
             self._owned.setdefault(node.session_id, set()).add(path)
         else:

@@ -14,6 +14,8 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.batch_shape import BatchShape
+from fluss_server.formats.log_batch import iter_batches
 from fluss_server.log.log_tablet import AppendResult, LogTablet
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.table import TableInfo
@@ -54,6 +56,7 @@ class Replica:
         self.log = log
         self.kv = kv
         self.high_watermark = HighWatermark(log.end_offset)
+        self._shape = BatchShape(table.schema.types)
         self._flush_pool = flush_pool
         self._kv_worker = kv_worker
         self._flush_before_acknowledge = flush_before_acknowledge
@@ -77,9 +80,20 @@ class Replica:
                 f"{self.table.path} has a primary key",
                 hint="write it with upserts and deletes (PUT_KV), not with appends",
             )
+        self._check_shape(records)
         result = self.log.append(records)
         self._schedule_commit()
         return result
+
+    def _check_shape(self, records: memoryview) -> None:
+        """Refuse batches that no reader could decode; whether they arrived undamaged, the log checks."""
+        for position, header in iter_batches(records):
+            if header.schema_id != self.table.schema_id:
+                raise FlussError(
+                    ErrorCode.SCHEMA_NOT_EXIST,
+                    f"{self.table.path} has no schema {header.schema_id}; the newest is {self.table.schema_id}",
+                )
+            self._shape.check(records[position : position + header.size], header)
 
     async def put(self, records: memoryview, target_columns: Sequence[int]) -> AppendResult:
         """Merge a KV batch; acknowledged as for :meth:`append`. The order of calls is the order of effects.

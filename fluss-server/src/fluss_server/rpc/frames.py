@@ -19,8 +19,10 @@ from typing import NamedTuple, TypeAlias
 
 from fluss_server.api import messages as pb
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.runtime.files import FileRegion
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
+Piece: TypeAlias = "bytes | bytearray | memoryview | FileRegion"
 
 LENGTH_SIZE = 4
 REQUEST_HEADER_SIZE = 8
@@ -31,7 +33,8 @@ MAX_LENGTH = 2**31 - 1
 RECEIVE_BUFFER_SIZE = 64 * 1024
 
 _LENGTH = struct.Struct(">I")  # unsigned: a negative length reads as an absurdly long one
-_REQUEST_HEADER = struct.Struct(">hhi")
+parse_request_header = struct.Struct(">hhi").unpack_from
+"""API key, API version and request id of a request frame (without its length); the key is not checked."""
 _REQUEST_PREFIX = struct.Struct(">ihhi")
 _RESPONSE_PREFIX = struct.Struct(">ibi")
 _FAILURE_PREFIX = struct.Struct(">ib")
@@ -46,14 +49,6 @@ class ResponseType(IntEnum):
     SERVER_FAILURE = 2
 
 
-class RequestHeader(NamedTuple):
-    """What precedes the message of a request; the key is not checked."""
-
-    api_key: int
-    api_version: int
-    request_id: int
-
-
 class ResponseFrame(NamedTuple):
     """A received response; ``request_id`` is None for SERVER_FAILURE."""
 
@@ -62,9 +57,11 @@ class ResponseFrame(NamedTuple):
     body: memoryview
 
 
-def parse_request_header(frame: Buffer) -> RequestHeader:
-    """Header of a request frame (without its length), which has at least ``REQUEST_HEADER_SIZE`` bytes."""
-    return RequestHeader._make(_REQUEST_HEADER.unpack_from(frame))
+def piece_size(piece: Piece) -> int:
+    """Bytes that a piece of a message puts on the wire."""
+    if isinstance(piece, FileRegion):
+        return piece.length
+    return piece.nbytes if isinstance(piece, memoryview) else len(piece)
 
 
 def request_prefix(api_key: int, api_version: int, request_id: int, body_size: int) -> bytes:

@@ -130,9 +130,9 @@ class KvScanners:
         if session is not None:
             await asyncio.get_running_loop().run_in_executor(self._worker, session.scan.close)
 
-    async def close_bucket(self, bucket: TableBucket) -> None:
-        """End every scan of a bucket, before its KvTablet is closed."""
-        for scanner_id in [key for key, session in self._sessions.items() if session.bucket == bucket]:
+    async def close_table(self, table_id: int) -> None:
+        """End every scan of a table, before its KvTablets are closed."""
+        for scanner_id in [key for key, session in self._sessions.items() if session.bucket.table_id == table_id]:
             await self.close(scanner_id)
 
     async def close_all(self) -> None:

@@ -12,7 +12,7 @@ from fluss_server.formats.value_batch import build_value_batch
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
 from fluss_server.rpc.bulk import FetchLogResponseBuilder, encode_limit_scan_response, encode_scan_kv_response
-from fluss_server.rpc.service import RequestContext, rpc
+from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.runtime.clock import Clock
 from fluss_server.tablet.fetch import BucketFetch, BucketResult, fetch_log
 from fluss_server.tablet.kv_scanners import KvScanners
@@ -39,8 +39,8 @@ class ReadService:
 
     # ------------------------------------------------------------------ log
 
-    @rpc(ApiKey.FETCH_LOG)
-    async def fetch_log(self, request: pb.FetchLogRequest, context: RequestContext) -> object:
+    @rpc(ApiKey.FETCH_LOG, cancel_on_disconnect=True)
+    async def fetch_log(self, request: pb.FetchLogRequest, context: RequestContext) -> ResponseBody:
         """Log batches from an offset on, up to the high watermark; waits for data as the request asks."""
         fetches: list[BucketFetch] = []
         failed: list[BucketResult] = []
@@ -85,7 +85,7 @@ class ReadService:
         return projector
 
     @rpc(ApiKey.LIST_OFFSETS)
-    async def list_offsets(self, request: pb.ListOffsetsRequest, context: RequestContext) -> object:
+    async def list_offsets(self, request: pb.ListOffsetsRequest, context: RequestContext) -> ResponseBody:
         """Earliest, latest (high watermark) or first offset at a time, per bucket."""
         response = pb.ListOffsetsResponse()
         partition_id = request.partition_id if request.HasField("partition_id") else None
@@ -119,7 +119,7 @@ class ReadService:
     # ------------------------------------------------------------------ KvStore
 
     @rpc(ApiKey.LOOKUP)
-    async def lookup(self, request: pb.LookupRequest, context: RequestContext) -> object:
+    async def lookup(self, request: pb.LookupRequest, context: RequestContext) -> ResponseBody:
         """Values of encoded primary keys; a missing key is an entry without value."""
         if request.insert_if_not_exists:
             raise FlussError(
@@ -150,7 +150,7 @@ class ReadService:
         return response
 
     @rpc(ApiKey.PREFIX_LOOKUP)
-    async def prefix_lookup(self, request: pb.PrefixLookupRequest, context: RequestContext) -> object:
+    async def prefix_lookup(self, request: pb.PrefixLookupRequest, context: RequestContext) -> ResponseBody:
         """All values whose keys start with an encoded bucket key, in key order."""
         response = pb.PrefixLookupResponse()
         for bucket in request.buckets_req:
@@ -168,7 +168,7 @@ class ReadService:
         return response
 
     @rpc(ApiKey.LIMIT_SCAN)
-    async def limit_scan(self, request: pb.LimitScanRequest, context: RequestContext) -> object:
+    async def limit_scan(self, request: pb.LimitScanRequest, context: RequestContext) -> ResponseBody:
         """The first rows of a primary-key bucket, or the newest batches of a log bucket."""
         try:
             replica = self._replica(request.table_id, request)
@@ -184,14 +184,14 @@ class ReadService:
             return pb.LimitScanResponse(error_code=int(error.code), error_message=str(error))
 
     @rpc(ApiKey.SCAN_KV)
-    async def scan_kv(self, request: pb.ScanKvRequest, context: RequestContext) -> object:
+    async def scan_kv(self, request: pb.ScanKvRequest, context: RequestContext) -> ResponseBody:
         """One step of a scan over the whole state of a bucket as it was at one changelog offset."""
         try:
             return await self._scan_step(request)
         except FlussError as error:
             return pb.ScanKvResponse(error_code=int(error.code), error_message=str(error))
 
-    async def _scan_step(self, request: pb.ScanKvRequest) -> object:
+    async def _scan_step(self, request: pb.ScanKvRequest) -> ResponseBody:
         if request.HasField("scanner_id") == request.HasField("bucket_scan_req"):
             raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, "give either a scanner id or a bucket to scan")
         if request.close_scanner:
@@ -215,7 +215,7 @@ class ReadService:
         )
 
     @rpc(ApiKey.GET_TABLE_STATS)
-    async def get_table_stats(self, request: pb.GetTableStatsRequest, context: RequestContext) -> object:
+    async def get_table_stats(self, request: pb.GetTableStatsRequest, context: RequestContext) -> ResponseBody:
         """Row counts: exact for primary-key tables, offsets between start and high watermark for log tables."""
         response = pb.GetTableStatsResponse()
         for bucket in request.buckets_req:
@@ -250,21 +250,22 @@ def _newest(replica: Replica, limit: int) -> list[bytes]:
     return pieces
 
 
-def _fetch_response(results: Sequence[BucketResult]) -> object:
+def _fetch_response(results: Sequence[BucketResult]) -> ResponseBody:
     builder = FetchLogResponseBuilder()
+    table_id: int | None = None
     for result in results:
         bucket = result.fetch.bucket
+        if bucket.table_id != table_id:
+            table_id = bucket.table_id
+            builder.table(table_id)
         if result.error is not None:
-            builder.add_error(bucket.table_id, bucket.partition_id, bucket.bucket, result.error)
+            builder.error(bucket.bucket, int(result.error.code), str(result.error), partition_id=bucket.partition_id)
         else:
-            builder.add_records(
-                bucket.table_id,
-                bucket.partition_id,
+            builder.data(
                 bucket.bucket,
+                partition_id=bucket.partition_id,
                 high_watermark=result.high_watermark,
                 log_start_offset=result.log_start_offset,
                 records=result.pieces,
             )
-    return builder.build()
-
-
+    return builder.pieces()

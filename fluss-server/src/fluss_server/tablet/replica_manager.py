@@ -193,12 +193,16 @@ class ReplicaManager:
         return log
 
     def _open_kv(self, directory: Path, table: TableInfo, log: LogTablet) -> KvTablet:
-        from fluss_server.kv.kv_tablet import KvTablet  # RocksDB and Arrow cost start-up time: load with the first table
+        from fluss_server.kv.kv_tablet import (
+            KvTablet,
+        )  # RocksDB and Arrow cost start-up time: load with the first table
         from fluss_server.kv.rocks import KvResources
 
         if self._kv_resources is None:
             self._kv_resources = KvResources(self._config.kv_cache_bytes)
-        return KvTablet.open(directory, table, lambda schema_id: self._schemas(table, schema_id), log, self._kv_resources)
+        return KvTablet.open(
+            directory, table, lambda schema_id: self._schemas(table, schema_id), log, self._kv_resources
+        )
 
     # ------------------------------------------------------------------ files
 

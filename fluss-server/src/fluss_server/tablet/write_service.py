@@ -16,8 +16,8 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.log.log_tablet import AppendResult
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
-from fluss_server.rpc.bulk import ProduceBucket, parse_produce_log, parse_put_kv
-from fluss_server.rpc.service import RequestContext, rpc
+from fluss_server.rpc.bulk import BucketRecords, ProduceLogRequest, PutKvRequest
+from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.tablet.byte_budget import ByteBudget
 from fluss_server.tablet.replica_manager import ReplicaManager
 
@@ -36,10 +36,9 @@ class WriteService:
         self._replicas = replicas
         self._kv_budget = ByteBudget(kv_queue_bytes)
 
-    @rpc(ApiKey.PRODUCE_LOG, raw=True)
-    async def produce_log(self, body: memoryview, context: RequestContext) -> object:
+    @rpc(ApiKey.PRODUCE_LOG)
+    async def produce_log(self, request: ProduceLogRequest, context: RequestContext) -> ResponseBody:
         """Append one or more batches per bucket; ``acks`` 1 and -1 wait until they are acknowledged."""
-        request = parse_produce_log(body)
         _check_acks(request.acks)
         outcomes = [self._append(request.table_id, bucket) for bucket in request.buckets]
         settled = await _settle(outcomes, request.acks, request.timeout_ms)
@@ -54,19 +53,18 @@ class WriteService:
                 entry.base_offset = outcome.base_offset
         return response
 
-    def _append(self, table_id: int, bucket: ProduceBucket) -> FlussError | tuple[Replica, AppendResult]:
+    def _append(self, table_id: int, bucket: BucketRecords) -> FlussError | tuple[Replica, AppendResult]:
         try:
             replica = self._replicas.replica(TableBucket(table_id, bucket.partition_id, bucket.bucket_id))
             return replica, replica.append(bucket.records)
         except Exception as error:
             return _as_fluss_error(error)
 
-    @rpc(ApiKey.PUT_KV, raw=True)
-    async def put_kv(self, body: memoryview, context: RequestContext) -> object:
+    @rpc(ApiKey.PUT_KV)
+    async def put_kv(self, request: PutKvRequest, context: RequestContext) -> ResponseBody:
         """Merge one KV batch per bucket; ``acks`` as for appends."""
-        request = parse_put_kv(body)
         _check_acks(request.acks)
-        async with self._kv_budget.hold(len(body)):
+        async with self._kv_budget.hold(sum(len(bucket.records) for bucket in request.buckets)):
             # Every put is handed to the worker before the first wait, so that later requests cannot overtake.
             puts = [self._start_put(request.table_id, bucket, request.target_columns) for bucket in request.buckets]
             outcomes = [await put for put in puts]
@@ -83,7 +81,7 @@ class WriteService:
         return response
 
     def _start_put(
-        self, table_id: int, bucket: ProduceBucket, target_columns: Sequence[int]
+        self, table_id: int, bucket: BucketRecords, target_columns: Sequence[int]
     ) -> Awaitable[FlussError | tuple[Replica, AppendResult]]:
         async def run() -> FlussError | tuple[Replica, AppendResult]:
             try:

@@ -1,5 +1,6 @@
 package io.fluss.client;
 
+import io.fluss.client.json.MetadataJson;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -80,6 +81,16 @@ public final class TableDescriptor {
 
   public Optional<String> comment() {
     return Optional.ofNullable(comment);
+  }
+
+  /** The {@code table_json} document of the protocol, for a new table. */
+  public String toJson() {
+    return MetadataJson.tableToJson(this);
+  }
+
+  /** Reads a {@code table_json} document (UTF-8). */
+  public static TableDescriptor fromJson(byte[] utf8) {
+    return MetadataJson.tableFromJson(utf8);
   }
 
   /** Builder; only {@link #rowType} is required. */

@@ -1,0 +1,377 @@
+package io.fluss.flink.source.reader;
+
+import io.fluss.client.BucketRecords;
+import io.fluss.client.KeyEncoder;
+import io.fluss.client.LogScanner;
+import io.fluss.client.TableInfo;
+import io.fluss.flink.row.RowConverter;
+import io.fluss.flink.source.ScanSpec;
+import io.fluss.flink.source.split.FlussSplit;
+import io.fluss.flink.source.split.LogSplit;
+import io.fluss.flink.source.split.QuerySplit;
+import io.fluss.flink.source.split.ScanHistory;
+import io.fluss.flink.source.split.SnapshotLogSplit;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.Deque;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
+import javax.annotation.Nullable;
+import org.apache.flink.connector.base.source.reader.RecordsWithSplitIds;
+import org.apache.flink.connector.base.source.reader.splitreader.SplitReader;
+import org.apache.flink.connector.base.source.reader.splitreader.SplitsAddition;
+import org.apache.flink.connector.base.source.reader.splitreader.SplitsChange;
+import org.apache.flink.table.api.TableException;
+import org.apache.flink.table.data.GenericRowData;
+import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.types.logical.LogicalType;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Reads all splits of one reader in its fetcher thread. Queries and states come first, one bucket
+ * after the other; a bucket whose state was read joins the log scanner, which is polled for all
+ * buckets at once when no state is left to read.
+ *
+ * <p>Only {@link #wakeUp} is called from another thread.
+ */
+public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSplit> {
+
+  private static final Logger LOG = LoggerFactory.getLogger(FlussSplitReader.class);
+
+  /** How long a fetch may wait for new records; {@link #wakeUp} ends it early. */
+  private static final Duration POLL_TIMEOUT = Duration.ofSeconds(10);
+
+  private final ScanSpec spec;
+  private final Supplier<TableAccess> opener;
+  private final ReaderMetrics metrics;
+
+  private final Deque<FlussSplit> waiting = new ArrayDeque<>();
+  private final Map<Integer, LogRead> logs = new HashMap<>();
+  private final Set<String> paused = new HashSet<>();
+  private final Set<String> finished = new HashSet<>();
+  @Nullable private StateRead state;
+
+  private final Object idle = new Object();
+  private boolean wokenUp;
+
+  @Nullable private TableAccess access;
+  private volatile LogScanner logScanner;
+  private UnaryOperator<RowData> projectFull;
+  private UnaryOperator<RowData> projectLog;
+  @Nullable private KeyEncoder logKeyEncoder;
+
+  /**
+   * @param opener connects to the table; called once, in the fetcher thread
+   */
+  public FlussSplitReader(ScanSpec spec, Supplier<TableAccess> opener, ReaderMetrics metrics) {
+    this.spec = spec;
+    this.opener = opener;
+    this.metrics = metrics;
+  }
+
+  // ------------------------------------------------------------------------------------ splits
+
+  @Override
+  public void handleSplitsChanges(SplitsChange<FlussSplit> change) {
+    if (!(change instanceof SplitsAddition)) {
+      throw new UnsupportedOperationException("Unexpected change of splits: " + change + ".");
+    }
+    open();
+    for (FlussSplit split : change.splits()) {
+      if (split.tableId() != access.table().tableId()) {
+        throw new TableException(
+            String.format(
+                "Table %s was dropped and created again since the job started: its id was %d and"
+                    + " is %d now. Start the job without the old state.",
+                spec.path(), split.tableId(), access.table().tableId()));
+      }
+      LOG.info("Reading {} of table {}.", split, spec.path());
+      add(split);
+    }
+  }
+
+  private void add(FlussSplit split) {
+    if (split instanceof LogSplit) {
+      LogSplit log = (LogSplit) split;
+      addLog(
+          new LogRead(
+              split.splitId(), split.bucket(), log.startOffset(), log.stopOffset(), null));
+    } else if (split instanceof SnapshotLogSplit
+        && ((SnapshotLogSplit) split).history().isComplete()) {
+      stateIsRead((SnapshotLogSplit) split);
+    } else {
+      waiting.add(split);
+    }
+  }
+
+  private void addLog(LogRead read) {
+    if (read.isAtEnd()) {
+      finished.add(read.splitId());
+      return;
+    }
+    logs.put(read.bucket(), read);
+    if (!paused.contains(read.splitId())) {
+      logScanner().subscribe(read.bucket(), read.position());
+    }
+  }
+
+  private void stateIsRead(SnapshotLogSplit split) {
+    if (split.isBounded()) {
+      finished.add(split.splitId());
+    } else {
+      addLog(
+          new LogRead(
+              split.splitId(),
+              split.bucket(),
+              split.changelogStart(),
+              LogSplit.NO_STOP,
+              split.history()));
+    }
+  }
+
+  @Override
+  public void pauseOrResumeSplits(
+      Collection<FlussSplit> splitsToPause, Collection<FlussSplit> splitsToResume) {
+    for (FlussSplit split : splitsToPause) {
+      paused.add(split.splitId());
+      if (logs.containsKey(split.bucket())) {
+        logScanner().unsubscribe(split.bucket());
+      }
+    }
+    for (FlussSplit split : splitsToResume) {
+      LogRead read = logs.get(split.bucket());
+      if (paused.remove(split.splitId()) && read != null) {
+        logScanner().subscribe(read.bucket(), read.position());
+      }
+    }
+  }
+
+  private void open() {
+    if (access != null) {
+      return;
+    }
+    access = opener.get();
+    if (spec.query() != null && spec.query() == QuerySplit.Query.COUNT) {
+      projectFull = UnaryOperator.identity();
+      projectLog = projectFull;
+      return;
+    }
+    ScanSchema schema = ScanSchema.resolve(access.table(), spec.producedType());
+    projectFull = schema.projectFull();
+    projectLog = schema.projectFetched(fetchedFields(schema));
+  }
+
+  /**
+   * The columns fetched from the log, null for all. While a changelog follows the state, the key
+   * must be among them.
+   */
+  @Nullable
+  private int[] fetchedFields(ScanSchema schema) {
+    TableInfo table = access.table();
+    boolean columnar =
+        "ARROW".equalsIgnoreCase(table.properties().getOrDefault("table.log.format", "ARROW"));
+    return columnar ? schema.fetched(keyFields()) : null;
+  }
+
+  private int[] keyFields() {
+    boolean changelogAfterState =
+        access.table().hasPrimaryKey()
+            && spec.start().kind() == io.fluss.flink.source.OffsetsInitializer.Kind.FULL;
+    return changelogAfterState ? access.table().physicalPrimaryKeyIndexes() : new int[0];
+  }
+
+  private LogScanner logScanner() {
+    if (logScanner == null) {
+      ScanSchema schema = ScanSchema.resolve(access.table(), spec.producedType());
+      int[] fetched = fetchedFields(schema);
+      int[] keyFields = keyFields();
+      if (keyFields.length > 0) {
+        logKeyEncoder =
+            KeyEncoder.of(schema.fetchedType(fetched), ScanSchema.positions(keyFields, fetched));
+      }
+      logScanner = access.newLogScanner(fetched);
+    }
+    return logScanner;
+  }
+
+  // ------------------------------------------------------------------------------------- fetch
+
+  @Override
+  public RecordsWithSplitIds<ScanRecord> fetch() throws IOException {
+    try {
+      if (!finished.isEmpty()) {
+        return records(Collections.emptyList());
+      }
+      if (state == null) {
+        FlussSplit next = nextWaiting();
+        if (next instanceof QuerySplit) {
+          return answer((QuerySplit) next);
+        }
+        if (next != null) {
+          SnapshotLogSplit split = (SnapshotLogSplit) next;
+          state =
+              new StateRead(
+                  split,
+                  () -> access.newKvScanner(split.bucket()),
+                  KeyEncoder.primaryKey(access.table()));
+        }
+      }
+      if (state != null && !paused.contains(state.split().splitId())) {
+        return readState();
+      }
+      return logs.isEmpty() ? waitIdle() : pollLog();
+    } catch (RuntimeException e) {
+      throw new IOException("Reading table " + spec.path() + " failed: " + e.getMessage(), e);
+    }
+  }
+
+  /** The first query or state that is not paused. */
+  @Nullable
+  private FlussSplit nextWaiting() {
+    for (FlussSplit split : waiting) {
+      if (!paused.contains(split.splitId())) {
+        waiting.remove(split);
+        return split;
+      }
+    }
+    return null;
+  }
+
+  private ScanRecords records(List<SplitBatch> batches) {
+    Set<String> done = new HashSet<>(finished);
+    finished.clear();
+    return new ScanRecords(batches, done);
+  }
+
+  private ScanRecords readState() {
+    List<RowData> rows = state.step();
+    ScanHistory history = state.history();
+    String splitId = state.split().splitId();
+    SplitBatch batch =
+        SplitBatch.state(
+            splitId,
+            rows,
+            projectFull,
+            KeyEncoder.primaryKey(access.table()),
+            state.scanOffset(),
+            history.isComplete());
+    if (history.isComplete()) {
+      SnapshotLogSplit split = state.split().at(history, SnapshotLogSplit.NOT_STARTED);
+      state = null;
+      stateIsRead(split);
+    }
+    return rows.isEmpty() ? records(Collections.emptyList()) : records(List.of(batch));
+  }
+
+  private ScanRecords pollLog() {
+    List<SplitBatch> batches = new ArrayList<>();
+    long newest = ScanRecord.NO_TIMESTAMP;
+    for (BucketRecords run : logScanner().poll(POLL_TIMEOUT).buckets()) {
+      LogRead read = logs.get(run.bucket());
+      if (read == null || paused.contains(read.splitId())) {
+        continue;
+      }
+      SplitBatch batch = read.take(run, projectLog, logKeyEncoder);
+      if (batch != null) {
+        batches.add(batch);
+        newest = Math.max(newest, run.timestamp(run.size() - 1));
+      }
+      if (read.isAtEnd()) {
+        logScanner().unsubscribe(read.bucket());
+        logs.remove(read.bucket());
+        finished.add(read.splitId());
+      }
+    }
+    if (newest != ScanRecord.NO_TIMESTAMP) {
+      metrics.fetched(newest);
+    }
+    metrics.pending(logs.values().stream().mapToLong(LogRead::pending).sum());
+    return records(batches);
+  }
+
+  private ScanRecords answer(QuerySplit split) throws IOException {
+    List<RowData> rows = new ArrayList<>();
+    switch (split.query()) {
+      case LIMIT:
+        for (RowData row : access.limitScan(split.bucket(), (int) spec.limit())) {
+          rows.add(projectFull.apply(row));
+        }
+        break;
+      case LOOKUP:
+        RowData found = access.lookup(internalKey());
+        if (found != null) {
+          rows.add(projectFull.apply(found));
+        }
+        break;
+      default:
+        rows.add(GenericRowData.of(access.rowCount()));
+    }
+    finished.add(split.splitId());
+    return records(List.of(SplitBatch.answer(split.splitId(), rows)));
+  }
+
+  private RowData internalKey() {
+    TableInfo table = access.table();
+    Object[] key = spec.key();
+    int[] fields = table.physicalPrimaryKeyIndexes();
+    GenericRowData row = new GenericRowData(fields.length);
+    for (int i = 0; i < fields.length; i++) {
+      LogicalType type = table.rowType().getTypeAt(fields[i]);
+      row.setField(i, RowConverter.toInternal(type).convert(key[i]));
+    }
+    return row;
+  }
+
+  // ------------------------------------------------------------------------------ waiting, end
+
+  /** Everything is paused: waits until something changes. */
+  private ScanRecords waitIdle() throws IOException {
+    synchronized (idle) {
+      try {
+        if (!wokenUp) {
+          idle.wait(POLL_TIMEOUT.toMillis());
+        }
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+        throw new IOException("Interrupted while waiting for splits.", e);
+      }
+      wokenUp = false;
+    }
+    return records(Collections.emptyList());
+  }
+
+  @Override
+  public void wakeUp() {
+    LogScanner scanner = logScanner;
+    if (scanner != null) {
+      scanner.wakeup();
+    }
+    synchronized (idle) {
+      wokenUp = true;
+      idle.notifyAll();
+    }
+  }
+
+  @Override
+  public void close() {
+    if (state != null) {
+      state.close();
+    }
+    if (logScanner != null) {
+      logScanner.close();
+    }
+    if (access != null) {
+      access.close();
+    }
+  }
+}

@@ -1,0 +1,98 @@
+package io.fluss.flink.source.reader;
+
+import io.fluss.client.BucketRecords;
+import io.fluss.client.KeyEncoder;
+import io.fluss.flink.source.split.LogSplit;
+import io.fluss.flink.source.split.ScanHistory;
+import java.util.function.UnaryOperator;
+import javax.annotation.Nullable;
+import org.apache.flink.table.data.RowData;
+
+/** The log of one bucket as far as the fetcher read it. */
+final class LogRead {
+
+  private final String splitId;
+  private final int bucket;
+  private final long stopOffset;
+  @Nullable private final ScanHistory history;
+
+  private long position;
+  private long pending;
+
+  /**
+   * @param position next offset to read, or {@link LogSplit#EARLIEST}
+   * @param stopOffset first offset not to read, or {@link LogSplit#NO_STOP}
+   * @param history how the state of the bucket was read before, null if it was not
+   */
+  LogRead(
+      String splitId, int bucket, long position, long stopOffset, @Nullable ScanHistory history) {
+    this.splitId = splitId;
+    this.bucket = bucket;
+    this.position = position;
+    this.stopOffset = stopOffset;
+    this.history = history;
+  }
+
+  String splitId() {
+    return splitId;
+  }
+
+  int bucket() {
+    return bucket;
+  }
+
+  long position() {
+    return position;
+  }
+
+  /** Records behind the position when it moved last. */
+  long pending() {
+    return pending;
+  }
+
+  boolean isAtEnd() {
+    return stopOffset != LogSplit.NO_STOP && position >= stopOffset;
+  }
+
+  /**
+   * Moves the position behind a run.
+   *
+   * @param keyEncoder of the fetched rows, used only while the history has to be asked
+   * @return the rows of the run to emit, null if there are none
+   */
+  @Nullable
+  SplitBatch take(
+      BucketRecords run, UnaryOperator<RowData> projection, @Nullable KeyEncoder keyEncoder) {
+    int size = run.size();
+    long end = run.nextOffset();
+    if (stopOffset != LogSplit.NO_STOP && end > stopOffset) {
+      while (size > 0 && run.offset(size - 1) >= stopOffset) {
+        size--;
+      }
+      end = stopOffset;
+    }
+    int[] kept = null;
+    if (history != null && size > 0 && run.offset(0) < history.filterEnd()) {
+      kept = newToHistory(run, size, keyEncoder);
+      size = kept.length;
+    }
+    position = end;
+    pending = Math.max(0, run.highWatermark() - end);
+    return size == 0
+        ? null
+        : SplitBatch.log(splitId, run, kept, size, end, projection, history);
+  }
+
+  private int[] newToHistory(BucketRecords run, int size, KeyEncoder keyEncoder) {
+    int[] kept = new int[size];
+    int count = 0;
+    for (int i = 0; i < size; i++) {
+      long offset = run.offset(i);
+      if (offset >= history.filterEnd()
+          || !history.contains(keyEncoder.encode(run.row(i)), offset)) {
+        kept[count++] = i;
+      }
+    }
+    return java.util.Arrays.copyOf(kept, count);
+  }
+}

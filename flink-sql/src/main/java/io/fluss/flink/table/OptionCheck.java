@@ -1,0 +1,141 @@
+package io.fluss.flink.table;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import org.apache.flink.configuration.ConfigOption;
+import org.apache.flink.configuration.FallbackKey;
+import org.apache.flink.table.api.ValidationException;
+
+/**
+ * Refuses option keys that nothing reads, naming the nearest key that exists. Properties of the
+ * user's own are free as long as they do not look like options: a key with the prefix of one of the
+ * option groups must be an option.
+ */
+public final class OptionCheck {
+
+  private static final List<String> GROUPS = Arrays.asList("scan.", "lookup.", "sink.", "bucket.");
+
+  /** Options of the official connector that are harmless to a table without partitions. */
+  private static final Set<String> WITHOUT_EFFECT =
+      new HashSet<>(
+          Arrays.asList(
+              "scan.partition.discovery.interval",
+              "scan.split.assignment.batch-size",
+              "scan.kv.snapshot.lease.id",
+              "scan.kv.snapshot.lease.duration",
+              "sink.bucket-shuffle",
+              "sink.producer-id"));
+
+  /** Options of the official connector whose effect this version does not have. */
+  private static final Set<String> NOT_SUPPORTED =
+      new HashSet<>(Arrays.asList("auto-increment.fields", "lookup.insert-if-not-exists"));
+
+  private OptionCheck() {}
+
+  /**
+   * Checks the options that a table is created with.
+   *
+   * @throws ValidationException for an unknown key with the prefix of an option group, or an option
+   *     whose effect does not exist
+   */
+  public static void checkNewTable(Map<String, String> options) {
+    checkSupported(options);
+    for (String key : options.keySet()) {
+      if (GROUPS.stream().anyMatch(key::startsWith) && !isKnown(key)) {
+        throw unknown(key);
+      }
+    }
+  }
+
+  /**
+   * Checks the options a table is used with.
+   *
+   * @param stored keys that are stored with the table; they are not questioned
+   * @throws ValidationException for an unknown key that came from a hint, or an option whose effect
+   *     does not exist
+   */
+  static void checkUse(Map<String, String> options, Set<String> stored) {
+    checkSupported(options);
+    for (String key : options.keySet()) {
+      if (!stored.contains(key)
+          && !isKnown(key)
+          && !key.startsWith(FlussConnectorOptions.CLIENT_PREFIX)
+          && !key.startsWith(FlussConnectorOptions.TABLE_PREFIX)) {
+        throw unknown(key);
+      }
+    }
+  }
+
+  private static void checkSupported(Map<String, String> options) {
+    for (String key : NOT_SUPPORTED) {
+      String value = options.get(key);
+      if (value != null && !"false".equalsIgnoreCase(value)) {
+        throw new ValidationException(
+            "Option '" + key + "' is not supported by this version of the connector.");
+      }
+    }
+  }
+
+  private static boolean isKnown(String key) {
+    return WITHOUT_EFFECT.contains(key) || NOT_SUPPORTED.contains(key) || keys().contains(key);
+  }
+
+  private static Set<String> keys() {
+    Set<String> keys = new HashSet<>();
+    for (ConfigOption<?> option : FlussConnectorOptions.all()) {
+      keys.add(option.key());
+      for (FallbackKey fallback : option.fallbackKeys()) {
+        keys.add(fallback.getKey());
+      }
+    }
+    return keys;
+  }
+
+  private static ValidationException unknown(String key) {
+    return new ValidationException(
+        "Unknown option '"
+            + key
+            + "'."
+            + nearest(key, keys()).map(near -> " Did you mean '" + near + "'?").orElse(""));
+  }
+
+  /** The key with the smallest edit distance, if it is at most a third of the key's length. */
+  static Optional<String> nearest(String key, Collection<String> keys) {
+    List<String> sorted = new ArrayList<>(keys);
+    sorted.sort(null);
+    String best = null;
+    int bestDistance = key.length() / 3 + 1;
+    for (String candidate : sorted) {
+      int distance = editDistance(key, candidate);
+      if (distance < bestDistance) {
+        best = candidate;
+        bestDistance = distance;
+      }
+    }
+    return Optional.ofNullable(best);
+  }
+
+  /** Levenshtein distance. */
+  private static int editDistance(String a, String b) {
+    int[] previous = new int[b.length() + 1];
+    for (int j = 0; j <= b.length(); j++) {
+      previous[j] = j;
+    }
+    for (int i = 1; i <= a.length(); i++) {
+      int[] current = new int[b.length() + 1];
+      current[0] = i;
+      for (int j = 1; j <= b.length(); j++) {
+        int replace = previous[j - 1] + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1);
+        current[j] = Math.min(replace, Math.min(previous[j], current[j - 1]) + 1);
+      }
+      previous = current;
+    }
+    return previous[b.length()];
+  }
+}

@@ -1,0 +1,63 @@
+"""``fluss local``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.local import LocalServer
+
+logger = logging.getLogger(__name__)
+
+_LOOPBACK = ("127.", "::1", "localhost")
+
+
+def run_local(host: str, port: int, data_dir: Path, options: Sequence[str]) -> int:
+    """Run the one-process cluster until SIGTERM or SIGINT.
+
+    Args:
+        options: ``key=value`` texts.
+
+    Raises:
+        FlussError: ``INVALID_CONFIG_EXCEPTION`` for a bad option; what ``LocalServer.start`` raises.
+    """
+    server = LocalServer(data_dir, host=host, port=port, options=_parse(options))
+    asyncio.run(_serve(server, host))
+    return 0
+
+
+async def _serve(server: LocalServer, host: str) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await server.start()
+    try:
+        if not host.startswith(_LOOPBACK):
+            logger.warning(
+                "listening on %s without authentication: everybody who reaches this port can read and change all data",
+                host,
+            )
+        address = f"{host}:{server.port}"
+        print(f"Fluss is ready: bootstrap.servers={address}")
+        print("In Flink SQL:", flush=True)
+        print(f"  CREATE CATALOG fluss WITH ('type' = 'fluss', 'bootstrap.servers' = '{address}');", flush=True)
+        await stop.wait()
+    finally:
+        await server.close()
+
+
+def _parse(options: Sequence[str]) -> dict[str, str]:
+    parsed = {}
+    for option in options:
+        key, separator, value = option.partition("=")
+        if not separator:
+            raise FlussError(
+                ErrorCode.INVALID_CONFIG_EXCEPTION, f"option {option!r} has no '='", hint="write KEY=VALUE"
+            )
+        parsed[key.strip()] = value.strip()
+    return parsed

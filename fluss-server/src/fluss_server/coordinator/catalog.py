@@ -1,0 +1,344 @@
+"""Databases, tables, schemas and ids: written through the metadata store, read from memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.metadata.records import (
+    DATABASES,
+    FIRST_SCHEMA_ID,
+    TABLE_ASSIGNMENTS,
+    TABLE_ID_COUNTER,
+    WRITER_ID_COUNTER,
+    AssignmentRecord,
+    DatabaseRecord,
+    TableRecord,
+    database_path,
+    decode_counter,
+    decode_schema,
+    encode_counter,
+    schema_path,
+    schemas_path,
+    table_assignment_path,
+    table_path,
+    tables_path,
+)
+from fluss_server.metadata.store import (
+    Create,
+    MetadataStore,
+    Operation,
+    Set,
+    deletions_below,
+    missing_parents,
+)
+from fluss_server.metadata.tasks import UninterruptedTasks
+from fluss_server.model.identifiers import TablePath
+from fluss_server.model.schema import Schema
+from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
+from fluss_server.runtime.clock import Clock
+
+DEFAULT_DATABASE = "fluss"
+"""Exists always and cannot be dropped; clients use it when they name none."""
+
+WRITER_ID_BLOCK = 100
+"""Writer ids reserved with one write; at most so many are skipped by a restart."""
+
+
+class MetadataManager:
+    """What databases and tables there are.
+
+    Everything is in memory and read without waiting. A change is one transaction of the store and shows up in memory
+    when it is durable, so that after a crash a table exists with all its parts or not at all. Changes are made one at a
+    time; of two that exclude each other the first wins and the second gets the error for it. A change that has begun
+    ends, even if its caller is cancelled. This object must be the only writer of its part of the tree.
+
+    Call :meth:`load` first.
+    """
+
+    def __init__(self, store: MetadataStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._databases: dict[str, DatabaseRecord] = {}
+        self._tables: dict[str, dict[str, TableInfo]] = {}
+        self._tables_by_id: dict[int, TableInfo] = {}
+        self._schemas: dict[int, dict[int, Schema]] = {}
+        self._descriptor_json: dict[int, bytes] = {}
+        self._writer_ids: deque[int] = deque()
+        self._tasks = UninterruptedTasks()
+
+    async def load(self) -> None:
+        """Read everything from the store, and create what must always be there.
+
+        Raises:
+            FlussError: ``UNKNOWN_SERVER_ERROR`` when a node cannot be read, with its path; ``STORAGE_EXCEPTION``.
+        """
+        await self._create_frame()
+        for database in await self._store.children(DATABASES):
+            path = database_path(database)
+            self._databases[database] = DatabaseRecord.decode(path, await self._value(path))
+            self._tables[database] = {}
+            for name in await self._children(tables_path(database)):
+                await self._load_table(TablePath(database, name))
+        if DEFAULT_DATABASE not in self._databases:
+            await self.create_database(DEFAULT_DATABASE, DatabaseDescriptor())
+
+    async def _create_frame(self) -> None:
+        for path, value in (
+            (DATABASES, b""),
+            (TABLE_ASSIGNMENTS, b""),
+            (TABLE_ID_COUNTER, encode_counter(0)),
+            (WRITER_ID_COUNTER, encode_counter(0)),
+        ):
+            if await self._store.get(path) is None:
+                await self._store.commit([*await missing_parents(self._store, path), Create(path, value)])
+
+    async def _load_table(self, path: TablePath) -> None:
+        record = TableRecord.decode(table_path(path), await self._value(table_path(path)))
+        schemas: dict[int, Schema] = {}
+        for name in await self._children(schemas_path(path)):
+            if not name.isdecimal():
+                raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"{schemas_path(path)}/{name} is not a schema id")
+            node_path = schema_path(path, int(name))
+            schemas[int(name)] = decode_schema(node_path, await self._value(node_path))
+        if not schemas:
+            raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"metadata node {table_path(path)} has no schema")
+        newest = max(schemas)
+        self._remember(record.table_info(path, newest, schemas[newest]), schemas)
+
+    async def _value(self, path: str) -> bytes:
+        node = await self._store.get(path)
+        if node is None:
+            raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"metadata node {path} is missing")
+        return node.value
+
+    async def _children(self, path: str) -> list[str]:
+        return [] if await self._store.get(path) is None else await self._store.children(path)
+
+    # Reading
+
+    def databases(self) -> list[str]:
+        """Names, sorted."""
+        return sorted(self._databases)
+
+    def database_exists(self, name: str) -> bool:
+        return name in self._databases
+
+    def database(self, name: str) -> DatabaseRecord:
+        """A database; ``DATABASE_NOT_EXIST``."""
+        record = self._databases.get(name)
+        if record is None:
+            raise _no_database(name)
+        return record
+
+    def tables(self) -> list[TableInfo]:
+        """Every table, by id."""
+        return [self._tables_by_id[table_id] for table_id in sorted(self._tables_by_id)]
+
+    def table_names(self, database: str) -> list[str]:
+        """Names of the tables of a database, sorted; ``DATABASE_NOT_EXIST``."""
+        self.database(database)
+        return sorted(self._tables[database])
+
+    def find_table(self, path: TablePath) -> TableInfo | None:
+        """A table, or None when it or its database does not exist."""
+        return self._tables.get(path.database, {}).get(path.table)
+
+    def table(self, path: TablePath) -> TableInfo:
+        """A table; ``TABLE_NOT_EXIST``, also when the database is missing."""
+        table = self.find_table(path)
+        if table is None:
+            raise FlussError(ErrorCode.TABLE_NOT_EXIST, f"table {path} does not exist")
+        return table
+
+    def table_by_id(self, table_id: int) -> TableInfo | None:
+        """The table with an id, or None when there is none (any more)."""
+        return self._tables_by_id.get(table_id)
+
+    def schema(self, table_id: int, schema_id: int) -> Schema:
+        """A version of the schema of a table; ``SCHEMA_NOT_EXIST``, also when the table is gone."""
+        schema = self._schemas.get(table_id, {}).get(schema_id)
+        if schema is None:
+            raise FlussError(ErrorCode.SCHEMA_NOT_EXIST, f"table {table_id} has no schema {schema_id}")
+        return schema
+
+    def descriptor_json(self, table: TableInfo) -> bytes:
+        """``table.descriptor.to_json_bytes()``, kept because every client asks for it again and again."""
+        if self._tables_by_id.get(table.table_id) is not table:
+            return table.descriptor.to_json_bytes()
+        if (data := self._descriptor_json.get(table.table_id)) is None:
+            data = self._descriptor_json[table.table_id] = table.descriptor.to_json_bytes()
+        return data
+
+    # Changing
+
+    async def create_database(self, name: str, descriptor: DatabaseDescriptor) -> None:
+        """Create a database with an allowed name; ``DATABASE_ALREADY_EXIST``."""
+        await self._tasks.run(self._create_database(name, descriptor))
+
+    async def drop_database(self, name: str, *, cascade: bool) -> list[TableInfo]:
+        """Drop a database and, with ``cascade``, its tables.
+
+        Returns:
+            the tables that went with it.
+
+        Raises:
+            FlussError: ``DATABASE_NOT_EXIST``, ``DATABASE_NOT_EMPTY``, ``INVALID_DATABASE_EXCEPTION`` for the default
+                one.
+        """
+        return await self._tasks.run(self._drop_database(name, cascade))
+
+    async def prepare_table(self, path: TablePath, descriptor: TableDescriptor) -> TableInfo:
+        """Give a table that is to be created its id, which no other table will ever get.
+
+        The table is not there yet, except that :meth:`schema` answers for its id. End with :meth:`add_table` or
+        :meth:`abandon_table`.
+
+        Args:
+            path: allowed names.
+            descriptor: checked, with all defaults applied.
+
+        Raises:
+            FlussError: ``DATABASE_NOT_EXIST``, ``TABLE_ALREADY_EXIST``.
+        """
+        return await self._tasks.run(self._prepare_table(path, descriptor))
+
+    async def add_table(self, table: TableInfo, assignment: Sequence[Sequence[int]]) -> None:
+        """Make a prepared table exist.
+
+        Args:
+            table: from :meth:`prepare_table`.
+            assignment: servers of the replicas of each bucket, by bucket number.
+
+        Raises:
+            FlussError: ``DATABASE_NOT_EXIST``, ``TABLE_ALREADY_EXIST`` when that changed since it was prepared.
+        """
+        await self._tasks.run(self._add_table(table, assignment))
+
+    def abandon_table(self, table: TableInfo) -> None:
+        """Forget a prepared table that will not be added."""
+        assert table.table_id not in self._tables_by_id, "only tables that were not added can be abandoned"
+        self._schemas.pop(table.table_id, None)
+
+    async def drop_table(self, path: TablePath) -> TableInfo:
+        """Drop a table and return what it was; ``TABLE_NOT_EXIST``."""
+        return await self._tasks.run(self._drop_table(path))
+
+    async def new_writer_id(self) -> int:
+        """An id that no writer of this cluster ever had, also across restarts and crashes."""
+        while not self._writer_ids:
+            await self._tasks.run(self._reserve_writer_ids())
+        return self._writer_ids.popleft()
+
+    # Bodies of the above, each run to its end
+
+    async def _create_database(self, name: str, descriptor: DatabaseDescriptor) -> None:
+        async with self._lock:
+            if name in self._databases:
+                raise FlussError(ErrorCode.DATABASE_ALREADY_EXIST, f"database {name!r} already exists")
+            now = self._clock.now_ms()
+            record = DatabaseRecord(descriptor, now, now)
+            await self._store.commit([Create(database_path(name), record.encode()), Create(tables_path(name))])
+            self._databases[name] = record
+            self._tables[name] = {}
+
+    async def _drop_database(self, name: str, cascade: bool) -> list[TableInfo]:
+        async with self._lock:
+            if name == DEFAULT_DATABASE:
+                raise FlussError(
+                    ErrorCode.INVALID_DATABASE_EXCEPTION, f"the default database {name!r} cannot be dropped"
+                )
+            self.database(name)
+            tables = [self._tables[name][table] for table in sorted(self._tables[name])]
+            if tables and not cascade:
+                raise FlussError(
+                    ErrorCode.DATABASE_NOT_EMPTY,
+                    f"database {name!r} has {len(tables)} tables",
+                    hint="drop them first, or drop the database with CASCADE",
+                )
+            operations = await deletions_below(self._store, database_path(name))
+            operations += await self._assignment_deletions(tables)
+            await self._store.commit(operations)
+            for table in tables:
+                self._forget(table)
+            del self._databases[name]
+            del self._tables[name]
+            return tables
+
+    async def _prepare_table(self, path: TablePath, descriptor: TableDescriptor) -> TableInfo:
+        async with self._lock:
+            self._check_absent(path)
+            table_id, operation = await self._advance(TABLE_ID_COUNTER, 1)
+            await self._store.commit([operation])
+            now = self._clock.now_ms()
+            self._schemas[table_id] = {FIRST_SCHEMA_ID: descriptor.schema}
+            return TableInfo(path, table_id, FIRST_SCHEMA_ID, descriptor, now, now)
+
+    async def _add_table(self, table: TableInfo, assignment: Sequence[Sequence[int]]) -> None:
+        async with self._lock:
+            self._check_absent(table.path)
+            record = AssignmentRecord({bucket: tuple(servers) for bucket, servers in enumerate(assignment)})
+            await self._store.commit(
+                [
+                    Create(table_assignment_path(table.table_id), record.encode()),
+                    Create(table_path(table.path), TableRecord.of(table).encode()),
+                    Create(schemas_path(table.path)),
+                    Create(schema_path(table.path, table.schema_id), table.schema.to_json_bytes()),
+                ]
+            )
+            self._remember(table, {table.schema_id: table.schema})
+
+    async def _drop_table(self, path: TablePath) -> TableInfo:
+        async with self._lock:
+            table = self.table(path)
+            operations = await deletions_below(self._store, table_path(path))
+            operations += await self._assignment_deletions([table])
+            await self._store.commit(operations)
+            self._forget(table)
+            return table
+
+    async def _reserve_writer_ids(self) -> None:
+        async with self._lock:
+            if self._writer_ids:
+                return  # by a caller that was first
+            first, operation = await self._advance(WRITER_ID_COUNTER, WRITER_ID_BLOCK)
+            await self._store.commit([operation])
+            self._writer_ids.extend(range(first, first + WRITER_ID_BLOCK))
+
+    async def _advance(self, path: str, step: int) -> tuple[int, Operation]:
+        """Value of a counter and the operation that moves it on by ``step``."""
+        node = await self._store.get(path)
+        assert node is not None, "load() creates the counters"
+        value = decode_counter(path, node.value)
+        return value, Set(path, encode_counter(value + step), node.version)
+
+    async def _assignment_deletions(self, tables: Sequence[TableInfo]) -> list[Operation]:
+        operations: list[Operation] = []
+        for table in tables:
+            path = table_assignment_path(table.table_id)
+            if await self._store.get(path) is not None:
+                operations += await deletions_below(self._store, path)
+        return operations
+
+    def _check_absent(self, path: TablePath) -> None:
+        self.database(path.database)
+        if self.find_table(path) is not None:
+            raise FlussError(ErrorCode.TABLE_ALREADY_EXIST, f"table {path} already exists")
+
+    def _remember(self, table: TableInfo, schemas: dict[int, Schema]) -> None:
+        self._tables[table.path.database][table.path.table] = table
+        self._tables_by_id[table.table_id] = table
+        self._schemas[table.table_id] = schemas
+
+    def _forget(self, table: TableInfo) -> None:
+        del self._tables[table.path.database][table.path.table]
+        del self._tables_by_id[table.table_id]
+        del self._schemas[table.table_id]
+        self._descriptor_json.pop(table.table_id, None)
+
+
+def _no_database(name: str) -> FlussError:
+    return FlussError(ErrorCode.DATABASE_NOT_EXIST, f"database {name!r} does not exist")

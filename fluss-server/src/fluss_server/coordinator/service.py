@@ -1,0 +1,242 @@
+"""RPC methods about databases, tables and metadata, for clients of either role of a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fluss_server.api import messages as pb
+from fluss_server.api.keys import ApiKey
+from fluss_server.coordinator.catalog import MetadataManager
+from fluss_server.coordinator.ddl import DdlExecutor, TableEvents
+from fluss_server.coordinator.validation import TableSettings
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.model.identifiers import TablePath, check_table_path
+from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
+from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
+
+_LEADER_EPOCH = 0  # the only server leads every bucket from its creation on
+
+
+@dataclass(frozen=True, slots=True)
+class ServerNode:
+    """The server that plays coordinator and tablet server at once.
+
+    Attributes:
+        server_id: not negative.
+        host: address to give to clients; None = the one under which the client reached this server.
+        port: likewise.
+    """
+
+    server_id: int
+    host: str | None = None
+    port: int | None = None
+
+
+class CoordinatorService:
+    """Databases, tables and metadata.
+
+    Reads are answered from memory. There are no partitions, KV snapshots or lakes yet: questions about them are answered
+    as Fluss answers them for a table that has none.
+
+    Args:
+        manager: loaded.
+        events: who keeps the data of tables.
+        node: this server.
+        settings: limits and defaults for new tables.
+    """
+
+    def __init__(
+        self,
+        manager: MetadataManager,
+        events: TableEvents,
+        node: ServerNode,
+        settings: TableSettings | None = None,
+    ) -> None:
+        self._manager = manager
+        self._node = node
+        self._ddl = DdlExecutor(manager, events, settings or TableSettings(), node.server_id)
+
+    async def close(self) -> None:
+        """Wait for changes that have begun."""
+        await self._ddl.close()
+
+    # Databases
+
+    @rpc(ApiKey.CREATE_DATABASE)
+    async def create_database(self, request: pb.CreateDatabaseRequest, context: RequestContext) -> ResponseBody:
+        descriptor = DatabaseDescriptor()
+        if request.HasField("database_json"):
+            descriptor = DatabaseDescriptor.from_json_bytes(request.database_json)
+        await self._ddl.create_database(
+            request.database_name, descriptor, ignore_if_exists=request.ignore_if_exists
+        )
+        return pb.CreateDatabaseResponse()
+
+    @rpc(ApiKey.DROP_DATABASE)
+    async def drop_database(self, request: pb.DropDatabaseRequest, context: RequestContext) -> ResponseBody:
+        await self._ddl.drop_database(
+            request.database_name, ignore_if_not_exists=request.ignore_if_not_exists, cascade=request.cascade
+        )
+        return pb.DropDatabaseResponse()
+
+    @rpc(ApiKey.LIST_DATABASES)
+    def list_databases(self, request: pb.ListDatabasesRequest, context: RequestContext) -> ResponseBody:
+        response = pb.ListDatabasesResponse()
+        names = self._manager.databases()
+        if not request.include_summary:
+            response.database_name.extend(names)
+            return response
+        for name in names:
+            response.database_summary.add(
+                database_name=name,
+                created_time=self._manager.database(name).created_time,
+                table_count=len(self._manager.table_names(name)),
+            )
+        return response
+
+    @rpc(ApiKey.DATABASE_EXISTS)
+    def database_exists(self, request: pb.DatabaseExistsRequest, context: RequestContext) -> ResponseBody:
+        return pb.DatabaseExistsResponse(exists=self._manager.database_exists(request.database_name))
+
+    @rpc(ApiKey.GET_DATABASE_INFO)
+    def get_database_info(self, request: pb.GetDatabaseInfoRequest, context: RequestContext) -> ResponseBody:
+        record = self._manager.database(request.database_name)
+        return pb.GetDatabaseInfoResponse(
+            database_json=record.descriptor.to_json_bytes(),
+            created_time=record.created_time,
+            modified_time=record.modified_time,
+        )
+
+    # Tables
+
+    @rpc(ApiKey.CREATE_TABLE)
+    async def create_table(self, request: pb.CreateTableRequest, context: RequestContext) -> ResponseBody:
+        path = _path(request.table_path)
+        check_table_path(path)
+        descriptor = TableDescriptor.from_json_bytes(request.table_json)
+        await self._ddl.create_table(path, descriptor, ignore_if_exists=request.ignore_if_exists)
+        return pb.CreateTableResponse()
+
+    @rpc(ApiKey.DROP_TABLE)
+    async def drop_table(self, request: pb.DropTableRequest, context: RequestContext) -> ResponseBody:
+        await self._ddl.drop_table(
+            _path(request.table_path), ignore_if_not_exists=request.ignore_if_not_exists
+        )
+        return pb.DropTableResponse()
+
+    @rpc(ApiKey.GET_TABLE_INFO)
+    def get_table_info(self, request: pb.GetTableInfoRequest, context: RequestContext) -> ResponseBody:
+        table = self._table(request.table_path)
+        return pb.GetTableInfoResponse(
+            table_id=table.table_id,
+            schema_id=table.schema_id,
+            table_json=self._manager.descriptor_json(table),
+            created_time=table.created_time,
+            modified_time=table.modified_time,
+        )
+
+    @rpc(ApiKey.LIST_TABLES)
+    def list_tables(self, request: pb.ListTablesRequest, context: RequestContext) -> ResponseBody:
+        return pb.ListTablesResponse(table_name=self._manager.table_names(request.database_name))
+
+    @rpc(ApiKey.TABLE_EXISTS)
+    def table_exists(self, request: pb.TableExistsRequest, context: RequestContext) -> ResponseBody:
+        return pb.TableExistsResponse(exists=self._manager.find_table(_path(request.table_path)) is not None)
+
+    @rpc(ApiKey.GET_TABLE_SCHEMA)
+    def get_table_schema(self, request: pb.GetTableSchemaRequest, context: RequestContext) -> ResponseBody:
+        table = self._table(request.table_path)
+        schema_id = request.schema_id if request.HasField("schema_id") else table.schema_id
+        schema = self._manager.schema(table.table_id, schema_id)
+        return pb.GetTableSchemaResponse(schema_id=schema_id, schema_json=schema.to_json_bytes())
+
+    # Cluster
+
+    @rpc(ApiKey.GET_METADATA)
+    def get_metadata(self, request: pb.MetadataRequest, context: RequestContext) -> ResponseBody:
+        """Servers, and the tables asked for with their buckets. Cheap: clients in trouble ask it all the time."""
+        if request.partitions_path or request.partitions_id:
+            raise FlussError(ErrorCode.PARTITION_NOT_EXISTS, "there are no partitioned tables")
+        response = pb.MetadataResponse()
+        host = self._node.host or context.local_host
+        port = self._node.port or context.local_port
+        response.coordinator_server.node_id = self._node.server_id
+        response.coordinator_server.host = host
+        response.coordinator_server.port = port
+        response.tablet_servers.add(node_id=self._node.server_id, host=host, port=port)
+        for table_path in request.table_path:
+            table = self._table(table_path)
+            entry = response.table_metadata.add(
+                table_path=table_path,
+                table_id=table.table_id,
+                schema_id=table.schema_id,
+                table_json=self._manager.descriptor_json(table),
+                created_time=table.created_time,
+                modified_time=table.modified_time,
+            )
+            for bucket in range(table.bucket_count):
+                entry.bucket_metadata.add(
+                    bucket_id=bucket,
+                    leader_id=self._node.server_id,
+                    replica_id=(self._node.server_id,),
+                    leader_epoch=_LEADER_EPOCH,
+                )
+        return response
+
+    @rpc(ApiKey.INIT_WRITER)
+    async def init_writer(self, request: pb.InitWriterRequest, context: RequestContext) -> ResponseBody:
+        return pb.InitWriterResponse(writer_id=await self._manager.new_writer_id())
+
+    @rpc(ApiKey.GET_FILESYSTEM_SECURITY_TOKEN)
+    def get_file_system_security_token(
+        self, request: pb.GetFileSystemSecurityTokenRequest, context: RequestContext
+    ) -> ResponseBody:
+        """Local files need no token. Scanners of pyfluss ask at their start and cannot do without an answer."""
+        return pb.GetFileSystemSecurityTokenResponse(schema="file", token=b"")
+
+    # What tables do not have yet
+
+    @rpc(ApiKey.LIST_PARTITION_INFOS)
+    def list_partition_infos(self, request: pb.ListPartitionInfosRequest, context: RequestContext) -> ResponseBody:
+        raise _not_partitioned(self._table(request.table_path))
+
+    @rpc(ApiKey.CREATE_PARTITION)
+    async def create_partition(self, request: pb.CreatePartitionRequest, context: RequestContext) -> ResponseBody:
+        raise _not_partitioned(self._table(request.table_path))
+
+    @rpc(ApiKey.DROP_PARTITION)
+    async def drop_partition(self, request: pb.DropPartitionRequest, context: RequestContext) -> ResponseBody:
+        raise _not_partitioned(self._table(request.table_path))
+
+    @rpc(ApiKey.GET_LATEST_KV_SNAPSHOTS)
+    def get_latest_kv_snapshots(
+        self, request: pb.GetLatestKvSnapshotsRequest, context: RequestContext
+    ) -> ResponseBody:
+        """Every bucket, none with a snapshot: readers then begin with the changelog."""
+        table = self._table(request.table_path)
+        if not table.has_primary_key:
+            raise FlussError(
+                ErrorCode.NON_PRIMARY_KEY_TABLE_EXCEPTION, f"table {table.path} has no primary key and no KV snapshots"
+            )
+        if request.HasField("partition_name"):
+            raise _not_partitioned(table)
+        response = pb.GetLatestKvSnapshotsResponse(table_id=table.table_id)
+        for bucket in range(table.bucket_count):
+            response.latest_snapshots.add(bucket_id=bucket)
+        return response
+
+    @rpc(ApiKey.GET_LAKE_SNAPSHOT)
+    def get_lake_snapshot(self, request: pb.GetLakeSnapshotRequest, context: RequestContext) -> ResponseBody:
+        table = self._table(request.table_path)
+        raise FlussError(ErrorCode.LAKE_SNAPSHOT_NOT_EXIST, f"table {table.path} has no lake snapshot")
+
+    def _table(self, path: pb.PbTablePath) -> TableInfo:
+        return self._manager.table(_path(path))
+
+
+def _path(path: pb.PbTablePath) -> TablePath:
+    return TablePath(path.database_name, path.table_name)
+
+
+def _not_partitioned(table: TableInfo) -> FlussError:
+    return FlussError(ErrorCode.TABLE_NOT_PARTITIONED_EXCEPTION, f"table {table.path} is not partitioned")

@@ -1,0 +1,194 @@
+"""What a new table may look like, and what the server fills in. Pure.
+
+The checks and their codes are those of Apache Fluss (``INVALID_TABLE_EXCEPTION`` for the shape of a table,
+``INVALID_CONFIG_EXCEPTION`` for its options), plus :func:`_check_supported` for what this version does not have yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from fluss_server.config import TABLE_OPTIONS, Configuration
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.metadata.store import MAX_VALUE_BYTES
+from fluss_server.model.table import TableDescriptor
+from fluss_server.model.types import NESTED_ROOTS
+
+SYSTEM_COLUMNS = ("__offset", "__timestamp", "__bucket", "_change_type", "_log_offset", "_commit_timestamp")
+"""Columns that readers may ask for beside those of the table."""
+
+KV_FORMAT_VERSION = 2
+"""Newest version of the encoding of keys."""
+
+_OPTION_PREFIX = "table."
+_SIZE_MARGIN_BYTES = 4096  # ids, times and names that the stored record of a table has beside the descriptor
+
+
+@dataclass(frozen=True, slots=True)
+class TableSettings:
+    """Defaults and limits for new tables.
+
+    Attributes:
+        default_bucket_count: for descriptors without one.
+        default_replication_factor: for tables without ``table.replication.factor``.
+        max_bucket_count: most buckets of one table.
+        live_tablet_servers: servers that can hold replicas.
+        allow_log_tables: whether tables without primary key may be created.
+        allow_kv_tables: whether tables with primary key may be created.
+    """
+
+    default_bucket_count: int = 1
+    default_replication_factor: int = 1
+    max_bucket_count: int = 4096
+    live_tablet_servers: int = 1
+    allow_log_tables: bool = True
+    allow_kv_tables: bool = True
+
+
+def complete_descriptor(descriptor: TableDescriptor, settings: TableSettings) -> TableDescriptor:
+    """The descriptor with everything filled in that a user may leave out: clients see it so."""
+    properties = dict(descriptor.properties)
+    properties.setdefault("table.replication.factor", str(settings.default_replication_factor))
+    if descriptor.schema.primary_key:
+        properties.setdefault("table.kv.format-version", str(KV_FORMAT_VERSION))
+    bucket_count = descriptor.bucket_count or settings.default_bucket_count
+    return replace(descriptor, bucket_count=bucket_count, properties=properties)
+
+
+def check_descriptor(descriptor: TableDescriptor, settings: TableSettings) -> None:
+    """Refuse a completed descriptor that no table can be made of.
+
+    Raises:
+        FlussError: ``INVALID_TABLE_EXCEPTION``, ``INVALID_CONFIG_EXCEPTION``, ``INVALID_REPLICATION_FACTOR`` or
+            ``BUCKET_MAX_NUM_EXCEPTION``.
+    """
+    has_primary_key = bool(descriptor.schema.primary_key)
+    if not (settings.allow_kv_tables if has_primary_key else settings.allow_log_tables):
+        kind = "with" if has_primary_key else "without"
+        raise _invalid_table(f"this cluster does not allow tables {kind} primary key")
+    options = _options(descriptor.properties)
+    _check_shape(descriptor, settings)
+    _check_supported(descriptor, options)
+    _check_options(options, has_primary_key, settings)
+
+
+def _options(properties: Mapping[str, str]) -> Configuration:
+    for key in properties:
+        if not key.startswith(_OPTION_PREFIX):
+            raise FlussError(
+                ErrorCode.INVALID_CONFIG_EXCEPTION,
+                f"{key!r} is not an option of tables, which all begin with {_OPTION_PREFIX!r}",
+                hint="put your own keys into the custom properties",
+            )
+    return Configuration(TABLE_OPTIONS, properties)
+
+
+def _check_shape(descriptor: TableDescriptor, settings: TableSettings) -> None:
+    bucket_count = descriptor.bucket_count
+    assert bucket_count is not None, "the descriptor is complete"
+    if bucket_count > settings.max_bucket_count:
+        raise FlussError(
+            ErrorCode.BUCKET_MAX_NUM_EXCEPTION,
+            f"{bucket_count} buckets are more than the limit of {settings.max_bucket_count}",
+            hint="use fewer buckets, or raise max.bucket.num of the server",
+        )
+    schema = descriptor.schema
+    for name in schema.names:
+        if name in SYSTEM_COLUMNS:
+            raise _invalid_table(
+                f"column name {name!r} is reserved", hint=f"reserved names are {', '.join(SYSTEM_COLUMNS)}"
+            )
+    for kind, names in (("primary key", schema.primary_key), ("bucket key", descriptor.bucket_key)):
+        for index in schema.indexes_of(names):
+            if schema.types[index].root in NESTED_ROOTS:
+                raise _invalid_table(
+                    f"{kind} column {schema.names[index]!r} has type {schema.types[index]}; "
+                    "ARRAY, MAP and ROW cannot be keys"
+                )
+    size = len(descriptor.to_json_bytes()) + _SIZE_MARGIN_BYTES
+    if size > MAX_VALUE_BYTES:
+        raise _invalid_table(f"the definition of the table has {size} bytes, more than {MAX_VALUE_BYTES}")
+
+
+def _check_supported(descriptor: TableDescriptor, options: Configuration) -> None:
+    """Refuse what Apache Fluss has and this version has not."""
+    schema = descriptor.schema
+    if descriptor.partition_key:
+        raise _invalid_table(
+            "partitioned tables are not supported yet",
+            hint=f"leave out PARTITIONED BY ({', '.join(descriptor.partition_key)})",
+        )
+    if schema.auto_increment_column is not None:
+        raise _invalid_table(
+            f"auto-increment column {schema.auto_increment_column!r}: auto-increment is not supported yet",
+            hint="let the writer fill in the column",
+        )
+    aggregated = [column.name for column in schema.columns if column.agg_function is not None]
+    if "table.merge-engine" in descriptor.properties:
+        raise _invalid_option(
+            f"table.merge-engine = {descriptor.properties['table.merge-engine']}: merge engines other than the default "
+            "(the last row of a key wins) are not supported yet",
+            hint="leave out table.merge-engine",
+        )
+    if aggregated:
+        raise _invalid_option(
+            f"column {aggregated[0]!r} has an aggregation function, but the table has no aggregation merge engine",
+            hint="merge engines are not supported yet; leave out the function",
+        )
+    if options.get_str("table.log.format") != "ARROW":
+        raise _invalid_option(
+            f"table.log.format = {options.get_str('table.log.format')}: only ARROW is supported yet",
+            hint="leave out table.log.format",
+        )
+    if "table.statistics.columns" in descriptor.properties:
+        raise _invalid_option(
+            "table.statistics.columns: statistics of columns are not supported yet",
+            hint="leave out table.statistics.columns",
+        )
+    if options.get_bool("table.datalake.enabled"):
+        raise _invalid_table(
+            "table.datalake.enabled = true: this cluster has no data lake", hint="leave out table.datalake.enabled"
+        )
+    for key in ("table.datalake.format", "table.datalake.historical-partition.enabled"):
+        if key in descriptor.properties and descriptor.properties[key].lower() != "false":
+            raise _invalid_option(f"{key}: data lakes are not supported yet", hint=f"leave out {key}")
+
+
+def _check_options(options: Configuration, has_primary_key: bool, settings: TableSettings) -> None:
+    factor = options.get_int("table.replication.factor")
+    if factor < 1:
+        raise _invalid_option(f"table.replication.factor = {factor} must be at least 1")
+    if factor > settings.live_tablet_servers:
+        raise FlussError(
+            ErrorCode.INVALID_REPLICATION_FACTOR,
+            f"table.replication.factor = {factor} is more than the {settings.live_tablet_servers} live tablet servers",
+            hint=f"use at most {settings.live_tablet_servers}",
+        )
+    if not 1 <= options.get_int("table.log.arrow.compression.zstd.level") <= 22:
+        raise _invalid_option("table.log.arrow.compression.zstd.level must be 1 to 22")
+    if options.get_int("table.log.tiered.local-segments") < 1:
+        raise _invalid_option("table.log.tiered.local-segments must be at least 1")
+    local_ttl, ttl = options.get_optional_int("table.log.local-ttl"), options.get_int("table.log.ttl")
+    if local_ttl is not None and 0 < ttl < local_ttl:
+        raise _invalid_option("table.log.local-ttl must not be more than table.log.ttl")
+    if options.get_bool("table.auto-partition.enabled"):
+        raise _invalid_option(
+            "table.auto-partition.enabled needs a partitioned table", hint="leave out table.auto-partition.enabled"
+        )
+    if has_primary_key:
+        version = options.get_int("table.kv.format-version")
+        if not 1 <= version <= KV_FORMAT_VERSION:
+            raise _invalid_option(f"table.kv.format-version = {version}; known are 1 to {KV_FORMAT_VERSION}")
+    elif options.is_set("table.delete.behavior"):
+        raise _invalid_option(
+            "table.delete.behavior needs a table with a primary key", hint="leave out table.delete.behavior"
+        )
+
+
+def _invalid_table(message: str, hint: str | None = None) -> FlussError:
+    return FlussError(ErrorCode.INVALID_TABLE_EXCEPTION, message, hint=hint)
+
+
+def _invalid_option(message: str, hint: str | None = None) -> FlussError:
+    return FlussError(ErrorCode.INVALID_CONFIG_EXCEPTION, message, hint=hint)

@@ -1,0 +1,155 @@
+"""Does an Arrow log batch fit its table? A check of its structure, without decoding a value.
+
+The server stores batches as clients send them, so a batch of another shape would stop every later reader of the bucket. The check
+reads the metadata and, for compressed buffers, the first eight bytes of each: numbers of fields and buffers, rows of each field, and
+whether each buffer is long enough for the type at its place. It costs some microseconds per batch.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.arrow_message import RecordBatchMessage, parse_message
+from fluss_server.formats.buffer import Buffer
+from fluss_server.formats.log_batch import BatchHeader
+from fluss_server.model.types import DataType, TypeRoot
+
+_I64 = struct.Struct("<q")
+_MAX_BUFFER_BYTES = 2**31 - 1
+_STORED_RAW = -1
+
+# Bits of one value of the fixed-width types; TIME and DECIMAL depend on more than the root.
+_BITS = {
+    TypeRoot.BOOLEAN: 1,
+    TypeRoot.TINYINT: 8,
+    TypeRoot.SMALLINT: 16,
+    TypeRoot.INTEGER: 32,
+    TypeRoot.BIGINT: 64,
+    TypeRoot.FLOAT: 32,
+    TypeRoot.DOUBLE: 64,
+    TypeRoot.DECIMAL: 128,
+    TypeRoot.DATE: 32,
+    TypeRoot.TIMESTAMP: 64,
+    TypeRoot.TIMESTAMP_LTZ: 64,
+}
+_VARIABLE = frozenset({TypeRoot.CHAR, TypeRoot.STRING, TypeRoot.BYTES})
+
+# One step of a plan: what the next node's buffers must look like. ``bits`` for fixed-width values, OFFSETS for list and map,
+# OFFSETS_AND_DATA for text and bytes, BARE for struct (a validity buffer only).
+_OFFSETS, _OFFSETS_AND_DATA, _BARE = -1, -2, -3
+
+
+class BatchShape:
+    """The shape of the batches of a table.
+
+    Args:
+        types: column types in order.
+    """
+
+    def __init__(self, types: tuple[DataType, ...]) -> None:
+        self._plan: list[tuple[int, int]] = []  # (what, position of the node whose row count it shares or -1)
+        for data_type in types:
+            self._add(data_type, 0)
+        self._buffers = sum({_OFFSETS_AND_DATA: 3, _BARE: 1}.get(what, 2) for what, _ in self._plan)
+
+    def _add(self, data_type: DataType, parent: int) -> None:
+        """Append the steps of a type; ``parent`` is 1 + the node that has as many values, 0 = the batch, -1 = unknown."""
+        root = data_type.root
+        node = len(self._plan) + 1
+        if root in _VARIABLE:
+            self._plan.append((_OFFSETS_AND_DATA, parent))
+        elif root is TypeRoot.ARRAY:
+            assert data_type.element is not None
+            self._plan.append((_OFFSETS, parent))
+            self._add(data_type.element, -1)
+        elif root is TypeRoot.MAP:
+            assert data_type.key is not None and data_type.element is not None
+            self._plan.append((_OFFSETS, parent))
+            entries = node + 1
+            self._plan.append((_BARE, -1))
+            self._add(data_type.key, entries)
+            self._add(data_type.element, entries)
+        elif root is TypeRoot.ROW:
+            self._plan.append((_BARE, parent))
+            for field in data_type.fields:
+                self._add(field.type, node)
+        elif root is TypeRoot.BINARY:
+            self._plan.append((8 * data_type.length, parent))
+        elif root is TypeRoot.TIME:
+            self._plan.append((32 if data_type.precision <= 3 else 64, parent))
+        else:
+            self._plan.append((_BITS[root], parent))
+
+    def check(self, batch: Buffer, header: BatchHeader) -> None:
+        """Raise unless the batch fits.
+
+        Args:
+            batch: the whole batch.
+            header: its header; the CRC is checked elsewhere.
+
+        Raises:
+            FlussError: ``CORRUPT_RECORD_EXCEPTION`` with the reason.
+        """
+        if header.record_count == 0:
+            return
+        position = header.header_size + (0 if header.append_only else header.record_count)
+        message = parse_message(batch, position, header.size)
+        if message.row_count != header.record_count:
+            raise _misfit(f"{message.row_count} rows in the Arrow data, {header.record_count} in the header")
+        if len(message.nodes) != 2 * len(self._plan) or len(message.buffers) != 2 * self._buffers:
+            raise _misfit(
+                f"{len(message.nodes) // 2} fields and {len(message.buffers) // 2} buffers, but the table has "
+                f"{len(self._plan)} fields and {self._buffers} buffers"
+            )
+        lengths = self._lengths(batch, message)
+        for number, (what, parent) in enumerate(self._plan):
+            count, nulls = message.nodes[2 * number : 2 * number + 2]
+            wanted = header.record_count if parent == 0 else message.nodes[2 * (parent - 1)] if parent > 0 else count
+            if count != wanted or nulls > count:
+                raise _misfit(f"field {number} has {count} values and {nulls} nulls where {wanted} values are due")
+            self._check_node(number, what, count, nulls, lengths)
+
+    @staticmethod
+    def _check_node(number: int, what: int, count: int, nulls: int, lengths: Iterator[int]) -> None:
+        if nulls and next(lengths) * 8 < count:
+            raise _misfit(f"the validity of field {number} is too short for {count} values")
+        if not nulls:
+            next(lengths)  # a validity buffer may be left out
+        if what == _BARE:
+            return
+        length = next(lengths)
+        if what in (_OFFSETS, _OFFSETS_AND_DATA):
+            needed = 4 * (count + 1) if count else 0
+            if what == _OFFSETS_AND_DATA:
+                next(lengths)
+        else:
+            needed = (count * what + 7) // 8
+        if length < needed:
+            raise _misfit(f"field {number} needs {needed} bytes for {count} values, its buffer has {length}")
+
+    @staticmethod
+    def _lengths(batch: Buffer, message: RecordBatchMessage) -> Iterator[int]:
+        """Uncompressed length of each buffer."""
+        for index in range(0, len(message.buffers), 2):
+            offset, length = message.buffers[index : index + 2]
+            if message.codec is None or length == 0:
+                yield length
+                continue
+            if length < _I64.size:
+                raise _misfit(f"compressed buffer {index // 2} has only {length} bytes")
+            size = _I64.unpack_from(batch, message.body_position + offset)[0]
+            if size == _STORED_RAW:
+                size = length - _I64.size
+            if not 0 <= size <= _MAX_BUFFER_BYTES:
+                raise _misfit(f"compressed buffer {index // 2} claims {size} bytes")
+            yield size
+
+
+def _misfit(reason: str) -> FlussError:
+    return FlussError(
+        ErrorCode.CORRUPT_RECORD_EXCEPTION,
+        f"the batch does not fit the table: {reason}",
+        hint="write batches with the table's columns, in order and of its types",
+    )

@@ -1,0 +1,131 @@
+"""How much of the changelog is durably in RocksDB, and whether a store found at start-up can be trusted.
+
+The log is the write-ahead log of the store. RocksDB runs without its own, so that after a crash it holds *at least* the rows up to the
+last :class:`FlushedState` and perhaps more, because it writes memtables to disk when it likes. Replaying the changelog from the flushed
+offset gives the right rows all the same: every change carries the whole row, and later ones win. Only rows that the log itself has lost
+could survive in the store wrongly; :func:`distrust` finds that out.
+
+File ``flushed-offset`` beside the database, 57 bytes, little-endian, replaced atomically:
+
+======  ====  ===========================================================================
+offset  size  field
+======  ====  ===========================================================================
+0       8     ``FlussKV1``
+8       8     changelog offset: entries below are durably in RocksDB
+16      8     number of rows at that offset
+24      8     RocksDB sequence number at that offset
+32      16    boot id of the machine when it was written (zeros = unknown)
+48      1     1 = RocksDB may have been given changes that were not durable in the log
+49      4     length of this record, 57
+53      4     CRC-32C of bytes 0 to 52
+======  ====  ===========================================================================
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from fluss_server.formats.crc import crc32c
+from fluss_server.runtime.files import replace_durably
+
+FILE_NAME = "flushed-offset"
+UNKNOWN_BOOT = bytes(16)
+
+_MAGIC = b"FlussKV1"
+_BODY = struct.Struct("<8sqqq16s?i")
+_CRC = struct.Struct("<I")
+_SIZE = _BODY.size + _CRC.size
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class FlushedState:
+    """A state of the store that is durable.
+
+    Attributes:
+        offset: changelog offset; entries below it are in RocksDB, on disk.
+        row_count: rows at that offset.
+        sequence: RocksDB sequence number at that offset.
+        boot_id: which run of the machine wrote this.
+        may_exceed_log: whether RocksDB may since have been given changes that were not durable in the log.
+    """
+
+    offset: int
+    row_count: int
+    sequence: int
+    boot_id: bytes = UNKNOWN_BOOT
+    may_exceed_log: bool = False
+
+    def encode(self) -> bytes:
+        """Content of the file."""
+        body = _BODY.pack(
+            _MAGIC, self.offset, self.row_count, self.sequence, self.boot_id, self.may_exceed_log, _SIZE
+        )
+        return body + _CRC.pack(crc32c(body))
+
+    @classmethod
+    def decode(cls, data: bytes) -> FlushedState | None:
+        """Read the content of the file; None if it is damaged."""
+        if len(data) != _SIZE or _CRC.unpack_from(data, _BODY.size)[0] != crc32c(data[: _BODY.size]):
+            return None
+        magic, offset, row_count, sequence, boot_id, may_exceed_log, _ = _BODY.unpack_from(data)
+        return cls(offset, row_count, sequence, boot_id, may_exceed_log) if magic == _MAGIC else None
+
+
+def read_state(directory: Path) -> FlushedState | None:
+    """State recorded in a KvTablet's directory; None if there is none or it is damaged.
+
+    Raises:
+        OSError: the file is there and cannot be read.
+    """
+    try:
+        return FlushedState.decode((directory / FILE_NAME).read_bytes())
+    except (FileNotFoundError, IsADirectoryError):
+        return None
+
+
+def write_state(directory: Path, state: FlushedState) -> None:
+    """Record a state durably.
+
+    Raises:
+        OSError: the old one is still there.
+    """
+    replace_durably(directory / FILE_NAME, state.encode())
+
+
+def boot_id() -> bytes:
+    """16 bytes that change when the machine starts anew; zeros where the system does not tell."""
+    try:
+        return uuid.UUID(_BOOT_ID.read_text().strip()).bytes
+    except (OSError, ValueError):
+        return UNKNOWN_BOOT
+
+
+def distrust(
+    state: FlushedState, sequence: int, *, boot: bytes, log_start: int, log_end: int, log_was_cut: bool
+) -> str | None:
+    """Why the store must be built again from the log; None if replaying from ``state.offset`` gives the right rows.
+
+    Args:
+        state: what was recorded.
+        sequence: RocksDB sequence number found after opening.
+        boot: present boot id.
+        log_start: first offset of the log.
+        log_end: next offset of the log.
+        log_was_cut: whether opening the log removed batches or a torn tail.
+    """
+    if state.offset > log_end:
+        return f"it contains changes up to offset {state.offset}, the log ends at {log_end}"
+    if state.offset < log_start:
+        return f"it contains changes up to offset {state.offset}, the log begins at {log_start}"
+    if sequence < state.sequence:
+        return f"it lost {state.sequence - sequence} changes that were durable"
+    if sequence > state.sequence:  # it holds changes behind the flushed offset: are all of them in the log?
+        if log_was_cut:
+            return "it may contain changes that were cut off the log"
+        if state.may_exceed_log and (boot != state.boot_id or boot == UNKNOWN_BOOT):
+            return "it may contain changes that the log lost with the power"
+    return None

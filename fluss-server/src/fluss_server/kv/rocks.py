@@ -1,0 +1,248 @@
+"""RocksDB as a KvTablet uses it: options, the memory that all tablets share, and calls that fail with our errors.
+
+Facts about rocksdict 0.3.29 (RocksDB 9.8) that shape this module, each found by experiment:
+
+* ``Rdict.write`` holds the GIL, ``get``, ``flush`` and ``close`` do not. Writes therefore go in pieces of at most
+  :data:`MAX_WRITE_ROWS` rows (about 1 ms), and with ``no_slowdown``: a write that RocksDB would make wait (too many memtables or
+  level-0 files) fails at once with "Write stall", and we wait outside, without the GIL. A failed ``WriteBatch`` cannot be used again.
+* ``Rdict.values()`` and its siblings end silently at a damaged block. Only ``RdictIter.status()`` tells, so only that iterator is used.
+* ``close`` fails with "Already borrowed" while another thread is inside a read. A live iterator or snapshot keeps the database open, and its lock held, after ``close()``.
+* The official Java reader needs block format version 5 and CRC32C checksums.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import rocksdict
+
+from fluss_server.errors import ErrorCode, FlussError
+
+MAX_WRITE_ROWS = 1_000
+"""Rows of one RocksDB write."""
+
+STALL_LIMIT_S = 60.0
+"""How long writes may stall before the store counts as broken."""
+
+CLOSE_LIMIT_S = 10.0
+"""How long closing waits for reads in other threads."""
+
+_MIB = 1 << 20
+_MEMTABLE_BYTES = 64 * _MIB
+_ARENA_BLOCK_BYTES = 256 << 10  # the least that a memtable with one row takes; the default would be 1 MiB per tablet
+_BLOCK_BYTES = 4 << 10
+_BLOOM_BITS_PER_KEY = 10
+_MAX_OPEN_FILES = 256
+_MAX_STALL_PAUSE_S = 0.05
+_STALL = "Write stall"
+_IN_USE = "Already borrowed"
+# Errors that say something about the machine, not about the files: building the store anew would not help, or would harm.
+_ENVIRONMENT_ERRORS = (
+    "lock hold by current process",
+    "While lock file",
+    "No space left on device",
+    "Too many open files",
+    "Permission denied",
+    "Read-only file system",
+    "Cannot allocate memory",
+)
+
+
+class KvResources:
+    """Memory that the KvTablets of a server share. Used by the KV worker thread only.
+
+    Args:
+        cache_bytes: block cache and memtables of all tablets together. Memtables are charged to the cache and may take half of it;
+            when they do, the tablet with the largest one is flushed.
+        row_cache_bytes: recently written rows that are kept as Python objects, all tablets together.
+        max_pending_bytes: rows merged but not committed, all tablets together; beyond that, puts are refused.
+    """
+
+    def __init__(
+        self, cache_bytes: int = 64 * _MIB, *, row_cache_bytes: int = 32 * _MIB, max_pending_bytes: int = 256 * _MIB
+    ) -> None:
+        self.cache = rocksdict.Cache(cache_bytes)
+        self.memtable_bytes = cache_bytes // 2
+        # RocksDB's own reaction to a full manager is to flush the tablet that happens to write next, however little it holds. Ours
+        # (see KvTablet) picks the largest one, earlier; RocksDB's limit stands behind it at twice the size.
+        self.write_buffers = rocksdict.WriteBufferManager.new_write_buffer_manager_with_cache(
+            2 * self.memtable_bytes, False, self.cache
+        )
+        self.row_cache_bytes = row_cache_bytes
+        self.max_pending_bytes = max_pending_bytes
+        self.pending_bytes = 0
+
+    @property
+    def memtables_full(self) -> bool:
+        """Whether the memtables of all tablets together take more than their share."""
+        return bool(self.write_buffers.get_usage() > self.memtable_bytes)
+
+
+class RocksStore:
+    """One open RocksDB database with byte keys and values.
+
+    Every method may be called from any thread. All raise ``KV_STORAGE_EXCEPTION`` when RocksDB reports an error, also when the store
+    is closed.
+
+    Args:
+        directory: of the database; created if missing.
+        resources: shared memory.
+
+    Raises:
+        StoreDamaged: the files are not a whole database.
+    """
+
+    def __init__(self, directory: Path, resources: KvResources) -> None:
+        try:
+            self._db = rocksdict.Rdict(str(directory), _options(resources))
+        except Exception as error:  # rocksdict raises bare Exception for every status
+            if any(text in str(error) for text in _ENVIRONMENT_ERRORS):
+                raise storage_error(f"cannot open RocksDB in {directory}", error) from error
+            raise StoreDamaged(str(error)) from error
+        self._write_options = rocksdict.WriteOptions()
+        self._write_options.disable_wal = True
+        self._write_options.no_slowdown = True
+
+    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Values of ``keys`` in order, None for absent ones: one multi-get. Sorted keys are read up to three times as fast."""
+        try:
+            if len(keys) == 1:
+                return [self._db.get(keys[0])]
+            return self._db.get(keys if isinstance(keys, list) else list(keys))  # type: ignore[no-any-return]
+        except Exception as error:
+            raise storage_error("cannot read from RocksDB", error) from error
+
+    def write(self, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Put (value) or delete (None) up to :data:`MAX_WRITE_ROWS` rows, all or none. Sorted rows are written twice as fast."""
+        assert len(rows) <= MAX_WRITE_ROWS, f"{len(rows)} rows would hold the GIL for too long"
+        deadline = time.monotonic() + STALL_LIMIT_S
+        pause = 0.001
+        while True:
+            batch = rocksdict.WriteBatch(raw_mode=True)
+            put = batch.put
+            for key, value in rows:
+                if value is None:
+                    batch.delete(key)
+                else:
+                    put(key, value)
+            try:
+                self._db.write(batch, self._write_options)
+                return
+            except Exception as error:
+                if _STALL not in str(error) or time.monotonic() > deadline:
+                    raise storage_error("cannot write to RocksDB", error) from error
+            time.sleep(pause)
+            pause = min(2 * pause, _MAX_STALL_PAUSE_S)
+
+    def rows(self, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values from the first key >= ``start``, in unsigned byte order, as of the first step of the iteration."""
+        return _rows(self._db, start)
+
+    def snapshot(self) -> StoreSnapshot:
+        """The present content, kept readable while the result is referenced."""
+        try:
+            return StoreSnapshot(self._db.snapshot())
+        except Exception as error:
+            raise storage_error("cannot take a RocksDB snapshot", error) from error
+
+    @property
+    def sequence(self) -> int:
+        """Number of changes in the life of the database; right after opening, of those that were on disk."""
+        return int(self._property("latest_sequence_number"))
+
+    def flush(self, *, wait: bool) -> None:
+        """Write the memtable to disk, durably; with ``wait`` False only begin to."""
+        try:
+            self._db.flush(wait)
+        except Exception as error:
+            raise storage_error("cannot flush RocksDB", error) from error
+
+    @property
+    def is_flushing(self) -> bool:
+        """Whether memtables that are closed for writing are not on disk yet."""
+        return int(self._property("property_int_value", "rocksdb.num-immutable-mem-table") or 0) > 0
+
+    def _property(self, method: str, *arguments: str) -> Any:
+        try:
+            return getattr(self._db, method)(*arguments)
+        except Exception as error:
+            raise storage_error("cannot ask RocksDB", error) from error
+
+    def close(self) -> None:
+        """Close the database; what is in the memtable goes to disk. Iterators and snapshots must be gone for its lock to be free.
+
+        Waits for calls that other threads have begun, at most :data:`CLOSE_LIMIT_S`.
+        """
+        deadline = time.monotonic() + CLOSE_LIMIT_S
+        while True:
+            try:
+                self._db.close()
+                return
+            except Exception as error:
+                if _IN_USE not in str(error) or time.monotonic() > deadline:
+                    raise storage_error("cannot close RocksDB", error) from error
+            time.sleep(0.001)
+
+
+class StoreSnapshot:
+    """A state of a :class:`RocksStore` that later writes do not change."""
+
+    def __init__(self, snapshot: Any) -> None:
+        self._snapshot = snapshot
+
+    def rows(self, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """As :meth:`RocksStore.rows`."""
+        return _rows(self._snapshot, start)
+
+
+class StoreDamaged(Exception):
+    """A RocksDB directory cannot be opened because of what is in it, or missing from it."""
+
+
+def storage_error(message: str, cause: Exception) -> FlussError:
+    """``KV_STORAGE_EXCEPTION`` for an error of RocksDB."""
+    hint = None
+    if "No space left" in str(cause):
+        hint = "free disk space, then restart the server"
+    elif "Corruption" in str(cause):
+        hint = "restart the server: a damaged store is built again from the log"
+    return FlussError(ErrorCode.KV_STORAGE_EXCEPTION, f"{message}: {cause}", hint=hint)
+
+
+def _rows(reader: Any, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+    try:
+        iterator = reader.iter()
+        iterator.seek(start)
+        while iterator.valid():
+            yield iterator.key(), iterator.value()
+            iterator.next()
+        iterator.status()
+    except Exception as error:
+        raise storage_error("cannot iterate over RocksDB", error) from error
+
+
+def _options(resources: KvResources) -> Any:
+    table = rocksdict.BlockBasedOptions()
+    table.set_format_version(5)
+    table.set_checksum_type(rocksdict.ChecksumType.crc32c())
+    table.set_block_size(_BLOCK_BYTES)
+    table.set_bloom_filter(_BLOOM_BITS_PER_KEY, False)
+    table.set_block_cache(resources.cache)
+    options = rocksdict.Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_block_based_table_factory(table)
+    options.set_compression_type(rocksdict.DBCompressionType.lz4())
+    options.set_write_buffer_manager(resources.write_buffers)
+    options.set_write_buffer_size(_MEMTABLE_BYTES)
+    options.set_arena_block_size(_ARENA_BLOCK_BYTES)
+    options.set_max_write_buffer_number(4)
+    options.set_max_background_jobs(2)
+    options.set_max_open_files(_MAX_OPEN_FILES)
+    options.set_keep_log_file_num(2)
+    options.set_max_log_file_size(_MIB)
+    options.set_stats_dump_period_sec(0)
+    options.set_stats_persist_period_sec(0)
+    return options

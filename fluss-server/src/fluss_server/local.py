@@ -1,0 +1,194 @@
+"""A complete Fluss in one process on one port: coordinator and tablet server over one data directory.
+
+Files of the data directory (names with a dot cannot be database names)::
+
+    .lock              held while a server runs
+    metadata.journal   databases, tables and ids
+    {database}/...     tables, see ``tablet/replica_manager.py``
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fluss_server.config import SERVER_OPTIONS, Configuration
+from fluss_server.coordinator.catalog import MetadataManager
+from fluss_server.coordinator.service import CoordinatorService, ServerNode
+from fluss_server.coordinator.validation import TableSettings
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.log.log_config import LogConfig
+from fluss_server.metadata.embedded import EmbeddedMetadataStore
+from fluss_server.metadata.records import TABLE_ID_COUNTER, decode_counter
+from fluss_server.rpc.server import RpcServer
+from fluss_server.rpc.service import ServiceRegistry
+from fluss_server.runtime.clock import Clock, SystemClock
+from fluss_server.runtime.files import DirectoryLock
+from fluss_server.tablet.kv_scanners import KvScanners
+from fluss_server.tablet.read_service import ReadService
+from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
+from fluss_server.tablet.write_service import WriteService
+
+if TYPE_CHECKING:
+    from fluss_server.model.table import TableInfo
+
+logger = logging.getLogger(__name__)
+
+SERVER_ID = 0
+METADATA_FILE = "metadata.journal"
+
+
+class LocalServer:
+    """The one-process cluster. Create it, :meth:`start` it, :meth:`close` it, all on one event loop.
+
+    Args:
+        data_dir: directory of all data; created if missing.
+        host: address to listen on.
+        port: port, 0 for a free one.
+        options: server options by key; unknown keys and bad values are refused.
+
+    Raises:
+        FlussError: ``INVALID_CONFIG_EXCEPTION``.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        options: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._data_dir = data_dir
+        self._host = host
+        self._requested_port = port
+        self._configuration = Configuration(SERVER_OPTIONS, options or {})
+        self._clock = clock or SystemClock()
+        self._lock = DirectoryLock(data_dir)
+        self._store: EmbeddedMetadataStore | None = None
+        self._replicas: ReplicaManager | None = None
+        self._scanners: KvScanners | None = None
+        self._coordinator: CoordinatorService | None = None
+        self._server: RpcServer | None = None
+
+    @property
+    def port(self) -> int:
+        """The port in use, once started."""
+        assert self._server is not None, "the server is not started"
+        return self._server.port
+
+    async def start(self) -> None:
+        """Recover everything in the data directory, then listen.
+
+        Raises:
+            FlussError: ``STORAGE_EXCEPTION`` when another process uses the directory, when metadata and data do not fit
+                each other, or when something cannot be recovered; ``NETWORK_EXCEPTION`` when the address is taken.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _start(self) -> None:
+        try:
+            self._data_dir.mkdir(parents=True, exist_ok=True)
+            locked = self._lock.acquire()
+        except OSError as error:
+            raise FlussError(
+                ErrorCode.STORAGE_EXCEPTION, f"cannot use the data directory {self._data_dir}: {error}"
+            ) from error
+        if not locked:
+            raise FlussError(
+                ErrorCode.STORAGE_EXCEPTION,
+                f"another process uses the data directory {self._data_dir}",
+                hint="stop it, or choose another directory with --data-dir",
+            )
+        self._store = EmbeddedMetadataStore.open(self._data_dir / METADATA_FILE)
+        manager = MetadataManager(self._store, self._clock)
+        await manager.load()
+        counter = await self._store.get(TABLE_ID_COUNTER)
+        assert counter is not None, "load() creates the counters"
+
+        self._replicas = ReplicaManager(
+            self._data_dir,
+            replica_config(self._configuration),
+            self._clock,
+            lambda table, schema_id: manager.schema(table.table_id, schema_id),
+        )
+        self._scanners = KvScanners(self._replicas.kv_worker, self._clock)
+        await self._replicas.start(manager.tables(), next_table_id=decode_counter(TABLE_ID_COUNTER, counter.value))
+
+        settings = TableSettings(
+            default_bucket_count=self._configuration.get_int("default.bucket.number"),
+            max_bucket_count=self._configuration.get_int("max.bucket.num"),
+        )
+        self._coordinator = CoordinatorService(manager, self, ServerNode(SERVER_ID), settings)
+        registry = ServiceRegistry(
+            self._coordinator,
+            WriteService(self._replicas, kv_queue_bytes=self._configuration.get_int("kv.write-queue.size")),
+            ReadService(self._replicas, self._scanners, self._clock),
+        )
+        server = RpcServer(registry, self._host, self._requested_port)
+        try:
+            await server.start()
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            raise FlussError(
+                ErrorCode.NETWORK_EXCEPTION,
+                f"cannot listen on {self._host}:{self._requested_port}: {error.strerror or error}",
+                hint="another process uses the port; choose another with --port, or 0 for a free one"
+                if taken
+                else None,
+            ) from error
+        self._server = server
+
+    async def table_created(self, table: TableInfo) -> None:
+        """See ``TableEvents``."""
+        assert self._replicas is not None
+        await self._replicas.table_created(table)
+
+    async def table_dropped(self, table: TableInfo) -> None:
+        """See ``TableEvents``."""
+        assert self._replicas is not None and self._scanners is not None
+        await self._scanners.close_table(table.table_id)
+        await self._replicas.table_dropped(table)
+
+    async def close(self) -> None:
+        """Answer what is in flight, make everything durable, and let go of the directory. May be called twice."""
+        server, self._server = self._server, None
+        if server is not None:
+            await server.close()
+        coordinator, self._coordinator = self._coordinator, None
+        if coordinator is not None:
+            await coordinator.close()
+        scanners, self._scanners = self._scanners, None
+        if scanners is not None:
+            await scanners.close_all()
+        replicas, self._replicas = self._replicas, None
+        if replicas is not None:
+            await replicas.close()
+        store, self._store = self._store, None
+        if store is not None:
+            await store.close()
+        self._lock.release()
+
+
+def replica_config(configuration: Configuration) -> ReplicaConfig:
+    """The part of the options that concerns replicas."""
+    return ReplicaConfig(
+        log=LogConfig(
+            segment_bytes=configuration.get_int("log.segment.file-size"),
+            index_interval_bytes=configuration.get_int("log.index.interval-size"),
+            writer_expiration_ms=configuration.get_int("server.writer-id.expiration-time"),
+        ),
+        flush_before_acknowledge=configuration.get_bool("log.flush.before-acknowledge"),
+        flush_interval_s=configuration.get_int("log.flush.interval") / 1000,
+        persist_interval_s=configuration.get_int("kv.persist.interval") / 1000,
+        persist_after_offsets=configuration.get_int("kv.persist.after-offsets"),
+        kv_cache_bytes=configuration.get_int("kv.cache.size"),
+    )

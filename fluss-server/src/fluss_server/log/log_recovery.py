@@ -1,0 +1,357 @@
+"""Opening a log directory, in whatever state a crash has left it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.log.batch_reader import find_intact_batch, read_batches
+from fluss_server.log.file_names import (
+    FLUSHED_MARK,
+    LOG,
+    OFFSET_INDEX,
+    RECOVERY_POINT,
+    TEMPORARY,
+    TIME_INDEX,
+    offsets_in,
+    path_of,
+)
+from fluss_server.log.flushed_mark import FlushedMark
+from fluss_server.log.log_config import LogConfig
+from fluss_server.log.log_segment import IndexDamagedError, LogSegment
+from fluss_server.log.recovery_point import RecoveryPoint
+from fluss_server.log.writer_snapshot import WriterSnapshots
+from fluss_server.log.writer_state import WriterStates
+from fluss_server.runtime.files import fsync_directory
+
+logger = logging.getLogger(__name__)
+
+ACCEPT_LOSS_HINT = (
+    f"restore the log directory from a copy; or delete its files {RECOVERY_POINT} and {FLUSHED_MARK}, and everything "
+    "from the damage on is given up at the next start"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryReport:
+    """What opening a log found and did.
+
+    Attributes:
+        scanned_from: offset from which batches were checked.
+        scanned_bytes: bytes of batches that were checked and kept.
+        end_offset: offset behind the last batch kept.
+        durable_offset: offset up to which the log is known to have been durable before.
+        cut_bytes: bytes given up.
+        cut_reason: why, None if nothing was cut.
+        dropped_segments: segments given up as a whole.
+        rebuilt_indexes: trusted segments whose index files were missing or damaged.
+        replayed_writers_from: offset of the writer snapshot that was good.
+    """
+
+    scanned_from: int
+    scanned_bytes: int
+    end_offset: int
+    durable_offset: int
+    cut_bytes: int = 0
+    cut_reason: str | None = None
+    dropped_segments: int = 0
+    rebuilt_indexes: int = 0
+    replayed_writers_from: int = 0
+
+    @property
+    def lost_acknowledged(self) -> bool:
+        """Whether batches that had been durable are gone: damage outside of our control, never the work of a crash."""
+        return self.end_offset < self.durable_offset
+
+    @property
+    def changed(self) -> bool:
+        """Whether the next opening would have to do some of the work again."""
+        return bool(self.scanned_bytes or self.cut_reason or self.rebuilt_indexes or self.lost_acknowledged)
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredLog:
+    """The segments of a log, the last one active, and the writer state at its end."""
+
+    segments: list[LogSegment]
+    writers: WriterStates
+    report: RecoveryReport
+
+
+class LogRecovery:
+    """One run over a log directory.
+
+    What is trusted. The recovery point says up to where everything is durable and was checked; segments in front of it
+    are only looked at where they begin and end. Everything behind it is read and checked: size, magic, CRC, and that
+    each batch begins where the one before ends. Nothing that was not fsynced is trusted: index files and writer
+    snapshots count up to the recovery point only and are made anew behind it. If the recovery point is missing or
+    damaged, the whole log is checked.
+
+    What is cut. The first byte that does not begin an undamaged batch ends the log; it and everything behind it go,
+    later segments too. A crash leaves such a tail at any byte. There is one exception: the damage lies below an offset
+    known to have been durable (recovery point, flushed mark) *and* an undamaged batch follows. No crash does this, and
+    cutting would throw away intact, acknowledged batches; so opening fails with ``LOG_STORAGE_EXCEPTION`` and says how
+    to go on. Damage below a durable offset with nothing intact behind is cut, because refusing would save nothing, and
+    is reported as loss.
+
+    Args:
+        directory: exists.
+        config: of the log.
+    """
+
+    def __init__(self, directory: Path, config: LogConfig) -> None:
+        self._directory = directory
+        self._config = config
+        self._snapshots = WriterSnapshots(directory)
+        self._writers = WriterStates(config.max_writers, config.writer_expiration_ms)
+        self._segments: list[LogSegment] = []
+        self._rebuilt_indexes = 0
+
+    def run(self) -> RecoveredLog:
+        """Bring the directory into order.
+
+        Raises:
+            FlussError: ``LOG_STORAGE_EXCEPTION`` as explained above.
+            OSError: a file cannot be read, cut or made durable.
+        """
+        for path in self._directory.glob(f"*{TEMPORARY}"):
+            path.unlink()
+        point = RecoveryPoint.read(self._directory)
+        mark = FlushedMark(self._directory).read()
+        durable = max(point.offset if point else 0, mark or 0)
+        bases = offsets_in(self._directory, LOG)
+        self._check_files(bases, point, durable)
+        if not bases:
+            self._segments.append(LogSegment.create(self._directory, 0, self._config))
+            fsync_directory(self._directory)
+            return RecoveredLog(self._segments, self._writers, RecoveryReport(0, 0, 0, 0))
+        trusted = sum(1 for base in bases if point and base < point.segment_base)
+        for base, next_base in zip(bases[:trusted], bases[1:], strict=False):
+            self._trust(base, next_base)
+        report = self._scan(bases[trusted:], point, durable)
+        self._remove_strays(report.end_offset)
+        return RecoveredLog(self._segments, self._writers, report)
+
+    def _check_files(self, bases: Sequence[int], point: RecoveryPoint | None, durable: int) -> None:
+        """A crash never removes the file of a durable segment."""
+        missing = None
+        if not bases and durable > 0:
+            missing = 0
+        elif point and bases[0] > point.log_start_offset:
+            missing = point.log_start_offset
+        elif point and point.segment_base not in bases:
+            missing = point.segment_base
+        if missing is not None:
+            raise FlussError(
+                ErrorCode.LOG_STORAGE_EXCEPTION,
+                f"{path_of(self._directory, missing, LOG)} is missing, the log was durable up to offset {durable}",
+                hint=ACCEPT_LOSS_HINT,
+            )
+
+    # ------------------------------------------------------------------ in front of the recovery point
+
+    def _trust(self, base: int, next_base: int) -> None:
+        segment = LogSegment(self._directory, base, self._config)
+        try:
+            try:
+                segment.check_end(next_base)
+            except IndexDamagedError as damage:
+                logger.warning("rebuilding the indexes of %s: %s", segment.path, damage)
+                segment.size = segment.file.size()
+                segment.sealed = segment.synced = True
+                segment.rebuild_indexes()
+                self._rebuilt_indexes += 1
+                if segment.next_offset != next_base:
+                    raise FlussError(
+                        ErrorCode.LOG_STORAGE_EXCEPTION,
+                        f"{segment.path} ends with offset {segment.next_offset - 1}, the next segment begins at {next_base}",
+                    ) from damage
+        except FlussError as error:
+            raise FlussError(error.code, error.message, hint=ACCEPT_LOSS_HINT) from error
+        if not segment.indexes_durable:
+            offset_index, time_index = segment.indexes
+            try:
+                segment.write_indexes(len(offset_index), len(time_index))
+            except OSError as error:
+                logger.warning("cannot write the indexes of %s yet: %s", segment.path, error)
+        if segment.indexes_durable:
+            segment.release()
+        self._segments.append(segment)
+
+    # ------------------------------------------------------------------ behind the recovery point
+
+    def _scan(self, bases: Sequence[int], point: RecoveryPoint | None, durable: int) -> RecoveryReport:
+        expected = scanned_from = bases[0]
+        replayed_from = scanned_bytes = cut_bytes = 0
+        reason: str | None = None
+        for number, base in enumerate(bases):
+            if base != expected:
+                reason = f"the segment that begins with offset {expected} is missing"
+                break
+            segment = LogSegment(self._directory, base, self._config)
+            start = self._resume(segment, point)
+            if number == 0:
+                scanned_from = segment.next_offset
+                replayed_from = self._restore_writers(segment, point)
+            if number > 0:
+                self._segments[-1].seal()
+            self._segments.append(segment)
+            size = segment.file.size()
+            if size > start:
+                # What counts is what is on the disk, not what a failed write-back has left in memory.
+                segment.file.sync()
+                segment.file.forget_cached_pages(start)
+                reason = self._scan_segment(segment, size)
+            scanned_bytes += segment.size - start
+            expected = segment.next_offset
+            if reason is not None:
+                cut_bytes = size - segment.size
+                break
+        dropped = [base for base in bases if base >= expected and base != self._segments[-1].base_offset]
+        if dropped and reason is None:
+            reason = "a later segment is not contiguous"
+        if reason is not None and expected < durable and self._intact_batch_follows(dropped, expected):
+            raise FlussError(
+                ErrorCode.LOG_STORAGE_EXCEPTION,
+                f"{self._segments[-1].path} is damaged at offset {expected} (position {self._segments[-1].size}: {reason}); "
+                f"the log was durable up to offset {durable} and undamaged batches follow",
+                hint=ACCEPT_LOSS_HINT,
+            )
+        if expected < durable:
+            logger.error(
+                "%s ends at offset %d although it was durable up to %d: acknowledged batches are lost (%s)",
+                self._directory,
+                expected,
+                durable,
+                reason or "the file is shorter",
+            )
+            forget_durable_offsets(self._directory)
+        if reason is not None:
+            cut_bytes += self._cut(dropped)
+            logger.warning("%s: %d bytes cut from offset %d on: %s", self._directory, cut_bytes, expected, reason)
+        return RecoveryReport(
+            scanned_from=scanned_from,
+            scanned_bytes=scanned_bytes,
+            end_offset=expected,
+            durable_offset=durable,
+            cut_bytes=cut_bytes,
+            cut_reason=reason,
+            dropped_segments=len(dropped),
+            rebuilt_indexes=self._rebuilt_indexes,
+            replayed_writers_from=replayed_from,
+        )
+
+    def _resume(self, segment: LogSegment, point: RecoveryPoint | None) -> int:
+        """Prepare a segment for scanning; returns the position from which on to scan."""
+        if point and segment.base_offset == point.segment_base and segment.file.size() >= point.segment_size:
+            try:
+                segment.resume_indexes(point.offset_entries, point.time_entries, point.segment_size, point.offset)
+            except IndexDamagedError as damage:
+                logger.warning("rebuilding the indexes of %s: %s", segment.path, damage)
+                self._rebuilt_indexes += 1
+            else:
+                segment.size, segment.next_offset = point.segment_size, point.offset
+                segment.max_timestamp = point.max_timestamp
+                segment.max_timestamp_offset = point.max_timestamp_offset
+                return segment.size
+        segment.start_indexes()
+        return 0
+
+    def _scan_segment(self, segment: LogSegment, size: int) -> str | None:
+        """Take up undamaged, contiguous batches; returns what is wrong behind them."""
+        try:
+            for _, header, _ in read_batches(segment.file, segment.size, size):
+                if header.base_offset != segment.next_offset:
+                    return f"a batch has offset {header.base_offset} instead of {segment.next_offset}"
+                segment.note_batch(header)
+                self._writers.record(header)
+        except FlussError as error:
+            return error.message
+        return None
+
+    def _intact_batch_follows(self, dropped: Sequence[int], offset: int) -> bool:
+        last = self._segments[-1]
+        if find_intact_batch(last.file, last.size, last.file.size(), offset) is not None:
+            return True
+        for base in dropped:
+            segment = LogSegment(self._directory, base, self._config)
+            if find_intact_batch(segment.file, 0, segment.file.size(), offset) is not None:
+                return True
+        return False
+
+    def _cut(self, dropped: Sequence[int]) -> int:
+        """Cut the last segment behind its last batch and remove later ones; returns the bytes removed with them."""
+        removed = 0
+        for base in reversed(dropped):
+            segment = LogSegment(self._directory, base, self._config)
+            removed += segment.file.size()
+            segment.delete()
+        last = self._segments[-1]
+        if last.file.size() > last.size:
+            last.file.truncate(last.size)
+            last.file.sync()
+        fsync_directory(self._directory)
+        return removed
+
+    # ------------------------------------------------------------------ writer state
+
+    def _restore_writers(self, first: LogSegment, point: RecoveryPoint | None) -> int:
+        """Writer state at the end of the checked part of ``first``, the first segment to scan; returns its source's offset."""
+        target = first.next_offset
+        if point and target == point.offset:
+            entries = self._snapshots.read(target, point.snapshot_crc)
+            if entries is not None:
+                self._writers.restore(entries)
+                return target
+        start = self._segments[0].base_offset if self._segments else first.base_offset
+        for offset in reversed(self._snapshots.offsets()):
+            if start <= offset <= target and (entries := self._snapshots.read(offset)) is not None:
+                self._writers.restore(entries)
+                start = offset
+                break
+        for segment in [*self._segments, first]:
+            if segment.next_offset > start and segment.size:
+                self._replay_writers(segment, start)
+        return start
+
+    def _replay_writers(self, segment: LogSegment, start: int) -> None:
+        try:
+            for _, header, _ in read_batches(segment.file, 0, segment.size):
+                if header.base_offset >= start:
+                    self._writers.record(header)
+        except FlussError as error:
+            raise FlussError(
+                ErrorCode.LOG_STORAGE_EXCEPTION, f"{segment.path}: {error.message}", hint=ACCEPT_LOSS_HINT
+            ) from error
+
+    # ------------------------------------------------------------------ leftovers
+
+    def _remove_strays(self, end_offset: int) -> None:
+        """Remove files that belong to no segment or to a future that is gone."""
+        removed = False
+        bases = {segment.base_offset for segment in self._segments}
+        for suffix in (OFFSET_INDEX, TIME_INDEX):
+            for base in offsets_in(self._directory, suffix):
+                if base not in bases:
+                    path_of(self._directory, base, suffix).unlink()
+                    removed = True
+        for offset in self._snapshots.offsets():
+            if offset > end_offset:
+                self._snapshots.delete(offset)
+                removed = True
+        if removed:
+            fsync_directory(self._directory)
+
+
+def forget_durable_offsets(directory: Path) -> None:
+    """Remove recovery point and flushed mark, durably, before batches below them go. Needs no disk space.
+
+    Raises:
+        OSError: they may still be there.
+    """
+    (directory / RECOVERY_POINT).unlink(missing_ok=True)
+    (directory / FLUSHED_MARK).unlink(missing_ok=True)
+    fsync_directory(directory)

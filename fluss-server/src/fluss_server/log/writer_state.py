@@ -1,0 +1,149 @@
+"""Idempotent writers: what each has written last, and whether its next batch is new, repeated or out of order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.log_batch import NO_WRITER_ID, BatchHeader
+
+REMEMBERED_BATCHES = 5
+"""Batches remembered per writer; clients keep at most this many in flight per bucket."""
+
+_MAX_SEQUENCE = 2**31 - 1
+
+
+class WrittenBatch(NamedTuple):
+    """A batch that a writer has written.
+
+    Attributes:
+        sequence: its sequence number.
+        last_offset: offset of its last record.
+        offset_delta: last offset minus base offset.
+        timestamp: commit timestamp, epoch milliseconds.
+    """
+
+    sequence: int
+    last_offset: int
+    offset_delta: int
+    timestamp: int
+
+    @property
+    def base_offset(self) -> int:
+        """Offset of its first record."""
+        return self.last_offset - self.offset_delta
+
+
+class WriterEntry(NamedTuple):
+    """One writer and its newest batches, oldest first; never empty."""
+
+    writer_id: int
+    batches: tuple[WrittenBatch, ...]
+
+
+class WriterStates:
+    """The writers of one log.
+
+    Rules (a batch with writer id -1 follows none):
+
+    * A batch with the sequence of one of the writer's last five batches is a duplicate.
+    * Otherwise its sequence must be the last one plus 1 (0 follows 2^31 - 1), and 0 for an unknown writer.
+    * A writer without a batch for the expiration time is remembered by its last batch only. It stays known, so that a
+      client which was silent for that long goes on where it stopped; official servers forget it and answer
+      OUT_OF_ORDER_SEQUENCE.
+    * There are never more than ``max_writers``: the one unused for the longest time is forgotten first. If it still
+      lives, its next batch is refused with OUT_OF_ORDER_SEQUENCE, on which clients take a new writer id and begin at 0.
+
+    Pure state: no I/O, no clock, no lock.
+    """
+
+    def __init__(self, max_writers: int, expiration_ms: int) -> None:
+        self._max_writers = max_writers
+        self._expiration_ms = expiration_ms
+        self._writers: dict[int, list[WrittenBatch]] = {}  # least recently used writer first
+
+    def __len__(self) -> int:
+        return len(self._writers)
+
+    def find_duplicate(self, writer_id: int, sequence: int) -> WrittenBatch | None:
+        """The remembered batch of that writer with that sequence."""
+        for batch in self._writers.get(writer_id, ()):
+            if batch.sequence == sequence:
+                return batch
+        return None
+
+    def check(self, headers: Sequence[BatchHeader]) -> WrittenBatch | None:
+        """Judge the batches of one append, in order.
+
+        Returns:
+            None if all are new. If one of them is a duplicate the whole append counts as one, as on official servers:
+            the answer spans the first and the last original found.
+
+        Raises:
+            FlussError: ``OUT_OF_ORDER_SEQUENCE_EXCEPTION``.
+        """
+        last_sequences: dict[int, int] = {}
+        originals: list[WrittenBatch] = []
+        for header in headers:
+            writer_id, sequence = header.writer_id, header.batch_sequence
+            if writer_id == NO_WRITER_ID:
+                continue
+            original = self.find_duplicate(writer_id, sequence)
+            if original is not None:
+                originals.append(original)
+                continue
+            if originals:
+                continue
+            last = last_sequences.get(writer_id)
+            if last is None:
+                known = self._writers.get(writer_id)
+                last = known[-1].sequence if known else None
+            expected = 0 if last is None or last == _MAX_SEQUENCE else last + 1
+            if sequence != expected:
+                raise FlussError(
+                    ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION,
+                    f"writer {writer_id} sent batch sequence {sequence}, "
+                    + (f"its last one is {last}" if last is not None else "it is unknown here and has to begin with 0"),
+                    hint="a batch was lost on the way, or the writer was idle for too long; start again with a new writer id",
+                )
+            last_sequences[writer_id] = sequence
+        if not originals:
+            return None
+        first, last_one = originals[0], max(originals, key=lambda batch: batch.last_offset)
+        return last_one._replace(offset_delta=last_one.last_offset - min(first.base_offset, last_one.base_offset))
+
+    def record(self, header: BatchHeader) -> None:
+        """Take note of a batch that is in the log. It is not judged: what is in the log is right."""
+        writer_id = header.writer_id
+        if writer_id == NO_WRITER_ID:
+            return
+        batches = self._writers.pop(writer_id, None)
+        if batches is None:
+            batches = []
+            if len(self._writers) >= self._max_writers:
+                del self._writers[next(iter(self._writers))]
+        elif len(batches) >= REMEMBERED_BATCHES:
+            del batches[0]
+        delta = header.last_offset_delta
+        batches.append(
+            WrittenBatch(header.batch_sequence, header.base_offset + delta, delta, header.commit_timestamp)
+        )
+        self._writers[writer_id] = batches
+
+    def expire(self, now_ms: int) -> None:
+        """Reduce writers that are idle for longer than the expiration time to their last batch."""
+        oldest = now_ms - self._expiration_ms
+        for batches in self._writers.values():
+            if batches[-1].timestamp >= oldest:
+                return  # ordered by use, and timestamps of a log never decrease
+            del batches[:-1]
+
+    def entries(self) -> list[WriterEntry]:
+        """A copy of everything, least recently used writer first."""
+        return [WriterEntry(writer_id, tuple(batches)) for writer_id, batches in self._writers.items()]
+
+    def restore(self, entries: Iterable[WriterEntry]) -> None:
+        """Replace everything by a copy made before."""
+        kept = list(entries)[-self._max_writers :]
+        self._writers = {entry.writer_id: list(entry.batches[-REMEMBERED_BATCHES:]) for entry in kept}

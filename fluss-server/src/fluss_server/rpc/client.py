@@ -1,0 +1,208 @@
+"""A small client of the native protocol, for tools, tests and calls between servers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from fluss_server.api import messages as pb
+from fluss_server.api.keys import API_SPECS, ApiKey
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.rpc.frames import (
+    FrameReader,
+    Piece,
+    ResponseType,
+    parse_error,
+    parse_response,
+    piece_size,
+    request_prefix,
+)
+from fluss_server.rpc.output import OutputQueue
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+DEFAULT_TIMEOUT_S = 30.0
+_MAX_FRAME_BYTES = 1 << 30
+_MAX_REQUESTS_IN_FLIGHT = 1000
+_MAX_REQUEST_ID = 2**31 - 1
+SOFTWARE_NAME = "fluss-python"
+
+
+class RpcClient:
+    """One connection to a server. Calls may overlap; answers are matched by request id.
+
+    Example::
+
+        client = await RpcClient.connect("localhost", 9123)
+        response = await client.call(ApiKey.TABLE_EXISTS, pb.TableExistsRequest(...))
+        await client.close()
+    """
+
+    def __init__(self) -> None:
+        self._protocol = _ClientProtocol()
+        self._slots = asyncio.Semaphore(_MAX_REQUESTS_IN_FLIGHT)
+        self.api_versions: dict[int, tuple[int, int]] = {}
+        """Lowest and highest version of every API the server serves."""
+
+    @classmethod
+    async def connect(cls, host: str, port: int, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> RpcClient:
+        """Connect and learn what the server serves.
+
+        Raises:
+            FlussError: ``NETWORK_EXCEPTION`` when the server cannot be reached in time.
+        """
+        client = cls()
+        loop = asyncio.get_running_loop()
+        try:
+            await asyncio.wait_for(loop.create_connection(lambda: client._protocol, host, port), timeout_s)
+        except (OSError, asyncio.TimeoutError) as error:
+            raise FlussError(
+                ErrorCode.NETWORK_EXCEPTION,
+                f"cannot connect to {host}:{port}: {error or 'timed out'}",
+                hint="is the server running, and is this its address?",
+            ) from error
+        try:
+            request = pb.ApiVersionsRequest(client_software_name=SOFTWARE_NAME, client_software_version="1")
+            response = await client.call(ApiKey.API_VERSIONS, request, timeout_s=timeout_s)
+        except BaseException:
+            await client.close()
+            raise
+        client.api_versions = {api.api_key: (api.min_version, api.max_version) for api in response.api_versions}
+        return client
+
+    async def call(self, key: ApiKey, request: Message, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Any:
+        """Send a request and wait for its response, a message of the API's response class.
+
+        Raises:
+            FlussError: the server answered with an error, or ``UNSUPPORTED_VERSION`` when it does not serve the API in
+                a version known here, ``NETWORK_EXCEPTION`` when the connection breaks, ``REQUEST_TIME_OUT``.
+        """
+        body = await self.call_raw(key, [request.SerializeToString()], timeout_s=timeout_s)
+        return API_SPECS[key].response.FromString(bytes(body))
+
+    async def call_raw(
+        self, key: ApiKey, pieces: Sequence[Piece], *, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> memoryview:
+        """As :meth:`call`, from the pieces of an encoded message to the bytes of the answer's; nothing is copied."""
+        version = self._version_of(key)
+        try:
+            return await asyncio.wait_for(self._exchange(key, version, pieces), timeout_s)
+        except asyncio.TimeoutError:
+            raise FlussError(ErrorCode.REQUEST_TIME_OUT, f"{key.name}: no answer in {timeout_s} s") from None
+
+    async def close(self) -> None:
+        """Close the connection; calls in flight fail."""
+        await self._protocol.close()
+
+    async def __aenter__(self) -> RpcClient:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    def _version_of(self, key: ApiKey) -> int:
+        spec = API_SPECS[key]
+        if key is ApiKey.API_VERSIONS:
+            return spec.max_version
+        served = self.api_versions.get(key)
+        if served is None or min(spec.max_version, served[1]) < max(spec.min_version, served[0]):
+            raise FlussError(ErrorCode.UNSUPPORTED_VERSION, f"the server does not serve {spec.name} in a known version")
+        return min(spec.max_version, served[1])
+
+    async def _exchange(self, key: ApiKey, version: int, pieces: Sequence[Piece]) -> memoryview:
+        async with self._slots:
+            return await self._protocol.request(key, version, pieces)
+
+
+class _ClientProtocol(asyncio.BufferedProtocol):
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._reader = FrameReader(_MAX_FRAME_BYTES, 1)
+        self._transport: asyncio.Transport | None = None
+        self._output: OutputQueue
+        self._waiting: dict[int, asyncio.Future[memoryview]] = {}
+        self._next_id = 0
+        self._lost = self._loop.create_future()
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    async def request(self, key: int, version: int, pieces: Sequence[Piece]) -> memoryview:
+        await self._writable.wait()
+        if self._transport is None or self._transport.is_closing():
+            raise _connection_lost()
+        request_id = self._next_id
+        self._next_id = 0 if request_id == _MAX_REQUEST_ID else request_id + 1
+        size = sum(map(piece_size, pieces))
+        future: asyncio.Future[memoryview] = self._loop.create_future()
+        self._waiting[request_id] = future
+        try:
+            self._output.send([request_prefix(key, version, request_id, size), *pieces], size)
+            return await future
+        finally:
+            self._waiting.pop(request_id, None)
+
+    async def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+            await self._lost
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._output = OutputQueue(self._transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._reader.get_buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._reader.received(nbytes)
+        try:
+            while (frame := self._reader.next_frame()) is not None:
+                self._receive(frame)
+        except FlussError as error:
+            self._fail(error)
+
+    def pause_writing(self) -> None:
+        self._output.pause()
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._output.resume()
+        if not self._output.blocked:
+            self._writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._output.clear()
+        self._writable.set()
+        self._fail_waiting(_connection_lost())
+        if not self._lost.done():
+            self._lost.set_result(None)
+
+    def _receive(self, frame: bytes | memoryview) -> None:
+        response = parse_response(frame)
+        if response.type is ResponseType.SERVER_FAILURE:
+            self._fail(parse_error(response.body))
+            return
+        future = self._waiting.pop(cast(int, response.request_id), None)
+        if future is None or future.done():  # the caller has given up
+            return
+        if response.type is ResponseType.SUCCESS:
+            future.set_result(response.body)
+        else:
+            future.set_exception(parse_error(response.body))
+
+    def _fail(self, error: FlussError) -> None:
+        self._fail_waiting(error)
+        assert self._transport is not None
+        self._transport.abort()
+
+    def _fail_waiting(self, error: FlussError) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(error)
+
+
+def _connection_lost() -> FlussError:
+    return FlussError(ErrorCode.NETWORK_EXCEPTION, "the connection to the server is lost")

@@ -1,0 +1,455 @@
+"""One client's connection to the server: requests in, responses out.
+
+* Requests are started in the order they arrive; answers leave when they are ready, whole frames at a time.
+* Every request is answered: with its response, or with an ERROR frame for an unknown API, a body that cannot be read,
+  or an exception of its method. Only bytes that cannot be cut into frames end the connection: SERVER_FAILURE, close.
+* Nothing more is read from a client while too many of its requests are unanswered or too much output waits for it.
+* Answers that become ready in the same turn of the event loop go out in one system call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.rpc.frames import (
+    RECEIVE_BUFFER_SIZE,
+    REQUEST_HEADER_SIZE,
+    FrameReader,
+    Piece,
+    error_frame,
+    failure_frame,
+    parse_request_header,
+    piece_size,
+    success_prefix,
+)
+from fluss_server.rpc.limits import RpcLimits
+from fluss_server.rpc.output import OutputQueue
+from fluss_server.rpc.service import ANONYMOUS, Handler, RequestContext, ResponseBody, ServiceRegistry
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+logger = logging.getLogger(__name__)
+
+_MAX_COLLECTED = 64 * 1024  # bytes of answers that may wait for the end of a turn
+_LINGER_S = 1.0  # how long a refused client gets to read the reason
+
+
+class ConnectionHost(Protocol):
+    """What a connection needs from its server."""
+
+    registry: ServiceRegistry
+    limits: RpcLimits
+    listener: str
+
+    def connection_opened(self, connection: ServerConnection) -> bool:
+        """A client connected; False refuses it."""
+
+    def connection_closed(self, connection: ServerConnection) -> None:
+        """The client is gone and none of its requests runs any more."""
+
+
+class _Request(RequestContext):
+    """A request that was started."""
+
+    __slots__ = ("connection", "future", "gave_up", "handler", "request_id", "size", "started")
+
+    def __init__(
+        self, connection: ServerConnection, handler: Handler, version: int, request_id: int, size: int
+    ) -> None:
+        self.api_key = handler.spec.key
+        self.api_version = version
+        self.principal = ANONYMOUS
+        self.listener = connection.listener
+        self.peer = connection.peer
+        self.local_host = connection.local_host
+        self.local_port = connection.local_port
+        self.connection = connection
+        self.handler = handler
+        self.request_id = request_id
+        self.size = size
+        self.future: asyncio.Future[Any] | None = None
+        self.started = False
+        self.gave_up = False
+
+    def give_up(self) -> None:
+        """Cancel the method, whether it has started or not."""
+        if self.future is not None and self.started:
+            self.future.cancel()
+        self.gave_up = True  # cancelling a task that has not started would skip the bookkeeping in it
+
+    def try_output_turn(self) -> bool:
+        return self.connection.try_output_turn(self)
+
+    async def output_turn(self) -> None:
+        if not self.connection.try_output_turn(self):
+            await self.connection.wait_for_output_turn(self)
+
+    def __repr__(self) -> str:
+        return f"{self.handler.spec.name} request {self.request_id} of {self.peer}"
+
+
+class ServerConnection(asyncio.BufferedProtocol):
+    """The server's side of one connection.
+
+    Attributes:
+        listener: name of the listener that accepted it.
+        peer: ``host:port`` of the client.
+        local_host: address the client connected to.
+        local_port: port the client connected to.
+        last_activity: time of the loop's clock when bytes last moved.
+    """
+
+    def __init__(self, host: ConnectionHost, loop: asyncio.AbstractEventLoop) -> None:
+        self._host = host
+        self._loop = loop
+        self._registry = host.registry
+        self._limits = host.limits
+        self._reader = FrameReader(host.limits.max_frame_bytes, REQUEST_HEADER_SIZE)
+        self.listener = host.listener
+        self.peer = ""
+        self.local_host = ""
+        self.local_port = 0
+        self.last_activity = loop.time()
+        self._transport: asyncio.Transport
+        self._output: OutputQueue
+        self._running: set[_Request] = set()
+        self._running_bytes = 0
+        self._collected: list[Piece] = []
+        self._collected_size = 0
+        self._send_scheduled = False
+        self._pumping = False
+        self._reading_paused = False
+        self._closing = False  # no request is started any more
+        self._discarding: memoryview | None = None  # where input goes after a SERVER_FAILURE
+        self._linger: asyncio.TimerHandle | None = None
+        self._lost = False
+        self._turn: _Request | None = None
+        self._turn_waiters: deque[tuple[_Request, asyncio.Future[None]]] = deque()
+
+    # ---- callbacks of the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._output = OutputQueue(self._transport)
+        self.peer = "{}:{}".format(*_address(transport.get_extra_info("peername")))
+        self.local_host, self.local_port = _address(transport.get_extra_info("sockname"))
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if not self._host.connection_opened(self):
+            self._fail(FlussError(ErrorCode.NETWORK_EXCEPTION, "the server has too many connections"))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._reader.get_buffer() if self._discarding is None else self._discarding
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._discarding is None:
+            self.last_activity = self._loop.time()
+            self._reader.received(nbytes)
+            self._pump()
+
+    def eof_received(self) -> None:
+        # A client that closes and one that only stops sending look the same; the official clients never do the latter.
+        self._forget_client()
+
+    def pause_writing(self) -> None:
+        self._output.pause()
+
+    def resume_writing(self) -> None:
+        self.last_activity = self._loop.time()
+        self._output.resume()
+        self._give_turn()
+        if self._reading_paused:
+            self._pump()
+        self._close_if_done()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        if self._linger is not None:
+            self._linger.cancel()
+        self._output.clear()
+        self._forget_client()
+        if not self._running:
+            self._host.connection_closed(self)
+
+    # ---- calls of the server
+
+    @property
+    def requests_in_flight(self) -> int:
+        """Requests that were started and are not answered."""
+        return len(self._running)
+
+    def shut_down(self) -> None:
+        """Start nothing more, give up what only waits or reads, and close when the rest is answered."""
+        self._closing = True
+        self._pause_reading()
+        self._cancel_parked()
+        self._close_if_done()
+
+    def abort(self) -> None:
+        """Close at once and cancel everything."""
+        self._closing = True
+        for request in list(self._running):
+            request.give_up()
+        self._transport.abort()
+
+    def close_if_idle(self, now: float) -> None:
+        """Close when nothing has moved for ``max_idle_s`` and no method is at work."""
+        if now - self.last_activity < self._limits.max_idle_s:
+            return
+        if not self._running or self._output.blocked:
+            logger.info("closing the idle connection of %s", self.peer)
+            self.abort()
+
+    # ---- requests
+
+    def _may_start(self) -> bool:
+        return (
+            not self._closing
+            and len(self._running) < self._limits.max_requests_in_flight
+            and self._running_bytes < self._limits.max_request_bytes_in_flight
+            and not self._output.blocked
+        )
+
+    def _pump(self) -> None:
+        """Start the requests that have arrived, as many as may be started."""
+        self._pumping = True
+        try:
+            while self._may_start():
+                frame = self._reader.next_frame()
+                if frame is None:
+                    self._resume_reading()
+                    break
+                self._start(frame)
+            else:
+                self._pause_reading()
+        except FlussError as error:
+            self._fail(error)
+        finally:
+            self._pumping = False
+        self._send_collected()
+
+    def _start(self, frame: bytes | memoryview) -> None:
+        api_key, version, request_id = parse_request_header(frame)
+        handler = self._registry.get(api_key)
+        if handler is None:
+            error = FlussError(ErrorCode.UNSUPPORTED_VERSION, f"this server does not serve API {api_key}")
+            self._collect_error(request_id, error)
+            return
+        request = _Request(self, handler, version, request_id, len(frame))
+        try:
+            handler.check_version(version)
+            result = handler.method(handler.parse(frame), request)
+        except Exception as error:
+            self._answer_exception(request, error)
+            return
+        if handler.is_async or asyncio.iscoroutine(result):
+            request.future = self._loop.create_task(
+                self._run(request, cast("Coroutine[Any, Any, ResponseBody]", result))
+            )
+        elif asyncio.isfuture(result):
+            request.future = result
+            request.started = True
+            result.add_done_callback(lambda done: self._finish(request, done))
+        else:
+            self._answer(request, cast("ResponseBody", result))
+            return
+        self._running.add(request)
+        self._running_bytes += request.size
+
+    async def _run(self, request: _Request, method: Coroutine[Any, Any, ResponseBody]) -> None:
+        """Run an asynchronous method to its answer; a task of its own."""
+        request.started = True
+        try:
+            if request.gave_up:
+                method.close()
+                raise asyncio.CancelledError
+            body = await method
+        except asyncio.CancelledError:
+            self._ended(request)
+            self._answer_exception(request, _given_up())
+        except Exception as error:
+            self._ended(request)
+            self._answer_exception(request, error)
+        else:
+            self._ended(request)
+            self._answer(request, body)
+        self._go_on()
+
+    def _finish(self, request: _Request, future: asyncio.Future[ResponseBody]) -> None:
+        """Answer a request whose method returned a future."""
+        self._ended(request)
+        if future.cancelled():
+            self._answer_exception(request, _given_up())
+        elif (error := future.exception()) is not None:
+            self._answer_exception(request, error)
+        else:
+            self._answer(request, future.result())
+        self._go_on()
+
+    def _ended(self, request: _Request) -> None:
+        self._running.discard(request)
+        self._running_bytes -= request.size
+
+    def _go_on(self) -> None:
+        """A request less is in flight: start others, or end the connection."""
+        if self._lost:
+            if not self._running:
+                self._host.connection_closed(self)
+        elif self._reading_paused:
+            self._pump()
+        if self._closing:
+            self._close_if_done()
+
+    # ---- answers
+
+    def _answer(self, request: _Request, body: ResponseBody) -> None:
+        try:
+            if isinstance(body, (list, tuple)):
+                size = sum(map(piece_size, body))
+                self._collect([success_prefix(request.request_id, size), *body], size)
+            else:
+                data = cast("Message", body).SerializeToString()
+                self._collect((success_prefix(request.request_id, len(data)) + data,), len(data))
+        except Exception as error:
+            self._answer_exception(request, error)
+            return
+        self._release_turn(request)
+
+    def _answer_exception(self, request: _Request, error: BaseException) -> None:
+        if isinstance(error, FlussError):
+            logger.debug("%s: %s %s", request, error.name, error)
+        else:
+            logger.error("%s failed", request, exc_info=error)
+            text = f"{type(error).__name__}: {error}"
+            error = FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, text, hint="the server's log has the details")
+        self._collect_error(request.request_id, error)
+        self._release_turn(request)
+
+    def _collect_error(self, request_id: int, error: FlussError) -> None:
+        frame = error_frame(request_id, error.code, str(error))
+        self._collect((frame,), len(frame))
+
+    def _collect(self, pieces: Sequence[Piece], size: int) -> None:
+        """Send a frame, now or together with others that become ready in this turn of the loop."""
+        if self._lost or self._discarding is not None:
+            return
+        self._collected.extend(pieces)
+        self._collected_size += size
+        if self._collected_size >= _MAX_COLLECTED or (not self._pumping and not self._running):
+            self._send_collected()
+        elif not self._pumping and not self._send_scheduled:
+            self._send_scheduled = True
+            self._loop.call_soon(self._send_scheduled_now)
+
+    def _send_scheduled_now(self) -> None:
+        self._send_scheduled = False
+        self._send_collected()
+        self._close_if_done()
+
+    def _send_collected(self) -> None:
+        if self._collected and not self._lost:
+            pieces, size = self._collected, self._collected_size
+            self._collected, self._collected_size = [], 0
+            self._output.send(pieces, size)
+
+    # ---- turns: see RequestContext.output_turn
+
+    def try_output_turn(self, request: _Request) -> bool:
+        if self._turn is request:
+            return True
+        if self._turn is not None or self._turn_waiters or self._output.blocked or self._lost:
+            return False
+        self._turn = request
+        return True
+
+    async def wait_for_output_turn(self, request: _Request) -> None:
+        if self._lost:
+            raise _client_gone()
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self._turn_waiters.append((request, turn))
+        await turn
+
+    def _release_turn(self, request: _Request) -> None:
+        if self._turn is request:
+            self._turn = None
+            if self._turn_waiters:
+                self._send_collected()  # so that the next one sees whether the client keeps up
+                self._give_turn()
+
+    def _give_turn(self) -> None:
+        while self._turn is None and self._turn_waiters and not self._output.blocked:
+            request, turn = self._turn_waiters.popleft()
+            if not turn.done():
+                self._turn = request
+                turn.set_result(None)
+
+    # ---- ends
+
+    def _fail(self, error: FlussError) -> None:
+        """The stream cannot be read any further: say why, then close."""
+        logger.warning("closing the connection of %s: %s", self.peer, error)
+        self._send_collected()
+        frame = failure_frame(error.code, str(error))
+        self._output.send((frame,), len(frame))
+        self._closing = True
+        self._discarding = memoryview(bytearray(RECEIVE_BUFFER_SIZE))
+        self._resume_reading()
+        self._cancel_parked()
+        # Closing with input unread would reset the connection, and the client might never see the reason.
+        self._linger = self._loop.call_later(_LINGER_S, self._transport.abort)
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if not self._closing or self._lost or self._collected or not self._output.empty:
+            return
+        if self._discarding is not None:
+            if self._transport.can_write_eof() and not self._transport.is_closing():
+                self._transport.write_eof()
+        elif not self._running:
+            self._transport.close()
+
+    def _forget_client(self) -> None:
+        self._closing = True
+        self._cancel_parked()
+        waiters, self._turn_waiters = self._turn_waiters, deque()
+        for _, turn in waiters:
+            if not turn.done():
+                turn.set_exception(_client_gone())
+
+    def _cancel_parked(self) -> None:
+        for request in list(self._running):
+            if request.handler.cancel_on_disconnect:
+                request.give_up()
+
+    def _pause_reading(self) -> None:
+        if not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+
+def _given_up() -> FlussError:
+    return FlussError(ErrorCode.NETWORK_EXCEPTION, "the request was given up because the server is closing")
+
+
+def _client_gone() -> FlussError:
+    return FlussError(ErrorCode.NETWORK_EXCEPTION, "the client is gone")
+
+
+def _address(name: object) -> tuple[str, int]:
+    """Host and port of a socket name; an IPv4 address without the prefix it has on an IPv6 socket."""
+    if not isinstance(name, tuple):  # not a TCP connection, for example a simulated one
+        return "", 0
+    return str(name[0]).removeprefix("::ffff:"), int(name[1])

@@ -1,0 +1,195 @@
+"""Sending frames made of buffers and file regions, in order, without holding more of them in memory than needed.
+
+asyncio's transports copy what they cannot send at once. This queue writes to the socket itself (``writev``) as long as
+the transport has nothing unsent, and reads file regions piece by piece as they are sent. When the socket is full, it
+hands the transport one chunk, because only the transport may wait for the socket to become writable, and goes on when
+the transport says that the chunk is out. Over anything but a plain socket (TLS, a simulated network) everything goes
+through the transport in such chunks.
+
+Why not ``sendfile``: measured on Linux 6.18 over loopback it takes 1.2 to 4 times the CPU of ``pread`` and ``writev``
+for regions of 64 KiB to 2 MiB, and as much for 4 MiB; ``loop.sendfile`` also stops reading from the client meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Sequence
+
+from fluss_server.rpc.frames import Buffer, Piece, piece_size
+from fluss_server.runtime.files import FileRegion
+
+logger = logging.getLogger(__name__)
+
+# Unsent bytes above which the transport counts as full, and the most it is handed before it is asked again.
+HIGH_WATER = 64 * 1024
+CHUNK_SIZE = 2 * HIGH_WATER
+# Bounds of one writev: its buffers (the systems' limit is 1024), and what is read from files for it.
+_MAX_BUFFERS = 512
+_MAX_READ = 512 * 1024
+
+
+class _RegionError(Exception):
+    """A file region cannot be read, or its file became shorter."""
+
+
+class OutputQueue:
+    """The unsent output of one connection.
+
+    Args:
+        transport: the connection; its write-buffer limits are set here. Its protocol must call :meth:`pause` and
+            :meth:`resume` from ``pause_writing`` and ``resume_writing``, and :meth:`clear` when the connection is lost.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        transport.set_write_buffer_limits(high=HIGH_WATER, low=0)
+        self._pending: deque[Piece] = deque()
+        self._paused = False
+        self._socket_fd = _plain_socket_fd(transport)
+
+    @property
+    def blocked(self) -> bool:
+        """True while the peer does not read fast enough; start nothing new for it."""
+        return self._paused or bool(self._pending)
+
+    @property
+    def empty(self) -> bool:
+        """True when everything was handed to the system."""
+        return not self._pending and self._transport.get_write_buffer_size() == 0
+
+    def send(self, pieces: Sequence[Piece], size: int) -> None:
+        """Send whole frames. Buffers must not change until they are sent.
+
+        Args:
+            pieces: the parts of the frames, ``size`` bytes in all.
+            size: bytes in all.
+        """
+        if size < HIGH_WATER and not self._paused and not self._pending and not _has_region(pieces):
+            self._write(_joined(pieces))
+        else:
+            self._pending.extend(pieces)
+            self._flush()
+
+    def pause(self) -> None:
+        """The transport holds as much as it should."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """The transport has sent everything it held."""
+        self._paused = False
+        self._flush()
+
+    def clear(self) -> None:
+        """Forget what is unsent; the connection is gone."""
+        self._pending.clear()
+        self._socket_fd = None
+
+    def _write(self, data: Buffer) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _flush(self) -> None:
+        try:
+            while self._pending and not self._paused:
+                if self._transport.is_closing():
+                    self._pending.clear()
+                elif not self._send_directly():
+                    self._write(_joined(self._take(CHUNK_SIZE)))
+        except _RegionError as error:
+            # Part of the frame may be out: the stream cannot be mended.
+            logger.error("closing a connection in the middle of a response: %s", error)
+            self._abort()
+        except OSError as error:
+            logger.debug("cannot send: %s", error)
+            self._abort()
+
+    def _abort(self) -> None:
+        self.clear()
+        self._transport.abort()
+
+    def _send_directly(self) -> bool:
+        """Hand some of what is pending to the socket; False when that is not possible now."""
+        if self._socket_fd is None or self._transport.get_write_buffer_size():
+            return False
+        try:
+            sent = os.writev(self._socket_fd, self._gather())
+        except BlockingIOError:
+            return False
+        self._take(sent)
+        return True
+
+    def _gather(self) -> list[Buffer]:
+        """The bytes at the front, as many as one system call should carry."""
+        buffers: list[Buffer] = []
+        room = _MAX_READ
+        for piece in self._pending:
+            if isinstance(piece, FileRegion):
+                # What the socket does not take is read again; that is cheaper than sendfile.
+                length = min(piece.length, room)
+                buffers.append(_read(piece, length))
+                room -= length
+                if not room:
+                    break
+            else:
+                buffers.append(piece)
+            if len(buffers) == _MAX_BUFFERS:
+                break
+        return buffers
+
+    def _take(self, size: int) -> list[Piece]:
+        """Remove up to ``size`` bytes from the front and return them."""
+        pending = self._pending
+        taken: list[Piece] = []
+        while pending:
+            piece = pending[0]
+            length = piece_size(piece)
+            if length <= size:
+                taken.append(pending.popleft())
+                size -= length
+                continue
+            if size:
+                front, pending[0] = _split(piece, size)
+                taken.append(front)
+            break
+        return taken
+
+
+def _plain_socket_fd(transport: asyncio.Transport) -> int | None:
+    sock = transport.get_extra_info("socket")
+    if sock is None or transport.get_extra_info("sslcontext") is not None:
+        return None
+    fd: int = sock.fileno()
+    return fd if fd >= 0 else None
+
+
+def _split(piece: Piece, size: int) -> tuple[Piece, Piece]:
+    if isinstance(piece, FileRegion):
+        return (
+            FileRegion(piece.fd, piece.position, size, piece.owner),
+            FileRegion(piece.fd, piece.position + size, piece.length - size, piece.owner),
+        )
+    view = memoryview(piece).cast("B")
+    return view[:size], view[size:]
+
+
+def _has_region(pieces: Sequence[Piece]) -> bool:
+    return any(isinstance(piece, FileRegion) for piece in pieces)
+
+
+def _joined(pieces: Sequence[Piece]) -> Buffer:
+    buffers = [_read(piece, piece.length) if isinstance(piece, FileRegion) else piece for piece in pieces]
+    return buffers[0] if len(buffers) == 1 else b"".join(buffers)
+
+
+def _read(region: FileRegion, length: int) -> bytes:
+    """The first ``length`` bytes of a region."""
+    try:
+        data = os.pread(region.fd, length, region.position)
+    except OSError as error:
+        raise _RegionError(f"reading {length} bytes at {region.position} failed: {error}") from error
+    if len(data) != length:
+        raise _RegionError(f"the file ends before byte {region.position + length}")
+    return data

@@ -1,0 +1,70 @@
+"""The examples of the README and of the docs run as they stand there, against a real server."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fluss_server.testing import LocalCluster
+
+ROOT = Path(__file__).resolve().parents[2]
+_BLOCK = re.compile(r"<!-- test: (?P<name>[\w-]+) -->\n```\w+\n(?P<code>.*?)```", re.DOTALL)
+README_SERVER = "127.0.0.1:9123"
+
+
+def example(name: str, document: str = "README.md") -> str:
+    blocks = {match["name"]: match["code"] for match in _BLOCK.finditer((ROOT / document).read_text())}
+    return blocks[name]
+
+
+def run_python(code: str, cluster: LocalCluster | None) -> str:
+    if cluster is not None:
+        assert README_SERVER in code
+        code = code.replace(README_SERVER, cluster.bootstrap_servers)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_readme_pyfluss(fluss_cluster: LocalCluster) -> None:
+    assert "{'id': 1, 'celsius': 21.0}" in run_python(example("pyfluss"), fluss_cluster)
+
+
+def test_readme_testing() -> None:
+    assert re.match(r"127\.0\.0\.1:\d+\n", run_python(example("testing"), None))
+
+
+@pytest.mark.flink
+@pytest.mark.slow
+def test_readme_pyflink(fluss_cluster: LocalCluster) -> None:
+    output = run_python(example("pyflink"), fluss_cluster)
+    assert re.search(r"stream \|\s+3 ", output), output
+    assert re.search(r"table \|\s+2 ", output), output
+
+
+@pytest.mark.flink
+@pytest.mark.slow
+def test_readme_sql(fluss_cluster: LocalCluster) -> None:
+    runner = '''
+from pyflink.table import EnvironmentSettings, TableEnvironment
+env = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())
+for statement in """{sql}""".split(";"):
+    statement = statement.strip()
+    if statement.startswith("SET"):
+        key, value = statement[4:].split(" = ")
+        env.get_config().set(key.strip("'"), value.strip("'"))
+    elif statement.startswith("SELECT"):
+        env.execute_sql(statement).print()
+    elif statement.startswith("INSERT"):
+        env.execute_sql(statement).wait()
+    elif statement:
+        env.execute_sql(statement)
+'''
+    output = run_python(runner.format(sql=example("sql")), fluss_cluster)
+    assert re.search(r"Ada \|\s+/home", output), output
+    assert re.search(r"Grace Hopper \|\s+/shop", output), output
+    assert re.search(r"\|\s+2 \|", output), output

@@ -1,0 +1,110 @@
+"""SQL on the test cluster, and reading tables back without Flink."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pyflink.common import Configuration
+from pyflink.table import EnvironmentSettings, TableEnvironment, TableResult
+
+from flink.standalone_flink import StandaloneFlink
+from fluss_server.api import messages as pb
+from fluss_server.api.keys import ApiKey
+from fluss_server.formats.row_codec import row_codec
+from fluss_server.formats.value_batch import decode_value, parse_value_batch
+from fluss_server.model.table import KvFormat, TableDescriptor
+from fluss_server.rpc.client import RpcClient
+
+DEADLINE_S = 120.0
+
+
+def environment(flink: StandaloneFlink, servers: str, *, batch: bool = False, **options: str) -> TableEnvironment:
+    """A TableEnvironment on the cluster with the catalog ``fluss`` in use; ``options`` with ``__`` for dots."""
+    configuration = Configuration()
+    settings = {
+        "execution.target": "remote",
+        "rest.address": "127.0.0.1",
+        "rest.port": str(flink.rest_port),
+        "parallelism.default": "2",
+        "execution.runtime-mode": "batch" if batch else "streaming",
+    }
+    for key, value in (settings | {key.replace("__", "."): value for key, value in options.items()}).items():
+        configuration.set_string(key, value)
+    builder = EnvironmentSettings.new_instance().with_configuration(configuration)
+    env = TableEnvironment.create((builder.in_batch_mode() if batch else builder.in_streaming_mode()).build())
+    env.execute_sql(f"CREATE CATALOG fluss WITH ('type' = 'fluss', 'bootstrap.servers' = '{servers}')")
+    env.use_catalog("fluss")
+    return env
+
+
+def rows(env: TableEnvironment, query: str) -> list[tuple[Any, ...]]:
+    """All rows of a query that ends."""
+    with env.execute_sql(query).collect() as found:
+        return [tuple(row) for row in found]
+
+
+def changes(env: TableEnvironment, query: str, count: int) -> list[tuple[str, tuple[Any, ...]]]:
+    """The first ``count`` changes of a streaming query as ``(row kind, row)``; the job is cancelled then."""
+    result = env.execute_sql(query)
+    found: list[tuple[str, tuple[Any, ...]]] = []
+    with result.collect() as stream:
+        for row in stream:
+            found.append((str(row.get_row_kind()).rpartition(".")[2], tuple(row)))
+            if len(found) == count:
+                break
+    cancel(result)
+    return found
+
+
+def cancel(result: TableResult) -> None:
+    """Cancel a job and wait until it has ended."""
+    client = result.get_job_client()
+    if client is not None:
+        with contextlib.suppress(Exception):  # it may have ended by itself
+            client.cancel().result()
+
+
+@contextlib.contextmanager
+def running(env: TableEnvironment, statement: str) -> Iterator[TableResult]:
+    """A streaming job for the length of the block."""
+    result = env.execute_sql(statement)
+    try:
+        yield result
+    finally:
+        cancel(result)
+
+
+def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
+    """Poll ``condition`` until it holds."""
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {deadline_s} s: {what}"
+        time.sleep(0.05)
+
+
+def table_rows(port: int, table: str, database: str = "fluss") -> list[tuple[Any, ...]]:
+    """All rows of a primary-key table, read through the native protocol."""
+
+    async def read() -> list[tuple[Any, ...]]:
+        client = await RpcClient.connect("127.0.0.1", port)
+        try:
+            request = pb.GetTableInfoRequest()
+            request.table_path.database_name, request.table_path.table_name = database, table
+            info = await client.call(ApiKey.GET_TABLE_INFO, request)
+            descriptor = TableDescriptor.from_json_bytes(info.table_json)
+            codec = row_codec(descriptor.schema.types, KvFormat.COMPACTED)
+            found = []
+            for bucket in range(descriptor.bucket_count or 1):
+                scan = pb.LimitScanRequest(table_id=info.table_id, bucket_id=bucket, limit=1_000_000)
+                answer = await client.call(ApiKey.LIMIT_SCAN, scan)
+                assert not answer.HasField("error_code"), answer
+                found += [codec.decode(decode_value(value)[1]) for value in parse_value_batch(answer.records)]
+            return found
+        finally:
+            await client.close()
+
+    return asyncio.run(read())

@@ -1,0 +1,352 @@
+"""Databases and tables over the embedded store: rules, ids, restarts, crashes at every write."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fluss_server.coordinator.catalog import DEFAULT_DATABASE, WRITER_ID_BLOCK, MetadataManager
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.metadata import embedded
+from fluss_server.metadata.embedded import EmbeddedMetadataStore
+from fluss_server.metadata.records import TABLE_ID_COUNTER, encode_counter, table_path
+from fluss_server.metadata.store import Create, Delete, Set
+from fluss_server.model.identifiers import TablePath
+from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
+from fluss_server.runtime.clock import ManualClock
+
+DESCRIPTOR = TableDescriptor.from_json(
+    {
+        "schema": {"columns": [{"name": "a", "data_type": {"type": "INTEGER"}}], "primary_key": ["a"]},
+        "bucket_count": 2,
+        "comment": "für alle",
+        "properties": {"table.kv.format-version": "2"},
+        "custom_properties": {"x": "y"},
+    }
+)
+T = TablePath(DEFAULT_DATABASE, "t")
+
+
+async def opened(path: Path, clock: ManualClock | None = None) -> tuple[EmbeddedMetadataStore, MetadataManager]:
+    store = EmbeddedMetadataStore.open(path)
+    manager = MetadataManager(store, clock or ManualClock())
+    await manager.load()
+    return store, manager
+
+
+async def create(manager: MetadataManager, path: TablePath, descriptor: TableDescriptor = DESCRIPTOR) -> TableInfo:
+    table = await manager.prepare_table(path, descriptor)
+    await manager.add_table(table, [(0,)] * table.bucket_count)
+    return table
+
+
+async def refused(change: Awaitable[Any]) -> ErrorCode:
+    with pytest.raises(FlussError) as caught:
+        await change
+    return caught.value.code
+
+
+def run(path: Path, scenario: Callable[[MetadataManager], Awaitable[None]]) -> None:
+    async def all_of_it() -> None:
+        store, manager = await opened(path)
+        await scenario(manager)
+        await store.close()
+
+    asyncio.run(all_of_it())
+
+
+def state(manager: MetadataManager) -> Any:
+    return (
+        {name: manager.database(name) for name in manager.databases()},
+        {table.path: table for table in manager.tables()},
+    )
+
+
+def test_the_default_database_is_there(tmp_path: Path) -> None:
+    async def scenario(manager: MetadataManager) -> None:
+        assert manager.databases() == [DEFAULT_DATABASE]
+        assert manager.database_exists(DEFAULT_DATABASE)
+        code = await refused(manager.drop_database(DEFAULT_DATABASE, cascade=True))
+        assert code is ErrorCode.INVALID_DATABASE_EXCEPTION
+
+    run(tmp_path / "m", scenario)
+    run(tmp_path / "m", scenario)
+
+
+def test_databases(tmp_path: Path) -> None:
+    async def scenario(manager: MetadataManager) -> None:
+        await manager.create_database("b", DatabaseDescriptor("text", {"k": "v"}))
+        assert await refused(manager.create_database("b", DatabaseDescriptor())) is ErrorCode.DATABASE_ALREADY_EXIST
+        assert manager.databases() == ["b", DEFAULT_DATABASE]
+        assert manager.database("b").descriptor == DatabaseDescriptor("text", {"k": "v"})
+        assert manager.table_names("b") == []
+        await create(manager, TablePath("b", "t"))
+        assert await refused(manager.drop_database("b", cascade=False)) is ErrorCode.DATABASE_NOT_EMPTY
+        dropped = await manager.drop_database("b", cascade=True)
+        assert [table.path for table in dropped] == [TablePath("b", "t")]
+        assert manager.tables() == []
+        assert await refused(manager.drop_database("b", cascade=True)) is ErrorCode.DATABASE_NOT_EXIST
+        with pytest.raises(FlussError) as caught:
+            manager.table_names("b")
+        assert caught.value.code is ErrorCode.DATABASE_NOT_EXIST
+
+    run(tmp_path / "m", scenario)
+
+
+def test_tables(tmp_path: Path) -> None:
+    async def scenario(manager: MetadataManager) -> None:
+        assert manager.find_table(T) is None
+        assert manager.find_table(TablePath("missing", "t")) is None
+        with pytest.raises(FlussError) as caught:
+            manager.table(T)
+        assert caught.value.code is ErrorCode.TABLE_NOT_EXIST
+        assert await refused(create(manager, TablePath("missing", "t"))) is ErrorCode.DATABASE_NOT_EXIST
+
+        table = await create(manager, T)
+        assert (table.table_id, table.schema_id, table.bucket_count) == (0, 1, 2)
+        assert manager.table(T) is manager.table_by_id(0) is table
+        assert manager.tables() == [table]
+        assert manager.table_names(DEFAULT_DATABASE) == ["t"]
+        assert manager.schema(0, 1) == table.schema
+        assert json.loads(manager.descriptor_json(table)) == DESCRIPTOR.to_json()
+        assert manager.descriptor_json(table) is manager.descriptor_json(table)
+        assert await refused(create(manager, T)) is ErrorCode.TABLE_ALREADY_EXIST
+        with pytest.raises(FlussError) as caught:
+            manager.schema(0, 2)
+        assert caught.value.code is ErrorCode.SCHEMA_NOT_EXIST
+
+        assert await manager.drop_table(T) is table
+        assert await refused(manager.drop_table(T)) is ErrorCode.TABLE_NOT_EXIST
+        assert manager.table_by_id(0) is None
+        with pytest.raises(FlussError) as caught:
+            manager.schema(0, 1)
+        assert caught.value.code is ErrorCode.SCHEMA_NOT_EXIST
+        assert json.loads(manager.descriptor_json(table)) == DESCRIPTOR.to_json()
+
+    run(tmp_path / "m", scenario)
+
+
+def test_a_prepared_table_is_invisible_but_has_a_schema(tmp_path: Path) -> None:
+    async def scenario(manager: MetadataManager) -> None:
+        table = await manager.prepare_table(T, DESCRIPTOR)
+        assert manager.find_table(T) is None
+        assert manager.tables() == []
+        assert manager.schema(table.table_id, table.schema_id) == table.schema
+        manager.abandon_table(table)
+        manager.abandon_table(table)
+        with pytest.raises(FlussError):
+            manager.schema(table.table_id, table.schema_id)
+        assert (await create(manager, T)).table_id == table.table_id + 1
+
+    run(tmp_path / "m", scenario)
+
+
+def test_ids_are_never_used_again(tmp_path: Path) -> None:
+    ids: list[int] = []
+
+    async def scenario(manager: MetadataManager) -> None:
+        for _ in range(3):
+            ids.append((await create(manager, T)).table_id)
+            await manager.drop_table(T)
+        await manager.create_database("d", DatabaseDescriptor())
+        ids.append((await create(manager, TablePath("d", "t"))).table_id)
+        await manager.drop_database("d", cascade=True)
+
+    run(tmp_path / "m", scenario)
+    run(tmp_path / "m", scenario)
+    assert ids == list(range(8))
+
+
+def test_one_of_many_creations_of_a_name_wins(tmp_path: Path) -> None:
+    async def scenario(manager: MetadataManager) -> None:
+        results = await asyncio.gather(*(create(manager, T) for _ in range(10)), return_exceptions=True)
+        winners = [result for result in results if isinstance(result, TableInfo)]
+        assert winners == [manager.table(T)]
+        assert all(r.code is ErrorCode.TABLE_ALREADY_EXIST for r in results if isinstance(r, FlussError))
+
+    run(tmp_path / "m", scenario)
+
+
+def test_everything_is_the_same_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+
+    async def all_of_it() -> None:
+        clock = ManualClock()
+        store, manager = await opened(path, clock)
+        clock.advance(5)
+        await manager.create_database("d", DatabaseDescriptor("c", {"k": "v"}))
+        clock.advance(5)
+        table = await create(manager, TablePath("d", "t"))
+        assert table.created_time == clock.now_ms()
+        await create(manager, T)
+        before = state(manager)
+        await store.close()
+        again, manager = await opened(path)
+        assert state(manager) == before
+        assert manager.schema(0, 1) == DESCRIPTOR.schema
+        await again.close()
+
+    asyncio.run(all_of_it())
+
+
+def test_writer_ids_are_unique_across_restarts_and_crashes(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    ids: list[int] = []
+
+    async def use(count: int, close: bool) -> None:
+        store, manager = await opened(path)
+        before = path.stat().st_size
+        ids.extend(await asyncio.gather(*(manager.new_writer_id() for _ in range(count))))
+        assert path.stat().st_size - before < 100 * (1 + count / WRITER_ID_BLOCK)
+        if close:
+            await store.close()
+
+    asyncio.run(use(3, close=False))
+    asyncio.run(use(2 * WRITER_ID_BLOCK + 1, close=True))
+    asyncio.run(use(1, close=False))
+    assert ids[:3] == [0, 1, 2]
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_writer_id_needs_a_durable_reservation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_space(fd: int, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def scenario(manager: MetadataManager) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(embedded, "write_all", no_space)
+            assert await refused(manager.new_writer_id()) is ErrorCode.STORAGE_EXCEPTION
+            assert await refused(create(manager, T)) is ErrorCode.STORAGE_EXCEPTION
+            code = await refused(manager.create_database("d", DatabaseDescriptor()))
+            assert code is ErrorCode.STORAGE_EXCEPTION
+        assert manager.databases() == [DEFAULT_DATABASE]
+        assert manager.tables() == []
+        assert await manager.new_writer_id() == 0
+        assert (await create(manager, T)).table_id == 0
+
+    run(tmp_path / "m", scenario)
+
+
+def test_a_crash_at_any_byte_leaves_a_state_between_two_changes(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+
+    async def changes() -> list[tuple[int, Any]]:
+        """File sizes and states after each change."""
+        _, manager = await opened(path)
+        reached = [(path.stat().st_size, state(manager))]
+        await manager.create_database("d", DatabaseDescriptor())
+        reached.append((path.stat().st_size, state(manager)))
+        for name in ("t", "u"):
+            table = await manager.prepare_table(TablePath("d", name), DESCRIPTOR)
+            reached.append((path.stat().st_size, state(manager)))
+            await manager.add_table(table, [(0,), (0,)])
+            reached.append((path.stat().st_size, state(manager)))
+        await manager.drop_table(TablePath("d", "t"))
+        reached.append((path.stat().st_size, state(manager)))
+        await manager.drop_database("d", cascade=True)
+        reached.append((path.stat().st_size, state(manager)))
+        return reached
+
+    async def reopened() -> Any:
+        _, manager = await opened(path)
+        return state(manager)
+
+    reached = asyncio.run(changes())
+    data = path.read_bytes()
+    for position in range(reached[0][0], len(data) + 1):
+        path.write_bytes(data[:position])
+        expected = [reached_state for size, reached_state in reached if size <= position][-1]
+        assert asyncio.run(reopened()) == expected
+
+
+def test_a_cancelled_caller_does_not_split_file_and_memory(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+
+    async def all_of_it() -> None:
+        store, manager = await opened(path)
+        for name in ("a", "b", "c"):
+            creation = asyncio.ensure_future(manager.create_database(name, DatabaseDescriptor()))
+            await asyncio.sleep(0)
+            creation.cancel()
+        await manager.create_database("last", DatabaseDescriptor())
+        before = state(manager)
+        assert {"a", "b", "c"} <= set(manager.databases())
+        await store.close()
+        _, manager = await opened(path)
+        assert state(manager) == before
+
+    asyncio.run(all_of_it())
+
+
+async def damaged(path: Path, change: Callable[[EmbeddedMetadataStore], Awaitable[Any]]) -> str:
+    store, manager = await opened(path)
+    await create(manager, T)
+    await change(store)
+    with pytest.raises(FlussError) as caught:
+        await MetadataManager(store, ManualClock()).load()
+    assert caught.value.code is ErrorCode.UNKNOWN_SERVER_ERROR
+    await store.close()
+    return str(caught.value)
+
+
+def test_nodes_that_cannot_be_read_stop_the_start_and_are_named(tmp_path: Path) -> None:
+    schema = f"{table_path(T)}/schemas/1"
+    cases: list[Callable[[EmbeddedMetadataStore], Awaitable[Any]]] = [
+        lambda store: store.commit([Set(table_path(T), b"x")]),
+        lambda store: store.commit([Set(schema, b"{}")]),
+        lambda store: store.commit([Delete(schema)]),
+        lambda store: store.commit([Create(f"{table_path(T)}/schemas/x")]),
+    ]
+    for number, case in enumerate(cases):
+        assert table_path(T) in asyncio.run(damaged(tmp_path / str(number), case))
+
+
+def test_the_newest_schema_is_the_tables(tmp_path: Path) -> None:
+    async def all_of_it() -> None:
+        store, manager = await opened(tmp_path / "m")
+        await create(manager, T)
+        columns = [{"name": name, "data_type": {"type": "INTEGER"}} for name in ("a", "b")]
+        newer = json.dumps({"columns": columns, "primary_key": ["a"]}).encode()
+        await store.commit([Create(f"{table_path(T)}/schemas/{number}", newer) for number in (2, 10)])
+        manager = MetadataManager(store, ManualClock())
+        await manager.load()
+        assert manager.table(T).schema_id == 10
+        assert manager.table(T).schema.names == ("a", "b")
+        assert manager.schema(0, 1).names == ("a",)
+        await store.close()
+
+    asyncio.run(all_of_it())
+
+
+def test_a_tree_that_official_servers_left_is_read(tmp_path: Path) -> None:
+    """Container nodes hold an address text there, the counter has moved on, and there are nodes nobody asked for."""
+    nodes = json.loads((Path(__file__).parents[2] / "vectors" / "zookeeper.json").read_text())["nodes"]
+    wanted = ("DatabaseZNode", "TableZNode", "SchemaZNode", "TableIdZNode", "LeaderAndIsrZNode")
+
+    async def all_of_it() -> None:
+        store = EmbeddedMetadataStore.open(tmp_path / "m")
+        for node in (node for node in nodes if node["node"] in wanted):
+            parents = node["path"].split("/")[1:-1]
+            for depth in range(1, len(parents) + 1):
+                parent = "/" + "/".join(parents[:depth])
+                if await store.get(parent) is None:
+                    await store.commit([Create(parent, b"127.0.0.1")])
+            await store.commit([Create(node["path"], node["payload_text"].encode())])
+        await store.commit([Create(TABLE_ID_COUNTER, encode_counter(8))])
+        manager = MetadataManager(store, ManualClock())
+        await manager.load()
+        table = manager.table(TablePath("mydb", "t1"))
+        assert (table.table_id, table.bucket_count, table.is_partitioned) == (7, 3, True)
+        assert (await create(manager, T)).table_id == 8
+        await manager.drop_table(table.path)
+        assert await store.get("/tabletservers/tables/7") is None
+        await store.close()
+
+    asyncio.run(all_of_it())

@@ -1,0 +1,6 @@
+"""The demo is not an installed package: its tests find it in the tree."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "examples" / "demo"))

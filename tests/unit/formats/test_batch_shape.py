@@ -1,0 +1,84 @@
+"""Which batches fit a table: every compression and type, and one of each way not to fit."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.arrow_batch import encode_payload
+from fluss_server.formats.arrow_types import arrow_schema
+from fluss_server.formats.batch_shape import BatchShape
+from fluss_server.formats.log_batch import build_batch, parse_header
+from fluss_server.model.schema import Schema
+from fluss_server.model.table import ArrowCompression
+
+TYPES: list[tuple[dict[str, Any], list[Any]]] = [
+    ({"type": "BOOLEAN"}, [True, None, False]),
+    ({"type": "TINYINT"}, [1, None, -1]),
+    ({"type": "BIGINT"}, [1, None, -1]),
+    ({"type": "DOUBLE"}, [1.0, None, 2.0]),
+    ({"type": "STRING"}, ["a", None, "bcd"]),
+    ({"type": "BINARY", "length": 2}, [b"ab", None, b"cd"]),
+    ({"type": "DECIMAL", "precision": 20, "scale": 0}, [Decimal(1), None, Decimal(2)]),
+    ({"type": "TIME_WITHOUT_TIME_ZONE", "precision": 3}, [1, None, 2]),
+    ({"type": "TIME_WITHOUT_TIME_ZONE", "precision": 6}, [1, None, 2]),
+    ({"type": "TIMESTAMP_WITHOUT_TIME_ZONE", "precision": 6}, [1, None, 2]),
+    ({"type": "ARRAY", "element_type": {"type": "STRING"}}, [["x"], None, []]),
+    (
+        {"type": "MAP", "key_type": {"type": "INTEGER", "nullable": False}, "value_type": {"type": "STRING"}},
+        [[(1, "x")], None, []],
+    ),
+    (
+        {
+            "type": "ROW",
+            "fields": [
+                {"name": "f", "field_type": {"type": "ARRAY", "element_type": {"type": "INTEGER"}}, "field_id": 99}
+            ],
+        },
+        [{"f": [1, 2]}, None, {"f": None}],
+    ),
+]
+
+
+def schema_of(types: list[dict[str, Any]]) -> Schema:
+    columns = [{"name": f"c{index}", "data_type": data_type, "id": index} for index, data_type in enumerate(types)]
+    return Schema.from_json({"version": 1, "columns": columns})
+
+
+def batch_of(record_batch: pa.RecordBatch, compression: ArrowCompression) -> bytes:
+    payload = encode_payload(record_batch, compression, 3)
+    return bytes(build_batch(1, change_types=None, payload=payload, record_count=record_batch.num_rows))
+
+
+def check(schema: Schema, batch: bytes) -> None:
+    BatchShape(schema.types).check(batch, parse_header(batch))
+
+
+@pytest.mark.parametrize("compression", list(ArrowCompression))
+@pytest.mark.parametrize("repeat", [0, 1, 3, 500])
+def test_a_batch_of_the_tables_own_schema_fits(compression: ArrowCompression, repeat: int) -> None:
+    schema = schema_of([data_type for data_type, _ in TYPES])
+    arrow = arrow_schema(schema)
+    arrays = [pa.array(values * repeat, field.type) for (_, values), field in zip(TYPES, arrow, strict=True)]
+    check(schema, batch_of(pa.RecordBatch.from_arrays(arrays, schema=arrow), compression))
+
+
+@pytest.mark.parametrize("compression", list(ArrowCompression))
+@pytest.mark.parametrize("other", range(len(TYPES)))
+def test_a_column_with_a_longer_type_than_the_batch_has_does_not_fit(compression: ArrowCompression, other: int) -> None:
+    schema = schema_of([TYPES[other][0], {"type": "BIGINT"}])
+    narrow = pa.record_batch({"c0": pa.array([1] * 100, pa.int8())})
+    with pytest.raises(FlussError) as failure:
+        check(schema, batch_of(narrow, compression))
+    assert failure.value.code is ErrorCode.CORRUPT_RECORD_EXCEPTION
+
+
+def test_types_in_another_order_do_not_fit() -> None:
+    schema = schema_of([{"type": "BIGINT"}, {"type": "STRING"}])
+    swapped = pa.record_batch({"c0": ["a"], "c1": pa.array([1], pa.int64())})
+    with pytest.raises(FlussError, match="does not fit"):
+        check(schema, batch_of(swapped, ArrowCompression.NONE))

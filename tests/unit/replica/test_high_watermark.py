@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.replica.high_watermark import HighWatermark
+
+
+def test_writers_wake_exactly_when_their_offset_is_reached() -> None:
+    async def run() -> None:
+        watermark = HighWatermark(10)
+        assert watermark.reached(10).done()
+        first, second, third = watermark.reached(11), watermark.reached(30), watermark.reached(20)
+        watermark.advance(20)
+        assert first.done()
+        assert third.done()
+        assert not second.done()
+        watermark.advance(15)
+        assert watermark.value == 20
+        watermark.advance(31)
+        assert second.done()
+
+    asyncio.run(run())
+
+
+def test_readers_wake_on_every_movement_until_removed() -> None:
+    async def run() -> None:
+        watermark = HighWatermark(0)
+        moved = asyncio.Event()
+        watermark.add_reader(moved.set)
+        watermark.advance(1)
+        assert moved.is_set()
+        moved.clear()
+        watermark.advance(1)
+        assert not moved.is_set()
+        watermark.remove_reader(moved.set)
+        watermark.advance(2)
+        assert not moved.is_set()
+
+    asyncio.run(run())
+
+
+def test_failure_reaches_all_waiting_writers_and_wakes_readers() -> None:
+    async def run() -> None:
+        watermark = HighWatermark(0)
+        moved = asyncio.Event()
+        watermark.add_reader(moved.set)
+        waiting, cancelled = watermark.reached(5), watermark.reached(6)
+        cancelled.cancel()
+        watermark.fail(FlussError(ErrorCode.STORAGE_EXCEPTION, "broken"))
+        with pytest.raises(FlussError, match="broken"):
+            await waiting
+        assert moved.is_set()
+
+    asyncio.run(run())
