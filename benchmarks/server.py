@@ -132,9 +132,8 @@ async def run(cluster: LocalCluster, runs: int, scale: float) -> None:
     print_table(
         f"Server through pyfluss, medians of {runs}", ["work", "rate", "server CPU s per million rows"], bench.rows
     )
-    print(
-        f"\nappend to visible: p50 {percentile(times, 0.5):.2f} ms, p99 {percentile(times, 0.99):.2f} ms ({len(times)} rows)"
-    )
+    p50, p99 = percentile(times, 0.5), percentile(times, 0.99)
+    print(f"\nappend to visible: p50 {p50:.2f} ms, p99 {p99:.2f} ms ({len(times)} rows)")
     print(f"memory after all of it: {resident_mb(cluster.pid):.0f} MB")
 
 

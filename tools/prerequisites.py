@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 MINIMUM_JAVA = 17
 MINIMUM_MAVEN = (3, 6, 3)
@@ -61,3 +62,18 @@ def require_maven() -> str:
     if version is None or version < MINIMUM_MAVEN:
         raise MissingPrerequisite(f"`{program}` is version {'.'.join(map(str, version or ())) or 'unknown'}: {advice}")
     return program
+
+
+def main() -> int:
+    """Says what is missing; silent when nothing is."""
+    try:
+        require_java(compiler=True)
+        require_maven()
+    except MissingPrerequisite as missing:
+        print(f"error: {missing}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

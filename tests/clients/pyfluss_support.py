@@ -143,8 +143,8 @@ async def read_changes(
 ) -> list[tuple[int, int, str, dict[str, Any]]]:
     """All records up to the latest offsets as ``(bucket, offset, change type, row)``, in order per bucket.
 
-    Batches without rows use up an offset and are never seen: the end is reached when the reader has passed it or nothing more
-    arrives once every bucket was polled beyond its last visible row.
+    Batches without rows use up an offset and are never seen: the end is reached when the reader has passed it or
+    nothing more arrives once every bucket was polled beyond its last visible row.
     """
     ends = await end_offsets(connected, table)
     scanner = await table.new_scan().create_log_scanner()

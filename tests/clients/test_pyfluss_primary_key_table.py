@@ -79,10 +79,14 @@ def test_partial_update_needs_the_key_columns(fluss_cluster: Any) -> None:
     async def run() -> None:
         async with connection(fluss_cluster.bootstrap_servers) as connected:
             table = await new_table(connected, "partial_key", SIMPLE, primary_keys=["id"])
-            with pytest.raises(fluss.FlussError):
+
+            async def write() -> None:
                 writer = table.new_upsert().partial_update_by_name(["name", "score"]).create_writer()
                 writer.upsert({"name": "x", "score": 1})
                 await writer.flush()
+
+            with pytest.raises(fluss.FlussError):
+                await write()
 
     asyncio.run(run())
 
@@ -190,9 +194,13 @@ def test_writing_the_wrong_way_is_refused(fluss_cluster: Any) -> None:
             keyed = await new_table(connected, "with_key", SIMPLE, primary_keys=["id"])
             with pytest.raises(fluss.FlussError):
                 log.new_upsert().create_writer()
-            with pytest.raises(fluss.FlussError):
+
+            async def append() -> None:
                 writer = keyed.new_append().create_writer()
                 writer.append([1, "a", 1, None])
                 await writer.flush()
+
+            with pytest.raises(fluss.FlussError):
+                await append()
 
     asyncio.run(run())

@@ -1,7 +1,8 @@
 """A real server killed over and over while the real ``pyfluss`` writes to it.
 
-The writers live through all crashes: pyfluss resends what was not acknowledged, with the same writer id and sequence numbers. So in
-the end every row must be there exactly once, every key must have its last value, and the changelog must tell the same story.
+The writers live through all crashes: pyfluss resends what was not acknowledged, with the same writer id and sequence
+numbers. So in the end every row must be there exactly once, every key must have its last value, and the changelog
+must tell the same story.
 
 ``FLUSS_CRASH_ROUNDS`` sets the number of kills, ``FLUSS_CRASH_SEED`` repeats a run.
 """

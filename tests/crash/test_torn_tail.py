@@ -1,4 +1,4 @@
-"""The last segment of a bucket cut at every byte of its last batch: the server starts by itself and has all batches before it."""
+"""The last segment cut at every byte of its last batch: the server starts by itself and has all batches before it."""
 
 from __future__ import annotations
 

@@ -125,7 +125,8 @@ class StandaloneFlink:
         )
         deadline = time.monotonic() + START_DEADLINE_S
         while True:
-            # A killed TaskManager stays listed until its heartbeat times out, so wait for one that was not there before.
+            # A killed TaskManager stays listed until its heartbeat times out, so wait for one that was not there
+            # before.
             answer = self.get("/taskmanagers")
             listed = {str(entry["id"]) for entry in answer["taskmanagers"]} if answer else set()
             if listed - self._seen:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -20,33 +19,29 @@ ROOT = Path(__file__).resolve().parents[2]
 PYFLUSS_PYTHON = os.environ.get("FLUSS_PYFLUSS_PYTHON", str(ROOT / ".venv" / "bin" / "python"))
 KEYS = 10
 
-WRITER = (
-    """
+WRITER = """
 import asyncio, sys, fluss
 
 async def main():
-    servers, first, count, chunk = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-    connection = await fluss.FlussConnection.create(fluss.Config({"bootstrap.servers": servers, "writer.batch-timeout-ms": "1"}))
+    servers, first, count, chunk, keys = sys.argv[1], *map(int, sys.argv[2:])
+    config = fluss.Config({"bootstrap.servers": servers, "writer.batch-timeout-ms": "1"})
+    connection = await fluss.FlussConnection.create(config)
     table = await connection.get_table(fluss.TablePath("fluss", "events"))
     writer = table.new_append().create_writer()
     for start in range(first, first + count, chunk):
         for n in range(start, min(start + chunk, first + count)):
-            writer.append([n, n % %d])
+            writer.append([n, n % keys])
         await writer.flush()
         await asyncio.sleep(0.02)
     await connection.close()
 
 asyncio.run(main())
 """
-    % KEYS
-)
 
 
 def start_writer(servers: str, first: int, count: int, chunk: int) -> subprocess.Popen[bytes]:
     """A process of its own that appends ``n = first .. first + count - 1`` with pyfluss, slowly."""
-    return subprocess.Popen(
-        [PYFLUSS_PYTHON, "-c", textwrap.dedent(WRITER), servers, str(first), str(count), str(chunk)]
-    )
+    return subprocess.Popen([PYFLUSS_PYTHON, "-c", WRITER, servers, *map(str, (first, count, chunk, KEYS))])
 
 
 def expected(count: int) -> list[tuple[int, int, int]]:

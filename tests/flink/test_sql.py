@@ -245,5 +245,5 @@ def test_mistakes_get_clear_errors(batch: Any, flink: StandaloneFlink) -> None:
     for statement, part in mistakes.items():
         with pytest.raises(Exception, match="(?i)" + part.replace("(", r"\(").replace(")", r"\)").replace(".", r"\.")):
             batch.execute_sql(statement)
-    with pytest.raises(Exception, match="127.0.0.1:1"):
+    with pytest.raises(Exception, match=r"127\.0\.0\.1:1"):
         environment(flink, "127.0.0.1:1", batch=True)

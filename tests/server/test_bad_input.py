@@ -1,4 +1,4 @@
-"""Hostile and broken input against a real server: each gets a clear error or a closed connection, and the server goes on."""
+"""Hostile and broken input against a real server: a clear error or a closed connection, and the server goes on."""
 
 from __future__ import annotations
 

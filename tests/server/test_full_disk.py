@@ -67,7 +67,7 @@ def test_a_full_disk_refuses_writes_and_keeps_what_was_acknowledged(small_disk: 
             assert acknowledged > 0
             assert "disk" in str(error).lower() or "space" in str(error).lower(), error
             assert set(range(acknowledged)) <= await present(connected, table)
-        ballast.unlink()  # space again: the same server takes writes
+        os.unlink(ballast)  # space again: the same server takes writes
         async with connection(cluster.bootstrap_servers) as connected:
             table = await connected.get_table(fluss.TablePath("fluss", "full"))
             writer = table.new_upsert().create_writer() if keyed else table.new_append().create_writer()

@@ -154,7 +154,8 @@ class LocalServer:
 
     async def table_dropped(self, table: TableInfo) -> None:
         """See ``TableEvents``."""
-        assert self._replicas is not None and self._scanners is not None
+        assert self._replicas is not None
+        assert self._scanners is not None
         await self._scanners.close_table(table.table_id)
         await self._replicas.table_dropped(table)
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
-import vectors_loader as vectors
 
+import vectors_loader as vectors
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.aligned_row import AlignedRowCodec
 from fluss_server.formats.compacted_row import CompactedRowCodec
 from fluss_server.formats.indexed_row import IndexedRowCodec
 from fluss_server.formats.row_codec import row_codec
+from fluss_server.formats.slots import ImageCodec
 from fluss_server.model.table import KvFormat
 from fluss_server.model.types import DataType, TypeRoot
 
 CASES = vectors.load("rows")["cases"]
-CODECS = {"compacted": CompactedRowCodec, "indexed": IndexedRowCodec, "aligned": AlignedRowCodec}
+CODECS: dict[str, Callable[[Sequence[DataType]], ImageCodec]] = {
+    "compacted": CompactedRowCodec,
+    "indexed": IndexedRowCodec,
+    "aligned": AlignedRowCodec,
+}
 
 
 @pytest.mark.parametrize("form", CODECS)
@@ -37,7 +44,6 @@ def test_vectors(case: dict[str, Any], form: str) -> None:
         if form == "indexed":  # CHAR loses trailing zeros, BINARY gains them
             expected = tuple(_as_indexed(value, kind) for value, kind in zip(values, schema.types, strict=True))
         assert vectors.comparable(codec.decode(data)) == vectors.comparable(expected)
-        assert vectors.comparable(codec.decode(memoryview(data))) == vectors.comparable(expected)
 
 
 @pytest.mark.parametrize("form", ["compacted", "indexed"])
@@ -50,7 +56,7 @@ def test_split_and_join(case: dict[str, Any], form: str) -> None:
     assert [codec.join(image) for image in images] == rows
     # Any mixture of fields is again a row: this is what a partial update does.
     for index in range(len(schema.types)):
-        for one, other in zip(images, images[1:], strict=False):
+        for one, other in pairwise(images):
             mixed = [*one[:index], other[index], *one[index + 1 :]]
             assert codec.split(codec.join(mixed)) == mixed
 
@@ -92,8 +98,6 @@ def test_shared_array_items_are_refused() -> None:
     first = row[image_at + 8 : image_at + 16]
     forged = row[: image_at + 8] + first * 3 + row[image_at + 32 :]
     assert codec.decode(forged)[0] == [["x" * 100]] * 3  # three items still fit the image ...
-    slots = b"".join(len(b"").to_bytes(0, "little") for _ in range(0))
-    assert slots == b""
     wide = codec.encode(([["x" * 1000], *[[] for _ in range(20)]],))
     image_at = wide.index(b"\x15\0\0\0")
     first = wide[image_at + 8 : image_at + 16]

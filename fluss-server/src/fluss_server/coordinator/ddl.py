@@ -9,7 +9,12 @@ from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from fluss_server.coordinator.catalog import MetadataManager
-from fluss_server.coordinator.validation import TableSettings, check_descriptor, complete_descriptor
+from fluss_server.coordinator.validation import (
+    TableSettings,
+    check_database_descriptor,
+    check_descriptor,
+    complete_descriptor,
+)
 from fluss_server.metadata.tasks import UninterruptedTasks
 from fluss_server.model.identifiers import TablePath, check_database_name, check_table_path
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
@@ -55,6 +60,7 @@ class DdlExecutor:
     async def create_database(self, name: str, descriptor: DatabaseDescriptor, *, ignore_if_exists: bool) -> None:
         """Create a database; ``INVALID_DATABASE_EXCEPTION``, ``DATABASE_ALREADY_EXIST`` unless ignored."""
         check_database_name(name)
+        check_database_descriptor(descriptor)
         await self._exclusively(name, self._create_database(name, descriptor, ignore_if_exists))
 
     async def drop_database(self, name: str, *, ignore_if_not_exists: bool, cascade: bool) -> None:

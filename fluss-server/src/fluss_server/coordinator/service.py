@@ -35,8 +35,8 @@ class ServerNode:
 class CoordinatorService:
     """Databases, tables and metadata.
 
-    Reads are answered from memory. There are no partitions, KV snapshots or lakes yet: questions about them are answered
-    as Fluss answers them for a table that has none.
+    Reads are answered from memory. There are no partitions, KV snapshots or lakes yet: questions about them are
+    answered as Fluss answers them for a table that has none.
 
     Args:
         manager: loaded.
@@ -67,9 +67,7 @@ class CoordinatorService:
         descriptor = DatabaseDescriptor()
         if request.HasField("database_json"):
             descriptor = DatabaseDescriptor.from_json_bytes(request.database_json)
-        await self._ddl.create_database(
-            request.database_name, descriptor, ignore_if_exists=request.ignore_if_exists
-        )
+        await self._ddl.create_database(request.database_name, descriptor, ignore_if_exists=request.ignore_if_exists)
         return pb.CreateDatabaseResponse()
 
     @rpc(ApiKey.DROP_DATABASE)
@@ -119,9 +117,7 @@ class CoordinatorService:
 
     @rpc(ApiKey.DROP_TABLE)
     async def drop_table(self, request: pb.DropTableRequest, context: RequestContext) -> ResponseBody:
-        await self._ddl.drop_table(
-            _path(request.table_path), ignore_if_not_exists=request.ignore_if_not_exists
-        )
+        await self._ddl.drop_table(_path(request.table_path), ignore_if_not_exists=request.ignore_if_not_exists)
         return pb.DropTableResponse()
 
     @rpc(ApiKey.GET_TABLE_INFO)
@@ -209,9 +205,7 @@ class CoordinatorService:
         raise _not_partitioned(self._table(request.table_path))
 
     @rpc(ApiKey.GET_LATEST_KV_SNAPSHOTS)
-    def get_latest_kv_snapshots(
-        self, request: pb.GetLatestKvSnapshotsRequest, context: RequestContext
-    ) -> ResponseBody:
+    def get_latest_kv_snapshots(self, request: pb.GetLatestKvSnapshotsRequest, context: RequestContext) -> ResponseBody:
         """Every bucket, none with a snapshot: readers then begin with the changelog."""
         table = self._table(request.table_path)
         if not table.has_primary_key:

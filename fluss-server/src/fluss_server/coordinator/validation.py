@@ -12,17 +12,17 @@ from dataclasses import dataclass, replace
 from fluss_server.config import TABLE_OPTIONS, Configuration
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.store import MAX_VALUE_BYTES
-from fluss_server.model.table import TableDescriptor
+from fluss_server.model.table import DatabaseDescriptor, TableDescriptor
 from fluss_server.model.types import NESTED_ROOTS
 
 SYSTEM_COLUMNS = ("__offset", "__timestamp", "__bucket", "_change_type", "_log_offset", "_commit_timestamp")
 """Columns that readers may ask for beside those of the table."""
 
 KV_FORMAT_VERSION = 2
-"""Newest version of the encoding of keys."""
+"""Version of the encoding of keys of new tables."""
 
 _OPTION_PREFIX = "table."
-_SIZE_MARGIN_BYTES = 4096  # ids, times and names that the stored record of a table has beside the descriptor
+_SIZE_MARGIN_BYTES = 4096  # ids, times and names that a stored record has beside the descriptor
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,18 @@ def complete_descriptor(descriptor: TableDescriptor, settings: TableSettings) ->
     return replace(descriptor, bucket_count=bucket_count, properties=properties)
 
 
+def check_database_descriptor(descriptor: DatabaseDescriptor) -> None:
+    """``INVALID_DATABASE_EXCEPTION`` when it is too large to be stored."""
+    size = len(descriptor.to_json_bytes()) + _SIZE_MARGIN_BYTES
+    if size > MAX_VALUE_BYTES:
+        raise FlussError(
+            ErrorCode.INVALID_DATABASE_EXCEPTION,
+            f"the definition of the database has {size} bytes, more than {MAX_VALUE_BYTES}",
+        )
+
+
 def check_descriptor(descriptor: TableDescriptor, settings: TableSettings) -> None:
-    """Refuse a completed descriptor that no table can be made of.
+    """Refuse a completed descriptor that no table can be made of. Ranges of single options are in ``config``.
 
     Raises:
         FlussError: ``INVALID_TABLE_EXCEPTION``, ``INVALID_CONFIG_EXCEPTION``, ``INVALID_REPLICATION_FACTOR`` or
@@ -125,10 +135,10 @@ def _check_supported(descriptor: TableDescriptor, options: Configuration) -> Non
             hint="let the writer fill in the column",
         )
     aggregated = [column.name for column in schema.columns if column.agg_function is not None]
-    if "table.merge-engine" in descriptor.properties:
+    if options.is_given("table.merge-engine"):
         raise _invalid_option(
-            f"table.merge-engine = {descriptor.properties['table.merge-engine']}: merge engines other than the default "
-            "(the last row of a key wins) are not supported yet",
+            f"table.merge-engine = {options.get_str('table.merge-engine')}: merge engines other than the default (the "
+            "last row of a key wins) are not supported yet",
             hint="leave out table.merge-engine",
         )
     if aggregated:
@@ -141,7 +151,7 @@ def _check_supported(descriptor: TableDescriptor, options: Configuration) -> Non
             f"table.log.format = {options.get_str('table.log.format')}: only ARROW is supported yet",
             hint="leave out table.log.format",
         )
-    if "table.statistics.columns" in descriptor.properties:
+    if options.is_given("table.statistics.columns"):
         raise _invalid_option(
             "table.statistics.columns: statistics of columns are not supported yet",
             hint="leave out table.statistics.columns",
@@ -150,37 +160,29 @@ def _check_supported(descriptor: TableDescriptor, options: Configuration) -> Non
         raise _invalid_table(
             "table.datalake.enabled = true: this cluster has no data lake", hint="leave out table.datalake.enabled"
         )
-    for key in ("table.datalake.format", "table.datalake.historical-partition.enabled"):
-        if key in descriptor.properties and descriptor.properties[key].lower() != "false":
-            raise _invalid_option(f"{key}: data lakes are not supported yet", hint=f"leave out {key}")
+    if options.is_given("table.datalake.format") or options.get_bool("table.datalake.historical-partition.enabled"):
+        raise _invalid_option(
+            "data lakes are not supported yet", hint="leave out the options that begin with 'table.datalake.'"
+        )
 
 
 def _check_options(options: Configuration, has_primary_key: bool, settings: TableSettings) -> None:
     factor = options.get_int("table.replication.factor")
-    if factor < 1:
-        raise _invalid_option(f"table.replication.factor = {factor} must be at least 1")
     if factor > settings.live_tablet_servers:
         raise FlussError(
             ErrorCode.INVALID_REPLICATION_FACTOR,
             f"table.replication.factor = {factor} is more than the {settings.live_tablet_servers} live tablet servers",
             hint=f"use at most {settings.live_tablet_servers}",
         )
-    if not 1 <= options.get_int("table.log.arrow.compression.zstd.level") <= 22:
-        raise _invalid_option("table.log.arrow.compression.zstd.level must be 1 to 22")
-    if options.get_int("table.log.tiered.local-segments") < 1:
-        raise _invalid_option("table.log.tiered.local-segments must be at least 1")
-    local_ttl, ttl = options.get_optional_int("table.log.local-ttl"), options.get_int("table.log.ttl")
-    if local_ttl is not None and 0 < ttl < local_ttl:
-        raise _invalid_option("table.log.local-ttl must not be more than table.log.ttl")
+    if options.get("table.log.local-ttl") is not None:
+        local_ttl_ms, ttl_ms = options.get_int("table.log.local-ttl"), options.get_int("table.log.ttl")
+        if 0 < ttl_ms < local_ttl_ms:
+            raise _invalid_option("table.log.local-ttl must not be more than table.log.ttl")
     if options.get_bool("table.auto-partition.enabled"):
         raise _invalid_option(
             "table.auto-partition.enabled needs a partitioned table", hint="leave out table.auto-partition.enabled"
         )
-    if has_primary_key:
-        version = options.get_int("table.kv.format-version")
-        if not 1 <= version <= KV_FORMAT_VERSION:
-            raise _invalid_option(f"table.kv.format-version = {version}; known are 1 to {KV_FORMAT_VERSION}")
-    elif options.is_set("table.delete.behavior"):
+    if options.is_given("table.delete.behavior") and not has_primary_key:
         raise _invalid_option(
             "table.delete.behavior needs a table with a primary key", hint="leave out table.delete.behavior"
         )

@@ -10,6 +10,7 @@ above 64 KiB. Frames are therefore put together here from raw LZ4 blocks.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,6 +73,10 @@ def decode_batch(
     message = parse_message(batch, header.payload_offset, header.size)
     if message.codec is not None:
         _check_uncompressed_size(batch, message)
+    for node in _nodes_without_nulls(schema):
+        # Arrow C++ ends the process when it meets a map with null keys or null entries.
+        if 2 * node + 1 < len(message.nodes) and message.nodes[2 * node + 1]:
+            raise _corrupt("null key or entry in a map of an Arrow batch")
     payload = pa.py_buffer(batch).slice(header.payload_offset, header.size - header.payload_offset)
     try:
         rows = pa.ipc.read_record_batch(pa.ipc.read_message(payload), schema)
@@ -137,6 +142,25 @@ def _lz4_frame(data: pa.Buffer, raw_codec: pa.Codec) -> bytes:
             pieces += (_U32.pack(chunk.size | _LZ4_STORED), chunk.to_pybytes())
     pieces.append(_LZ4_END)
     return b"".join(pieces)
+
+
+@lru_cache(maxsize=256)
+def _nodes_without_nulls(schema: pa.Schema) -> tuple[int, ...]:
+    """Positions among the nodes of a batch of the keys and entries of maps."""
+    found: list[int] = []
+    count = 0
+
+    def visit(kind: pa.DataType) -> None:
+        nonlocal count
+        count += 1
+        if pa.types.is_map(kind):
+            found.extend((count, count + 1))
+        for index in range(kind.num_fields):
+            visit(kind.field(index).type)
+
+    for field in schema:
+        visit(field.type)
+    return tuple(found)
 
 
 def _check_uncompressed_size(batch: Buffer, message: RecordBatchMessage) -> None:

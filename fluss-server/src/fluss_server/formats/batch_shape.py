@@ -1,8 +1,9 @@
 """Does an Arrow log batch fit its table? A check of its structure, without decoding a value.
 
-The server stores batches as clients send them, so a batch of another shape would stop every later reader of the bucket. The check
-reads the metadata and, for compressed buffers, the first eight bytes of each: numbers of fields and buffers, rows of each field, and
-whether each buffer is long enough for the type at its place. It costs some microseconds per batch.
+The server stores batches as clients send them, so a batch of another shape would stop every later reader of the
+bucket. The check reads the metadata and, for compressed buffers, the first eight bytes of each: numbers of fields and
+buffers, rows of each field, and whether each buffer is long enough for the type at its place. It costs some
+microseconds per batch.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ _BITS = {
 }
 _VARIABLE = frozenset({TypeRoot.CHAR, TypeRoot.STRING, TypeRoot.BYTES})
 
-# One step of a plan: what the next node's buffers must look like. ``bits`` for fixed-width values, OFFSETS for list and map,
+# One step of a plan: what the next node's buffers must look like. ``bits`` for fixed-width values, OFFSETS for list
+# and map,
 # OFFSETS_AND_DATA for text and bytes, BARE for struct (a validity buffer only).
 _OFFSETS, _OFFSETS_AND_DATA, _BARE = -1, -2, -3
 

@@ -20,7 +20,8 @@ from fluss_server.formats.scalars import corrupt_row
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import KvFormat
 
-VECTORISED_FROM_ROWS = 32
+READ_VECTORISED_FROM_ROWS = 32
+WRITE_VECTORISED_FROM_ROWS = 80
 _WRITE_BLOCK_ROWS = 16 * 1024  # bounds the index arrays of the writer
 
 
@@ -43,7 +44,7 @@ def rows_to_record_batch(
     types = (schema_of_rows or schema).types
     if len(types) > len(schema.types):
         raise ValueError("rows of a newer schema do not fit a batch of an older one")
-    if len(rows) >= VECTORISED_FROM_ROWS:
+    if len(rows) >= READ_VECTORISED_FROM_ROWS:
         reader = column_reader(rows, types, kv_format)
         columns = [reader.read(index) for index in range(len(types))]
         reader.finish()
@@ -69,7 +70,7 @@ def record_batch_to_rows(schema: Schema, kv_format: KvFormat, batch: pa.RecordBa
     Raises:
         FlussError: ``CORRUPT_RECORD_EXCEPTION`` for a value that the row format cannot hold.
     """
-    if batch.num_rows < VECTORISED_FROM_ROWS:
+    if batch.num_rows < WRITE_VECTORISED_FROM_ROWS:
         codec = row_codec(schema.types, kv_format)
         columns = [from_arrow(column, kind) for column, kind in zip(batch.columns, schema.types, strict=True)]
         return [codec.encode(values) for values in zip(*columns, strict=True)]

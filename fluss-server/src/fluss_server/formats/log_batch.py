@@ -43,6 +43,8 @@ HEADER_SIZE_V0 = 48
 HEADER_SIZE_V1 = 52
 HEADER_SIZE_V2 = 56
 MIN_HEADER_SIZE = HEADER_SIZE_V0
+FIXED_HEADER_SIZES = (HEADER_SIZE_V0, HEADER_SIZE_V1, HEADER_SIZE_V2)
+"""Header size by magic, statistics not included."""
 MAX_FIXED_HEADER_SIZE = HEADER_SIZE_V2
 """Bytes that suffice to parse the header of any batch (statistics not included)."""
 
@@ -65,7 +67,6 @@ _TIMESTAMP_AND_EPOCH = struct.Struct("<qi")
 _CRC = struct.Struct("<I")
 _TIMESTAMP_OFFSET = 13
 _CHECKED_FROM = (25, 25, 29)  # by magic: first byte the CRC covers
-_FIXED_SIZE = (HEADER_SIZE_V0, HEADER_SIZE_V1, HEADER_SIZE_V2)
 
 
 class ChangeType(IntEnum):
@@ -149,9 +150,9 @@ def parse_header(buffer: Buffer, position: int = 0) -> BatchHeader:
     elif magic > 2:
         raise _corrupt(f"unknown magic {magic} of a log batch")
     else:
-        if available < _FIXED_SIZE[magic]:
+        if available < FIXED_HEADER_SIZES[magic]:
             raise _corrupt(
-                f"a log batch header of magic {magic} needs {_FIXED_SIZE[magic]} bytes, {available} are there"
+                f"a log batch header of magic {magic} needs {FIXED_HEADER_SIZES[magic]} bytes, {available} are there"
             )
         if magic == 1:
             values = _V1.unpack_from(buffer, position)
@@ -163,7 +164,7 @@ def parse_header(buffer: Buffer, position: int = 0) -> BatchHeader:
             )
         if statistics < 0:
             raise _corrupt(f"negative statistics length {statistics} of a log batch")
-        header_size = _FIXED_SIZE[magic] + statistics
+        header_size = FIXED_HEADER_SIZES[magic] + statistics
     size = length + LENGTH_OVERHEAD
     append_only = bool(flags & _ATTRIBUTE_APPEND_ONLY)
     if size < header_size:

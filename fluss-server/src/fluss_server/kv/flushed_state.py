@@ -1,9 +1,10 @@
 """How much of the changelog is durably in RocksDB, and whether a store found at start-up can be trusted.
 
-The log is the write-ahead log of the store. RocksDB runs without its own, so that after a crash it holds *at least* the rows up to the
-last :class:`FlushedState` and perhaps more, because it writes memtables to disk when it likes. Replaying the changelog from the flushed
-offset gives the right rows all the same: every change carries the whole row, and later ones win. Only rows that the log itself has lost
-could survive in the store wrongly; :func:`distrust` finds that out.
+The log is the write-ahead log of the store. RocksDB runs without its own, so that after a crash it holds *at least*
+the rows up to the last :class:`FlushedState` and perhaps more, because it writes memtables to disk when it likes.
+Replaying the changelog from the flushed offset gives the right rows all the same: every change carries the whole row,
+and later ones win. Only rows that the log itself has lost could survive in the store wrongly; :func:`distrust` finds
+that out.
 
 File ``flushed-offset`` beside the database, 57 bytes, little-endian, replaced atomically:
 
@@ -61,9 +62,7 @@ class FlushedState:
 
     def encode(self) -> bytes:
         """Content of the file."""
-        body = _BODY.pack(
-            _MAGIC, self.offset, self.row_count, self.sequence, self.boot_id, self.may_exceed_log, _SIZE
-        )
+        body = _BODY.pack(_MAGIC, self.offset, self.row_count, self.sequence, self.boot_id, self.may_exceed_log, _SIZE)
         return body + _CRC.pack(crc32c(body))
 
     @classmethod
@@ -105,7 +104,14 @@ def boot_id() -> bytes:
 
 
 def distrust(
-    state: FlushedState, sequence: int, *, boot: bytes, log_start: int, log_end: int, log_was_cut: bool
+    state: FlushedState,
+    sequence: int,
+    *,
+    boot: bytes,
+    log_start: int,
+    log_end: int,
+    log_was_cut: bool,
+    log_lost_durable: bool,
 ) -> str | None:
     """Why the store must be built again from the log; None if replaying from ``state.offset`` gives the right rows.
 
@@ -115,7 +121,8 @@ def distrust(
         boot: present boot id.
         log_start: first offset of the log.
         log_end: next offset of the log.
-        log_was_cut: whether opening the log removed batches or a torn tail.
+        log_was_cut: whether opening the log removed a torn tail or whole batches.
+        log_lost_durable: whether batches that had been durable are gone from the log.
     """
     if state.offset > log_end:
         return f"it contains changes up to offset {state.offset}, the log ends at {log_end}"
@@ -124,8 +131,8 @@ def distrust(
     if sequence < state.sequence:
         return f"it lost {state.sequence - sequence} changes that were durable"
     if sequence > state.sequence:  # it holds changes behind the flushed offset: are all of them in the log?
-        if log_was_cut:
-            return "it may contain changes that were cut off the log"
+        if log_lost_durable or (state.may_exceed_log and log_was_cut):
+            return "it may contain changes that are gone from the log"
         if state.may_exceed_log and (boot != state.boot_id or boot == UNKNOWN_BOOT):
             return "it may contain changes that the log lost with the power"
     return None

@@ -1,8 +1,9 @@
-"""Merging: what a batch of upserts and deletes makes of the rows that are there (server-behaviour.md section 2.9). No I/O.
+"""Merging: what a batch of upserts and deletes makes of the rows that are there. No I/O.
 
-A *value* is what the KvStore keeps: schema id and row (data-formats.md section 8.3). A merge engine decides on single values
-(:class:`RowMerger`); :func:`merge_batch` walks through a batch, which may hold a key several times, and records every change as changelog
-rows and as new values. Here is the default engine, which keeps the last row, with partial updates; others implement the same two methods.
+Rules: server-behaviour.md section 2.9. A *value* is what the KvStore keeps: schema id and row (data-formats.md
+section 8.3). A merge engine decides on single values (:class:`RowMerger`); :func:`merge_batch` walks through a batch,
+which may hold a key several times, and records every change as changelog rows and as new values. Here is the default
+engine, which keeps the last row, with partial updates; others implement the same two methods.
 """
 
 from __future__ import annotations
@@ -85,8 +86,8 @@ class PartialMerger:
         codec: gives the row codec of a schema id.
 
     Raises:
-        FlussError: ``INVALID_TARGET_COLUMN`` unless the targets exist and include the primary key, and all other columns of the table
-            are nullable.
+        FlussError: ``INVALID_TARGET_COLUMN`` unless the targets exist and include the primary key, and all other
+            columns of the table are nullable.
     """
 
     ignores_old = False
@@ -164,8 +165,9 @@ def merge_batch(
 ) -> Changes:
     """Apply a batch.
 
-    An update to an equal row is a change like any other; only a merger that returns the old value itself suppresses it. Deletes of
-    absent keys change nothing. In the WAL image with a merger that ignores old rows, inserts appear as +U.
+    An update to an equal row is a change like any other; only a merger that returns the old value itself suppresses
+    it. Deletes of absent keys change nothing. In the WAL image with a merger that ignores old rows, inserts appear as
+    +U.
 
     Args:
         merger: of the table's engine and the batch's target columns.

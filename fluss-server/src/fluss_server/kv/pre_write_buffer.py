@@ -1,7 +1,8 @@
 """The pre-write buffer: rows that are merged and in the log, but not committed yet. No I/O.
 
-Merging sees them, lookups do not (server-behaviour.md section 2.12). A batch enters the buffer whole, after its changelog was appended;
-a batch that fails or turns out to be a duplicate never enters it, so there is nothing to roll back. Entries leave in log order.
+Merging sees them, lookups do not (server-behaviour.md section 2.12). A batch enters the buffer whole, after its
+changelog was appended; a batch that fails or turns out to be a duplicate never enters it, so there is nothing to roll
+back. Entries leave in log order.
 """
 
 from __future__ import annotations
@@ -21,23 +22,23 @@ class PendingBatch:
     """The changes of one log batch.
 
     Attributes:
-        base_offset: log offset of its first row.
-        next_offset: log offset behind its last row; at least ``base_offset + 1``.
         change_types: one :class:`ChangeType` byte per row of the changelog.
         keys: key of each entry; rows of type -U have no entry, all others have one, in order.
         values: new value of each entry, None = deleted.
         newest: last value of every key of the batch.
         size_bytes: what the entries weigh, for bounds.
+        base_offset: log offset of its first row; set when the batch enters the buffer.
+        next_offset: log offset behind its last row; at least ``base_offset + 1``.
         committed: entries at the front that were committed already.
     """
 
-    base_offset: int
-    next_offset: int
     change_types: bytes
     keys: list[bytes]
     values: list[bytes | None]
     newest: dict[bytes, bytes | None] = field(init=False)
     size_bytes: int = field(init=False)
+    base_offset: int = field(init=False, default=-1)
+    next_offset: int = field(init=False, default=-1)
     committed: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
@@ -83,9 +84,10 @@ class PreWriteBuffer:
             return {}
         return {key: holder[key].newest[key] for key in keys & holder.keys()}
 
-    def add(self, batch: PendingBatch) -> None:
-        """Take in the changes of the batch that was just appended to the log."""
-        assert not self._batches or self._batches[-1].next_offset <= batch.base_offset, "offsets must increase"
+    def add(self, batch: PendingBatch, base_offset: int, next_offset: int) -> None:
+        """Take in the changes of a batch that was just appended to the log, with its offsets there."""
+        assert not self._batches or self._batches[-1].next_offset <= base_offset, "offsets must increase"
+        batch.base_offset, batch.next_offset = base_offset, next_offset
         self._batches.append(batch)
         self._holder.update(dict.fromkeys(batch.newest, batch))
         self.size_bytes += batch.size_bytes
@@ -112,14 +114,19 @@ class PreWriteBuffer:
                 change += _row_count_change(_types_of(batch, batch.committed, end))
         return Committable(rows, change, size)
 
-    def drop(self, offset: int) -> None:
-        """Forget entries with log offsets below ``offset``: they are committed."""
+    def drop(self, offset: int) -> int:
+        """Forget entries with log offsets below ``offset``: they are committed.
+
+        Returns:
+            By how much :attr:`size_bytes` fell.
+        """
+        before = self.size_bytes
         while self._batches and self._batches[0].next_offset <= offset:
             batch = self._batches.popleft()
             self.size_bytes -= batch.size_bytes
             if not self._batches:
                 self._holder.clear()
-                return
+                break
             holder = self._holder
             for key in batch.newest:
                 if holder.get(key) is batch:
@@ -128,6 +135,7 @@ class PreWriteBuffer:
             first = self._batches[0]
             # Their keys may stay readable here until the whole batch goes: the value is the committed one.
             first.committed = max(first.committed, first.entries_below(offset))
+        return before - self.size_bytes
 
 
 def _row_count_change(change_types: bytes) -> int:

@@ -3,10 +3,13 @@
 Facts about rocksdict 0.3.29 (RocksDB 9.8) that shape this module, each found by experiment:
 
 * ``Rdict.write`` holds the GIL, ``get``, ``flush`` and ``close`` do not. Writes therefore go in pieces of at most
-  :data:`MAX_WRITE_ROWS` rows (about 1 ms), and with ``no_slowdown``: a write that RocksDB would make wait (too many memtables or
-  level-0 files) fails at once with "Write stall", and we wait outside, without the GIL. A failed ``WriteBatch`` cannot be used again.
-* ``Rdict.values()`` and its siblings end silently at a damaged block. Only ``RdictIter.status()`` tells, so only that iterator is used.
-* ``close`` fails with "Already borrowed" while another thread is inside a read. A live iterator or snapshot keeps the database open, and its lock held, after ``close()``.
+  :data:`MAX_WRITE_ROWS` rows (about 1 ms), and with ``no_slowdown``: a write that RocksDB would make wait (too many
+  memtables or level-0 files) fails at once with "Write stall", and we wait outside, without the GIL. A failed
+  ``WriteBatch`` cannot be used again.
+* ``Rdict.values()`` and its siblings end silently at a damaged block. Only ``RdictIter.status()`` tells, so only that
+  iterator is used.
+* ``close`` fails with "Already borrowed" while another thread is inside a read. A live iterator or snapshot keeps the
+  database open, and its lock held, after ``close()``.
 * The official Java reader needs block format version 5 and CRC32C checksums.
 """
 
@@ -15,11 +18,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rocksdict
 
 from fluss_server.errors import ErrorCode, FlussError
+
+if TYPE_CHECKING:
+    from fluss_server.kv.committed_rows import CommittedRows
 
 MAX_WRITE_ROWS = 1_000
 """Rows of one RocksDB write."""
@@ -39,7 +45,8 @@ _MAX_OPEN_FILES = 256
 _MAX_STALL_PAUSE_S = 0.05
 _STALL = "Write stall"
 _IN_USE = "Already borrowed"
-# Errors that say something about the machine, not about the files: building the store anew would not help, or would harm.
+# Errors that say something about the machine, not about the files: building the store anew would not help, or would
+# harm.
 _ENVIRONMENT_ERRORS = (
     "lock hold by current process",
     "While lock file",
@@ -55,8 +62,8 @@ class KvResources:
     """Memory that the KvTablets of a server share. Used by the KV worker thread only.
 
     Args:
-        cache_bytes: block cache and memtables of all tablets together. Memtables are charged to the cache and may take half of it;
-            when they do, the tablet with the largest one is flushed.
+        cache_bytes: block cache and memtables of all tablets together. Memtables are charged to the cache and may
+            take half of it; when they do, the tablet with the largest one is flushed.
         row_cache_bytes: recently written rows that are kept as Python objects, all tablets together.
         max_pending_bytes: rows merged but not committed, all tablets together; beyond that, puts are refused.
     """
@@ -66,14 +73,16 @@ class KvResources:
     ) -> None:
         self.cache = rocksdict.Cache(cache_bytes)
         self.memtable_bytes = cache_bytes // 2
-        # RocksDB's own reaction to a full manager is to flush the tablet that happens to write next, however little it holds. Ours
-        # (see KvTablet) picks the largest one, earlier; RocksDB's limit stands behind it at twice the size.
+        # RocksDB's own reaction to a full manager is to flush the tablet that happens to write next, however little
+        # it holds. Ours (see KvTablet) picks the largest one, earlier; RocksDB's limit stands behind it at twice the
+        # size.
         self.write_buffers = rocksdict.WriteBufferManager.new_write_buffer_manager_with_cache(
             2 * self.memtable_bytes, False, self.cache
         )
         self.row_cache_bytes = row_cache_bytes
         self.max_pending_bytes = max_pending_bytes
         self.pending_bytes = 0
+        self.stores: list[CommittedRows] = []  # those that are open
 
     @property
     def memtables_full(self) -> bool:
@@ -84,8 +93,8 @@ class KvResources:
 class RocksStore:
     """One open RocksDB database with byte keys and values.
 
-    Every method may be called from any thread. All raise ``KV_STORAGE_EXCEPTION`` when RocksDB reports an error, also when the store
-    is closed.
+    Every method may be called from any thread. All raise ``KV_STORAGE_EXCEPTION`` when RocksDB reports an error, also
+    when the store is closed.
 
     Args:
         directory: of the database; created if missing.
@@ -107,7 +116,7 @@ class RocksStore:
         self._write_options.no_slowdown = True
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Values of ``keys`` in order, None for absent ones: one multi-get. Sorted keys are read up to three times as fast."""
+        """Values of ``keys`` in order, None for absent ones: one multi-get. Sorted keys are faster."""
         try:
             if len(keys) == 1:
                 return [self._db.get(keys[0])]
@@ -116,7 +125,7 @@ class RocksStore:
             raise storage_error("cannot read from RocksDB", error) from error
 
     def write(self, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
-        """Put (value) or delete (None) up to :data:`MAX_WRITE_ROWS` rows, all or none. Sorted rows are written twice as fast."""
+        """Put (value) or delete (None) up to :data:`MAX_WRITE_ROWS` rows, all or none; sorted rows twice as fast."""
         assert len(rows) <= MAX_WRITE_ROWS, f"{len(rows)} rows would hold the GIL for too long"
         deadline = time.monotonic() + STALL_LIMIT_S
         pause = 0.001
@@ -138,7 +147,7 @@ class RocksStore:
             pause = min(2 * pause, _MAX_STALL_PAUSE_S)
 
     def rows(self, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values from the first key >= ``start``, in unsigned byte order, as of the first step of the iteration."""
+        """Keys and values from the first key >= ``start``, in unsigned byte order, as of the first step."""
         return _rows(self._db, start)
 
     def snapshot(self) -> StoreSnapshot:
@@ -172,7 +181,7 @@ class RocksStore:
             raise storage_error("cannot ask RocksDB", error) from error
 
     def close(self) -> None:
-        """Close the database; what is in the memtable goes to disk. Iterators and snapshots must be gone for its lock to be free.
+        """Close the database; what is in the memtable goes to disk. Its lock is free without iterators and snapshots.
 
         Waits for calls that other threads have begun, at most :data:`CLOSE_LIMIT_S`.
         """

@@ -22,11 +22,12 @@ UNKNOWN: Final = Unknown.UNKNOWN
 class RowCache:
     """Newest committed values of the keys written last.
 
-    Two generations: writes go into the young one; when it has half of the allowed size it becomes the old one, and what was old is
-    dropped. Keys that are written again and again stay, and neither reads nor writes have to keep an order.
+    Two generations: writes go into the young one; when it has half of the allowed size it becomes the old one, and
+    what was old is dropped. Keys that are written again and again stay, and neither reads nor writes have to keep an
+    order.
 
-    One thread writes. Others may call :meth:`get` at the same time: they see a value that is or was just committed, never one that a
-    commit finished before the call has replaced.
+    One thread writes. Others may call :meth:`get` at the same time: they see a value that is or was just committed,
+    never one that a commit finished before the call has replaced.
     """
 
     def __init__(self) -> None:

@@ -1,1 +1,1 @@
-"""LogStore: the segmented, indexed, recoverable log of one bucket. Start reading at :mod:`fluss_server.log.log_tablet`."""
+"""LogStore: the segmented, indexed, recoverable log of one bucket. Begin with :mod:`fluss_server.log.log_tablet`."""

@@ -95,7 +95,9 @@ def _stated_size(data: memoryview) -> int:
     """Size of the batch at the start of ``data`` according to its length field, never less than a header."""
     if len(data) < LENGTH_OVERHEAD:
         return HEADER_SIZE_V0
-    return max(int.from_bytes(data[LENGTH_OFFSET:LENGTH_OVERHEAD], "little", signed=True) + LENGTH_OVERHEAD, HEADER_SIZE_V0)
+    return max(
+        int.from_bytes(data[LENGTH_OFFSET:LENGTH_OVERHEAD], "little", signed=True) + LENGTH_OVERHEAD, HEADER_SIZE_V0
+    )
 
 
 def _corrupt(position: int, reason: str) -> FlussError:

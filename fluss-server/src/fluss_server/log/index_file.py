@@ -62,7 +62,7 @@ class IndexFile:
         return data[:size] if len(data) >= size else None
 
     def read_last(self) -> bytes | None:
-        """Image of the last entry, empty if there is none; None if the file is missing or not a whole number of entries."""
+        """Image of the last entry, empty if there is none; None if the file is missing or has a partial entry."""
         try:
             with open(self.path, "rb") as file:
                 size = os.fstat(file.fileno()).st_size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from fluss_server.errors import ErrorCode, FlussError
@@ -23,6 +24,7 @@ from fluss_server.log.flushed_mark import FlushedMark
 from fluss_server.log.log_config import LogConfig
 from fluss_server.log.log_segment import IndexDamagedError, LogSegment
 from fluss_server.log.recovery_point import RecoveryPoint
+from fluss_server.log.writer_replay import replay_writers
 from fluss_server.log.writer_snapshot import WriterSnapshots
 from fluss_server.log.writer_state import WriterStates
 from fluss_server.runtime.files import fsync_directory
@@ -129,7 +131,7 @@ class LogRecovery:
             fsync_directory(self._directory)
             return RecoveredLog(self._segments, self._writers, RecoveryReport(0, 0, 0, 0))
         trusted = sum(1 for base in bases if point and base < point.segment_base)
-        for base, next_base in zip(bases[:trusted], bases[1:], strict=False):
+        for base, next_base in pairwise(bases[: trusted + 1]):
             self._trust(base, next_base)
         report = self._scan(bases[trusted:], point, durable)
         self._remove_strays(report.end_offset)
@@ -167,7 +169,8 @@ class LogRecovery:
                 if segment.next_offset != next_base:
                     raise FlussError(
                         ErrorCode.LOG_STORAGE_EXCEPTION,
-                        f"{segment.path} ends with offset {segment.next_offset - 1}, the next segment begins at {next_base}",
+                        f"{segment.path} ends with offset {segment.next_offset - 1}, the next segment begins with "
+                        f"{next_base}",
                     ) from damage
         except FlussError as error:
             raise FlussError(error.code, error.message, hint=ACCEPT_LOSS_HINT) from error
@@ -184,6 +187,7 @@ class LogRecovery:
     # ------------------------------------------------------------------ behind the recovery point
 
     def _scan(self, bases: Sequence[int], point: RecoveryPoint | None, durable: int) -> RecoveryReport:
+        kept_before = len(self._segments)
         expected = scanned_from = bases[0]
         replayed_from = scanned_bytes = cut_bytes = 0
         reason: str | None = None
@@ -210,14 +214,12 @@ class LogRecovery:
             if reason is not None:
                 cut_bytes = size - segment.size
                 break
-        dropped = [base for base in bases if base >= expected and base != self._segments[-1].base_offset]
-        if dropped and reason is None:
-            reason = "a later segment is not contiguous"
+        dropped = bases[len(self._segments) - kept_before :]
         if reason is not None and expected < durable and self._intact_batch_follows(dropped, expected):
             raise FlussError(
                 ErrorCode.LOG_STORAGE_EXCEPTION,
-                f"{self._segments[-1].path} is damaged at offset {expected} (position {self._segments[-1].size}: {reason}); "
-                f"the log was durable up to offset {durable} and undamaged batches follow",
+                f"{self._segments[-1].path} is damaged at offset {expected}, position {self._segments[-1].size} "
+                f"({reason}); the log was durable up to offset {durable} and undamaged batches follow",
                 hint=ACCEPT_LOSS_HINT,
             )
         if expected < durable:
@@ -299,33 +301,17 @@ class LogRecovery:
     # ------------------------------------------------------------------ writer state
 
     def _restore_writers(self, first: LogSegment, point: RecoveryPoint | None) -> int:
-        """Writer state at the end of the checked part of ``first``, the first segment to scan; returns its source's offset."""
+        """Writer state at the end of the trusted part of ``first``, the first segment to scan; returns its origin."""
         target = first.next_offset
         if point and target == point.offset:
             entries = self._snapshots.read(target, point.snapshot_crc)
             if entries is not None:
                 self._writers.restore(entries)
                 return target
-        start = self._segments[0].base_offset if self._segments else first.base_offset
-        for offset in reversed(self._snapshots.offsets()):
-            if start <= offset <= target and (entries := self._snapshots.read(offset)) is not None:
-                self._writers.restore(entries)
-                start = offset
-                break
-        for segment in [*self._segments, first]:
-            if segment.next_offset > start and segment.size:
-                self._replay_writers(segment, start)
-        return start
-
-    def _replay_writers(self, segment: LogSegment, start: int) -> None:
         try:
-            for _, header, _ in read_batches(segment.file, 0, segment.size):
-                if header.base_offset >= start:
-                    self._writers.record(header)
+            return replay_writers(self._writers, self._snapshots, [*self._segments, first], target)
         except FlussError as error:
-            raise FlussError(
-                ErrorCode.LOG_STORAGE_EXCEPTION, f"{segment.path}: {error.message}", hint=ACCEPT_LOSS_HINT
-            ) from error
+            raise FlussError(error.code, error.message, hint=ACCEPT_LOSS_HINT) from error
 
     # ------------------------------------------------------------------ leftovers
 

@@ -32,7 +32,15 @@ _DELTA_POSITION = (28, 28, 32)  # of the last offset delta, by magic
 
 
 class IndexDamagedError(Exception):
-    """An index contradicts its ``.log`` file; the tablet answers with :meth:`LogSegment.rebuild_indexes`."""
+    """An index contradicts its ``.log`` file; the tablet answers with :meth:`LogSegment.rebuild_indexes`.
+
+    Attributes:
+        segment: whose index it is.
+    """
+
+    def __init__(self, segment: LogSegment, message: str) -> None:
+        super().__init__(message)
+        self.segment = segment
 
 
 class LogSegment:
@@ -149,9 +157,9 @@ class LogSegment:
         offset_data = self.offset_index_file.read(offset_entries)
         time_data = self.time_index_file.read(time_entries)
         if offset_data is None or not offset_index.load(offset_data, size, next_offset):
-            raise IndexDamagedError(f"{self.offset_index_file.path} is missing or damaged")
+            raise IndexDamagedError(self, f"{self.offset_index_file.path} is missing or damaged")
         if time_data is None or not time_index.load(time_data, next_offset):
-            raise IndexDamagedError(f"{self.time_index_file.path} is missing or damaged")
+            raise IndexDamagedError(self, f"{self.time_index_file.path} is missing or damaged")
         return offset_index, time_index
 
     def release(self) -> None:
@@ -178,11 +186,22 @@ class LogSegment:
         """Write whole, stamped batches behind the others.
 
         Raises:
-            OSError: nothing changed, except that bytes may lie behind :attr:`size` in the file.
+            OSError: bytes may lie behind :attr:`size` in the file, see :meth:`restore`.
         """
         self.file.write_at(pieces, self.size)
         for header in headers:
             self.note_batch(header)
+
+    def restore(self, size: int, next_offset: int) -> None:
+        """Undo a failed append: ``size`` and ``next_offset`` are what they were before it.
+
+        Raises:
+            OSError: bytes of the failed append may still lie behind ``size``.
+        """
+        if self.size == size:
+            self.file.truncate(size)
+        else:
+            self.truncate(size, next_offset)
 
     def note_batch(self, header: BatchHeader) -> None:
         """Take up a batch that lies in the file at :attr:`size`."""
@@ -294,6 +313,17 @@ class LogSegment:
                 found = (size, end_offset)
         return found
 
+    def end_of_batch(self, position: int) -> tuple[int, int]:
+        """(position, offset) of the end of the batch at ``position``.
+
+        Raises:
+            As :meth:`position_of`.
+        """
+        head = self.file.read_at(HEADER_SIZE_V0, position)
+        if len(head) < HEADER_SIZE_V0:
+            raise self._damaged(position, "the file is too short")
+        return position + _FRAME.unpack_from(head)[1] + LENGTH_OVERHEAD, _last_offset(head) + 1
+
     def first_batch_at_or_after(self, timestamp: int, size: int, end_offset: int) -> int | None:
         """Base offset of the first visible batch whose commit timestamp is not before ``timestamp``.
 
@@ -312,14 +342,14 @@ class LogSegment:
                 return None  # of a batch that is being appended; all visible ones are older
             start, base_offset = self.position_of(entry[1], size)
             if base_offset != entry[1] or next(self._walk_times(start, size))[1] != entry[0]:
-                raise IndexDamagedError(f"{self.time_index_file.path} contradicts its log")
+                raise IndexDamagedError(self, f"{self.time_index_file.path} contradicts its log")
         for base_offset, commit_timestamp in self._walk_times(start, size):
             if commit_timestamp >= timestamp:
                 return base_offset
         return None
 
     def check_end(self, next_offset: int) -> None:
-        """Verify, from the files of a sealed segment, that its batches end with the file and in front of ``next_offset``.
+        """Verify, from the files of a sealed segment, that its batches end with the file and at ``next_offset``.
 
         Sets :attr:`size`, :attr:`next_offset` and :attr:`max_timestamp`. Reads a few kilobytes.
 
@@ -331,17 +361,17 @@ class LogSegment:
         offset_entry = self.offset_index_file.read_last()
         time_entry = self.time_index_file.read_last()
         if offset_entry is None or time_entry is None:
-            raise IndexDamagedError(f"an index file of {self.path} is missing or damaged")
+            raise IndexDamagedError(self, f"an index file of {self.path} is missing or damaged")
         self.size = self.file.size()
         offset_index = OffsetIndex(self.base_offset, self._config.index_max_bytes)
         time_index = TimeIndex(self.base_offset, self._config.index_max_bytes)
         if not offset_index.load(offset_entry, self.size, next_offset) or not time_index.load(time_entry, next_offset):
-            raise IndexDamagedError(f"an index of {self.path} cannot be true")
+            raise IndexDamagedError(self, f"an index of {self.path} cannot be true")
         start = self._check_entry(offset_index.at_or_before(next_offset))
         last_position = start
         for last_position, _ in self._walk(start, self.size):
             if last_position - start > self._config.index_interval_bytes + _MAX_UNINDEXED_BYTES:
-                raise IndexDamagedError(f"{self.offset_index_file.path} ends too early")
+                raise IndexDamagedError(self, f"{self.offset_index_file.path} ends too early")
         head = self.file.read_at(HEADER_SIZE_V0, last_position)
         end = last_position + _FRAME.unpack_from(head)[1] + LENGTH_OVERHEAD if len(head) == HEADER_SIZE_V0 else -1
         if end != self.size or _last_offset(head) + 1 != next_offset:
@@ -350,7 +380,7 @@ class LogSegment:
         self.max_timestamp = _TIMED_FRAME.unpack_from(head)[3]
         newest = time_index.last
         if newest is None or newest[0] < self.max_timestamp:
-            raise IndexDamagedError(f"{self.time_index_file.path} ends too early")
+            raise IndexDamagedError(self, f"{self.time_index_file.path} ends too early")
         self.max_timestamp, self.max_timestamp_offset = newest
         self.sealed = self.synced = self.indexes_durable = True
 
@@ -361,7 +391,7 @@ class LogSegment:
         last_offset, position = entry
         head = self.file.read_at(HEADER_SIZE_V0, position)
         if len(head) < HEADER_SIZE_V0 or _last_offset(head) != last_offset:
-            raise IndexDamagedError(f"{self.offset_index_file.path} contradicts its log at position {position}")
+            raise IndexDamagedError(self, f"{self.offset_index_file.path} contradicts its log at position {position}")
         return position
 
     def _walk(self, position: int, size: int) -> Iterator[tuple[int, int]]:
@@ -433,7 +463,7 @@ class LogSegment:
         self.max_timestamp_offset = fresh.max_timestamp_offset
 
     def truncate(self, size: int, next_offset: int) -> None:
-        """Drop all batches from position ``size`` on, whose first offset is ``next_offset``; the segment becomes active.
+        """Drop all batches from position ``size`` on, whose first offset is ``next_offset``; become active.
 
         Raises:
             OSError: the file may have its old or its new size.

@@ -66,7 +66,7 @@ class OffsetIndex:
         return (offsets[index] + self.base_offset, positions[index]) if index >= 0 else None
 
     def within(self, position: int, next_offset: int) -> tuple[int, int] | None:
-        """(last offset, position) of the last entry that starts at or before ``position`` and ends before ``next_offset``."""
+        """(last offset, position) of the last entry that starts by ``position`` and ends before ``next_offset``."""
         offsets, positions = self._columns
         index = min(bisect_right(positions, position), bisect_left(offsets, next_offset - self.base_offset)) - 1
         return (offsets[index] + self.base_offset, positions[index]) if index >= 0 else None
@@ -104,7 +104,7 @@ class OffsetIndex:
         if offsets and not (
             self.base_offset + offsets[-1] < next_offset
             and offsets[-1] <= _MAX_RELATIVE
-            and 0 < positions[0]
+            and positions[0] > 0
             and positions[-1] < size
             and all(map(lt, offsets, islice(offsets, 1, None)))
             and all(map(lt, positions, islice(positions, 1, None)))

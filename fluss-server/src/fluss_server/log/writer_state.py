@@ -105,7 +105,7 @@ class WriterStates:
                     ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION,
                     f"writer {writer_id} sent batch sequence {sequence}, "
                     + (f"its last one is {last}" if last is not None else "it is unknown here and has to begin with 0"),
-                    hint="a batch was lost on the way, or the writer was idle for too long; start again with a new writer id",
+                    hint="a batch was lost, or the writer was idle for too long; begin again with a new writer id",
                 )
             last_sequences[writer_id] = sequence
         if not originals:
@@ -126,9 +126,7 @@ class WriterStates:
         elif len(batches) >= REMEMBERED_BATCHES:
             del batches[0]
         delta = header.last_offset_delta
-        batches.append(
-            WrittenBatch(header.batch_sequence, header.base_offset + delta, delta, header.commit_timestamp)
-        )
+        batches.append(WrittenBatch(header.batch_sequence, header.base_offset + delta, delta, header.commit_timestamp))
         self._writers[writer_id] = batches
 
     def expire(self, now_ms: int) -> None:

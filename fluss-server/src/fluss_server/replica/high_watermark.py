@@ -1,7 +1,7 @@
 """The high watermark of a bucket and those who wait for it.
 
-Everything below the high watermark is acknowledged: durable as the flush policy says and, for a primary-key table, visible to
-lookups. Writers wait until it passes their last row; readers wait until it moves at all.
+Everything below the high watermark is acknowledged: durable as the flush policy says and, for a primary-key table,
+visible to lookups. Writers wait until it passes their last row; readers wait until it moves at all.
 """
 
 from __future__ import annotations

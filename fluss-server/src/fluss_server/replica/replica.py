@@ -1,8 +1,9 @@
 """The leader replica of a bucket.
 
-A write's way: append to the LogTablet (for a primary-key table through the KvTablet, which merges first) → *commit*: make the log
-durable, write the KvTablet's buffered rows to RocksDB → advance the high watermark, which acknowledges the write, shows it to
-lookups and wakes parked fetches. Commits are grouped: while one runs, later appends gather for the next.
+A write's way: append to the LogTablet (for a primary-key table through the KvTablet, which merges first) → *commit*:
+make the log durable, write the KvTablet's buffered rows to RocksDB → advance the high watermark, which acknowledges
+the write, shows it to lookups and wakes parked fetches. Commits are grouped: while one runs, later appends gather for
+the next.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class Replica:
 
     @property
     def row_count(self) -> int:
-        """Rows of the KvTablet, or rows of the log between its start and the high watermark (empty batches count one)."""
+        """Rows of the KvTablet, or offsets between the log's start and the high watermark."""
         if self.kv is not None:
             return self.kv.row_count
         return self.high_watermark.value - self.log.start_offset
@@ -153,7 +154,7 @@ class Replica:
             self._commit_task = None
 
     def _go_offline(self, error: FlussError) -> None:
-        """Storage cannot be trusted any more: refuse writes until the server is restarted; acknowledged rows stay readable."""
+        """The storage cannot be trusted any more: refuse writes until a restart; acknowledged rows stay readable."""
         logger.error("bucket %s of %s goes offline: %s", self.bucket, self.table.path, error)
         self._offline = FlussError(
             ErrorCode.STORAGE_EXCEPTION,

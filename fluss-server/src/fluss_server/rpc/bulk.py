@@ -196,11 +196,16 @@ def encode_limit_scan_response(*, is_log_table: bool, records: Sequence[Piece]) 
 
 
 def encode_scan_kv_response(
-    *, scanner_id: bytes, has_more_results: bool, records: Sequence[Piece], log_offset: int | None = None
+    *, scanner_id: bytes | None, has_more_results: bool, records: Sequence[Piece], log_offset: int | None = None
 ) -> list[Piece]:
-    """A successful ``ScanKvResponse``; ``log_offset`` belongs to the first response of a scan only."""
+    """A successful ``ScanKvResponse``; ``log_offset`` belongs to the first response of a scan only.
+
+    ``scanner_id`` is None in the last response, when the scan is closed.
+    """
     size = sum(map(piece_size, records))
-    head = _bytes_field(b"\x1a", scanner_id) + (b"\x20\x01" if has_more_results else b"\x20\x00")
+    head = b"\x20\x01" if has_more_results else b"\x20\x00"
+    if scanner_id is not None:
+        head = _bytes_field(b"\x1a", scanner_id) + head
     if log_offset is not None:
         head += b"\x30" + varint(log_offset)
     return [head + b"\x2a" + varint(size), *records]

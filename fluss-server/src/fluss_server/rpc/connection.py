@@ -28,7 +28,7 @@ from fluss_server.rpc.frames import (
     piece_size,
     success_prefix,
 )
-from fluss_server.rpc.limits import RpcLimits
+from fluss_server.rpc.limits import RequestMemory, RpcLimits
 from fluss_server.rpc.output import OutputQueue
 from fluss_server.rpc.service import ANONYMOUS, Handler, RequestContext, ResponseBody, ServiceRegistry
 
@@ -47,6 +47,7 @@ class ConnectionHost(Protocol):
     registry: ServiceRegistry
     limits: RpcLimits
     listener: str
+    request_memory: RequestMemory
 
     def connection_opened(self, connection: ServerConnection) -> bool:
         """A client connected; False refuses it."""
@@ -111,6 +112,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._loop = loop
         self._registry = host.registry
         self._limits = host.limits
+        self._memory = host.request_memory
         self._reader = FrameReader(host.limits.max_frame_bytes, REQUEST_HEADER_SIZE)
         self.listener = host.listener
         self.peer = ""
@@ -144,7 +146,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if not self._host.connection_opened(self):
-            self._fail(FlussError(ErrorCode.NETWORK_EXCEPTION, "the server has too many connections"))
+            self._fail(FlussError(ErrorCode.NETWORK_EXCEPTION, "the server takes no more connections"))
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._reader.get_buffer() if self._discarding is None else self._discarding
@@ -175,6 +177,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._linger is not None:
             self._linger.cancel()
         self._output.clear()
+        self._memory.forget(self)
         self._forget_client()
         if not self._running:
             self._host.connection_closed(self)
@@ -211,12 +214,22 @@ class ServerConnection(asyncio.BufferedProtocol):
     # ---- requests
 
     def _may_start(self) -> bool:
-        return (
-            not self._closing
-            and len(self._running) < self._limits.max_requests_in_flight
-            and self._running_bytes < self._limits.max_request_bytes_in_flight
-            and not self._output.blocked
-        )
+        limits = self._limits
+        if (
+            self._closing
+            or len(self._running) >= limits.max_requests_in_flight
+            or self._running_bytes >= limits.max_request_bytes_in_flight
+            or self._output.blocked
+        ):
+            return False
+        if self._memory.full:
+            self._memory.wait(self, self._wake)
+            return False
+        return True
+
+    def _wake(self) -> None:
+        if self._reading_paused and not self._lost:
+            self._pump()
 
     def _pump(self) -> None:
         """Start the requests that have arrived, as many as may be started."""
@@ -263,6 +276,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             return
         self._running.add(request)
         self._running_bytes += request.size
+        self._memory.hold(request.size)
 
     async def _run(self, request: _Request, method: Coroutine[Any, Any, ResponseBody]) -> None:
         """Run an asynchronous method to its answer; a task of its own."""
@@ -281,7 +295,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         else:
             self._ended(request)
             self._answer(request, body)
-        self._go_on()
+        self._go_on(request)
 
     def _finish(self, request: _Request, future: asyncio.Future[ResponseBody]) -> None:
         """Answer a request whose method returned a future."""
@@ -292,14 +306,14 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._answer_exception(request, error)
         else:
             self._answer(request, future.result())
-        self._go_on()
+        self._go_on(request)
 
     def _ended(self, request: _Request) -> None:
         self._running.discard(request)
         self._running_bytes -= request.size
 
-    def _go_on(self) -> None:
-        """A request less is in flight: start others, or end the connection."""
+    def _go_on(self, request: _Request) -> None:
+        """``request`` is answered: start others, or end the connection."""
         if self._lost:
             if not self._running:
                 self._host.connection_closed(self)
@@ -307,6 +321,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._pump()
         if self._closing:
             self._close_if_done()
+        self._memory.release(request.size)  # last, because it may start requests of other connections
 
     # ---- answers
 

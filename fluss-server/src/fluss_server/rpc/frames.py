@@ -31,6 +31,7 @@ MAX_LENGTH = 2**31 - 1
 
 # Frames up to this many bytes share the receive buffer and are copied out of it; longer ones get a buffer of their own.
 RECEIVE_BUFFER_SIZE = 64 * 1024
+_FIRST_BUFFER_SIZE = 4 * 1024  # until more arrives at once: most connections are idle most of the time
 
 _LENGTH = struct.Struct(">I")  # unsigned: a negative length reads as an absurdly long one
 parse_request_header = struct.Struct(">hhi").unpack_from
@@ -148,7 +149,7 @@ class FrameReader:
     def __init__(self, max_frame_size: int, min_frame_size: int) -> None:
         self._max_frame_size = max_frame_size
         self._min_frame_size = min_frame_size
-        self._buffer = bytearray(RECEIVE_BUFFER_SIZE + LENGTH_SIZE)
+        self._buffer = bytearray(_FIRST_BUFFER_SIZE)
         self._view = memoryview(self._buffer)
         self._start = 0  # first byte of the buffer not yet taken
         self._end = 0  # first byte of the buffer not yet received
@@ -207,11 +208,16 @@ class FrameReader:
         return None
 
     def _make_room(self) -> None:
-        """Move the start of an incomplete short frame to the front, so that the rest of it fits."""
+        """Let an incomplete short frame start at the front of a buffer that it fits."""
         start, end = self._start, self._end
-        if start:
-            self._view[: end - start] = self._view[start:end]
-            self._start, self._end = 0, end - start
+        rest = self._view[start:end]
+        if end == len(self._buffer) < RECEIVE_BUFFER_SIZE:
+            self._buffer = bytearray(RECEIVE_BUFFER_SIZE + LENGTH_SIZE)
+            self._view = memoryview(self._buffer)
+        elif not start:
+            return
+        self._view[: end - start] = rest
+        self._start, self._end = 0, end - start
 
     def _start_large(self, length: int) -> None:
         import numpy as np  # not needed before the first long frame

@@ -9,7 +9,7 @@ import socket
 from typing import Any
 
 from fluss_server.rpc.connection import ServerConnection
-from fluss_server.rpc.limits import RpcLimits
+from fluss_server.rpc.limits import RequestMemory, RpcLimits
 from fluss_server.rpc.service import DEFAULT_LISTENER, ServiceRegistry
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ class RpcServer:
         self.registry = registry
         self.limits = limits or RpcLimits()
         self.listener = listener
+        self.request_memory = RequestMemory(self.limits.max_server_request_bytes)
         self._host = host
         self._port = port
         self._servers: list[asyncio.Server] = []

@@ -1,7 +1,7 @@
 """FETCH_LOG: reading log batches, with long polling.
 
-A fetch that finds fewer bytes than it asked for is *parked*: it looks again whenever a high watermark it depends on moves, and
-answers when it has enough, when something goes wrong that waiting cannot mend, or when its time is up.
+A fetch that finds fewer bytes than it asked for is *parked*: it looks again whenever a high watermark it depends on
+moves, and answers when it has enough, when something goes wrong that waiting cannot mend, or when its time is up.
 """
 
 from __future__ import annotations

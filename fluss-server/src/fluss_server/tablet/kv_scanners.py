@@ -1,4 +1,4 @@
-"""Sessions of SCAN_KV: a scan of a bucket's whole state is spread over many requests, and pins a RocksDB snapshot meanwhile."""
+"""Sessions of SCAN_KV: a scan of a bucket's whole state takes many requests, and pins a RocksDB snapshot meanwhile."""
 
 from __future__ import annotations
 

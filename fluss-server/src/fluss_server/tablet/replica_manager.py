@@ -5,8 +5,8 @@ Layout below the data directory (the official one)::
     {database}/{table}-{tableId}/log-{bucket}/     LogTablet
     {database}/{table}-{tableId}/kv-{bucket}/      KvTablet, primary-key tables only
 
-A table that is dropped loses its metadata first; its directory is then renamed to ``*.deleted`` and removed. Whatever a crash
-leaves of that is finished at the next start.
+A table that is dropped loses its metadata first; its directory is then renamed to ``*.deleted`` and removed. Whatever
+a crash leaves of that is finished at the next start.
 """
 
 from __future__ import annotations
@@ -117,10 +117,12 @@ class ReplicaManager:
         """Open the replicas of ``tables`` and finish interrupted drops.
 
         Args:
-            next_table_id: every table directory with a smaller id that is not in ``tables`` belonged to a dropped table.
+            next_table_id: every table directory with a smaller id that is not in ``tables`` belonged to a dropped
+            table.
 
         Raises:
-            FlussError: ``STORAGE_EXCEPTION`` when a directory belongs to a table that the metadata cannot know: metadata and
+            FlussError: ``STORAGE_EXCEPTION`` when a directory belongs to a table that the metadata cannot know:
+            metadata and
                 data do not fit each other, and nothing is touched.
         """
         tables = list(tables)

@@ -1,7 +1,8 @@
 """PRODUCE_LOG and PUT_KV.
 
-Failures are always reported per bucket: clients take an error of the whole request for a broken network and repeat it at once,
-for ever. The code of a method up to its first wait runs in the order in which requests arrived; batch sequences rely on it.
+Failures are always reported per bucket: clients take an error of the whole request for a broken network and repeat it
+at once, for ever. The code of a method up to its first wait runs in the order in which requests arrived; batch
+sequences rely on it.
 """
 
 from __future__ import annotations
@@ -119,8 +120,8 @@ async def _settle(
                 ErrorCode.REQUEST_TIME_OUT,
                 f"not acknowledged within {timeout_ms} ms; the rows are in the log and may still be acknowledged",
             )
-        elif error := future.exception():
-            settled[index] = _as_fluss_error(error)
+        elif failure := future.exception():
+            settled[index] = _as_fluss_error(failure)
     return settled
 
 

@@ -7,7 +7,8 @@ In plain Python::
     with LocalCluster() as cluster:
         connect(cluster.bootstrap_servers)
 
-In pytest, once ``fluss-server`` is installed, the fixture ``fluss_cluster`` gives every test module a cluster of its own::
+In pytest, once ``fluss-server`` is installed, the fixture ``fluss_cluster`` gives every test module a cluster of its
+own::
 
     def test_my_job(fluss_cluster):
         connect(fluss_cluster.bootstrap_servers)

@@ -54,7 +54,9 @@ public final class MetadataJson {
       bucketKey = new ArrayList<>(table.primaryKey());
       bucketKey.removeAll(table.partitionKeys());
     }
-    json.put("bucket_key", bucketKey);
+    if (!bucketKey.isEmpty() || table.bucketCount().isPresent()) {
+      json.put("bucket_key", bucketKey);
+    }
     table.bucketCount().ifPresent(count -> json.put("bucket_count", count));
     json.put("properties", table.properties());
     json.put("custom_properties", table.customProperties());

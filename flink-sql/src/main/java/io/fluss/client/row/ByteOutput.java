@@ -4,6 +4,9 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
 import java.util.Arrays;
+import org.apache.flink.core.memory.MemorySegment;
+import org.apache.flink.table.data.StringData;
+import org.apache.flink.table.data.binary.BinaryStringData;
 
 /** A growing byte array with little-endian and variable-length numbers. Not thread-safe; meant to be reused. */
 public final class ByteOutput {
@@ -104,6 +107,27 @@ public final class ByteOutput {
 
   public void writeBytes(byte[] bytes) {
     writeBytes(bytes, 0, bytes.length);
+  }
+
+  /** UTF-8 bytes of the text, without a length; returns their number. */
+  public int writeString(StringData text) {
+    BinaryStringData binary = (BinaryStringData) text;
+    MemorySegment[] segments = binary.getSegments();
+    int length = binary.getSizeInBytes();
+    if (segments.length == 1) {
+      ensure(length);
+      segments[0].get(binary.getOffset(), data, size, length);
+      size += length;
+    } else {
+      writeBytes(text.toBytes());
+    }
+    return length;
+  }
+
+  /** UTF-8 bytes of the text behind their number as variable-length integer. */
+  public void writeSizedString(StringData text) {
+    writeVarInt(((BinaryStringData) text).getSizeInBytes());
+    writeString(text);
   }
 
   public void putByte(int position, int value) {

@@ -33,7 +33,7 @@ interface FieldWriter {
         return (row, field, out) -> out.writeLong(Double.doubleToRawLongBits(row.getDouble(field)));
       case CHAR:
       case STRING:
-        return (row, field, out) -> writeSized(row.getString(field).toBytes(), out);
+        return (row, field, out) -> out.writeSizedString(row.getString(field));
       case BINARY:
       case BYTES:
         return (row, field, out) -> writeSized(row.getBinary(field), out);
@@ -113,7 +113,7 @@ interface FieldWriter {
           return (row, field, out) -> writeFixed(row.getString(field).toBytes(), length, out);
         }
       case STRING:
-        return (row, field, out) -> out.writeBytes(row.getString(field).toBytes());
+        return (row, field, out) -> out.writeString(row.getString(field));
       case BINARY:
         {
           int length = LogicalTypeChecks.getLength(type);

@@ -1,0 +1,82 @@
+# Targets are listed by a bare `make`. Environments and the jar are refreshed by every target that uses them, and only
+# when the content of their inputs has changed (tools/fingerprint.py).
+#
+#   make PYTHON=/path/to/python3.12 ...    chooses the interpreter of new environments
+#   make demo OUTPUT=/somewhere            chooses where the demo puts its data, logs and chart
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-server setup-flink java-tools demo test test-fast test-server test-java test-flink lint format jar bench clean clean-all
+.NOTPARALLEL:
+
+ifdef PYTHON
+export PYTHON
+endif
+OUTPUT ?= demo-output
+
+SERVER := .venv/bin/python
+FLINK := .venv-flink/bin/python
+MAVEN := mvn --quiet --batch-mode -f flink-sql/pom.xml
+STEP := tools/step
+
+# What is formatted, linted and type-checked, and where mypy finds the modules that programs import from their own directory.
+SOURCES := fluss-server pyflink-connector tests benchmarks tools examples
+TYPED := fluss-server/src pyflink-connector/src pyflink-connector/setup.py tests benchmarks tools examples/demo
+TYPE_PATH := tests:benchmarks:tools:examples/demo
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: setup-server setup-flink ## Install both environments and build the connector jar
+
+setup-server:
+	@tools/python tools/environments.py server
+
+setup-flink:
+	@tools/python tools/environments.py flink
+
+java-tools:
+	@tools/python tools/prerequisites.py
+
+demo: setup-flink ## Run the main job: New York's flights through Fluss and Flink SQL, every result checked
+	@PYTHONPATH=examples/demo $(FLINK) -m flights_demo --output "$(OUTPUT)"
+
+test: lint test-server test-java test-flink ## Run everything that CI runs: format, lint, types, all tests
+
+test-fast: setup-server ## Run the unit and property tests of the server: under a minute
+	@$(SERVER) -m pytest tests/unit tests/property -m "not slow and not flink"
+
+test-server: setup-server ## Run all tests that need no Flink, with current pyarrow, numpy and protobuf
+	@$(STEP) "Server tests" $(SERVER) -m pytest tests --ignore=tests/flink -m "not flink"
+
+test-java: setup-server ## Run the connector's Java tests, those against a server included
+	@$(STEP) "Java tests" $(SERVER) tools/java_tests.py
+
+test-flink: setup-flink ## Run the Flink tests, and the server's fast ones with the versions that apache-flink pins
+	@$(STEP) "Server tests with apache-flink's pins" $(FLINK) -m pytest tests/unit tests/property -m "not flink"
+	@$(STEP) "Flink tests" $(FLINK) -m pytest tests/unit/demo tests/flink tests/docs -m flink
+
+lint: setup-server java-tools ## Check format, lint and types of Python, and the format of Java
+	@$(STEP) "Python format" .venv/bin/ruff format --check --quiet $(SOURCES)
+	@$(STEP) "Python lint" .venv/bin/ruff check --quiet $(SOURCES)
+	@$(STEP) "Python types" env MYPYPATH=$(TYPE_PATH) .venv/bin/mypy $(TYPED)
+	@$(STEP) "Java format" $(MAVEN) spotless:check
+
+format: setup-server java-tools ## Format Python and Java
+	@.venv/bin/ruff format --quiet $(SOURCES)
+	@.venv/bin/ruff check --quiet --fix $(SOURCES)
+	@$(MAVEN) spotless:apply
+
+jar: ## Build the connector jar: flink-sql/target/flink-sql-connector-fluss-*.jar
+	@tools/python tools/connector_jar.py
+
+bench: setup ## Measure the server through pyfluss, its start, and Flink's inserts and selects
+	@$(STEP) "Start of the server" $(SERVER) benchmarks/startup.py
+	@$(STEP) "Server through pyfluss" $(SERVER) benchmarks/server.py
+	@$(STEP) "Flink" $(FLINK) benchmarks/flink.py
+
+clean: ## Remove what was built or written, but keep the environments
+	@rm -rf "$(OUTPUT)" fluss-data flink-sql/target */build */dist */src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find fluss-server pyflink-connector tests benchmarks tools examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-all: clean ## Remove the environments as well
+	@rm -rf .venv .venv-flink

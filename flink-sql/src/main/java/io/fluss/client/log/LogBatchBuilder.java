@@ -1,0 +1,17 @@
+package io.fluss.client.log;
+
+import org.apache.flink.table.data.RowData;
+
+/** Gathers rows of one bucket into an append-only log batch. */
+public interface LogBatchBuilder {
+  /** Adds a row; one that cannot be written leaves the batch as it was. */
+  void append(RowData row);
+
+  int count();
+
+  /** Uncompressed size of the rows so far. */
+  long sizeBytes();
+
+  /** The batch, to be completed by {@link LogBatchHeader#stamp}; the builder starts anew. */
+  byte[] buildAndReset();
+}

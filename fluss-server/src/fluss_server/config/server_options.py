@@ -1,0 +1,86 @@
+"""Options of a server, set with ``fluss local --set KEY=VALUE``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fluss_server.config.option import MAX_INT, Option, OptionType, option_table
+
+SERVER_OPTIONS: Mapping[str, Option] = option_table(
+    (
+        Option(
+            "default.bucket.number",
+            OptionType.INT,
+            "1",
+            "Buckets of a table that does not say how many it wants.",
+            minimum=1,
+        ),
+        Option("max.bucket.num", OptionType.INT, "4096", "Most buckets a table may have.", minimum=1),
+        Option(
+            "log.segment.file-size",
+            OptionType.SIZE,
+            "1024mb",
+            "A log segment is closed before it grows past this.",
+            minimum=1,
+            maximum=MAX_INT,
+        ),
+        Option(
+            "log.index.interval-size",
+            OptionType.SIZE,
+            "4kb",
+            "Bytes of log for each entry of the offset index. Smaller finds offsets faster and takes more memory.",
+            maximum=MAX_INT,
+        ),
+        Option(
+            "log.flush.before-acknowledge",
+            OptionType.BOOL,
+            "true",
+            "Acknowledge a write only when it is on disk (fsync, shared by the writes that wait at the same time)."
+            " With false a write still survives the end of the process, but those of the last log.flush.interval are"
+            " lost with the power.",
+        ),
+        Option(
+            "log.flush.interval",
+            OptionType.DURATION,
+            "1 s",
+            "Time between flushes of the logs when log.flush.before-acknowledge is false.",
+            minimum=1,
+        ),
+        Option(
+            "server.writer-id.expiration-time",
+            OptionType.DURATION,
+            "7 d",
+            "A writer that has been silent for this long may lose its protection against duplicates.",
+            minimum=1,
+        ),
+        Option(
+            "kv.cache.size",
+            OptionType.SIZE,
+            "64mb",
+            "Memory for blocks and write buffers of all primary-key tables together.",
+            minimum=1 << 20,
+        ),
+        Option(
+            "kv.write-queue.size",
+            OptionType.SIZE,
+            "64mb",
+            "Bytes of upserts and deletes that may wait for the worker; more wait in the clients.",
+            minimum=1,
+        ),
+        Option(
+            "kv.persist.interval",
+            OptionType.DURATION,
+            "10 s",
+            "Time between two looks at which primary-key tables are worth persisting.",
+            minimum=1,
+        ),
+        Option(
+            "kv.persist.after-offsets",
+            OptionType.LONG,
+            "200000",
+            "Changelog rows since the last persist that make a primary-key table worth persisting. Fewer make a restart"
+            " after a crash faster.",
+            minimum=1,
+        ),
+    )
+)

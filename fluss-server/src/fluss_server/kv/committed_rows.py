@@ -1,0 +1,282 @@
+"""The committed rows of a KvTablet: RocksDB, the cache in front of it, and the record of how much of it is durable."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.kv.flushed_state import FILE_NAME, FlushedState, boot_id, distrust, read_state, write_state
+from fluss_server.kv.rocks import MAX_WRITE_ROWS, KvResources, RocksStore, StoreDamaged, StoreSnapshot
+from fluss_server.kv.row_cache import UNKNOWN, RowCache
+from fluss_server.log.log_tablet import LogTablet
+from fluss_server.runtime.files import fsync_directory, make_directories_durably
+
+logger = logging.getLogger(__name__)
+
+STORE_DIRECTORY = "db"
+FLUSH_AFTER_BYTES = 32 << 20
+"""A memtable is flushed in the background when it has this many bytes."""
+
+_MIN_FLUSH_BYTES = 1 << 20  # a smaller memtable is not worth a file, whatever the others take
+
+
+class CommittedRows:
+    """Rows below a changelog offset, with the means to find that state again after a crash.
+
+    ``apply`` and ``persist`` belong to the KV worker thread; reads may run in other threads at the same time.
+
+    Attributes:
+        offset: changelog offset; all entries below are applied.
+        row_count: number of rows at that offset.
+
+    Args:
+        directory: of the KvTablet; exists. Holds the database in ``db/`` and the file ``flushed-offset``.
+        log: of the same bucket, open.
+        resources: shared with other tablets.
+
+    Raises:
+        FlussError: ``KV_STORAGE_EXCEPTION`` if the store is unusable and the log does not reach back to offset 0, or
+            the disk fails.
+    """
+
+    def __init__(self, directory: Path, log: LogTablet, resources: KvResources) -> None:
+        self._directory = directory
+        self._log = log
+        self._resources = resources
+        self._cache = RowCache()
+        self._unflushed_bytes = 0
+        self._flushing: FlushedState | None = None
+        self._boot_id = boot_id()
+        self._half_applied = False
+        make_directories_durably(directory)
+        if log.flushed_offset < log.end_offset:
+            log.flush()  # what is in RocksDB must not be lost from the log
+        self._durable = FlushedState(0, 0, 0, self._boot_id)
+        self._store, self._durable = self._open()
+        self.offset = self._durable.offset
+        self.row_count = self._durable.row_count
+        resources.stores.append(self)
+
+    # ------------------------------------------------------------------ opening
+
+    def _open(self) -> tuple[RocksStore, FlushedState]:
+        """Open the store and find its state; a store that cannot be trusted is replaced by an empty one."""
+        path = self._directory / STORE_DIRECTORY
+        try:
+            state = read_state(self._directory)
+        except OSError as error:
+            raise FlussError(
+                ErrorCode.KV_STORAGE_EXCEPTION, f"cannot read {self._directory / FILE_NAME}: {error}"
+            ) from error
+        if state is None:
+            # The first file is written by the first persist; until then a restart begins with an empty store.
+            if (self._directory / FILE_NAME).exists():
+                logger.warning("%s is damaged", self._directory / FILE_NAME)
+            if path.exists():
+                self._start_over("how much of the changelog it contains is not recorded", logging.INFO)
+            return RocksStore(path, self._resources), self._durable
+        try:
+            store = RocksStore(path, self._resources)
+        except StoreDamaged as error:
+            self._start_over(f"RocksDB cannot open it: {error}")
+            return RocksStore(path, self._resources), self._durable
+        reason = distrust(
+            state,
+            store.sequence,
+            boot=self._boot_id,
+            log_start=self._log.start_offset,
+            log_end=self._log.end_offset,
+            log_was_cut=self._log.recovery.cut_reason is not None,
+            log_lost_durable=self._log.recovery.lost_acknowledged,
+        )
+        if reason is None:
+            return store, state
+        store.close()
+        self._start_over(reason)
+        return RocksStore(path, self._resources), self._durable
+
+    def _start_over(self, reason: str, level: int = logging.WARNING) -> None:
+        """Remove the store, so that the whole changelog is replayed into an empty one."""
+        if self._log.start_offset > 0:
+            raise FlussError(
+                ErrorCode.KV_STORAGE_EXCEPTION,
+                f"{self._directory} cannot be used ({reason}), and its log begins at {self._log.start_offset}",
+                hint="restore the directory from a copy, or drop the table",
+            )
+        logger.log(level, "building the store in %s again from the log: %s", self._directory, reason)
+        _remove(self._directory / FILE_NAME)  # first: without it the rest of the store counts for nothing
+        fsync_directory(self._directory)
+        _remove(self._directory / STORE_DIRECTORY)
+
+    # ------------------------------------------------------------------ changes
+
+    def apply(self, rows: Mapping[bytes, bytes | None], row_count_change: int, offset: int, size_bytes: int) -> None:
+        """Write rows and move to ``offset``. After an error the same call may be repeated.
+
+        Args:
+            rows: last values of the keys that changed, None = deleted.
+            row_count_change: rows inserted minus rows deleted.
+            offset: changelog offset behind these changes.
+            size_bytes: what keys and values weigh.
+
+        Raises:
+            FlussError: ``KV_STORAGE_EXCEPTION``; readers may see some of the rows already.
+        """
+        if not self._durable.may_exceed_log and offset > self._log.flushed_offset:
+            self._announce_exceeding()
+        if rows:
+            ordered = sorted(rows.items())
+            self._half_applied = True
+            for start in range(0, len(ordered), MAX_WRITE_ROWS):
+                self._store.write(ordered[start : start + MAX_WRITE_ROWS])
+            share = self._resources.row_cache_bytes // max(1, len(self._resources.stores))
+            self._cache.update(rows, size_bytes, share)
+            self._half_applied = False
+        self.row_count += row_count_change
+        self.offset = offset
+        self._unflushed_bytes += size_bytes
+        self.flush_in_background(self._unflushed_bytes >= FLUSH_AFTER_BYTES)
+        if self._resources.memtables_full:
+            _flush_largest(self._resources.stores)
+
+    def _announce_exceeding(self) -> None:
+        """Record durably that RocksDB may from now on know more than the log would after a loss of power."""
+        state = self._durable
+        self._record(FlushedState(state.offset, state.row_count, state.sequence, self._boot_id, may_exceed_log=True))
+
+    # ------------------------------------------------------------------ durability
+
+    def persist(self) -> int:
+        """Make everything applied so far durable in RocksDB; returns the changelog offset up to which it is.
+
+        Takes as long as RocksDB needs for the memtable, at most :data:`FLUSH_AFTER_BYTES` (about 0.1 s): larger ones
+        are flushed in the background, see :meth:`apply`.
+        """
+        if self.offset > self._durable.offset:
+            state = self._present_state()
+            self._store.flush(wait=True)
+            self._flushing = None
+            self._unflushed_bytes = 0
+            self._record(state)
+        return self._durable.offset
+
+    def flush_in_background(self, begin: bool) -> None:
+        """Note that a flush has ended, and perhaps begin one. Failures cost time at the next start: they are logged."""
+        try:
+            if self._flushing is not None and not self._store.is_flushing:
+                state, self._flushing = self._flushing, None
+                self._record(state)
+            if begin and self._flushing is None:
+                state = self._present_state()
+                self._store.flush(wait=False)
+                self._flushing = state
+                self._unflushed_bytes = 0
+        except FlussError as error:
+            logger.warning("the store in %s could not be persisted: %s", self._directory, error)
+
+    @property
+    def is_flushing(self) -> bool:
+        """Whether a flush in the background is still running."""
+        return self._flushing is not None and self._store.is_flushing
+
+    @property
+    def unflushed_bytes(self) -> int:
+        """About what the memtable holds."""
+        return self._unflushed_bytes
+
+    def _present_state(self) -> FlushedState:
+        return FlushedState(
+            self.offset, self.row_count, self._store.sequence, self._boot_id, self._durable.may_exceed_log
+        )
+
+    def _record(self, state: FlushedState) -> None:
+        if state.offset > self._log.flushed_offset:
+            self._log.flush()
+        try:
+            write_state(self._directory, state)
+        except OSError as error:
+            raise FlussError(
+                ErrorCode.KV_STORAGE_EXCEPTION, f"cannot write {self._directory / FILE_NAME}: {error}"
+            ) from error
+        self._durable = state
+
+    # ------------------------------------------------------------------ reads
+
+    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Values of ``keys`` in order, None for absent ones. Any thread."""
+        values = self._cache.get(keys)
+        missing = [index for index, value in enumerate(values) if value is UNKNOWN]
+        if missing:
+            found = self._store.get([keys[index] for index in missing])
+            for index, value in zip(missing, found, strict=True):
+                values[index] = value
+        return values  # type: ignore[return-value]  # no UNKNOWN is left
+
+    def read(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
+        """Values of ``keys``, None for absent ones. Worker thread only."""
+        values = self._cache.read(keys)
+        missing = sorted(set(keys) - values.keys())
+        if missing:
+            values.update(zip(missing, self._store.get(missing), strict=True))
+        return values
+
+    def with_prefix(self, prefix: bytes) -> list[bytes]:
+        """Values of the keys that begin with ``prefix``, in key order. Any thread."""
+        values = []
+        for key, value in self._store.rows(prefix):
+            if not key.startswith(prefix):
+                break
+            values.append(value)
+        return values
+
+    def first(self, limit: int) -> list[bytes]:
+        """Values of the first keys. Any thread."""
+        return [value for _, value in islice(self._store.rows(), max(0, limit))]
+
+    def snapshot(self) -> StoreSnapshot:
+        """The rows at :attr:`offset`. Worker thread only.
+
+        Raises:
+            FlussError: ``KV_STORAGE_EXCEPTION``, also while a failed :meth:`apply` was not repeated.
+        """
+        if self._half_applied:
+            raise FlussError(
+                ErrorCode.KV_STORAGE_EXCEPTION, "a commit failed half-way; there is no consistent state to scan"
+            )
+        return self._store.snapshot()
+
+    # ------------------------------------------------------------------ end
+
+    def close(self) -> None:
+        """Persist and close; after a failed persist the store is closed all the same and the error raised."""
+        try:
+            if not self._half_applied:
+                self.persist()
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close without recording anything."""
+        if self in self._resources.stores:
+            self._resources.stores.remove(self)
+        self._cache.clear()
+        self._store.close()
+
+
+def _flush_largest(stores: Sequence[CommittedRows]) -> None:
+    """Begin to flush the tablet with the largest memtable, one at a time."""
+    if not any(store.is_flushing for store in stores):
+        largest = max(stores, key=lambda store: store.unflushed_bytes)
+        if largest.unflushed_bytes >= _MIN_FLUSH_BYTES:
+            largest.flush_in_background(True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,299 @@
+"""The rows of one bucket of a primary-key table."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.buffer import Buffer
+from fluss_server.formats.kv_batch import KvBatch
+from fluss_server.formats.log_batch import NO_WRITER_ID
+from fluss_server.formats.row_codec import RowCodec, row_codec
+from fluss_server.formats.value_batch import encode_value
+from fluss_server.kv.changelog import ChangelogReader, ChangelogWriter
+from fluss_server.kv.committed_rows import CommittedRows
+from fluss_server.kv.merge import (
+    ChangelogImage,
+    DeleteBehavior,
+    PartialMerger,
+    ReplaceMerger,
+    RowMerger,
+    keys_to_read,
+    merge_batch,
+)
+from fluss_server.kv.pre_write_buffer import PendingBatch, PreWriteBuffer
+from fluss_server.kv.recovery import replay
+from fluss_server.kv.rocks import KvResources
+from fluss_server.kv.scan import KvScan
+from fluss_server.log.log_tablet import AppendResult, LogTablet
+from fluss_server.model.schema import Schema
+from fluss_server.model.table import TableInfo
+from fluss_server.runtime.files import fsync_directory
+
+_MAX_MERGERS = 64
+_REPLACE = ReplaceMerger()
+
+
+class KvTablet:
+    """Merges upserts and deletes into rows and writes what changes to the log, which is the store's write-ahead log.
+
+    A batch passes through three stations: *pending* (merged, in the log; later batches see it, lookups do not),
+    *committed* (in RocksDB; lookups see it), *persisted* (durable in RocksDB; a restart replays only the log behind
+    it).
+
+    Threads: :meth:`put`, :meth:`commit`, :meth:`persist`, :meth:`open_scan` and the scan itself, and the end of life
+    belong to one worker thread, the same for all tablets that share a :class:`KvResources`. :meth:`lookup`,
+    :meth:`prefix_lookup`, :meth:`limit_scan` and the properties may be used in another thread at the same time. A
+    lookup sees every commit that returned before it began; while a commit runs it may see a part of it.
+
+    All calls block. Errors of the store are ``KV_STORAGE_EXCEPTION``.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        table: TableInfo,
+        schemas: Callable[[int], Schema],
+        log: LogTablet,
+        resources: KvResources,
+        rows: CommittedRows,
+    ) -> None:
+        self._directory = directory
+        self._table = table
+        self._schemas = schemas
+        self._log = log
+        self._resources = resources
+        self._rows = rows
+        self._pending = PreWriteBuffer()
+        self._changelog = ChangelogWriter(table, schemas)
+        properties = table.descriptor.properties
+        self._deletes = DeleteBehavior(properties.get("table.delete.behavior", "ALLOW").upper())
+        self._image = ChangelogImage(properties.get("table.changelog.image", "FULL").upper())
+        self._mergers: dict[tuple[int, ...], RowMerger] = {}
+        self._scans: set[KvScan] = set()
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        table: TableInfo,
+        schemas: Callable[[int], Schema],
+        log: LogTablet,
+        resources: KvResources,
+    ) -> KvTablet:
+        """Open or create the tablet and bring it to the end of the log; everything in the log counts as committed.
+
+        A store that is damaged, missing, or contains what the log does not, is built again from the log, with a
+        message in ``logging``.
+
+        Args:
+            directory: of this tablet; created if missing.
+            table: with a primary key.
+            schemas: gives the schema of a schema id; raises ``SCHEMA_NOT_EXIST`` for an unknown one.
+            log: open log of the same bucket.
+            resources: shared by the tablets of a server.
+
+        Raises:
+            FlussError: ``KV_STORAGE_EXCEPTION`` if the store is unusable and cannot be built again; errors of the log.
+        """
+        rows = CommittedRows(directory, log, resources)
+        try:
+            replay(rows, log, ChangelogReader(table, schemas), f"{table.path} {directory.name}")
+        except BaseException:
+            rows.abandon()
+            raise
+        return cls(directory, table, schemas, log, resources, rows)
+
+    # ------------------------------------------------------------------ write
+
+    def put(self, batch: Buffer, target_columns: Sequence[int] = ()) -> AppendResult:
+        """Merge a KV batch and append its changelog as exactly one log batch, also when nothing changed.
+
+        The rows become visible with the :meth:`commit` that covers the result. A duplicate (same writer id and
+        sequence) changes nothing and gets the result of the original.
+
+        Args:
+            batch: one whole KV batch.
+            target_columns: positions of the columns to write; empty = all.
+
+        Raises:
+            FlussError: nothing changed. ``CORRUPT_MESSAGE``, ``CORRUPT_RECORD_EXCEPTION`` for a damaged batch or row,
+                ``SCHEMA_NOT_EXIST``, ``INVALID_TARGET_COLUMN``, ``DELETION_DISABLED_EXCEPTION``,
+                ``OUT_OF_ORDER_SEQUENCE_EXCEPTION``, ``RECORD_TOO_LARGE_EXCEPTION``, ``KV_STORAGE_EXCEPTION`` (also
+                when too much is pending) and errors of the log.
+        """
+        self._check_open()
+        sent = KvBatch.parse(batch)
+        if sent.size != len(batch):
+            raise FlussError(ErrorCode.CORRUPT_MESSAGE, f"{len(batch) - sent.size} bytes follow the KV batch")
+        if sent.writer_id != NO_WRITER_ID:
+            original = self._log.find_duplicate(sent.writer_id, sent.batch_sequence)
+            if original is not None:
+                return original
+        if self._resources.pending_bytes + sent.size > self._resources.max_pending_bytes:
+            raise FlussError(
+                ErrorCode.KV_STORAGE_EXCEPTION,
+                f"{self._resources.pending_bytes} bytes of merged rows wait for their commit",
+                hint="the disk or a replica is slow; the same batch may be sent again later",
+            )
+        merger = self._merger(target_columns)
+        self._check_schema(sent.schema_id)
+        keys, rows = sent.records()
+        prefix = encode_value(sent.schema_id, b"")
+        values = [None if row is None else prefix + row for row in rows]
+        current = self._current(keys_to_read(merger, keys, values, self._image))
+        changes = merge_batch(merger, keys, values, current, deletes=self._deletes, image=self._image)
+        log_batch = self._changelog.build(changes, sent.writer_id, sent.batch_sequence)
+        pending = PendingBatch(bytes(changes.change_types), changes.keys, changes.values)
+        result = self._log.append(log_batch)
+        if not result.duplicate:
+            self._pending.add(pending, result.base_offset, result.last_offset + 1)
+            self._resources.pending_bytes += pending.size_bytes
+        return result
+
+    def commit(self, offset: int) -> None:
+        """Make the changes with log offsets below ``offset`` visible. May be repeated after an error.
+
+        Args:
+            offset: normally the new high watermark; less than the last one has no effect, more than the log's end
+                means its end.
+
+        Raises:
+            FlussError: ``KV_STORAGE_EXCEPTION``; readers may see some of the changes.
+        """
+        self._check_open()
+        offset = min(offset, self._log.end_offset)
+        if offset <= self._rows.offset:
+            return
+        changes = self._pending.committable(offset)
+        self._rows.apply(changes.rows, changes.row_count_change, offset, changes.size_bytes)
+        self._resources.pending_bytes -= self._pending.drop(offset)
+
+    def _current(self, keys: set[bytes]) -> dict[bytes, bytes | None]:
+        """Newest values, pending ones included; None = absent."""
+        pending = self._pending.read(keys)
+        if not pending:
+            return self._rows.read(keys)
+        values = self._rows.read(keys - pending.keys())
+        values.update(pending)
+        return values
+
+    def _merger(self, target_columns: Sequence[int]) -> RowMerger:
+        schema = self._table.schema
+        if not target_columns or set(target_columns) == set(range(len(schema.columns))):
+            return _REPLACE
+        targets = tuple(sorted(set(target_columns)))
+        merger = self._mergers.get(targets)
+        if merger is None:
+            merger = PartialMerger(schema, self._table.schema_id, targets, self._codec)
+            if len(self._mergers) >= _MAX_MERGERS:
+                self._mergers.clear()
+            self._mergers[targets] = merger
+        return merger
+
+    def _codec(self, schema_id: int) -> RowCodec:
+        return row_codec(self._schemas(schema_id).types, self._table.kv_format)
+
+    def _check_schema(self, schema_id: int) -> None:
+        latest = self._table.schema_id
+        if not 0 < schema_id <= latest:
+            raise FlussError(
+                ErrorCode.SCHEMA_NOT_EXIST, f"{self._table.path} has no schema {schema_id}; the newest is {latest}"
+            )
+        self._schemas(schema_id)
+
+    # ------------------------------------------------------------------ read
+
+    @property
+    def committed_offset(self) -> int:
+        """Changelog offset; the changes below it are visible."""
+        return self._rows.offset
+
+    @property
+    def row_count(self) -> int:
+        """Number of visible rows.
+
+        Raises:
+            FlussError: ``INVALID_TABLE_EXCEPTION`` with the WAL image, whose changelog does not tell inserts from
+                updates.
+        """
+        if self._image is ChangelogImage.WAL:
+            raise FlussError(
+                ErrorCode.INVALID_TABLE_EXCEPTION,
+                f"rows of {self._table.path} are not counted",
+                hint="table.changelog.image is WAL; only tables with FULL count their rows",
+            )
+        return self._rows.row_count
+
+    def lookup(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Values (schema id and row) of ``keys`` in order, None for absent ones."""
+        self._check_open()
+        return self._rows.get(keys)
+
+    def prefix_lookup(self, prefix: bytes) -> list[bytes]:
+        """Values of all keys that begin with the encoded bucket key ``prefix``, in key order.
+
+        Raises:
+            FlussError: ``CORRUPT_MESSAGE`` for an empty prefix.
+        """
+        self._check_open()
+        if not prefix:
+            raise FlussError(ErrorCode.CORRUPT_MESSAGE, "a prefix lookup needs a prefix")
+        return self._rows.with_prefix(prefix)
+
+    def limit_scan(self, limit: int) -> list[bytes]:
+        """Values of the first ``limit`` rows in key order."""
+        self._check_open()
+        return self._rows.first(limit)
+
+    def open_scan(self) -> KvScan:
+        """Scan all rows that are visible now; close the scan when done."""
+        self._check_open()
+        scan = KvScan(self._rows.snapshot(), self._rows.offset, self._scans.discard)
+        self._scans.add(scan)
+        return scan
+
+    # ------------------------------------------------------------------ life cycle
+
+    def persist(self) -> int:
+        """Make what is committed durable in RocksDB and record it, so that a restart replays only the log behind.
+
+        Blocks for as long as RocksDB writes the rest of its memtable, usually some ten milliseconds: big ones are
+        written in the background by :meth:`commit`.
+
+        Returns:
+            Changelog offset up to which everything is durable in RocksDB.
+        """
+        self._check_open()
+        return self._rows.persist()
+
+    def close(self) -> None:
+        """Persist and close. Pending rows are in the log. May be called again."""
+        if not self._closed:
+            self._end()
+            self._rows.close()
+
+    def delete(self) -> None:
+        """Close without persisting and remove the files."""
+        if not self._closed:
+            self._end()
+            self._rows.abandon()
+        if self._directory.exists():
+            shutil.rmtree(self._directory)
+            fsync_directory(self._directory.parent)
+
+    def _end(self) -> None:
+        self._closed = True
+        for scan in list(self._scans):
+            scan.close()
+        self._resources.pending_bytes -= self._pending.size_bytes
+        self._pending = PreWriteBuffer()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise FlussError(
+                ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION, f"{self._directory.name} of {self._table.path} is closed"
+            )

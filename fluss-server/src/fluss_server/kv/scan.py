@@ -1,0 +1,68 @@
+"""A scan of everything in a KvTablet, at one moment, in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.kv.rocks import StoreSnapshot
+
+_MAX_STEP_ROWS = 100_000
+
+
+class KvScan:
+    """All committed rows as of :attr:`log_offset`, in key order; later commits do not change what it returns.
+
+    Between two calls only a RocksDB snapshot is held, no iterator, so that an idle scan pins neither memtables nor
+    files. One thread at a time.
+
+    Args:
+        snapshot: of the committed rows.
+        log_offset: changelog offset behind the last change that the snapshot contains: reading the changelog from
+            there continues it.
+        on_close: called once, when the scan is closed.
+    """
+
+    def __init__(self, snapshot: StoreSnapshot, log_offset: int, on_close: Callable[[KvScan], None]) -> None:
+        self.log_offset = log_offset
+        self._snapshot: StoreSnapshot | None = snapshot
+        self._on_close = on_close
+        self._start = b""
+        self._exhausted = False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the last row was returned."""
+        return self._exhausted
+
+    def next(self, max_bytes: int, max_rows: int | None = None) -> list[bytes]:
+        """The next values (schema id and row); at least one unless the scan is exhausted or ``max_rows`` is 0.
+
+        Args:
+            max_bytes: bytes of values after which no further row is taken.
+            max_rows: most rows, None = as many as fit; a call never returns more than 100 000.
+
+        Raises:
+            FlussError: ``SCANNER_EXPIRED`` after :meth:`close`; ``KV_STORAGE_EXCEPTION``.
+        """
+        if self._snapshot is None:
+            raise FlussError(ErrorCode.SCANNER_EXPIRED, "the scan is closed", hint="start a new scan")
+        values: list[bytes] = []
+        limit = _MAX_STEP_ROWS if max_rows is None else min(max_rows, _MAX_STEP_ROWS)
+        size = 0
+        if self._exhausted:
+            return values
+        for key, value in self._snapshot.rows(self._start):
+            if len(values) >= limit or (values and size + len(value) > max_bytes):
+                self._start = key
+                return values
+            values.append(value)
+            size += len(value)
+        self._exhausted = True
+        return values
+
+    def close(self) -> None:
+        """Let the snapshot go; may be called again."""
+        if self._snapshot is not None:
+            self._snapshot = None
+            self._on_close(self)

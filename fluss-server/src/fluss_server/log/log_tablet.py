@@ -1,0 +1,647 @@
+"""The log of one bucket."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.buffer import Buffer
+from fluss_server.formats.log_batch import BatchHeader, crc_matches, parse_header, stamp
+from fluss_server.log.batch_reader import read_batches
+from fluss_server.log.file_names import LOG, path_of
+from fluss_server.log.flushed_mark import FlushedMark
+from fluss_server.log.log_config import MAX_SEGMENT_BYTES, LogConfig
+from fluss_server.log.log_recovery import LogRecovery, RecoveredLog, RecoveryReport, forget_durable_offsets
+from fluss_server.log.log_segment import IndexDamagedError, LogSegment
+from fluss_server.log.log_view import LogSlice, LogView
+from fluss_server.log.recovery_point import RecoveryPoint
+from fluss_server.log.writer_replay import replay_writers
+from fluss_server.log.writer_snapshot import WriterSnapshots
+from fluss_server.log.writer_state import WriterEntry
+from fluss_server.runtime.clock import Clock
+from fluss_server.runtime.files import fsync_directory, make_directories_durably
+
+__all__ = ["AppendResult", "LogConfig", "LogSlice", "LogTablet", "RecoveryReport"]
+
+logger = logging.getLogger(__name__)
+
+_STAMPED_BYTES = 25
+"""Bytes at the start of a batch among which are all that the leader stamps."""
+
+_MAX_OPEN_SEALED_SEGMENTS = 4
+_MAX_UNFLUSHED_SEGMENTS = 8
+_CHECKPOINT_RETRY_SECONDS = 10.0
+_READ_ERRORS = (IndexDamagedError, FlussError, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class AppendResult:
+    """What became of an append.
+
+    Attributes:
+        base_offset: offset of the first record; for a duplicate that of the original.
+        last_offset: offset of the last record; for a duplicate that of the original.
+        duplicate: whether nothing was written because the batches are in the log already.
+        batches: number of batches in the append.
+    """
+
+    base_offset: int
+    last_offset: int
+    duplicate: bool
+    batches: int
+
+
+class _Checkpoint(NamedTuple):
+    """A moment of the log from which a recovery point can be made once it is durable."""
+
+    view: LogView
+    max_timestamp: int
+    max_timestamp_offset: int
+    offset_entries: int
+    time_entries: int
+    writers: list[WriterEntry]
+
+
+class LogTablet:
+    """An append-only log of batches in segments, durable up to its last flush.
+
+    Threads. Appends come from one thread at a time. Reads come from any thread and take no lock: an append publishes
+    its batches by replacing one reference after their bytes are in the file. Flushes come from any thread; one runs at
+    a time and covers what was appended before it began. :meth:`truncate_to`, :meth:`close` and :meth:`delete` may wait
+    for a flush. Lock order: flush lock, append lock.
+
+    Durability. :meth:`flush` is the only promise: everything below the offset it returns survives the process and the
+    power supply. A failed write leaves the log as it was (``LOG_STORAGE_EXCEPTION``, the log stays usable). A failed
+    fsync does not: what is on the disk is then unknown, so appends and flushes are refused from then on
+    (``STORAGE_EXCEPTION``) until the log is opened again. Recovery is described in :class:`LogRecovery`.
+
+    Files: see :mod:`fluss_server.log.file_names`.
+    """
+
+    def __init__(self, directory: Path, config: LogConfig, clock: Clock, recovered: RecoveredLog) -> None:
+        self._directory = directory
+        self._config = config
+        self._clock = clock
+        self._snapshots = WriterSnapshots(directory)
+        self._mark = FlushedMark(directory)
+        self._writers = recovered.writers
+        self._append_lock = threading.Lock()
+        self._flush_lock = threading.RLock()
+        self._closed = False
+        self._failure: FlussError | None = None
+        self._directory_changed = False
+        self._pending_snapshots: dict[int, list[WriterEntry]] = {}
+        self._open_sealed: OrderedDict[int, LogSegment] = OrderedDict()
+        self._open_sealed_lock = threading.Lock()
+        self.recovery: RecoveryReport = recovered.report
+        """What opening the log found and did."""
+        segments = tuple(recovered.segments)
+        last = segments[-1]
+        self._view = LogView(last.next_offset, last.size, segments, tuple(s.base_offset for s in segments))
+        self._max_timestamp = max(segment.max_timestamp for segment in segments)
+        self._flushed_offset = last.next_offset
+        self._sealed_bytes = sum(segment.size for segment in segments[:-1])
+        self._recovery_offset = -1 if recovered.report.changed else last.next_offset
+        self._bytes_since_checkpoint = 0
+        self._last_checkpoint = clock.monotonic()
+        self._checkpoint_not_before = self._last_checkpoint
+
+    @classmethod
+    def open(cls, directory: Path, config: LogConfig, clock: Clock) -> LogTablet:
+        """Open the log in ``directory``, or create an empty one there; blocks while it recovers.
+
+        Raises:
+            FlussError: ``LOG_STORAGE_EXCEPTION`` when the disk cannot be read or written, or when acknowledged batches
+                are damaged in a way that no crash explains (see :class:`LogRecovery`).
+        """
+        try:
+            make_directories_durably(directory)
+            recovered = LogRecovery(directory, config).run()
+        except OSError as error:
+            raise _storage_error(f"cannot open the log in {directory}", error) from error
+        tablet = cls(directory, config, clock, recovered)
+        if recovered.report.changed:
+            with tablet._flush_lock:
+                tablet._flush(checkpoint=True)
+        return tablet
+
+    # ------------------------------------------------------------------ what it holds
+
+    @property
+    def start_offset(self) -> int:
+        """First offset in the log."""
+        return self._view.bases[0]
+
+    @property
+    def end_offset(self) -> int:
+        """Offset that the next record will get."""
+        return self._view.end
+
+    @property
+    def flushed_offset(self) -> int:
+        """Everything below this offset is durable."""
+        return self._flushed_offset
+
+    @property
+    def max_timestamp(self) -> int:
+        """Largest commit timestamp, epoch milliseconds; -1 for an empty log."""
+        return self._max_timestamp
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all batches."""
+        return self._sealed_bytes + self._view.size
+
+    @property
+    def writer_count(self) -> int:
+        """Idempotent writers that are remembered."""
+        return len(self._writers)
+
+    # ------------------------------------------------------------------ append
+
+    def append(self, records: Buffer) -> AppendResult:
+        """Append batches as the leader of the bucket: they get the next offsets and a commit timestamp.
+
+        ``records`` is not changed. The batches are visible to readers when this returns; they are durable after the
+        next :meth:`flush`.
+
+        Args:
+            records: one or more whole batches.
+
+        Raises:
+            FlussError: nothing was appended.
+                ``CORRUPT_RECORD_EXCEPTION``: no batch, a damaged one, or a partial one;
+                ``RECORD_TOO_LARGE_EXCEPTION``: a batch larger than the limit;
+                ``OUT_OF_ORDER_SEQUENCE_EXCEPTION``: see :class:`WriterStates`;
+                ``LOG_STORAGE_EXCEPTION``: the disk is full or failed to write, or the log is closed;
+                ``STORAGE_EXCEPTION``: an earlier flush failed.
+        """
+        data = memoryview(records)
+        headers = self._parse(data)
+        self._limit_unflushed_segments()
+        with self._append_lock:
+            self._check_usable()
+            original = self._writers.check(headers)
+            if original is not None:
+                return AppendResult(original.base_offset, original.last_offset, True, len(headers))
+            return self._append(data, headers)
+
+    def find_duplicate(self, writer_id: int, sequence: int) -> AppendResult | None:
+        """What a repetition of this batch would get, None if it is not remembered; in the thread of the appends."""
+        original = self._writers.find_duplicate(writer_id, sequence)
+        return None if original is None else AppendResult(original.base_offset, original.last_offset, True, 1)
+
+    def _parse(self, data: memoryview) -> list[BatchHeader]:
+        """Headers of the batches, all of which are whole and undamaged."""
+        headers: list[BatchHeader] = []
+        position, end = 0, len(data)
+        while position < end or not headers:
+            header = parse_header(data, position)
+            if header.size > self._config.max_batch_bytes:
+                raise FlussError(
+                    ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
+                    f"a log batch has {header.size} bytes, allowed are {self._config.max_batch_bytes}",
+                    hint="make the client's batches smaller",
+                )
+            if not crc_matches(data, position, header):
+                raise FlussError(
+                    ErrorCode.CORRUPT_RECORD_EXCEPTION,
+                    f"the log batch at byte {position} is cut off or damaged (its CRC does not match)",
+                )
+            if header.last_offset_delta != max(header.record_count - 1, 0):
+                raise FlussError(
+                    ErrorCode.CORRUPT_RECORD_EXCEPTION,
+                    f"the log batch at byte {position} has {header.record_count} records but a last offset delta of "
+                    f"{header.last_offset_delta}",
+                )
+            headers.append(header)
+            position += header.size
+        return headers
+
+    def _append(self, data: memoryview, headers: Sequence[BatchHeader]) -> AppendResult:
+        base_offset = offset = self._view.end
+        timestamp = max(self._max_timestamp, self._clock.now_ms())
+        pieces: list[Buffer] = []
+        position = 0
+        for header in headers:
+            body, end = position + _STAMPED_BYTES, position + header.size
+            head = bytearray(data[position:body])
+            stamp(head, 0, header, offset, timestamp)
+            pieces += (head, data[body:end])
+            offset, position = header.next_offset, end
+        segment = self._view.segments[-1]
+        if not segment.has_room(position, offset - 1):
+            segment = self._roll()
+        if offset - 1 - segment.base_offset > MAX_SEGMENT_BYTES:
+            raise FlussError(ErrorCode.CORRUPT_RECORD_EXCEPTION, "the batches of one append count too many records")
+        self._write(segment, pieces, headers)
+        for header in headers:
+            self._writers.record(header)
+        self._max_timestamp = timestamp
+        self._bytes_since_checkpoint += position
+        view = self._view
+        self._view = LogView(offset, segment.size, view.segments, view.bases)
+        return AppendResult(base_offset, offset - 1, False, len(headers))
+
+    def _write(self, segment: LogSegment, pieces: Sequence[Buffer], headers: Sequence[BatchHeader]) -> None:
+        """Write to the segment, or leave it as it was."""
+        try:
+            segment.append(pieces, headers)
+        except BaseException as error:
+            try:
+                segment.restore(self._view.size, self._view.end)
+            except OSError as second:
+                # Whole batches of the failed append may lie behind the end and come back to life after a crash.
+                self._failure = _storage_failure(f"{segment.path} cannot be cut after a failed write", second)
+                raise self._failure from error
+            if isinstance(error, OSError):
+                raise _storage_error(f"cannot append to {segment.path}", error) from error
+            raise
+
+    def _roll(self) -> LogSegment:
+        """Seal the active segment and begin another one."""
+        view = self._view
+        try:
+            segment = LogSegment.create(self._directory, view.end, self._config)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                path = path_of(self._directory, view.end, LOG)
+                if path.stat().st_size == 0:
+                    path.unlink()
+            raise _storage_error(f"cannot begin a new segment in {self._directory}", error) from error
+        self._directory_changed = True
+        view.segments[-1].seal()
+        self._pending_snapshots[view.end] = self._writers.entries()
+        self._sealed_bytes += view.size
+        self._view = LogView(view.end, 0, (*view.segments, segment), (*view.bases, view.end))
+        return segment
+
+    def _limit_unflushed_segments(self) -> None:
+        """Keep memory (indexes, snapshots) and the work of the next start bounded when nobody flushes."""
+        if len(self._pending_snapshots) >= _MAX_UNFLUSHED_SEGMENTS:
+            self.flush()
+
+    # ------------------------------------------------------------------ read
+
+    def read(self, offset: int, max_bytes: int, max_offset: int, *, at_least_one: bool) -> LogSlice | None:
+        """Whole batches from the one that holds ``offset`` on, of one segment.
+
+        Args:
+            offset: from the start offset to the end offset.
+            max_bytes: most bytes to return.
+            max_offset: all batches end at or before this offset; the high watermark, for example.
+            at_least_one: return the first batch even if it has more than ``max_bytes``.
+
+        Returns:
+            None if nothing can be returned under these limits.
+
+        Raises:
+            FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``; ``LOG_STORAGE_EXCEPTION`` when the log cannot be read.
+        """
+        view = self._view
+        try:
+            found = view.slice(offset, max_bytes, max_offset, at_least_one)
+        except _READ_ERRORS as error:
+            view = self._view_after(view, error)
+            with _storage_errors(f"cannot read the log in {self._directory}"):
+                found = view.slice(offset, max_bytes, max_offset, at_least_one)
+        if found is not None and found.first_offset < view.bases[-1]:
+            self._keep_open(view.part_of(found.first_offset).segment)
+        return found
+
+    def batches(self, from_offset: int, to_offset: int) -> Iterator[tuple[BatchHeader, bytes]]:
+        """Every batch from the one that holds ``from_offset`` to the last that begins below ``to_offset``, checked.
+
+        Covers what is in the log when the iteration begins; memory is that of a batch or two.
+
+        Raises:
+            FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``; ``LOG_STORAGE_EXCEPTION`` when a batch is damaged or
+                cannot be read.
+        """
+        view = self._view
+        view.check_range(from_offset)
+        offset, to_offset = from_offset, min(to_offset, view.end)
+        while offset < to_offset:
+            segment, size, end_offset = view.part_of(offset)
+            first = self.read(offset, 0, to_offset, at_least_one=True)
+            position = first.region.position if first is not None else size
+            with _storage_errors(f"cannot read {segment.path}"):
+                for _, header, data in read_batches(segment.file, position, size):
+                    if header.base_offset >= to_offset:
+                        return
+                    yield header, bytes(data)
+            offset = end_offset
+
+    def offset_for_timestamp(self, timestamp_ms: int) -> int | None:
+        """First offset of the first batch with a commit timestamp at or after ``timestamp_ms``, None if there is none.
+
+        Raises:
+            FlussError: ``LOG_STORAGE_EXCEPTION`` when the log cannot be read.
+        """
+        view = self._view
+        try:
+            found = view.offset_for_timestamp(timestamp_ms)
+        except _READ_ERRORS as error:
+            view = self._view_after(view, error)
+            with _storage_errors(f"cannot read the log in {self._directory}"):
+                found = view.offset_for_timestamp(timestamp_ms)
+        if found is None:
+            return None
+        offset, segment = found
+        if segment is not view.segments[-1]:
+            self._keep_open(segment)
+        return offset
+
+    def _view_after(self, view: LogView, error: Exception) -> LogView:
+        """The view to repeat a failed read with: after a repair, or after a truncation that has caused the failure.
+
+        Raises:
+            FlussError: repeating is of no use.
+        """
+        current = self._view
+        if current.segments is not view.segments or current.end < view.end:
+            return current
+        if isinstance(error, IndexDamagedError):
+            self._repair_indexes(error)
+            return self._view
+        if isinstance(error, FlussError):
+            raise error
+        raise _storage_error(f"cannot read the log in {self._directory}", error) from error
+
+    def _repair_indexes(self, damage: IndexDamagedError) -> None:
+        logger.warning("rebuilding the indexes of %s: %s", damage.segment.path, damage)
+        with self._flush_lock, self._append_lock, _storage_errors(f"cannot read {damage.segment.path}"):
+            damage.segment.rebuild_indexes()
+            self._recovery_offset = -1  # it covers the indexes too
+
+    def _keep_open(self, segment: LogSegment) -> None:
+        """Note the use of a sealed segment; the one unused for the longest time gives up its descriptor and indexes."""
+        with self._open_sealed_lock:
+            self._open_sealed[segment.base_offset] = segment
+            self._open_sealed.move_to_end(segment.base_offset)
+            while len(self._open_sealed) > _MAX_OPEN_SEALED_SEGMENTS:
+                _, unused = self._open_sealed.popitem(last=False)
+                if unused.sealed and unused.synced and unused.indexes_durable:
+                    unused.release()
+
+    # ------------------------------------------------------------------ flush
+
+    def flush(self) -> int:
+        """Make everything appended before this call durable; any thread.
+
+        Now and then it also moves the recovery point: some more small files are written.
+
+        Returns:
+            The offset below which everything is durable, also :attr:`flushed_offset`.
+
+        Raises:
+            FlussError: ``STORAGE_EXCEPTION``: fsync failed, now or before;
+                ``LOG_STORAGE_EXCEPTION``: the log is closed.
+        """
+        target = self._view.end
+        if target > self._flushed_offset or self._checkpoint_is_due():
+            with self._flush_lock:
+                due = self._checkpoint_is_due()
+                if target > self._flushed_offset or due:
+                    self._check_usable()
+                    self._flush(checkpoint=due)
+        elif self._failure is not None:
+            raise self._failure
+        return self._flushed_offset
+
+    def _flush(self, *, checkpoint: bool) -> None:
+        """Flush, holding the flush lock."""
+        moment = self._capture() if checkpoint else None
+        view = moment.view if moment else self._view
+        try:
+            self._sync(view)
+        except OSError as error:
+            self._failure = _storage_failure(f"cannot make the log in {self._directory} durable", error)
+            logger.error("%s", self._failure)
+            raise self._failure from error
+        self._flushed_offset = view.end
+        try:
+            self._mark.advance(view.end)
+        except OSError as error:  # an older mark is true as well
+            logger.warning("cannot write the flushed mark of %s: %s", self._directory, error)
+        if moment:
+            self._write_recovery_point(moment)
+
+    def _sync(self, view: LogView) -> None:
+        unsynced = [view.segments[-1]]
+        for segment in reversed(view.segments[:-1]):
+            if segment.synced:
+                break
+            unsynced.append(segment)
+        for segment in reversed(unsynced):
+            segment.sync()
+        if self._directory_changed:
+            self._directory_changed = False
+            fsync_directory(self._directory)
+
+    # ------------------------------------------------------------------ recovery point
+
+    def _checkpoint_is_due(self) -> bool:
+        if self._recovery_offset >= self._view.end:
+            return False
+        now = self._clock.monotonic()
+        return now >= self._checkpoint_not_before and (
+            self._bytes_since_checkpoint >= self._config.recovery_point_bytes
+            or bool(self._pending_snapshots)
+            or (now - self._last_checkpoint) * 1000 >= self._config.recovery_point_interval_ms
+        )
+
+    def _capture(self) -> _Checkpoint:
+        """The state of this moment, with nobody appending."""
+        with self._append_lock:
+            view = self._view
+            active = view.segments[-1]
+            offset_index, time_index = active.indexes
+            self._writers.expire(self._clock.now_ms())
+            self._bytes_since_checkpoint = 0
+            self._last_checkpoint = self._clock.monotonic()
+            return _Checkpoint(
+                view,
+                active.max_timestamp,
+                active.max_timestamp_offset,
+                len(offset_index),
+                len(time_index),
+                self._writers.entries(),
+            )
+
+    def _write_recovery_point(self, moment: _Checkpoint) -> None:
+        """Write what the recovery point promises, then itself. A failure costs time at the next start only."""
+        view = moment.view
+        active = view.segments[-1]
+        try:
+            for segment in view.segments[:-1]:
+                if not segment.indexes_durable:
+                    offset_index, time_index = segment.indexes
+                    segment.write_indexes(len(offset_index), len(time_index))
+                    self._keep_open(segment)
+            active.write_indexes(moment.offset_entries, moment.time_entries)
+            for offset, entries in list(self._pending_snapshots.items()):
+                if offset <= view.end:
+                    self._snapshots.write(offset, entries)
+                    del self._pending_snapshots[offset]
+            snapshot_crc = self._snapshots.write(view.end, moment.writers)
+            RecoveryPoint(
+                log_start_offset=view.bases[0],
+                offset=view.end,
+                segment_base=active.base_offset,
+                segment_size=view.size,
+                max_timestamp=moment.max_timestamp,
+                max_timestamp_offset=moment.max_timestamp_offset,
+                offset_entries=moment.offset_entries,
+                time_entries=moment.time_entries,
+                snapshot_crc=snapshot_crc,
+            ).write(self._directory)
+            self._recovery_offset = view.end
+            for offset in self._snapshots.offsets():
+                if offset < view.end and offset not in view.bases:
+                    self._snapshots.delete(offset)
+        except OSError as error:
+            logger.warning("cannot move the recovery point of %s: %s", self._directory, error)
+            self._checkpoint_not_before = self._clock.monotonic() + _CHECKPOINT_RETRY_SECONDS
+            for offset in list(self._pending_snapshots)[: -_MAX_UNFLUSHED_SEGMENTS // 2]:
+                del self._pending_snapshots[offset]  # an older one serves as well
+
+    # ------------------------------------------------------------------ truncate, close, delete
+
+    def truncate_to(self, offset: int) -> int:
+        """Remove all batches that end behind ``offset``; returns the new end offset, at most ``offset``.
+
+        Slices handed out before may turn out short, or hold batches that are appended later.
+
+        Raises:
+            FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``: in front of the log;
+                ``LOG_STORAGE_EXCEPTION``: nothing changed;
+                ``STORAGE_EXCEPTION``: it failed half-way, appends are refused from now on.
+        """
+        if offset >= self._view.end:
+            return self._view.end
+        kept = self.read(offset, 0, self._view.end, at_least_one=True)
+        with self._flush_lock:
+            with self._append_lock:
+                self._check_usable()
+                view = self._view
+                if kept is not None and kept.first_offset < view.end:
+                    self._truncate(view, kept.first_offset, kept.region.position)
+            self._flush(checkpoint=True)
+        return self._view.end
+
+    def _truncate(self, view: LogView, end: int, size: int) -> None:
+        count = bisect_right(view.bases, end)
+        *before, last = view.segments[:count]
+        self._view = LogView(end, size, (*before, last), view.bases[:count])
+        try:
+            forget_durable_offsets(self._directory)
+            self._recovery_offset = -1
+            self._flushed_offset = min(self._flushed_offset, end)
+            for segment in reversed(view.segments[count:]):
+                self._open_sealed.pop(segment.base_offset, None)
+                segment.delete()
+            self._open_sealed.pop(last.base_offset, None)
+            last.truncate(size, end)
+            for offset in self._snapshots.offsets():
+                if offset > end:
+                    self._snapshots.delete(offset)
+            self._pending_snapshots = {at: entries for at, entries in self._pending_snapshots.items() if at <= end}
+            last.file.sync()
+            fsync_directory(self._directory)
+            replay_writers(self._writers, self._snapshots, self._view.segments, end)
+        except (OSError, FlussError, IndexDamagedError) as error:
+            self._failure = _storage_failure(f"truncation of the log in {self._directory} failed half-way", error)
+            raise self._failure from error
+        self._sealed_bytes = sum(segment.size for segment in before)
+        self._max_timestamp = max(segment.max_timestamp for segment in self._view.segments)
+
+    def close(self) -> None:
+        """Flush, move the recovery point to the end, so that the next opening scans nothing, and let the files go.
+
+        Slices handed out stay valid. Closing again does nothing.
+
+        Raises:
+            FlussError: ``STORAGE_EXCEPTION``: the last flush failed; the log is closed nevertheless.
+        """
+        with self._flush_lock:
+            with self._append_lock:
+                if self._closed:
+                    return
+                self._closed = True
+                if self._recovery_offset != self._view.end:
+                    self._view.segments[-1].complete_time_index()
+            try:
+                if self._failure is None and self._recovery_offset != self._view.end:
+                    self._flush(checkpoint=True)
+            finally:
+                for segment in self._view.segments:
+                    segment.release()
+
+    def delete(self) -> None:
+        """Remove all files of the log, and the directory if nothing else is in it. Slices handed out stay valid.
+
+        Raises:
+            FlussError: ``LOG_STORAGE_EXCEPTION``: some files may be left.
+        """
+        with self._flush_lock, self._append_lock, _storage_errors(f"cannot delete the log in {self._directory}"):
+            self._closed = True
+            forget_durable_offsets(self._directory)
+            for segment in reversed(self._view.segments):
+                segment.delete()
+                segment.release()
+            for offset in self._snapshots.offsets():
+                self._snapshots.delete(offset)
+            if not os.listdir(self._directory):
+                self._directory.rmdir()
+                fsync_directory(self._directory.parent)
+
+    def _check_usable(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._closed:
+            raise FlussError(ErrorCode.LOG_STORAGE_EXCEPTION, f"the log in {self._directory} is closed")
+
+
+@contextlib.contextmanager
+def _storage_errors(action: str) -> Iterator[None]:
+    """Turn errors of the files into ``LOG_STORAGE_EXCEPTION``."""
+    try:
+        yield
+    except FlussError as error:
+        if error.code is not ErrorCode.CORRUPT_RECORD_EXCEPTION:
+            raise
+        raise FlussError(
+            ErrorCode.LOG_STORAGE_EXCEPTION,
+            f"{action}: {error.message}",
+            hint="acknowledged batches are damaged; restore the file from a copy",
+        ) from error
+    except (OSError, IndexDamagedError) as error:
+        raise _storage_error(action, error) from error
+
+
+def _storage_error(action: str, error: Exception) -> FlussError:
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return FlussError(
+        ErrorCode.LOG_STORAGE_EXCEPTION,
+        f"{action}: {error}",
+        hint="free disk space; nothing is lost and writing goes on by itself" if full else None,
+    )
+
+
+def _storage_failure(action: str, error: Exception) -> FlussError:
+    return FlussError(
+        ErrorCode.STORAGE_EXCEPTION,
+        f"{action}: {error}",
+        hint="what is on the disk is unknown until the log is opened again; check the disk and restart the server",
+    )

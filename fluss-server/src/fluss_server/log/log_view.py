@@ -1,0 +1,101 @@
+"""What readers of a log may see at one moment."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.log.log_segment import LogSegment
+from fluss_server.runtime.files import FileRegion
+
+
+@dataclass(frozen=True, slots=True)
+class LogSlice:
+    """Whole, contiguous batches of one segment.
+
+    Attributes:
+        region: their bytes.
+        first_offset: base offset of the first batch; may lie in front of the offset asked for.
+        next_offset: offset behind the last batch.
+    """
+
+    region: FileRegion
+    first_offset: int
+    next_offset: int
+
+
+class SegmentPart(NamedTuple):
+    """The visible part of a segment."""
+
+    segment: LogSegment
+    size: int
+    end_offset: int
+
+
+class LogView(NamedTuple):
+    """The visible batches of a log; replaced as a whole when some come or go.
+
+    Attributes:
+        end: offset behind the last batch.
+        size: visible bytes of the last segment.
+        segments: in order, never empty; all but the last are sealed.
+        bases: their base offsets.
+
+    All methods raise ``IndexDamagedError``, ``OSError``, and ``FlussError`` with ``LOG_STORAGE_EXCEPTION`` when the
+    files are damaged or were truncated after the view was made.
+    """
+
+    end: int
+    size: int
+    segments: tuple[LogSegment, ...]
+    bases: tuple[int, ...]
+
+    def check_range(self, offset: int) -> None:
+        """Raise ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION`` unless a reader may stand at ``offset``."""
+        if not self.bases[0] <= offset <= self.end:
+            raise FlussError(
+                ErrorCode.LOG_OFFSET_OUT_OF_RANGE_EXCEPTION,
+                f"offset {offset} is outside of the log, which has offsets {self.bases[0]} to {self.end}",
+            )
+
+    def part(self, number: int) -> SegmentPart:
+        """Visible part of a segment, by its number."""
+        segment = self.segments[number]
+        if number == len(self.segments) - 1:
+            return SegmentPart(segment, self.size, self.end)
+        return SegmentPart(segment, segment.size, segment.next_offset)
+
+    def part_of(self, offset: int) -> SegmentPart:
+        """Visible part of the segment that holds ``offset``."""
+        return self.part(bisect_right(self.bases, offset) - 1)
+
+    def slice(self, offset: int, max_bytes: int, max_offset: int, at_least_one: bool) -> LogSlice | None:
+        """See :meth:`LogTablet.read`."""
+        self.check_range(offset)
+        max_offset = min(max_offset, self.end)
+        if offset >= max_offset:
+            return None
+        segment, size, end_offset = self.part_of(offset)
+        start, first_offset = segment.position_of(offset, size)
+        limit = min(size, start + max(max_bytes, 0))
+        stop, next_offset = segment.boundary(start, first_offset, limit, max_offset, size, end_offset)
+        if stop == start:
+            if not at_least_one:
+                return None
+            stop, next_offset = segment.end_of_batch(start)
+            if next_offset > max_offset:
+                return None
+        file = segment.file
+        return LogSlice(FileRegion(file.fd, start, stop - start, file), first_offset, next_offset)
+
+    def offset_for_timestamp(self, timestamp: int) -> tuple[int, LogSegment] | None:
+        """First offset of the first batch that is not older, and its segment; None if all are older."""
+        for number in range(len(self.segments)):
+            segment, size, end_offset = self.part(number)
+            if segment.max_timestamp >= timestamp and size:
+                offset = segment.first_batch_at_or_after(timestamp, size, end_offset)
+                if offset is not None:
+                    return offset, segment
+        return None

@@ -1,0 +1,45 @@
+"""A coordinator on a real port, with tables that have no data."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fluss_server.coordinator.catalog import MetadataManager
+from fluss_server.coordinator.service import CoordinatorService, ServerNode
+from fluss_server.coordinator.validation import TableSettings
+from fluss_server.metadata.embedded import EmbeddedMetadataStore
+from fluss_server.model.table import TableInfo
+from fluss_server.rpc.server import RpcServer
+from fluss_server.rpc.service import ServiceRegistry
+from fluss_server.runtime.clock import ManualClock
+
+
+class NoData:
+    """Tables without data."""
+
+    async def table_created(self, table: TableInfo) -> None:
+        pass
+
+    async def table_dropped(self, table: TableInfo) -> None:
+        pass
+
+
+@asynccontextmanager
+async def coordinator(
+    path: Path, node: ServerNode | None = None, settings: TableSettings | None = None
+) -> AsyncIterator[int]:
+    """Serve the metadata file at ``path``; yields the port."""
+    store = EmbeddedMetadataStore.open(path)
+    manager = MetadataManager(store, ManualClock())
+    await manager.load()
+    service = CoordinatorService(manager, NoData(), node or ServerNode(4), settings)
+    server = RpcServer(ServiceRegistry(service), "127.0.0.1", 0)
+    await server.start()
+    try:
+        yield server.port
+    finally:
+        await server.close(grace_s=1)
+        await service.close()
+        await store.close()

@@ -1,0 +1,118 @@
+"""PyFlink's DataStream API and catalog objects: FlussSource, FlussSink, FlussCatalog."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pyflink.common import Row, RowKind, Types, WatermarkStrategy
+from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.table import EnvironmentSettings, TableEnvironment
+
+from flink.sql import table_rows
+from fluss_server.testing import LocalCluster
+from pyflink_fluss import FlussCatalog, FlussSink, FlussSource, FlussSourceBuilder, OffsetsInitializer, add_jar
+
+pytestmark = [pytest.mark.flink, pytest.mark.slow]
+
+TYPES = Types.ROW_NAMED(
+    ["id", "name", "price", "at", "day"],
+    [Types.INT(), Types.STRING(), Types.BIG_DEC(), Types.SQL_TIMESTAMP(), Types.SQL_DATE()],
+)
+COLUMNS = "id INT, name STRING, price DECIMAL(10, 2), at TIMESTAMP(3), `day` DATE"
+AT, DAY = dt.datetime(2013, 1, 1, 5, 17, 0, 123000), dt.date(2013, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def fluss() -> Iterator[LocalCluster]:
+    with LocalCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def tables(fluss: LocalCluster) -> Any:
+    env = TableEnvironment.create(EnvironmentSettings.in_batch_mode())
+    add_jar(env)
+    env.register_catalog("fluss", FlussCatalog("fluss", fluss.bootstrap_servers))
+    env.use_catalog("fluss")
+    env.execute_sql(f"CREATE TABLE stream_log ({COLUMNS})")
+    env.execute_sql(
+        f"CREATE TABLE stream_keyed ({COLUMNS.replace('id INT', 'id INT NOT NULL')}, PRIMARY KEY (id) NOT ENFORCED)"
+    )
+    return env
+
+
+def environment() -> Any:
+    env = StreamExecutionEnvironment.get_execution_environment()
+    env.set_parallelism(1)
+    add_jar(env)
+    return env
+
+
+def sink(fluss: LocalCluster, table: str, *columns: str) -> FlussSink:
+    builder = FlussSink.builder().set_bootstrap_servers(fluss.bootstrap_servers).set_database("fluss").set_table(table)
+    if columns:
+        builder.set_partial_update_columns(*columns)
+    return builder.build()
+
+
+def source(fluss: LocalCluster, table: str) -> FlussSourceBuilder:
+    builder = FlussSource.builder().set_bootstrap_servers(fluss.bootstrap_servers)
+    return builder.set_database("fluss").set_table(table)
+
+
+def write(target: FlussSink, values: list[Row], types: Any = TYPES) -> None:
+    env = environment()
+    env.from_collection(values, type_info=types).sink_to(target)
+    env.execute("write")
+
+
+def read(builder: FlussSourceBuilder) -> list[tuple[str, tuple[Any, ...]]]:
+    env = environment()
+    stream = env.from_source(builder.set_bounded().build(), WatermarkStrategy.no_watermarks(), "fluss")
+    with stream.execute_and_collect() as found:
+        return [(str(row.get_row_kind()), tuple(row)) for row in found]
+
+
+def test_log_table_there_and_back(fluss: LocalCluster, tables: Any) -> None:
+    values = [Row(1, "Ünï", Decimal("1.50"), AT, DAY), Row(2, None, None, None, None)]
+    write(sink(fluss, "stream_log"), values)
+    assert sorted(read(source(fluss, "stream_log"))) == [
+        ("+I", (1, "Ünï", Decimal("1.50"), AT, DAY)),
+        ("+I", (2, None, None, None, None)),
+    ]
+    projected = source(fluss, "stream_log").set_projected_fields("name", "id")
+    assert sorted(read(projected), key=str) == [("+I", ("Ünï", 1)), ("+I", (None, 2))]
+    assert read(source(fluss, "stream_log").set_starting_offsets(OffsetsInitializer.latest())) == []
+    earliest = source(fluss, "stream_log").set_starting_offsets(OffsetsInitializer.earliest())
+    assert len(read(earliest)) == 2
+    since = source(fluss, "stream_log").set_starting_offsets(OffsetsInitializer.timestamp(0))
+    assert len(read(since)) == 2
+
+
+def test_keyed_table_takes_upserts_deletes_and_some_columns(fluss: LocalCluster, tables: Any) -> None:
+    deleted = Row(2, "two", Decimal("2.00"), AT, DAY)
+    deleted.set_row_kind(RowKind.DELETE)
+    write(
+        sink(fluss, "stream_keyed"),
+        [Row(1, "one", Decimal("1.00"), AT, DAY), Row(2, "two", Decimal("2.00"), AT, DAY), deleted],
+    )
+    write(
+        sink(fluss, "stream_keyed", "id", "name"),
+        [Row(1, "uno")],
+        Types.ROW_NAMED(["id", "name"], [Types.INT(), Types.STRING()]),
+    )
+    assert [row[:3] for row in table_rows(fluss.port, "stream_keyed")] == [(1, "uno", Decimal("1.00"))]
+    assert read(source(fluss, "stream_keyed")) == [("+I", (1, "uno", Decimal("1.00"), AT, DAY))]
+
+
+def test_the_builder_names_what_is_wrong(fluss: LocalCluster, tables: Any) -> None:
+    with pytest.raises(Exception, match="no_such_table"):
+        source(fluss, "no_such_table").build()
+    with pytest.raises(Exception, match="no column 'nope'"):
+        source(fluss, "stream_log").set_projected_fields("nope").build()
+    with pytest.raises(Exception, match="setTable is missing"):
+        FlussSource.builder().set_bootstrap_servers(fluss.bootstrap_servers).set_database("fluss").build()

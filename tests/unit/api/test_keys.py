@@ -1,0 +1,37 @@
+"""The API table against the facts of the official classes."""
+
+from __future__ import annotations
+
+import pytest
+from vectors_loader import load
+
+from fluss_server.api.keys import API_SPECS, ApiKey
+from fluss_server.errors import ErrorCode
+
+
+def test_every_key_has_an_entry_and_messages() -> None:
+    assert set(API_SPECS) == set(ApiKey)
+    assert len(ApiKey) == 67
+    for key, spec in API_SPECS.items():
+        assert spec.key == key
+        assert spec.name == key.name
+        assert spec.request.DESCRIPTOR.name == f"{spec.messages}Request"
+        assert spec.response.DESCRIPTOR.name == f"{spec.messages}Response"
+
+
+def test_keys_and_versions_are_those_of_0_9_1() -> None:
+    official = {entry["key"]: (entry["name"], entry["min"], entry["max"]) for entry in load("rpc_frames")["api_keys"]}
+    ours = {int(key): (spec.name, spec.min_version, spec.max_version) for key, spec in API_SPECS.items()}
+    assert {key: ours[key] for key in official} == official
+    for key in ours.keys() - official.keys():
+        assert ours[key][1:] == (0, 0)
+
+
+def test_error_codes_are_the_official_ones() -> None:
+    for entry in load("rpc_frames")["error_codes"]:
+        assert ErrorCode(entry["code"]).name == entry["name"]
+
+
+def test_the_table_cannot_be_changed() -> None:
+    with pytest.raises(TypeError):
+        API_SPECS[ApiKey.LOOKUP] = API_SPECS[ApiKey.LOOKUP]  # type: ignore[index]

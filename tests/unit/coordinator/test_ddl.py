@@ -1,0 +1,281 @@
+"""Order of creation and removal, failures in between, and exclusion."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fluss_server.coordinator.catalog import DEFAULT_DATABASE, MetadataManager
+from fluss_server.coordinator.ddl import DdlExecutor
+from fluss_server.coordinator.validation import TableSettings
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.metadata import embedded
+from fluss_server.metadata.embedded import EmbeddedMetadataStore
+from fluss_server.model.identifiers import TablePath
+from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
+from fluss_server.runtime.clock import ManualClock
+from fluss_server.runtime.files import write_all
+
+DESCRIPTOR = TableDescriptor.from_json(
+    {"schema": {"columns": [{"name": "a", "data_type": {"type": "INTEGER"}}]}, "bucket_count": 2}
+)
+T = TablePath(DEFAULT_DATABASE, "t")
+
+
+class RecordingEvents:
+    """Keeps the ids of tables that have data, and checks that calls about one database never overlap."""
+
+    def __init__(self) -> None:
+        self.alive: list[int] = []
+        self.calls: list[tuple[str, int]] = []
+        self.fail_creation: BaseException | None = None
+        self.fail_removal: Exception | None = None
+        self.visible_at_creation: list[bool] = []
+        self.manager: MetadataManager | None = None
+        self.gate: asyncio.Event | None = None
+        self.entered = asyncio.Event()
+        self._busy: set[str] = set()
+
+    async def table_created(self, table: TableInfo) -> None:
+        await self._turn("created", table)
+        if self.fail_creation is not None:
+            raise self.fail_creation
+        self.alive.append(table.table_id)
+        assert self.manager is not None
+        self.visible_at_creation.append(self.manager.find_table(table.path) is not None)
+        assert self.manager.schema(table.table_id, table.schema_id) == table.schema
+
+    async def table_dropped(self, table: TableInfo) -> None:
+        await self._turn("dropped", table)
+        if self.fail_removal is not None:
+            raise self.fail_removal
+        if table.table_id in self.alive:
+            self.alive.remove(table.table_id)
+
+    async def _turn(self, call: str, table: TableInfo) -> None:
+        database = table.path.database
+        assert database not in self._busy
+        self._busy.add(database)
+        self.calls.append((call, table.table_id))
+        self.entered.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        else:
+            await asyncio.sleep(0)
+        self._busy.discard(database)
+
+
+def run(path: Path, scenario: Callable[[DdlExecutor, MetadataManager, RecordingEvents], Awaitable[None]]) -> None:
+    async def all_of_it() -> None:
+        store = EmbeddedMetadataStore.open(path)
+        manager = MetadataManager(store, ManualClock())
+        await manager.load()
+        events = RecordingEvents()
+        events.manager = manager
+        ddl = DdlExecutor(manager, events, TableSettings(), server_id=3)
+        await scenario(ddl, manager, events)
+        await ddl.close()
+        await store.close()
+
+    asyncio.run(all_of_it())
+
+
+async def refused(change: Awaitable[Any]) -> ErrorCode:
+    with pytest.raises(FlussError) as caught:
+        await change
+    return caught.value.code
+
+
+def create(ddl: DdlExecutor, path: TablePath = T, *, ignore: bool = False) -> Awaitable[None]:
+    return ddl.create_table(path, DESCRIPTOR, ignore_if_exists=ignore)
+
+
+def test_a_table_has_data_before_it_is_visible_and_after_it_is_gone(tmp_path: Path) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+        await create(ddl)
+        assert events.visible_at_creation == [False]
+        table = manager.table(T)
+        assert events.alive == [table.table_id]
+        assert table.descriptor.properties == {"table.replication.factor": "1"}
+        await ddl.drop_table(T, ignore_if_not_exists=False)
+        assert manager.find_table(T) is None
+        assert events.alive == []
+        await create(ddl)
+        assert manager.table(T).table_id == table.table_id + 1
+
+    run(tmp_path / "m", scenario)
+
+
+def test_the_assignment_is_stored(tmp_path: Path) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+        await create(ddl)
+
+    run(tmp_path / "m", scenario)
+
+    async def read() -> None:
+        node = await EmbeddedMetadataStore.open(tmp_path / "m").get("/tabletservers/tables/0")
+        assert node is not None
+        assert node.value == b'{"version":1,"buckets":{"0":[3],"1":[3]}}'
+
+    asyncio.run(read())
+
+
+def test_ignore_flags(tmp_path: Path) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+        none = DatabaseDescriptor()
+        assert await refused(ddl.create_database(DEFAULT_DATABASE, none, ignore_if_exists=False)) == 6
+        await ddl.create_database(DEFAULT_DATABASE, none, ignore_if_exists=True)
+        assert await refused(ddl.drop_database("x", ignore_if_not_exists=False, cascade=False)) == 4
+        await ddl.drop_database("x", ignore_if_not_exists=True, cascade=False)
+        assert await refused(ddl.drop_table(T, ignore_if_not_exists=False)) == 7
+        await ddl.drop_table(T, ignore_if_not_exists=True)
+        await ddl.drop_table(TablePath("x", "t"), ignore_if_not_exists=True)
+        await create(ddl)
+        assert await refused(create(ddl)) == 8
+        await create(ddl, ignore=True)
+        assert len(events.calls) == 1
+        assert await refused(create(ddl, TablePath("x", "t"), ignore=True)) == 4
+
+    run(tmp_path / "m", scenario)
+
+
+def test_names_and_descriptors_are_checked_first(tmp_path: Path) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+        assert await refused(ddl.create_database("__x", DatabaseDescriptor(), ignore_if_exists=False)) == 16
+        large = DatabaseDescriptor("x" * (1 << 20))
+        assert await refused(ddl.create_database("x", large, ignore_if_exists=False)) == 16
+        assert await refused(create(ddl, TablePath("a/b", "t"))) == 16
+        assert await refused(create(ddl, TablePath("x", "a b"))) == 15
+        bad = DESCRIPTOR.with_properties({"table.replication.factor": "9"})
+        assert await refused(ddl.create_table(TablePath("x", "t"), bad, ignore_if_exists=False)) == 17
+        assert events.calls == []
+
+    run(tmp_path / "m", scenario)
+
+
+def test_a_failed_creation_leaves_nothing(tmp_path: Path) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+        events.fail_creation = FlussError(ErrorCode.STORAGE_EXCEPTION, "no space")
+        assert await refused(create(ddl)) is ErrorCode.STORAGE_EXCEPTION
+        assert events.calls == [("created", 0), ("dropped", 0)]
+        assert manager.find_table(T) is None
+        events.fail_removal = OSError("stuck")
+        assert await refused(create(ddl)) is ErrorCode.STORAGE_EXCEPTION
+        events.fail_creation = events.fail_removal = None
+        await create(ddl)
+        assert manager.table(T).table_id == 2
+        assert events.alive == [2]
+
+    run(tmp_path / "m", scenario)
+
+
+def test_a_full_metadata_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writes = 0
+
+    def only_the_first(fd: int, data: bytes) -> None:
+        nonlocal writes
+        writes += 1
+        if writes > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_all(fd, data)
+
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(embedded, "write_all", only_the_first)  # the id is drawn, the table is not written
+            assert await refused(create(ddl)) is ErrorCode.STORAGE_EXCEPTION
+        assert events.calls == [("created", 0), ("dropped", 0)]
+        assert events.alive == []
+        assert manager.find_table(T) is None
+        await create(ddl)
+        assert manager.table(T).table_id == 1
+
+    run(tmp_path / "m", scenario)
+
+
+def test_a_drop_succeeds_even_when_data_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+        await create(ddl)
+        events.fail_removal = OSError("stuck")
+        await ddl.drop_table(T, ignore_if_not_exists=False)
+        assert manager.find_table(T) is None
+        assert "could not be removed" in caplog.text
+
+    run(tmp_path / "m", scenario)
+
+
+def test_cascade(tmp_path: Path) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+        await ddl.create_database("d", DatabaseDescriptor(), ignore_if_exists=False)
+        for name in ("x", "y"):
+            await create(ddl, TablePath("d", name))
+        await create(ddl)
+        assert await refused(ddl.drop_database("d", ignore_if_not_exists=True, cascade=False)) == 5
+        await ddl.drop_database("d", ignore_if_not_exists=False, cascade=True)
+        assert manager.databases() == [DEFAULT_DATABASE]
+        assert events.alive == [manager.table(T).table_id]
+
+    run(tmp_path / "m", scenario)
+
+
+def test_of_many_creations_one_wins(tmp_path: Path) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+        results = await asyncio.gather(*(create(ddl) for _ in range(10)), return_exceptions=True)
+        assert results.count(None) == 1
+        assert all(result.code == 8 for result in results if isinstance(result, FlussError))
+        assert events.calls == [("created", 0)]
+
+    run(tmp_path / "m", scenario)
+
+
+def test_interleaved_changes_of_one_database_end_consistently(tmp_path: Path) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+        paths = [TablePath("d", name) for name in "abc"]
+        changes: list[Awaitable[None]] = []
+        for _ in range(4):
+            changes.append(ddl.create_database("d", DatabaseDescriptor(), ignore_if_exists=True))
+            changes += [create(ddl, path) for path in paths]
+            changes += [ddl.drop_table(path, ignore_if_not_exists=True) for path in paths[:2]]
+            changes.append(ddl.drop_database("d", ignore_if_not_exists=True, cascade=True))
+            changes += [create(ddl, path) for path in paths]
+        await asyncio.gather(*changes, return_exceptions=True)
+        assert sorted(events.alive) == [table.table_id for table in manager.tables()]
+
+    run(tmp_path / "m", scenario)
+
+
+def test_databases_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+        await ddl.create_database("d", DatabaseDescriptor(), ignore_if_exists=False)
+        events.gate = asyncio.Event()
+        blocked = asyncio.ensure_future(create(ddl))
+        await events.entered.wait()
+        await ddl.create_database("e", DatabaseDescriptor(), ignore_if_exists=False)
+        queued = asyncio.ensure_future(create(ddl, TablePath(DEFAULT_DATABASE, "u")))
+        assert not blocked.done()
+        assert len(events.calls) == 1
+        events.gate.set()
+        await asyncio.gather(blocked, queued)
+        assert manager.table_names(DEFAULT_DATABASE) == ["t", "u"]
+
+    run(tmp_path / "m", scenario)
+
+
+def test_a_client_that_goes_away_does_not_stop_a_change(tmp_path: Path) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+        events.gate = asyncio.Event()
+        creation = asyncio.ensure_future(create(ddl))
+        await events.entered.wait()
+        creation.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await creation
+        events.gate.set()
+        await ddl.close()
+        assert events.alive == [manager.table(T).table_id]
+
+    run(tmp_path / "m", scenario)

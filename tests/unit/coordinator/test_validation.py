@@ -1,0 +1,191 @@
+"""What a new table may look like: defaults, limits, and a code and a hint for everything refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from fluss_server.coordinator.validation import (
+    SYSTEM_COLUMNS,
+    TableSettings,
+    check_descriptor,
+    complete_descriptor,
+)
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.model.table import TableDescriptor
+
+SETTINGS = TableSettings()
+LOG: dict[str, Any] = {
+    "schema": {"columns": [{"name": name, "data_type": {"type": "STRING"}} for name in ("a", "b", "c")]}
+}
+KV: dict[str, Any] = {"schema": {**LOG["schema"], "primary_key": ["b", "a"]}}
+INVALID_TABLE = ErrorCode.INVALID_TABLE_EXCEPTION
+INVALID_CONFIG = ErrorCode.INVALID_CONFIG_EXCEPTION
+
+
+def completed(
+    document: dict[str, Any], settings: TableSettings = SETTINGS, properties: dict[str, str] | None = None
+) -> TableDescriptor:
+    descriptor = TableDescriptor.from_json({**document, "properties": properties or {}})
+    return complete_descriptor(descriptor, settings)
+
+
+def checked(document: dict[str, Any], properties: dict[str, str] | None = None) -> TableDescriptor:
+    descriptor = completed(document, SETTINGS, properties)
+    check_descriptor(descriptor, SETTINGS)
+    return descriptor
+
+
+def refused(document: dict[str, Any], properties: dict[str, str] | None = None, **settings: Any) -> FlussError:
+    changed = dataclasses.replace(SETTINGS, **settings)
+    descriptor = completed(document, changed, properties)
+    with pytest.raises(FlussError) as caught:
+        check_descriptor(descriptor, changed)
+    return caught.value
+
+
+def test_defaults_of_a_log_table() -> None:
+    descriptor = checked(LOG)
+    assert descriptor.bucket_count == 1
+    assert descriptor.bucket_key == ()
+    assert descriptor.properties == {"table.replication.factor": "1"}
+
+
+def test_defaults_of_a_primary_key_table() -> None:
+    descriptor = checked(KV)
+    assert descriptor.bucket_key == ("b", "a")
+    assert descriptor.properties == {"table.replication.factor": "1", "table.kv.format-version": "2"}
+
+
+def test_what_is_given_stays() -> None:
+    document = {**KV, "bucket_count": 7, "bucket_key": ["a"], "custom_properties": {"x": "y"}, "comment": "c"}
+    descriptor = checked(document, {"table.kv.format-version": "1", "table.log.ttl": "1 d"})
+    assert descriptor.bucket_count == 7
+    assert descriptor.bucket_key == ("a",)
+    assert descriptor.comment == "c"
+    assert descriptor.custom_properties == {"x": "y"}
+    assert descriptor.properties == {
+        "table.kv.format-version": "1",
+        "table.log.ttl": "1 d",
+        "table.replication.factor": "1",
+    }
+
+
+def test_defaults_come_from_the_settings() -> None:
+    descriptor = completed(LOG, TableSettings(default_bucket_count=3, default_replication_factor=2))
+    assert descriptor.bucket_count == 3
+    assert descriptor.properties["table.replication.factor"] == "2"
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"table.kv.format": "INDEXED"},
+        {"table.kv.format": "compacted"},
+        {"table.log.format": "arrow"},
+        {"table.changelog.image": "WAL"},
+        {"table.delete.behavior": "disable"},
+        {"table.log.arrow.compression.type": "none"},
+        {"table.log.arrow.compression.type": "zstd", "table.log.arrow.compression.zstd.level": "22"},
+        {"table.log.ttl": "0 ms", "table.log.local-ttl": "9 d"},
+        {"table.log.ttl": "7 d", "table.log.local-ttl": "7 d"},
+        {"table.log.tiered.local-segments": "1"},
+        {"table.auto-partition.enabled": "false"},
+        {"table.datalake.enabled": "false"},
+        {"table.datalake.historical-partition.enabled": "false"},
+        {"table.kv.standby-replica.enabled": "true"},
+        {"table.auto-increment.cache-size": "5"},
+    ],
+)
+def test_allowed_options(properties: dict[str, str]) -> None:
+    assert properties.items() <= dict(checked(KV, properties).properties).items()
+
+
+@pytest.mark.parametrize(
+    ("document", "properties", "code", "words"),
+    [
+        (LOG, {"table.nonsense": "1"}, INVALID_CONFIG, "table.nonsense"),
+        (LOG, {"table.log.tll": "1 d"}, INVALID_CONFIG, "table.log.ttl"),
+        (LOG, {"bucket.num": "1"}, INVALID_CONFIG, "custom properties"),
+        (LOG, {"table.log.ttl": "soon"}, INVALID_CONFIG, "table.log.ttl"),
+        (LOG, {"table.log.format": "PARQUET"}, INVALID_CONFIG, "table.log.format"),
+        (LOG, {"table.log.format": "indexed"}, INVALID_CONFIG, "only ARROW"),
+        (KV, {"table.log.format": "COMPACTED"}, INVALID_CONFIG, "only ARROW"),
+        (KV, {"table.merge-engine": "first_row"}, INVALID_CONFIG, "not supported yet"),
+        (KV, {"table.merge-engine": "none"}, INVALID_CONFIG, "table.merge-engine"),
+        (LOG, {"table.merge-engine": "versioned"}, INVALID_CONFIG, "not supported yet"),
+        (LOG, {"table.statistics.columns": "*"}, INVALID_CONFIG, "not supported yet"),
+        (LOG, {"table.datalake.enabled": "true"}, INVALID_TABLE, "no data lake"),
+        (LOG, {"table.datalake.format": "paimon"}, INVALID_CONFIG, "not supported yet"),
+        (KV, {"table.datalake.historical-partition.enabled": "true"}, INVALID_CONFIG, "not supported yet"),
+        (LOG, {"table.delete.behavior": "IGNORE"}, INVALID_CONFIG, "primary key"),
+        (LOG, {"table.auto-partition.enabled": "true"}, INVALID_CONFIG, "partitioned"),
+        (LOG, {"table.replication.factor": "0"}, INVALID_CONFIG, "table.replication.factor"),
+        (LOG, {"table.replication.factor": "x"}, INVALID_CONFIG, "table.replication.factor"),
+        (LOG, {"table.replication.factor": "2"}, ErrorCode.INVALID_REPLICATION_FACTOR, "use at most 1"),
+        (KV, {"table.kv.format-version": "3"}, INVALID_CONFIG, "table.kv.format-version"),
+        (KV, {"table.kv.format-version": "0"}, INVALID_CONFIG, "table.kv.format-version"),
+        (LOG, {"table.log.arrow.compression.zstd.level": "23"}, INVALID_CONFIG, "zstd.level"),
+        (LOG, {"table.log.arrow.compression.zstd.level": "0"}, INVALID_CONFIG, "zstd.level"),
+        (LOG, {"table.log.tiered.local-segments": "0"}, INVALID_CONFIG, "local-segments"),
+        (LOG, {"table.log.local-ttl": "8 d"}, INVALID_CONFIG, "table.log.local-ttl"),
+        ({**LOG, "bucket_count": 4097}, {}, ErrorCode.BUCKET_MAX_NUM_EXCEPTION, "4096"),
+        ({**LOG, "partition_key": ["a"]}, {}, INVALID_TABLE, "not supported yet"),
+        ({**LOG, "comment": "x" * (1 << 20)}, {}, INVALID_TABLE, "bytes"),
+    ],
+)
+def test_refused(document: dict[str, Any], properties: dict[str, str], code: ErrorCode, words: str) -> None:
+    error = refused(document, properties)
+    assert error.code is code
+    assert words in str(error)
+
+
+@pytest.mark.parametrize("name", SYSTEM_COLUMNS)
+def test_system_columns(name: str) -> None:
+    error = refused({"schema": {"columns": [{"name": name, "data_type": {"type": "STRING"}}]}})
+    assert error.code is INVALID_TABLE
+    assert "reserved" in str(error)
+
+
+@pytest.mark.parametrize(
+    "data_type",
+    [
+        {"type": "ARRAY", "element_type": {"type": "INTEGER"}},
+        {"type": "MAP", "key_type": {"type": "INTEGER"}, "value_type": {"type": "INTEGER"}},
+        {"type": "ROW", "fields": [{"name": "x", "field_type": {"type": "INTEGER"}}]},
+    ],
+)
+def test_nested_types_are_no_keys(data_type: dict[str, Any]) -> None:
+    columns = [{"name": "a", "data_type": data_type}, {"name": "b", "data_type": {"type": "STRING"}}]
+    checked({"schema": {"columns": columns, "primary_key": ["b"]}})
+    for document in (
+        {"schema": {"columns": columns, "primary_key": ["b", "a"]}, "bucket_key": ["b"]},
+        {"schema": {"columns": columns}, "bucket_key": ["a"]},
+    ):
+        error = refused(document)
+        assert error.code is INVALID_TABLE
+        assert "cannot be keys" in str(error)
+
+
+def test_auto_increment_and_aggregation() -> None:
+    columns: list[dict[str, Any]] = [
+        {"name": "a", "data_type": {"type": "STRING"}},
+        {"name": "b", "data_type": {"type": "BIGINT"}},
+    ]
+    schema = {"columns": columns, "primary_key": ["a"]}
+    error = refused({"schema": {**schema, "auto_increment_column": ["b"]}})
+    assert error.code is INVALID_TABLE
+    assert error.hint is not None
+    columns[1]["agg_function"] = {"type": "sum"}
+    error = refused({"schema": schema})
+    assert error.code is INVALID_CONFIG
+    assert error.hint is not None
+
+
+def test_switches() -> None:
+    assert refused(LOG, allow_log_tables=False).code is INVALID_TABLE
+    assert refused(KV, allow_kv_tables=False).code is INVALID_TABLE
+    check_descriptor(completed(KV), dataclasses.replace(SETTINGS, allow_log_tables=False))
+    check_descriptor(completed(LOG), dataclasses.replace(SETTINGS, allow_kv_tables=False))
