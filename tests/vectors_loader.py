@@ -66,6 +66,8 @@ def comparable(value: Any) -> Any:
         return "float", struct.pack(">d", value).hex()
     if isinstance(value, (list, tuple)):
         return [comparable(item) for item in value]
+    if isinstance(value, dict):
+        return {key: comparable(item) for key, item in value.items()}
     return value
 
 

@@ -10,10 +10,13 @@ must tell the same story.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import os
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,7 @@ from fluss_server.testing import LocalCluster
 ROUNDS = int(os.environ.get("FLUSS_CRASH_ROUNDS", "40"))
 SEED = int(os.environ.get("FLUSS_CRASH_SEED", str(time.time_ns() % 2**32)))
 PROGRESS_DEADLINE_S = 60.0
+FORGOTTEN = (fluss.ErrorCode.TABLE_NOT_EXIST, fluss.ErrorCode.INVALID_TABLE_EXCEPTION)
 RETRY = {"writer.batch-timeout-ms": "2"}
 
 LOG_SCHEMA = pa.schema([pa.field("n", pa.int64()), pa.field("text", pa.string())])
@@ -35,11 +39,34 @@ KV_SCHEMA = pa.schema(
 )
 
 
+class Target:
+    """A table and its connection. When no server answers, pyfluss forgets its tables and takes no rows until it is asked."""
+
+    def __init__(self, connected: fluss.FlussConnection, table: fluss.FlussTable) -> None:
+        self._connected = connected
+        self.table = table
+
+    async def write(self, operation: Callable[[], object]) -> None:
+        """Hand a row to pyfluss."""
+        deadline = time.monotonic() + PROGRESS_DEADLINE_S
+        while True:
+            try:
+                operation()
+                return
+            except fluss.FlussError as error:
+                if error.error_code not in FORGOTTEN or time.monotonic() > deadline:
+                    raise
+            with contextlib.suppress(fluss.FlussError):
+                await self._connected.get_table(self.table.get_table_path())
+            await asyncio.sleep(0.01)
+
+
 class Appender:
     """Appends 0, 1, 2, ... and knows which rows are acknowledged."""
 
-    def __init__(self, table: fluss.FlussTable, rng: random.Random) -> None:
-        self._writer = table.new_append().create_writer()
+    def __init__(self, target: Target, rng: random.Random) -> None:
+        self._write = target.write
+        self._writer = target.table.new_append().create_writer()
         self._rng = rng
         self.acknowledged = 0
 
@@ -47,7 +74,7 @@ class Appender:
         while not stop.is_set():
             count = self._rng.randrange(1, 200)
             for value in range(self.acknowledged, self.acknowledged + count):
-                self._writer.append([value, "t" * (value % 40)])
+                await self._write(functools.partial(self._writer.append, [value, "t" * (value % 40)]))
             await self._writer.flush()
             self.acknowledged += count
 
@@ -55,9 +82,10 @@ class Appender:
 class Upserter:
     """Upserts, updates partially and deletes; ``state`` is what is acknowledged."""
 
-    def __init__(self, table: fluss.FlussTable, rng: random.Random) -> None:
-        self._full = table.new_upsert().create_writer()
-        self._partial = table.new_upsert().partial_update_by_name(["id", "a"]).create_writer()
+    def __init__(self, target: Target, rng: random.Random) -> None:
+        self._write = target.write
+        self._full = target.table.new_upsert().create_writer()
+        self._partial = target.table.new_upsert().partial_update_by_name(["id", "a"]).create_writer()
         self._rng = rng
         self.state: dict[int, dict[str, Any]] = {}
         self.operations = 0
@@ -70,14 +98,14 @@ class Upserter:
             for _ in range(self._rng.randrange(1, 100)):
                 key, value = self._rng.randrange(300), self._rng.randrange(2**40)
                 if not partial and self._rng.random() < 0.2:
-                    writer.delete({"id": key})
+                    await self._write(functools.partial(writer.delete, {"id": key}))
                     changed.pop(key, None)
                 elif partial:
-                    writer.upsert({"id": key, "a": value})
+                    await self._write(functools.partial(writer.upsert, {"id": key, "a": value}))
                     changed[key] = {"id": key, "a": value, "b": changed.get(key, {}).get("b")}
                 else:
                     changed[key] = {"id": key, "a": value, "b": f"b{value}"}
-                    writer.upsert(changed[key])
+                    await self._write(functools.partial(writer.upsert, changed[key]))
                 self.operations += 1
             await writer.flush()
             self.state = changed
@@ -96,10 +124,12 @@ async def wait_for_progress(appender: Appender, upserter: Upserter, tasks: list[
         await asyncio.sleep(0.005)
 
 
-async def check_log(connected: fluss.FlussConnection, table: fluss.FlussTable, appender: Appender) -> None:
-    """Every acknowledged row is there, none is there twice."""
+async def check_log(bootstrap_servers: str, appender: Appender) -> None:
+    """A fresh client sees every acknowledged row, and none twice."""
     acknowledged = appender.acknowledged
-    counts = Counter(row["n"] for *_, row in await read_changes(connected, table))
+    async with connection(bootstrap_servers) as connected:
+        table = await connected.get_table(fluss.TablePath("fluss", "log"))
+        counts = Counter(row["n"] for *_, row in await read_changes(connected, table))
     missing = [value for value in range(acknowledged) if value not in counts]
     assert not missing, f"acknowledged rows are missing: {missing[:10]}"
     twice = [value for value, count in counts.items() if count > 1]
@@ -119,7 +149,7 @@ def test_sigkill_during_mixed_writes_loses_nothing_and_doubles_nothing(tmp_path:
             async with connection(cluster.bootstrap_servers, **RETRY) as connected:
                 log = await new_table(connected, "log", LOG_SCHEMA, bucket_count=2)
                 kv = await new_table(connected, "kv", KV_SCHEMA, primary_keys=["id"])
-                appender, upserter = Appender(log, rng), Upserter(kv, rng)
+                appender, upserter = Appender(Target(connected, log), rng), Upserter(Target(connected, kv), rng)
                 stop = asyncio.Event()
                 tasks = [asyncio.create_task(appender.run(stop)), asyncio.create_task(upserter.run(stop))]
                 for round_number in range(ROUNDS):
@@ -128,7 +158,7 @@ def test_sigkill_during_mixed_writes_loses_nothing_and_doubles_nothing(tmp_path:
                     await asyncio.to_thread(cluster.kill)
                     await asyncio.to_thread(cluster.start)
                     if round_number % 10 == 9:
-                        await check_log(connected, log, appender)
+                        await check_log(cluster.bootstrap_servers, appender)
                 await wait_for_progress(appender, upserter, tasks)
                 stop.set()
                 await asyncio.gather(*tasks)
@@ -139,7 +169,7 @@ def test_sigkill_during_mixed_writes_loses_nothing_and_doubles_nothing(tmp_path:
             async with connection(cluster.bootstrap_servers) as connected:
                 log = await connected.get_table(fluss.TablePath("fluss", "log"))
                 kv = await connected.get_table(fluss.TablePath("fluss", "kv"))
-                await check_log(connected, log, appender)
+                await check_log(cluster.bootstrap_servers, appender)
                 assert sum((await end_offsets(connected, log)).values()) == appender.acknowledged
                 assert replay(await read_changes(connected, kv), "id") == upserter.state
                 bucket = fluss.TableBucket(kv.get_table_info().table_id, 0)

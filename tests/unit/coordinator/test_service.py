@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from coordinator_support import coordinator
 
+from coordinator_support import coordinator
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.coordinator.service import ServerNode
@@ -143,8 +143,8 @@ def test_tables(tmp_path: Path) -> None:
         assert list(response.table_name) == ["t"]
         assert await refused(client.call(ApiKey.LIST_TABLES, pb.ListTablesRequest(database_name="x"))) == 4
         for name, exists in (("t", True), ("u", False), ("", False)):
-            request = pb.TableExistsRequest(table_path=path(name))
-            assert (await client.call(ApiKey.TABLE_EXISTS, request)).exists is exists
+            response = await client.call(ApiKey.TABLE_EXISTS, pb.TableExistsRequest(table_path=path(name)))
+            assert response.exists is exists
 
         for schema_id in (None, 1):
             request = pb.GetTableSchemaRequest(table_path=path(), schema_id=schema_id)

@@ -6,7 +6,6 @@ import struct
 from typing import Any
 
 import pytest
-from vectors_loader import load
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import API_SPECS, ApiKey
@@ -25,6 +24,7 @@ from fluss_server.rpc.frames import (
     request_prefix,
     success_prefix,
 )
+from vectors_loader import load
 
 FRAMES = load("rpc_frames")["frames"]
 CONVERSATION = load("rpc_conversation_pyfluss")["frames"]
@@ -39,14 +39,18 @@ def body_of(frame: bytes) -> bytes:
 def message_class(case: dict[str, Any]) -> Any:
     if case["direction"] == "response" and case["response_type"] != ResponseType.SUCCESS:
         return pb.ErrorResponse
+    if "message" in case:
+        return getattr(pb, case["message"])
     spec = API_SPECS[ApiKey(case["api_key"])]
     return spec.request if case["direction"] == "request" else spec.response
 
 
 @pytest.mark.parametrize("case", FRAMES, ids=lambda case: f"{case['name']} {case['direction']}")
 def test_vector_frames_both_ways(case: dict[str, Any]) -> None:
-    frame, protobuf = bytes.fromhex(case["frame"]), bytes.fromhex(case["protobuf"])
-    message = getattr(pb, case["message"]).FromString(protobuf)
+    frame = bytes.fromhex(case["frame"])
+    header_size = REQUEST_HEADER_SIZE if case["direction"] == "request" else 5 if "request_id" in case else 1
+    protobuf = bytes.fromhex(case["protobuf"]) if "protobuf" in case else frame[LENGTH_SIZE + header_size :]
+    message = message_class(case).FromString(protobuf)
     assert message.IsInitialized()
     assert message.SerializeToString() == protobuf
     body = body_of(frame)

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import add
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
@@ -76,10 +77,9 @@ def parse_message(data: Buffer, position: int, end: int) -> RecordBatchMessage:
         raise _corrupt(f"body of {length} bytes, but {end - message.body_position} bytes are there")
     if message.row_count < 0 or (message.nodes and min(message.nodes) < 0):
         raise _corrupt("negative row, value or null count")
-    for index in range(0, len(message.buffers), 2):
-        offset, size = message.buffers[index : index + 2]
-        if offset < 0 or size < 0 or offset + size > length:
-            raise _corrupt(f"buffer {index // 2} at {offset}, {size} bytes, is not inside the body of {length} bytes")
+    buffers = message.buffers
+    if buffers and (min(buffers) < 0 or max(map(add, buffers[0::2], buffers[1::2])) > length):
+        raise _corrupt(f"a buffer is not inside the body of {length} bytes")
     return message
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
+from operator import add
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.arrow_message import build_metadata, parse_message
@@ -90,7 +91,7 @@ class BatchProjector:
             start = run[0]
             end = all_buffers[2 * end_buffer] if end_buffer < self._buffer_count else message.body_length
             offsets, lengths = run[0::2], run[1::2]
-            if min(offsets) < start or any(map(end.__lt__, map(int.__add__, offsets, lengths))):
+            if min(offsets) < start or max(map(add, offsets, lengths)) > end:
                 raise _corrupt("its buffers are not in the order of its fields")
             shift = position - start
             for offset, length in zip(offsets, lengths, strict=True):

@@ -18,7 +18,7 @@ from fluss_server.runtime.files import fsync_directory, make_directories_durably
 logger = logging.getLogger(__name__)
 
 STORE_DIRECTORY = "db"
-FLUSH_AFTER_BYTES = 32 << 20
+FLUSH_AFTER_BYTES = 24 << 20
 """A memtable is flushed in the background when it has this many bytes."""
 
 _MIN_FLUSH_BYTES = 1 << 20  # a smaller memtable is not worth a file, whatever the others take

@@ -38,8 +38,10 @@ CLOSE_LIMIT_S = 10.0
 
 _MIB = 1 << 20
 _MEMTABLE_BYTES = 64 * _MIB
+_UNLIMITED_BYTES = 1 << 50
 _ARENA_BLOCK_BYTES = 256 << 10  # the least that a memtable with one row takes; the default would be 1 MiB per tablet
-_BLOCK_BYTES = 4 << 10
+_MEMTABLE_BLOOM_SHARE = 0.005  # of _MEMTABLE_BYTES: 320 KiB, some 20 bits per key; saves a tenth of a read
+_BLOCK_BYTES = 16 << 10  # measured against 4 KiB: reads a tenth faster, writes too
 _BLOOM_BITS_PER_KEY = 10
 _MAX_OPEN_FILES = 256
 _MAX_STALL_PAUSE_S = 0.05
@@ -73,11 +75,10 @@ class KvResources:
     ) -> None:
         self.cache = rocksdict.Cache(cache_bytes)
         self.memtable_bytes = cache_bytes // 2
-        # RocksDB's own reaction to a full manager is to flush the tablet that happens to write next, however little
-        # it holds. Ours (see KvTablet) picks the largest one, earlier; RocksDB's limit stands behind it at twice the
-        # size.
+        # RocksDB's own reaction to a full manager is to flush the tablet that happens to write next, however little it
+        # holds; with many tablets that means thousands of tiny files. So it only counts here, and CommittedRows acts.
         self.write_buffers = rocksdict.WriteBufferManager.new_write_buffer_manager_with_cache(
-            2 * self.memtable_bytes, False, self.cache
+            _UNLIMITED_BYTES, False, self.cache
         )
         self.row_cache_bytes = row_cache_bytes
         self.max_pending_bytes = max_pending_bytes
@@ -247,6 +248,8 @@ def _options(resources: KvResources) -> Any:
     options.set_write_buffer_manager(resources.write_buffers)
     options.set_write_buffer_size(_MEMTABLE_BYTES)
     options.set_arena_block_size(_ARENA_BLOCK_BYTES)
+    options.set_memtable_prefix_bloom_ratio(_MEMTABLE_BLOOM_SHARE)
+    options.set_memtable_whole_key_filtering(True)
     options.set_max_write_buffer_number(4)
     options.set_max_background_jobs(2)
     options.set_max_open_files(_MAX_OPEN_FILES)

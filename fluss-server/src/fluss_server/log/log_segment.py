@@ -128,6 +128,11 @@ class LogSegment:
                     self._indexes = indexes = self._load_indexes(None, None, self.size, self.next_offset)
         return indexes
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the segment holds a file descriptor or indexes."""
+        return self._file is not None or self._indexes is not None
+
     def start_indexes(self) -> None:
         """Begin with empty indexes, for a segment that is going to be appended to or scanned from its start."""
         self._indexes = (

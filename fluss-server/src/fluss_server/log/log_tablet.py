@@ -12,7 +12,6 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
@@ -24,10 +23,9 @@ from fluss_server.log.log_config import MAX_SEGMENT_BYTES, LogConfig
 from fluss_server.log.log_recovery import LogRecovery, RecoveredLog, RecoveryReport, forget_durable_offsets
 from fluss_server.log.log_segment import IndexDamagedError, LogSegment
 from fluss_server.log.log_view import LogSlice, LogView
-from fluss_server.log.recovery_point import RecoveryPoint
+from fluss_server.log.recovery_point_writer import LogMoment, RecoveryPointWriter
 from fluss_server.log.writer_replay import replay_writers
 from fluss_server.log.writer_snapshot import WriterSnapshots
-from fluss_server.log.writer_state import WriterEntry
 from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.files import fsync_directory, make_directories_durably
 
@@ -39,8 +37,6 @@ _STAMPED_BYTES = 25
 """Bytes at the start of a batch among which are all that the leader stamps."""
 
 _MAX_OPEN_SEALED_SEGMENTS = 4
-_MAX_UNFLUSHED_SEGMENTS = 8
-_CHECKPOINT_RETRY_SECONDS = 10.0
 _READ_ERRORS = (IndexDamagedError, FlussError, OSError)
 
 
@@ -59,17 +55,6 @@ class AppendResult:
     last_offset: int
     duplicate: bool
     batches: int
-
-
-class _Checkpoint(NamedTuple):
-    """A moment of the log from which a recovery point can be made once it is durable."""
-
-    view: LogView
-    max_timestamp: int
-    max_timestamp_offset: int
-    offset_entries: int
-    time_entries: int
-    writers: list[WriterEntry]
 
 
 class LogTablet:
@@ -100,7 +85,6 @@ class LogTablet:
         self._closed = False
         self._failure: FlussError | None = None
         self._directory_changed = False
-        self._pending_snapshots: dict[int, list[WriterEntry]] = {}
         self._open_sealed: OrderedDict[int, LogSegment] = OrderedDict()
         self._open_sealed_lock = threading.Lock()
         self.recovery: RecoveryReport = recovered.report
@@ -111,10 +95,8 @@ class LogTablet:
         self._max_timestamp = max(segment.max_timestamp for segment in segments)
         self._flushed_offset = last.next_offset
         self._sealed_bytes = sum(segment.size for segment in segments[:-1])
-        self._recovery_offset = -1 if recovered.report.changed else last.next_offset
-        self._bytes_since_checkpoint = 0
-        self._last_checkpoint = clock.monotonic()
-        self._checkpoint_not_before = self._last_checkpoint
+        recovery_offset = -1 if recovered.report.changed else last.next_offset
+        self._point = RecoveryPointWriter(directory, config, clock, recovery_offset)
 
     @classmethod
     def open(cls, directory: Path, config: LogConfig, clock: Clock) -> LogTablet:
@@ -132,7 +114,7 @@ class LogTablet:
         tablet = cls(directory, config, clock, recovered)
         if recovered.report.changed:
             with tablet._flush_lock:
-                tablet._flush(checkpoint=True)
+                tablet._flush(move_recovery_point=True)
         return tablet
 
     # ------------------------------------------------------------------ what it holds
@@ -188,7 +170,8 @@ class LogTablet:
         """
         data = memoryview(records)
         headers = self._parse(data)
-        self._limit_unflushed_segments()
+        if self._point.is_behind:
+            self.flush()
         with self._append_lock:
             self._check_usable()
             original = self._writers.check(headers)
@@ -248,7 +231,7 @@ class LogTablet:
         for header in headers:
             self._writers.record(header)
         self._max_timestamp = timestamp
-        self._bytes_since_checkpoint += position
+        self._point.note_append(position)
         view = self._view
         self._view = LogView(offset, segment.size, view.segments, view.bases)
         return AppendResult(base_offset, offset - 1, False, len(headers))
@@ -281,15 +264,10 @@ class LogTablet:
             raise _storage_error(f"cannot begin a new segment in {self._directory}", error) from error
         self._directory_changed = True
         view.segments[-1].seal()
-        self._pending_snapshots[view.end] = self._writers.entries()
+        self._point.note_seal(view.end, self._writers)
         self._sealed_bytes += view.size
         self._view = LogView(view.end, 0, (*view.segments, segment), (*view.bases, view.end))
         return segment
-
-    def _limit_unflushed_segments(self) -> None:
-        """Keep memory (indexes, snapshots) and the work of the next start bounded when nobody flushes."""
-        if len(self._pending_snapshots) >= _MAX_UNFLUSHED_SEGMENTS:
-            self.flush()
 
     # ------------------------------------------------------------------ read
 
@@ -382,7 +360,7 @@ class LogTablet:
         logger.warning("rebuilding the indexes of %s: %s", damage.segment.path, damage)
         with self._flush_lock, self._append_lock, _storage_errors(f"cannot read {damage.segment.path}"):
             damage.segment.rebuild_indexes()
-            self._recovery_offset = -1  # it covers the indexes too
+            self._point.offset = -1  # it covers the indexes too
 
     def _keep_open(self, segment: LogSegment) -> None:
         """Note the use of a sealed segment; the one unused for the longest time gives up its descriptor and indexes."""
@@ -409,19 +387,22 @@ class LogTablet:
                 ``LOG_STORAGE_EXCEPTION``: the log is closed.
         """
         target = self._view.end
-        if target > self._flushed_offset or self._checkpoint_is_due():
+        if target > self._flushed_offset or self._point.is_due(target):
             with self._flush_lock:
-                due = self._checkpoint_is_due()
+                due = self._point.is_due(self._view.end)
                 if target > self._flushed_offset or due:
                     self._check_usable()
-                    self._flush(checkpoint=due)
+                    self._flush(move_recovery_point=due)
         elif self._failure is not None:
             raise self._failure
         return self._flushed_offset
 
-    def _flush(self, *, checkpoint: bool) -> None:
+    def _flush(self, *, move_recovery_point: bool) -> None:
         """Flush, holding the flush lock."""
-        moment = self._capture() if checkpoint else None
+        moment: LogMoment | None = None
+        if move_recovery_point:
+            with self._append_lock:
+                moment = self._point.capture(self._view, self._writers)
         view = moment.view if moment else self._view
         try:
             self._sync(view)
@@ -435,7 +416,10 @@ class LogTablet:
         except OSError as error:  # an older mark is true as well
             logger.warning("cannot write the flushed mark of %s: %s", self._directory, error)
         if moment:
-            self._write_recovery_point(moment)
+            self._point.write(moment)
+            for segment in view.segments[:-1]:
+                if segment.is_loaded:
+                    self._keep_open(segment)
 
     def _sync(self, view: LogView) -> None:
         unsynced = [view.segments[-1]]
@@ -448,73 +432,6 @@ class LogTablet:
         if self._directory_changed:
             self._directory_changed = False
             fsync_directory(self._directory)
-
-    # ------------------------------------------------------------------ recovery point
-
-    def _checkpoint_is_due(self) -> bool:
-        if self._recovery_offset >= self._view.end:
-            return False
-        now = self._clock.monotonic()
-        return now >= self._checkpoint_not_before and (
-            self._bytes_since_checkpoint >= self._config.recovery_point_bytes
-            or bool(self._pending_snapshots)
-            or (now - self._last_checkpoint) * 1000 >= self._config.recovery_point_interval_ms
-        )
-
-    def _capture(self) -> _Checkpoint:
-        """The state of this moment, with nobody appending."""
-        with self._append_lock:
-            view = self._view
-            active = view.segments[-1]
-            offset_index, time_index = active.indexes
-            self._writers.expire(self._clock.now_ms())
-            self._bytes_since_checkpoint = 0
-            self._last_checkpoint = self._clock.monotonic()
-            return _Checkpoint(
-                view,
-                active.max_timestamp,
-                active.max_timestamp_offset,
-                len(offset_index),
-                len(time_index),
-                self._writers.entries(),
-            )
-
-    def _write_recovery_point(self, moment: _Checkpoint) -> None:
-        """Write what the recovery point promises, then itself. A failure costs time at the next start only."""
-        view = moment.view
-        active = view.segments[-1]
-        try:
-            for segment in view.segments[:-1]:
-                if not segment.indexes_durable:
-                    offset_index, time_index = segment.indexes
-                    segment.write_indexes(len(offset_index), len(time_index))
-                    self._keep_open(segment)
-            active.write_indexes(moment.offset_entries, moment.time_entries)
-            for offset, entries in list(self._pending_snapshots.items()):
-                if offset <= view.end:
-                    self._snapshots.write(offset, entries)
-                    del self._pending_snapshots[offset]
-            snapshot_crc = self._snapshots.write(view.end, moment.writers)
-            RecoveryPoint(
-                log_start_offset=view.bases[0],
-                offset=view.end,
-                segment_base=active.base_offset,
-                segment_size=view.size,
-                max_timestamp=moment.max_timestamp,
-                max_timestamp_offset=moment.max_timestamp_offset,
-                offset_entries=moment.offset_entries,
-                time_entries=moment.time_entries,
-                snapshot_crc=snapshot_crc,
-            ).write(self._directory)
-            self._recovery_offset = view.end
-            for offset in self._snapshots.offsets():
-                if offset < view.end and offset not in view.bases:
-                    self._snapshots.delete(offset)
-        except OSError as error:
-            logger.warning("cannot move the recovery point of %s: %s", self._directory, error)
-            self._checkpoint_not_before = self._clock.monotonic() + _CHECKPOINT_RETRY_SECONDS
-            for offset in list(self._pending_snapshots)[: -_MAX_UNFLUSHED_SEGMENTS // 2]:
-                del self._pending_snapshots[offset]  # an older one serves as well
 
     # ------------------------------------------------------------------ truncate, close, delete
 
@@ -537,7 +454,7 @@ class LogTablet:
                 view = self._view
                 if kept is not None and kept.first_offset < view.end:
                     self._truncate(view, kept.first_offset, kept.region.position)
-            self._flush(checkpoint=True)
+            self._flush(move_recovery_point=True)
         return self._view.end
 
     def _truncate(self, view: LogView, end: int, size: int) -> None:
@@ -546,17 +463,13 @@ class LogTablet:
         self._view = LogView(end, size, (*before, last), view.bases[:count])
         try:
             forget_durable_offsets(self._directory)
-            self._recovery_offset = -1
+            self._point.forget_behind(end)
             self._flushed_offset = min(self._flushed_offset, end)
             for segment in reversed(view.segments[count:]):
                 self._open_sealed.pop(segment.base_offset, None)
                 segment.delete()
             self._open_sealed.pop(last.base_offset, None)
             last.truncate(size, end)
-            for offset in self._snapshots.offsets():
-                if offset > end:
-                    self._snapshots.delete(offset)
-            self._pending_snapshots = {at: entries for at, entries in self._pending_snapshots.items() if at <= end}
             last.file.sync()
             fsync_directory(self._directory)
             replay_writers(self._writers, self._snapshots, self._view.segments, end)
@@ -579,11 +492,11 @@ class LogTablet:
                 if self._closed:
                     return
                 self._closed = True
-                if self._recovery_offset != self._view.end:
+                if self._point.offset != self._view.end:
                     self._view.segments[-1].complete_time_index()
             try:
-                if self._failure is None and self._recovery_offset != self._view.end:
-                    self._flush(checkpoint=True)
+                if self._failure is None and self._point.offset != self._view.end:
+                    self._flush(move_recovery_point=True)
             finally:
                 for segment in self._view.segments:
                     segment.release()

@@ -110,8 +110,8 @@ class WriterStates:
             last_sequences[writer_id] = sequence
         if not originals:
             return None
-        first, last_one = originals[0], max(originals, key=lambda batch: batch.last_offset)
-        return last_one._replace(offset_delta=last_one.last_offset - min(first.base_offset, last_one.base_offset))
+        newest = max(originals, key=lambda batch: batch.last_offset)
+        return newest._replace(offset_delta=newest.last_offset - min(batch.base_offset for batch in originals))
 
     def record(self, header: BatchHeader) -> None:
         """Take note of a batch that is in the log. It is not judged: what is in the log is right."""

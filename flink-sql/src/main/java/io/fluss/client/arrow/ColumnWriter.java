@@ -100,22 +100,18 @@ abstract class ColumnWriter {
     return count;
   }
 
-  /** Drops values behind the first {@code newCount}. */
+  /** Drops values behind the first {@code newCount}, also parts of a value that failed on the way. */
   final void truncate(int newCount) {
-    if (newCount >= count) {
-      return;
-    }
     if (nullCount > 0) {
-      int nulls = 0;
-      for (int i = 0; i < count; i++) {
-        boolean isNull = (validity[i >>> 3] >>> (i & 7) & 1) == 0;
-        if (i < newCount) {
-          nulls += isNull ? 1 : 0;
-        } else {
+      int kept = 0;
+      for (int i = 0; i <= count && i >>> 3 < validity.length; i++) {
+        if (i >= newCount) {
           validity[i >>> 3] &= (byte) ~(1 << (i & 7));
+        } else if ((validity[i >>> 3] >>> (i & 7) & 1) == 0) {
+          kept++;
         }
       }
-      nullCount = nulls;
+      nullCount = kept;
     }
     truncateValues(newCount);
     count = newCount;
@@ -177,6 +173,9 @@ abstract class ColumnWriter {
 
     @Override
     void emitValues(Sink sink) {
+      if ((count() & 7) != 0) {
+        bits[count() >>> 3] &= (byte) ((1 << (count() & 7)) - 1);
+      }
       sink.buffer(bits, (count() + 7) >>> 3);
     }
 

@@ -69,5 +69,4 @@ final class CatalogErrors {
     return new CatalogException(
         String.format("Failed to %s in catalog '%s': %s", what, catalog, e.getMessage()), e);
   }
-
 }

@@ -126,8 +126,7 @@ public final class FlussCatalog extends AbstractCatalog {
   public CatalogDatabase getDatabase(String name) throws DatabaseNotExistException {
     try {
       DatabaseDescriptor database = client().getDatabase(name).descriptor();
-      return new CatalogDatabaseImpl(
-          database.customProperties(), database.comment().orElse(null));
+      return new CatalogDatabaseImpl(database.customProperties(), database.comment().orElse(null));
     } catch (FlussException e) {
       throw errors.database("get", name, e);
     }
@@ -304,7 +303,10 @@ public final class FlussCatalog extends AbstractCatalog {
 
   @Override
   public void createPartition(
-      ObjectPath path, CatalogPartitionSpec spec, CatalogPartition partition, boolean ignoreIfExists)
+      ObjectPath path,
+      CatalogPartitionSpec spec,
+      CatalogPartition partition,
+      boolean ignoreIfExists)
       throws TableNotPartitionedException {
     throw new TableNotPartitionedException(getName(), path);
   }
@@ -379,8 +381,7 @@ public final class FlussCatalog extends AbstractCatalog {
   }
 
   @Override
-  public CatalogTableStatistics getPartitionStatistics(
-      ObjectPath path, CatalogPartitionSpec spec) {
+  public CatalogTableStatistics getPartitionStatistics(ObjectPath path, CatalogPartitionSpec spec) {
     return CatalogTableStatistics.UNKNOWN;
   }
 

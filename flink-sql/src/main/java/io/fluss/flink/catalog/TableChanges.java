@@ -10,7 +10,10 @@ import org.apache.flink.table.catalog.TableChange;
 import org.apache.flink.table.catalog.WatermarkSpec;
 import org.apache.flink.table.catalog.exceptions.CatalogException;
 
-/** ALTER TABLE as changes of options: options themselves, and the watermark, which is stored as options. */
+/**
+ * ALTER TABLE as changes of options: options themselves, and the watermark, which is stored as
+ * options.
+ */
 final class TableChanges {
 
   private static final List<String> FIXED =

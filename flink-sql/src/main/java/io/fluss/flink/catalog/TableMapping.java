@@ -38,8 +38,8 @@ import org.apache.flink.table.types.logical.VarCharType;
  * Maps tables between Flink's catalog and Fluss.
  *
  * <p>Fluss stores physical columns, keys, comments and two maps of options: {@code table.*} storage
- * properties, and custom properties, which are everything else. Computed columns and watermarks live
- * in custom properties under Flink's own keys:
+ * properties, and custom properties, which are everything else. Computed columns and watermarks
+ * live in custom properties under Flink's own keys:
  *
  * <pre>
  *   schema.[i].name, .data-type, .expr, .comment    the computed column at position i of all columns

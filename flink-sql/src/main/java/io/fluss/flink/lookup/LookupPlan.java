@@ -65,7 +65,9 @@ public final class LookupPlan implements Serializable {
               "Table %s can be looked up by all columns of its primary key %s%s, not by %s.",
               table,
               primaryKey,
-              primaryKey.equals(bucketKey) ? "" : ", or by a bucket key that begins it, " + bucketKey,
+              primaryKey.equals(bucketKey)
+                  ? ""
+                  : ", or by a bucket key that begins it, " + bucketKey,
               names));
     }
     List<String> key = byPrimaryKey ? primaryKey : bucketKey;

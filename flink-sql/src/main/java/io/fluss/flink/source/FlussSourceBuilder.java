@@ -75,7 +75,9 @@ public final class FlussSourceBuilder {
     return this;
   }
 
-  /** A source of {@link Row}s with change kinds; see {@code RowConverter} for the classes of values. */
+  /**
+   * A source of {@link Row}s with change kinds; see {@code RowConverter} for the classes of values.
+   */
   public FlussSource<Row> build() {
     ScanSpec spec = spec();
     return new FlussSource<>(spec, new RowDeserializer(spec.producedType()));
@@ -100,16 +102,13 @@ public final class FlussSourceBuilder {
     try (FlussClient client = FlussClient.connect(clientOptions)) {
       info = client.getTable(path);
     }
-    if (bounded
-        && info.hasPrimaryKey()
-        && startingOffsets.kind() != OffsetsInitializer.Kind.FULL) {
+    if (bounded && info.hasPrimaryKey() && startingOffsets.kind() != OffsetsInitializer.Kind.FULL) {
       throw new IllegalArgumentException(
           "A bounded source reads a primary-key table from 'full' only, not from "
               + startingOffsets
               + ".");
     }
-    return ScanSpec.scan(
-        clientOptions, path, project(info.rowType()), startingOffsets, bounded);
+    return ScanSpec.scan(clientOptions, path, project(info.rowType()), startingOffsets, bounded);
   }
 
   private RowType project(RowType all) {

@@ -82,8 +82,7 @@ public final class ScanSpec implements Serializable {
     if (!bounded) {
       throw new IllegalStateException("Only a bounded source can ask instead of scanning.");
     }
-    return new ScanSpec(
-        clientOptions, path, producedType, start, true, newQuery, newLimit, newKey);
+    return new ScanSpec(clientOptions, path, producedType, start, true, newQuery, newLimit, newKey);
   }
 
   public ClientOptions clientOptions() {

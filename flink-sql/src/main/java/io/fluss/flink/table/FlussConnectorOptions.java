@@ -146,7 +146,9 @@ public final class FlussConnectorOptions {
     BUCKET
   }
 
-  /** The {@code client.*} options among {@code options}, and the servers, as the client reads them. */
+  /**
+   * The {@code client.*} options among {@code options}, and the servers, as the client reads them.
+   */
   public static Map<String, String> clientOptions(Map<String, String> options) {
     Map<String, String> client = new TreeMap<>();
     options.forEach(

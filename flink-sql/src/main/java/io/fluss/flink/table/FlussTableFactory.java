@@ -68,6 +68,7 @@ public final class FlussTableFactory implements DynamicTableSourceFactory, Dynam
     Map<String, String> options = checkedOptions(context);
     return new FlussTableSink(
         tableSpec(context, options),
+        context.getCatalogTable().getResolvedSchema(),
         Configuration.fromMap(options),
         context.getConfiguration().get(ExecutionOptions.RUNTIME_MODE)
             == RuntimeExecutionMode.STREAMING);

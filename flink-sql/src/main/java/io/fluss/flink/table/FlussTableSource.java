@@ -76,9 +76,7 @@ final class FlussTableSource
   FlussTableSource(TableSpec table, ScanOptions options) {
     this.table = table;
     this.options = options;
-    this.producedDataType =
-        TypeConversions.fromLogicalToDataType(
-            table.physicalType());
+    this.producedDataType = TypeConversions.fromLogicalToDataType(table.physicalType());
   }
 
   @Override
@@ -108,8 +106,7 @@ final class FlussTableSource
   public ScanRuntimeProvider getScanRuntimeProvider(ScanContext context) {
     FlussSource<RowData> source =
         new FlussSource<>(
-            scanSpec(),
-            new RowDataDeserializer(context.createTypeInformation(producedDataType)));
+            scanSpec(), new RowDataDeserializer(context.createTypeInformation(producedDataType)));
     return options.isStreaming()
         ? new StreamingScanProvider(
             source,
@@ -150,8 +147,7 @@ final class FlussTableSource
 
   private boolean readsEverything() {
     return startsFull()
-        || !table.hasPrimaryKey()
-            && options.start().kind() == OffsetsInitializer.Kind.EARLIEST;
+        || !table.hasPrimaryKey() && options.start().kind() == OffsetsInitializer.Kind.EARLIEST;
   }
 
   // ---------------------------------------------------------------------------------- pushdowns
@@ -170,8 +166,7 @@ final class FlussTableSource
   public Result applyFilters(List<ResolvedExpression> filters) {
     List<ResolvedExpression> accepted = new ArrayList<>();
     if (!options.isStreaming() && table.hasPrimaryKey() && startsFull()) {
-      KeyLiterals literals =
-          KeyLiterals.of(filters, table.physicalType(), table.primaryKey());
+      KeyLiterals literals = KeyLiterals.of(filters, table.physicalType(), table.primaryKey());
       if (literals.key().isPresent()) {
         primaryKey = literals.key().get();
         accepted = literals.used();
@@ -189,9 +184,7 @@ final class FlussTableSource
 
   @Override
   public boolean applyAggregates(
-      List<int[]> groupingSets,
-      List<AggregateExpression> aggregates,
-      DataType aggregatedType) {
+      List<int[]> groupingSets, List<AggregateExpression> aggregates, DataType aggregatedType) {
     boolean countable =
         !options.isStreaming()
             && readsEverything()
@@ -209,7 +202,9 @@ final class FlussTableSource
     return countable;
   }
 
-  /** COUNT(*), or COUNT of a column without nulls. The planner's own functions are known by name. */
+  /**
+   * COUNT(*), or COUNT of a column without nulls. The planner's own functions are known by name.
+   */
   private static boolean countsRows(AggregateExpression aggregate) {
     String function = aggregate.getFunctionDefinition().getClass().getSimpleName();
     boolean counts = function.equals("Count1AggFunction") || function.equals("CountAggFunction");
@@ -262,8 +257,7 @@ final class FlussTableSource
   }
 
   private ClientOptions lookupClient() {
-    Map<String, String> client =
-        FlussConnectorOptions.clientOptions(table.options());
+    Map<String, String> client = FlussConnectorOptions.clientOptions(table.options());
     options
         .tableOptions()
         .getOptional(LookupOptions.MAX_RETRIES)

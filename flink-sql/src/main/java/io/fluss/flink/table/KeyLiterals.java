@@ -119,7 +119,9 @@ final class KeyLiterals {
     return used;
   }
 
-  /** The key's values in key order, as {@code RowConverter} reads them, if every column is fixed. */
+  /**
+   * The key's values in key order, as {@code RowConverter} reads them, if every column is fixed.
+   */
   Optional<Object[]> key() {
     if (primaryKey.isEmpty() || values.size() < primaryKey.size()) {
       return Optional.empty();

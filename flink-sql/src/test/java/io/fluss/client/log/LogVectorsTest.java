@@ -17,8 +17,11 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import org.apache.flink.table.data.GenericArrayData;
 import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.types.logical.ArrayType;
+import org.apache.flink.table.types.logical.BinaryType;
 import org.apache.flink.table.types.logical.LogicalType;
 import org.apache.flink.table.types.logical.RowType;
 import org.junit.jupiter.api.Test;
@@ -214,6 +217,37 @@ class LogVectorsTest {
     byte[] expected = plain.buildAndReset();
     byte[] actual = disturbed.buildAndReset();
     assertEquals(-1, Arrays.mismatch(expected, actual));
+  }
+
+  @Test
+  void aRowThatFailsInsideANestedValueLeavesTheBatchAsItWas() {
+    RowType type =
+        RowType.of(
+            new ArrayType(new RowType(List.of(new RowType.RowField("a", new BinaryType(2))))),
+            new BinaryType(2));
+    ArrowLogBatchBuilder plain = new ArrowLogBatchBuilder(1, type, Compression.NONE);
+    ArrowLogBatchBuilder disturbed = new ArrowLogBatchBuilder(1, type, Compression.NONE);
+    byte[] good = {1, 2};
+    byte[] bad = {1};
+    for (int i = 0; i < 20; i++) {
+      GenericRowData row =
+          i % 3 == 0
+              ? new GenericRowData(2)
+              : GenericRowData.of(
+                  new GenericArrayData(new Object[] {GenericRowData.of((Object) good), null}), good);
+      GenericRowData failing =
+          GenericRowData.of(
+              new GenericArrayData(
+                  new Object[] {null, GenericRowData.of((Object) good), GenericRowData.of((Object) bad)}),
+              good);
+      GenericRowData failingLater =
+          GenericRowData.of(new GenericArrayData(new Object[] {null, null}), bad);
+      plain.append(row);
+      assertThrows(IllegalArgumentException.class, () -> disturbed.append(failing));
+      assertThrows(IllegalArgumentException.class, () -> disturbed.append(failingLater));
+      disturbed.append(row);
+    }
+    assertEquals(-1, Arrays.mismatch(plain.buildAndReset(), disturbed.buildAndReset()));
   }
 
   @Test

@@ -50,8 +50,7 @@ public final class FlussSplitEnumerator implements SplitEnumerator<FlussSplit, E
   private final Set<Integer> readersWithAll = new HashSet<>();
 
   /** The enumerator of a new job. */
-  public FlussSplitEnumerator(
-      SplitEnumeratorContext<FlussSplit> context, SplitPlanner planner) {
+  public FlussSplitEnumerator(SplitEnumeratorContext<FlussSplit> context, SplitPlanner planner) {
     this(context, planner, null);
   }
 

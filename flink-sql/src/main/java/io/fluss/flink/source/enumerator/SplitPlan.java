@@ -51,8 +51,7 @@ final class SplitPlan {
     }
     if (scansState) {
       return perBucket(
-          table.bucketCount(),
-          b -> new SnapshotLogSplit(table.tableId(), b, spec.isBounded()));
+          table.bucketCount(), b -> new SnapshotLogSplit(table.tableId(), b, spec.isBounded()));
     }
     if (spec.isBounded()) {
       throw new TableException(

@@ -4,7 +4,9 @@ import io.fluss.flink.source.RecordDeserializer;
 import org.apache.flink.api.connector.source.SourceOutput;
 import org.apache.flink.connector.base.source.reader.RecordEmitter;
 
-/** Emits rows, with the commit time of their batch as timestamp, and moves the split behind them. */
+/**
+ * Emits rows, with the commit time of their batch as timestamp, and moves the split behind them.
+ */
 final class FlussRecordEmitter<T> implements RecordEmitter<ScanRecord, T, SplitState> {
 
   private final RecordDeserializer<T> deserializer;

@@ -5,6 +5,7 @@ import io.fluss.client.KeyEncoder;
 import io.fluss.client.LogScanner;
 import io.fluss.client.TableInfo;
 import io.fluss.flink.row.RowConverter;
+import io.fluss.flink.source.OffsetsInitializer;
 import io.fluss.flink.source.ScanSpec;
 import io.fluss.flink.source.split.FlussSplit;
 import io.fluss.flink.source.split.LogSplit;
@@ -68,6 +69,8 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
   private volatile LogScanner logScanner;
   private UnaryOperator<RowData> projectFull;
   private UnaryOperator<RowData> projectLog;
+  @Nullable private KeyEncoder stateKeyEncoder;
+  @Nullable private KeyEncoder emittedKeyEncoder;
   @Nullable private KeyEncoder logKeyEncoder;
 
   /**
@@ -104,8 +107,7 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
     if (split instanceof LogSplit) {
       LogSplit log = (LogSplit) split;
       addLog(
-          new LogRead(
-              split.splitId(), split.bucket(), log.startOffset(), log.stopOffset(), null));
+          new LogRead(split.splitId(), split.bucket(), log.startOffset(), log.stopOffset(), null));
     } else if (split instanceof SnapshotLogSplit
         && ((SnapshotLogSplit) split).history().isComplete()) {
       stateIsRead((SnapshotLogSplit) split);
@@ -169,6 +171,11 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
     ScanSchema schema = ScanSchema.resolve(access.table(), spec.producedType());
     projectFull = schema.projectFull();
     projectLog = schema.projectFetched(fetchedFields(schema));
+    if (access.table().hasPrimaryKey()) {
+      // The task thread encodes keys of rows it emitted, at the same time as this thread.
+      stateKeyEncoder = KeyEncoder.primaryKey(access.table());
+      emittedKeyEncoder = KeyEncoder.primaryKey(access.table());
+    }
   }
 
   /**
@@ -185,8 +192,7 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
 
   private int[] keyFields() {
     boolean changelogAfterState =
-        access.table().hasPrimaryKey()
-            && spec.start().kind() == io.fluss.flink.source.OffsetsInitializer.Kind.FULL;
+        access.table().hasPrimaryKey() && spec.start().kind() == OffsetsInitializer.Kind.FULL;
     return changelogAfterState ? access.table().physicalPrimaryKeyIndexes() : new int[0];
   }
 
@@ -219,11 +225,7 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
         }
         if (next != null) {
           SnapshotLogSplit split = (SnapshotLogSplit) next;
-          state =
-              new StateRead(
-                  split,
-                  () -> access.newKvScanner(split.bucket()),
-                  KeyEncoder.primaryKey(access.table()));
+          state = new StateRead(split, () -> access.newKvScanner(split.bucket()), stateKeyEncoder);
         }
       }
       if (state != null && !paused.contains(state.split().splitId())) {
@@ -262,7 +264,7 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
             splitId,
             rows,
             projectFull,
-            KeyEncoder.primaryKey(access.table()),
+            emittedKeyEncoder,
             state.scanOffset(),
             history.isComplete());
     if (history.isComplete()) {

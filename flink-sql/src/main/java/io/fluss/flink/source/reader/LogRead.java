@@ -78,9 +78,7 @@ final class LogRead {
     }
     position = end;
     pending = Math.max(0, run.highWatermark() - end);
-    return size == 0
-        ? null
-        : SplitBatch.log(splitId, run, kept, size, end, projection, history);
+    return size == 0 ? null : SplitBatch.log(splitId, run, kept, size, end, projection, history);
   }
 
   private int[] newToHistory(BucketRecords run, int size, KeyEncoder keyEncoder) {

@@ -43,8 +43,7 @@ public final class ScanRecord {
    * @param offset changelog offset of the scan
    * @param last whether the state ends with this row
    */
-  void setState(
-      RowData newRow, RowData fullRow, KeyEncoder encoder, long offset, boolean last) {
+  void setState(RowData newRow, RowData fullRow, KeyEncoder encoder, long offset, boolean last) {
     row = newRow;
     timestamp = NO_TIMESTAMP;
     fromState = true;

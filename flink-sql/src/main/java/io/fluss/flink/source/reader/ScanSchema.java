@@ -1,20 +1,16 @@
 package io.fluss.flink.source.reader;
 
 import io.fluss.client.TableInfo;
+import io.fluss.flink.row.TableColumns;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.UnaryOperator;
 import javax.annotation.Nullable;
-import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.data.utils.ProjectedRowData;
-import org.apache.flink.table.types.logical.LogicalType;
 import org.apache.flink.table.types.logical.RowType;
 
-/**
- * How the columns a query wants lie in the table as it is now: found by name, because columns may
- * have been added since the query was planned, and compared by type.
- */
+/** How the columns that a query wants are fetched from a table and put into the order wanted. */
 public final class ScanSchema {
 
   private final RowType tableType;
@@ -30,31 +26,11 @@ public final class ScanSchema {
   /**
    * Finds the produced columns in the table.
    *
-   * @throws ValidationException if a column is missing or has another type, nullability apart
+   * @throws org.apache.flink.table.api.ValidationException if a column is missing or has another
+   *     type, nullability apart
    */
   public static ScanSchema resolve(TableInfo table, RowType producedType) {
-    RowType tableType = table.rowType();
-    int[] produced = new int[producedType.getFieldCount()];
-    for (int i = 0; i < produced.length; i++) {
-      String name = producedType.getFieldNames().get(i);
-      int index = tableType.getFieldIndex(name);
-      if (index < 0) {
-        throw new ValidationException(
-            String.format(
-                "Column '%s' of the query is not in table %s, whose columns are %s.",
-                name, table.path(), tableType.getFieldNames()));
-      }
-      LogicalType wanted = producedType.getTypeAt(i);
-      LogicalType actual = tableType.getTypeAt(index);
-      if (!wanted.copy(true).equals(actual.copy(true))) {
-        throw new ValidationException(
-            String.format(
-                "Column '%s' of table %s has type %s, the query expects %s.",
-                name, table.path(), actual.asSummaryString(), wanted.asSummaryString()));
-      }
-      produced[i] = index;
-    }
-    return new ScanSchema(tableType, produced);
+    return new ScanSchema(table.rowType(), TableColumns.find(table, producedType));
   }
 
   /** The produced columns out of a row with all columns of the table. */
@@ -63,8 +39,8 @@ public final class ScanSchema {
   }
 
   /**
-   * The columns to fetch from the log: the produced ones and behind them those of {@code extra} that
-   * are missing. At least one, because a fetch cannot ask for none.
+   * The columns to fetch from the log: the produced ones and behind them those of {@code extra}
+   * that are missing. At least one, because a fetch cannot ask for none.
    *
    * @return null for the whole table in its own order
    */

@@ -68,11 +68,7 @@ abstract class SplitBatch {
       void fill(int index, ScanRecord target) {
         RowData full = rows.get(index);
         target.setState(
-            projection.apply(full),
-            full,
-            keyEncoder,
-            scanOffset,
-            last && index == rows.size() - 1);
+            projection.apply(full), full, keyEncoder, scanOffset, last && index == rows.size() - 1);
       }
     };
   }

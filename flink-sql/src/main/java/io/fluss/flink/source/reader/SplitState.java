@@ -9,8 +9,8 @@ import javax.annotation.Nullable;
 import org.apache.flink.table.data.RowData;
 
 /**
- * How far the rows of a split were emitted; lives in the task thread. Keys of state rows are encoded
- * only when a checkpoint or a new scan asks for them.
+ * How far the rows of a split were emitted; lives in the task thread. Keys of state rows are
+ * encoded only when a checkpoint or a new scan asks for them.
  */
 final class SplitState {
 

@@ -18,8 +18,8 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Reads the state of one bucket, over as many scans as it takes: a scan that the server gave up (a
- * reader that stood still for too long, a restart of the server) is followed by a new one that skips
- * what was read.
+ * reader that stood still for too long, a restart of the server) is followed by a new one that
+ * skips what was read.
  */
 final class StateRead implements AutoCloseable {
 

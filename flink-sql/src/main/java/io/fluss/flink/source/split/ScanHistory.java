@@ -19,17 +19,16 @@ import javax.annotation.Nullable;
  * <ul>
  *   <li>the rows of a new scan to skip: all up to the last key read ({@link #wasRead});
  *   <li>where the changelog starts: at the smallest offset ({@link #changelogStart});
- *   <li>the changes to drop: those below the offset of the range their key lies in, because the
- *       row read there contains them already ({@link #contains}).
+ *   <li>the changes to drop: those below the offset of the range their key lies in, because the row
+ *       read there contains them already ({@link #contains}).
  * </ul>
  *
- * <p>Keys are ordered as unsigned bytes, as the server stores them. Offsets of later scans are never
- * smaller. Instances are immutable.
+ * <p>Keys are ordered as unsigned bytes, as the server stores them. Offsets of later scans are
+ * never smaller. Instances are immutable.
  */
 public final class ScanHistory {
 
-  private static final ScanHistory EMPTY =
-      new ScanHistory(Collections.emptyList(), false);
+  private static final ScanHistory EMPTY = new ScanHistory(Collections.emptyList(), false);
 
   private final List<Range> ranges;
   private final boolean complete;
@@ -148,7 +147,10 @@ public final class ScanHistory {
     return offset < ranges.get(low).offset;
   }
 
-  /** The same history without what no longer matters when the changelog was read up to {@code offset}. */
+  /**
+   * The same history without what no longer matters when the changelog was read up to {@code
+   * offset}.
+   */
   public ScanHistory withoutPast(long offset) {
     if (!complete || offset < filterEnd()) {
       return this;

@@ -70,9 +70,7 @@ public final class SnapshotLogSplit extends FlussSplit {
       return false;
     }
     SnapshotLogSplit that = (SnapshotLogSplit) other;
-    return bounded == that.bounded
-        && logOffset == that.logOffset
-        && history.equals(that.history);
+    return bounded == that.bounded && logOffset == that.logOffset && history.equals(that.history);
   }
 
   @Override

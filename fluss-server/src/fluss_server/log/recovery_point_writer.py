@@ -1,0 +1,156 @@
+"""Moving the recovery point of an open log."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+from fluss_server.log.log_config import LogConfig
+from fluss_server.log.log_view import LogView
+from fluss_server.log.recovery_point import RecoveryPoint
+from fluss_server.log.writer_snapshot import WriterSnapshots
+from fluss_server.log.writer_state import WriterEntry, WriterStates
+from fluss_server.runtime.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 10.0
+_MAX_PENDING_SNAPSHOTS = 8
+
+
+class LogMoment(NamedTuple):
+    """A moment of a log from which a recovery point can be made once its batches are durable."""
+
+    view: LogView
+    max_timestamp: int
+    max_timestamp_offset: int
+    offset_entries: int
+    time_entries: int
+    writers: list[WriterEntry]
+
+
+class RecoveryPointWriter:
+    """Decides when the recovery point moves, and writes it with what it promises: index files and writer snapshots.
+
+    Index and snapshot files are written here and nowhere else, behind the fsync of their batches: so a crash can leave
+    them missing, short or torn, but never with entries for batches that are not there.
+
+    It moves when many bytes were appended, after some time, and when a segment was sealed. The owner calls
+    :meth:`note_append`, :meth:`note_seal` and :meth:`capture` with nobody appending meanwhile, the rest from one thread
+    at a time.
+
+    Args:
+        directory: of the log.
+        config: of the log.
+        clock: for the intervals, and the expiration of writers.
+        offset: where the recovery point is; -1 if there is none that counts.
+
+    Attributes:
+        offset: where the recovery point is, -1 for nowhere.
+    """
+
+    def __init__(self, directory: Path, config: LogConfig, clock: Clock, offset: int) -> None:
+        self.offset = offset
+        self._directory = directory
+        self._config = config
+        self._clock = clock
+        self._snapshots = WriterSnapshots(directory)
+        self._pending: dict[int, list[WriterEntry]] = {}
+        self._appended_bytes = 0
+        self._last_moment = clock.monotonic()
+        self._not_before = self._last_moment
+
+    def note_append(self, size: int) -> None:
+        """Take note of appended bytes."""
+        self._appended_bytes += size
+
+    def note_seal(self, end_offset: int, writers: WriterStates) -> None:
+        """Take note of a sealed segment that ends at ``end_offset`` with that writer state."""
+        self._pending[end_offset] = writers.entries()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits to be written that the log should be flushed before it grows further."""
+        return len(self._pending) >= _MAX_PENDING_SNAPSHOTS
+
+    def is_due(self, end_offset: int) -> bool:
+        """Whether the recovery point should move to the end of the log."""
+        if self.offset >= end_offset:
+            return False
+        now = self._clock.monotonic()
+        return now >= self._not_before and (
+            bool(self._pending)
+            or self._appended_bytes >= self._config.recovery_point_bytes
+            or (now - self._last_moment) * 1000 >= self._config.recovery_point_interval_ms
+        )
+
+    def capture(self, view: LogView, writers: WriterStates) -> LogMoment:
+        """The present moment."""
+        active = view.segments[-1]
+        offset_index, time_index = active.indexes
+        writers.expire(self._clock.now_ms())
+        self._appended_bytes = 0
+        self._last_moment = self._clock.monotonic()
+        return LogMoment(
+            view,
+            active.max_timestamp,
+            active.max_timestamp_offset,
+            len(offset_index),
+            len(time_index),
+            writers.entries(),
+        )
+
+    def write(self, moment: LogMoment) -> None:
+        """Move the recovery point to a moment whose batches are durable.
+
+        A failure costs time at the next opening, nothing else; it is logged, and tried again some seconds later.
+        """
+        view = moment.view
+        try:
+            for segment in view.segments[:-1]:
+                if not segment.indexes_durable:
+                    offset_index, time_index = segment.indexes
+                    segment.write_indexes(len(offset_index), len(time_index))
+            view.segments[-1].write_indexes(moment.offset_entries, moment.time_entries)
+            for offset, entries in list(self._pending.items()):
+                if offset <= view.end:
+                    self._snapshots.write(offset, entries)
+                    del self._pending[offset]
+            self._point(moment, self._snapshots.write(view.end, moment.writers)).write(self._directory)
+            self.offset = view.end
+            for offset in self._snapshots.offsets():
+                if offset < view.end and offset not in view.bases:
+                    self._snapshots.delete(offset)
+        except OSError as error:
+            logger.warning("cannot move the recovery point of %s: %s", self._directory, error)
+            self._not_before = self._clock.monotonic() + _RETRY_SECONDS
+            for offset in list(self._pending)[: -_MAX_PENDING_SNAPSHOTS // 2]:
+                del self._pending[offset]  # an older one serves as well
+
+    def forget_behind(self, end_offset: int) -> None:
+        """Give up the recovery point, and the snapshots behind ``end_offset``, because the log is cut there.
+
+        Raises:
+            OSError: snapshots may be left.
+        """
+        self.offset = -1
+        for offset in self._snapshots.offsets():
+            if offset > end_offset:
+                self._snapshots.delete(offset)
+        self._pending = {offset: entries for offset, entries in self._pending.items() if offset <= end_offset}
+
+    @staticmethod
+    def _point(moment: LogMoment, snapshot_crc: int) -> RecoveryPoint:
+        view = moment.view
+        return RecoveryPoint(
+            log_start_offset=view.bases[0],
+            offset=view.end,
+            segment_base=view.bases[-1],
+            segment_size=view.size,
+            max_timestamp=moment.max_timestamp,
+            max_timestamp_offset=moment.max_timestamp_offset,
+            offset_entries=moment.offset_entries,
+            time_entries=moment.time_entries,
+            snapshot_crc=snapshot_crc,
+        )

@@ -1,0 +1,140 @@
+"""Making logs, and breaking the disk below them."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fluss_server.formats.log_batch import BatchHeader, build_batch, iter_batches
+from fluss_server.log import log_file
+from fluss_server.log.log_tablet import LogConfig, LogTablet
+from fluss_server.runtime.clock import ManualClock
+
+NOW_MS = 1_700_000_000_000
+
+
+def make_batch(rows: int = 1, size: int = 100, writer_id: int = -1, sequence: int = -1, fill: bytes = b"x") -> bytes:
+    """A batch of ``size`` bytes as a client sends it; what is in it matters to nobody here."""
+    payload = (fill * size)[: size - 48] if rows else b""
+    return bytes(
+        build_batch(
+            1, change_types=None, payload=payload, record_count=rows, writer_id=writer_id, batch_sequence=sequence
+        )
+    )
+
+
+def open_log(directory: Path, clock: ManualClock | None = None, **settings: Any) -> LogTablet:
+    """Open a log with a clock that stands still."""
+    return LogTablet.open(directory, LogConfig(**settings), clock or ManualClock(NOW_MS))
+
+
+def all_batches(log: LogTablet) -> list[tuple[BatchHeader, bytes]]:
+    """Everything in the log, as replay sees it."""
+    return list(log.batches(log.start_offset, log.end_offset))
+
+
+def read_all(log: LogTablet, max_bytes: int = 1 << 20) -> bytes:
+    """Everything in the log, as a reader gets it slice by slice."""
+    data, offset = b"", log.start_offset
+    while offset < log.end_offset:
+        piece = log.read(offset, max_bytes, log.end_offset, at_least_one=True)
+        assert piece is not None
+        assert piece.first_offset == offset < piece.next_offset
+        part = piece.region.read()
+        assert len(part) == piece.region.length
+        headers = [header for _, header in iter_batches(part)]
+        assert sum(header.size for header in headers) == len(part)
+        assert headers[-1].next_offset == piece.next_offset
+        data, offset = data + part, piece.next_offset
+    return data
+
+
+def segment_files(directory: Path) -> list[Path]:
+    """The ``.log`` files, in order."""
+    return sorted(directory.glob("*.log"))
+
+
+class WatchedDisk:
+    """Remembers what was fsynced below a directory, so that the loss of power can be played.
+
+    Files are known by inode: what they held at their last fsync. Names count from the last fsync of their directory.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._content: dict[int, bytes] = {}
+        self._names: dict[str, dict[str, int]] = {}
+        fsync, datasync = os.fsync, log_file._datasync
+        monkeypatch.setattr(os, "fsync", self._watched(fsync))
+        monkeypatch.setattr(log_file, "_datasync", self._watched(datasync))
+
+    def _watched(self, sync: Callable[[int], None]) -> Callable[[int], None]:
+        def watched(fd: int) -> None:
+            sync(fd)
+            path = os.readlink(f"/proc/self/fd/{fd}")
+            if os.path.isdir(path):
+                self._names[path] = {entry.name: entry.inode() for entry in os.scandir(path) if entry.is_file()}
+            else:
+                self._content[os.fstat(fd).st_ino] = Path(f"/proc/self/fd/{fd}").read_bytes()
+
+        return watched
+
+    def lose_power(self, directory: Path, image: Path, choose: random.Random) -> None:
+        """Make in ``image`` one of the states in which ``directory`` may come back.
+
+        Fsynced bytes and names are there. Of everything younger, any part is: per file a later size or not, per 64
+        bytes the old content, the new content, zeros or garbage; names created since may be missing.
+        """
+        image.mkdir(parents=True)
+        durable = self._names.get(str(directory), {})
+        present = {entry.name: entry.inode() for entry in os.scandir(directory) if entry.is_file()}
+        names = {name: inode for name, inode in durable.items() if name in present or choose.random() < 0.5}
+        for name, inode in present.items():
+            if name not in durable or durable[name] != inode:
+                if choose.random() < 0.5:
+                    names[name] = inode
+            else:
+                names[name] = inode
+        for name, inode in names.items():
+            old = self._content.get(inode, b"")
+            new = (directory / name).read_bytes() if present.get(name) == inode else old
+            (image / name).write_bytes(_mix(old, new, choose))
+
+    def forget(self) -> None:
+        """Start anew, in another directory."""
+        self._content.clear()
+        self._names.clear()
+
+
+def _mix(old: bytes, new: bytes, choose: random.Random) -> bytes:
+    if old == new:
+        return old
+    kind = choose.randrange(4)
+    if kind == 0:
+        return old
+    if kind == 1:
+        return new
+    size = choose.randint(min(len(old), len(new)), max(len(old), len(new)))
+    mixed = bytearray()
+    for at in range(0, size, 64):
+        before, after = old[at : at + 64], new[at : at + 64]
+        if before == after:
+            part = before
+        else:
+            part = choose.choice([before, after, bytes(64), choose.randbytes(64)])
+            if after.startswith(before):
+                part = before + part[len(before) :]  # bytes that were durable and did not change stay
+        mixed += part.ljust(64, b"\0")
+    return bytes(mixed[:size])
+
+
+def copy_directory(source: Path, target: Path) -> Path:
+    """A copy of a log directory, replacing an older copy."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
+    return target
