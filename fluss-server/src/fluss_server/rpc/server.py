@@ -91,7 +91,9 @@ class RpcServer:
         for connection in list(self._connections):
             connection.shut_down()
         if not await self._wait_for_connections(grace_s):
-            logger.warning("%d connections are closed with requests in flight", len(self._connections))
+            unanswered = sum(connection.requests_in_flight for connection in self._connections)
+            if unanswered:
+                logger.warning("cancelling %d requests that are still in flight", unanswered)
             for connection in list(self._connections):
                 connection.abort()
             if not await self._wait_for_connections(_ABORT_WAIT_S):
