@@ -38,6 +38,8 @@ def prepare_java(log_directory: Path) -> None:
     """Bounds the heap of PyFlink's Java process and chooses its log directory; to be called before PyFlink is used."""
     os.environ.setdefault("JVM_ARGS", _HEAP)
     os.environ["FLINK_LOG_DIR"] = str(log_directory)
+    # There are no Python functions here, so no server for them either (its end is noisy on Python 3.12).
+    os.environ["_python_worker_execution_mode"] = "process"
 
 
 def environment(bootstrap_servers: str, *, streaming: bool, settings: dict[str, str] | None = None) -> TableEnvironment:

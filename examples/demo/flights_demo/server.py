@@ -41,7 +41,7 @@ class LocalFluss:
         threading.Thread(target=self._copy_output, args=(self._process,), daemon=True).start()
         try:
             if not self._ready.wait(_START_SECONDS) or not self.bootstrap_servers:
-                raise DemoError(f"`{' '.join(command)}` did not become ready; its output is in {self._log_file}")
+                raise DemoError(f"`{' '.join(command)}` did not become ready: {self._last_line()}")
         except BaseException:
             self._stop()
             raise
@@ -61,10 +61,14 @@ class LocalFluss:
         self._exited.set()
         self._ready.set()  # wakes a start that would wait in vain
 
+    def _last_line(self) -> str:
+        lines = self._log_file.read_text(encoding="utf-8").splitlines() if self._log_file.exists() else []
+        return lines[-1] if lines else "it printed nothing"
+
     def check(self) -> None:
         """Raises DemoError when the server has ended by itself."""
         if self._exited.is_set():
-            raise DemoError(f"the server has ended; its output is in {self._log_file}")
+            raise DemoError(f"the server has ended: {self._last_line()}")
 
     def usage(self) -> str:
         """Returns the CPU time and memory of the server so far, for people."""

@@ -64,6 +64,8 @@ def decode_batch(
     """
     change_types = None
     count = header.record_count
+    if not header.payload_offset <= header.size <= len(batch):
+        raise _corrupt(f"log batch of {header.size} bytes with {count} records, only {len(batch)} bytes are there")
     if not header.append_only:
         change_types = np.frombuffer(batch, dtype=np.uint8, count=count, offset=header.header_size)
         if count and int(change_types.max()) > ChangeType.DELETE:

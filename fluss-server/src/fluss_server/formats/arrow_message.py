@@ -54,12 +54,13 @@ class RecordBatchMessage:
 
 
 def parse_message(data: Buffer, position: int, end: int) -> RecordBatchMessage:
-    """Read the metadata of the message at ``position``; all of it must lie before ``end``.
+    """Read the metadata of the message at ``position``; all of it must lie before ``end`` and the end of the data.
 
     Raises:
         FlussError: ``CORRUPT_RECORD_EXCEPTION`` if it is not a RecordBatch message, is cut off, or its buffers are not
             inside the body.
     """
+    end = min(end, len(data))
     if end - position < _PREFIX.size:
         raise _corrupt("it is shorter than its prefix")
     continuation, size = _PREFIX.unpack_from(data, position)

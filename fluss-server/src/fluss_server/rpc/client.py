@@ -77,10 +77,16 @@ class RpcClient:
 
         Raises:
             FlussError: the server answered with an error, or ``UNSUPPORTED_VERSION`` when it does not serve the API in
-                a version known here, ``NETWORK_EXCEPTION`` when the connection breaks, ``REQUEST_TIME_OUT``.
+                a version known here, ``NETWORK_EXCEPTION`` when the connection breaks, ``REQUEST_TIME_OUT``,
+                ``CORRUPT_MESSAGE`` when the answer cannot be read.
         """
+        from google.protobuf.message import DecodeError
+
         body = await self.call_raw(key, [request.SerializeToString()], timeout_s=timeout_s)
-        return API_SPECS[key].response.FromString(bytes(body))
+        try:
+            return API_SPECS[key].response.FromString(bytes(body))
+        except DecodeError as error:
+            raise FlussError(ErrorCode.CORRUPT_MESSAGE, f"{key.name}: the answer cannot be read: {error}") from None
 
     async def call_raw(
         self, key: ApiKey, pieces: Sequence[Piece], *, timeout_s: float = DEFAULT_TIMEOUT_S

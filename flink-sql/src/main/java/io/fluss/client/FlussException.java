@@ -5,6 +5,7 @@ public class FlussException extends RuntimeException {
   private static final long serialVersionUID = 1L;
 
   private final ErrorCode code;
+  private final String detail;
 
   public FlussException(ErrorCode code, String message) {
     this(code, message, null);
@@ -13,10 +14,16 @@ public class FlussException extends RuntimeException {
   public FlussException(ErrorCode code, String message, Throwable cause) {
     super(code + ": " + message, cause);
     this.code = code;
+    this.detail = message;
   }
 
   public ErrorCode code() {
     return code;
+  }
+
+  /** The message without the name of the code. */
+  public String detail() {
+    return detail;
   }
 
   /** Whether the same request may succeed later. The client has retried already before this reaches a caller. */

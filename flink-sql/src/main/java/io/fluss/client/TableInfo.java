@@ -42,6 +42,9 @@ public final class TableInfo implements Serializable {
     this.schemaId = schemaId;
     this.rowType = descriptor.rowType();
     this.columnIds = new ArrayList<>(descriptor.columnIds());
+    for (int i = columnIds.size(); i < rowType.getFieldCount(); i++) {
+      columnIds.add(i);
+    }
     this.columnComments = new LinkedHashMap<>(descriptor.columnComments());
     this.primaryKey = new ArrayList<>(descriptor.primaryKey());
     this.partitionKeys = new ArrayList<>(descriptor.partitionKeys());

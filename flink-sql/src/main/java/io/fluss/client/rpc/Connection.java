@@ -174,6 +174,10 @@ final class Connection {
 
   /** Sends the call, or keeps it until the connection is ready. */
   void submit(Call call) {
+    if (closed) {
+      fail(call, ErrorCode.NETWORK_EXCEPTION, "no connection to " + node, false, null);
+      return;
+    }
     if (!ready) {
       waiting.add(call);
       return;

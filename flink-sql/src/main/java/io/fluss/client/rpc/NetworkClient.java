@@ -18,6 +18,7 @@ import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.Executor;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.slf4j.Logger;
@@ -111,7 +112,8 @@ public final class NetworkClient implements AutoCloseable {
   private void execute(Runnable task) {
     tasks.add(task);
     if (closed) {
-      failAll();
+      // Nobody else runs it any more; calls fail, since the client is closed.
+      runTasks();
     } else if (!onNetworkThread() && wakeupPending.compareAndSet(false, true)) {
       selector.wakeup();
     }
@@ -146,11 +148,15 @@ public final class NetworkClient implements AutoCloseable {
     Connection connection =
         new Connection(node, connectTimeout.toNanos(), this::onConnectionClosed);
     connections.put(node, connection);
-    resolver.execute(
-        () -> {
-          InetSocketAddress address = new InetSocketAddress(node.host(), node.port());
-          execute(() -> connection.connect(address, selector));
-        });
+    try {
+      resolver.execute(
+          () -> {
+            InetSocketAddress address = new InetSocketAddress(node.host(), node.port());
+            execute(() -> connection.connect(address, selector));
+          });
+    } catch (RejectedExecutionException e) {
+      connection.close(ErrorCode.NETWORK_EXCEPTION, "the client is closed", e);
+    }
     return connection;
   }
 
@@ -172,11 +178,10 @@ public final class NetworkClient implements AutoCloseable {
     try {
       while (!closed) {
         runTasks();
-        boolean timed = connections.values().stream().anyMatch(Connection::hasDeadline);
         if (!tasks.isEmpty()) {
           selector.selectNow();
         } else {
-          selector.select(timed ? DEADLINE_CHECK_MS : 0);
+          selector.select(hasDeadlines() ? DEADLINE_CHECK_MS : 0);
         }
         wakeupPending.set(false);
         selector.selectedKeys().forEach(key -> ((Connection) key.attachment()).onSelected(readBuffer));
@@ -196,7 +201,7 @@ public final class NetworkClient implements AutoCloseable {
           .forEach(
               connection ->
                   connection.close(ErrorCode.NETWORK_EXCEPTION, "the client is closed", null));
-      failAll();
+      runTasks();
       try {
         selector.close();
       } catch (IOException e) {
@@ -205,14 +210,16 @@ public final class NetworkClient implements AutoCloseable {
     }
   }
 
-  private void runTasks() {
-    for (Runnable task = tasks.poll(); task != null; task = tasks.poll()) {
-      task.run();
+  private boolean hasDeadlines() {
+    for (Connection connection : connections.values()) {
+      if (connection.hasDeadline()) {
+        return true;
+      }
     }
+    return false;
   }
 
-  /** Runs the tasks that came after the end; calls among them fail, since the client is closed. */
-  private void failAll() {
+  private void runTasks() {
     for (Runnable task = tasks.poll(); task != null; task = tasks.poll()) {
       task.run();
     }

@@ -11,16 +11,16 @@ final class FlussSinkWriter<T> implements SinkWriter<T> {
   private final RowWriter writer;
   private final RowSerializer<T> serializer;
 
-  private final Counter recordsOut;
   private final Counter recordsSent;
   private final Counter bytesSent;
   private final Counter errors;
+  private long countedBytes;
   private volatile long lastFlushMs;
 
   FlussSinkWriter(RowWriter writer, RowSerializer<T> serializer, SinkWriterMetricGroup metrics) {
     this.writer = writer;
     this.serializer = serializer;
-    this.recordsOut = metrics.getIOMetricGroup().getNumRecordsOutCounter();
+    // In Flink this counter is the operator's numRecordsOut as well.
     this.recordsSent = metrics.getNumRecordsSendCounter();
     this.bytesSent = metrics.getNumBytesSendCounter();
     this.errors = metrics.getNumRecordsOutErrorsCounter();
@@ -31,7 +31,6 @@ final class FlussSinkWriter<T> implements SinkWriter<T> {
   public void write(T element, Context context) throws IOException {
     try {
       if (writer.write(serializer.serialize(element))) {
-        recordsOut.inc();
         recordsSent.inc();
       }
     } catch (IOException | RuntimeException e) {
@@ -45,7 +44,9 @@ final class FlussSinkWriter<T> implements SinkWriter<T> {
     long start = System.nanoTime();
     writer.flush();
     lastFlushMs = (System.nanoTime() - start) / 1_000_000;
-    bytesSent.inc(writer.bytesSent() - bytesSent.getCount());
+    long sent = writer.bytesSent();
+    bytesSent.inc(sent - countedBytes);
+    countedBytes = sent;
   }
 
   @Override

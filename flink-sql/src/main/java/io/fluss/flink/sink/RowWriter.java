@@ -20,7 +20,7 @@ public abstract class RowWriter implements AutoCloseable {
   private final ColumnAlignment columns;
   private final boolean ignoreDelete;
 
-  RowWriter(
+  private RowWriter(
       AutoCloseable client, TableWriter writer, ColumnAlignment columns, boolean ignoreDelete) {
     this.client = client;
     this.writer = writer;
@@ -45,16 +45,28 @@ public abstract class RowWriter implements AutoCloseable {
       ColumnAlignment columns =
           new ColumnAlignment(table, spec.inputType(), spec.targetColumns(), keyOnly);
       return table.hasPrimaryKey()
-          ? new Upserts(
+          ? upserts(
               client,
               client.newUpsertWriter(table, targets(table, spec.targetColumns())),
               columns,
               spec.ignoresDelete())
-          : new Appends(client, client.newAppendWriter(table), columns, spec.ignoresDelete());
+          : appends(client, client.newAppendWriter(table), columns, spec.ignoresDelete());
     } catch (RuntimeException e) {
       client.close();
       throw e;
     }
+  }
+
+  /** A writer to a primary-key table that closes {@code client} with it. */
+  static RowWriter upserts(
+      AutoCloseable client, UpsertWriter writer, ColumnAlignment columns, boolean ignoreDelete) {
+    return new Upserts(client, writer, columns, ignoreDelete);
+  }
+
+  /** A writer to a log table that closes {@code client} with it. */
+  static RowWriter appends(
+      AutoCloseable client, AppendWriter writer, ColumnAlignment columns, boolean ignoreDelete) {
+    return new Appends(client, writer, columns, ignoreDelete);
   }
 
   @Nullable

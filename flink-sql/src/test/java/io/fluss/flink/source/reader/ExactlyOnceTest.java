@@ -36,7 +36,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  */
 class ExactlyOnceTest {
 
-  private static final int RUNS = 400;
+  private static final int RUNS = 200;
   private static final int STEPS = 120;
   private static final int KEYS = 30;
 
@@ -127,7 +127,7 @@ class ExactlyOnceTest {
         }
       }
       table.scanFailures = 0;
-      for (int i = 0; i < 2000; i++) {
+      for (int i = 0; i < 500; i++) {
         read(10);
       }
       verify();

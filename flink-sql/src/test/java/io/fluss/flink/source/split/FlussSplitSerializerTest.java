@@ -32,8 +32,7 @@ class FlussSplitSerializerTest {
   @ParameterizedTest
   @MethodSource("splits")
   void roundTrip(FlussSplit split) throws IOException {
-    FlussSplit read =
-        SERIALIZER.deserialize(SERIALIZER.getVersion(), SERIALIZER.serialize(split));
+    FlussSplit read = SERIALIZER.deserialize(SERIALIZER.getVersion(), SERIALIZER.serialize(split));
 
     assertEquals(split, read);
     assertEquals(split.splitId(), read.splitId());

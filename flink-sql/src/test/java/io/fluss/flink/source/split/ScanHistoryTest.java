@@ -27,8 +27,7 @@ class ScanHistoryTest {
 
   @Test
   void changesBelowTheScanOfTheirKeyAreContained() {
-    ScanHistory history =
-        ScanHistory.empty().read(key(10), 100).read(key(150), 120).finish(150);
+    ScanHistory history = ScanHistory.empty().read(key(10), 100).read(key(150), 120).finish(150);
 
     assertEquals(100, history.changelogStart());
     assertEquals(150, history.filterEnd());

@@ -1,0 +1,416 @@
+package io.fluss.client.scan;
+
+import io.fluss.client.ApiKey;
+import io.fluss.client.BucketRecords;
+import io.fluss.client.ClientOptions;
+import io.fluss.client.ErrorCode;
+import io.fluss.client.FlussException;
+import io.fluss.client.LogScanner;
+import io.fluss.client.ScanBatch;
+import io.fluss.client.TableInfo;
+import io.fluss.client.rpc.Backoff;
+import io.fluss.client.rpc.CallFailedException;
+import io.fluss.client.rpc.ClientContext;
+import io.fluss.client.rpc.Errors;
+import io.fluss.client.rpc.Node;
+import io.fluss.client.rpc.RawBytes;
+import io.fluss.rpc.proto.FetchLogRequest;
+import io.fluss.rpc.proto.FetchLogResponse;
+import io.fluss.rpc.proto.PbFetchLogReqForBucket;
+import io.fluss.rpc.proto.PbFetchLogReqForTable;
+import io.fluss.rpc.proto.PbFetchLogRespForBucket;
+import io.fluss.rpc.proto.PbFetchLogRespForTable;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Log scanner on FETCH_LOG.
+ *
+ * <p>A bucket is either being fetched, or has one fetched answer that waits for its turn, or neither; the last kind is
+ * fetched next. Because an answer leaves its place when {@link #poll} starts on it, the following fetch runs while its
+ * records are read. Buckets of one server that are due together share a request. A bucket that is due while another
+ * request to its server is parked gets a request of its own, so that idle buckets never hold up busy ones.
+ */
+public final class FetchingLogScanner implements LogScanner {
+  private static final Logger LOG = LoggerFactory.getLogger(FetchingLogScanner.class);
+
+  private static final int MAX_REQUESTS_PER_NODE = 16;
+
+  private final ClientContext context;
+  private final ClientOptions options;
+  private final TableInfo table;
+  private final LogDecoder decoder;
+
+  private final ReentrantLock lock = new ReentrantLock();
+  private final Condition arrived = lock.newCondition();
+
+  // Guarded by the lock.
+  private final Map<Integer, Subscription> subscriptions = new HashMap<>();
+  private final ArrayDeque<FetchedBatches> fetched = new ArrayDeque<>();
+  private final Map<Node, Integer> requests = new HashMap<>();
+  private FlussException failure;
+  private boolean wakeup;
+  private boolean refreshing;
+  private boolean closed;
+
+  /** What poll is reading; belongs to the polling thread. */
+  private FetchedBatches current;
+
+  /** One bucket being read. */
+  private static final class Subscription {
+    private final int bucket;
+    private final Backoff backoff = Backoff.standard();
+    private long nextOffset;
+    private boolean inFlight;
+    private boolean waiting;
+
+    /** 0 while all is well, else since when fetches have failed. */
+    private long failingSinceNanos;
+
+    private long retryAtNanos = System.nanoTime();
+
+    Subscription(int bucket, long offset) {
+      this.bucket = bucket;
+      this.nextOffset = offset;
+    }
+
+    boolean due(long nowNanos) {
+      return !inFlight && !waiting && nowNanos - retryAtNanos >= 0;
+    }
+  }
+
+  public FetchingLogScanner(ClientContext context, TableInfo table, int[] projectedFields) {
+    this.context = context;
+    this.options = context.options();
+    this.table = table;
+    this.decoder = new LogDecoder(context, table, projectedFields);
+  }
+
+  @Override
+  public void subscribe(int bucket, long offset) {
+    if (bucket < 0 || bucket >= table.bucketCount()) {
+      throw new IllegalArgumentException(
+          table.path() + " has " + table.bucketCount() + " buckets, there is no " + bucket);
+    }
+    if (offset < 0 && offset != EARLIEST_OFFSET) {
+      throw new IllegalArgumentException("bad start offset " + offset);
+    }
+    lock.lock();
+    try {
+      checkOpen();
+      drop(bucket);
+      subscriptions.put(bucket, new Subscription(bucket, offset));
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  @Override
+  public void unsubscribe(int bucket) {
+    lock.lock();
+    try {
+      drop(bucket);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void drop(int bucket) {
+    subscriptions.remove(bucket);
+    fetched.removeIf(batches -> batches.bucket() == bucket);
+    if (current != null && current.bucket() == bucket) {
+      current = null;
+    }
+  }
+
+  private void checkOpen() {
+    if (closed) {
+      throw new IllegalStateException("the scanner is closed");
+    }
+  }
+
+  @Override
+  public ScanBatch poll(Duration timeout) {
+    long deadlineNanos = System.nanoTime() + timeout.toNanos();
+    List<BucketRecords> records = new ArrayList<>();
+    int room = options.maxPollRecords();
+    while (room > 0) {
+      if (current == null) {
+        current = take(deadlineNanos, records.isEmpty());
+        if (current == null) {
+          break;
+        }
+      }
+      // Outside of the lock: decoding takes long, and the network thread must not wait for it.
+      BucketRecords run = current.next(decoder, room);
+      if (run == null) {
+        current = null;
+      } else {
+        records.add(run);
+        room -= run.size();
+      }
+    }
+    return records.isEmpty() ? ScanBatch.EMPTY : new ScanBatch(records);
+  }
+
+  /** The next fetched answer, or null; waits for one until the time or a wakeup if {@code mayWait}. */
+  private FetchedBatches take(long deadlineNanos, boolean mayWait) {
+    lock.lock();
+    try {
+      while (true) {
+        checkOpen();
+        FetchedBatches batches = fetched.poll();
+        if (batches != null) {
+          subscriptions.get(batches.bucket()).waiting = false;
+          fetchDue();
+          return batches;
+        }
+        if (!mayWait) {
+          return null;
+        }
+        if (failure != null) {
+          throw new FlussException(
+              failure.code(), "scan of " + table.path() + ": " + failure.detail(), failure);
+        }
+        fetchDue();
+        long now = System.nanoTime();
+        if (wakeup || now - deadlineNanos >= 0) {
+          wakeup = false;
+          return null;
+        }
+        if (failure == null) {
+          long untilRetry = nextRetryNanos(now) - now;
+          arrived.awaitNanos(Math.max(1, Math.min(deadlineNanos - now, untilRetry)));
+        }
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new FlussException(ErrorCode.NETWORK_EXCEPTION, "interrupted while polling", e);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** The earliest time in the future at which a bucket may be fetched again. */
+  private long nextRetryNanos(long now) {
+    long earliest = now + TimeUnit.SECONDS.toNanos(1);
+    for (Subscription subscription : subscriptions.values()) {
+      if (!subscription.inFlight
+          && !subscription.waiting
+          && subscription.retryAtNanos - now > 0
+          && subscription.retryAtNanos - earliest < 0) {
+        earliest = subscription.retryAtNanos;
+      }
+    }
+    return earliest;
+  }
+
+  /** Sends fetches for all buckets that are due. */
+  private void fetchDue() {
+    if (closed || failure != null) {
+      return;
+    }
+    long now = System.nanoTime();
+    Map<Node, List<Subscription>> due = new HashMap<>();
+    for (Subscription subscription : subscriptions.values()) {
+      if (!subscription.due(now)) {
+        continue;
+      }
+      Node leader;
+      try {
+        leader = context.cluster().leader(table, subscription.bucket);
+      } catch (FlussException e) {
+        failure = e;
+        return;
+      }
+      if (leader == null) {
+        onError(subscription, ClientContext.noLeader(table, subscription.bucket));
+      } else if (requests.getOrDefault(leader, 0) < MAX_REQUESTS_PER_NODE) {
+        due.computeIfAbsent(leader, node -> new ArrayList<>()).add(subscription);
+      }
+    }
+    due.forEach(this::fetch);
+  }
+
+  private void fetch(Node leader, List<Subscription> buckets) {
+    PbFetchLogReqForTable.Builder tableRequest =
+        PbFetchLogReqForTable.newBuilder().setTableId(table.tableId());
+    int[] requested = decoder.requested();
+    tableRequest.setProjectionPushdownEnabled(requested != null);
+    if (requested != null) {
+      Arrays.stream(requested).forEach(tableRequest::addProjectedFields);
+    }
+    for (Subscription subscription : buckets) {
+      subscription.inFlight = true;
+      tableRequest.addBucketsReq(
+          PbFetchLogReqForBucket.newBuilder()
+              .setBucketId(subscription.bucket)
+              .setFetchOffset(subscription.nextOffset)
+              .setMaxFetchBytes(options.fetchMaxBytesForBucket()));
+    }
+    FetchLogRequest request =
+        FetchLogRequest.newBuilder()
+            .setFollowerServerId(-1)
+            .setMaxBytes(options.fetchMaxBytes())
+            .setMaxWaitMs((int) Math.min(Integer.MAX_VALUE, options.fetchMaxWait().toMillis()))
+            .setMinBytes(options.fetchMinBytes())
+            .addTablesReq(tableRequest)
+            .build();
+    requests.merge(leader, 1, Integer::sum);
+    context
+        .network()
+        .call(leader, ApiKey.FETCH_LOG, request, FetchLogResponse.parser(), options.fetchMaxWait())
+        .whenComplete((answer, error) -> onAnswer(leader, buckets, answer, error));
+  }
+
+  /** Runs on the network thread. */
+  private void onAnswer(
+      Node leader, List<Subscription> buckets, FetchLogResponse answer, Throwable error) {
+    lock.lock();
+    try {
+      requests.merge(leader, -1, Integer::sum);
+      Map<Integer, Subscription> pending = new HashMap<>();
+      for (Subscription subscription : buckets) {
+        subscription.inFlight = false;
+        if (subscriptions.get(subscription.bucket) == subscription) {
+          pending.put(subscription.bucket, subscription);
+        }
+      }
+      if (error == null) {
+        for (PbFetchLogRespForTable tableAnswer : answer.getTablesRespList()) {
+          for (PbFetchLogRespForBucket bucketAnswer : tableAnswer.getBucketsRespList()) {
+            Subscription subscription = pending.remove(bucketAnswer.getBucketId());
+            if (subscription != null) {
+              onBucket(subscription, bucketAnswer);
+            }
+          }
+        }
+      }
+      FlussException cause =
+          error != null
+              ? Errors.unwrap(error)
+              : new FlussException(ErrorCode.NETWORK_EXCEPTION, "the server left out a bucket");
+      pending.values().forEach(subscription -> onError(subscription, cause));
+      fetchDue();
+      arrived.signalAll();
+    } catch (FlussException e) {
+      failure = e;
+      arrived.signalAll();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void onBucket(Subscription subscription, PbFetchLogRespForBucket answer) {
+    if (answer.getErrorCode() != 0) {
+      onError(subscription, Errors.toException(answer.getErrorCode(), answer.getErrorMessage()));
+      return;
+    }
+    if (answer.hasRemoteLogFetchInfo()) {
+      throw new FlussException(
+          ErrorCode.LOG_OFFSET_OUT_OF_RANGE_EXCEPTION,
+          "offset "
+              + subscription.nextOffset
+              + " of bucket "
+              + subscription.bucket
+              + " is only in remote storage ("
+              + answer.getRemoteLogFetchInfo().getRemoteLogTabletDir()
+              + "), which this client cannot read");
+    }
+    subscription.failingSinceNanos = 0;
+    subscription.backoff.reset();
+    RawBytes records = RawBytes.of(answer.getRecords());
+    if (records.length() > 0) {
+      FetchedBatches batches =
+          new FetchedBatches(
+              subscription.bucket,
+              records,
+              subscription.nextOffset,
+              answer.getHighWatermark());
+      subscription.nextOffset = batches.nextOffset();
+      subscription.waiting = true;
+      fetched.add(batches);
+    }
+  }
+
+  private void onError(Subscription subscription, FlussException error) {
+    boolean again =
+        error.retriable()
+            || error.code() == ErrorCode.UNKNOWN_SERVER_ERROR
+            || error.code() == ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION;
+    long now = System.nanoTime();
+    if (subscription.failingSinceNanos == 0) {
+      subscription.failingSinceNanos = now;
+    }
+    long failingNanos = now - subscription.failingSinceNanos;
+    if (!again || failingNanos > options.retryTimeout().toNanos()) {
+      failure = error;
+      return;
+    }
+    LOG.debug("Fetch of bucket {} of {} failed", subscription.bucket, table.path(), error);
+    subscription.retryAtNanos =
+        now + TimeUnit.MILLISECONDS.toNanos(subscription.backoff.nextMillis());
+    if (error.code().staleMetadata()
+        || error.code() == ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION
+        || error instanceof CallFailedException) {
+      refreshMetadata();
+    }
+  }
+
+  private void refreshMetadata() {
+    if (refreshing) {
+      return;
+    }
+    refreshing = true;
+    context
+        .cluster()
+        .refresh(table.path())
+        .whenComplete(
+            (nothing, error) -> {
+              lock.lock();
+              try {
+                refreshing = false;
+                if (error != null && !Errors.unwrap(error).retriable() && !closed) {
+                  failure = Errors.unwrap(error);
+                }
+                arrived.signalAll();
+              } finally {
+                lock.unlock();
+              }
+            });
+  }
+
+  @Override
+  public void wakeup() {
+    lock.lock();
+    try {
+      wakeup = true;
+      arrived.signalAll();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  @Override
+  public void close() {
+    lock.lock();
+    try {
+      closed = true;
+      subscriptions.clear();
+      fetched.clear();
+      arrived.signalAll();
+    } finally {
+      lock.unlock();
+    }
+  }
+}

@@ -1,0 +1,72 @@
+package io.fluss.flink.catalog;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.fluss.client.ConfigChange;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
+import java.util.stream.Collectors;
+import org.apache.flink.table.api.DataTypes;
+import org.apache.flink.table.catalog.Column;
+import org.apache.flink.table.catalog.TableChange;
+import org.apache.flink.table.catalog.WatermarkSpec;
+import org.apache.flink.table.catalog.exceptions.CatalogException;
+import org.junit.jupiter.api.Test;
+
+class TableChangesTest {
+
+  private static List<String> convert(TableChange... changes) {
+    return TableChanges.convert(Arrays.asList(changes)).stream()
+        .map(TableChangesTest::text)
+        .collect(Collectors.toList());
+  }
+
+  private static String text(ConfigChange change) {
+    return change.isReset() ? "reset " + change.key() : change.key() + "=" + change.value();
+  }
+
+  @Test
+  void options() {
+    assertEquals(
+        Arrays.asList("owner=me", "reset scan.startup.mode"),
+        convert(TableChange.set("owner", "me"), TableChange.reset("scan.startup.mode")));
+  }
+
+  @Test
+  void watermark() {
+    WatermarkSpec watermark = WatermarkSpec.of("ts", new SqlText(DataTypes.TIMESTAMP(3), "`ts`"));
+
+    assertEquals(
+        Arrays.asList(
+            "schema.watermark.0.rowtime=ts",
+            "schema.watermark.0.strategy.expr=`ts`",
+            "schema.watermark.0.strategy.data-type=TIMESTAMP(3)"),
+        convert(TableChange.add(watermark)));
+    assertEquals(3, convert(TableChange.dropWatermark()).size());
+    assertTrue(convert(TableChange.dropWatermark()).get(0).startsWith("reset "));
+  }
+
+  @Test
+  void optionsThatAreFixed() {
+    for (String key : Arrays.asList("bucket.num", "bucket.key", "bootstrap.servers")) {
+      CatalogException e =
+          assertThrows(CatalogException.class, () -> convert(TableChange.set(key, "1")));
+      assertEquals("Option '" + key + "' cannot be changed.", e.getMessage());
+    }
+  }
+
+  @Test
+  void columnsCannotChangeYet() {
+    UnsupportedOperationException e =
+        assertThrows(
+            UnsupportedOperationException.class,
+            () ->
+                TableChanges.convert(
+                    Collections.singletonList(
+                        TableChange.add(Column.physical("c", DataTypes.INT())))));
+    assertTrue(e.getMessage().contains("AddColumn"), e.getMessage());
+  }
+}

@@ -1,0 +1,257 @@
+"""What a client may cost: bounds on requests in flight, their bytes, and unsent output."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fluss_server.api import messages as pb
+from fluss_server.api.keys import ApiKey
+from fluss_server.errors import FlussError
+from fluss_server.rpc.limits import RequestMemory
+from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
+from fluss_server.runtime.files import FileRegion
+from rpc_support import RawClient, async_test, eventually, serving
+
+MIB = 1 << 20
+
+
+class Parking:
+    """Methods that wait for the test, and methods with large answers."""
+
+    def __init__(self) -> None:
+        self.gates: list[asyncio.Future[None]] = []
+        self.large_started = 0
+        self.turns: list[str] = []
+        self.answer: Any = bytes(MIB)
+        self.errors: list[FlussError] = []
+
+    @rpc(ApiKey.LIMIT_SCAN, raw=True)
+    async def park(self, request: memoryview, context: RequestContext) -> ResponseBody:
+        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.gates.append(gate)
+        await gate
+        return []
+
+    @rpc(ApiKey.SCAN_KV, raw=True)
+    def large(self, request: memoryview, context: RequestContext) -> ResponseBody:
+        self.large_started += 1
+        return [self.answer]
+
+    @rpc(ApiKey.LOOKUP, raw=True)
+    async def large_in_turn(self, request: memoryview, context: RequestContext) -> ResponseBody:
+        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.gates.append(gate)
+        await gate  # as a long poll does
+        try:
+            await context.output_turn()
+        except FlussError as error:
+            self.errors.append(error)
+            raise
+        self.turns.append("start")
+        await asyncio.sleep(0)
+        self.turns.append("end")
+        return [bytes(MIB)]
+
+    def open_all(self) -> None:
+        for gate in self.gates:
+            gate.set_result(None)
+
+
+def peak_memory() -> int:
+    """Bytes that this process had resident at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+async def ping(client: RawClient) -> None:
+    """Return when the server has seen everything sent before, if it reads at all."""
+    assert await client.alive()
+
+
+@async_test
+async def test_requests_in_flight_are_bounded() -> None:
+    service = Parking()
+    async with serving(service, max_requests_in_flight=10) as server, RawClient.connected(server.port) as client:
+        for request_id in range(50):
+            client.send(ApiKey.LIMIT_SCAN, b"", request_id)
+        answered = []
+        for round_number in range(5):
+            await eventually(lambda: len(service.gates) >= 10)
+            async with RawClient.connected(server.port) as other:
+                await ping(other)
+            assert len(service.gates) == 10, round_number
+            gates, service.gates = service.gates, []
+            for gate in gates:
+                gate.set_result(None)
+            answered += [(await client.receive()).request_id for _ in range(10)]
+        assert answered == list(range(50))
+
+
+@async_test
+async def test_bytes_in_flight_are_bounded() -> None:
+    service = Parking()
+    limit = 3 * MIB
+    async with (
+        serving(service, max_request_bytes_in_flight=limit) as server,
+        RawClient.connected(server.port) as client,
+    ):
+        for request_id in range(6):
+            client.send(ApiKey.LIMIT_SCAN, bytes(MIB), request_id)
+        for _ in range(2):
+            await eventually(lambda: len(service.gates) >= 3)
+            async with RawClient.connected(server.port) as other:
+                await ping(other)
+            assert len(service.gates) == 3
+            gates, service.gates = service.gates, []
+            for gate in gates:
+                gate.set_result(None)
+            for _ in range(3):
+                await client.receive()
+
+
+@async_test
+async def test_bytes_of_all_connections_are_bounded() -> None:
+    service = Parking()
+    async with (
+        serving(service, max_server_request_bytes=2 * MIB) as server,
+        RawClient.connected(server.port) as first,
+        RawClient.connected(server.port) as second,
+    ):
+        first.send(ApiKey.LIMIT_SCAN, bytes(MIB), 1)
+        first.send(ApiKey.LIMIT_SCAN, bytes(MIB), 2)
+        await eventually(lambda: len(service.gates) == 2)
+        second.send(ApiKey.LIMIT_SCAN, b"", 3)
+        await eventually(lambda: len(server.request_memory._waiting) == 1)
+        assert len(service.gates) == 2
+        service.gates[0].set_result(None)
+        assert (await first.receive()).request_id == 1
+        await eventually(lambda: len(service.gates) == 3)
+        service.gates[2].set_result(None)
+        assert (await second.receive()).request_id == 3
+
+
+def test_request_memory_wakes_in_order_while_there_is_room() -> None:
+    memory = RequestMemory(10)
+    woken: list[str] = []
+
+    def wake(name: str) -> None:
+        woken.append(name)
+        memory.hold(6)
+
+    memory.hold(10)
+    assert memory.full
+    for name in ("a", "b", "c", "d"):
+        memory.wait(name, lambda name=name: wake(name))  # type: ignore[misc]
+    memory.wait("a", lambda: wake("a again"))
+    memory.forget("b")
+    memory.release(10)
+    assert woken == ["a", "c"]
+    assert memory.full
+    memory.release(6)
+    assert woken == ["a", "c", "d"]
+    memory.release(12)
+    assert not memory.full
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+@async_test
+async def test_a_client_that_does_not_read_costs_little(tmp_path: Path, from_file: bool) -> None:
+    service = Parking()
+    path = tmp_path / "segment"
+    path.write_bytes(bytes(MIB))
+    with path.open("rb") as file:
+        if from_file:
+            service.answer = FileRegion(file.fileno(), 0, MIB, file)
+        async with serving(service) as server, RawClient.connected(server.port) as client:
+            client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            before = peak_memory()
+            for request_id in range(500):
+                client.send(ApiKey.SCAN_KV, b"", request_id)
+            await eventually(lambda: service.large_started > 0)
+            async with RawClient.connected(server.port) as other:
+                for _ in range(20):
+                    await ping(other)
+            assert service.large_started < 100, "requests of a client that does not read are not started"
+            assert peak_memory() - before < 100 * MIB
+            client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            for request_id in range(500):
+                response = await client.receive()
+                assert (response.request_id, len(response.body)) == (request_id, MIB)
+            assert service.large_started == 500
+
+
+@async_test
+async def test_large_answers_after_a_wait_are_made_one_at_a_time() -> None:
+    service = Parking()
+    async with serving(service) as server, RawClient.connected(server.port) as client:
+        client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        for request_id in range(100):
+            client.send(ApiKey.LOOKUP, b"", request_id)
+        await eventually(lambda: len(service.gates) == 100)
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        service.open_all()
+        await eventually(lambda: bool(service.turns))
+        async with RawClient.connected(server.port) as other:
+            for _ in range(20):
+                await ping(other)
+        assert len(service.turns) < 100, "the rest waits until the client reads"
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        answered = [(await client.receive()).request_id for _ in range(100)]
+        assert answered == list(range(100))
+        assert service.turns == ["start", "end"] * 100, "no two answers are made at the same time"
+
+
+@async_test
+async def test_waiting_for_a_turn_ends_with_the_client() -> None:
+    service = Parking()
+    async with serving(service, grace_s=10.0) as server, RawClient.connected(server.port) as client:
+        client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        for request_id in range(50):
+            client.send(ApiKey.LOOKUP, b"", request_id)
+        await eventually(lambda: len(service.gates) == 50)
+        service.open_all()
+        await eventually(lambda: bool(service.turns))
+        async with RawClient.connected(server.port) as other:
+            for _ in range(20):
+                await ping(other)
+        client.reset()
+        await eventually(lambda: server.connection_count == 0)
+        assert service.errors
+        assert len(service.errors) + service.turns.count("end") == 50
+
+
+@async_test
+async def test_a_context_without_connection_never_waits() -> None:
+    context = RequestContext(ApiKey.LOOKUP)
+    assert context.try_output_turn()
+    await context.output_turn()
+
+
+@async_test
+async def test_a_request_may_take_its_turn_twice() -> None:
+    class Twice:
+        @rpc(ApiKey.LOOKUP, raw=True)
+        def lookup(self, request: memoryview, context: RequestContext) -> ResponseBody:
+            assert context.try_output_turn()
+            assert context.try_output_turn()
+            return []
+
+    async with serving(Twice()) as server, RawClient.connected(server.port) as client:
+        for request_id in range(3):
+            client.send(ApiKey.LOOKUP, b"", request_id)
+            response = await client.receive()
+            assert (response.type, response.request_id) == (0, request_id)
+
+
+def test_answers_are_messages_or_pieces() -> None:
+    """What services return is what the annotations promise."""
+    body: ResponseBody = pb.CreateDatabaseResponse()
+    pieces: ResponseBody = [b"a", bytearray(b"b"), memoryview(b"c"), FileRegion(0, 0, 1)]
+    assert body is not pieces

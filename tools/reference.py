@@ -1,0 +1,57 @@
+"""Writes docs/reference.md from the code: the command line, the options of servers and tables, the error codes.
+
+Run it in the server environment: ``python tools/reference.py``; with ``--check`` it only says whether the file is current.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from fluss_server.cli.main import build_parser
+from fluss_server.config import options_reference
+from fluss_server.errors import RETRIABLE_CODES, ErrorCode
+
+TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
+
+
+def commands(parser: argparse.ArgumentParser) -> list[tuple[str, str]]:
+    """Title and help text of the command and of each of its subcommands."""
+    found = [(parser.prog, parser.format_help())]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found += [(sub.prog, sub.format_help()) for sub in action.choices.values()]
+    return found
+
+
+def reference() -> str:
+    """The whole document."""
+    os.environ["COLUMNS"] = "100"  # argparse wraps to the terminal's width
+    parts = ["# Reference", "Made from the code by `make reference`; do not edit.", "## Commands"]
+    for title, text in commands(build_parser()):
+        parts += [f"### `{title}`", f"```\n{text.rstrip()}\n```"]
+    parts += ["## Options", f"```\n{options_reference().rstrip()}\n```", "## Error codes"]
+    rows = ["| code | name | may succeed when repeated |", "|---|---|---|"]
+    rows += [f"| {int(code)} | {code.name} | {'yes' if code in RETRIABLE_CODES else ''} |" for code in ErrorCode]
+    parts.append("\n".join(rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> int:
+    """Write the file, or with ``--check`` compare it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    text = reference()
+    if check:
+        current = TARGET.exists() and TARGET.read_text() == text
+        print(f"{TARGET.name} is {'current' if current else 'out of date: run make reference'}")
+        return 0 if current else 1
+    TARGET.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
