@@ -122,7 +122,7 @@ def schema_of_types(types: list[DataType]) -> Schema:
 @st.composite
 def tables(draw: st.DrawFn, max_rows: int = 6) -> tuple[Schema, list[tuple[Any, ...]]]:
     """A schema and some rows of values."""
-    types = draw(st.lists(data_types(), min_size=1, max_size=10))
+    types = draw(st.lists(data_types(), min_size=1, max_size=9))
     rows = draw(st.lists(st.tuples(*map(values, types)), min_size=1, max_size=max_rows))
     return schema_of_types(types), rows
 

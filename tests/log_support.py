@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ def segment_files(directory: Path) -> list[Path]:
 
 
 class WatchedDisk:
-    """Remembers what was fsynced below a directory, so that the loss of power can be played.
+    """Remembers what was fsynced, instead of doing it, so that the loss of power can be played.
 
     Files are known by inode: what they held at their last fsync. Names count from the last fsync of their directory.
     """
@@ -69,20 +68,15 @@ class WatchedDisk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._content: dict[int, bytes] = {}
         self._names: dict[str, dict[str, int]] = {}
-        fsync, datasync = os.fsync, log_file._datasync
-        monkeypatch.setattr(os, "fsync", self._watched(fsync))
-        monkeypatch.setattr(log_file, "_datasync", self._watched(datasync))
+        monkeypatch.setattr(os, "fsync", self._sync)
+        monkeypatch.setattr(log_file, "_datasync", self._sync)
 
-    def _watched(self, sync: Callable[[int], None]) -> Callable[[int], None]:
-        def watched(fd: int) -> None:
-            sync(fd)
-            path = os.readlink(f"/proc/self/fd/{fd}")
-            if os.path.isdir(path):
-                self._names[path] = {entry.name: entry.inode() for entry in os.scandir(path) if entry.is_file()}
-            else:
-                self._content[os.fstat(fd).st_ino] = Path(f"/proc/self/fd/{fd}").read_bytes()
-
-        return watched
+    def _sync(self, fd: int) -> None:
+        path = os.readlink(f"/proc/self/fd/{fd}")
+        if os.path.isdir(path):
+            self._names[path] = {entry.name: entry.inode() for entry in os.scandir(path) if entry.is_file()}
+        else:
+            self._content[os.fstat(fd).st_ino] = Path(f"/proc/self/fd/{fd}").read_bytes()
 
     def lose_power(self, directory: Path, image: Path, choose: random.Random) -> None:
         """Make in ``image`` one of the states in which ``directory`` may come back.
@@ -104,11 +98,9 @@ class WatchedDisk:
             old = self._content.get(inode, b"")
             new = (directory / name).read_bytes() if present.get(name) == inode else old
             (image / name).write_bytes(_mix(old, new, choose))
-
-    def forget(self) -> None:
-        """Start anew, in another directory."""
-        self._content.clear()
-        self._names.clear()
+        entries = [entry for entry in os.scandir(image) if entry.is_file()]
+        self._content = {entry.inode(): Path(entry.path).read_bytes() for entry in entries}  # it is on the disk
+        self._names = {str(image): {entry.name: entry.inode() for entry in entries}}
 
 
 def _mix(old: bytes, new: bytes, choose: random.Random) -> bytes:

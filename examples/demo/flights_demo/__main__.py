@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,12 +18,13 @@ import pandas as pd
 from . import dataset, expected, report
 from .compare import differences
 from .exports import query_through_files
-from .flink import ChangelogReader, Job, TableCounts, environment, prepare_java, streaming_environment
+from .flink import ChangelogReader, Job, TableCounts, attempt, environment, prepare_java, streaming_environment
 from .progress import Progress
 from .server import LocalFluss
 from .statements import named_statements, statements
-from .waiting import DemoError, deadline
+from .waiting import DemoError
 
+PREPARE_SECONDS = 120.0
 DIMENSIONS_SECONDS = 120.0
 STREAMING_SECONDS = 900.0
 STALL_SECONDS = 120.0
@@ -63,9 +65,10 @@ class Demo:
     def create_tables(self, bootstrap_servers: str) -> None:
         """Starts PyFlink, creates the tables and fills the dimensions."""
         self.bootstrap_servers = bootstrap_servers
-        self.stream = streaming_environment(bootstrap_servers, self.output / "sources")
-        for statement in statements("3_tables.sql"):
-            self.stream.execute_sql(statement)
+        with attempt("starting PyFlink and creating the tables", PREPARE_SECONDS):
+            self.stream = streaming_environment(bootstrap_servers, self.output / "sources")
+            for statement in statements("3_tables.sql"):
+                self.stream.execute_sql(statement)
         self.say("PyFlink is up, tables are created")
         job = Job.insert("load dimensions", self.stream, statements("4_load_dimensions.sql"))
         job.wait(DIMENSIONS_SECONDS)
@@ -98,6 +101,7 @@ class Demo:
             loader = Job.insert("load flights", self.stream, statements("5_load_flights.sql"))
             cleanup.callback(loader.cancel)
             self.say(f"a fourth one streams {total:,} flights into the log table")
+            reader.start()
             progress = Progress(total)
             limit = time.monotonic() + STREAMING_SECONDS
             last_change = time.monotonic()
@@ -148,7 +152,7 @@ class Demo:
             raise DemoError(f"9_results.sql has {list(queries)}, answers are known for {list(answers)}")
         results = {}
         for name, query in queries.items():
-            with deadline(QUERY_SECONDS, f"the batch query '{name}'"):
+            with attempt(f"the batch query '{name}'", QUERY_SECONDS):
                 answer = answers[name][0]
                 if len(answer) > LARGE_ROWS:
                     results[name] = query_through_files(batch, query, self.output / "results", answer)
@@ -184,6 +188,7 @@ class Demo:
 
 def run(source: Path | None, output: Path) -> int:
     """Runs the demo on the files in `source` (None = the installed package's); returns the exit code."""
+    (output / "logs").mkdir(parents=True, exist_ok=True)
     prepare_java(output / "logs")
     try:
         demo = Demo(source or dataset.data_directory(), output)
@@ -196,7 +201,9 @@ def run(source: Path | None, output: Path) -> int:
             demo.say(f"server: {server.usage()}")
         demo.say("server stopped")
     except (DemoError, dataset.DatasetError) as error:
-        print(f"\nThe demo failed: {error}\nLogs of the server and of Flink: {output / 'logs'}", file=sys.stderr)
+        logs = output / "logs"
+        (logs / "error.log").write_text(traceback.format_exc(), encoding="utf-8")
+        print(f"\nThe demo failed: {error}\nLogs of the server, of Flink and of the error: {logs}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nThe demo was interrupted; the server is stopped.", file=sys.stderr)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pyflink.table import StatementSet, TableEnvironment, TableResult
 
 _HEAP = "-Xms256m -Xmx1g -XX:+UseSerialGC"
+_PLAN_SECONDS = 120.0
 _CANCEL_SECONDS = 60.0
 
 _COMMON = {
@@ -40,6 +42,18 @@ def prepare_java(log_directory: Path) -> None:
     os.environ["FLINK_LOG_DIR"] = str(log_directory)
     # There are no Python functions here, so no server for them either (its end is noisy on Python 3.12).
     os.environ["_python_worker_execution_mode"] = "process"
+
+
+@contextmanager
+def attempt(what: str, seconds: float) -> Iterator[None]:
+    """Puts a deadline on calls into Java and turns their errors into a DemoError with the innermost cause."""
+    with deadline(seconds, what):
+        try:
+            yield
+        except DemoError:
+            raise
+        except Exception as error:
+            raise DemoError(f"{what} failed: {_root_cause(error)}") from error
 
 
 def environment(bootstrap_servers: str, *, streaming: bool, settings: dict[str, str] | None = None) -> TableEnvironment:
@@ -79,11 +93,12 @@ class Job:
     @classmethod
     def insert(cls, name: str, env: TableEnvironment, inserts: Iterable[str]) -> Job:
         """Submits one job with these INSERT statements."""
-        env.get_config().set("pipeline.name", name)
-        together: StatementSet = env.create_statement_set()
-        for statement in inserts:
-            together.add_insert_sql(statement)
-        return cls(name, together.execute())
+        with attempt(f"starting the Flink job '{name}'", _PLAN_SECONDS):
+            env.get_config().set("pipeline.name", name)
+            together: StatementSet = env.create_statement_set()
+            for statement in inserts:
+                together.add_insert_sql(statement)
+            return cls(name, together.execute())
 
     @property
     def finished(self) -> bool:
@@ -102,18 +117,15 @@ class Job:
 
     def wait(self, seconds: float) -> None:
         """Waits for the end of a bounded job; raises DemoError when it fails or takes longer."""
-        with deadline(seconds, f"the Flink job '{self.name}'"):
-            try:
-                self._end.result()
-            except Exception as error:
-                raise DemoError(f"the Flink job '{self.name}' failed: {_root_cause(error)}") from error
+        with attempt(f"the Flink job '{self.name}'", seconds):
+            self._end.result()
 
     def cancel(self) -> None:
         """Cancels the job if it still runs and waits until it has ended."""
         self._cancelled = True
         if self._end.done():
             return
-        with deadline(_CANCEL_SECONDS, f"cancelling the Flink job '{self.name}'"):
+        with attempt(f"cancelling the Flink job '{self.name}'", _CANCEL_SECONDS):
             self._client.cancel().result()
             try:
                 self._end.result()
@@ -131,14 +143,20 @@ def _root_cause(error: BaseException) -> str:
 
 
 class ChangelogReader:
-    """Reads the changelog of the result table in a thread of its own and replays it."""
+    """Reads the changelog of the result table in a thread of its own and replays it.
+
+    `start` the thread after all other jobs have been submitted: a second thread that calls Java makes py4j move the calls
+    of the first one between Java threads, and Flink's planner keeps state in its thread while it handles a statement set.
+    """
 
     def __init__(self, env: TableEnvironment) -> None:
-        env.get_config().set("pipeline.name", "read the changelog of delays")
-        (query,) = statements("8_changelog.sql")
-        result = env.execute_sql(query)
-        self.job = Job("read the changelog of delays", result)
-        self.columns: list[str] = result.get_resolved_schema().get_column_names()
+        name = "read the changelog of delays"
+        with attempt(f"starting the Flink job '{name}'", _PLAN_SECONDS):
+            env.get_config().set("pipeline.name", name)
+            (query,) = statements("8_changelog.sql")
+            result = env.execute_sql(query)
+            self.job = Job(name, result)
+            self.columns: list[str] = result.get_resolved_schema().get_column_names()
         self.replay = Replay([self.columns.index("carrier"), self.columns.index("origin")])
         self._flights = self.columns.index("flights")
         self._stopping = False
@@ -147,6 +165,9 @@ class ChangelogReader:
         self.flights = 0
         self.changes = 0
         self._thread = threading.Thread(target=self._read, args=(result,), daemon=True)
+
+    def start(self) -> None:
+        """Begins to read."""
         self._thread.start()
 
     def _read(self, result: TableResult) -> None:
@@ -177,7 +198,8 @@ class ChangelogReader:
         """Ends the job and returns the replayed table."""
         self._stopping = True
         self.job.cancel()
-        self._thread.join(_CANCEL_SECONDS)
+        if self._thread.ident is not None:
+            self._thread.join(_CANCEL_SECONDS)
         if self._thread.is_alive():
             raise DemoError("the changelog reader did not end with its job")
         return self.replay

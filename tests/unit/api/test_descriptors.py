@@ -85,6 +85,24 @@ def test_a_class_is_the_same_at_every_access() -> None:
     assert pb.TableExistsRequest is pb.TableExistsRequest
 
 
+def test_threads_share_the_classes() -> None:
+    code = """if True:
+        import threading
+        from fluss_server.api import messages as pb
+        barrier = threading.Barrier(8)
+        found = []
+        def load():
+            barrier.wait()
+            found.append((pb.MetadataResponse, pb.PbServerNode))
+        threads = [threading.Thread(target=load) for _ in range(8)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        assert len(found) == 8 and len(set(found)) == 1
+        found[0][0]().tablet_servers.append(found[7][1](node_id=1, host="h", port=2))
+    """
+    assert subprocess.run([sys.executable, "-c", code], timeout=30).returncode == 0
+
+
 def test_unknown_names_are_attribute_errors() -> None:
     for name in ("NoSuchMessage", "_private"):
         with pytest.raises(AttributeError):

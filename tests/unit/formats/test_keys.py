@@ -103,6 +103,14 @@ def test_a_bucket_key_is_a_prefix_of_its_primary_key() -> None:
         assert whole.startswith(key_encoder(types[:count]).encode(values[:count]))
 
 
+def test_no_keys() -> None:
+    for lake in (None, "paimon"):
+        assert (
+            key_encoder([DataType(TypeRoot.STRING)], lake).encode_columns([to_arrow([], DataType(TypeRoot.STRING))])
+            == []
+        )
+
+
 def test_unknown_lake() -> None:
     with pytest.raises(FlussError, match="lance"):
         key_encoder([DataType(TypeRoot.INTEGER)], "delta")

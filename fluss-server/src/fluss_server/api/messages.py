@@ -7,21 +7,28 @@ collide with them. Types for checkers and editors are in ``messages.pyi``; ``too
 
 from __future__ import annotations
 
+import threading
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 _PACKAGE = "fluss"
 FILE_NAME = "fluss.proto"
+_lock = threading.Lock()
+
+
+def pool() -> Any:
+    """The ``DescriptorPool`` that holds ``fluss.proto``, for reflection."""
+    with _lock:  # a second pool would have classes of its own, which do not mix with those of the first
+        return _load_pool()
 
 
 @cache
-def pool() -> Any:
-    """The ``DescriptorPool`` that holds ``fluss.proto``, for reflection."""
+def _load_pool() -> Any:
     from google.protobuf.descriptor_pb2 import FileDescriptorSet
     from google.protobuf.descriptor_pool import DescriptorPool
 
-    data = resources.files(__package__).joinpath("fluss.binpb").read_bytes()
+    data = Path(__file__).with_name("fluss.binpb").read_bytes()
     descriptors = DescriptorPool()
     for file in FileDescriptorSet.FromString(data).file:
         descriptors.AddSerializedFile(file.SerializeToString())  # type: ignore[no-untyped-call]

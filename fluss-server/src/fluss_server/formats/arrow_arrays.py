@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.arrow_types import arrow_type, time_unit
 from fluss_server.formats.scalars import TIMESTAMP_ROOTS, corrupt_row
 from fluss_server.model.types import DataType, TypeRoot
@@ -21,6 +22,7 @@ Mask: TypeAlias = "npt.NDArray[np.bool_]"
 Column: TypeAlias = "npt.NDArray[Any]"
 
 DECIMAL_WIDTH = 16
+_MAX_BINARY_COLUMN_BYTES = 1 << 28  # Arrow spends the full width on a null, too
 _PER_SECOND = 1000
 _NANOS_PER_MILLI = 1_000_000
 _PER_MILLI = {"us": 1000, "ns": _NANOS_PER_MILLI}
@@ -36,6 +38,20 @@ _DTYPES: dict[TypeRoot, np.dtype[Any]] = {
     TypeRoot.FLOAT: np.dtype("<f4"),
     TypeRoot.DOUBLE: np.dtype("<f8"),
 }
+
+
+def check_fixed_size(data_type: DataType, count: int) -> None:
+    """Refuse ``count`` values of a BINARY(n) that would take an excessive column.
+
+    Raises:
+        FlussError: ``RECORD_TOO_LARGE_EXCEPTION``.
+    """
+    if data_type.root is TypeRoot.BINARY and data_type.length * count > _MAX_BINARY_COLUMN_BYTES:
+        raise FlussError(
+            ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
+            f"{count} values of {data_type} in one batch",
+            hint=f"send fewer rows at once; a BINARY column of a batch takes at most {_MAX_BINARY_COLUMN_BYTES} bytes",
+        )
 
 
 def array_from_buffers(

@@ -15,6 +15,7 @@ from fluss_server.formats.arrow_arrays import (
     array_from_buffers,
     array_from_numbers,
     array_from_timestamps,
+    check_fixed_size,
     fixed_size_values,
     nulls_of,
     numbers_of,
@@ -30,9 +31,11 @@ def to_arrow(values: Sequence[Any], data_type: DataType) -> pa.Array:
     """Array of a list of values; None = null.
 
     Raises:
-        FlussError: ``CORRUPT_RECORD_EXCEPTION`` for a value that its Arrow type cannot hold.
+        FlussError: ``CORRUPT_RECORD_EXCEPTION`` for a value that its Arrow type cannot hold,
+            ``RECORD_TOO_LARGE_EXCEPTION`` for an excessive number of BINARY values.
     """
     root = data_type.root
+    check_fixed_size(data_type, len(values))
     absent = [value is None for value in values]
     nulls = np.array(absent, np.bool_) if any(absent) else None
     fixed = fixed_width(data_type)

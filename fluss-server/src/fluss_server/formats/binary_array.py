@@ -1,7 +1,7 @@
 """Images of ARRAY and MAP values inside rows (data-formats.md section 5).
 
-Array: ``[int32 count n][null bits: ceil(n/32)*4 bytes][n slots][pad to 8][variable part]``. Slots of numbers are 1, 2, 4
-or 8 bytes wide, all others are the 8-byte words of :mod:`fluss_server.formats.slots`.
+Array: ``[int32 count n][null bits: ceil(n/32)*4 bytes][n slots][pad to 8][variable part]``. Slots of numbers are 1, 2,
+4 or 8 bytes wide, all others are the 8-byte words of :mod:`fluss_server.formats.slots`.
 
 Map: ``[int32 size of the key array][key array][value array]``, entries in order.
 """

@@ -23,6 +23,7 @@ from fluss_server.formats.arrow_arrays import (
     array_from_buffers,
     array_from_numbers,
     array_from_timestamps,
+    check_fixed_size,
 )
 from fluss_server.formats.arrow_types import arrow_type
 from fluss_server.formats.arrow_values import to_arrow
@@ -42,7 +43,6 @@ from fluss_server.model.table import KvFormat
 from fluss_server.model.types import DataType, TypeRoot
 
 _PADDING = bytes(32)
-_MAX_BINARY_COLUMN_BYTES = 1 << 28  # Arrow spends the full width on a null, too
 _MAX_BLOCK_BYTES = 2**31 - 1  # Arrow's offsets of text and bytes are int32
 _VARINT32_BYTES = 5
 _VARINT64_BYTES = 10
@@ -185,12 +185,7 @@ class ColumnReader:
 
     def _binary_array(self, data_type: DataType, starts: Column, lengths: Column, nulls: Mask | None) -> pa.Array:
         width = data_type.length
-        if width * self._count > _MAX_BINARY_COLUMN_BYTES:
-            raise FlussError(
-                ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
-                f"{self._count} rows of {data_type} in one batch",
-                hint="send fewer rows at once",
-            )
+        check_fixed_size(data_type, self._count)
         if nulls is not None:
             lengths = np.where(nulls, width, lengths)
         if (lengths != width).any():

@@ -6,7 +6,7 @@ every field; then each column writes its bytes of all rows at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ from fluss_server.formats.scalars import TIMESTAMP_ROOTS, fixed_width
 from fluss_server.model.table import KvFormat
 from fluss_server.model.types import DataType, TypeRoot
 
-_SLACK = 16
+_BLOCK_ROWS = 16 * 1024  # bounds the index arrays
 _GROUP = np.uint64(0x7F)
 _CONTINUE = np.uint64(0x80)
 _MASK_32 = np.uint64(0xFFFFFFFF)
@@ -41,11 +41,34 @@ class _Part(NamedTuple):
 
 
 def write_rows(columns: Sequence[pa.Array], types: Sequence[DataType], kv_format: KvFormat) -> list[bytes]:
-    """Rows of columns of equal length, at least 1.
+    """Rows of columns of equal length.
 
     Raises:
         FlussError: ``CORRUPT_RECORD_EXCEPTION`` for a value that the row format cannot hold.
     """
+    rows: list[bytes] = []
+    for block in _blocks(columns):
+        rows += _assemble(_row_parts(block, types, kv_format))
+    return rows
+
+
+def write_keys(columns: Sequence[pa.Array], types: Sequence[DataType]) -> list[bytes]:
+    """Compacted fields of columns without nulls, one after the other: compacted keys."""
+    keys: list[bytes] = []
+    for block in _blocks(columns):
+        parts: list[_Part] = []
+        for column, data_type in zip(block, types, strict=True):
+            parts += _compacted(column, data_type, None)
+        keys += _assemble(parts)
+    return keys
+
+
+def _blocks(columns: Sequence[pa.Array]) -> Iterator[list[pa.Array]]:
+    for start in range(0, len(columns[0]), _BLOCK_ROWS):
+        yield [column.slice(start, _BLOCK_ROWS) for column in columns]
+
+
+def _row_parts(columns: Sequence[pa.Array], types: Sequence[DataType], kv_format: KvFormat) -> list[_Part]:
     absent = [nulls_of(column) for column in columns]
     parts = [_null_bits(absent, len(columns[0]))]
     if kv_format is KvFormat.INDEXED:
@@ -59,22 +82,14 @@ def write_rows(columns: Sequence[pa.Array], types: Sequence[DataType], kv_format
     else:
         for arguments in zip(columns, types, absent, strict=True):
             parts += _compacted(*arguments)
-    return _assemble(parts)
-
-
-def write_keys(columns: Sequence[pa.Array], types: Sequence[DataType]) -> list[bytes]:
-    """Compacted fields of columns without nulls, one after the other: compacted keys."""
-    parts: list[_Part] = []
-    for column, data_type in zip(columns, types, strict=True):
-        parts += _compacted(column, data_type, None)
-    return _assemble(parts)
+    return parts
 
 
 def _assemble(parts: Sequence[_Part]) -> list[bytes]:
     sizes = sum((part.lengths for part in parts[1:]), parts[0].lengths)
     ends = sizes.cumsum()
     positions = ends - sizes
-    out = np.zeros(int(ends[-1]) + _SLACK, np.uint8)
+    out = np.zeros(int(ends[-1]), np.uint8)
     starts = positions.tolist()
     for part in parts:
         part.write(out, positions)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from fluss_server.formats.arrow_arrays import check_fixed_size
 from fluss_server.formats.arrow_types import arrow_schema, arrow_type
 from fluss_server.formats.arrow_values import from_arrow, to_arrow
 from fluss_server.formats.column_reader import column_reader
@@ -22,7 +23,6 @@ from fluss_server.model.table import KvFormat
 
 READ_VECTORISED_FROM_ROWS = 32
 WRITE_VECTORISED_FROM_ROWS = 80
-_WRITE_BLOCK_ROWS = 16 * 1024  # bounds the index arrays of the writer
 
 
 def rows_to_record_batch(
@@ -52,7 +52,9 @@ def rows_to_record_batch(
         codec = row_codec(types, kv_format)
         decoded = [codec.decode(row) for row in rows]
         columns = [to_arrow([row[index] for row in decoded], data_type) for index, data_type in enumerate(types)]
-    columns += [pa.nulls(len(rows), arrow_type(data_type)) for data_type in schema.types[len(types) :]]
+    for data_type in schema.types[len(types) :]:
+        check_fixed_size(data_type, len(rows))
+        columns.append(pa.nulls(len(rows), arrow_type(data_type)))
     for column, definition in zip(columns, schema.columns, strict=True):
         if column.null_count and not definition.type.nullable:
             raise corrupt_row(f"null in column {definition.name!r}, which is {definition.type}")
@@ -74,7 +76,4 @@ def record_batch_to_rows(schema: Schema, kv_format: KvFormat, batch: pa.RecordBa
         codec = row_codec(schema.types, kv_format)
         columns = [from_arrow(column, kind) for column, kind in zip(batch.columns, schema.types, strict=True)]
         return [codec.encode(values) for values in zip(*columns, strict=True)]
-    rows: list[bytes] = []
-    for start in range(0, batch.num_rows, _WRITE_BLOCK_ROWS):
-        rows += write_rows(batch.slice(start, _WRITE_BLOCK_ROWS).columns, schema.types, kv_format)
-    return rows
+    return write_rows(batch.columns, schema.types, kv_format)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.arrow_batch import decode_batch, encode_payload
 from fluss_server.formats.arrow_types import arrow_schema
 from fluss_server.formats.buffer import Buffer
@@ -35,6 +36,8 @@ class ChangelogWriter:
         self._schema = table.schema
         self._schema_id = table.schema_id
         self._schemas = schemas
+        self._keys = primary_key_encoder(table)
+        self._key_columns = table.schema.indexes_of(table.physical_primary_key)
         self._kv_format = table.kv_format
         self._compression = table.arrow_compression
         self._level = table.arrow_compression_level
@@ -43,11 +46,13 @@ class ChangelogWriter:
         """The log batch of the changes of one KV batch, header only if there are none.
 
         Raises:
-            FlussError: ``CORRUPT_RECORD_EXCEPTION`` if a row is not one of its schema; ``RECORD_TOO_LARGE_EXCEPTION``.
+            FlussError: ``CORRUPT_RECORD_EXCEPTION`` if a row is not one of its schema or its key is not that of the
+                record; ``RECORD_TOO_LARGE_EXCEPTION``.
         """
         payload: Buffer = b""
         if changes.images:
             rows = self._to_record_batch(changes.images)
+            self._check_keys(rows, changes)
             payload = encode_payload(rows, self._compression, self._level)
         return build_batch(
             self._schema_id,
@@ -57,6 +62,26 @@ class ChangelogWriter:
             writer_id=writer_id,
             batch_sequence=batch_sequence,
         )
+
+    def _check_keys(self, images: pa.RecordBatch, changes: Changes) -> None:
+        """Check that the new rows have the keys under which they are stored: replay knows no others."""
+        types = np.frombuffer(changes.change_types, np.uint8)
+        is_new = (types == ChangeType.INSERT) | (types == ChangeType.UPDATE_AFTER)
+        columns = [images.column(index) for index in self._key_columns]
+        if not is_new.all():
+            where = pa.array(np.flatnonzero(is_new))
+            columns = [column.take(where) for column in columns]
+        keys = changes.keys
+        if None in changes.values:
+            keys = [key for key, value in zip(keys, changes.values, strict=True) if value is not None]
+        found = self._keys.encode_columns(columns)
+        if found != keys:
+            key, own = next((key, own) for key, own in zip(keys, found, strict=True) if key != own)
+            raise FlussError(
+                ErrorCode.CORRUPT_RECORD_EXCEPTION,
+                f"a record has the key {key.hex()}, but the key columns of its row encode to {own.hex()}",
+                hint="the client encodes keys in another way than the table's options ask for",
+            )
 
     def _to_record_batch(self, values: Sequence[bytes]) -> pa.RecordBatch:
         rows = [value[SCHEMA_ID_SIZE:] for value in values]

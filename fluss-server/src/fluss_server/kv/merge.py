@@ -221,10 +221,10 @@ def merge_batch(
             old = current[key]
             if upsert is not None:
                 new = upsert(old, new)
+                if new is old:
+                    continue
             if old is None:
                 add_type(_INSERT)
-            elif new is old:
-                continue
             elif full:
                 types += _UPDATE
                 add_image(old)

@@ -13,8 +13,8 @@ _MAX_STEP_ROWS = 100_000
 class KvScan:
     """All committed rows as of :attr:`log_offset`, in key order; later commits do not change what it returns.
 
-    Between two calls only a RocksDB snapshot is held, no iterator, so that an idle scan pins neither memtables nor
-    files. One thread at a time.
+    An open scan keeps the memtables and files of its moment, so scans must not be left idle for long. One thread at a
+    time.
 
     Args:
         snapshot: of the committed rows.

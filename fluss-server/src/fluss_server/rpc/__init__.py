@@ -1,0 +1,1 @@
+"""The native protocol: framing, connections, the server and its services, and a small client."""

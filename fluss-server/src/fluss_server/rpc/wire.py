@@ -1,6 +1,7 @@
 """The protobuf wire format, as far as hand-written codecs need it: varints, tags, skipping what is unknown.
 
-Accepts and refuses the same bytes as the protobuf runtime. Errors are ``FlussError(CORRUPT_MESSAGE)``.
+Accepts and refuses the same bytes as the protobuf runtime (version 7; older ones also take padded lengths). Errors are
+``FlussError(CORRUPT_MESSAGE)``.
 """
 
 from __future__ import annotations

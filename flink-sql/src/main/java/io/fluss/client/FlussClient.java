@@ -1,104 +1,216 @@
 package io.fluss.client;
 
+import io.fluss.client.lookup.BucketKeyLookuper;
+import io.fluss.client.lookup.PrimaryKeyLookuper;
+import io.fluss.client.rpc.ClientContext;
+import io.fluss.client.scan.FetchingLogScanner;
+import io.fluss.client.scan.LimitScan;
+import io.fluss.client.scan.ServerKvScanner;
+import io.fluss.client.write.BatchingAppendWriter;
+import io.fluss.client.write.BatchingUpsertWriter;
 import java.util.Collection;
+import java.util.EnumSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import org.apache.flink.table.data.RowData;
 
-/** One connection to a cluster. */
+/**
+ * A client of one cluster: administration, and the makers of scanners, writers and lookups. Thread-safe.
+ *
+ * <p>It holds one connection per server, shared by everything made from it, and two daemon threads. Administrative
+ * calls block; retriable errors are repeated for at most {@code client.retry-timeout}, except that a change whose
+ * answer was lost is not repeated when doing it twice would fail. Errors are {@link FlussException}s. Calls into a
+ * closed client fail.
+ */
 public final class FlussClient implements AutoCloseable {
-  private FlussClient() {}
+  private static final Set<ApiKey> TABLET_CALLS =
+      EnumSet.of(
+          ApiKey.PRODUCE_LOG,
+          ApiKey.FETCH_LOG,
+          ApiKey.PUT_KV,
+          ApiKey.LOOKUP,
+          ApiKey.PREFIX_LOOKUP,
+          ApiKey.LIST_OFFSETS,
+          ApiKey.LIMIT_SCAN,
+          ApiKey.SCAN_KV,
+          ApiKey.INIT_WRITER,
+          ApiKey.GET_TABLE_STATS);
 
+  private final ClientContext context;
+  private final Admin admin;
+
+  private FlussClient(ClientContext context) {
+    this.context = context;
+    this.admin = new Admin(context);
+  }
+
+  /**
+   * Connects to a cluster.
+   *
+   * @throws FlussException when none of the bootstrap servers answers within {@code client.connect-timeout}
+   */
   public static FlussClient connect(ClientOptions options) {
-    throw new UnsupportedOperationException();
+    ClientContext context = new ClientContext(options);
+    try {
+      context.bootstrap();
+      return new FlussClient(context);
+    } catch (RuntimeException e) {
+      context.close();
+      throw e;
+    }
   }
 
   public List<String> listDatabases() {
-    throw new UnsupportedOperationException();
+    return admin.listDatabases();
   }
 
   public boolean databaseExists(String database) {
-    throw new UnsupportedOperationException();
+    return admin.databaseExists(database);
   }
 
   public DatabaseInfo getDatabase(String database) {
-    throw new UnsupportedOperationException();
+    return admin.getDatabase(database);
   }
 
   public void createDatabase(
       String database, DatabaseDescriptor descriptor, boolean ignoreIfExists) {
-    throw new UnsupportedOperationException();
+    admin.createDatabase(database, descriptor, ignoreIfExists);
   }
 
   public void dropDatabase(String database, boolean ignoreIfNotExists, boolean cascade) {
-    throw new UnsupportedOperationException();
+    admin.dropDatabase(database, ignoreIfNotExists, cascade);
   }
 
   public List<String> listTables(String database) {
-    throw new UnsupportedOperationException();
+    return admin.listTables(database);
   }
 
   public boolean tableExists(TablePath path) {
-    throw new UnsupportedOperationException();
+    return admin.tableExists(path);
   }
 
   public TableInfo getTable(TablePath path) {
-    throw new UnsupportedOperationException();
+    return admin.getTable(path);
   }
 
   public void createTable(TablePath path, TableDescriptor descriptor, boolean ignoreIfExists) {
-    throw new UnsupportedOperationException();
+    admin.createTable(path, descriptor, ignoreIfExists);
   }
 
   public void dropTable(TablePath path, boolean ignoreIfNotExists) {
-    throw new UnsupportedOperationException();
+    admin.dropTable(path, ignoreIfNotExists);
   }
 
   public void alterTable(TablePath path, List<ConfigChange> changes, boolean ignoreIfNotExists) {
-    throw new UnsupportedOperationException();
+    admin.alterTable(path, changes, ignoreIfNotExists);
   }
 
+  /** One offset per bucket. */
   public Map<Integer, Long> listOffsets(
       TableInfo table, Collection<Integer> buckets, OffsetSpec spec) {
-    throw new UnsupportedOperationException();
+    requireSupported(table);
+    return admin.listOffsets(table, buckets, spec);
   }
 
+  /** Rows of a primary-key table, or records in the log of a log table. */
   public long rowCount(TableInfo table) {
-    throw new UnsupportedOperationException();
+    requireSupported(table);
+    return admin.rowCount(table);
   }
 
+  /** Whether the cluster has this call. */
   public boolean supports(ApiKey key) {
-    throw new UnsupportedOperationException();
+    return context.supports(key, TABLET_CALLS.contains(key));
   }
 
+  /**
+   * A scanner of the table's logs.
+   *
+   * @param projectedFields columns of the rows, by position in the table, in the order wanted; null for all
+   */
   public LogScanner newLogScanner(TableInfo table, int[] projectedFields) {
-    throw new UnsupportedOperationException();
+    requireSupported(table);
+    return new FetchingLogScanner(context, table, projectedFields);
   }
 
   public AppendWriter newAppendWriter(TableInfo table) {
-    throw new UnsupportedOperationException();
+    requireSupported(table);
+    if (table.hasPrimaryKey()) {
+      throw new IllegalArgumentException(table.path() + " has a primary key: rows are upserted");
+    }
+    return new BatchingAppendWriter(context, table);
   }
 
+  /**
+   * A writer of a primary-key table.
+   *
+   * @param targetColumns columns of a partial update, by position in the table; null for full rows
+   */
   public UpsertWriter newUpsertWriter(TableInfo table, int[] targetColumns) {
-    throw new UnsupportedOperationException();
+    requirePrimaryKey(table);
+    if (targetColumns != null) {
+      BatchingUpsertWriter.checkTargetColumns(table, targetColumns);
+    }
+    return new BatchingUpsertWriter(context, table, targetColumns);
   }
 
   public Lookuper newLookuper(TableInfo table) {
-    throw new UnsupportedOperationException();
+    requirePrimaryKey(table);
+    return new PrimaryKeyLookuper(context, table);
   }
 
+  /**
+   * Lookups by bucket key.
+   *
+   * @throws IllegalArgumentException when the bucket key is not the leading part of the primary key
+   */
   public PrefixLookuper newPrefixLookuper(TableInfo table) {
-    throw new UnsupportedOperationException();
+    requirePrimaryKey(table);
+    return new BucketKeyLookuper(context, table);
   }
 
+  /** Opens a scan of all rows of one bucket; see {@link #supports} with {@link ApiKey#SCAN_KV}. */
   public KvScanner newKvScanner(TableInfo table, int bucket) {
-    throw new UnsupportedOperationException();
+    requirePrimaryKey(table);
+    return new ServerKvScanner(context, table, bucket);
   }
 
+  /** Up to {@code limit} rows of one bucket: the first in key order, or the last of a log table. */
   public List<RowData> limitScan(TableInfo table, int bucket, int limit) {
-    throw new UnsupportedOperationException();
+    requireSupported(table);
+    if (limit < 1) {
+      throw new IllegalArgumentException("the limit must be positive: " + limit);
+    }
+    return LimitScan.run(context, table, bucket, limit);
+  }
+
+  private static void requirePrimaryKey(TableInfo table) {
+    requireSupported(table);
+    if (!table.hasPrimaryKey()) {
+      throw new IllegalArgumentException(table.path() + " has no primary key");
+    }
+  }
+
+  /** Refuses tables whose data this client would read wrongly or put where others do not find it. */
+  private static void requireSupported(TableInfo table) {
+    if (table.isPartitioned()) {
+      throw new FlussException(
+          ErrorCode.UNSUPPORTED_VERSION,
+          table.path() + " is partitioned; this client supports unpartitioned tables only");
+    }
+    String lake = table.properties().get("table.datalake.format");
+    if (lake != null && !lake.toLowerCase(Locale.ROOT).equals("lance")) {
+      throw new FlussException(
+          ErrorCode.UNSUPPORTED_VERSION,
+          table.path() + " has keys and buckets in the form of the data lake format " + lake
+              + ", which this client does not support");
+    }
   }
 
   @Override
-  public void close() {}
+  public void close() {
+    context.close();
+  }
 }

@@ -42,11 +42,17 @@ public final class ArrowBatchBuilder {
       count++;
     } catch (RuntimeException e) {
       // A column may have failed in the middle of a nested value: cutting brings all of them back in step.
-      for (ColumnWriter column : columns) {
-        column.truncate(count);
-      }
+      truncate(count);
       throw e;
     }
+  }
+
+  /** Drops the rows behind the first {@code newCount}. */
+  public void truncate(int newCount) {
+    for (ColumnWriter column : columns) {
+      column.truncate(newCount);
+    }
+    count = newCount;
   }
 
   public int count() {

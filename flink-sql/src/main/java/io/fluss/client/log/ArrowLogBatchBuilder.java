@@ -31,6 +31,11 @@ public final class ArrowLogBatchBuilder implements LogBatchBuilder {
   }
 
   @Override
+  public void truncate(int count) {
+    columns.truncate(count);
+  }
+
+  @Override
   public byte[] buildAndReset() {
     byte[] batch = columns.build(LogBatchHeader.HEADER_SIZE_V0);
     LogBatchHeader.writeAppendOnly(batch, schemaId, columns.count());

@@ -12,6 +12,9 @@ public interface LogBatchBuilder {
   /** Uncompressed size of the rows so far. */
   long sizeBytes();
 
+  /** Drops the last row, or (count 0) all rows. */
+  void truncate(int count);
+
   /** The batch, to be completed by {@link LogBatchHeader#stamp}; the builder starts anew. */
   byte[] buildAndReset();
 }

@@ -15,6 +15,7 @@ public final class RowLogBatchBuilder implements LogBatchBuilder {
   private final RowEncoder encoder;
   private final ByteOutput out = new ByteOutput(4096);
   private int count;
+  private int lastStart;
 
   public RowLogBatchBuilder(int schemaId, RowType rowType, RowFormat format) {
     this.schemaId = schemaId;
@@ -33,6 +34,7 @@ public final class RowLogBatchBuilder implements LogBatchBuilder {
       throw e;
     }
     out.putInt(start, out.size() - start - 4);
+    lastStart = start;
     count++;
   }
 
@@ -44,6 +46,18 @@ public final class RowLogBatchBuilder implements LogBatchBuilder {
   @Override
   public long sizeBytes() {
     return out.size();
+  }
+
+  @Override
+  public void truncate(int newCount) {
+    if (newCount == 0) {
+      out.size(LogBatchHeader.HEADER_SIZE_V0);
+    } else if (newCount == count - 1) {
+      out.size(lastStart);
+    } else {
+      throw new IllegalArgumentException("only the last row can be dropped");
+    }
+    count = newCount;
   }
 
   @Override

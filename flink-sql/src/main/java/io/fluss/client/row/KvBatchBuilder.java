@@ -15,6 +15,7 @@ public final class KvBatchBuilder {
   private final int schemaId;
   private final ByteOutput out;
   private int count;
+  private int lastStart;
 
   public KvBatchBuilder(int schemaId, int capacity) {
     this.schemaId = schemaId;
@@ -51,6 +52,7 @@ public final class KvBatchBuilder {
 
   private void endRecord(int start) {
     out.putInt(start, out.size() - start - 4);
+    lastStart = start;
     count++;
   }
 
@@ -60,6 +62,18 @@ public final class KvBatchBuilder {
 
   public int sizeBytes() {
     return out.size();
+  }
+
+  /** Drops the last record, or (count 0) all records. */
+  public void truncate(int newCount) {
+    if (newCount == 0) {
+      out.size(HEADER_SIZE);
+    } else if (newCount == count - 1) {
+      out.size(lastStart);
+    } else {
+      throw new IllegalArgumentException("only the last record can be dropped");
+    }
+    count = newCount;
   }
 
   /** The batch; writer id, sequence and checksum are added by {@link #stamp}. */

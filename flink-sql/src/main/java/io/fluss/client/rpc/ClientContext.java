@@ -84,6 +84,38 @@ public final class ClientContext implements AutoCloseable {
     }
   }
 
+  /** Learns the servers of the cluster from the bootstrap servers, within the connect time-out. */
+  public void bootstrap() {
+    long deadlineNanos = System.nanoTime() + options.connectTimeout().toNanos();
+    Backoff backoff = Backoff.standard();
+    while (true) {
+      try {
+        await(cluster.refresh(null));
+        if (cluster.coordinator() != null && cluster.anyTablet() != null) {
+          return;
+        }
+        if (System.nanoTime() - deadlineNanos > 0) {
+          throw new FlussException(
+              ErrorCode.NETWORK_EXCEPTION,
+              "the cluster at "
+                  + String.join(",", options.bootstrapServers())
+                  + " has no coordinator or no tablet server");
+        }
+      } catch (FlussException e) {
+        if (!e.retriable() || System.nanoTime() - deadlineNanos > 0) {
+          throw new FlussException(
+              e.code(),
+              "cannot connect to the cluster at "
+                  + String.join(",", options.bootstrapServers())
+                  + ": "
+                  + e.detail(),
+              e);
+        }
+      }
+      pause(backoff.nextMillis());
+    }
+  }
+
   /** Waits for an answer; the error of a failed call is thrown as {@link FlussException}. */
   public <T> T await(CompletableFuture<T> future) {
     if (network.onNetworkThread()) {

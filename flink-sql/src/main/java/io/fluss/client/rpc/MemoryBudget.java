@@ -10,8 +10,8 @@ public final class MemoryBudget {
   private static final long MAX_WAIT_MS = 100;
 
   private final long limit;
-  private long used;
-  private boolean closed;
+  private volatile long used;
+  private volatile boolean closed;
 
   public MemoryBudget(long limit) {
     this.limit = limit;
@@ -25,11 +25,11 @@ public final class MemoryBudget {
     }
   }
 
-  public synchronized long used() {
+  public long used() {
     return used;
   }
 
-  public synchronized boolean hasRoom() {
+  public boolean hasRoom() {
     return used < limit || closed;
   }
 

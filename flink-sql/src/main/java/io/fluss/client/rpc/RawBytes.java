@@ -27,6 +27,14 @@ public final class RawBytes extends ByteOutput {
     return result;
   }
 
+  /** A copy, so that one small value does not keep a whole answer in memory. */
+  public static RawBytes copyOf(ByteString bytes) {
+    RawBytes result = new RawBytes();
+    result.data = bytes.toByteArray();
+    result.length = result.data.length;
+    return result;
+  }
+
   public byte[] data() {
     return data;
   }

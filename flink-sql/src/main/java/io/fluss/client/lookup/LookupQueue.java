@@ -1,0 +1,247 @@
+package io.fluss.client.lookup;
+
+import io.fluss.client.ClientOptions;
+import io.fluss.client.ErrorCode;
+import io.fluss.client.FlussException;
+import io.fluss.client.TableInfo;
+import io.fluss.client.rpc.Backoff;
+import io.fluss.client.rpc.CallFailedException;
+import io.fluss.client.rpc.ClientContext;
+import io.fluss.client.rpc.Errors;
+import io.fluss.client.rpc.Node;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Semaphore;
+
+/**
+ * Lookups of one kind on one table, gathered into requests per server.
+ *
+ * <p>A key that finds no request to its server under way is sent at once. While one is under way keys gather, and
+ * travel together when its answer comes or when they fill a request; so load makes requests large and nothing ever
+ * waits for a clock. Failed keys are repeated after a pause, for at most {@code client.retry-timeout}. Thread-safe.
+ *
+ * @param <V> result of one key
+ */
+abstract class LookupQueue<V> {
+  private final ClientContext context;
+  private final ClientOptions options;
+  private final TableInfo table;
+  private final Semaphore room;
+
+  // Guarded by this.
+  private final Map<Node, Lane<V>> lanes = new HashMap<>();
+  private final Set<Pending<V>> retrying = new LinkedHashSet<>();
+  private boolean closed;
+
+  /** Keys for one server. */
+  private static final class Lane<V> {
+    private final ArrayDeque<Pending<V>> keys = new ArrayDeque<>();
+    private int inFlight;
+  }
+
+  /** One key on its way. */
+  static final class Pending<V> {
+    final byte[] key;
+    final int bucket;
+    final CompletableFuture<V> result = new CompletableFuture<>();
+    private final long startNanos = System.nanoTime();
+    private int attempts;
+    private Backoff backoff;
+
+    Pending(byte[] key, int bucket) {
+      this.key = key;
+      this.bucket = bucket;
+    }
+  }
+
+  /** Keys of one bucket in a request, and what became of them. */
+  static final class Group<V> {
+    final int bucket;
+    final List<Pending<V>> keys = new ArrayList<>();
+
+    /** Set by the answer: one result per key, or an error of them all. */
+    List<V> results;
+
+    FlussException error;
+
+    Group(int bucket) {
+      this.bucket = bucket;
+    }
+  }
+
+  LookupQueue(ClientContext context, TableInfo table) {
+    this.context = context;
+    this.options = context.options();
+    this.table = table;
+    this.room = new Semaphore(options.lookupQueueSize());
+  }
+
+  /**
+   * Sends one request with the keys of all groups; when its future completes normally each group has results or an
+   * error.
+   */
+  abstract CompletableFuture<Void> send(Node leader, Map<Integer, Group<V>> groups);
+
+  /** Adds a key; waits for room unless called on the network thread. */
+  final CompletableFuture<V> add(byte[] key, int bucket) {
+    Pending<V> pending = new Pending<>(key, bucket);
+    if (takeRoom()) {
+      pending.result.whenComplete((value, error) -> room.release());
+    }
+    dispatch(pending);
+    return pending.result;
+  }
+
+  /** The network thread frees the room, so it must not wait for it: its lookups are not counted when it is full. */
+  private boolean takeRoom() {
+    if (room.tryAcquire()) {
+      return true;
+    }
+    if (context.network().onNetworkThread()) {
+      return false;
+    }
+    try {
+      room.acquire();
+      return true;
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new FlussException(ErrorCode.NETWORK_EXCEPTION, "interrupted while waiting", e);
+    }
+  }
+
+  private void dispatch(Pending<V> pending) {
+    Node leader;
+    try {
+      leader = context.cluster().leader(table, pending.bucket);
+    } catch (FlussException e) {
+      pending.result.completeExceptionally(e);
+      return;
+    }
+    if (leader == null) {
+      retry(pending, ClientContext.noLeader(table, pending.bucket));
+      return;
+    }
+    boolean wasClosed;
+    synchronized (this) {
+      wasClosed = closed;
+      if (!closed) {
+        Lane<V> lane = lanes.computeIfAbsent(leader, node -> new Lane<>());
+        lane.keys.add(pending);
+        sendReady(leader, lane);
+      }
+    }
+    if (wasClosed) {
+      pending.result.completeExceptionally(closedError());
+    }
+  }
+
+  private static FlussException closedError() {
+    return new FlussException(ErrorCode.NETWORK_EXCEPTION, "the lookup was closed");
+  }
+
+  /** Sends requests as far as the rule in the class comment allows. */
+  private void sendReady(Node leader, Lane<V> lane) {
+    while (!lane.keys.isEmpty()
+        && (lane.inFlight == 0
+            || lane.keys.size() >= options.lookupBatchSize()
+                && lane.inFlight < options.lookupMaxInflight())) {
+      Map<Integer, Group<V>> groups = new HashMap<>();
+      for (int i = 0; i < options.lookupBatchSize() && !lane.keys.isEmpty(); i++) {
+        Pending<V> pending = lane.keys.poll();
+        pending.attempts++;
+        groups.computeIfAbsent(pending.bucket, Group::new).keys.add(pending);
+      }
+      lane.inFlight++;
+      send(leader, groups)
+          .whenComplete((nothing, error) -> onAnswer(leader, lane, groups, error));
+    }
+  }
+
+  /** Runs on the network thread. */
+  private void onAnswer(
+      Node leader, Lane<V> lane, Map<Integer, Group<V>> groups, Throwable error) {
+    synchronized (this) {
+      lane.inFlight--;
+      // Before the results are handed out: their receivers may take long.
+      sendReady(leader, lane);
+    }
+    FlussException callError = error == null ? null : Errors.unwrap(error);
+    for (Group<V> group : groups.values()) {
+      FlussException groupError = callError != null ? callError : group.error;
+      if (groupError == null && group.results == null) {
+        groupError =
+            new FlussException(ErrorCode.NETWORK_EXCEPTION, "the server left out a bucket");
+      }
+      for (int i = 0; i < group.keys.size(); i++) {
+        if (groupError == null) {
+          group.keys.get(i).result.complete(group.results.get(i));
+        } else {
+          retry(group.keys.get(i), groupError);
+        }
+      }
+    }
+  }
+
+  private void retry(Pending<V> pending, FlussException error) {
+    long elapsed = System.nanoTime() - pending.startNanos;
+    if (!error.retriable()
+        || pending.attempts > options.lookupRetries()
+        || elapsed > options.retryTimeout().toNanos()) {
+      pending.result.completeExceptionally(error);
+      return;
+    }
+    if (pending.backoff == null) {
+      pending.backoff = Backoff.standard();
+    }
+    synchronized (this) {
+      if (!closed) {
+        retrying.add(pending);
+      }
+    }
+    long delayMillis = pending.backoff.nextMillis();
+    if (error.code().staleMetadata() || error instanceof CallFailedException) {
+      context
+          .cluster()
+          .refresh(table.path())
+          .whenComplete(
+              (nothing, refreshError) -> {
+                if (refreshError != null && !Errors.unwrap(refreshError).retriable()) {
+                  pending.result.completeExceptionally(Errors.unwrap(refreshError));
+                } else {
+                  context.schedule(delayMillis, () -> dispatchAgain(pending));
+                }
+              });
+    } else {
+      context.schedule(delayMillis, () -> dispatchAgain(pending));
+    }
+  }
+
+  private void dispatchAgain(Pending<V> pending) {
+    boolean wanted;
+    synchronized (this) {
+      wanted = retrying.remove(pending);
+    }
+    if (wanted) {
+      dispatch(pending);
+    }
+  }
+
+  /** Fails everything that waits. */
+  final void close() {
+    List<Pending<V>> dropped = new ArrayList<>();
+    synchronized (this) {
+      closed = true;
+      lanes.values().forEach(lane -> dropped.addAll(lane.keys));
+      lanes.values().forEach(lane -> lane.keys.clear());
+      dropped.addAll(retrying);
+      retrying.clear();
+    }
+    dropped.forEach(pending -> pending.result.completeExceptionally(closedError()));
+  }
+}

@@ -1,0 +1,76 @@
+package io.fluss.client.scan;
+
+import io.fluss.client.ApiKey;
+import io.fluss.client.BucketRecords;
+import io.fluss.client.TableInfo;
+import io.fluss.client.lookup.ValueDecoder;
+import io.fluss.client.row.ValueBatch;
+import io.fluss.client.rpc.ClientContext;
+import io.fluss.client.rpc.Errors;
+import io.fluss.client.rpc.RawBytes;
+import io.fluss.rpc.proto.LimitScanRequest;
+import io.fluss.rpc.proto.LimitScanResponse;
+import java.util.ArrayList;
+import java.util.List;
+import org.apache.flink.table.data.RowData;
+
+/**
+ * Some rows of one bucket in one answer, on LIMIT_SCAN: the first rows in key order of a primary-key table, the last
+ * ones of a log table.
+ */
+public final class LimitScan {
+  private LimitScan() {}
+
+  public static List<RowData> run(ClientContext context, TableInfo table, int bucket, int limit) {
+    LimitScanRequest request =
+        LimitScanRequest.newBuilder()
+            .setTableId(table.tableId())
+            .setBucketId(bucket)
+            .setLimit(limit)
+            .build();
+    LimitScanResponse answer =
+        context.callLeader(
+            table,
+            bucket,
+            true,
+            node ->
+                context
+                    .network()
+                    .call(node, ApiKey.LIMIT_SCAN, request, LimitScanResponse.parser())
+                    .thenApply(
+                        response -> {
+                          if (response.getErrorCode() != 0) {
+                            throw Errors.toException(
+                                response.getErrorCode(), response.getErrorMessage());
+                          }
+                          return response;
+                        }));
+    RawBytes records = RawBytes.of(answer.getRecords());
+    List<RowData> rows = new ArrayList<>();
+    if (table.hasPrimaryKey()) {
+      ValueDecoder decoder = new ValueDecoder(context, table);
+      ValueBatch.read(
+          records.data(),
+          records.offset(),
+          records.length(),
+          (schemaId, data, offset, length) ->
+              rows.add(decoder.decode(schemaId, data, offset, length)));
+    } else if (records.length() > 0) {
+      LogDecoder decoder = new LogDecoder(context, table, null);
+      FetchedBatches batches = new FetchedBatches(bucket, records, 0, -1);
+      for (BucketRecords run = batches.next(decoder, Integer.MAX_VALUE);
+          run != null;
+          run = batches.next(decoder, Integer.MAX_VALUE)) {
+        for (int i = 0; i < run.size(); i++) {
+          rows.add(run.row(i));
+        }
+      }
+    }
+    // Whole log batches may hold more rows than asked for: the last ones count.
+    int extra = rows.size() - limit;
+    return extra <= 0
+        ? rows
+        : new ArrayList<>(
+            table.hasPrimaryKey() ? rows.subList(0, limit) : rows.subList(extra, rows.size()));
+  }
+}

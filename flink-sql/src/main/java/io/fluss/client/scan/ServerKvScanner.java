@@ -1,0 +1,144 @@
+package io.fluss.client.scan;
+
+import com.google.protobuf.ByteString;
+import io.fluss.client.ApiKey;
+import io.fluss.client.ErrorCode;
+import io.fluss.client.FlussException;
+import io.fluss.client.KvScanner;
+import io.fluss.client.TableInfo;
+import io.fluss.client.lookup.ValueDecoder;
+import io.fluss.client.row.ValueBatch;
+import io.fluss.client.rpc.ClientContext;
+import io.fluss.client.rpc.Errors;
+import io.fluss.client.rpc.Node;
+import io.fluss.client.rpc.RawBytes;
+import io.fluss.rpc.proto.PbScanReqForBucket;
+import io.fluss.rpc.proto.ScanKvRequest;
+import io.fluss.rpc.proto.ScanKvResponse;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import org.apache.flink.table.data.RowData;
+
+/**
+ * Key-value scan on SCAN_KV. Opening is repeated on retriable errors; after that the scan belongs to one server and
+ * any error ends it. The next answer is asked for while the current one is read.
+ */
+public final class ServerKvScanner implements KvScanner {
+  private final ClientContext context;
+  private final TableInfo table;
+  private final int bucket;
+  private final ValueDecoder decoder;
+  private final long logOffset;
+
+  private Node leader;
+  private ByteString scannerId;
+  private int sequence;
+  private ScanKvResponse current;
+  private CompletableFuture<ScanKvResponse> next;
+
+  public ServerKvScanner(ClientContext context, TableInfo table, int bucket) {
+    this.context = context;
+    this.table = table;
+    this.bucket = bucket;
+    this.decoder = new ValueDecoder(context, table);
+    this.current = context.callLeader(table, bucket, true, this::open);
+    this.logOffset = current.getLogOffset();
+    this.scannerId = current.getScannerId();
+    askForMore();
+  }
+
+  private CompletableFuture<ScanKvResponse> open(Node node) {
+    leader = node;
+    ScanKvRequest request =
+        ScanKvRequest.newBuilder()
+            .setBucketScanReq(
+                PbScanReqForBucket.newBuilder().setTableId(table.tableId()).setBucketId(bucket))
+            .setCallSeqId(0)
+            .setBatchSizeBytes(context.options().kvFetchMaxBytes())
+            .build();
+    return call(request);
+  }
+
+  private CompletableFuture<ScanKvResponse> call(ScanKvRequest request) {
+    return context
+        .network()
+        .call(leader, ApiKey.SCAN_KV, request, ScanKvResponse.parser())
+        .thenApply(
+            answer -> {
+              if (answer.getErrorCode() != 0) {
+                throw Errors.toException(answer.getErrorCode(), answer.getErrorMessage());
+              }
+              return answer;
+            });
+  }
+
+  private void askForMore() {
+    next = null;
+    if (current != null && current.getHasMoreResults()) {
+      next =
+          call(
+              ScanKvRequest.newBuilder()
+                  .setScannerId(scannerId)
+                  .setCallSeqId(++sequence)
+                  .setBatchSizeBytes(context.options().kvFetchMaxBytes())
+                  .build());
+    }
+  }
+
+  @Override
+  public long logOffset() {
+    return logOffset;
+  }
+
+  @Override
+  public boolean next(List<RowData> out) {
+    int before = out.size();
+    while (current != null && out.size() == before) {
+      RawBytes records = RawBytes.of(current.getRecords());
+      ValueBatch.read(
+          records.data(),
+          records.offset(),
+          records.length(),
+          (schemaId, data, offset, length) ->
+              out.add(decoder.decode(schemaId, data, offset, length)));
+      CompletableFuture<ScanKvResponse> following = next;
+      current = null;
+      if (following != null) {
+        current = awaitNext(following);
+        askForMore();
+      }
+    }
+    return out.size() > before;
+  }
+
+  private ScanKvResponse awaitNext(CompletableFuture<ScanKvResponse> following) {
+    try {
+      return context.await(following);
+    } catch (FlussException e) {
+      next = null;
+      scannerId = ByteString.EMPTY;
+      // Not retriable for the caller in the usual sense: the scan is gone and has to be opened again.
+      throw new FlussException(
+          e.code() == ErrorCode.NETWORK_EXCEPTION ? ErrorCode.SCANNER_EXPIRED : e.code(),
+          "the scan of bucket " + bucket + " of " + table.path() + " broke off: " + e.detail(),
+          e);
+    }
+  }
+
+  @Override
+  public void close() {
+    boolean open = next != null && !scannerId.isEmpty();
+    next = null;
+    current = null;
+    if (open) {
+      // The answer does not matter: a server drops idle scans by itself.
+      call(
+          ScanKvRequest.newBuilder()
+              .setScannerId(scannerId)
+              .setCallSeqId(++sequence)
+              .setBatchSizeBytes(context.options().kvFetchMaxBytes())
+              .setCloseScanner(true)
+              .build());
+    }
+  }
+}

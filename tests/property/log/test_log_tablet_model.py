@@ -1,0 +1,252 @@
+"""A LogTablet against a list of batches, through kills, losses of power, restarts and truncations."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.log_batch import iter_batches
+from fluss_server.log.log_tablet import LogTablet
+from fluss_server.runtime.clock import ManualClock
+from log_support import WatchedDisk, all_batches, make_batch, open_log, read_all
+
+WRITERS = 3
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the model knows of a batch in the log."""
+
+    base_offset: int
+    rows: int
+    body: bytes  # of the batch behind what the leader stamps
+    timestamp: int
+    writer_id: int
+    sequence: int
+
+    @property
+    def next_offset(self) -> int:
+        return self.base_offset + max(self.rows, 1)
+
+
+class LogMachine(RuleBasedStateMachine):
+    """Rules are what can happen to a log; after each of them the log must equal the model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.home = Path(tempfile.mkdtemp())
+        self.patches = pytest.MonkeyPatch()
+        self.disk = WatchedDisk(self.patches)
+        self.directory = self.home / "0"
+        self.clock = ManualClock(1000)
+        self.batches: list[Batch] = []
+        self.flushed = 0
+        self.number = 0
+
+    @initialize(segment_bytes=st.sampled_from([300, 1500, 1 << 30]), point_bytes=st.sampled_from([1, 1000, 1 << 30]))
+    def create(self, segment_bytes: int, point_bytes: int) -> None:
+        self.settings = {
+            "segment_bytes": segment_bytes,
+            "index_interval_bytes": 150,
+            "recovery_point_bytes": point_bytes,
+        }
+        self.log = self.open()
+
+    def teardown(self) -> None:
+        self.patches.undo()
+        shutil.rmtree(self.home)
+
+    def open(self) -> LogTablet:
+        return open_log(self.directory, self.clock, **self.settings)
+
+    @property
+    def end(self) -> int:
+        return self.batches[-1].next_offset if self.batches else 0
+
+    def of_writer(self, writer_id: int) -> list[Batch]:
+        return [batch for batch in self.batches if batch.writer_id == writer_id]
+
+    # ---------------------------------------------------------------- writing
+
+    @rule(sizes=st.lists(st.tuples(st.integers(0, 4), st.integers(48, 400)), min_size=1, max_size=4))
+    def append(self, sizes: list[tuple[int, int]]) -> None:
+        self.number += 1
+        fill = bytes([self.number % 256])
+        sent = [make_batch(rows, size, fill=fill) for rows, size in sizes]
+        result = self.log.append(b"".join(sent))
+        assert (result.base_offset, result.duplicate, result.batches) == (self.end, False, len(sent))
+        for (rows, _), data in zip(sizes, sent, strict=True):
+            self.batches.append(Batch(self.end, rows, data[25:], self.clock.now_ms(), -1, -1))
+        assert result.last_offset == self.end - 1
+
+    @rule(writer_id=st.integers(0, WRITERS - 1), count=st.integers(1, 7))
+    def append_idempotent(self, writer_id: int, count: int) -> None:
+        known = self.of_writer(writer_id)
+        first = known[-1].sequence + 1 if known else 0
+        for sequence in range(first, first + count):
+            data = make_batch(2, 90, writer_id, sequence)
+            assert self.log.append(data).base_offset == self.end
+            self.batches.append(Batch(self.end, 2, data[25:], self.clock.now_ms(), writer_id, sequence))
+
+    @rule(writer_id=st.integers(0, WRITERS - 1), back=st.integers(-2, 7))
+    def append_out_of_turn(self, writer_id: int, back: int) -> None:
+        """Repeat one of the last five batches, or send one that is neither a repetition nor the next."""
+        known = self.of_writer(writer_id)
+        sequence = (known[-1].sequence if known else -1) - back
+        if back == -1 or sequence < 0:
+            return
+        original = next((batch for batch in known[-5:] if batch.sequence == sequence), None)
+        data = make_batch(2, 90, writer_id, sequence)
+        if original is not None:
+            result = self.log.append(data)
+            assert (result.base_offset, result.last_offset) == (original.base_offset, original.next_offset - 1)
+            assert result.duplicate
+        else:
+            with pytest.raises(FlussError) as caught:
+                self.log.append(data)
+            assert caught.value.code is ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION
+
+    @rule()
+    def flush(self) -> None:
+        assert self.log.flush() == self.end
+        self.flushed = self.end
+
+    @rule(milliseconds=st.sampled_from([1, 10, 60_000]))
+    def time_passes(self, milliseconds: int) -> None:
+        self.clock.advance(milliseconds)
+
+    @precondition(lambda self: self.batches)
+    @rule(where=st.floats(0, 1))
+    def truncate(self, where: float) -> None:
+        offset = round(where * self.end)
+        self.batches = [batch for batch in self.batches if batch.next_offset <= offset]
+        assert self.log.truncate_to(offset) == self.end
+        self.flushed = min(self.flushed, self.end)
+
+    # ---------------------------------------------------------------- reading
+
+    @rule(where=st.floats(0, 1), max_bytes=st.integers(0, 2000), limit=st.floats(0, 1.1), at_least_one=st.booleans())
+    def read(self, where: float, max_bytes: int, limit: float, at_least_one: bool) -> None:
+        offset, max_offset = round(where * self.end), round(limit * self.end)
+        piece = self.log.read(offset, max_bytes, max_offset, at_least_one=at_least_one)
+        candidates = [b for b in self.batches if b.next_offset > offset and b.next_offset <= max_offset]
+        if offset >= min(max_offset, self.end) or not candidates or candidates[0].base_offset > offset:
+            assert piece is None
+        elif piece is None:
+            assert len(candidates[0].body) + 25 > max_bytes
+            assert not at_least_one
+        else:
+            headers = [header for _, header in iter_batches(piece.region.read())]
+            bases = [header.base_offset for header in headers]
+            assert bases == [batch.base_offset for batch in candidates[: len(bases)]]
+            assert (piece.first_offset, piece.next_offset) == (bases[0], headers[-1].next_offset)
+            assert piece.region.length <= max_bytes or (at_least_one and len(bases) == 1)
+            if len(bases) < len(candidates):  # it stopped at a limit or at the end of a segment
+                following = candidates[len(bases)]
+                name = f"{following.base_offset:020d}.log"
+                assert piece.region.length + len(following.body) + 25 > max_bytes or (self.directory / name).exists()
+
+    @rule(where=st.floats(-0.1, 1.1))
+    def search_by_time(self, where: float) -> None:
+        timestamp = 1000 + round(where * (self.clock.now_ms() - 1000))
+        expected = next((batch.base_offset for batch in self.batches if batch.timestamp >= timestamp), None)
+        assert self.log.offset_for_timestamp(timestamp) == expected
+
+    # ---------------------------------------------------------------- endings
+
+    @rule()
+    def restart(self) -> None:
+        self.log.close()
+        self.log = self.open()
+        assert self.log.recovery.scanned_bytes == 0
+        self.flushed = self.end
+
+    @rule()
+    def kill(self) -> None:
+        """The process dies; whatever it has written is there."""
+        self.log = self.open()
+        assert self.log.recovery.cut_reason is None
+        self.flushed = self.end
+
+    @rule(choice=st.integers(0, 1 << 32))
+    def kill_and_lose_small_files(self, choice: int) -> None:
+        """The process dies, and files go that can be made anew."""
+        choose = random.Random(choice)
+        for path in sorted(self.directory.iterdir()):
+            if path.suffix != ".log" and choose.random() < 0.5:
+                if choose.random() < 0.5:
+                    path.unlink()
+                else:
+                    path.write_bytes(path.read_bytes()[: choose.randrange(40)] + choose.randbytes(choose.randrange(9)))
+        self.log = self.open()
+        assert self.log.recovery.cut_reason is None
+        self.flushed = self.end
+
+    @rule(choice=st.integers(0, 1 << 32))
+    def lose_power(self, choice: int) -> None:
+        """Whatever was not fsynced is there, not there, or something else."""
+        image = self.home / str(int(self.directory.name) + 1)
+        self.disk.lose_power(self.directory, image, random.Random(choice))
+        del self.log
+        shutil.rmtree(self.directory)
+        self.directory = image
+        self.log = self.open()
+        assert self.log.end_offset >= self.flushed
+        assert not self.log.recovery.lost_acknowledged
+        self.batches = [batch for batch in self.batches if batch.next_offset <= self.log.end_offset]
+        # No checksum covers a timestamp, so that one of a torn batch may be anything; the model takes it over.
+        headers = [header for header, _ in all_batches(self.log)]
+        for number, (batch, header) in enumerate(zip(self.batches, headers, strict=True)):
+            if batch.timestamp != header.commit_timestamp:
+                assert batch.next_offset > self.flushed
+                self.batches = self.batches[:number]
+                self.log.truncate_to(self.end)
+                break
+        self.flushed = self.end
+
+    # ---------------------------------------------------------------- always
+
+    @invariant()
+    def equals_the_model(self) -> None:
+        if not hasattr(self, "log"):
+            return
+        assert self.log.end_offset == self.end
+        assert self.flushed <= self.log.flushed_offset <= self.end
+        assert self.log.start_offset == 0
+        found = all_batches(self.log)
+        assert [
+            Batch(h.base_offset, h.record_count, data[25:], h.commit_timestamp, h.writer_id, h.batch_sequence)
+            for h, data in found
+        ] == self.batches
+        assert self.log.size_bytes == sum(len(data) for _, data in found)
+        assert self.log.max_timestamp == max((batch.timestamp for batch in self.batches), default=-1)
+        assert read_all(self.log, 700) == b"".join(data for _, data in found)
+
+
+@pytest.mark.parametrize("examples", [60])
+def test_log_tablet_against_a_list(examples: int) -> None:
+    run_state_machine_as_test(
+        LogMachine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )
