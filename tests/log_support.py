@@ -62,21 +62,42 @@ def segment_files(directory: Path) -> list[Path]:
 class WatchedDisk:
     """Remembers what was fsynced, instead of doing it, so that the loss of power can be played.
 
-    Files are known by inode: what they held at their last fsync. Names count from the last fsync of their directory.
+    A file counts with what it held at its last fsync, a name from the last fsync of its directory on. Files have
+    numbers of their own, because the system uses inode numbers again.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._content: dict[int, bytes] = {}
-        self._names: dict[str, dict[str, int]] = {}
+        self._last_number = 0
+        self._numbers: dict[int, int] = {}  # by inode
+        self._content: dict[int, bytes] = {}  # by number
+        self._names: dict[str, dict[str, int]] = {}  # of each directory: numbers
+        self._open = os.open
+        monkeypatch.setattr(os, "open", self._watched_open)
         monkeypatch.setattr(os, "fsync", self._sync)
         monkeypatch.setattr(log_file, "_datasync", self._sync)
+
+    def _watched_open(self, path: str | Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        is_new = bool(flags & os.O_CREAT) and not os.path.exists(path)
+        fd = self._open(path, flags, mode, dir_fd=dir_fd)
+        if is_new:
+            self._numbers.pop(os.fstat(fd).st_ino, None)
+        return fd
+
+    def _number(self, inode: int) -> int:
+        if inode not in self._numbers:
+            self._last_number += 1
+            self._numbers[inode] = self._last_number
+        return self._numbers[inode]
 
     def _sync(self, fd: int) -> None:
         path = os.readlink(f"/proc/self/fd/{fd}")
         if os.path.isdir(path):
-            self._names[path] = {entry.name: entry.inode() for entry in os.scandir(path) if entry.is_file()}
+            self._names[path] = self._present(Path(path))
         else:
-            self._content[os.fstat(fd).st_ino] = Path(f"/proc/self/fd/{fd}").read_bytes()
+            self._content[self._number(os.fstat(fd).st_ino)] = Path(f"/proc/self/fd/{fd}").read_bytes()
+
+    def _present(self, directory: Path) -> dict[str, int]:
+        return {path.name: self._number(path.stat().st_ino) for path in sorted(directory.iterdir()) if path.is_file()}
 
     def lose_power(self, directory: Path, image: Path, choose: random.Random) -> None:
         """Make in ``image`` one of the states in which ``directory`` may come back.
@@ -85,22 +106,20 @@ class WatchedDisk:
         bytes the old content, the new content, zeros or garbage; names created since may be missing.
         """
         image.mkdir(parents=True)
-        durable = self._names.get(str(directory), {})
-        present = {entry.name: entry.inode() for entry in os.scandir(directory) if entry.is_file()}
-        names = {name: inode for name, inode in durable.items() if name in present or choose.random() < 0.5}
-        for name, inode in present.items():
-            if name not in durable or durable[name] != inode:
-                if choose.random() < 0.5:
-                    names[name] = inode
-            else:
-                names[name] = inode
-        for name, inode in names.items():
-            old = self._content.get(inode, b"")
-            new = (directory / name).read_bytes() if present.get(name) == inode else old
+        durable, present = self._names.get(str(directory), {}), self._present(directory)
+        names: dict[str, int] = {}
+        for name in sorted({*durable, *present}):
+            before, after = durable.get(name), present.get(name)
+            number = before if before == after or choose.random() < 0.5 else after
+            if number is not None:
+                names[name] = number
+        for name, number in names.items():
+            old = self._content.get(number, b"")
+            new = (directory / name).read_bytes() if present.get(name) == number else old
             (image / name).write_bytes(_mix(old, new, choose))
-        entries = [entry for entry in os.scandir(image) if entry.is_file()]
-        self._content = {entry.inode(): Path(entry.path).read_bytes() for entry in entries}  # it is on the disk
-        self._names = {str(image): {entry.name: entry.inode() for entry in entries}}
+        self._numbers.clear()
+        self._names = {str(image): self._present(image)}
+        self._content = {number: (image / name).read_bytes() for name, number in self._names[str(image)].items()}
 
 
 def _mix(old: bytes, new: bytes, choose: random.Random) -> bytes:

@@ -154,7 +154,7 @@ async def read_changes(
     reached = dict.fromkeys(ends, 0)
     deadline = time.monotonic() + deadline_s
     quiet = 0
-    while any(reached[bucket] < end for bucket, end in ends.items()) and quiet < 3:
+    while any(reached[bucket] < end for bucket, end in ends.items()) and quiet < 6:
         assert time.monotonic() < deadline, f"reached {reached} of {ends}"
         records = await scanner.poll(500)
         quiet = 0 if records.count() else quiet + 1

@@ -41,7 +41,7 @@ def prepare_java(log_directory: Path) -> None:
     os.environ.setdefault("JVM_ARGS", _HEAP)
     os.environ["FLINK_LOG_DIR"] = str(log_directory)
     # There are no Python functions here, so no server for them either (its end is noisy on Python 3.12).
-    os.environ["_python_worker_execution_mode"] = "process"
+    os.environ["_python_worker_execution_mode"] = "process"  # noqa: SIM112 (PyFlink's name for it)
 
 
 @contextmanager
@@ -145,8 +145,8 @@ def _root_cause(error: BaseException) -> str:
 class ChangelogReader:
     """Reads the changelog of the result table in a thread of its own and replays it.
 
-    `start` the thread after all other jobs have been submitted: a second thread that calls Java makes py4j move the calls
-    of the first one between Java threads, and Flink's planner keeps state in its thread while it handles a statement set.
+    `start` it after all other jobs have been submitted: with a second thread that calls Java, py4j moves the calls of the
+    first one between Java threads, and Flink's planner keeps state in its thread while it handles a statement set.
     """
 
     def __init__(self, env: TableEnvironment) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +134,13 @@ def test_a_write_that_would_stall_waits_without_the_gil(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(rocks, "_options", tight)
     pauses: list[float] = []
-    sleep = rocks.time.sleep
-    monkeypatch.setattr(rocks.time, "sleep", lambda seconds: (pauses.append(seconds), sleep(seconds)))
+    sleep = time.sleep
+
+    def watched(seconds: float) -> None:
+        pauses.append(seconds)
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", watched)
     store = RocksStore(tmp_path / "db", KvResources(8 << 20))
     keys = fill(store, 20_000, bytes(200))
     assert pauses, "RocksDB was expected to ask for a pause"

@@ -52,6 +52,7 @@ class CommittedRows:
         self._flushing: FlushedState | None = None
         self._boot_id = boot_id()
         self._half_applied = False
+        self._damaged = False
         make_directories_durably(directory)
         if log.flushed_offset < log.end_offset:
             log.flush()  # what is in RocksDB must not be lost from the log
@@ -78,12 +79,12 @@ class CommittedRows:
                 logger.warning("%s is damaged", self._directory / FILE_NAME)
             if path.exists():
                 self._start_over("how much of the changelog it contains is not recorded", logging.INFO)
-            return RocksStore(path, self._resources), self._durable
+            return self._open_store(), self._durable
         try:
-            store = RocksStore(path, self._resources)
+            store = self._open_store()
         except StoreDamaged as error:
             self._start_over(f"RocksDB cannot open it: {error}")
-            return RocksStore(path, self._resources), self._durable
+            return self._open_store(), self._durable
         reason = distrust(
             state,
             store.sequence,
@@ -97,7 +98,22 @@ class CommittedRows:
             return store, state
         store.close()
         self._start_over(reason)
-        return RocksStore(path, self._resources), self._durable
+        return self._open_store(), self._durable
+
+    def _open_store(self) -> RocksStore:
+        return RocksStore(self._directory / STORE_DIRECTORY, self._resources, self._mark_damaged)
+
+    def _mark_damaged(self) -> None:
+        """See to it that the next start builds the store again. Any thread."""
+        if not self._damaged:
+            self._damaged = True
+            logger.error("RocksDB in %s is damaged", self._directory)
+            self._forget_if_damaged()
+
+    def _forget_if_damaged(self) -> None:
+        if self._damaged and self._log.start_offset == 0:
+            _remove(self._directory / FILE_NAME)
+            fsync_directory(self._directory)
 
     def _start_over(self, reason: str, level: int = logging.WARNING) -> None:
         """Remove the store, so that the whole changelog is replayed into an empty one."""
@@ -203,6 +219,7 @@ class CommittedRows:
                 ErrorCode.KV_STORAGE_EXCEPTION, f"cannot write {self._directory / FILE_NAME}: {error}"
             ) from error
         self._durable = state
+        self._forget_if_damaged()  # again: another thread may have found the damage meanwhile
 
     # ------------------------------------------------------------------ reads
 

@@ -17,7 +17,7 @@ Facts about rocksdict 0.3.29 (RocksDB 9.8) that shape this module, each found by
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,17 +101,20 @@ class RocksStore:
     Args:
         directory: of the database; created if missing.
         resources: shared memory.
+        on_damage: called, in any thread, when RocksDB finds that its files are damaged.
 
     Raises:
         StoreDamaged: the files are not a whole database.
+        FlussError: ``KV_STORAGE_EXCEPTION``: they may be, but cannot be used now (open elsewhere, disk full, ...).
     """
 
-    def __init__(self, directory: Path, resources: KvResources) -> None:
+    def __init__(self, directory: Path, resources: KvResources, on_damage: Callable[[], None] = lambda: None) -> None:
+        self._on_damage = on_damage
         try:
             self._db = rocksdict.Rdict(str(directory), _options(resources))
         except Exception as error:  # rocksdict raises bare Exception for every status
             if any(text in str(error) for text in _ENVIRONMENT_ERRORS):
-                raise storage_error(f"cannot open RocksDB in {directory}", error) from error
+                raise self._error(f"cannot open RocksDB in {directory}", error) from error
             raise StoreDamaged(str(error)) from error
         self._write_options = rocksdict.WriteOptions()
         self._write_options.disable_wal = True
@@ -124,7 +127,7 @@ class RocksStore:
                 return [self._db.get(keys[0])]
             return self._db.get(keys if isinstance(keys, list) else list(keys))  # type: ignore[no-any-return]
         except Exception as error:
-            raise storage_error("cannot read from RocksDB", error) from error
+            raise self._error("cannot read from RocksDB", error) from error
 
     def write(self, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
         """Put (value) or delete (None) up to :data:`MAX_WRITE_ROWS` rows, all or none; sorted rows twice as fast."""
@@ -144,7 +147,7 @@ class RocksStore:
                 return
             except Exception as error:
                 if _STALL not in str(error) or time.monotonic() > deadline:
-                    raise storage_error("cannot write to RocksDB", error) from error
+                    raise self._error("cannot write to RocksDB", error) from error
             time.sleep(pause)
             pause = min(2 * pause, _MAX_STALL_PAUSE_S)
 
@@ -155,9 +158,9 @@ class RocksStore:
     def snapshot(self) -> StoreSnapshot:
         """The present content, kept readable while the result is referenced."""
         try:
-            return StoreSnapshot(self._db.iter())
+            return StoreSnapshot(self._db.iter(), self._error)
         except Exception as error:
-            raise storage_error("cannot read from RocksDB", error) from error
+            raise self._error("cannot read from RocksDB", error) from error
 
     @property
     def sequence(self) -> int:
@@ -169,7 +172,7 @@ class RocksStore:
         try:
             self._db.flush(wait)
         except Exception as error:
-            raise storage_error("cannot flush RocksDB", error) from error
+            raise self._error("cannot flush RocksDB", error) from error
 
     @property
     def is_flushing(self) -> bool:
@@ -180,7 +183,7 @@ class RocksStore:
         try:
             return getattr(self._db, method)(*arguments)
         except Exception as error:
-            raise storage_error("cannot ask RocksDB", error) from error
+            raise self._error("cannot ask RocksDB", error) from error
 
     def close(self) -> None:
         """Close the database; what is in the memtable goes to disk. Its lock is free when no iterator is left.
@@ -194,8 +197,18 @@ class RocksStore:
                 return
             except Exception as error:
                 if _IN_USE not in str(error) or time.monotonic() > deadline:
-                    raise storage_error("cannot close RocksDB", error) from error
+                    raise self._error("cannot close RocksDB", error) from error
             time.sleep(0.001)
+
+    def _error(self, message: str, cause: Exception) -> FlussError:
+        """``KV_STORAGE_EXCEPTION`` for an error of RocksDB."""
+        hint = None
+        if "No space left" in str(cause):
+            hint = "free disk space, then restart the server"
+        elif "Corruption" in str(cause):
+            hint = "restart the server: a damaged store is built again from the log"
+            self._on_damage()
+        return FlussError(ErrorCode.KV_STORAGE_EXCEPTION, f"{message}: {cause}", hint=hint)
 
 
 class StoreSnapshot:
@@ -204,8 +217,9 @@ class StoreSnapshot:
     One thread at a time.
     """
 
-    def __init__(self, iterator: Any) -> None:
+    def __init__(self, iterator: Any, error: Callable[[str, Exception], FlussError]) -> None:
         self._iterator = iterator
+        self._error = error
 
     def rows(self, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Keys and values from the first key >= ``start``, in unsigned byte order. One iteration at a time."""
@@ -217,21 +231,16 @@ class StoreSnapshot:
                 iterator.next()
             iterator.status()
         except Exception as error:
-            raise storage_error("cannot read from RocksDB", error) from error
+            del iterator  # a traceback must not keep the database open
+            raise self._error("cannot read from RocksDB", error) from error
+
+    def release(self) -> None:
+        """Let memory and files go, whoever still refers to this object."""
+        self._iterator = None
 
 
 class StoreDamaged(Exception):
     """A RocksDB directory cannot be opened because of what is in it, or missing from it."""
-
-
-def storage_error(message: str, cause: Exception) -> FlussError:
-    """``KV_STORAGE_EXCEPTION`` for an error of RocksDB."""
-    hint = None
-    if "No space left" in str(cause):
-        hint = "free disk space, then restart the server"
-    elif "Corruption" in str(cause):
-        hint = "restart the server: a damaged store is built again from the log"
-    return FlussError(ErrorCode.KV_STORAGE_EXCEPTION, f"{message}: {cause}", hint=hint)
 
 
 def _options(resources: KvResources) -> Any:

@@ -64,5 +64,6 @@ class KvScan:
     def close(self) -> None:
         """Let the snapshot go; may be called again."""
         if self._snapshot is not None:
+            self._snapshot.release()
             self._snapshot = None
             self._on_close(self)

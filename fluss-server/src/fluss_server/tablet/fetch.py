@@ -7,8 +7,8 @@ moves, and answers when it has enough, when something goes wrong that waiting ca
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import iter_batches
@@ -66,22 +66,39 @@ async def fetch_log(
     max_bytes: int,
     min_bytes: int | None,
     max_wait_ms: int | None,
+    output_turn: Callable[[], Awaitable[None]],
 ) -> list[BucketResult]:
     """Read every bucket of ``fetches``; wait until at least ``min_bytes`` are there, at most ``max_wait_ms``.
 
     Args:
         replica_of: finds the replica, or raises the bucket's error.
         max_bytes: most bytes of the whole answer; one batch is sent even if it is larger.
-        min_bytes: None = answer at once.
+        min_bytes: None = answer at once. Counted before a projection makes batches smaller.
         max_wait_ms: None = 100 ms.
+        output_turn: awaited before batches are held in memory, so that a slow reader costs a bounded amount.
     """
+    projected = any(fetch.projector is not None for fetch in fetches)
+    whole = [replace(fetch, projector=None) for fetch in fetches] if projected else fetches
+    results = await _read_patiently(whole, replica_of, max_bytes, min_bytes, max_wait_ms)
+    if projected:
+        await output_turn()
+        results = _read_all(fetches, replica_of, max_bytes)
+    return results
+
+
+async def _read_patiently(
+    fetches: Sequence[BucketFetch],
+    replica_of: Callable[[TableBucket], Replica],
+    max_bytes: int,
+    min_bytes: int | None,
+    max_wait_ms: int | None,
+) -> list[BucketResult]:
     results = _read_all(fetches, replica_of, max_bytes)
-    if min_bytes is None or not _worth_waiting(results, min_bytes):
+    if min_bytes is None:
         return results
     wait_ms = DEFAULT_WAIT_MS if max_wait_ms is None else min(max_wait_ms, MAX_WAIT_MS)
-    if wait_ms <= 0:
+    if wait_ms <= 0 or not _worth_waiting(results, min_bytes):
         return results
-
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait_ms / 1000
     moved = asyncio.Event()

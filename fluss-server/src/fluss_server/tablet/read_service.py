@@ -69,6 +69,7 @@ class ReadService:
             max_bytes=min(max(request.max_bytes, 0), MAX_FETCH_BYTES),
             min_bytes=request.min_bytes if request.HasField("min_bytes") and not failed else None,
             max_wait_ms=request.max_wait_ms if request.HasField("max_wait_ms") else None,
+            output_turn=context.output_turn,
         )
         return _fetch_response([*results, *failed])
 
@@ -152,6 +153,7 @@ class ReadService:
     @rpc(ApiKey.PREFIX_LOOKUP)
     async def prefix_lookup(self, request: pb.PrefixLookupRequest, context: RequestContext) -> ResponseBody:
         """All values whose keys start with an encoded bucket key, in key order."""
+        await context.output_turn()
         response = pb.PrefixLookupResponse()
         for bucket in request.buckets_req:
             entry = response.buckets_resp.add(bucket_id=bucket.bucket_id)
@@ -172,6 +174,7 @@ class ReadService:
         """The first rows of a primary-key bucket, or the newest batches of a log bucket."""
         try:
             replica = self._replica(request.table_id, request)
+            await context.output_turn()
             limit = min(request.limit, MAX_LIMIT_SCAN_ROWS)
             if limit <= 0:
                 raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, f"limit must be positive, not {request.limit}")
@@ -187,6 +190,7 @@ class ReadService:
     async def scan_kv(self, request: pb.ScanKvRequest, context: RequestContext) -> ResponseBody:
         """One step of a scan over the whole state of a bucket as it was at one changelog offset."""
         try:
+            await context.output_turn()
             return await self._scan_step(request)
         except FlussError as error:
             return pb.ScanKvResponse(error_code=int(error.code), error_message=str(error))

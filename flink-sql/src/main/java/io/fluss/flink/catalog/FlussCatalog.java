@@ -45,6 +45,11 @@ import org.apache.flink.table.factories.Factory;
  */
 public final class FlussCatalog extends AbstractCatalog {
 
+  private static final String CONNECT_TIMEOUT = "client.connect-timeout";
+
+  /** A person waits for CREATE CATALOG; jobs keep the client's own, longer default. */
+  private static final String INTERACTIVE_CONNECT_TIMEOUT = "3 s";
+
   private final Map<String, String> clientOptions;
   private final CatalogErrors errors;
   @Nullable private FlussClient client;
@@ -66,10 +71,12 @@ public final class FlussCatalog extends AbstractCatalog {
       return;
     }
     String servers = clientOptions.get(FlussConnectorOptions.BOOTSTRAP_SERVERS.key());
+    Map<String, String> ownOptions = new HashMap<>(clientOptions);
+    ownOptions.putIfAbsent(CONNECT_TIMEOUT, INTERACTIVE_CONNECT_TIMEOUT);
     FlussClient opened = null;
     boolean found;
     try {
-      opened = FlussClient.connect(ClientOptions.fromMap(clientOptions));
+      opened = FlussClient.connect(ClientOptions.fromMap(ownOptions));
       found = opened.databaseExists(getDefaultDatabase());
     } catch (FlussException e) {
       if (opened != null) {

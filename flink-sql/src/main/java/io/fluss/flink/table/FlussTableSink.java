@@ -45,6 +45,7 @@ final class FlussTableSink
   private final boolean streaming;
 
   private RowType inputType;
+  private boolean updating;
   @Nullable private Object[] deletedKey;
 
   FlussTableSink(
@@ -60,6 +61,7 @@ final class FlussTableSink
   public DynamicTableSink copy() {
     FlussTableSink copy = new FlussTableSink(table, schema, options, streaming);
     copy.inputType = inputType;
+    copy.updating = updating;
     copy.deletedKey = deletedKey;
     return copy;
   }
@@ -107,6 +109,10 @@ final class FlussTableSink
   /** The columns an INSERT names, null if it writes whole rows. */
   @Nullable
   private String[] targetColumns(Context context) {
+    if (updating) {
+      // An UPDATE names the columns it sets, but writes whole rows.
+      return null;
+    }
     int[][] paths = context.getTargetColumns().orElse(new int[0][]);
     List<String> names = new ArrayList<>();
     for (int[] path : paths) {
@@ -207,6 +213,7 @@ final class FlussTableSink
                 + " and cannot be updated; delete the row and insert another.");
       }
     }
+    updating = true;
     // Computed columns are not written and must not be asked for.
     List<Column> physical = columns(table.physicalType().getFieldNames());
     return new RowLevelUpdateInfo() {

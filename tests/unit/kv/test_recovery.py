@@ -1,0 +1,318 @@
+"""A KvTablet after a crash, with its files in any state."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.kv import committed_rows
+from fluss_server.kv.flushed_state import FILE_NAME, UNKNOWN_BOOT, read_state
+from fluss_server.kv.rocks import KvResources
+from kv_support import Bucket, make_table, open_bucket
+
+
+def fill(bucket: Bucket) -> None:
+    """A persisted part and a part that only the log has, both with updates and deletes."""
+    bucket.write([(n, "first", float(n)) for n in range(300)])
+    bucket.write([(n, "second", None) for n in range(0, 300, 3)], [(n,) for n in range(0, 300, 7)])
+    assert bucket.kv.persist() == bucket.log.end_offset
+    bucket.write([(n, "third", None) for n in range(200, 400)], [(n,) for n in range(0, 300, 11)])
+    bucket.write([], [(n,) for n in range(5)])
+    bucket.write([(n, "fourth", None) for n in range(3)])
+
+
+def check(bucket: Bucket) -> None:
+    """State, count and lookups are those of the changelog."""
+    expected = bucket.replayed()
+    assert bucket.rows() == expected
+    assert bucket.kv.row_count == len(expected)
+    assert bucket.kv.committed_offset == bucket.log.end_offset
+    assert [bucket.get(n) for n in range(400)] == [expected.get((n,)) for n in range(400)]
+    bucket.write([(1000, "after", None)], [(1,)])
+    assert bucket.rows() == bucket.replayed()
+    assert bucket.kv.row_count == len(bucket.rows())
+
+
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of a bucket whose process was killed."""
+    directory = tmp_path_factory.mktemp("crashed")
+    bucket = open_bucket(directory / "live")
+    fill(bucket)
+    shutil.copytree(directory / "live", directory / "image")
+    bucket.close()
+    return directory / "image"
+
+
+def copy(source: Path, target: Path) -> Path:
+    shutil.copytree(source, target)
+    return target
+
+
+def test_restart_replays_only_what_is_not_persisted(
+    crashed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = copy(crashed, tmp_path / "b")
+    state = read_state(directory / "kv")
+    assert state is not None
+    replayed: list[int] = []
+    apply = committed_rows.CommittedRows.apply
+
+    def watched(self: committed_rows.CommittedRows, rows: dict[bytes, bytes | None], *rest: int) -> None:
+        replayed.append(len(rows))
+        apply(self, rows, *rest)
+
+    monkeypatch.setattr(committed_rows.CommittedRows, "apply", watched)
+    bucket = open_bucket(directory)
+    assert 0 < state.offset < bucket.log.end_offset
+    assert 0 < sum(replayed) < 250
+    check(bucket)
+    bucket.close()
+    replayed.clear()
+    bucket = open_bucket(directory)
+    assert replayed == [], "after a clean end nothing is left to replay"
+    check(bucket)
+    bucket.close()
+
+
+def files_of(directory: Path) -> list[str]:
+    return sorted(str(path.relative_to(directory)) for path in (directory / "kv").rglob("*") if path.is_file())
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def halve(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def drop_last_byte(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip_first_byte(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(bytes([data[0] ^ 0x55]) + data[1:] if data else b"garbage")
+
+
+def become_a_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    "damage", [remove, empty, halve, drop_last_byte, flip_first_byte, become_a_directory], ids=lambda f: f.__name__
+)
+def test_any_torn_file_is_survived(crashed: Path, tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    for number, name in enumerate(files_of(crashed)):
+        directory = copy(crashed, tmp_path / str(number))
+        damage(directory / name)
+        bucket = open_bucket(directory)
+        try:
+            bucket.rows()
+        except FlussError as error:  # RocksDB looks at data blocks only when it reads them
+            if error.code is not ErrorCode.KV_STORAGE_EXCEPTION:
+                raise
+            bucket.close()
+            bucket = open_bucket(directory)
+        assert bucket.rows() == bucket.replayed(), name
+        check(bucket)
+        bucket.close()
+
+
+def test_a_rebuild_is_logged(crashed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    directory = copy(crashed, tmp_path / "b")
+    remove(next((directory / "kv" / "db").glob("*.sst")))
+    with caplog.at_level(logging.INFO):
+        bucket = open_bucket(directory)
+    messages = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert any(level == "WARNING" and "again from the log" in text and ".sst" in text for level, text in messages)
+    check(bucket)
+    bucket.close()
+
+
+def test_a_missing_database_is_rebuilt(crashed: Path, tmp_path: Path) -> None:
+    for number, part in enumerate(["kv/db", "kv", f"kv/{FILE_NAME}"]):
+        directory = copy(crashed, tmp_path / str(number))
+        shutil.rmtree(directory / part) if (directory / part).is_dir() else (directory / part).unlink()
+        bucket = open_bucket(directory)
+        check(bucket)
+        bucket.close()
+
+
+def test_a_store_that_is_ahead_of_the_log_is_rebuilt(crashed: Path, tmp_path: Path) -> None:
+    """The log lost its end, and the store had it: as if acknowledged batches were damaged."""
+    directory = copy(crashed, tmp_path / "b")
+    bucket = open_bucket(directory)
+    bucket.kv.persist()
+    end = bucket.log.end_offset
+    bucket.close()
+    for path in (directory / "log").iterdir():
+        if path.suffix == ".log":
+            drop_last_byte(path)
+    bucket = open_bucket(directory)
+    assert bucket.log.end_offset < end
+    check(bucket)
+    bucket.close()
+
+
+def test_rows_that_rocksdb_wrote_by_itself_go_when_the_log_loses_them(crashed: Path, tmp_path: Path) -> None:
+    directory = copy(crashed, tmp_path / "b")
+    bucket = open_bucket(directory)
+    end = bucket.log.end_offset
+    bucket.write([(5000, "lost", None)])
+    bucket.kv._rows._store.flush(wait=True)  # as when a memtable is full; nothing is recorded
+    image = copy(directory, tmp_path / "image")
+    bucket.close()
+    for path in (image / "log").iterdir():
+        if path.suffix == ".log":
+            drop_last_byte(path)
+    bucket = open_bucket(image)
+    assert bucket.log.end_offset == end
+    assert bucket.get(5000) is None
+    check(bucket)
+    bucket.close()
+
+
+def test_rows_not_durable_in_the_log_and_a_loss_of_power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Acknowledgement without fsync: RocksDB may know more than the log after a loss of power."""
+    bucket = open_bucket(tmp_path / "live")
+    bucket.write([(1, "durable", None)])
+    bucket.kv.persist()
+    log_image = copy(tmp_path / "live" / "log", tmp_path / "image" / "log")
+    result = bucket.kv.put(bucket.batch([(1, "lost", None), (2, "lost", None)]))
+    bucket.kv.commit(result.last_offset + 1)  # the log was not flushed
+    state = read_state(tmp_path / "live" / "kv")
+    assert state is not None
+    assert state.may_exceed_log
+    bucket.kv._rows._store.flush(wait=True)
+    copy(tmp_path / "live" / "kv", tmp_path / "image" / "kv")
+    bucket.close()
+    assert log_image.exists()
+    monkeypatch.setattr(committed_rows, "boot_id", lambda: b"another boot....")
+    found = open_bucket(tmp_path / "image")
+    assert found.rows() == found.replayed() == {(1,): (1, "durable", None)}
+    found.close()
+
+
+def test_persist_flushes_the_log_first(tmp_path: Path) -> None:
+    bucket = open_bucket(tmp_path)
+    result = bucket.kv.put(bucket.batch([(1, "a", None)]))
+    bucket.kv.commit(result.last_offset + 1)
+    assert bucket.log.flushed_offset == 0
+    assert bucket.kv.persist() == 1
+    assert bucket.log.flushed_offset == 1
+    bucket.close()
+
+
+def test_persist_records_what_was_committed_then(tmp_path: Path) -> None:
+    bucket = open_bucket(tmp_path)
+    bucket.write([(1, "a", None), (2, "b", None)])
+    bucket.kv.put(bucket.batch([(3, "pending", None)]))
+    assert bucket.kv.persist() == 2
+    assert bucket.kv.persist() == 2
+    state = read_state(tmp_path / "kv")
+    assert state is not None
+    assert (state.offset, state.row_count, state.may_exceed_log) == (2, 2, False)
+    assert state.boot_id != UNKNOWN_BOOT
+    bucket.close()
+
+
+def test_big_memtables_are_persisted_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(committed_rows, "FLUSH_AFTER_BYTES", 20_000)
+    bucket = open_bucket(tmp_path / "live")
+    offsets = [0]
+    for number in range(200):
+        bucket.write([(n, f"{number}", None) for n in range(100)])
+        state = read_state(tmp_path / "live" / "kv")
+        offsets.append(0 if state is None else state.offset)
+    assert offsets == sorted(offsets)
+    assert offsets[-1] > 0
+    reopened = bucket.crash(tmp_path / "copy")
+    check(reopened)
+    reopened.close()
+    bucket.close()
+
+
+def test_the_largest_memtable_is_flushed_when_all_together_are_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committed_rows, "_MIN_FLUSH_BYTES", 1)
+    resources = KvResources(4 << 20)
+    large = open_bucket(tmp_path / "large", resources=resources)
+    small = open_bucket(tmp_path / "small", resources=resources)
+    large.write([(n, "x" * 500, None) for n in range(1000)])
+    before = large.kv._rows.unflushed_bytes
+    assert before > 500_000
+    for _ in range(100):
+        small.write([(n, "y" * 500, None) for n in range(100)])
+        if large.kv._rows.unflushed_bytes == 0:
+            break
+    else:
+        pytest.fail("the large memtable was never flushed")
+    small.close()
+    large.close()
+
+
+def test_a_log_that_does_not_reach_back_makes_a_broken_store_an_error(
+    crashed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = copy(crashed, tmp_path / "b")
+    remove(directory / "kv" / FILE_NAME)
+    from fluss_server.log.log_tablet import LogTablet
+
+    monkeypatch.setattr(LogTablet, "start_offset", property(lambda self: 10))
+    with pytest.raises(FlussError) as caught:
+        open_bucket(directory)
+    assert caught.value.code is ErrorCode.KV_STORAGE_EXCEPTION
+    assert caught.value.hint is not None
+    assert (directory / "kv" / "db" / "CURRENT").exists(), "nothing was removed"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from kv_support import open_bucket
+
+bucket = open_bucket(Path(sys.argv[1]))
+for number in range(40):
+    bucket.write([(n, str(number), None) for n in range(number, number + 50)], [(number - 3,)])
+    if number == 25:
+        bucket.kv.persist()
+bucket.kv.put(bucket.batch([(1000, "not committed", None)]))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_sigkill(tmp_path: Path) -> None:
+    tests = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), *sys.path])}
+    process = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "b")],
+        env=environment,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode == -signal.SIGKILL, process.stderr.decode()
+    bucket = open_bucket(tmp_path / "b", make_table())
+    assert bucket.get(1000) == (1000, "not committed", None), "what is in the log counts as committed"
+    assert bucket.get(88) == (88, "39", None)
+    assert bucket.get(36) is None
+    check(bucket)
+    bucket.close()
