@@ -23,7 +23,7 @@ COLUMNS = {
     "country": "STRING",
     "page": "STRING",
     "agent": "STRING",
-    "at": "TIMESTAMP(3)",
+    "ts": "TIMESTAMP(3)",
 }
 
 

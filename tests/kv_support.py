@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,6 +156,12 @@ class Bucket:
         return open_bucket(target, self.table)
 
 
+def scratch_directory() -> Path:
+    """A new directory for one example of a property test, in memory if possible: RocksDB syncs a lot when it opens."""
+    memory = "/dev/shm"
+    return Path(tempfile.mkdtemp(prefix="fluss-kv-", dir=memory if os.access(memory, os.W_OK) else None))
+
+
 def encode_key(table: TableInfo, values: Sequence[Any]) -> bytes:
     """Key bytes, the default encoding."""
     types = [table.schema.types[index] for index in table.schema.primary_key_indexes]
@@ -218,4 +226,5 @@ __all__ = [
     "open_bucket",
     "read_changelog",
     "replay_changes",
+    "scratch_directory",
 ]

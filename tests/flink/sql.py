@@ -53,7 +53,7 @@ def changes(env: TableEnvironment, query: str, count: int) -> list[tuple[str, tu
     found: list[tuple[str, tuple[Any, ...]]] = []
     with result.collect() as stream:
         for row in stream:
-            found.append((str(row.get_row_kind()).rpartition(".")[2], tuple(row)))
+            found.append((str(row.get_row_kind()), tuple(row)))
             if len(found) == count:
                 break
     cancel(result)

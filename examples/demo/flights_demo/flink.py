@@ -145,8 +145,8 @@ def _root_cause(error: BaseException) -> str:
 class ChangelogReader:
     """Reads the changelog of the result table in a thread of its own and replays it.
 
-    `start` it after all other jobs have been submitted: with a second thread that calls Java, py4j moves the calls of the
-    first one between Java threads, and Flink's planner keeps state in its thread while it handles a statement set.
+    `start` it after all other jobs have been submitted: with a second thread that calls Java, py4j moves the calls of
+    the first one between Java threads, and Flink's planner keeps state in its thread during a statement set.
     """
 
     def __init__(self, env: TableEnvironment) -> None:

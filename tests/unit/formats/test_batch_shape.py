@@ -82,3 +82,17 @@ def test_types_in_another_order_do_not_fit() -> None:
     swapped = pa.record_batch({"c0": ["a"], "c1": pa.array([1], pa.int64())})
     with pytest.raises(FlussError, match="does not fit"):
         check(schema, batch_of(swapped, ArrowCompression.NONE))
+
+
+def test_nulls_where_none_may_be_do_not_fit() -> None:
+    schema = schema_of([{"type": "BIGINT", "nullable": False}])
+    with pytest.raises(FlussError, match="1 nulls"):
+        check(schema, batch_of(pa.record_batch({"c0": pa.array([1, None], pa.int64())}), ArrowCompression.NONE))
+
+
+def test_null_map_keys_which_would_end_the_process_of_a_reader_do_not_fit() -> None:
+    schema = schema_of([{"type": "MAP", "key_type": {"type": "INTEGER"}, "value_type": {"type": "INTEGER"}}])
+    # The same shape as a list of rows, which may have what a map must not.
+    pairs = pa.array([[{"key": None, "value": 1}]], pa.list_(pa.struct([("key", pa.int32()), ("value", pa.int32())])))
+    with pytest.raises(FlussError, match="nulls"):
+        check(schema, batch_of(pa.record_batch({"c0": pairs}), ArrowCompression.NONE))

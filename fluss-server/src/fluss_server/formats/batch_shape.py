@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.arrow_message import RecordBatchMessage, parse_message
@@ -37,10 +38,24 @@ _BITS = {
 }
 _VARIABLE = frozenset({TypeRoot.CHAR, TypeRoot.STRING, TypeRoot.BYTES})
 
-# One step of a plan: what the next node's buffers must look like. ``bits`` for fixed-width values, OFFSETS for list
-# and map,
-# OFFSETS_AND_DATA for text and bytes, BARE for struct (a validity buffer only).
-_OFFSETS, _OFFSETS_AND_DATA, _BARE = -1, -2, -3
+# What the buffers of a node must look like; fixed-width values are told by their positive number of bits.
+_OFFSETS = -1  # list and map
+_OFFSETS_AND_DATA = -2  # text and bytes
+_BARE = -3  # struct: a validity buffer only
+
+
+class _Step(NamedTuple):
+    """What one field node of a batch must be.
+
+    Attributes:
+        what: bits of a value, or one of the constants above.
+        parent: 1 + the number of the node that has as many values; 0 = as many as the batch; -1 = any number.
+        nullable: False refuses nulls.
+    """
+
+    what: int
+    parent: int
+    nullable: bool
 
 
 class BatchShape:
@@ -51,38 +66,39 @@ class BatchShape:
     """
 
     def __init__(self, types: tuple[DataType, ...]) -> None:
-        self._plan: list[tuple[int, int]] = []  # (what, position of the node whose row count it shares or -1)
+        self._plan: list[_Step] = []
         for data_type in types:
-            self._add(data_type, 0)
-        self._buffers = sum({_OFFSETS_AND_DATA: 3, _BARE: 1}.get(what, 2) for what, _ in self._plan)
+            self._add(data_type, 0, data_type.nullable)
+        self._buffers = sum({_OFFSETS_AND_DATA: 3, _BARE: 1}.get(step.what, 2) for step in self._plan)
 
-    def _add(self, data_type: DataType, parent: int) -> None:
-        """Append the steps of a type; ``parent`` is 1 + the node that has as many values, 0 = the batch, -1 = unknown."""
+    def _add(self, data_type: DataType, parent: int, nullable: bool = True) -> None:
+        """Append the steps of a type, depth first. Fields below a null ROW are null, whatever they declare."""
         root = data_type.root
         node = len(self._plan) + 1
         if root in _VARIABLE:
-            self._plan.append((_OFFSETS_AND_DATA, parent))
+            self._plan.append(_Step(_OFFSETS_AND_DATA, parent, nullable))
         elif root is TypeRoot.ARRAY:
             assert data_type.element is not None
-            self._plan.append((_OFFSETS, parent))
+            self._plan.append(_Step(_OFFSETS, parent, nullable))
             self._add(data_type.element, -1)
         elif root is TypeRoot.MAP:
-            assert data_type.key is not None and data_type.element is not None
-            self._plan.append((_OFFSETS, parent))
+            assert data_type.key is not None
+            assert data_type.element is not None
             entries = node + 1
-            self._plan.append((_BARE, -1))
-            self._add(data_type.key, entries)
+            self._plan.append(_Step(_OFFSETS, parent, nullable))
+            self._plan.append(_Step(_BARE, -1, nullable=False))  # Arrow C++ ends its process on null entries or keys
+            self._add(data_type.key, entries, nullable=False)
             self._add(data_type.element, entries)
         elif root is TypeRoot.ROW:
-            self._plan.append((_BARE, parent))
+            self._plan.append(_Step(_BARE, parent, nullable))
             for field in data_type.fields:
                 self._add(field.type, node)
         elif root is TypeRoot.BINARY:
-            self._plan.append((8 * data_type.length, parent))
+            self._plan.append(_Step(8 * data_type.length, parent, nullable))
         elif root is TypeRoot.TIME:
-            self._plan.append((32 if data_type.precision <= 3 else 64, parent))
+            self._plan.append(_Step(32 if data_type.precision <= 3 else 64, parent, nullable))
         else:
-            self._plan.append((_BITS[root], parent))
+            self._plan.append(_Step(_BITS[root], parent, nullable))
 
     def check(self, batch: Buffer, header: BatchHeader) -> None:
         """Raise unless the batch fits.
@@ -106,11 +122,13 @@ class BatchShape:
                 f"{len(self._plan)} fields and {self._buffers} buffers"
             )
         lengths = self._lengths(batch, message)
-        for number, (what, parent) in enumerate(self._plan):
+        for number, (what, parent, nullable) in enumerate(self._plan):
             count, nulls = message.nodes[2 * number : 2 * number + 2]
             wanted = header.record_count if parent == 0 else message.nodes[2 * (parent - 1)] if parent > 0 else count
             if count != wanted or nulls > count:
                 raise _misfit(f"field {number} has {count} values and {nulls} nulls where {wanted} values are due")
+            if nulls and not nullable:
+                raise _misfit(f"field {number} has {nulls} nulls, and may have none")
             self._check_node(number, what, count, nulls, lengths)
 
     @staticmethod

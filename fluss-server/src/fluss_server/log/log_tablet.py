@@ -80,11 +80,13 @@ class LogTablet:
         self._snapshots = WriterSnapshots(directory)
         self._mark = FlushedMark(directory)
         self._writers = recovered.writers
-        self._append_lock = threading.Lock()
+        self._append_lock = threading.RLock()
         self._flush_lock = threading.RLock()
         self._closed = False
         self._failure: FlussError | None = None
-        self._directory_changed = False
+        self._directory_changed = (
+            True  # the name of the last segment may be younger than the last fsync of its directory
+        )
         self._open_sealed: OrderedDict[int, LogSegment] = OrderedDict()
         self._open_sealed_lock = threading.Lock()
         self.recovery: RecoveryReport = recovered.report
@@ -445,19 +447,16 @@ class LogTablet:
                 ``LOG_STORAGE_EXCEPTION``: nothing changed;
                 ``STORAGE_EXCEPTION``: it failed half-way, appends are refused from now on.
         """
-        if offset >= self._view.end:
+        with self._flush_lock, self._append_lock:
+            self._check_usable()
+            first = self.read(offset, 0, self._view.end, at_least_one=True) if offset < self._view.end else None
+            if first is not None:
+                self._truncate(first.first_offset, first.region.position)
+                self._flush(move_recovery_point=True)
             return self._view.end
-        kept = self.read(offset, 0, self._view.end, at_least_one=True)
-        with self._flush_lock:
-            with self._append_lock:
-                self._check_usable()
-                view = self._view
-                if kept is not None and kept.first_offset < view.end:
-                    self._truncate(view, kept.first_offset, kept.region.position)
-            self._flush(move_recovery_point=True)
-        return self._view.end
 
-    def _truncate(self, view: LogView, end: int, size: int) -> None:
+    def _truncate(self, end: int, size: int) -> None:
+        view = self._view
         count = bisect_right(view.bases, end)
         *before, last = view.segments[:count]
         self._view = LogView(end, size, (*before, last), view.bases[:count])
@@ -465,10 +464,11 @@ class LogTablet:
             forget_durable_offsets(self._directory)
             self._point.forget_behind(end)
             self._flushed_offset = min(self._flushed_offset, end)
+            with self._open_sealed_lock:
+                for segment in view.segments[count - 1 :]:
+                    self._open_sealed.pop(segment.base_offset, None)
             for segment in reversed(view.segments[count:]):
-                self._open_sealed.pop(segment.base_offset, None)
                 segment.delete()
-            self._open_sealed.pop(last.base_offset, None)
             last.truncate(size, end)
             last.file.sync()
             fsync_directory(self._directory)

@@ -385,13 +385,16 @@ class FaultsTest {
   void missingApisAreNamed() throws Exception {
     start(1, true);
     server.unsupported.add(ApiKey.SCAN_KV);
-    server.breakConnections();
-    assertFalse(client.supports(ApiKey.SCAN_KV));
-    assertTrue(client.supports(ApiKey.LOOKUP));
-    FlussException error =
-        assertThrows(FlussException.class, () -> client.newKvScanner(server.table, 0));
-    assertEquals(ErrorCode.UNSUPPORTED_VERSION, error.code());
-    assertTrue(error.getMessage().contains("SCAN_KV"), error.getMessage());
+    try (FlussClient other =
+        FlussClient.connect(
+            ClientOptions.fromMap(Map.of("bootstrap.servers", server.address())))) {
+      assertFalse(other.supports(ApiKey.SCAN_KV));
+      assertTrue(other.supports(ApiKey.LOOKUP));
+      FlussException error =
+          assertThrows(FlussException.class, () -> other.newKvScanner(server.table, 0));
+      assertEquals(ErrorCode.UNSUPPORTED_VERSION, error.code());
+      assertTrue(error.getMessage().contains("SCAN_KV"), error.getMessage());
+    }
   }
 
   @Test
@@ -401,9 +404,27 @@ class FaultsTest {
     LogScanner scanner = client.newLogScanner(server.table, null);
     client.close();
     assertThrows(FlussException.class, () -> client.getTable(server.table.path()));
+    assertThrows(IOException.class, () -> writer.append(GenericRowData.of(1, 1)));
+    assertThrows(FlussException.class, () -> scanner.poll(Duration.ofSeconds(30)));
     writer.close();
     scanner.close();
     assertThrows(IllegalStateException.class, () -> scanner.poll(Duration.ZERO));
-    assertThrows(IllegalStateException.class, () -> writer.append(GenericRowData.of(1, 1)));
+  }
+
+  @Test
+  void closingTheClientEndsAFlushThatWaits() throws Exception {
+    start(1, false);
+    server.faults = (key, request) -> key == ApiKey.PRODUCE_LOG ? FakeServer.NO_ANSWER : null;
+    AppendWriter writer = client.newAppendWriter(server.table);
+    writer.append(GenericRowData.of(1, 1));
+    CompletableFuture<Boolean> flush =
+        CompletableFuture.supplyAsync(
+            () -> {
+              assertThrows(IOException.class, writer::flush);
+              return true;
+            });
+    client.close();
+    assertTrue(flush.get(10, TimeUnit.SECONDS));
+    writer.close();
   }
 }

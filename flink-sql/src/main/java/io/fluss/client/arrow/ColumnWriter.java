@@ -92,7 +92,8 @@ abstract class ColumnWriter {
 
   private void ensureValidity() {
     if (count >>> 3 >= validity.length) {
-      validity = Arrays.copyOf(validity, Math.max(64, 2 * validity.length));
+      // The first null may come late: then the whole run before it needs its bits at once.
+      validity = Arrays.copyOf(validity, Math.max(64, 2 * ((count >>> 3) + 1)));
     }
   }
 

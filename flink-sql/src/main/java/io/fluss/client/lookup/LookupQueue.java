@@ -39,6 +39,8 @@ abstract class LookupQueue<V> {
   private final Set<Pending<V>> retrying = new LinkedHashSet<>();
   private boolean closed;
 
+  private final Runnable onClientClosed = this::close;
+
   /** Keys for one server. */
   private static final class Lane<V> {
     private final ArrayDeque<Pending<V>> keys = new ArrayDeque<>();
@@ -80,6 +82,7 @@ abstract class LookupQueue<V> {
     this.options = context.options();
     this.table = table;
     this.room = new Semaphore(options.lookupQueueSize());
+    context.onClose(onClientClosed);
   }
 
   /**
@@ -199,10 +202,16 @@ abstract class LookupQueue<V> {
     if (pending.backoff == null) {
       pending.backoff = Backoff.standard();
     }
+    boolean wasClosed;
     synchronized (this) {
+      wasClosed = closed;
       if (!closed) {
         retrying.add(pending);
       }
+    }
+    if (wasClosed) {
+      pending.result.completeExceptionally(closedError());
+      return;
     }
     long delayMillis = pending.backoff.nextMillis();
     if (error.code().staleMetadata() || error instanceof CallFailedException) {
@@ -212,6 +221,7 @@ abstract class LookupQueue<V> {
           .whenComplete(
               (nothing, refreshError) -> {
                 if (refreshError != null && !Errors.unwrap(refreshError).retriable()) {
+                  forget(pending);
                   pending.result.completeExceptionally(Errors.unwrap(refreshError));
                 } else {
                   context.schedule(delayMillis, () -> dispatchAgain(pending));
@@ -223,17 +233,19 @@ abstract class LookupQueue<V> {
   }
 
   private void dispatchAgain(Pending<V> pending) {
-    boolean wanted;
-    synchronized (this) {
-      wanted = retrying.remove(pending);
-    }
-    if (wanted) {
+    if (forget(pending)) {
       dispatch(pending);
     }
   }
 
+  /** Takes the key off the list of those that wait for another try; false when it was not there any more. */
+  private synchronized boolean forget(Pending<V> pending) {
+    return retrying.remove(pending);
+  }
+
   /** Fails everything that waits. */
   final void close() {
+    context.removeOnClose(onClientClosed);
     List<Pending<V>> dropped = new ArrayList<>();
     synchronized (this) {
       closed = true;

@@ -5,7 +5,9 @@ import io.fluss.client.ClientOptions;
 import io.fluss.client.ErrorCode;
 import io.fluss.client.FlussException;
 import io.fluss.client.TableInfo;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
@@ -25,6 +27,8 @@ public final class ClientContext implements AutoCloseable {
   private final Cluster cluster;
   private final SchemaCache schemas;
   private final MemoryBudget writerMemory;
+  private final Set<Runnable> closeActions = ConcurrentHashMap.newKeySet();
+  private volatile boolean closed;
 
   public ClientContext(ClientOptions options) {
     this.options = options;
@@ -71,6 +75,22 @@ public final class ClientContext implements AutoCloseable {
 
   public MemoryBudget writerMemory() {
     return writerMemory;
+  }
+
+  /** Has {@code action} run when the client is closed, so that nothing waits for it for ever. */
+  public void onClose(Runnable action) {
+    closeActions.add(action);
+    if (closed) {
+      action.run();
+    }
+  }
+
+  public void removeOnClose(Runnable action) {
+    closeActions.remove(action);
+  }
+
+  public static FlussException closedError() {
+    return new FlussException(ErrorCode.NETWORK_EXCEPTION, "the client is closed");
   }
 
   /** Runs something small on the timer thread later; nothing happens after {@link #close()}. */
@@ -148,6 +168,9 @@ public final class ClientContext implements AutoCloseable {
     long deadlineNanos = System.nanoTime() + options.retryTimeout().toNanos();
     Backoff backoff = Backoff.standard();
     while (true) {
+      if (closed) {
+        throw closedError();
+      }
       try {
         return await(attempt.get());
       } catch (FlussException e) {
@@ -239,8 +262,11 @@ public final class ClientContext implements AutoCloseable {
 
   @Override
   public void close() {
+    closed = true;
     network.close();
     timer.shutdownNow();
     writerMemory.close();
+    closeActions.forEach(Runnable::run);
+    closeActions.clear();
   }
 }

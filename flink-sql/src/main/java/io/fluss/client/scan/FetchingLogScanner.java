@@ -63,6 +63,8 @@ public final class FetchingLogScanner implements LogScanner {
   private boolean refreshing;
   private boolean closed;
 
+  private final Runnable onClientClosed = this::onClientClosed;
+
   /** What poll is reading; belongs to the polling thread. */
   private FetchedBatches current;
 
@@ -94,6 +96,17 @@ public final class FetchingLogScanner implements LogScanner {
     this.options = context.options();
     this.table = table;
     this.decoder = new LogDecoder(context, table, projectedFields);
+    context.onClose(onClientClosed);
+  }
+
+  private void onClientClosed() {
+    lock.lock();
+    try {
+      failure = ClientContext.closedError();
+      arrived.signalAll();
+    } finally {
+      lock.unlock();
+    }
   }
 
   @Override
@@ -403,6 +416,7 @@ public final class FetchingLogScanner implements LogScanner {
 
   @Override
   public void close() {
+    context.removeOnClose(onClientClosed);
     lock.lock();
     try {
       closed = true;

@@ -58,6 +58,8 @@ final class BatchSender {
 
   private volatile FlussException failure;
 
+  private final Runnable onClientClosed = this::onClientClosed;
+
   BatchSender(ClientContext context, TableInfo table, BatchTarget target) {
     this.context = context;
     this.options = context.options();
@@ -68,6 +70,16 @@ final class BatchSender {
     this.lanes = new Lane[table.bucketCount()];
     for (int bucket = 0; bucket < lanes.length; bucket++) {
       lanes[bucket] = new Lane(bucket, writerId);
+    }
+    context.onClose(onClientClosed);
+  }
+
+  private void onClientClosed() {
+    lock.lock();
+    try {
+      fail(ClientContext.closedError());
+    } finally {
+      lock.unlock();
     }
   }
 
@@ -134,6 +146,7 @@ final class BatchSender {
   }
 
   void close() {
+    context.removeOnClose(onClientClosed);
     lock.lock();
     try {
       closed = true;

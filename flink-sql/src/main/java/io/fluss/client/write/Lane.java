@@ -43,11 +43,15 @@ final class Lane {
     return batch;
   }
 
+  /**
+   * Whether the next batch may go. What counts is its distance from the oldest batch in flight, not how many are in
+   * flight: answers overtake each other, and a server recognises a repeated batch only among the last five.
+   */
   boolean maySend(int maxInFlight, long nowNanos) {
     return !queue.isEmpty()
         && !recovering
         && !resetting
-        && inFlight.size() < maxInFlight
+        && (inFlight.isEmpty() || queue.peek().index - inFlight.get(0).index < maxInFlight)
         && nowNanos - retryAtNanos >= 0;
   }
 
