@@ -51,13 +51,10 @@ def test_readme_pyflink(fluss_cluster: LocalCluster) -> None:
 def test_readme_sql(fluss_cluster: LocalCluster) -> None:
     runner = '''
 from pyflink.table import EnvironmentSettings, TableEnvironment
-env = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())
+env = TableEnvironment.create(EnvironmentSettings.in_batch_mode())
 for statement in """{sql}""".split(";"):
     statement = statement.strip()
-    if statement.startswith("SET"):
-        key, value = statement[4:].split(" = ")
-        env.get_config().set(key.strip("'"), value.strip("'"))
-    elif statement.startswith("SELECT"):
+    if statement.startswith(("SELECT", "SHOW")):
         env.execute_sql(statement).print()
     elif statement.startswith("INSERT"):
         env.execute_sql(statement).wait()

@@ -35,7 +35,8 @@ SCALARS = {
     "c_date DATE": ("DATE '1969-12-31'", dt.date(1969, 12, 31)),
     "c_time TIME(0)": ("TIME '23:59:59'", dt.time(23, 59, 59)),
     "c_ts3 TIMESTAMP(3)": ("TIMESTAMP '2026-11-24 01:02:03.456'", dt.datetime(2026, 11, 24, 1, 2, 3, 456000)),
-    "c_ts6 TIMESTAMP(6)": ("TIMESTAMP '2026-11-24 01:02:03.456789'", dt.datetime(2026, 11, 24, 1, 2, 3, 456789)),
+    # PyFlink's collect() keeps milliseconds only, so this one is read as text.
+    "c_ts6 TIMESTAMP(6)": ("TIMESTAMP '2026-11-24 01:02:03.456789'", "2026-11-24 01:02:03.456789"),
     "c_array ARRAY<STRING>": ("ARRAY['x', 'yyyyyyyyyyyy']", ["x", "yyyyyyyyyyyy"]),
     "c_map MAP<STRING NOT NULL, INT>": ("MAP['k', 1]", {"k": 1}),
 }
@@ -101,7 +102,8 @@ def test_every_type_round_trips(batch: Any, keyed: bool) -> None:
     values = ", ".join(literal for literal, _ in SCALARS.values())
     nulls = ", ".join(f"CAST(NULL AS {name.split(' ', 1)[1]})" for name in SCALARS)
     insert(batch, f"INSERT INTO {table} VALUES (1, {values}), (2, {nulls})")
-    found = {row[0]: row[1:] for row in rows(batch, f"SELECT * FROM {table}")}
+    columns = ["CAST(c_ts6 AS STRING)" if name.startswith("c_ts6") else name.split()[0] for name in SCALARS]
+    found = {row[0]: row[1:] for row in rows(batch, f"SELECT id, {', '.join(columns)} FROM {table}")}
     assert [bytes(value) if isinstance(value, bytearray) else value for value in found[1]] == [
         value for _, value in SCALARS.values()
     ]
