@@ -9,9 +9,9 @@ import argparse
 import os
 
 from pyflink.table import EnvironmentSettings, TableEnvironment
-from support import cpu_seconds, median, print_table
 
 from fluss_server.testing import LocalCluster
+from support import cpu_seconds, median, print_table
 
 COLUMNS = {
     "id": "BIGINT",

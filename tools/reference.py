@@ -1,6 +1,7 @@
 """Writes docs/reference.md from the code: the command line, the options of servers and tables, the error codes.
 
-Run it in the server environment: ``python tools/reference.py``; with ``--check`` it only says whether the file is current.
+Run it in the server environment: ``python tools/reference.py``; with ``--check`` it only says whether the file is
+current.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ import fluss_server
 
 ROOT = Path(fluss_server.__file__).parent
 
-# Package or module of fluss_server → layer. Within a layer, packages do not import each other unless listed in SIBLINGS.
+# Package or module of fluss_server → layer. Within a layer, packages do not import each other unless listed in
+# SIBLINGS.
 LAYERS = {
     "errors": 0,
     "runtime": 0,

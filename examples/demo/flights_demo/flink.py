@@ -28,9 +28,10 @@ _COMMON = {
 }
 _STREAMING = {
     "execution.checkpointing.interval": "5 s",
-    # The aggregation writes a group once per small batch of flights instead of once per flight.
+    # The aggregation writes a group at most once a second instead of once per flight: PyFlink collects some hundred
+    # changes a second.
     "table.exec.mini-batch.enabled": "true",
-    "table.exec.mini-batch.allow-latency": "300 ms",
+    "table.exec.mini-batch.allow-latency": "1 s",
     "table.exec.mini-batch.size": "5000",
     "table.exec.async-lookup.buffer-capacity": "1000",
 }

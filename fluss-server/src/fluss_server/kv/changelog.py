@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.arrow_batch import decode_batch, encode_payload
 from fluss_server.formats.arrow_types import arrow_schema
+from fluss_server.formats.arrow_values import from_arrow
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.columns import record_batch_to_rows, rows_to_record_batch
 from fluss_server.formats.keys import KeyEncoder, encoder_choice, key_encoder
@@ -22,6 +25,9 @@ from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
 
 FIRST_SCHEMA_ID = 1
+
+_NEW = (ChangeType.INSERT, ChangeType.UPDATE_AFTER)
+_VECTORISED_FROM_ROWS = 64
 
 
 class ChangelogWriter:
@@ -65,16 +71,10 @@ class ChangelogWriter:
 
     def _check_keys(self, images: pa.RecordBatch, changes: Changes) -> None:
         """Check that the new rows have the keys under which they are stored: replay knows no others."""
-        types = np.frombuffer(changes.change_types, np.uint8)
-        is_new = (types == ChangeType.INSERT) | (types == ChangeType.UPDATE_AFTER)
-        columns = [images.column(index) for index in self._key_columns]
-        if not is_new.all():
-            where = pa.array(np.flatnonzero(is_new))
-            columns = [column.take(where) for column in columns]
         keys = changes.keys
         if None in changes.values:
             keys = [key for key, value in zip(keys, changes.values, strict=True) if value is not None]
-        found = self._keys.encode_columns(columns)
+        found = self._keys_of_new_rows(images, changes.change_types)
         if found != keys:
             key, own = next((key, own) for key, own in zip(keys, found, strict=True) if key != own)
             raise FlussError(
@@ -82,6 +82,19 @@ class ChangelogWriter:
                 f"a record has the key {key.hex()}, but the key columns of its row encode to {own.hex()}",
                 hint="the client encodes keys in another way than the table's options ask for",
             )
+
+    def _keys_of_new_rows(self, images: pa.RecordBatch, change_types: bytearray) -> list[bytes]:
+        columns = [images.column(index) for index in self._key_columns]
+        if len(change_types) < _VECTORISED_FROM_ROWS:
+            kinds = [self._schema.types[index] for index in self._key_columns]
+            rows = zip(*map(from_arrow, columns, kinds), strict=True)
+            return [self._keys.encode(row) for row, kind in zip(rows, change_types, strict=True) if kind in _NEW]
+        types = np.frombuffer(change_types, np.uint8)
+        is_new = (types == ChangeType.INSERT) | (types == ChangeType.UPDATE_AFTER)
+        if not is_new.all():
+            where = pa.array(np.flatnonzero(is_new))
+            columns = [column.take(where) for column in columns]
+        return self._keys.encode_columns(columns)
 
     def _to_record_batch(self, values: Sequence[bytes]) -> pa.RecordBatch:
         rows = [value[SCHEMA_ID_SIZE:] for value in values]
@@ -100,11 +113,11 @@ class ChangelogWriter:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayedBatch:
-    """What a log batch says about the state of the store.
+class ReplayedChanges:
+    """What some log batches say about the state of the store.
 
     Attributes:
-        rows: last value of every key that it changes, None = deleted.
+        rows: last value of every key that they change, None = deleted.
         row_count_change: rows inserted minus rows deleted.
         size_bytes: about what ``rows`` weigh.
     """
@@ -127,37 +140,62 @@ class ChangelogReader:
         self._schemas = schemas
         self._keys = primary_key_encoder(table)
 
-    def read(self, batch: bytes, header: BatchHeader, from_offset: int) -> ReplayedBatch:
-        """Changes of the rows of a batch whose offsets are ``from_offset`` or greater.
+    def read(self, batches: Sequence[tuple[BatchHeader, bytes]], from_offset: int) -> ReplayedChanges:
+        """Changes of the rows of successive batches whose offsets are ``from_offset`` or greater.
 
-        Values carry the schema id of the batch.
+        Values carry the schema id of their batch. Many small batches are converted together.
 
         Raises:
             FlussError: ``CORRUPT_RECORD_EXCEPTION``.
         """
-        if header.record_count == 0:
-            return ReplayedBatch({}, 0, 0)
-        schema = self._schemas(header.schema_id)
-        types, images = decode_batch(batch, header, arrow_schema(schema), trusted=True)
+        rows: dict[bytes, bytes | None] = {}
+        inserted = deleted = 0
+        for schema_id, same in groupby(batches, key=lambda batch: batch[0].schema_id):
+            decoded = [self._decode(header, data, from_offset) for header, data in same if header.record_count]
+            if not decoded:
+                continue
+            types = np.concatenate([types for types, _ in decoded])
+            start = 0
+            for images in pa.Table.from_batches([images for _, images in decoded]).combine_chunks().to_batches():
+                part = types[start : start + images.num_rows]
+                start += images.num_rows
+                rows.update(self._rows(schema_id, part, images))
+                inserted += int(np.count_nonzero(part == ChangeType.INSERT))
+                deleted += int(np.count_nonzero(part == ChangeType.DELETE))
+        size = sum(map(len, rows)) + sum(map(len, filter(None, rows.values())))
+        return ReplayedChanges(rows, inserted - deleted, size)
+
+    def _decode(
+        self, header: BatchHeader, batch: bytes, from_offset: int
+    ) -> tuple[npt.NDArray[np.uint8], pa.RecordBatch]:
+        """Change types and rows from an offset on."""
+        schema = arrow_schema(self._schemas(header.schema_id))
+        types, images = decode_batch(
+            batch, header, schema, trusted=True
+        )  # written by ChangelogWriter, and its CRC is right
         assert types is not None, "the changelog of a primary-key table has change types"
         start = max(0, from_offset - header.base_offset)
-        types, images = types[start:], images.slice(start)
+        return types[start:], images.slice(start)
+
+    def _rows(
+        self, schema_id: int, types: npt.NDArray[np.uint8], images: pa.RecordBatch
+    ) -> Iterator[tuple[bytes, bytes | None]]:
+        """Key and new value of every change, in order."""
         is_entry = types != ChangeType.UPDATE_BEFORE
         if not is_entry.all():
             types, images = types[is_entry], images.filter(pa.array(is_entry))
-        key_columns = [images.column(index) for index in schema.indexes_of(self._table.physical_primary_key)]
-        keys = self._keys.encode_columns(key_columns)
-        prefix = encode_value(header.schema_id, b"")
+        schema = self._schemas(schema_id)
+        keys = self._keys.encode_columns([images.column(index) for index in self._key_columns(schema)])
+        prefix = encode_value(schema_id, b"")
         values: list[bytes | None] = [
             prefix + row for row in record_batch_to_rows(schema, self._table.kv_format, images)
         ]
-        deleted = np.flatnonzero(types == ChangeType.DELETE).tolist()
-        for index in deleted:
+        for index in np.flatnonzero(types == ChangeType.DELETE).tolist():
             values[index] = None
-        inserted = int(np.count_nonzero(types == ChangeType.INSERT))
-        rows = dict(zip(keys, values, strict=True))
-        size = sum(map(len, rows)) + sum(map(len, filter(None, rows.values())))
-        return ReplayedBatch(rows, inserted - len(deleted), size)
+        return zip(keys, values, strict=True)
+
+    def _key_columns(self, schema: Schema) -> tuple[int, ...]:
+        return schema.indexes_of(self._table.physical_primary_key)
 
 
 def primary_key_encoder(table: TableInfo) -> KeyEncoder:

@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 
 from fluss_server.errors import ErrorCode, FlussError
@@ -145,7 +146,7 @@ class CommittedRows:
         if not self._durable.may_exceed_log and offset > self._log.flushed_offset:
             self._announce_exceeding()
         if rows:
-            ordered = sorted(rows.items())
+            ordered = sorted(rows.items(), key=itemgetter(0))
             self._half_applied = True
             for start in range(0, len(ordered), MAX_WRITE_ROWS):
                 self._store.write(ordered[start : start + MAX_WRITE_ROWS])

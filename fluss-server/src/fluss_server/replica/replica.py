@@ -98,7 +98,8 @@ class Replica:
                     )
                 self._shape.check(batch, header)
             except FlussError:
-                # A batch damaged on the way may look like anything: then the log says so, and its writer sends it again.
+                # A batch damaged on the way may look like anything: then the log says so, and its writer sends it
+                # again.
                 if crc_matches(records, position, header):
                     raise
 

@@ -19,7 +19,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.function.Consumer;
+import java.util.function.BiConsumer;
 
 /**
  * One connection to a server. Everything here runs on the network thread.
@@ -42,7 +42,7 @@ final class Connection {
   private static final byte SERVER_FAILURE = 2;
 
   private final Node node;
-  private final Consumer<Connection> onClosed;
+  private final BiConsumer<Connection, String> onClosed;
   private final long connectDeadlineNanos;
   private final ArrayDeque<Call> waiting = new ArrayDeque<>();
   private final Map<Integer, Call> inFlight = new HashMap<>();
@@ -61,7 +61,7 @@ final class Connection {
   private byte[] frame;
   private int filled;
 
-  Connection(Node node, long connectTimeoutNanos, Consumer<Connection> onClosed) {
+  Connection(Node node, long connectTimeoutNanos, BiConsumer<Connection, String> onClosed) {
     this.node = node;
     this.onClosed = onClosed;
     this.connectDeadlineNanos = System.nanoTime() + connectTimeoutNanos;
@@ -359,7 +359,7 @@ final class Connection {
         // Nothing can be done about it, and nothing depends on it.
       }
     }
-    onClosed.accept(this);
+    onClosed.accept(this, message);
     List<Call> sent = new ArrayList<>(inFlight.values());
     List<Call> unsent = new ArrayList<>(waiting);
     inFlight.clear();

@@ -54,6 +54,7 @@ public final class NetworkClient implements AutoCloseable {
   private static final class Unreachable {
     private final Backoff backoff = new Backoff(50, 2_000);
     private long retryAtNanos;
+    private String reason;
   }
 
   /**
@@ -134,7 +135,7 @@ public final class NetworkClient implements AutoCloseable {
         call.answer.completeExceptionally(
             new CallFailedException(
                 ErrorCode.NETWORK_EXCEPTION,
-                call.node + " could not be reached a moment ago",
+                state.reason,
                 false,
                 null));
         return;
@@ -160,13 +161,14 @@ public final class NetworkClient implements AutoCloseable {
     return connection;
   }
 
-  private void onConnectionClosed(Connection connection) {
+  private void onConnectionClosed(Connection connection, String reason) {
     connections.remove(connection.node(), connection);
     if (connection.everReady()) {
       unreachable.remove(connection.node());
     } else {
       Unreachable state =
           unreachable.computeIfAbsent(connection.node(), node -> new Unreachable());
+      state.reason = reason;
       state.retryAtNanos =
           System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(state.backoff.nextMillis());
     }
