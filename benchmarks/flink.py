@@ -1,4 +1,4 @@
-"""Flink inserts and selects through our connector: rows per second of whole jobs, and the server's CPU per million rows.
+"""Flink inserts and selects through our connector: rows per second of whole jobs, server CPU per million rows.
 
 Rates come from the run time that Flink reports for the job, start-up of tasks included.
 """
@@ -58,31 +58,26 @@ def main() -> None:
     with LocalCluster() as cluster:
         env = TableEnvironment.create(EnvironmentSettings.in_batch_mode())
         env.get_config().set("parallelism.default", "1")
-        env.execute_sql(
-            f"CREATE CATALOG fluss WITH ('type'='fluss', 'bootstrap.servers'='{cluster.bootstrap_servers}')"
-        )
+        servers = cluster.bootstrap_servers
+        env.execute_sql(f"CREATE CATALOG fluss WITH ('type' = 'fluss', 'bootstrap.servers' = '{servers}')")
         columns = ", ".join(f"`{name}` {data_type}" for name, data_type in COLUMNS.items())
         source = "default_catalog.default_database.generated"
-        # Texts of 12, 40 and 50 characters make rows of about 190 bytes.
-        lengths = ", ".join(
-            f"'fields.{name}.length' = '{size}'" for name, size in (("country", 2), ("page", 40), ("agent", 50))
-        )
+        # Texts of these lengths make rows of about 190 bytes.
+        sizes = {"country": 2, "page": 40, "agent": 50}
+        lengths = ", ".join(f"'fields.{name}.length' = '{size}'" for name, size in sizes.items())
         env.execute_sql(
             f"CREATE TABLE {source} ({columns}) WITH ('connector' = 'datagen', 'number-of-rows' = '{count}', {lengths},"
             f" 'fields.id.kind' = 'sequence', 'fields.id.start' = '1', 'fields.id.end' = '{count}')"
         )
-        env.execute_sql(
-            f"CREATE TABLE default_catalog.default_database.nothing ({columns}) WITH ('connector' = 'blackhole')"
-        )
-        env.execute_sql(
-            "CREATE TABLE default_catalog.default_database.little (id BIGINT, item INT) WITH ('connector' = 'blackhole')"
-        )
+        nothing = "default_catalog.default_database.nothing"
+        env.execute_sql(f"CREATE TABLE {nothing} ({columns}) WITH ('connector' = 'blackhole')")
+        little = "default_catalog.default_database.little"
+        env.execute_sql(f"CREATE TABLE {little} (id BIGINT, item INT) WITH ('connector' = 'blackhole')")
         env.use_catalog("fluss")
         env.execute_sql(f"CREATE TABLE log ({columns})")
         env.execute_sql(f"CREATE TABLE keyed ({columns}, PRIMARY KEY (id) NOT ENFORCED)")
         env.execute_sql(f"CREATE TABLE read_log ({columns})")
         env.execute_sql(f"INSERT INTO read_log SELECT * FROM {source}").wait()
-        nothing, little = "default_catalog.default_database.nothing", "default_catalog.default_database.little"
         bench = Bench(env, cluster, arguments.runs)
         bench.measure("generate rows, write nowhere", count, f"INSERT INTO {nothing} SELECT * FROM {source}")
         bench.measure("insert into a log table", count, f"INSERT INTO log SELECT * FROM {source}")

@@ -40,7 +40,7 @@ KV_SCHEMA = pa.schema(
 
 
 class Target:
-    """A table and its connection. When no server answers, pyfluss forgets its tables and takes no rows until it is asked."""
+    """A table and its connection. When no server answers, pyfluss forgets its tables, until it is asked for them."""
 
     def __init__(self, connected: fluss.FlussConnection, table: fluss.FlussTable) -> None:
         self._connected = connected

@@ -1,7 +1,7 @@
 """Durable file operations: what must be on disk before the caller goes on.
 
-POSIX says little about when a file *name* is durable; the rule used here is the common one of databases: fsync the file,
-rename it into place, fsync the directory that holds the name.
+POSIX says little about when a file *name* is durable; the rule used here is the common one of databases: fsync the
+file, rename it into place, fsync the directory that holds the name.
 """
 
 from __future__ import annotations
