@@ -46,19 +46,27 @@ class Target:
         self._connected = connected
         self.table = table
 
-    async def write(self, operation: Callable[[], object]) -> None:
+    async def write(self, operation: Callable[[], fluss.WriteResultHandle]) -> fluss.WriteResultHandle:
         """Hand a row to pyfluss."""
         deadline = time.monotonic() + PROGRESS_DEADLINE_S
         while True:
             try:
-                operation()
-                return
+                return operation()
             except fluss.FlussError as error:
                 if error.error_code not in FORGOTTEN or time.monotonic() > deadline:
                     raise
             with contextlib.suppress(fluss.FlussError):
                 await self._connected.get_table(self.table.get_table_path())
             await asyncio.sleep(0.01)
+
+
+async def all_acknowledged(
+    writer: fluss.AppendWriter | fluss.UpsertWriter, handles: list[fluss.WriteResultHandle]
+) -> None:
+    """Until every row is acknowledged; raises what went wrong with one, which ``flush`` alone does not."""
+    await writer.flush()
+    for handle in handles:
+        await handle.wait()
 
 
 class Appender:
@@ -73,9 +81,11 @@ class Appender:
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             count = self._rng.randrange(1, 200)
+            handles = []
             for value in range(self.acknowledged, self.acknowledged + count):
-                await self._write(functools.partial(self._writer.append, [value, "t" * (value % 40)]))
-            await self._writer.flush()
+                append = functools.partial(self._writer.append, [value, "t" * (value % 40)])
+                handles.append(await self._write(append))
+            await all_acknowledged(self._writer, handles)
             self.acknowledged += count
 
 
@@ -95,19 +105,21 @@ class Upserter:
             changed = {key: dict(row) for key, row in self.state.items()}
             partial = self._rng.random() < 0.3
             writer = self._partial if partial else self._full
+            handles = []
             for _ in range(self._rng.randrange(1, 100)):
                 key, value = self._rng.randrange(300), self._rng.randrange(2**40)
                 if not partial and self._rng.random() < 0.2:
-                    await self._write(functools.partial(writer.delete, {"id": key}))
+                    operation = functools.partial(writer.delete, {"id": key})
                     changed.pop(key, None)
                 elif partial:
-                    await self._write(functools.partial(writer.upsert, {"id": key, "a": value}))
+                    operation = functools.partial(writer.upsert, {"id": key, "a": value})
                     changed[key] = {"id": key, "a": value, "b": changed.get(key, {}).get("b")}
                 else:
                     changed[key] = {"id": key, "a": value, "b": f"b{value}"}
-                    await self._write(functools.partial(writer.upsert, changed[key]))
+                    operation = functools.partial(writer.upsert, changed[key])
+                handles.append(await self._write(operation))
                 self.operations += 1
-            await writer.flush()
+            await all_acknowledged(writer, handles)
             self.state = changed
 
 

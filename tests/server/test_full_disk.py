@@ -43,13 +43,11 @@ def test_a_full_disk_refuses_writes_and_keeps_what_was_acknowledged(small_disk: 
         for _ in range(200):
             writer = table.new_upsert().create_writer() if keyed else table.new_append().create_writer()
             try:
-                for value in range(acknowledged, acknowledged + 100):
-                    row = [value, os.urandom(4000)]
-                    if keyed:
-                        writer.upsert(row)
-                    else:
-                        writer.append(row)
+                write = writer.upsert if keyed else writer.append
+                handles = [write([value, os.urandom(4000)]) for value in range(acknowledged, acknowledged + 100)]
                 await asyncio.wait_for(writer.flush(), 30)
+                for handle in handles:  # flush() alone does not raise
+                    await handle.wait()
             except fluss.FlussError as error:
                 return acknowledged, error
             acknowledged += 100
@@ -71,12 +69,9 @@ def test_a_full_disk_refuses_writes_and_keeps_what_was_acknowledged(small_disk: 
         async with connection(cluster.bootstrap_servers) as connected:
             table = await connected.get_table(fluss.TablePath("fluss", "full"))
             writer = table.new_upsert().create_writer() if keyed else table.new_append().create_writer()
-            row = [10**9, b"after"]
-            if keyed:
-                writer.upsert(row)
-            else:
-                writer.append(row)
+            handle = (writer.upsert if keyed else writer.append)([10**9, b"after"])
             await asyncio.wait_for(writer.flush(), 30)
+            await handle.wait()
         cluster.kill()
         cluster.start()
         async with connection(cluster.bootstrap_servers) as connected:

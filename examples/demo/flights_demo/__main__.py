@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -86,20 +86,20 @@ class Demo:
         total = len(self.data.flights)
         with ExitStack() as cleanup:
             counts = TableCounts(self.bootstrap_servers, "nyc")
-            cleanup.callback(counts.close)
+            cleanup.callback(_quietly, counts.close)
             # The reader gets its changes at once, not at checkpoints: it has none.
             reader = ChangelogReader(environment(self.bootstrap_servers, streaming=True))
-            cleanup.callback(reader.stop)
+            cleanup.callback(_quietly, reader.stop)
             forever = []
             for name, file in (("aggregate delays", "7_aggregate.sql"), ("enrich flights", "6_enrich.sql")):
                 job = Job.insert(name, self.stream, statements(file))
-                cleanup.callback(job.cancel)
+                cleanup.callback(_quietly, job.cancel)
                 forever.append(job)
             self.say(
                 "three jobs run: enrich flights (lookup joins), aggregate delays, read the changelog of the result"
             )
             loader = Job.insert("load flights", self.stream, statements("5_load_flights.sql"))
-            cleanup.callback(loader.cancel)
+            cleanup.callback(_quietly, loader.cancel)
             self.say(f"a fourth one streams {total:,} flights into the log table")
             reader.start()
             progress = Progress(total)
@@ -186,6 +186,14 @@ class Demo:
         print(f"\nchart: {target}")
 
 
+def _quietly(close: Callable[[], object]) -> None:
+    """Closes something after success or failure: a second failure (Java may be gone) must not hide the first."""
+    try:
+        close()
+    except Exception as error:
+        print(f"warning: {error}", file=sys.stderr)
+
+
 def run(source: Path | None, output: Path) -> int:
     """Runs the demo on the files in `source` (None = the installed package's); returns the exit code."""
     (output / "logs").mkdir(parents=True, exist_ok=True)
@@ -200,10 +208,12 @@ def run(source: Path | None, output: Path) -> int:
             demo.check_results()
             demo.say(f"server: {server.usage()}")
         demo.say("server stopped")
-    except (DemoError, dataset.DatasetError) as error:
+    except Exception as error:
         logs = output / "logs"
         (logs / "error.log").write_text(traceback.format_exc(), encoding="utf-8")
-        print(f"\nThe demo failed: {error}\nLogs of the server, of Flink and of the error: {logs}", file=sys.stderr)
+        known = isinstance(error, (DemoError, dataset.DatasetError))
+        what = str(error) if known else f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        print(f"\nThe demo failed: {what}\nLogs of the server, of Flink and of the error: {logs}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nThe demo was interrupted; the server is stopped.", file=sys.stderr)

@@ -68,7 +68,8 @@ class LocalFluss:
     def check(self) -> None:
         """Raises DemoError when the server has ended by itself."""
         if self._exited.is_set():
-            raise DemoError(f"the server has ended: {self._last_line()}")
+            assert self._process is not None
+            raise DemoError(f"the server has ended by itself (exit code {self._process.wait(_STOP_SECONDS)})")
 
     def usage(self) -> str:
         """Returns the CPU time and memory of the server so far, for people."""

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import iter_batches
+from fluss_server.log.log_segment import LogSegment
 from fluss_server.log.log_tablet import LogTablet
 from fluss_server.runtime.clock import ManualClock
 from log_support import WatchedDisk, all_batches, make_batch, open_log, read_all
@@ -58,6 +59,7 @@ class LogMachine(RuleBasedStateMachine):
         self.batches: list[Batch] = []
         self.flushed = 0
         self.number = 0
+        self.small_files_were_damaged = False
 
     @initialize(segment_bytes=st.sampled_from([300, 1500, 1 << 30]), point_bytes=st.sampled_from([1, 1000, 1 << 30]))
     def create(self, segment_bytes: int, point_bytes: int) -> None:
@@ -67,6 +69,13 @@ class LogMachine(RuleBasedStateMachine):
             "recovery_point_bytes": point_bytes,
         }
         self.log = self.open()
+        repair = LogSegment.rebuild_indexes
+
+        def rebuild_indexes(segment: LogSegment) -> None:
+            assert self.small_files_were_damaged, "an index file lies, although nobody has touched it"
+            repair(segment)
+
+        self.patches.setattr(LogSegment, "rebuild_indexes", rebuild_indexes)
 
     def teardown(self) -> None:
         self.patches.undo()
@@ -174,6 +183,7 @@ class LogMachine(RuleBasedStateMachine):
     def restart(self) -> None:
         self.log.close()
         self.log = self.open()
+        assert not self.log.recovery.changed or self.small_files_were_damaged
         assert self.log.recovery.scanned_bytes == 0
         self.flushed = self.end
 
@@ -187,6 +197,7 @@ class LogMachine(RuleBasedStateMachine):
     @rule(choice=st.integers(0, 1 << 32))
     def kill_and_lose_small_files(self, choice: int) -> None:
         """The process dies, and files go that can be made anew."""
+        self.small_files_were_damaged = True
         choose = random.Random(choice)
         for path in sorted(self.directory.iterdir()):
             if path.suffix != ".log" and choose.random() < 0.5:

@@ -51,7 +51,7 @@ def test_a_failed_write_leaves_the_log_as_it_was(
 
     with monkeypatch.context() as broken:
         broken.setattr(LogFile, "write_at", fail)
-        with refused(ErrorCode.LOG_STORAGE_EXCEPTION):
+        with refused(ErrorCode.DISK_WRITE_LOCKED if number == errno.ENOSPC else ErrorCode.LOG_STORAGE_EXCEPTION):
             log.append(three)
     assert segment_files(tmp_path)[0].stat().st_size == 300
     assert (log.end_offset, content(log)) == (3, before)
@@ -224,14 +224,14 @@ def test_a_full_disk(tmp_path: Path, size: int) -> None:
             try:
                 log.append(make_batch(size=size, writer_id=1, sequence=kept))
             except FlussError as error:
-                if error.code is not ErrorCode.LOG_STORAGE_EXCEPTION:
+                if error.code is not ErrorCode.DISK_WRITE_LOCKED:
                     raise
                 break
             log.flush()
             kept += 1
         assert 0 < kept < 100
         for _ in range(3):
-            with refused(ErrorCode.LOG_STORAGE_EXCEPTION):
+            with refused(ErrorCode.DISK_WRITE_LOCKED):
                 log.append(make_batch(size=200_000, writer_id=1, sequence=kept))
         assert log.end_offset == log.flushed_offset == kept
         del log  # killed while the disk is full

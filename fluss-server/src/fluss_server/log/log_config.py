@@ -34,7 +34,7 @@ class LogConfig:
     writer_expiration_ms: int = 7 * 24 * 3600 * 1000
     max_writers: int = 5000
     max_batch_bytes: int = 100 << 20
-    recovery_point_bytes: int = 64 << 20
+    recovery_point_bytes: int = 32 << 20
     recovery_point_interval_ms: int = 60_000
 
     def __post_init__(self) -> None:

@@ -66,9 +66,10 @@ class LogTablet:
     for a flush. Lock order: flush lock, append lock.
 
     Durability. :meth:`flush` is the only promise: everything below the offset it returns survives the process and the
-    power supply. A failed write leaves the log as it was (``LOG_STORAGE_EXCEPTION``, the log stays usable). A failed
-    fsync does not: what is on the disk is then unknown, so appends and flushes are refused from then on
-    (``STORAGE_EXCEPTION``) until the log is opened again. Recovery is described in :class:`LogRecovery`.
+    power supply. A failed write leaves the log as it was (``LOG_STORAGE_EXCEPTION``, ``DISK_WRITE_LOCKED`` when the
+    disk is full; the log stays usable). A failed fsync does not: what is on the disk is then unknown, so appends and
+    flushes are refused from then on (``STORAGE_EXCEPTION``) until the log is opened again. Recovery is described in
+    :class:`LogRecovery`.
 
     Files: see :mod:`fluss_server.log.file_names`.
     """
@@ -167,7 +168,8 @@ class LogTablet:
                 ``CORRUPT_RECORD_EXCEPTION``: no batch, a damaged one, or a partial one;
                 ``RECORD_TOO_LARGE_EXCEPTION``: a batch larger than the limit;
                 ``OUT_OF_ORDER_SEQUENCE_EXCEPTION``: see :class:`WriterStates`;
-                ``LOG_STORAGE_EXCEPTION``: the disk is full or failed to write, or the log is closed;
+                ``DISK_WRITE_LOCKED``: the disk is full; ``LOG_STORAGE_EXCEPTION``: it failed to write, or the log is
+                closed;
                 ``STORAGE_EXCEPTION``: an earlier flush failed.
         """
         data = memoryview(records)
@@ -544,12 +546,14 @@ def _storage_errors(action: str) -> Iterator[None]:
 
 
 def _storage_error(action: str, error: Exception) -> FlussError:
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return FlussError(
-        ErrorCode.LOG_STORAGE_EXCEPTION,
-        f"{action}: {error}",
-        hint="free disk space; nothing is lost and writing goes on by itself" if full else None,
-    )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        # Not LOG_STORAGE: clients repeat that silently for ever (docs/decisions/0004).
+        return FlussError(
+            ErrorCode.DISK_WRITE_LOCKED,
+            f"{action}: the disk is full: {error}",
+            hint="free disk space; nothing acknowledged is lost, and the same rows can be written again",
+        )
+    return FlussError(ErrorCode.LOG_STORAGE_EXCEPTION, f"{action}: {error}")
 
 
 def _storage_failure(action: str, error: Exception) -> FlussError:

@@ -11,6 +11,7 @@ import io.fluss.client.rpc.Errors;
 import io.fluss.client.rpc.Node;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -130,17 +131,19 @@ abstract class LookupQueue<V> {
       retry(pending, ClientContext.noLeader(table, pending.bucket));
       return;
     }
-    boolean wasClosed;
+    Lane<V> lane = null;
+    List<Map<Integer, Group<V>>> requests = Collections.emptyList();
     synchronized (this) {
-      wasClosed = closed;
       if (!closed) {
-        Lane<V> lane = lanes.computeIfAbsent(leader, node -> new Lane<>());
+        lane = lanes.computeIfAbsent(leader, node -> new Lane<>());
         lane.keys.add(pending);
-        sendReady(leader, lane);
+        requests = takeReady(lane);
       }
     }
-    if (wasClosed) {
+    if (lane == null) {
       pending.result.completeExceptionally(closedError());
+    } else {
+      sendAll(leader, lane, requests);
     }
   }
 
@@ -148,8 +151,9 @@ abstract class LookupQueue<V> {
     return new FlussException(ErrorCode.NETWORK_EXCEPTION, "the lookup was closed");
   }
 
-  /** Sends requests as far as the rule in the class comment allows. */
-  private void sendReady(Node leader, Lane<V> lane) {
+  /** Requests that may be sent by the rule in the class comment; each counts as in flight from now on. */
+  private List<Map<Integer, Group<V>>> takeReady(Lane<V> lane) {
+    List<Map<Integer, Group<V>>> requests = new ArrayList<>(1);
     while (!lane.keys.isEmpty()
         && (lane.inFlight == 0
             || lane.keys.size() >= options.lookupBatchSize()
@@ -161,19 +165,28 @@ abstract class LookupQueue<V> {
         groups.computeIfAbsent(pending.bucket, Group::new).keys.add(pending);
       }
       lane.inFlight++;
-      send(leader, groups)
-          .whenComplete((nothing, error) -> onAnswer(leader, lane, groups, error));
+      requests.add(groups);
+    }
+    return requests;
+  }
+
+  /** Sends outside of the lock, since a fast answer is handled, and its receivers are called, in this thread. */
+  private void sendAll(Node leader, Lane<V> lane, List<Map<Integer, Group<V>>> requests) {
+    for (Map<Integer, Group<V>> groups : requests) {
+      send(leader, groups).whenComplete((nothing, error) -> onAnswer(leader, lane, groups, error));
     }
   }
 
-  /** Runs on the network thread. */
+  /** Runs on the network thread, or in the sending thread when the answer was fast. */
   private void onAnswer(
       Node leader, Lane<V> lane, Map<Integer, Group<V>> groups, Throwable error) {
+    List<Map<Integer, Group<V>>> requests;
     synchronized (this) {
       lane.inFlight--;
-      // Before the results are handed out: their receivers may take long.
-      sendReady(leader, lane);
+      requests = takeReady(lane);
     }
+    // Before the results are handed out: their receivers may take long.
+    sendAll(leader, lane, requests);
     FlussException callError = error == null ? null : Errors.unwrap(error);
     for (Group<V> group : groups.values()) {
       FlussException groupError = callError != null ? callError : group.error;

@@ -138,10 +138,7 @@ public final class ClientContext implements AutoCloseable {
 
   /** Waits for an answer; the error of a failed call is thrown as {@link FlussException}. */
   public <T> T await(CompletableFuture<T> future) {
-    if (network.onNetworkThread()) {
-      throw new IllegalStateException(
-          "a blocking method of the client was called in a callback on its network thread");
-    }
+    requireMayBlock();
     try {
       return future.get();
     } catch (InterruptedException e) {
@@ -151,6 +148,13 @@ public final class ClientContext implements AutoCloseable {
       FlussException cause = Errors.unwrap(e);
       // A new exception: the stack of the network thread would not help anybody.
       throw new FlussException(cause.code(), cause.detail(), cause);
+    }
+  }
+
+  private void requireMayBlock() {
+    if (network.onNetworkThread()) {
+      throw new IllegalStateException(
+          "a blocking method of the client was called in a callback on its network thread");
     }
   }
 
@@ -165,6 +169,7 @@ public final class ClientContext implements AutoCloseable {
       boolean repeatable,
       Supplier<CompletableFuture<T>> attempt,
       Supplier<CompletableFuture<Void>> refresh) {
+    requireMayBlock();
     long deadlineNanos = System.nanoTime() + options.retryTimeout().toNanos();
     Backoff backoff = Backoff.standard();
     while (true) {

@@ -83,9 +83,10 @@ public final class SchemaCache {
           new Schema(schemaId, table.rowType(), table.columnIds()));
     }
     Key key = new Key(table.tableId(), schemaId);
-    CompletableFuture<Schema> known = schemas.computeIfAbsent(key, missing -> ask(table, schemaId));
-    if (known.isCompletedExceptionally()) {
-      schemas.remove(key, known);
+    CompletableFuture<Schema> known = schemas.get(key);
+    if (known == null || known.isCompletedExceptionally()) {
+      known = ask(table, schemaId);
+      schemas.put(key, known);
     }
     return known;
   }

@@ -201,7 +201,8 @@ public final class FetchingLogScanner implements LogScanner {
           wakeup = false;
           return null;
         }
-        if (failure == null) {
+        // An answer may have come while its request was being sent; its handler then ran in this thread.
+        if (failure == null && fetched.isEmpty()) {
           long untilRetry = nextRetryNanos(now) - now;
           arrived.awaitNanos(Math.max(1, Math.min(deadlineNanos - now, untilRetry)));
         }
@@ -228,7 +229,7 @@ public final class FetchingLogScanner implements LogScanner {
     return earliest;
   }
 
-  /** Sends fetches for all buckets that are due. */
+  /** Sends fetches for all buckets that are due. May be entered again by the answer to one of them. */
   private void fetchDue() {
     if (closed || failure != null) {
       return;
@@ -249,6 +250,7 @@ public final class FetchingLogScanner implements LogScanner {
       if (leader == null) {
         onError(subscription, ClientContext.noLeader(table, subscription.bucket));
       } else if (requests.getOrDefault(leader, 0) < MAX_REQUESTS_PER_NODE) {
+        subscription.inFlight = true;
         due.computeIfAbsent(leader, node -> new ArrayList<>()).add(subscription);
       }
     }
@@ -264,7 +266,6 @@ public final class FetchingLogScanner implements LogScanner {
       Arrays.stream(requested).forEach(tableRequest::addProjectedFields);
     }
     for (Subscription subscription : buckets) {
-      subscription.inFlight = true;
       tableRequest.addBucketsReq(
           PbFetchLogReqForBucket.newBuilder()
               .setBucketId(subscription.bucket)
@@ -286,7 +287,7 @@ public final class FetchingLogScanner implements LogScanner {
         .whenComplete((answer, error) -> onAnswer(leader, buckets, answer, error));
   }
 
-  /** Runs on the network thread. */
+  /** Runs on the network thread, or in the sending thread when the answer was fast. */
   private void onAnswer(
       Node leader, List<Subscription> buckets, FetchLogResponse answer, Throwable error) {
     lock.lock();

@@ -111,7 +111,8 @@ final class LogDecoder {
     }
     Plan plan = plans.get(header.schemaId());
     if (plan == null) {
-      plan = plan(context.await(context.schemas().get(table, header.schemaId())));
+      int schemaId = header.schemaId();
+      plan = plan(context.callCoordinator(true, node -> context.schemas().get(table, schemaId)));
       plans.put(header.schemaId(), plan);
     }
     return format == LogFormat.ARROW

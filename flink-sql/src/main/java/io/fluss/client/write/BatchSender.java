@@ -13,6 +13,7 @@ import io.fluss.client.rpc.Node;
 import io.fluss.rpc.proto.InitWriterRequest;
 import io.fluss.rpc.proto.InitWriterResponse;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -53,6 +54,8 @@ final class BatchSender {
   private final Lane[] lanes;
   private final Set<Lane> ready = new LinkedHashSet<>();
   private boolean refreshing;
+  private boolean draining;
+  private boolean drainAgain;
   private boolean closed;
   private long bytesSent;
 
@@ -188,39 +191,58 @@ final class BatchSender {
         });
   }
 
-  /** Sends whatever may be sent. */
+  /**
+   * Sends whatever may be sent. When an answer comes so fast that its handler runs in here, the handler's own call only
+   * asks for another round: a batch must not overtake one that is marked as in flight but not yet sent.
+   */
   private void drain() {
-    boolean sent = true;
-    while (sent && failure == null && !closed) {
-      sent = false;
-      long now = System.nanoTime();
-      Map<Node, List<PendingBatch>> requests = new HashMap<>();
-      for (Lane lane : new ArrayList<>(ready)) {
-        if (!lane.maySend(options.maxInflightPerBucket(), now)) {
-          continue;
-        }
-        Node leader;
-        try {
-          leader = context.cluster().leader(table, lane.bucket);
-        } catch (FlussException e) {
-          fail(e);
-          return;
-        }
-        if (leader == null) {
-          postpone(lane, ClientContext.noLeader(table, lane.bucket));
-          continue;
-        }
-        PendingBatch batch = lane.queue.poll();
-        if (lane.queue.isEmpty()) {
-          ready.remove(lane);
-        }
-        lane.inFlight.add(batch);
-        stamp(lane, batch);
-        requests.computeIfAbsent(leader, node -> new ArrayList<>()).add(batch);
-        sent = true;
-      }
-      requests.forEach(this::sendInRequests);
+    drainAgain = true;
+    if (draining) {
+      return;
     }
+    draining = true;
+    try {
+      while (drainAgain && failure == null && !closed) {
+        drainAgain = false;
+        Map<Node, List<PendingBatch>> requests = takeReady();
+        if (!requests.isEmpty()) {
+          drainAgain = true;
+          requests.forEach(this::sendInRequests);
+        }
+      }
+    } finally {
+      draining = false;
+    }
+  }
+
+  /** At most one batch of every bucket that may send, by leader. */
+  private Map<Node, List<PendingBatch>> takeReady() {
+    long now = System.nanoTime();
+    Map<Node, List<PendingBatch>> requests = new HashMap<>();
+    for (Lane lane : new ArrayList<>(ready)) {
+      if (!lane.maySend(options.maxInflightPerBucket(), now)) {
+        continue;
+      }
+      Node leader;
+      try {
+        leader = context.cluster().leader(table, lane.bucket);
+      } catch (FlussException e) {
+        fail(e);
+        return Collections.emptyMap();
+      }
+      if (leader == null) {
+        postpone(lane, ClientContext.noLeader(table, lane.bucket));
+        continue;
+      }
+      PendingBatch batch = lane.queue.poll();
+      if (lane.queue.isEmpty()) {
+        ready.remove(lane);
+      }
+      lane.inFlight.add(batch);
+      stamp(lane, batch);
+      requests.computeIfAbsent(leader, node -> new ArrayList<>()).add(batch);
+    }
+    return requests;
   }
 
   private void stamp(Lane lane, PendingBatch batch) {
@@ -256,7 +278,7 @@ final class BatchSender {
         .whenComplete((results, error) -> onAnswer(batches, results, error));
   }
 
-  /** Runs on the network thread. */
+  /** Runs on the network thread, or in the sending thread when the answer was fast. */
   private void onAnswer(
       List<PendingBatch> batches, Map<Integer, Optional<FlussException>> results, Throwable error) {
     lock.lock();
