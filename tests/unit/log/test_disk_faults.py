@@ -197,50 +197,54 @@ def test_a_log_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @contextmanager
-def full_disk(directory: Path, size: int) -> Iterator[Path]:
-    """A directory in which about ``size`` bytes fit: a tmpfs, or a limit of this process on its file sizes."""
+def full_disk(directory: Path, size: int) -> Iterator[ErrorCode]:
+    """Let about ``size`` bytes fit into a directory: a tmpfs, or a limit of this process on its file sizes.
+
+    Yields the code of the error to expect.
+    """
     directory.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)]
     if shutil.which("mount") and subprocess.run(command, capture_output=True, check=False).returncode == 0:
         try:
-            yield directory
+            yield ErrorCode.DISK_WRITE_LOCKED
         finally:
             subprocess.run(["umount", "--lazy", str(directory)], check=True)
     else:
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
         try:
-            yield directory
+            yield ErrorCode.LOG_STORAGE_EXCEPTION
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.mark.parametrize("size", [5_000, 61_440])
 def test_a_full_disk(tmp_path: Path, size: int) -> None:
-    with full_disk(tmp_path / "disk", 256 << 10) as disk:
-        log = open_log(disk / "log", segment_bytes=100_000)
+    disk = tmp_path / "disk"
+    with full_disk(disk, 256 << 10) as code:
+        log = open_log(disk / "log", segment_bytes=1 << 20)
         kept = 0
         for _ in range(100):
             try:
                 log.append(make_batch(size=size, writer_id=1, sequence=kept))
             except FlussError as error:
-                if error.code is not ErrorCode.DISK_WRITE_LOCKED:
+                if error.code is not code:
                     raise
                 break
             log.flush()
             kept += 1
         assert 0 < kept < 100
         for _ in range(3):
-            with refused(ErrorCode.DISK_WRITE_LOCKED):
-                log.append(make_batch(size=200_000, writer_id=1, sequence=kept))
+            with refused(code):
+                log.append(make_batch(size=300_000, writer_id=1, sequence=kept))
         assert log.end_offset == log.flushed_offset == kept
         del log  # killed while the disk is full
-        log = open_log(disk / "log", segment_bytes=100_000)
+        log = open_log(disk / "log", segment_bytes=1 << 20)
         assert [header.size for header, _ in all_batches(log)] == [size] * kept
         assert log.append(make_batch(size=size, writer_id=1, sequence=kept - 1)).duplicate
         log.truncate_to(kept - 1)
         assert log.append(make_batch(size=48, rows=0, writer_id=1, sequence=kept - 1)).base_offset == kept - 1
         log.close()
-        log = open_log(disk / "log", segment_bytes=100_000)
+        log = open_log(disk / "log", segment_bytes=1 << 20)
         assert [header.size for header, _ in all_batches(log)] == [*[size] * (kept - 1), 48]
         log.close()

@@ -54,11 +54,16 @@ class CommittedRows:
         self._boot_id = boot_id()
         self._half_applied = False
         self._damaged = False
-        make_directories_durably(directory)
         if log.flushed_offset < log.end_offset:
             log.flush()  # what is in RocksDB must not be lost from the log
         self._durable = FlushedState(0, 0, 0, self._boot_id)
-        self._store, self._durable = self._open()
+        try:
+            make_directories_durably(directory)
+            self._store, self._durable = self._open()
+        except (OSError, StoreDamaged) as error:
+            raise FlussError(
+                ErrorCode.KV_STORAGE_EXCEPTION, f"cannot open the store in {directory}: {error}"
+            ) from error
         self.offset = self._durable.offset
         self.row_count = self._durable.row_count
         resources.stores.append(self)
@@ -68,12 +73,7 @@ class CommittedRows:
     def _open(self) -> tuple[RocksStore, FlushedState]:
         """Open the store and find its state; a store that cannot be trusted is replaced by an empty one."""
         path = self._directory / STORE_DIRECTORY
-        try:
-            state = read_state(self._directory)
-        except OSError as error:
-            raise FlussError(
-                ErrorCode.KV_STORAGE_EXCEPTION, f"cannot read {self._directory / FILE_NAME}: {error}"
-            ) from error
+        state = read_state(self._directory)
         if state is None:
             # The first file is written by the first persist; until then a restart begins with an empty store.
             if (self._directory / FILE_NAME).exists():
@@ -113,8 +113,11 @@ class CommittedRows:
 
     def _forget_if_damaged(self) -> None:
         if self._damaged and self._log.start_offset == 0:
-            _remove(self._directory / FILE_NAME)
-            fsync_directory(self._directory)
+            try:
+                _remove(self._directory / FILE_NAME)
+                fsync_directory(self._directory)
+            except OSError as error:
+                logger.warning("remove %s to have the store built again: %s", self._directory / FILE_NAME, error)
 
     def _start_over(self, reason: str, level: int = logging.WARNING) -> None:
         """Remove the store, so that the whole changelog is replayed into an empty one."""

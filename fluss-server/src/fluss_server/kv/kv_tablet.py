@@ -133,10 +133,11 @@ class KvTablet:
             original = self._log.find_duplicate(sent.writer_id, sent.batch_sequence)
             if original is not None:
                 return original
-        if self._resources.pending_bytes + sent.size > self._resources.max_pending_bytes:
+        waiting = self._resources.pending_bytes
+        if waiting and waiting + sent.size > self._resources.max_pending_bytes:
             raise FlussError(
                 ErrorCode.KV_STORAGE_EXCEPTION,
-                f"{self._resources.pending_bytes} bytes of merged rows wait for their commit",
+                f"{waiting} bytes of merged rows wait for their commit",
                 hint="the disk or a replica is slow; the same batch may be sent again later",
             )
         merger = self._merger(target_columns)
@@ -281,9 +282,12 @@ class KvTablet:
         if not self._closed:
             self._end()
             self._rows.abandon()
-        if self._directory.exists():
-            shutil.rmtree(self._directory)
-            fsync_directory(self._directory.parent)
+        try:
+            if self._directory.exists():
+                shutil.rmtree(self._directory)
+                fsync_directory(self._directory.parent)
+        except OSError as error:
+            raise FlussError(ErrorCode.KV_STORAGE_EXCEPTION, f"cannot remove {self._directory}: {error}") from error
 
     def _end(self) -> None:
         self._closed = True

@@ -66,23 +66,29 @@ class KvResources:
     """Memory that the KvTablets of a server share. Used by the KV worker thread only.
 
     Args:
-        cache_bytes: block cache and memtables of all tablets together. Memtables are charged to the cache and may
-            take half of it; when they do, the tablet with the largest one is flushed.
-        row_cache_bytes: recently written rows that are kept as Python objects, all tablets together.
+        memory_bytes: for caches and memtables of all tablets together. A quarter holds recently written rows as Python
+            objects, the rest is RocksDB's block cache. Memtables are charged to that and may take half of it; when
+            they do, the tablet with the largest one is flushed.
         max_pending_bytes: rows merged but not committed, all tablets together; beyond that, puts are refused.
+        row_cache_bytes: another size for the cache of rows.
     """
 
     def __init__(
-        self, cache_bytes: int = 64 * _MIB, *, row_cache_bytes: int = 32 * _MIB, max_pending_bytes: int = 256 * _MIB
+        self,
+        memory_bytes: int = 256 * _MIB,
+        *,
+        max_pending_bytes: int = 256 * _MIB,
+        row_cache_bytes: int | None = None,
     ) -> None:
-        self.cache = rocksdict.Cache(cache_bytes)
-        self.memtable_bytes = cache_bytes // 2
+        self.row_cache_bytes = memory_bytes // 4 if row_cache_bytes is None else row_cache_bytes
+        block_cache_bytes = memory_bytes - memory_bytes // 4
+        self.cache = rocksdict.Cache(block_cache_bytes)
+        self.memtable_bytes = block_cache_bytes // 2
         # RocksDB's own reaction to a full manager is to flush the tablet that happens to write next, however little it
         # holds; with many tablets that means thousands of tiny files. So it only counts here, and CommittedRows acts.
         self.write_buffers = rocksdict.WriteBufferManager.new_write_buffer_manager_with_cache(
             _UNLIMITED_BYTES, False, self.cache
         )
-        self.row_cache_bytes = row_cache_bytes
         self.max_pending_bytes = max_pending_bytes
         self.pending_bytes = 0
         self.stores: list[CommittedRows] = []  # those that are open

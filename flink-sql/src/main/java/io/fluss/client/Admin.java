@@ -50,7 +50,10 @@ import java.util.function.BiFunction;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
-/** Blocking calls on databases, tables and offsets. Read-only ones are repeated freely, others only if unsent. */
+/**
+ * Blocking calls on databases, tables and offsets. Read-only ones are repeated freely, others only
+ * if unsent.
+ */
 final class Admin {
   private final ClientContext context;
 
@@ -171,18 +174,12 @@ final class Admin {
     write(ApiKey.ALTER_TABLE, request.build(), AlterTableResponse.parser(), true);
   }
 
-  private <R extends MessageLite> R read(
-      ApiKey key,
-      MessageLite request,
-      Parser<R> parser) {
+  private <R extends MessageLite> R read(ApiKey key, MessageLite request, Parser<R> parser) {
     return write(key, request, parser, true);
   }
 
   private <R extends MessageLite> R write(
-      ApiKey key,
-      MessageLite request,
-      Parser<R> parser,
-      boolean repeatable) {
+      ApiKey key, MessageLite request, Parser<R> parser, boolean repeatable) {
     return context.callCoordinator(
         repeatable, node -> context.network().call(node, key, request, parser));
   }
@@ -222,9 +219,7 @@ final class Admin {
     if (!table.hasPrimaryKey() && !context.supports(ApiKey.GET_TABLE_STATS, true)) {
       Map<Integer, Long> earliest = listOffsets(table, buckets, OffsetSpec.earliest());
       Map<Integer, Long> latest = listOffsets(table, buckets, OffsetSpec.latest());
-      return buckets.stream()
-          .mapToLong(bucket -> latest.get(bucket) - earliest.get(bucket))
-          .sum();
+      return buckets.stream().mapToLong(bucket -> latest.get(bucket) - earliest.get(bucket)).sum();
     }
     Map<Integer, Long> counts =
         perBucket(
@@ -240,10 +235,7 @@ final class Admin {
               return context
                   .network()
                   .call(
-                      node,
-                      ApiKey.GET_TABLE_STATS,
-                      request.build(),
-                      GetTableStatsResponse.parser())
+                      node, ApiKey.GET_TABLE_STATS, request.build(), GetTableStatsResponse.parser())
                   .thenApply(
                       answer -> {
                         Map<Integer, Long> result = new HashMap<>();

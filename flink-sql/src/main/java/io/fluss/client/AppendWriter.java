@@ -9,7 +9,8 @@ public interface AppendWriter extends TableWriter {
    * Adds one row with all columns of the table; it is copied before the call returns.
    *
    * @throws IOException when an earlier batch could not be written
-   * @throws FlussException for a row that the table does not take (null in a NOT NULL column, too large)
+   * @throws FlussException for a row that the table does not take (null in a NOT NULL column, too
+   *     large)
    */
   void append(RowData row) throws IOException;
 }

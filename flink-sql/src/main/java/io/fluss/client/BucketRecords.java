@@ -6,8 +6,8 @@ import org.apache.flink.table.data.RowData;
 import org.apache.flink.types.RowKind;
 
 /**
- * A run of consecutive records of one bucket, columnar: rows are light views created on access. Views stay valid for
- * as long as they are referenced; they keep the memory of the whole run alive.
+ * A run of consecutive records of one bucket, columnar: rows are light views created on access.
+ * Views stay valid for as long as they are referenced; they keep the memory of the whole run alive.
  */
 public abstract class BucketRecords {
   private final int bucket;
@@ -25,8 +25,8 @@ public abstract class BucketRecords {
   }
 
   /**
-   * Where reading goes on behind this run. Larger than the last record's offset plus one when batches without records
-   * follow; a run may hold no record at all and still advance the offset.
+   * Where reading goes on behind this run. Larger than the last record's offset plus one when
+   * batches without records follow; a run may hold no record at all and still advance the offset.
    */
   public final long nextOffset() {
     return nextOffset;
@@ -47,7 +47,10 @@ public abstract class BucketRecords {
 
   public abstract ChangeType changeType(int index);
 
-  /** The row with the scanner's projected columns in the order asked for; its kind is the change type's. */
+  /**
+   * The row with the scanner's projected columns in the order asked for; its kind is the change
+   * type's.
+   */
   public abstract RowData row(int index);
 
   public final RowKind rowKind(int index) {

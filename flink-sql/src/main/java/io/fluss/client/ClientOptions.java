@@ -13,8 +13,9 @@ import org.apache.flink.configuration.MemorySize;
 import org.apache.flink.util.TimeUtils;
 
 /**
- * Settings of a client, read once from option texts. Keys and defaults are those of the official client, except that
- * lookups never wait for a request to fill, and {@code client.retry-timeout} is ours. Immutable.
+ * Settings of a client, read once from option texts. Keys and defaults are those of the official
+ * client, except that lookups never wait for a request to fill, and {@code client.retry-timeout} is
+ * ours. Immutable.
  */
 public final class ClientOptions implements Serializable {
   private static final long serialVersionUID = 1L;
@@ -54,8 +55,10 @@ public final class ClientOptions implements Serializable {
     KNOWN_KEYS.put(
         "client.lookup.max-inflight-requests",
         "Lookup requests of one server on their way at once. Default 128.");
-    KNOWN_KEYS.put("client.lookup.max-retries", "How often a lookup is repeated. Default: no limit.");
-    KNOWN_KEYS.put("client.scanner.log.check-crc", "Verify checksums of log batches. Default true.");
+    KNOWN_KEYS.put(
+        "client.lookup.max-retries", "How often a lookup is repeated. Default: no limit.");
+    KNOWN_KEYS.put(
+        "client.scanner.log.check-crc", "Verify checksums of log batches. Default true.");
     KNOWN_KEYS.put(
         "client.scanner.log.max-poll-records", "Records that one poll returns. Default 500.");
     KNOWN_KEYS.put("client.scanner.log.fetch.max-bytes", "Size of one fetch. Default 16 mb.");
@@ -136,7 +139,8 @@ public final class ClientOptions implements Serializable {
     writerBatchSize = (int) in.size("client.writer.batch-size", "2mb", 1 << 29);
     writerBatchTimeout = in.duration("client.writer.batch-timeout", Duration.ofMillis(100));
     roundRobin =
-        in.choice("client.writer.bucket.no-key-assigner", "STICKY", List.of("STICKY", "ROUND_ROBIN"))
+        in.choice(
+                "client.writer.bucket.no-key-assigner", "STICKY", List.of("STICKY", "ROUND_ROBIN"))
             .equals("ROUND_ROBIN");
     String ack = in.choice("client.writer.acks", "ALL", List.of("ALL", "-1", "0", "1"));
     acks = ack.equals("ALL") ? -1 : Integer.parseInt(ack);
@@ -164,8 +168,8 @@ public final class ClientOptions implements Serializable {
   }
 
   /**
-   * Reads {@code bootstrap.servers} and {@code client.*}; other keys, and unknown ones, are left alone (see {@link
-   * #knownKeys()}).
+   * Reads {@code bootstrap.servers} and {@code client.*}; other keys, and unknown ones, are left
+   * alone (see {@link #knownKeys()}).
    *
    * @throws IllegalArgumentException naming the key of a value that cannot be used
    */
@@ -215,7 +219,10 @@ public final class ClientOptions implements Serializable {
     return writerBatchTimeout;
   }
 
-  /** Rows without a bucket key go to the buckets in turn; otherwise to one bucket until its batch is sent. */
+  /**
+   * Rows without a bucket key go to the buckets in turn; otherwise to one bucket until its batch is
+   * sent.
+   */
   public boolean roundRobin() {
     return roundRobin;
   }

@@ -4,8 +4,8 @@ import java.util.HashMap;
 import java.util.Map;
 
 /**
- * Error codes of the Fluss protocol, with the two facts a client acts on: may the request be repeated, and is the
- * cached leader stale.
+ * Error codes of the Fluss protocol, with the two facts a client acts on: may the request be
+ * repeated, and is the cached leader stale.
  */
 public enum ErrorCode {
   UNKNOWN_SERVER_ERROR(-1, false, false),
@@ -116,7 +116,10 @@ public enum ErrorCode {
     return staleMetadata;
   }
 
-  /** The code of a number on the wire; numbers of newer servers become {@link #UNKNOWN_SERVER_ERROR}. */
+  /**
+   * The code of a number on the wire; numbers of newer servers become {@link
+   * #UNKNOWN_SERVER_ERROR}.
+   */
   public static ErrorCode of(int number) {
     return BY_NUMBER.getOrDefault(number, UNKNOWN_SERVER_ERROR);
   }

@@ -17,12 +17,13 @@ import java.util.Set;
 import org.apache.flink.table.data.RowData;
 
 /**
- * A client of one cluster: administration, and the makers of scanners, writers and lookups. Thread-safe.
+ * A client of one cluster: administration, and the makers of scanners, writers and lookups.
+ * Thread-safe.
  *
- * <p>It holds one connection per server, shared by everything made from it, and two daemon threads. Administrative
- * calls block; retriable errors are repeated for at most {@code client.retry-timeout}, except that a change whose
- * answer was lost is not repeated when doing it twice would fail. Errors are {@link FlussException}s. Calls into a
- * closed client fail.
+ * <p>It holds one connection per server, shared by everything made from it, and two daemon threads.
+ * Administrative calls block; retriable errors are repeated for at most {@code
+ * client.retry-timeout}, except that a change whose answer was lost is not repeated when doing it
+ * twice would fail. Errors are {@link FlussException}s. Calls into a closed client fail.
  */
 public final class FlussClient implements AutoCloseable {
   private static final Set<ApiKey> TABLET_CALLS =
@@ -49,7 +50,8 @@ public final class FlussClient implements AutoCloseable {
   /**
    * Connects to a cluster.
    *
-   * @throws FlussException when none of the bootstrap servers answers within {@code client.connect-timeout}
+   * @throws FlussException when none of the bootstrap servers answers within {@code
+   *     client.connect-timeout}
    */
   public static FlussClient connect(ClientOptions options) {
     ClientContext context = new ClientContext(options);
@@ -128,7 +130,8 @@ public final class FlussClient implements AutoCloseable {
   /**
    * A scanner of the table's logs.
    *
-   * @param projectedFields columns of the rows, by position in the table, in the order wanted; null for all
+   * @param projectedFields columns of the rows, by position in the table, in the order wanted; null
+   *     for all
    */
   public LogScanner newLogScanner(TableInfo table, int[] projectedFields) {
     requireSupported(table);
@@ -193,7 +196,9 @@ public final class FlussClient implements AutoCloseable {
     }
   }
 
-  /** Refuses tables whose data this client would read wrongly or put where others do not find it. */
+  /**
+   * Refuses tables whose data this client would read wrongly or put where others do not find it.
+   */
   private static void requireSupported(TableInfo table) {
     if (table.isPartitioned()) {
       throw new FlussException(
@@ -204,7 +209,9 @@ public final class FlussClient implements AutoCloseable {
     if (lake != null && !lake.toLowerCase(Locale.ROOT).equals("lance")) {
       throw new FlussException(
           ErrorCode.UNSUPPORTED_VERSION,
-          table.path() + " has keys and buckets in the form of the data lake format " + lake
+          table.path()
+              + " has keys and buckets in the form of the data lake format "
+              + lake
               + ", which this client does not support");
     }
   }

@@ -26,7 +26,10 @@ public class FlussException extends RuntimeException {
     return detail;
   }
 
-  /** Whether the same request may succeed later. The client has retried already before this reaches a caller. */
+  /**
+   * Whether the same request may succeed later. The client has retried already before this reaches
+   * a caller.
+   */
   public boolean retriable() {
     return code.retriable();
   }

@@ -6,8 +6,8 @@ import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.types.logical.RowType;
 
 /**
- * Key columns of a row to key bytes; the unsigned byte order of the result is the order of a key-value scan. Not
- * thread-safe.
+ * Key columns of a row to key bytes; the unsigned byte order of the result is the order of a
+ * key-value scan. Not thread-safe.
  */
 public final class KeyEncoder {
   private final KeyWriter writer;

@@ -4,8 +4,9 @@ import java.util.List;
 import org.apache.flink.table.data.RowData;
 
 /**
- * Reads all rows of one bucket of a primary-key table, in key order, as they were at {@link #logOffset()}. Not
- * thread-safe. A scan lives on one server and cannot be resumed: after an error open a new one.
+ * Reads all rows of one bucket of a primary-key table, in key order, as they were at {@link
+ * #logOffset()}. Not thread-safe. A scan lives on one server and cannot be resumed: after an error
+ * open a new one.
  */
 public interface KvScanner extends AutoCloseable {
   /** The changelog offset of the state: changes from this offset on are not in it. */

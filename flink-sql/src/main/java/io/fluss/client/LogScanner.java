@@ -5,26 +5,32 @@ import java.time.Duration;
 /**
  * Reads the logs of buckets of one table.
  *
- * <p>Not thread-safe: one thread subscribes and polls; only {@link #wakeup()} may be called from another one. While
- * the caller works on a batch the next fetch is already under way; at most one fetched answer per bucket is kept.
+ * <p>Not thread-safe: one thread subscribes and polls; only {@link #wakeup()} may be called from
+ * another one. While the caller works on a batch the next fetch is already under way; at most one
+ * fetched answer per bucket is kept.
  */
 public interface LogScanner extends AutoCloseable {
   /** Start offset that stands for the smallest readable one. */
   long EARLIEST_OFFSET = -2L;
 
-  /** Starts (or restarts) reading a bucket at {@code offset}, the offset of the first wanted record. */
+  /**
+   * Starts (or restarts) reading a bucket at {@code offset}, the offset of the first wanted record.
+   */
   void subscribe(int bucket, long offset);
 
-  /** Stops reading a bucket; fetched but unread data of it is dropped. Unknown buckets are ignored. */
+  /**
+   * Stops reading a bucket; fetched but unread data of it is dropped. Unknown buckets are ignored.
+   */
   void unsubscribe(int bucket);
 
   /**
-   * Returns what is there, waiting up to {@code timeout} when nothing is. Returns an empty batch after the time or
-   * after {@link #wakeup()}.
+   * Returns what is there, waiting up to {@code timeout} when nothing is. Returns an empty batch
+   * after the time or after {@link #wakeup()}.
    *
-   * @throws FlussException for errors that repeating does not cure, e.g. LOG_OFFSET_OUT_OF_RANGE_EXCEPTION when a
-   *     position was removed by retention, TABLE_NOT_EXIST, CORRUPT_RECORD_EXCEPTION on a checksum mismatch, or when a
-   *     bucket could not be read for {@code client.retry-timeout}
+   * @throws FlussException for errors that repeating does not cure, e.g.
+   *     LOG_OFFSET_OUT_OF_RANGE_EXCEPTION when a position was removed by retention,
+   *     TABLE_NOT_EXIST, CORRUPT_RECORD_EXCEPTION on a checksum mismatch, or when a bucket could
+   *     not be read for {@code client.retry-timeout}
    */
   ScanBatch poll(Duration timeout);
 

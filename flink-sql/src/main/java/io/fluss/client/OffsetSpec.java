@@ -24,8 +24,9 @@ public final class OffsetSpec {
   }
 
   /**
-   * The first offset whose batch time is at or after {@code timestampMs}; the latest offset when there is none yet. A
-   * time in the future is refused by the server with INVALID_TIMESTAMP_EXCEPTION.
+   * The first offset whose batch time is at or after {@code timestampMs}; the latest offset when
+   * there is none yet. A time in the future is refused by the server with
+   * INVALID_TIMESTAMP_EXCEPTION.
    */
   public static OffsetSpec timestamp(long timestampMs) {
     return new OffsetSpec(2, timestampMs);

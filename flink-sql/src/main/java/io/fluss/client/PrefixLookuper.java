@@ -5,8 +5,8 @@ import java.util.concurrent.CompletableFuture;
 import org.apache.flink.table.data.RowData;
 
 /**
- * Finds rows by bucket key, where the bucket key is the leading part of the primary key. Threads and futures as in
- * {@link Lookuper}.
+ * Finds rows by bucket key, where the bucket key is the leading part of the primary key. Threads
+ * and futures as in {@link Lookuper}.
  */
 public interface PrefixLookuper extends AutoCloseable {
   /**

@@ -18,7 +18,10 @@ public final class ScanBatch {
     return buckets;
   }
 
-  /** True when nothing arrived. A run without records (it only advances an offset) counts as something. */
+  /**
+   * True when nothing arrived. A run without records (it only advances an offset) counts as
+   * something.
+   */
   public boolean isEmpty() {
     return buckets.isEmpty();
   }

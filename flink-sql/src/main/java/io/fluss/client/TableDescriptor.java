@@ -10,7 +10,10 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import org.apache.flink.table.types.logical.RowType;
 
-/** What a table is to be: schema, distribution and options, as sent to the server on creation. Immutable. */
+/**
+ * What a table is to be: schema, distribution and options, as sent to the server on creation.
+ * Immutable.
+ */
 public final class TableDescriptor {
   private final RowType rowType;
   private final List<Integer> columnIds;

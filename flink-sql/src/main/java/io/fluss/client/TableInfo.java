@@ -9,7 +9,10 @@ import java.util.Map;
 import java.util.Optional;
 import org.apache.flink.table.types.logical.RowType;
 
-/** One table as the server describes it: identity, newest schema, distribution and options. Immutable. */
+/**
+ * One table as the server describes it: identity, newest schema, distribution and options.
+ * Immutable.
+ */
 public final class TableInfo implements Serializable {
   private static final long serialVersionUID = 1L;
 
@@ -100,7 +103,9 @@ public final class TableInfo implements Serializable {
     return indexesOf(primaryKey);
   }
 
-  /** Primary key without the partition columns: the columns of key bytes and of lookups, in order. */
+  /**
+   * Primary key without the partition columns: the columns of key bytes and of lookups, in order.
+   */
   public List<String> physicalPrimaryKey() {
     List<String> result = new ArrayList<>(primaryKey);
     result.removeAll(partitionKeys);
@@ -111,7 +116,10 @@ public final class TableInfo implements Serializable {
     return indexesOf(physicalPrimaryKey());
   }
 
-  /** Columns that choose the bucket; the physical primary key by default, empty for a log table without one. */
+  /**
+   * Columns that choose the bucket; the physical primary key by default, empty for a log table
+   * without one.
+   */
   public List<String> bucketKey() {
     return Collections.unmodifiableList(bucketKey);
   }

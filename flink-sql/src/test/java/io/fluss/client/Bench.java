@@ -26,8 +26,8 @@ import org.apache.flink.table.types.logical.TimestampType;
 import org.apache.flink.table.types.logical.VarCharType;
 
 /**
- * Rates of the client against a running server: {@code Bench host:port [rows]}. Ten columns, about 190 bytes a row.
- * Prints one line per figure.
+ * Rates of the client against a running server: {@code Bench host:port [rows]}. Ten columns, about
+ * 190 bytes a row. Prints one line per figure.
  */
 public final class Bench {
   private Bench() {}
@@ -172,9 +172,7 @@ public final class Bench {
   private static void kv(FlussClient client, TablePath path, RowData[] rows, int count)
       throws Exception {
     client.createTable(
-        path,
-        TableDescriptor.builder().rowType(TYPE).primaryKey(List.of("id")).build(),
-        false);
+        path, TableDescriptor.builder().rowType(TYPE).primaryKey(List.of("id")).build(), false);
     TableInfo table = client.getTable(path);
     int keys = rows.length;
     for (int round = 0; round < 3; round++) {
@@ -218,8 +216,7 @@ public final class Bench {
       int index = i;
       long begin = System.nanoTime();
       CompletableFuture<RowData> row =
-          lookuper.lookup(
-              GenericRowData.of((long) ThreadLocalRandom.current().nextInt(keys)));
+          lookuper.lookup(GenericRowData.of((long) ThreadLocalRandom.current().nextInt(keys)));
       row.whenComplete(
           (value, error) -> {
             latencies[index] = System.nanoTime() - begin;

@@ -131,8 +131,10 @@ class EndToEndTest {
         "ltz", new LocalZonedTimestampType(6),
         "array", new ArrayType(new IntType()),
         "map", new MapType(STRING.copy(false), new BigIntType()),
-        "row", new RowType(List.of(new RowType.RowField("a", new IntType()),
-            new RowType.RowField("b", STRING))));
+        "row",
+            new RowType(
+                List.of(
+                    new RowType.RowField("a", new IntType()), new RowType.RowField("b", STRING))));
   }
 
   private static GenericRowData everyTypeRow(long id) {
@@ -273,14 +275,12 @@ class EndToEndTest {
       assertEquals(RowKind.INSERT, record.row().getRowKind());
       assertEquals(ChangeType.APPEND, record.changeType());
       assertTrue(record.timestamp() > 1_600_000_000_000L);
-      assertEquals(
-          expected.remove(record.row().getLong(0)), Vectors.values(type, record.row()));
+      assertEquals(expected.remove(record.row().getLong(0)), Vectors.values(type, record.row()));
     }
     assertTrue(expected.isEmpty());
 
     int[] projection = {8, 0, 19};
-    RowType projected =
-        row("string", STRING, "id", new BigIntType(), "map", type.getTypeAt(19));
+    RowType projected = row("string", STRING, "id", new BigIntType(), "map", type.getTypeAt(19));
     Set<Long> seen = new HashSet<>();
     for (LogRecord record : scan(table, projection, count)) {
       assertEquals(3, record.row().getArity());
@@ -392,8 +392,7 @@ class EndToEndTest {
     assertEquals(10, client.limitScan(table, 0, 10).size());
     if (client.supports(ApiKey.SCAN_KV)) {
       KeyEncoder encoder = KeyEncoder.primaryKey(table);
-      Map<Integer, Long> latest =
-          client.listOffsets(table, List.of(0, 1, 2), OffsetSpec.latest());
+      Map<Integer, Long> latest = client.listOffsets(table, List.of(0, 1, 2), OffsetSpec.latest());
       int rows = 0;
       for (int bucket = 0; bucket < 3; bucket++) {
         try (KvScanner scanner = client.newKvScanner(table, bucket)) {
@@ -486,8 +485,7 @@ class EndToEndTest {
       for (int a = 0; a < 50; a++) {
         for (int b = 0; b < 3; b++) {
           writer.upsert(
-              GenericRowData.of(
-                  StringData.fromString("v" + b), a, StringData.fromString("b" + b)));
+              GenericRowData.of(StringData.fromString("v" + b), a, StringData.fromString("b" + b)));
         }
       }
       writer.flush();
@@ -577,13 +575,11 @@ class EndToEndTest {
     Arrays.fill(medium, 'y');
     try (AppendWriter writer = client.newAppendWriter(table)) {
       writer.append(GenericRowData.of(1, StringData.fromString("a")));
-      assertThrows(
-          IllegalArgumentException.class, () -> writer.append(new GenericRowData(2)));
+      assertThrows(IllegalArgumentException.class, () -> writer.append(new GenericRowData(2)));
       FlussException error =
           assertThrows(
               FlussException.class,
-              () ->
-                  writer.append(GenericRowData.of(2, StringData.fromString(new String(large)))));
+              () -> writer.append(GenericRowData.of(2, StringData.fromString(new String(large)))));
       assertEquals(ErrorCode.RECORD_TOO_LARGE_EXCEPTION, error.code());
       for (int i = 3; i < 6; i++) {
         writer.append(GenericRowData.of(i, StringData.fromString(new String(medium))));
@@ -618,8 +614,7 @@ class EndToEndTest {
                   writer.flush();
                 }
               });
-      assertEquals(
-          ErrorCode.TABLE_NOT_EXIST, ((FlussException) writeError.getCause()).code());
+      assertEquals(ErrorCode.TABLE_NOT_EXIST, ((FlussException) writeError.getCause()).code());
       FlussException readError =
           assertThrows(
               FlussException.class,

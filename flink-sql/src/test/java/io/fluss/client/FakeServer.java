@@ -44,14 +44,19 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * A server with one table in memory that does what a test tells it: before a request is carried out and after it,
- * {@link Faults} may let it fail, leave it unanswered, or break the connection. Log writes are checked like on a real
- * server: sequence numbers without gaps, repetitions of the last five batches answered but not stored.
+ * A server with one table in memory that does what a test tells it: before a request is carried out
+ * and after it, {@link Faults} may let it fail, leave it unanswered, or break the connection. Log
+ * writes are checked like on a real server: sequence numbers without gaps, repetitions of the last
+ * five batches answered but not stored. It refuses column projection, as real servers do for
+ * batches that lack a projected column.
  */
 final class FakeServer implements AutoCloseable {
   /** What happens to a request. */
   interface Faults {
-    /** Null: carry on. A positive number: answer with this error. 0: no answer. -1: break the connection. */
+    /**
+     * Null: carry on. A positive number: answer with this error. 0: no answer. -1: break the
+     * connection.
+     */
     Integer before(ApiKey key, int request);
 
     /** The same, after the request was carried out. */
@@ -278,7 +283,8 @@ final class FakeServer implements AutoCloseable {
           bucket.sequences.computeIfAbsent(header.writerId(), id -> new ArrayList<>());
       int expected = known.isEmpty() ? 0 : known.get(known.size() - 1) + 1;
       boolean repeated =
-          known.subList(Math.max(0, known.size() - 5), known.size())
+          known
+              .subList(Math.max(0, known.size() - 5), known.size())
               .contains(header.batchSequence());
       if (!repeated && header.batchSequence() != expected) {
         result.setErrorCode(ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION.number());
@@ -298,6 +304,13 @@ final class FakeServer implements AutoCloseable {
         PbFetchLogRespForTable.newBuilder().setTableId(table.tableId());
     for (PbFetchLogReqForBucket entry : request.getTablesReq(0).getBucketsReqList()) {
       Bucket bucket = buckets[entry.getBucketId()];
+      if (request.getTablesReq(0).getProjectionPushdownEnabled()) {
+        answer.addBucketsResp(
+            PbFetchLogRespForBucket.newBuilder()
+                .setBucketId(entry.getBucketId())
+                .setErrorCode(ErrorCode.INVALID_COLUMN_PROJECTION.number()));
+        continue;
+      }
       ByteString records = ByteString.EMPTY;
       for (byte[] batch : bucket.batches) {
         if (LogBatchHeader.parse(batch, 0, batch.length).nextOffset()

@@ -205,14 +205,11 @@ class FaultsTest {
     start(1, false);
     server.faults =
         (key, request) ->
-            key == ApiKey.PRODUCE_LOG
-                ? FakeServer.error(ErrorCode.AUTHORIZATION_EXCEPTION)
-                : null;
+            key == ApiKey.PRODUCE_LOG ? FakeServer.error(ErrorCode.AUTHORIZATION_EXCEPTION) : null;
     try (AppendWriter writer = client.newAppendWriter(server.table)) {
       writer.append(GenericRowData.of(1, 1));
       IOException error = assertThrows(IOException.class, writer::flush);
-      assertEquals(
-          ErrorCode.AUTHORIZATION_EXCEPTION, ((FlussException) error.getCause()).code());
+      assertEquals(ErrorCode.AUTHORIZATION_EXCEPTION, ((FlussException) error.getCause()).code());
       assertThrows(IOException.class, () -> writer.append(GenericRowData.of(2, 2)));
       assertThrows(IOException.class, writer::flush);
     }
@@ -311,12 +308,33 @@ class FaultsTest {
   }
 
   @Test
+  void projectionThatTheServerRefusesIsDoneHere() throws Exception {
+    start(1, false);
+    append(100);
+    List<Integer> read = new ArrayList<>();
+    try (LogScanner scanner = client.newLogScanner(server.table, new int[] {1})) {
+      scanner.subscribe(0, 0);
+      while (read.size() < 100) {
+        for (BucketRecords run : scanner.poll(Duration.ofSeconds(1)).buckets()) {
+          for (int i = 0; i < run.size(); i++) {
+            assertEquals(1, run.row(i).getArity());
+            read.add(run.row(i).getInt(0));
+          }
+        }
+      }
+    }
+    assertEquals(range(100), read);
+  }
+
+  @Test
   void lookupsGatherAndSurviveFaults() throws Exception {
     start(1, true);
     for (int i = 0; i < 5000; i++) {
       server.values.put(
           Vectors.hex(KeyEncoder.of(TYPE, new int[] {0}).encode(GenericRowData.of(i, i))),
-          new byte[] {1, 0, 2, (byte) (i & 127)}); // Schema id 1, null bits with v null, id in one byte.
+          new byte[] {
+            1, 0, 2, (byte) (i & 127)
+          }); // Schema id 1, null bits with v null, id in one byte.
     }
     Map<Integer, Integer> faults =
         Map.of(
@@ -365,8 +383,7 @@ class FaultsTest {
   @Test
   void aChangeWhoseAnswerIsLostIsNotRepeated() throws Exception {
     start(1, false);
-    server.faults =
-        (key, request) -> key == ApiKey.CREATE_TABLE ? FakeServer.NO_ANSWER : null;
+    server.faults = (key, request) -> key == ApiKey.CREATE_TABLE ? FakeServer.NO_ANSWER : null;
     TableDescriptor descriptor = TableDescriptor.builder().rowType(TYPE).build();
     FlussException error =
         assertThrows(
@@ -375,8 +392,7 @@ class FaultsTest {
     assertEquals(ErrorCode.REQUEST_TIME_OUT, error.code());
     assertEquals(1, server.count(ApiKey.CREATE_TABLE));
     server.faults =
-        (key, request) ->
-            key == ApiKey.CREATE_TABLE && request < 3 ? FakeServer.NO_ANSWER : null;
+        (key, request) -> key == ApiKey.CREATE_TABLE && request < 3 ? FakeServer.NO_ANSWER : null;
     client.createTable(TablePath.of("db", "x"), descriptor, true);
     assertEquals(4, server.count(ApiKey.CREATE_TABLE));
   }
@@ -386,8 +402,7 @@ class FaultsTest {
     start(1, true);
     server.unsupported.add(ApiKey.SCAN_KV);
     try (FlussClient other =
-        FlussClient.connect(
-            ClientOptions.fromMap(Map.of("bootstrap.servers", server.address())))) {
+        FlussClient.connect(ClientOptions.fromMap(Map.of("bootstrap.servers", server.address())))) {
       assertFalse(other.supports(ApiKey.SCAN_KV));
       assertTrue(other.supports(ApiKey.LOOKUP));
       FlussException error =

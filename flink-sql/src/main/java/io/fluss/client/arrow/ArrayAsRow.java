@@ -9,7 +9,10 @@ import org.apache.flink.table.data.StringData;
 import org.apache.flink.table.data.TimestampData;
 import org.apache.flink.types.RowKind;
 
-/** Shows the elements of an array as the fields of a row, so that a column writer needs to know only rows. */
+/**
+ * Shows the elements of an array as the fields of a row, so that a column writer needs to know only
+ * rows.
+ */
 final class ArrayAsRow extends BaseRow {
   private ArrayData array;
 

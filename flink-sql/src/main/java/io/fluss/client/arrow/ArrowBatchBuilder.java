@@ -41,7 +41,8 @@ public final class ArrowBatchBuilder {
       }
       count++;
     } catch (RuntimeException e) {
-      // A column may have failed in the middle of a nested value: cutting brings all of them back in step.
+      // A column may have failed in the middle of a nested value: cutting brings all of them back
+      // in step.
       truncate(count);
       throw e;
     }

@@ -4,6 +4,7 @@ import io.fluss.client.row.Bytes;
 import java.nio.ByteBuffer;
 import java.util.List;
 import org.apache.arrow.flatbuf.BodyCompression;
+import org.apache.arrow.flatbuf.FieldNode;
 import org.apache.arrow.flatbuf.Message;
 import org.apache.arrow.flatbuf.MessageHeader;
 import org.apache.arrow.flatbuf.RecordBatch;
@@ -16,9 +17,9 @@ import org.apache.flink.table.types.logical.utils.LogicalTypeChecks;
 import org.apache.flink.types.RowKind;
 
 /**
- * Reads the Arrow payload of a log batch: one encapsulated RecordBatch message ({@code ffffffff}, int32 metadata
- * length, flatbuffer, body), no schema message. Plain buffers are not copied, compressed ones are decompressed into new
- * arrays.
+ * Reads the Arrow payload of a log batch: one encapsulated RecordBatch message ({@code ffffffff},
+ * int32 metadata length, flatbuffer, body), no schema message. Plain buffers are not copied,
+ * compressed ones are decompressed into new arrays.
  */
 public final class ArrowReader {
   private static final int CONTINUATION = 0xFFFFFFFF;
@@ -42,8 +43,7 @@ public final class ArrowReader {
     this.data = data;
     this.bodyPosition = position + 8 + metadataLength;
     this.bodyEnd = limit;
-    Message message =
-        Message.getRootAsMessage(ByteBuffer.wrap(data, position + 8, metadataLength));
+    Message message = Message.getRootAsMessage(ByteBuffer.wrap(data, position + 8, metadataLength));
     this.batch =
         message.headerType() == MessageHeader.RecordBatch
             ? (RecordBatch) message.header(new RecordBatch())
@@ -59,7 +59,8 @@ public final class ArrowReader {
    * Reads a payload.
    *
    * @param types types of the stored columns, in order
-   * @param projection stored column per column of the result, -1 for null in every row; null for all columns
+   * @param projection stored column per column of the result, -1 for null in every row; null for
+   *     all columns
    */
   public static ArrowColumns read(
       byte[] data, int position, int limit, List<LogicalType> types, int[] projection) {
@@ -115,7 +116,7 @@ public final class ArrowReader {
   }
 
   private Column column(LogicalType type, int rows) {
-    org.apache.arrow.flatbuf.FieldNode fieldNode = batch.nodes(node++);
+    FieldNode fieldNode = batch.nodes(node++);
     if (fieldNode == null || fieldNode.length() != rows) {
       throw Bytes.corrupt("an Arrow batch does not have the columns of its schema");
     }
@@ -186,7 +187,7 @@ public final class ArrowReader {
   }
 
   private int nextNodeLength() {
-    org.apache.arrow.flatbuf.FieldNode next = batch.nodes(node);
+    FieldNode next = batch.nodes(node);
     return next == null ? 0 : (int) next.length();
   }
 

@@ -16,7 +16,10 @@ import org.apache.flink.table.types.logical.MapType;
 import org.apache.flink.table.types.logical.RowType;
 import org.apache.flink.table.types.logical.utils.LogicalTypeChecks;
 
-/** Gathers the values of one column in Arrow form. Reused for one batch after the other; not thread-safe. */
+/**
+ * Gathers the values of one column in Arrow form. Reused for one batch after the other; not
+ * thread-safe.
+ */
 abstract class ColumnWriter {
   private final String name;
   private final boolean nullable;
@@ -101,7 +104,9 @@ abstract class ColumnWriter {
     return count;
   }
 
-  /** Drops values behind the first {@code newCount}, also parts of a value that failed on the way. */
+  /**
+   * Drops values behind the first {@code newCount}, also parts of a value that failed on the way.
+   */
   final void truncate(int newCount) {
     if (nullCount > 0) {
       int kept = 0;
@@ -165,8 +170,7 @@ abstract class ColumnWriter {
         bits = Arrays.copyOf(bits, 2 * bits.length);
       }
       int mask = 1 << (index & 7);
-      bits[index >>> 3] =
-          (byte) (value ? bits[index >>> 3] | mask : bits[index >>> 3] & ~mask);
+      bits[index >>> 3] = (byte) (value ? bits[index >>> 3] | mask : bits[index >>> 3] & ~mask);
     }
 
     @Override
@@ -250,8 +254,7 @@ abstract class ColumnWriter {
             int precision = ((DecimalType) type).getPrecision();
             int scale = ((DecimalType) type).getScale();
             width = 16;
-            put =
-                (row, field, out) -> writeDecimal(row.getDecimal(field, precision, scale), out);
+            put = (row, field, out) -> writeDecimal(row.getDecimal(field, precision, scale), out);
             break;
           }
         case BINARY:
@@ -296,8 +299,7 @@ abstract class ColumnWriter {
               value.getNanoOfMillisecond() / 1000);
         default:
           return Math.addExact(
-              Math.multiplyExact(value.getMillisecond(), 1_000_000L),
-              value.getNanoOfMillisecond());
+              Math.multiplyExact(value.getMillisecond(), 1_000_000L), value.getNanoOfMillisecond());
       }
     }
 

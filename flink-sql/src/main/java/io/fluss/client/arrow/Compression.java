@@ -11,8 +11,8 @@ import java.util.Locale;
 import org.apache.arrow.flatbuf.CompressionType;
 
 /**
- * Compression of Arrow body buffers. A compressed buffer is an int64 with the uncompressed length, then one frame; -1
- * as length means that the bytes follow as they are.
+ * Compression of Arrow body buffers. A compressed buffer is an int64 with the uncompressed length,
+ * then one frame; -1 as length means that the bytes follow as they are.
  */
 public enum Compression {
   NONE,
@@ -22,7 +22,10 @@ public enum Compression {
   /** Larger sizes are taken for damage. */
   private static final long MAX_BUFFER_BYTES = 1L << 30;
 
-  /** Compression of an option text of {@code table.log.arrow.compression.type}; null means the default. */
+  /**
+   * Compression of an option text of {@code table.log.arrow.compression.type}; null means the
+   * default.
+   */
   public static Compression of(String option) {
     return option == null ? ZSTD : valueOf(option.toUpperCase(Locale.ROOT));
   }
@@ -57,7 +60,9 @@ public enum Compression {
       out.writeLong(length);
       int start = out.size();
       int frameSize =
-          compression == ZSTD ? encodeZstd(input, length, out) : Lz4Frame.encode(lz4, input, length, out);
+          compression == ZSTD
+              ? encodeZstd(input, length, out)
+              : Lz4Frame.encode(lz4, input, length, out);
       if (frameSize >= length) {
         out.size(start);
         out.putLong(start - 8, -1);
@@ -93,7 +98,8 @@ public enum Compression {
     try {
       decoded =
           this == ZSTD
-              ? new ZstdDecompressor().decompress(data, offset + 8, size - 8, plain, 0, plain.length)
+              ? new ZstdDecompressor()
+                  .decompress(data, offset + 8, size - 8, plain, 0, plain.length)
               : Lz4Frame.decode(new Lz4Decompressor(), data, offset + 8, size - 8, plain);
     } catch (MalformedInputException | IndexOutOfBoundsException e) {
       throw Bytes.corrupt("a compressed buffer is damaged: " + e.getMessage());

@@ -6,12 +6,14 @@ import io.fluss.client.row.ByteOutput;
 import io.fluss.client.row.Bytes;
 
 /**
- * LZ4 frames: magic {@code 04 22 4d 18}, flag byte, block-size byte, optional content size (8) and dictionary id (4),
- * header checksum byte, then blocks of {@code [int32 size, bit 31 = stored][bytes]} (each with a 4-byte checksum if
- * the flags say so), an int32 0, and an optional 4-byte content checksum.
+ * LZ4 frames: magic {@code 04 22 4d 18}, flag byte, block-size byte, optional content size (8) and
+ * dictionary id (4), header checksum byte, then blocks of {@code [int32 size, bit 31 =
+ * stored][bytes]} (each with a 4-byte checksum if the flags say so), an int32 0, and an optional
+ * 4-byte content checksum.
  *
- * <p>Written are independent blocks of 64 KiB, the only form that official Java clients read. Read are linked blocks
- * too, as liblz4 writes them. Checksums inside a frame are skipped: the log batch has its own.
+ * <p>Written are independent blocks of 64 KiB, the only form that official Java clients read. Read
+ * are linked blocks too, as liblz4 writes them. Checksums inside a frame are skipped: the log batch
+ * has its own.
  */
 final class Lz4Frame {
   private static final int MAGIC = 0x184d2204;
@@ -46,7 +48,10 @@ final class Lz4Frame {
     return out.size() - start;
   }
 
-  /** Decodes the frame in {@code data[offset, offset + size)} into {@code plain}; returns the number of plain bytes. */
+  /**
+   * Decodes the frame in {@code data[offset, offset + size)} into {@code plain}; returns the number
+   * of plain bytes.
+   */
   static int decode(Lz4Decompressor lz4, byte[] data, int offset, int size, byte[] plain) {
     int end = offset + size;
     if (size < 7 || Bytes.getInt(data, offset) != MAGIC) {
@@ -86,7 +91,10 @@ final class Lz4Frame {
     }
   }
 
-  /** Decodes one block whose matches may reach back into earlier blocks; returns the new number of plain bytes. */
+  /**
+   * Decodes one block whose matches may reach back into earlier blocks; returns the new number of
+   * plain bytes.
+   */
   private static int decodeLinkedBlock(
       byte[] data, int position, int end, byte[] plain, int written) {
     while (position < end) {

@@ -7,10 +7,10 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The small part of JSON that metadata documents need. Values are {@code Map<String, Object>} (in document order),
- * {@code List<Object>}, {@code String}, {@code Long} for integers, {@code Double} for other numbers, {@code Boolean}
- * and null. Reading refuses anything malformed with {@link IllegalArgumentException}; nesting is limited to {@value
- * #MAX_DEPTH} levels.
+ * The small part of JSON that metadata documents need. Values are {@code Map<String, Object>} (in
+ * document order), {@code List<Object>}, {@code String}, {@code Long} for integers, {@code Double}
+ * for other numbers, {@code Boolean} and null. Reading refuses anything malformed with {@link
+ * IllegalArgumentException}; nesting is limited to {@value #MAX_DEPTH} levels.
  */
 public final class Json {
   static final int MAX_DEPTH = 200;

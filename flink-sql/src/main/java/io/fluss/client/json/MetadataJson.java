@@ -10,7 +10,10 @@ import java.util.Map;
 import org.apache.flink.table.types.logical.LogicalType;
 import org.apache.flink.table.types.logical.RowType;
 
-/** The JSON documents of the protocol: schema, table descriptor and database descriptor, all of version 1. */
+/**
+ * The JSON documents of the protocol: schema, table descriptor and database descriptor, all of
+ * version 1.
+ */
 public final class MetadataJson {
   private MetadataJson() {}
 

@@ -28,13 +28,16 @@ import org.apache.flink.table.types.logical.VarBinaryType;
 import org.apache.flink.table.types.logical.VarCharType;
 
 /**
- * Flink types and the {@code data_type} objects of schema documents: {@code {"type": ROOT, ...}} with {@code "nullable":
- * false} only when not nullable.
+ * Flink types and the {@code data_type} objects of schema documents: {@code {"type": ROOT, ...}}
+ * with {@code "nullable": false} only when not nullable.
  */
 public final class TypeJson {
   private TypeJson() {}
 
-  /** Hands out stable ids in document order, depth first; ROW fields take ids, array and map wrappers do not. */
+  /**
+   * Hands out stable ids in document order, depth first; ROW fields take ids, array and map
+   * wrappers do not.
+   */
   static final class FieldIds {
     private int next;
 
@@ -187,9 +190,7 @@ public final class TypeJson {
         return new ArrayType(nullable, fromJson(json.get("element_type")));
       case "MAP":
         return new MapType(
-            nullable,
-            fromJson(json.get("key_type")).copy(false),
-            fromJson(json.get("value_type")));
+            nullable, fromJson(json.get("key_type")).copy(false), fromJson(json.get("value_type")));
       case "ROW":
         List<RowType.RowField> fields = new ArrayList<>();
         for (Object item : list(json, "fields")) {

@@ -4,14 +4,18 @@ import io.fluss.client.row.Bytes;
 import java.util.zip.CRC32C;
 
 /**
- * Header of a log batch at a position of a buffer. Little-endian; base offset (8), length of the rest (4), magic (1),
- * commit timestamp (8), from magic 2 on leader epoch (4), checksum (4), schema id (2), attributes (1), last offset
- * delta (4), writer id (8), sequence (4), record count (4), from magic 1 on statistics length (4) and statistics.
+ * Header of a log batch at a position of a buffer. Little-endian; base offset (8), length of the
+ * rest (4), magic (1), commit timestamp (8), from magic 2 on leader epoch (4), checksum (4), schema
+ * id (2), attributes (1), last offset delta (4), writer id (8), sequence (4), record count (4),
+ * from magic 1 on statistics length (4) and statistics.
  *
  * <p>Magic 1 of release 0.9.1 has a leader epoch instead of statistics, but nobody writes it.
  */
 public final class LogBatchHeader {
-  /** Bytes from the base offset to the end of the length field: what a batch's length does not count. */
+  /**
+   * Bytes from the base offset to the end of the length field: what a batch's length does not
+   * count.
+   */
   public static final int LENGTH_OVERHEAD = 12;
 
   public static final int HEADER_SIZE_V0 = 48;
@@ -48,8 +52,8 @@ public final class LogBatchHeader {
   }
 
   /**
-   * The batch at {@code position}, or null when the bytes up to {@code limit} end inside it: answers of a server may
-   * end in a partial batch.
+   * The batch at {@code position}, or null when the bytes up to {@code limit} end inside it:
+   * answers of a server may end in a partial batch.
    */
   public static LogBatchHeader parse(byte[] data, int position, int limit) {
     if (limit - position < HEADER_SIZE_V0) {

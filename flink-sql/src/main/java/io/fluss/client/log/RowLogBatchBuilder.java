@@ -7,8 +7,8 @@ import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.types.logical.RowType;
 
 /**
- * Append-only log batches of INDEXED and COMPACTED tables: per record {@code [int32 length of the rest][int8 change
- * type][row bytes]}. Reused; not thread-safe.
+ * Append-only log batches of INDEXED and COMPACTED tables: per record {@code [int32 length of the
+ * rest][int8 change type][row bytes]}. Reused; not thread-safe.
  */
 public final class RowLogBatchBuilder implements LogBatchBuilder {
   private final int schemaId;

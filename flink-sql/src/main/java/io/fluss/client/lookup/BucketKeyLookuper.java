@@ -105,8 +105,7 @@ public final class BucketKeyLookuper implements PrefixLookuper {
           .network()
           .call(leader, ApiKey.PREFIX_LOOKUP, request.build(), PrefixLookupResponse.parser())
           .thenAccept(
-              answer ->
-                  answer.getBucketsRespList().forEach(bucket -> accept(groups, bucket)));
+              answer -> answer.getBucketsRespList().forEach(bucket -> accept(groups, bucket)));
     }
 
     private static void accept(

@@ -23,9 +23,10 @@ import java.util.concurrent.Semaphore;
 /**
  * Lookups of one kind on one table, gathered into requests per server.
  *
- * <p>A key that finds no request to its server under way is sent at once. While one is under way keys gather, and
- * travel together when its answer comes or when they fill a request; so load makes requests large and nothing ever
- * waits for a clock. Failed keys are repeated after a pause, for at most {@code client.retry-timeout}. Thread-safe.
+ * <p>A key that finds no request to its server under way is sent at once. While one is under way
+ * keys gather, and travel together when its answer comes or when they fill a request; so load makes
+ * requests large and nothing ever waits for a clock. Failed keys are repeated after a pause, for at
+ * most {@code client.retry-timeout}. Thread-safe.
  *
  * @param <V> result of one key
  */
@@ -87,8 +88,8 @@ abstract class LookupQueue<V> {
   }
 
   /**
-   * Sends one request with the keys of all groups; when its future completes normally each group has results or an
-   * error.
+   * Sends one request with the keys of all groups; when its future completes normally each group
+   * has results or an error.
    */
   abstract CompletableFuture<Void> send(Node leader, Map<Integer, Group<V>> groups);
 
@@ -102,7 +103,10 @@ abstract class LookupQueue<V> {
     return pending.result;
   }
 
-  /** The network thread frees the room, so it must not wait for it: its lookups are not counted when it is full. */
+  /**
+   * The network thread frees the room, so it must not wait for it: its lookups are not counted when
+   * it is full.
+   */
   private boolean takeRoom() {
     if (room.tryAcquire()) {
       return true;
@@ -151,7 +155,10 @@ abstract class LookupQueue<V> {
     return new FlussException(ErrorCode.NETWORK_EXCEPTION, "the lookup was closed");
   }
 
-  /** Requests that may be sent by the rule in the class comment; each counts as in flight from now on. */
+  /**
+   * Requests that may be sent by the rule in the class comment; each counts as in flight from now
+   * on.
+   */
   private List<Map<Integer, Group<V>>> takeReady(Lane<V> lane) {
     List<Map<Integer, Group<V>>> requests = new ArrayList<>(1);
     while (!lane.keys.isEmpty()
@@ -170,7 +177,10 @@ abstract class LookupQueue<V> {
     return requests;
   }
 
-  /** Sends outside of the lock, since a fast answer is handled, and its receivers are called, in this thread. */
+  /**
+   * Sends outside of the lock, since a fast answer is handled, and its receivers are called, in
+   * this thread.
+   */
   private void sendAll(Node leader, Lane<V> lane, List<Map<Integer, Group<V>>> requests) {
     for (Map<Integer, Group<V>> groups : requests) {
       send(leader, groups).whenComplete((nothing, error) -> onAnswer(leader, lane, groups, error));
@@ -178,8 +188,7 @@ abstract class LookupQueue<V> {
   }
 
   /** Runs on the network thread, or in the sending thread when the answer was fast. */
-  private void onAnswer(
-      Node leader, Lane<V> lane, Map<Integer, Group<V>> groups, Throwable error) {
+  private void onAnswer(Node leader, Lane<V> lane, Map<Integer, Group<V>> groups, Throwable error) {
     List<Map<Integer, Group<V>>> requests;
     synchronized (this) {
       lane.inFlight--;
@@ -251,7 +260,10 @@ abstract class LookupQueue<V> {
     }
   }
 
-  /** Takes the key off the list of those that wait for another try; false when it was not there any more. */
+  /**
+   * Takes the key off the list of those that wait for another try; false when it was not there any
+   * more.
+   */
   private synchronized boolean forget(Pending<V> pending) {
     return retrying.remove(pending);
   }

@@ -80,12 +80,10 @@ public final class PrimaryKeyLookuper implements Lookuper {
           .network()
           .call(leader, ApiKey.LOOKUP, request.build(), LookupResponse.parser())
           .thenAccept(
-              answer ->
-                  answer.getBucketsRespList().forEach(bucket -> accept(groups, bucket)));
+              answer -> answer.getBucketsRespList().forEach(bucket -> accept(groups, bucket)));
     }
 
-    private static void accept(
-        Map<Integer, Group<RawBytes>> groups, PbLookupRespForBucket answer) {
+    private static void accept(Map<Integer, Group<RawBytes>> groups, PbLookupRespForBucket answer) {
       Group<RawBytes> group = groups.get(answer.getBucketId());
       if (group == null) {
         return;

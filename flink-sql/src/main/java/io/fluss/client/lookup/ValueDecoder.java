@@ -15,8 +15,8 @@ import org.apache.flink.table.data.RowData;
 import org.apache.flink.types.RowKind;
 
 /**
- * Stored values of a primary-key table to rows with all its columns, whatever schema version they were written with.
- * Thread-safe.
+ * Stored values of a primary-key table to rows with all its columns, whatever schema version they
+ * were written with. Thread-safe.
  */
 public final class ValueDecoder {
   private final ClientContext context;
@@ -51,8 +51,7 @@ public final class ValueDecoder {
 
   /** {@link #learn}, waiting for the answer. */
   void learnNow(int schemaId) {
-    add(
-        context.callCoordinator(true, node -> context.schemas().get(table, schemaId)));
+    add(context.callCoordinator(true, node -> context.schemas().get(table, schemaId)));
   }
 
   private void add(SchemaCache.Schema schema) {

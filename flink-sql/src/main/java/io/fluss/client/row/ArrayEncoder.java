@@ -12,9 +12,10 @@ import org.apache.flink.table.types.logical.RowType;
 import org.apache.flink.table.types.logical.utils.LogicalTypeChecks;
 
 /**
- * Writes array images: element count, null bits in words of 32, fixed slots, padding to 8, then the variable part in
- * items padded to 8. Slots of 8 bytes hold values of up to 7 bytes inline (last byte 0x80 | length) or, in the low
- * half, a length and, in the high half, an offset from the start of the image. Not thread-safe.
+ * Writes array images: element count, null bits in words of 32, fixed slots, padding to 8, then the
+ * variable part in items padded to 8. Slots of 8 bytes hold values of up to 7 bytes inline (last
+ * byte 0x80 | length) or, in the low half, a length and, in the high half, an offset from the start
+ * of the image. Not thread-safe.
  */
 final class ArrayEncoder {
   private final FieldKind kind;

@@ -1,8 +1,9 @@
 package io.fluss.client.row;
 
 /**
- * Bucket of a key: Murmur3 with seed 42 over the key bytes, hashed once more. 32-bit arithmetic; the up to three bytes
- * behind the last whole word go in one by one, sign-extended, each through a full round.
+ * Bucket of a key: Murmur3 with seed 42 over the key bytes, hashed once more. 32-bit arithmetic;
+ * the up to three bytes behind the last whole word go in one by one, sign-extended, each through a
+ * full round.
  */
 public final class Buckets {
   private static final int C1 = 0xcc9e2d51;

@@ -8,7 +8,10 @@ import org.apache.flink.core.memory.MemorySegment;
 import org.apache.flink.table.data.StringData;
 import org.apache.flink.table.data.binary.BinaryStringData;
 
-/** A growing byte array with little-endian and variable-length numbers. Not thread-safe; meant to be reused. */
+/**
+ * A growing byte array with little-endian and variable-length numbers. Not thread-safe; meant to be
+ * reused.
+ */
 public final class ByteOutput {
   static final VarHandle SHORT =
       MethodHandles.byteArrayViewVarHandle(short[].class, ByteOrder.LITTLE_ENDIAN);

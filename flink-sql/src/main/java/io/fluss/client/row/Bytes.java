@@ -84,7 +84,8 @@ public final class Bytes {
   public static DecimalData wideDecimal(
       byte[] data, int offset, int length, int precision, int scale) {
     BigInteger unscaled = new BigInteger(data, offset, length);
-    DecimalData value = DecimalData.fromBigDecimal(new BigDecimal(unscaled, scale), precision, scale);
+    DecimalData value =
+        DecimalData.fromBigDecimal(new BigDecimal(unscaled, scale), precision, scale);
     if (value == null) {
       throw corrupt("a decimal has more than " + precision + " digits");
     }

@@ -4,8 +4,8 @@ import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.types.logical.RowType;
 
 /**
- * Key bytes: the CompactedRow encodings of the key columns in key order, without null bits and total length. Not
- * thread-safe.
+ * Key bytes: the CompactedRow encodings of the key columns in key order, without null bits and
+ * total length. Not thread-safe.
  */
 public final class KeyWriter {
   private final int[] fields;

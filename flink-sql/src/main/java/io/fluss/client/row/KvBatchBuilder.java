@@ -4,8 +4,9 @@ import java.util.zip.CRC32C;
 import org.apache.flink.table.data.RowData;
 
 /**
- * Batch of key-value records (magic 0): a 28-byte header, then per record {@code [int32 length of the rest][varint key
- * length][key][row bytes]}; a record without row bytes is a delete. Not thread-safe.
+ * Batch of key-value records (magic 0): a 28-byte header, then per record {@code [int32 length of
+ * the rest][varint key length][key][row bytes]}; a record without row bytes is a delete. Not
+ * thread-safe.
  */
 public final class KvBatchBuilder {
   static final int HEADER_SIZE = 28;
@@ -24,8 +25,7 @@ public final class KvBatchBuilder {
   }
 
   /** Adds a put of the row. A row that cannot be encoded leaves the batch as it was. */
-  public void put(
-      byte[] key, int keyLength, RowEncoder encoder, RowData row, boolean[] columns) {
+  public void put(byte[] key, int keyLength, RowEncoder encoder, RowData row, boolean[] columns) {
     int start = out.size();
     try {
       beginRecord(key, keyLength);

@@ -8,8 +8,8 @@ import org.apache.flink.table.types.logical.utils.LogicalTypeChecks;
 import org.apache.flink.types.RowKind;
 
 /**
- * Binary rows to {@link RowData} views: one pass notes where the fields lie, values are decoded on access. Views refer
- * to the array they were made from. Thread-safe.
+ * Binary rows to {@link RowData} views: one pass notes where the fields lie, values are decoded on
+ * access. Views refer to the array they were made from. Thread-safe.
  */
 public final class RowDecoder {
   private final RowFormat format;
@@ -27,15 +27,12 @@ public final class RowDecoder {
 
   /**
    * @param types types of the stored fields
-   * @param projection stored field per field of the view, -1 for null (a column that this schema does not have yet);
-   *     null for all fields in order
+   * @param projection stored field per field of the view, -1 for null (a column that this schema
+   *     does not have yet); null for all fields in order
    * @param outputTypes types of the view's fields
    */
   public RowDecoder(
-      RowFormat format,
-      List<LogicalType> types,
-      int[] projection,
-      List<LogicalType> outputTypes) {
+      RowFormat format, List<LogicalType> types, int[] projection, List<LogicalType> outputTypes) {
     this.format = format;
     this.fieldCount = types.size();
     this.kinds = new FieldKind[fieldCount];

@@ -8,8 +8,9 @@ import org.apache.flink.table.types.logical.RowType;
 /**
  * Rows to their binary form. Not thread-safe.
  *
- * <p>CompactedRow: null bits, then the non-null fields. IndexedRow: null bits, one int32 per variable-length column
- * (only those of non-null columns are used, packed to the front), then the non-null fields.
+ * <p>CompactedRow: null bits, then the non-null fields. IndexedRow: null bits, one int32 per
+ * variable-length column (only those of non-null columns are used, packed to the front), then the
+ * non-null fields.
  */
 public abstract class RowEncoder {
   private final String[] names;
@@ -36,7 +37,8 @@ public abstract class RowEncoder {
   /**
    * Appends the row.
    *
-   * @param columns which fields are taken from the row, the others are written as null; null means all
+   * @param columns which fields are taken from the row, the others are written as null; null means
+   *     all
    * @throws IllegalArgumentException for null in a NOT NULL field that is taken
    */
   public abstract void encode(RowData row, boolean[] columns, ByteOutput out);

@@ -8,7 +8,9 @@ import org.apache.flink.table.data.StringData;
 import org.apache.flink.table.data.TimestampData;
 import org.apache.flink.types.RowKind;
 
-/** A row in a byte array: start and length per field, start -1 for null. Made by {@link RowDecoder}. */
+/**
+ * A row in a byte array: start and length per field, start -1 for null. Made by {@link RowDecoder}.
+ */
 abstract class RowView extends BaseRow {
   private final RowLayout layout;
   final byte[] data;

@@ -1,8 +1,8 @@
 package io.fluss.client.row;
 
 /**
- * Reader of value batches: {@code [int32 length of the rest][int8 magic 0][int32 count]}, then per row {@code [int32
- * length of the rest][int16 schema id][row bytes]}.
+ * Reader of value batches: {@code [int32 length of the rest][int8 magic 0][int32 count]}, then per
+ * row {@code [int32 length of the rest][int16 schema id][row bytes]}.
  */
 public final class ValueBatch {
   private static final int HEADER_SIZE = 9;
@@ -15,7 +15,9 @@ public final class ValueBatch {
     void row(int schemaId, byte[] data, int offset, int length);
   }
 
-  /** Hands out the rows of the batch in {@code data[offset, offset + length)}; empty input has none. */
+  /**
+   * Hands out the rows of the batch in {@code data[offset, offset + length)}; empty input has none.
+   */
   public static void read(byte[] data, int offset, int length, Visitor visitor) {
     if (length == 0) {
       return;

@@ -2,7 +2,9 @@ package io.fluss.client.rpc;
 
 import java.util.concurrent.ThreadLocalRandom;
 
-/** Growing pauses between tries: doubled each time up to a limit, 20 % at random. Not thread-safe. */
+/**
+ * Growing pauses between tries: doubled each time up to a limit, 20 % at random. Not thread-safe.
+ */
 public final class Backoff {
   private final long initialMillis;
   private final long maxMillis;

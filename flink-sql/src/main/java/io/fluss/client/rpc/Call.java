@@ -12,7 +12,10 @@ import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.util.concurrent.CompletableFuture;
 
-/** One request on its way: the frame, whose header the network thread fills in, and the future of the answer. */
+/**
+ * One request on its way: the frame, whose header the network thread fills in, and the future of
+ * the answer.
+ */
 final class Call {
   /** Length, API key, API version and request id. */
   private static final int HEADER_SIZE = 12;
@@ -24,7 +27,10 @@ final class Call {
   private final Parser<? extends MessageLite> parser;
   private final byte[] frame;
 
-  /** When the call fails, on the clock of {@link System#nanoTime()}; set when it reaches the network thread. */
+  /**
+   * When the call fails, on the clock of {@link System#nanoTime()}; set when it reaches the network
+   * thread.
+   */
   long deadlineNanos;
 
   Call(

@@ -17,7 +17,10 @@ import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
 
-/** What the parts of one client share: options, network, metadata, timers and the memory of the writers. */
+/**
+ * What the parts of one client share: options, network, metadata, timers and the memory of the
+ * writers.
+ */
 public final class ClientContext implements AutoCloseable {
   private static final AtomicInteger COUNTER = new AtomicInteger();
 
@@ -161,8 +164,8 @@ public final class ClientContext implements AutoCloseable {
   /**
    * Carries out an operation, again on retriable errors, for at most {@code client.retry-timeout}.
    *
-   * @param repeatable whether it may be carried out twice; if not, it is not tried again once a server may have
-   *     received it
+   * @param repeatable whether it may be carried out twice; if not, it is not tried again once a
+   *     server may have received it
    * @param refresh run (and waited for) before another try when the metadata is stale
    */
   public <T> T retry(

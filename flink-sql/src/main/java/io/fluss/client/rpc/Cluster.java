@@ -25,8 +25,8 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * What is known of the cluster: its servers and the leaders of the buckets of tables in use. Kept until somebody finds
- * it stale and refreshes it. Thread-safe.
+ * What is known of the cluster: its servers and the leaders of the buckets of tables in use. Kept
+ * until somebody finds it stale and refreshes it. Thread-safe.
  */
 public final class Cluster {
   private final NetworkClient network;
@@ -93,8 +93,8 @@ public final class Cluster {
   }
 
   /**
-   * Asks for the servers and, unless {@code path} is null, for the leaders of a table. Askers at the same time share
-   * one request. Fails with TABLE_NOT_EXIST when there is no such table.
+   * Asks for the servers and, unless {@code path} is null, for the leaders of a table. Askers at
+   * the same time share one request. Fails with TABLE_NOT_EXIST when there is no such table.
    */
   public CompletableFuture<Void> refresh(TablePath path) {
     Object key = path == null ? "" : path;

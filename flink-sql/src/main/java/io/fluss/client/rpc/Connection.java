@@ -24,9 +24,10 @@ import java.util.function.BiConsumer;
 /**
  * One connection to a server. Everything here runs on the network thread.
  *
- * <p>Life: resolving the name, connecting, asking for the API versions, ready, closed. Calls that come before it is
- * ready wait in order. A call that gets no answer in time closes the connection: what the server does with the
- * requests behind it can then no longer be told, and a new connection starts clean.
+ * <p>Life: resolving the name, connecting, asking for the API versions, ready, closed. Calls that
+ * come before it is ready wait in order. A call that gets no answer in time closes the connection:
+ * what the server does with the requests behind it can then no longer be told, and a new connection
+ * starts clean.
  */
 final class Connection {
   /** Larger answers are taken for a broken stream. */
@@ -191,7 +192,8 @@ final class Connection {
     if (range == null || version < range[0]) {
       call.answer.completeExceptionally(
           new FlussException(
-              ErrorCode.UNSUPPORTED_VERSION, "the server " + node + " does not support " + call.key));
+              ErrorCode.UNSUPPORTED_VERSION,
+              "the server " + node + " does not support " + call.key));
       return;
     }
     try {

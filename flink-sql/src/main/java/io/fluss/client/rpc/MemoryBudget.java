@@ -4,7 +4,8 @@ import java.time.Duration;
 import java.util.function.BooleanSupplier;
 
 /**
- * Bytes that writers hold. Taking never fails: a writer waits for room before it takes on more. Thread-safe.
+ * Bytes that writers hold. Taking never fails: a writer waits for room before it takes on more.
+ * Thread-safe.
  */
 public final class MemoryBudget {
   private static final long MAX_WAIT_MS = 100;

@@ -27,9 +27,10 @@ import org.slf4j.LoggerFactory;
 /**
  * Calls to servers over one connection each, all served by one thread.
  *
- * <p>Calls to one node are sent in the order in which they were made. Futures complete on the network thread. A call
- * always completes: with its answer, or with an error when the connection breaks or the request time-out passes. After
- * a failed attempt to connect, further calls to the node fail at once for a short, growing time.
+ * <p>Calls to one node are sent in the order in which they were made. Futures complete on the
+ * network thread. A call always completes: with its answer, or with an error when the connection
+ * breaks or the request time-out passes. After a failed attempt to connect, further calls to the
+ * node fail at once for a short, growing time.
  */
 public final class NetworkClient implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(NetworkClient.class);
@@ -89,8 +90,7 @@ public final class NetworkClient implements AutoCloseable {
   @SuppressWarnings("unchecked")
   public <R extends MessageLite> CompletableFuture<R> call(
       Node node, ApiKey key, MessageLite request, Parser<R> parser, Duration serverTime) {
-    Call call =
-        new Call(node, key, request, parser, requestTimeout.plus(serverTime).toNanos());
+    Call call = new Call(node, key, request, parser, requestTimeout.plus(serverTime).toNanos());
     execute(() -> submit(call));
     return (CompletableFuture<R>) call.answer;
   }
@@ -133,11 +133,7 @@ public final class NetworkClient implements AutoCloseable {
       Unreachable state = unreachable.get(call.node);
       if (state != null && System.nanoTime() - state.retryAtNanos < 0) {
         call.answer.completeExceptionally(
-            new CallFailedException(
-                ErrorCode.NETWORK_EXCEPTION,
-                state.reason,
-                false,
-                null));
+            new CallFailedException(ErrorCode.NETWORK_EXCEPTION, state.reason, false, null));
         return;
       }
       connection = open(call.node);
@@ -166,8 +162,7 @@ public final class NetworkClient implements AutoCloseable {
     if (connection.everReady()) {
       unreachable.remove(connection.node());
     } else {
-      Unreachable state =
-          unreachable.computeIfAbsent(connection.node(), node -> new Unreachable());
+      Unreachable state = unreachable.computeIfAbsent(connection.node(), node -> new Unreachable());
       state.reason = reason;
       state.retryAtNanos =
           System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(state.backoff.nextMillis());
@@ -186,7 +181,9 @@ public final class NetworkClient implements AutoCloseable {
           selector.select(hasDeadlines() ? DEADLINE_CHECK_MS : 0);
         }
         wakeupPending.set(false);
-        selector.selectedKeys().forEach(key -> ((Connection) key.attachment()).onSelected(readBuffer));
+        selector
+            .selectedKeys()
+            .forEach(key -> ((Connection) key.attachment()).onSelected(readBuffer));
         selector.selectedKeys().clear();
         long now = System.nanoTime();
         if (now - nextCheckNanos > 0) {

@@ -7,7 +7,10 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 
-/** The array behind a byte field of an answer, without a copy: answers are parsed so that fields refer to the frame. */
+/**
+ * The array behind a byte field of an answer, without a copy: answers are parsed so that fields
+ * refer to the frame.
+ */
 public final class RawBytes extends ByteOutput {
   private byte[] data = new byte[0];
   private int offset;

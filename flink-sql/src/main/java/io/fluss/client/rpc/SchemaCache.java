@@ -13,8 +13,9 @@ import java.util.concurrent.ConcurrentHashMap;
 import org.apache.flink.table.types.logical.RowType;
 
 /**
- * Schema versions of tables. Rows and batches keep the schema id they were written with, also when columns were added
- * later; the newest version comes with the {@link TableInfo}, others are asked for once. Thread-safe.
+ * Schema versions of tables. Rows and batches keep the schema id they were written with, also when
+ * columns were added later; the newest version comes with the {@link TableInfo}, others are asked
+ * for once. Thread-safe.
  */
 public final class SchemaCache {
   private final ClientContext context;

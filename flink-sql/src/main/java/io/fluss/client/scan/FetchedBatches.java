@@ -12,10 +12,14 @@ import org.apache.flink.table.data.RowData;
 final class FetchedBatches {
   private final int bucket;
   private final RawBytes records;
+  private final LogDecoder decoder;
   private final long highWatermark;
   private final long nextOffset;
 
-  /** Records below this were not asked for: a fetch answer starts with the batch that contains its offset. */
+  /**
+   * Records below this were not asked for: a fetch answer starts with the batch that contains its
+   * offset.
+   */
   private final long startOffset;
 
   private int position;
@@ -25,9 +29,11 @@ final class FetchedBatches {
   /**
    * @param records one or more whole batches, perhaps a part of another one behind them
    */
-  FetchedBatches(int bucket, RawBytes records, long startOffset, long highWatermark) {
+  FetchedBatches(
+      int bucket, RawBytes records, LogDecoder decoder, long startOffset, long highWatermark) {
     this.bucket = bucket;
     this.records = records;
+    this.decoder = decoder;
     this.startOffset = startOffset;
     this.highWatermark = highWatermark;
     this.position = records.offset();
@@ -56,8 +62,10 @@ final class FetchedBatches {
     return nextOffset;
   }
 
-  /** The next run of at most {@code maxRecords} records of one batch, or null behind the last one. */
-  BucketRecords next(LogDecoder decoder, int maxRecords) {
+  /**
+   * The next run of at most {@code maxRecords} records of one batch, or null behind the last one.
+   */
+  BucketRecords next(int maxRecords) {
     while (batch == null) {
       LogBatchHeader header = header(position);
       if (header == null) {
@@ -85,8 +93,7 @@ final class FetchedBatches {
     private final int size;
 
     Run(int bucket, LogBatch batch, int start, int end, long highWatermark) {
-      super(
-          bucket, end == batch.size() ? batch.nextOffset() : batch.offset(end), highWatermark);
+      super(bucket, end == batch.size() ? batch.nextOffset() : batch.offset(end), highWatermark);
       this.batch = batch;
       this.start = start;
       this.size = end - start;

@@ -36,10 +36,11 @@ import org.slf4j.LoggerFactory;
 /**
  * Log scanner on FETCH_LOG.
  *
- * <p>A bucket is either being fetched, or has one fetched answer that waits for its turn, or neither; the last kind is
- * fetched next. Because an answer leaves its place when {@link #poll} starts on it, the following fetch runs while its
- * records are read. Buckets of one server that are due together share a request. A bucket that is due while another
- * request to its server is parked gets a request of its own, so that idle buckets never hold up busy ones.
+ * <p>A bucket is either being fetched, or has one fetched answer that waits for its turn, or
+ * neither; the last kind is fetched next. Because an answer leaves its place when {@link #poll}
+ * starts on it, the following fetch runs while its records are read. Buckets of one server that are
+ * due together share a request. A bucket that is due while another request to its server is parked
+ * gets a request of its own, so that idle buckets never hold up busy ones.
  */
 public final class FetchingLogScanner implements LogScanner {
   private static final Logger LOG = LoggerFactory.getLogger(FetchingLogScanner.class);
@@ -49,7 +50,13 @@ public final class FetchingLogScanner implements LogScanner {
   private final ClientContext context;
   private final ClientOptions options;
   private final TableInfo table;
-  private final LogDecoder decoder;
+  private final LogDecoder projecting;
+
+  /**
+   * For buckets whose batches the server cannot project, since they were written before a column
+   * was added.
+   */
+  private final LogDecoder complete;
 
   private final ReentrantLock lock = new ReentrantLock();
   private final Condition arrived = lock.newCondition();
@@ -75,14 +82,16 @@ public final class FetchingLogScanner implements LogScanner {
     private long nextOffset;
     private boolean inFlight;
     private boolean waiting;
+    private LogDecoder decoder;
 
     /** 0 while all is well, else since when fetches have failed. */
     private long failingSinceNanos;
 
     private long retryAtNanos = System.nanoTime();
 
-    Subscription(int bucket, long offset) {
+    Subscription(int bucket, LogDecoder decoder, long offset) {
       this.bucket = bucket;
+      this.decoder = decoder;
       this.nextOffset = offset;
     }
 
@@ -95,7 +104,8 @@ public final class FetchingLogScanner implements LogScanner {
     this.context = context;
     this.options = context.options();
     this.table = table;
-    this.decoder = new LogDecoder(context, table, projectedFields);
+    this.projecting = new LogDecoder(context, table, projectedFields, true);
+    this.complete = new LogDecoder(context, table, projectedFields, false);
     context.onClose(onClientClosed);
   }
 
@@ -122,7 +132,7 @@ public final class FetchingLogScanner implements LogScanner {
     try {
       checkOpen();
       drop(bucket);
-      subscriptions.put(bucket, new Subscription(bucket, offset));
+      subscriptions.put(bucket, new Subscription(bucket, projecting, offset));
     } finally {
       lock.unlock();
     }
@@ -165,7 +175,7 @@ public final class FetchingLogScanner implements LogScanner {
         }
       }
       // Outside of the lock: decoding takes long, and the network thread must not wait for it.
-      BucketRecords run = current.next(decoder, room);
+      BucketRecords run = current.next(room);
       if (run == null) {
         current = null;
       } else {
@@ -176,7 +186,9 @@ public final class FetchingLogScanner implements LogScanner {
     return records.isEmpty() ? ScanBatch.EMPTY : new ScanBatch(records);
   }
 
-  /** The next fetched answer, or null; waits for one until the time or a wakeup if {@code mayWait}. */
+  /**
+   * The next fetched answer, or null; waits for one until the time or a wakeup if {@code mayWait}.
+   */
   private FetchedBatches take(long deadlineNanos, boolean mayWait) {
     lock.lock();
     try {
@@ -201,7 +213,8 @@ public final class FetchingLogScanner implements LogScanner {
           wakeup = false;
           return null;
         }
-        // An answer may have come while its request was being sent; its handler then ran in this thread.
+        // An answer may have come while its request was being sent; its handler then ran in this
+        // thread.
         if (failure == null && fetched.isEmpty()) {
           long untilRetry = nextRetryNanos(now) - now;
           arrived.awaitNanos(Math.max(1, Math.min(deadlineNanos - now, untilRetry)));
@@ -229,13 +242,15 @@ public final class FetchingLogScanner implements LogScanner {
     return earliest;
   }
 
-  /** Sends fetches for all buckets that are due. May be entered again by the answer to one of them. */
+  /**
+   * Sends fetches for all buckets that are due. May be entered again by the answer to one of them.
+   */
   private void fetchDue() {
     if (closed || failure != null) {
       return;
     }
     long now = System.nanoTime();
-    Map<Node, List<Subscription>> due = new HashMap<>();
+    Map<LogDecoder, Map<Node, List<Subscription>>> due = new HashMap<>();
     for (Subscription subscription : subscriptions.values()) {
       if (!subscription.due(now)) {
         continue;
@@ -251,13 +266,17 @@ public final class FetchingLogScanner implements LogScanner {
         onError(subscription, ClientContext.noLeader(table, subscription.bucket));
       } else if (requests.getOrDefault(leader, 0) < MAX_REQUESTS_PER_NODE) {
         subscription.inFlight = true;
-        due.computeIfAbsent(leader, node -> new ArrayList<>()).add(subscription);
+        due.computeIfAbsent(subscription.decoder, decoder -> new HashMap<>())
+            .computeIfAbsent(leader, node -> new ArrayList<>())
+            .add(subscription);
       }
     }
-    due.forEach(this::fetch);
+    due.forEach(
+        (decoder, byLeader) ->
+            byLeader.forEach((leader, buckets) -> fetch(leader, buckets, decoder)));
   }
 
-  private void fetch(Node leader, List<Subscription> buckets) {
+  private void fetch(Node leader, List<Subscription> buckets, LogDecoder decoder) {
     PbFetchLogReqForTable.Builder tableRequest =
         PbFetchLogReqForTable.newBuilder().setTableId(table.tableId());
     int[] requested = decoder.requested();
@@ -326,6 +345,12 @@ public final class FetchingLogScanner implements LogScanner {
   }
 
   private void onBucket(Subscription subscription, PbFetchLogRespForBucket answer) {
+    if (answer.getErrorCode() == ErrorCode.INVALID_COLUMN_PROJECTION.number()
+        && subscription.decoder.requested() != null) {
+      LOG.debug("Bucket {} of {} is read without projection", subscription.bucket, table.path());
+      subscription.decoder = complete;
+      return;
+    }
     if (answer.getErrorCode() != 0) {
       onError(subscription, Errors.toException(answer.getErrorCode(), answer.getErrorMessage()));
       return;
@@ -349,6 +374,7 @@ public final class FetchingLogScanner implements LogScanner {
           new FetchedBatches(
               subscription.bucket,
               records,
+              subscription.decoder,
               subscription.nextOffset,
               answer.getHighWatermark());
       subscription.nextOffset = batches.nextOffset();

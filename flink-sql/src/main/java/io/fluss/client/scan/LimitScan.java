@@ -15,8 +15,8 @@ import java.util.List;
 import org.apache.flink.table.data.RowData;
 
 /**
- * Some rows of one bucket in one answer, on LIMIT_SCAN: the first rows in key order of a primary-key table, the last
- * ones of a log table.
+ * Some rows of one bucket in one answer, on LIMIT_SCAN: the first rows in key order of a
+ * primary-key table, the last ones of a log table.
  */
 public final class LimitScan {
   private LimitScan() {}
@@ -56,11 +56,11 @@ public final class LimitScan {
           (schemaId, data, offset, length) ->
               rows.add(decoder.decode(schemaId, data, offset, length)));
     } else if (records.length() > 0) {
-      LogDecoder decoder = new LogDecoder(context, table, null);
-      FetchedBatches batches = new FetchedBatches(bucket, records, 0, -1);
-      for (BucketRecords run = batches.next(decoder, Integer.MAX_VALUE);
+      LogDecoder decoder = new LogDecoder(context, table, null, false);
+      FetchedBatches batches = new FetchedBatches(bucket, records, decoder, 0, -1);
+      for (BucketRecords run = batches.next(Integer.MAX_VALUE);
           run != null;
-          run = batches.next(decoder, Integer.MAX_VALUE)) {
+          run = batches.next(Integer.MAX_VALUE)) {
         for (int i = 0; i < run.size(); i++) {
           rows.add(run.row(i));
         }

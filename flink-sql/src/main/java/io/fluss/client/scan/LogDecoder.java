@@ -16,8 +16,8 @@ import java.util.Map;
 import org.apache.flink.table.types.logical.LogicalType;
 
 /**
- * Log batches of one table to rows with the projected columns, whatever schema version a batch was written with. Not
- * thread-safe.
+ * Log batches of one table to rows with the projected columns, whatever schema version a batch was
+ * written with. Not thread-safe.
  */
 final class LogDecoder {
   private final ClientContext context;
@@ -44,13 +44,19 @@ final class LogDecoder {
     private RowDecoder rows;
   }
 
-  LogDecoder(ClientContext context, TableInfo table, int[] projectedFields) {
+  /**
+   * @param projectedFields columns of the rows, in the order wanted; null for all
+   * @param serverProjection whether the server may be asked for these columns only
+   */
+  LogDecoder(
+      ClientContext context, TableInfo table, int[] projectedFields, boolean serverProjection) {
     this.context = context;
     this.table = table;
     this.format = LogFormat.of(table.properties().get("table.log.format"));
     int fieldCount = table.rowType().getFieldCount();
     this.columns = projectedFields == null ? allColumns(fieldCount) : projectedFields.clone();
-    this.requested = projectedFields == null ? null : requestedColumns(fieldCount);
+    int[] wanted = projectedFields == null ? null : requestedColumns(fieldCount);
+    this.requested = serverProjection ? wanted : null;
     this.checkCrc = context.options().checkCrc() && requested == null;
   }
 

@@ -20,8 +20,8 @@ import java.util.concurrent.CompletableFuture;
 import org.apache.flink.table.data.RowData;
 
 /**
- * Key-value scan on SCAN_KV. Opening is repeated on retriable errors; after that the scan belongs to one server and
- * any error ends it. The next answer is asked for while the current one is read.
+ * Key-value scan on SCAN_KV. Opening is repeated on retriable errors; after that the scan belongs
+ * to one server and any error ends it. The next answer is asked for while the current one is read.
  */
 public final class ServerKvScanner implements KvScanner {
   private final ClientContext context;
@@ -117,7 +117,8 @@ public final class ServerKvScanner implements KvScanner {
     } catch (FlussException e) {
       next = null;
       scannerId = ByteString.EMPTY;
-      // Not retriable for the caller in the usual sense: the scan is gone and has to be opened again.
+      // Not retriable for the caller in the usual sense: the scan is gone and has to be opened
+      // again.
       throw new FlussException(
           e.code() == ErrorCode.NETWORK_EXCEPTION ? ErrorCode.SCANNER_EXPIRED : e.code(),
           "the scan of bucket " + bucket + " of " + table.path() + " broke off: " + e.detail(),

@@ -30,10 +30,11 @@ import org.slf4j.LoggerFactory;
 /**
  * Sends finished batches of one writer and sees to it that each is stored once and in order.
  *
- * <p>Driven by events: a new batch, an answer, a timer. Per bucket at most {@code max-inflight-requests-per-bucket}
- * batches are on their way; ready batches of buckets with the same leader share a request. A batch keeps its bytes and
- * sequence number when it is sent again. If a server no longer knows the sequence (error 31 twice for the oldest batch),
- * the bucket goes on with a new writer id. Thread-safe.
+ * <p>Driven by events: a new batch, an answer, a timer. Per bucket at most {@code
+ * max-inflight-requests-per-bucket} batches are on their way; ready batches of buckets with the
+ * same leader share a request. A batch keeps its bytes and sequence number when it is sent again.
+ * If a server no longer knows the sequence (error 31 twice for the oldest batch), the bucket goes
+ * on with a new writer id. Thread-safe.
  */
 final class BatchSender {
   private static final Logger LOG = LoggerFactory.getLogger(BatchSender.class);
@@ -192,8 +193,9 @@ final class BatchSender {
   }
 
   /**
-   * Sends whatever may be sent. When an answer comes so fast that its handler runs in here, the handler's own call only
-   * asks for another round: a batch must not overtake one that is marked as in flight but not yet sent.
+   * Sends whatever may be sent. When an answer comes so fast that its handler runs in here, the
+   * handler's own call only asks for another round: a batch must not overtake one that is marked as
+   * in flight but not yet sent.
    */
   private void drain() {
     drainAgain = true;
@@ -341,8 +343,10 @@ final class BatchSender {
       fail(error);
       return;
     }
-    // Batches behind a failed one are refused with 31 too, so only that of the oldest says something. Even that may
-    // come from an earlier attempt that overtook another one, hence the second try with the same sequence.
+    // Batches behind a failed one are refused with 31 too, so only that of the oldest says
+    // something. Even that may
+    // come from an earlier attempt that overtook another one, hence the second try with the same
+    // sequence.
     boolean newWriterId = lostSequence(error) && oldest.attempts > 1;
     lane.requeue();
     ready.add(lane);
@@ -352,7 +356,10 @@ final class BatchSender {
     }
   }
 
-  /** Notes that the lane could not be written and tries again later, or gives up after the retry time-out. */
+  /**
+   * Notes that the lane could not be written and tries again later, or gives up after the retry
+   * time-out.
+   */
   private void postpone(Lane lane, FlussException error) {
     long now = System.nanoTime();
     if (lane.failingSinceNanos == 0) {

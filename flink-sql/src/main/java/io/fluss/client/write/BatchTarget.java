@@ -24,7 +24,10 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 
-/** The difference between writing log batches and key-value batches: the call, and where the header fields are. */
+/**
+ * The difference between writing log batches and key-value batches: the call, and where the header
+ * fields are.
+ */
 interface BatchTarget {
   /** Completes a batch with writer id and sequence (-1 and -1: none) and its checksum. */
   void stamp(byte[] batch, long writerId, int sequence);

@@ -16,8 +16,9 @@ import java.util.concurrent.ThreadLocalRandom;
 import org.apache.flink.table.data.RowData;
 
 /**
- * Append writer. Rows of a table with a bucket key go to the bucket of their key; others to one bucket until its batch
- * is sent and then to the next, or to each in turn ({@code client.writer.bucket.no-key-assigner}).
+ * Append writer. Rows of a table with a bucket key go to the bucket of their key; others to one
+ * bucket until its batch is sent and then to the next, or to each in turn ({@code
+ * client.writer.bucket.no-key-assigner}).
  */
 public final class BatchingAppendWriter extends BatchingWriter<BatchingAppendWriter.LogBuffer>
     implements AppendWriter {

@@ -15,7 +15,10 @@ import java.util.Arrays;
 import java.util.List;
 import org.apache.flink.table.data.RowData;
 
-/** Upsert writer: rows go to the bucket of their bucket key, in the order in which they were written. */
+/**
+ * Upsert writer: rows go to the bucket of their bucket key, in the order in which they were
+ * written.
+ */
 public final class BatchingUpsertWriter extends BatchingWriter<BatchingUpsertWriter.KvBuffer>
     implements UpsertWriter {
   private static final int INITIAL_BATCH_BYTES = 16 * 1024;

@@ -14,8 +14,9 @@ import java.util.concurrent.locks.ReentrantLock;
 import org.apache.flink.table.data.RowData;
 
 /**
- * Gathers rows in one buffer per bucket and hands full or old ones to the {@link BatchSender}. Rows are encoded, and
- * batches built and compressed, in the caller's thread; only batches that grow old are built by the timer.
+ * Gathers rows in one buffer per bucket and hands full or old ones to the {@link BatchSender}. Rows
+ * are encoded, and batches built and compressed, in the caller's thread; only batches that grow old
+ * are built by the timer.
  */
 abstract class BatchingWriter<B extends BatchBuffer> implements TableWriter {
   /** Growth of open buffers is noted in steps of this size. */
@@ -167,7 +168,8 @@ abstract class BatchingWriter<B extends BatchBuffer> implements TableWriter {
   /** Hands over the buffers that have grown old. */
   private void onTimer() {
     if (!appendLock.tryLock()) {
-      // A caller is at work, perhaps compressing: the timer thread, which others need too, does not wait for it.
+      // A caller is at work, perhaps compressing: the timer thread, which others need too, does not
+      // wait for it.
       context.schedule(BUSY_RETRY_MS, this::onTimer);
       return;
     }

@@ -6,11 +6,12 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Batches of one bucket in the order of their sequence numbers: first those in flight, then those that wait. Guarded by
- * its sender's lock.
+ * Batches of one bucket in the order of their sequence numbers: first those in flight, then those
+ * that wait. Guarded by its sender's lock.
  *
- * <p>After a failed batch nothing more is sent until every batch in flight has settled; then all failed ones go back
- * to the front of the queue, in order. So a server never sees a later batch before an earlier one.
+ * <p>After a failed batch nothing more is sent until every batch in flight has settled; then all
+ * failed ones go back to the front of the queue, in order. So a server never sees a later batch
+ * before an earlier one.
  */
 final class Lane {
   final int bucket;
@@ -44,8 +45,9 @@ final class Lane {
   }
 
   /**
-   * Whether the next batch may go. What counts is its distance from the oldest batch in flight, not how many are in
-   * flight: answers overtake each other, and a server recognises a repeated batch only among the last five.
+   * Whether the next batch may go. What counts is its distance from the oldest batch in flight, not
+   * how many are in flight: answers overtake each other, and a server recognises a repeated batch
+   * only among the last five.
    */
   boolean maySend(int maxInFlight, long nowNanos) {
     return !queue.isEmpty()

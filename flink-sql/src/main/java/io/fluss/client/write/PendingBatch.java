@@ -11,7 +11,9 @@ final class PendingBatch {
 
   final byte[] bytes;
 
-  /** Sequence number; -1 until it is first sent, and again after its bucket got another writer id. */
+  /**
+   * Sequence number; -1 until it is first sent, and again after its bucket got another writer id.
+   */
   int sequence = -1;
 
   boolean stamped;

@@ -71,7 +71,17 @@ class MetadataJsonTest {
   void malformedTextIsRefused() {
     for (String text :
         new String[] {
-          "", "{", "[1,", "{\"a\"}", "{\"a\":1,}", "tru", "\"abc", "1 2", "-", "\"\\x\"", "{1:2}",
+          "",
+          "{",
+          "[1,",
+          "{\"a\"}",
+          "{\"a\":1,}",
+          "tru",
+          "\"abc",
+          "1 2",
+          "-",
+          "\"\\x\"",
+          "{1:2}",
           "[".repeat(10_000)
         }) {
       assertThrows(IllegalArgumentException.class, () -> Json.parse(text), text);

@@ -234,11 +234,14 @@ class LogVectorsTest {
           i % 3 == 0
               ? new GenericRowData(2)
               : GenericRowData.of(
-                  new GenericArrayData(new Object[] {GenericRowData.of((Object) good), null}), good);
+                  new GenericArrayData(new Object[] {GenericRowData.of((Object) good), null}),
+                  good);
       GenericRowData failing =
           GenericRowData.of(
               new GenericArrayData(
-                  new Object[] {null, GenericRowData.of((Object) good), GenericRowData.of((Object) bad)}),
+                  new Object[] {
+                    null, GenericRowData.of((Object) good), GenericRowData.of((Object) bad)
+                  }),
               good);
       GenericRowData failingLater =
           GenericRowData.of(new GenericArrayData(new Object[] {null, null}), bad);

@@ -22,8 +22,7 @@ class KvVectorsTest {
     for (Map<String, Object> vector : objects(Vectors.load("kv_batches.json").get("cases"))) {
       RowType type = Vectors.rowType(vector.get("schema"));
       RowEncoder encoder = RowEncoder.of(RowFormat.of((String) vector.get("kv_format")), type);
-      KvBatchBuilder builder =
-          new KvBatchBuilder(((Long) vector.get("schema_id")).intValue(), 64);
+      KvBatchBuilder builder = new KvBatchBuilder(((Long) vector.get("schema_id")).intValue(), 64);
       boolean[] columns = null;
       if (vector.get("put_kv_target_columns") != null) {
         columns = new boolean[type.getFieldCount()];
@@ -42,9 +41,7 @@ class KvVectorsTest {
       }
       byte[] batch = builder.build();
       KvBatchBuilder.stamp(
-          batch,
-          (Long) vector.get("writer_id"),
-          ((Long) vector.get("batch_sequence")).intValue());
+          batch, (Long) vector.get("writer_id"), ((Long) vector.get("batch_sequence")).intValue());
       assertEquals(vector.get("bytes"), hex(batch), (String) vector.get("name"));
     }
   }

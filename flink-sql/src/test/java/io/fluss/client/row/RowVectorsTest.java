@@ -167,7 +167,9 @@ class RowVectorsTest {
     List<?> buckets = expected == null ? Collections.emptyList() : list(expected);
     for (int i = 0; i < buckets.size(); i++) {
       assertEquals(
-          ((Long) buckets.get(i)).intValue(), Buckets.bucketOf(key, 0, key.length, i + 1), hex(key));
+          ((Long) buckets.get(i)).intValue(),
+          Buckets.bucketOf(key, 0, key.length, i + 1),
+          hex(key));
     }
   }
 }
