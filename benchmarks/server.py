@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import time
 from collections.abc import Awaitable, Callable
 
@@ -56,7 +57,7 @@ async def append(table: fluss.FlussTable, batches: list[pa.RecordBatch], repeat:
         for batch in batches:
             writer.write_arrow_batch(batch)
     await writer.flush()
-    return repeat * sum(batch.num_rows for batch in batches)
+    return repeat * sum(int(batch.num_rows) for batch in batches)
 
 
 async def scan(table: fluss.FlussTable, columns: list[str] | None) -> int:
@@ -75,6 +76,11 @@ async def upsert(table: fluss.FlussTable, rows: list[dict[str, object]]) -> int:
         writer.upsert(row)
     await writer.flush()
     return len(rows)
+
+
+async def upsert_next(table: fluss.FlussTable, chunks: list[list[dict[str, object]]]) -> int:
+    """Rows that were never written before."""
+    return await upsert(table, chunks.pop())
 
 
 async def visible_ms(table: fluss.FlussTable, samples: int) -> list[float]:
@@ -106,22 +112,20 @@ async def run(cluster: LocalCluster, runs: int, scale: float) -> None:
         for compression in ("NONE", "ZSTD"):
             table = await bench.table(buckets=buckets, compression=compression)
             label = f"{buckets} bucket(s), {compression}"
-            await bench.measure(f"append Arrow batches, {label}", lambda table=table: append(table, batches, repeat))
+            await bench.measure(f"append Arrow batches, {label}", functools.partial(append, table, batches, repeat))
             if buckets == 1:
-                await bench.measure(f"scan all, {label}", lambda table=table: scan(table, None))
-                await bench.measure(f"scan 2 of 10 columns, {label}", lambda table=table: scan(table, ["id", "price"]))
+                await bench.measure(f"scan all, {label}", functools.partial(scan, table, None))
+                await bench.measure(f"scan 2 of 10 columns, {label}", functools.partial(scan, table, ["id", "price"]))
     count = int(100_000 * scale)
     for buckets in (1, 4):
         table = await bench.table(keyed=True, buckets=buckets)
         start = iter(range(0, 10**9, count))
         chunks = [batch_of(next(start), count).to_pylist() for _ in range(runs)]
-        await bench.measure(
-            f"upsert new keys, {buckets} bucket(s)", lambda table=table, chunks=chunks: upsert(table, chunks.pop())
-        )
+        await bench.measure(f"upsert new keys, {buckets} bucket(s)", functools.partial(upsert_next, table, chunks))
     table = await bench.table(keyed=True)
     hot = batch_of(0, count, modulo=100_000).to_pylist()
     await upsert(table, hot)
-    await bench.measure("upsert 100 k hot keys", lambda: upsert(table, hot))
+    await bench.measure("upsert 100 k hot keys", functools.partial(upsert, table, hot))
     await connected.close()
 
     options |= {"writer.batch-timeout-ms": "1"}

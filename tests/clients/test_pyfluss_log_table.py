@@ -101,7 +101,7 @@ def test_nested_types_come_back_equal(fluss_cluster: Any) -> None:
             pa.field("profile", pa.struct([pa.field("age", pa.int32()), pa.field("names", pa.list_(pa.string()))])),
         ]
     )
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": 1,
             "tags": ["a", None, "ü"],

@@ -22,8 +22,10 @@ from fluss_server.rpc.client import RpcClient
 DEADLINE_S = 120.0
 
 
-def environment(flink: StandaloneFlink, servers: str, *, batch: bool = False, **options: str) -> TableEnvironment:
-    """A TableEnvironment on the cluster with the catalog ``fluss`` in use; ``options`` with ``__`` for dots."""
+def environment(
+    flink: StandaloneFlink, servers: str, options: dict[str, str] | None = None, *, batch: bool = False
+) -> TableEnvironment:
+    """A TableEnvironment on the cluster with the catalog ``fluss`` in use."""
     configuration = Configuration()
     settings = {
         "execution.target": "remote",
@@ -32,7 +34,7 @@ def environment(flink: StandaloneFlink, servers: str, *, batch: bool = False, **
         "parallelism.default": "2",
         "execution.runtime-mode": "batch" if batch else "streaming",
     }
-    for key, value in (settings | {key.replace("__", "."): value for key, value in options.items()}).items():
+    for key, value in (settings | (options or {})).items():
         configuration.set_string(key, value)
     builder = EnvironmentSettings.new_instance().with_configuration(configuration)
     env = TableEnvironment.create((builder.in_batch_mode() if batch else builder.in_streaming_mode()).build())

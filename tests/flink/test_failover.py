@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 from pathlib import Path
@@ -53,6 +54,10 @@ def counted(cluster: LocalCluster) -> int:
     return sum(int(row[1]) for row in table_rows(cluster.port, "totals"))
 
 
+def more_than(cluster: LocalCluster, seen: int) -> bool:
+    return counted(cluster) > seen
+
+
 def create_tables(env: Any) -> None:
     env.execute_sql("CREATE TABLE events (n BIGINT, k INT) WITH ('bucket.num' = '3')")
     env.execute_sql(
@@ -66,20 +71,20 @@ AGGREGATION = "INSERT INTO totals SELECT k, COUNT(*), SUM(n) FROM events GROUP B
 def test_a_killed_task_manager_neither_loses_nor_repeats_a_row(flink: StandaloneFlink) -> None:
     count = 30_000
     with LocalCluster() as cluster:
-        env = environment(
-            flink,
-            cluster.bootstrap_servers,
-            execution__checkpointing__interval="400ms",
-            **{"restart-strategy.type": "fixed-delay"},
-            **{"restart-strategy.fixed-delay.attempts": "1000", "restart-strategy.fixed-delay.delay": "200ms"},
-        )
+        options = {
+            "execution.checkpointing.interval": "400ms",
+            "restart-strategy.type": "fixed-delay",
+            "restart-strategy.fixed-delay.attempts": "1000",
+            "restart-strategy.fixed-delay.delay": "200ms",
+        }
+        env = environment(flink, cluster.bootstrap_servers, options)
         create_tables(env)
         job = env.execute_sql(AGGREGATION)
         writer = start_writer(cluster.bootstrap_servers, 0, count, 100)
         try:
             for kill in range(3):
                 seen = counted(cluster)
-                wait_until(lambda seen=seen: counted(cluster) > seen, f"progress before kill {kill}")
+                wait_until(functools.partial(more_than, cluster, seen), f"progress before kill {kill}")
                 flink.kill_task_manager()
                 flink.start_task_manager()
             assert writer.wait(120) == 0
@@ -101,7 +106,7 @@ def test_a_job_restarted_from_its_checkpoint_goes_on_where_it_was(flink: Standal
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
     }
     with LocalCluster() as cluster:
-        env = environment(flink, cluster.bootstrap_servers, **options)
+        env = environment(flink, cluster.bootstrap_servers, options)
         create_tables(env)
         job = env.execute_sql(AGGREGATION)
         writer = start_writer(cluster.bootstrap_servers, 0, count // 2, 200)
@@ -115,7 +120,7 @@ def test_a_job_restarted_from_its_checkpoint_goes_on_where_it_was(flink: Standal
         assert writer.wait(120) == 0
         newest = max(checkpoints.glob("*/chk-*/_metadata"), key=lambda path: int(path.parent.name.split("-")[1])).parent
         env = environment(
-            flink, cluster.bootstrap_servers, **options, **{"execution.state-recovery.path": newest.as_uri()}
+            flink, cluster.bootstrap_servers, options | {"execution.state-recovery.path": newest.as_uri()}
         )
         job = env.execute_sql(AGGREGATION)
         try:

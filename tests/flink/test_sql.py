@@ -55,7 +55,7 @@ def batch(flink: StandaloneFlink, fluss: LocalCluster) -> Any:
 
 @pytest.fixture(scope="module")
 def stream(flink: StandaloneFlink, fluss: LocalCluster) -> Any:
-    return environment(flink, fluss.bootstrap_servers, execution__checkpointing__interval="500ms")
+    return environment(flink, fluss.bootstrap_servers, {"execution.checkpointing.interval": "500ms"})
 
 
 def insert(env: Any, statement: str) -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fluss
 import pyarrow as pa
@@ -18,6 +19,13 @@ from fluss_server.testing import LocalCluster
 
 SCHEMA = pa.schema([pa.field("n", pa.int64()), pa.field("filler", pa.binary())])
 KEYED = pa.schema([pa.field("n", pa.int64(), nullable=False), pa.field("filler", pa.binary())])
+
+
+Writer = fluss.UpsertWriter | fluss.AppendWriter
+
+
+def write(writer: Writer, row: list[Any]) -> fluss.WriteResultHandle:
+    return writer.upsert(row) if isinstance(writer, fluss.UpsertWriter) else writer.append(row)
 
 
 @pytest.fixture
@@ -38,13 +46,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.slow
 @pytest.mark.parametrize("keyed", [False, True], ids=["log", "primary key"])
 def test_a_full_disk_refuses_writes_and_keeps_what_was_acknowledged(small_disk: Path, keyed: bool) -> None:
+    def new_writer(table: fluss.FlussTable) -> Writer:
+        return table.new_upsert().create_writer() if keyed else table.new_append().create_writer()
+
     async def fill(connected: fluss.FlussConnection, table: fluss.FlussTable) -> tuple[int, fluss.FlussError]:
         acknowledged = 0
         for _ in range(200):
-            writer = table.new_upsert().create_writer() if keyed else table.new_append().create_writer()
+            writer = new_writer(table)
             try:
-                write = writer.upsert if keyed else writer.append
-                handles = [write([value, os.urandom(4000)]) for value in range(acknowledged, acknowledged + 100)]
+                handles = [
+                    write(writer, [value, os.urandom(4000)]) for value in range(acknowledged, acknowledged + 100)
+                ]
                 await asyncio.wait_for(writer.flush(), 30)
                 for handle in handles:  # flush() alone does not raise
                     await handle.wait()
@@ -68,8 +80,8 @@ def test_a_full_disk_refuses_writes_and_keeps_what_was_acknowledged(small_disk: 
         os.unlink(ballast)  # space again: the same server takes writes
         async with connection(cluster.bootstrap_servers) as connected:
             table = await connected.get_table(fluss.TablePath("fluss", "full"))
-            writer = table.new_upsert().create_writer() if keyed else table.new_append().create_writer()
-            handle = (writer.upsert if keyed else writer.append)([10**9, b"after"])
+            writer = new_writer(table)
+            handle = write(writer, [10**9, b"after"])
             await asyncio.wait_for(writer.flush(), 30)
             await handle.wait()
         cluster.kill()
