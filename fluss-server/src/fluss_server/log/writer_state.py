@@ -77,11 +77,11 @@ class WriterStates:
         """Judge the batches of one append, in order.
 
         Returns:
-            None if all are new. If one of them is a duplicate the whole append counts as one, as on official servers:
-            the answer spans the first and the last original found.
+            None if all are new; if all are duplicates the span from the first to the last original.
 
         Raises:
-            FlussError: ``OUT_OF_ORDER_SEQUENCE_EXCEPTION``.
+            FlussError: ``OUT_OF_ORDER_SEQUENCE_EXCEPTION``, also for duplicates and new batches in one append. Official
+                servers take that for a duplicate, and acknowledge new batches that they do not store.
         """
         last_sequences: dict[int, int] = {}
         originals: list[WrittenBatch] = []
@@ -92,8 +92,6 @@ class WriterStates:
             original = self.find_duplicate(writer_id, sequence)
             if original is not None:
                 originals.append(original)
-                continue
-            if originals:
                 continue
             last = last_sequences.get(writer_id)
             if last is None:
@@ -110,6 +108,12 @@ class WriterStates:
             last_sequences[writer_id] = sequence
         if not originals:
             return None
+        if len(originals) < len(headers):
+            raise FlussError(
+                ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION,
+                f"{len(originals)} of {len(headers)} batches of one append are in the log already",
+                hint="send the others again by themselves",
+            )
         newest = max(originals, key=lambda batch: batch.last_offset)
         return newest._replace(offset_delta=newest.last_offset - min(batch.base_offset for batch in originals))
 
