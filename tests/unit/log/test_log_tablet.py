@@ -138,7 +138,9 @@ def test_duplicates_get_the_offsets_of_the_original(tmp_path: Path) -> None:
         assert log.append(make_batch(2, writer_id=7, sequence=sequence)) == expected
         assert log.find_duplicate(7, sequence) == expected
     assert log.find_duplicate(7, 6) is None
-    assert log.append(make_batch(1, writer_id=8, sequence=0) + make_batch(2, writer_id=7, sequence=5)).duplicate
+    assert log.append(make_batch(2, writer_id=7, sequence=4) + make_batch(2, writer_id=7, sequence=5)).duplicate
+    with refused(ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION):
+        log.append(make_batch(1, writer_id=8, sequence=0) + make_batch(2, writer_id=7, sequence=5))
     with refused(ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION):
         log.append(make_batch(2, writer_id=7, sequence=0))
     with refused(ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION):
