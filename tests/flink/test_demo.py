@@ -76,3 +76,12 @@ sys.exit(__main__.main())
     assert "DIFFERENT: changelog replayed" in done.stdout
     assert "1 rows differ in arr_delay_sum, for example ('9E', 'EWR')" in done.stderr
     assert_server_is_gone(done.stdout)
+
+
+def test_a_directory_of_somebody_else_is_left_alone(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "precious").touch()
+    done = run(["-m", "flights_demo"], source, tmp_path)
+    assert done.returncode == 2
+    assert "is in use for something else" in done.stderr
+    assert (tmp_path / "data" / "precious").exists()

@@ -138,12 +138,9 @@ def test_the_changelog_source_shows_state_then_changes(batch: Any, stream: Any) 
     state = changes(stream, "SELECT * FROM moves", 2)
     assert sorted(state) == [("+I", (1, "c")), ("+I", (2, "b"))]
     everything = changes(stream, "SELECT * FROM moves /*+ OPTIONS('scan.startup.mode' = 'earliest') */", 4)
-    assert everything == [
-        ("+I", (1, "a")),
-        ("+I", (2, "b")),
-        ("-U", (1, "a")),
-        ("+U", (1, "c")),
-    ]
+    # The two rows of the first insert may come in any order.
+    assert sorted(everything[:2]) == [("+I", (1, "a")), ("+I", (2, "b"))]
+    assert everything[2:] == [("-U", (1, "a")), ("+U", (1, "c"))]
 
 
 def test_start_modes_of_a_log_table(batch: Any, stream: Any, fluss: LocalCluster) -> None:

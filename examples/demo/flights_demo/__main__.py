@@ -49,9 +49,6 @@ class Demo:
 
     def prepare(self) -> None:
         """Reads the source files, computes the answers, writes the files that Flink reads."""
-        for old in ("data", "sources", "logs", "results"):
-            shutil.rmtree(self.output / old, ignore_errors=True)
-        (self.output / "logs").mkdir(parents=True)
         data = dataset.load(self.source)
         counts = dataset.write_for_flink(self.source, self.output / "sources")
         sizes = ", ".join(f"{count:,} {name}" for name, count in counts.items())
@@ -194,9 +191,24 @@ def _quietly(close: Callable[[], object]) -> None:
         print(f"warning: {error}", file=sys.stderr)
 
 
+def _make_room(output: Path) -> None:
+    """Removes what an earlier run left in `output`, and nothing that is not known to be the demo's."""
+    mark = output / ".flights-demo"
+    if output.exists() and not mark.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise DemoError(f"{output} is in use for something else: name an empty or new directory")
+    for old in ("data", "sources", "logs", "results"):
+        shutil.rmtree(output / old, ignore_errors=True)
+    (output / "logs").mkdir(parents=True)
+    mark.touch()
+
+
 def run(source: Path | None, output: Path) -> int:
     """Runs the demo on the files in `source` (None = the installed package's); returns the exit code."""
-    (output / "logs").mkdir(parents=True, exist_ok=True)
+    try:
+        _make_room(output)
+    except DemoError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     prepare_java(output / "logs")
     try:
         demo = Demo(source or dataset.data_directory(), output)

@@ -42,9 +42,8 @@ def prepare_java(log_directory: Path) -> None:
     """Bounds the heap of PyFlink's Java process and chooses its log directory; to be called before PyFlink is used."""
     os.environ.setdefault("JVM_ARGS", _HEAP)
     os.environ["FLINK_LOG_DIR"] = str(log_directory)
-    # py4j logs the stack of every failed call; the failure itself is what the demo reports.
-    logging.getLogger("py4j").addHandler(logging.NullHandler())
-    logging.getLogger("py4j").propagate = False
+    # py4j logs the stack of every failed call; what the demo reports is the failure itself.
+    logging.basicConfig(filename=log_directory / "python.log")
     # There are no Python functions here, so no server for them either (its end is noisy on Python 3.12).
     os.environ["_python_worker_execution_mode"] = "process"  # noqa: SIM112 (PyFlink's name for it)
 

@@ -40,8 +40,9 @@ import org.apache.flink.types.Row;
 /**
  * Converts between the Java values of the DataStream API and Flink's internal data.
  *
- * <p>Values read are of the classes that PyFlink handles without loss: String, BigDecimal, boxed
- * primitives, byte[], {@code java.sql.Date} and {@code java.sql.Time}, {@code LocalDateTime} for
+ * <p>Values read are of the classes that PyFlink handles best: String, BigDecimal, boxed
+ * primitives, byte[], {@code java.sql.Date} (the only class of dates that PyFlink can collect; its
+ * calendar is the Julian one before 1582-10-15), {@code java.sql.Time}, {@code LocalDateTime} for
  * TIMESTAMP (PyFlink cuts {@code java.sql.Timestamp} to milliseconds), {@code Instant} for
  * TIMESTAMP_LTZ, arrays, {@code Map} and {@link Row}. Values written may also be of the other usual
  * classes for their type; whole numbers may be of any integer class that holds the value.

@@ -15,16 +15,25 @@ public final class TableColumns {
   private TableColumns() {}
 
   /**
-   * The positions in the table of the columns of {@code planned}.
+   * Refuses tables that this connector cannot read or write yet.
    *
-   * @throws ValidationException if a column is missing or has another type, nullability apart
-   * @throws TableException if the table is of a kind this connector does not handle
+   * @throws TableException for a partitioned table
    */
-  public static int[] find(TableInfo table, RowType planned) {
+  public static void checkSupported(TableInfo table) {
     if (table.isPartitioned()) {
       throw new TableException(
           "Table " + table.path() + " is partitioned; partitioned tables are not supported yet.");
     }
+  }
+
+  /**
+   * The positions in the table of the columns of {@code planned}.
+   *
+   * @throws ValidationException if a column is missing or has another type, nullability apart
+   * @throws TableException as {@link #checkSupported}
+   */
+  public static int[] find(TableInfo table, RowType planned) {
+    checkSupported(table);
     RowType tableType = table.rowType();
     int[] positions = new int[planned.getFieldCount()];
     for (int i = 0; i < positions.length; i++) {

@@ -4,8 +4,10 @@ import io.fluss.client.ClientOptions;
 import io.fluss.client.FlussClient;
 import io.fluss.client.TableInfo;
 import io.fluss.client.TablePath;
+import io.fluss.flink.row.TableColumns;
 import io.fluss.flink.table.FlussConnectorOptions;
 import io.fluss.flink.table.FlussConnectorOptions.DistributionMode;
+import io.fluss.flink.table.OptionCheck;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -107,8 +109,11 @@ public final class FlussSinkBuilder {
     if (!options.containsKey(FlussConnectorOptions.BOOTSTRAP_SERVERS.key())) {
       throw new NullPointerException("setBootstrapServers is missing.");
     }
+    OptionCheck.checkBuilder(options, FlussConnectorOptions.CLIENT_PREFIX, "sink.");
     try (FlussClient client = FlussClient.connect(clientOptions())) {
-      return client.getTable(new TablePath(database, table));
+      TableInfo info = client.getTable(new TablePath(database, table));
+      TableColumns.checkSupported(info);
+      return info;
     }
   }
 

@@ -4,7 +4,9 @@ import io.fluss.client.ClientOptions;
 import io.fluss.client.FlussClient;
 import io.fluss.client.TableInfo;
 import io.fluss.client.TablePath;
+import io.fluss.flink.row.TableColumns;
 import io.fluss.flink.table.FlussConnectorOptions;
+import io.fluss.flink.table.OptionCheck;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -96,12 +98,14 @@ public final class FlussSourceBuilder {
     if (!options.containsKey(FlussConnectorOptions.BOOTSTRAP_SERVERS.key())) {
       throw new NullPointerException("setBootstrapServers is missing.");
     }
+    OptionCheck.checkBuilder(options, FlussConnectorOptions.CLIENT_PREFIX);
     ClientOptions clientOptions = ClientOptions.fromMap(options);
     TablePath path = new TablePath(database, table);
     TableInfo info;
     try (FlussClient client = FlussClient.connect(clientOptions)) {
       info = client.getTable(path);
     }
+    TableColumns.checkSupported(info);
     if (bounded && info.hasPrimaryKey() && startingOffsets.kind() != OffsetsInitializer.Kind.FULL) {
       throw new IllegalArgumentException(
           "A bounded source reads a primary-key table from 'full' only, not from "

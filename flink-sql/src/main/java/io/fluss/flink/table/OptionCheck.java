@@ -3,6 +3,7 @@ package io.fluss.flink.table;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
+import java.util.Collections;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -68,6 +69,23 @@ public final class OptionCheck {
           && !key.startsWith(FlussConnectorOptions.CLIENT_PREFIX)
           && !key.startsWith(FlussConnectorOptions.TABLE_PREFIX)) {
         throw unknown(key);
+      }
+    }
+  }
+
+  /**
+   * Checks the options given to a builder of the DataStream API.
+   *
+   * @param groups prefixes of the options that the builder uses
+   * @throws ValidationException for any other key
+   */
+  public static void checkBuilder(Map<String, String> options, String... groups) {
+    checkUse(options, Collections.emptySet());
+    for (String key : options.keySet()) {
+      if (!key.equals(FlussConnectorOptions.BOOTSTRAP_SERVERS.key())
+          && Arrays.stream(groups).noneMatch(key::startsWith)) {
+        throw new ValidationException(
+            "Option '" + key + "' has no effect here; options start with " + Arrays.asList(groups));
       }
     }
   }

@@ -68,6 +68,20 @@ class OptionCheckTest {
   }
 
   @Test
+  void buildersTakeOnlyTheirOptions() {
+    Map<String, String> options = Map.of("bootstrap.servers", "a:1", "client.id", "me");
+    assertDoesNotThrow(() -> OptionCheck.checkBuilder(options, "client."));
+    assertDoesNotThrow(
+        () -> OptionCheck.checkBuilder(Map.of("sink.ignore-delete", "true"), "client.", "sink."));
+    assertThrows(
+        ValidationException.class,
+        () -> OptionCheck.checkBuilder(Map.of("scan.startup.mode", "latest"), "client."));
+    assertThrows(
+        ValidationException.class,
+        () -> OptionCheck.checkBuilder(Map.of("sink.ignore-deletes", "true"), "sink."));
+  }
+
+  @Test
   void nearestKey() {
     assertEquals(
         Optional.of("lookup.cache"),

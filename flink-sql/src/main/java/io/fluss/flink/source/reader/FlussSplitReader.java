@@ -1,11 +1,7 @@
 package io.fluss.flink.source.reader;
 
 import io.fluss.client.BucketRecords;
-import io.fluss.client.KeyEncoder;
 import io.fluss.client.LogScanner;
-import io.fluss.client.TableInfo;
-import io.fluss.flink.row.RowConverter;
-import io.fluss.flink.source.OffsetsInitializer;
 import io.fluss.flink.source.ScanSpec;
 import io.fluss.flink.source.split.FlussSplit;
 import io.fluss.flink.source.split.LogSplit;
@@ -25,16 +21,13 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Supplier;
-import java.util.function.UnaryOperator;
 import javax.annotation.Nullable;
 import org.apache.flink.connector.base.source.reader.RecordsWithSplitIds;
 import org.apache.flink.connector.base.source.reader.splitreader.SplitReader;
 import org.apache.flink.connector.base.source.reader.splitreader.SplitsAddition;
 import org.apache.flink.connector.base.source.reader.splitreader.SplitsChange;
 import org.apache.flink.table.api.TableException;
-import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
-import org.apache.flink.table.types.logical.LogicalType;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -65,13 +58,8 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
   private final Object idle = new Object();
   private boolean wokenUp;
 
-  @Nullable private TableAccess access;
+  @Nullable private OpenTable table;
   private volatile LogScanner logScanner;
-  private UnaryOperator<RowData> projectFull;
-  private UnaryOperator<RowData> projectLog;
-  @Nullable private KeyEncoder stateKeyEncoder;
-  @Nullable private KeyEncoder emittedKeyEncoder;
-  @Nullable private KeyEncoder logKeyEncoder;
 
   /**
    * @param opener connects to the table; called once, in the fetcher thread
@@ -89,14 +77,14 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
     if (!(change instanceof SplitsAddition)) {
       throw new UnsupportedOperationException("Unexpected change of splits: " + change + ".");
     }
-    open();
+    long tableId = open().info().tableId();
     for (FlussSplit split : change.splits()) {
-      if (split.tableId() != access.table().tableId()) {
+      if (split.tableId() != tableId) {
         throw new TableException(
             String.format(
                 "Table %s was dropped and created again since the job started: its id was %d and"
                     + " is %d now. Start the job without the old state.",
-                spec.path(), split.tableId(), access.table().tableId()));
+                spec.path(), split.tableId(), tableId));
       }
       LOG.info("Reading {} of table {}.", split, spec.path());
       add(split);
@@ -158,54 +146,22 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
     }
   }
 
-  private void open() {
-    if (access != null) {
-      return;
+  private OpenTable open() {
+    if (table == null) {
+      TableAccess access = opener.get();
+      try {
+        table = new OpenTable(spec, access);
+      } catch (RuntimeException e) {
+        access.close();
+        throw e;
+      }
     }
-    access = opener.get();
-    if (spec.query() != null && spec.query() == QuerySplit.Query.COUNT) {
-      projectFull = UnaryOperator.identity();
-      projectLog = projectFull;
-      return;
-    }
-    ScanSchema schema = ScanSchema.resolve(access.table(), spec.producedType());
-    projectFull = schema.projectFull();
-    projectLog = schema.projectFetched(fetchedFields(schema));
-    if (access.table().hasPrimaryKey()) {
-      // The task thread encodes keys of rows it emitted, at the same time as this thread.
-      stateKeyEncoder = KeyEncoder.primaryKey(access.table());
-      emittedKeyEncoder = KeyEncoder.primaryKey(access.table());
-    }
-  }
-
-  /**
-   * The columns fetched from the log, null for all. While a changelog follows the state, the key
-   * must be among them.
-   */
-  @Nullable
-  private int[] fetchedFields(ScanSchema schema) {
-    TableInfo table = access.table();
-    boolean columnar =
-        "ARROW".equalsIgnoreCase(table.properties().getOrDefault("table.log.format", "ARROW"));
-    return columnar ? schema.fetched(keyFields()) : null;
-  }
-
-  private int[] keyFields() {
-    boolean changelogAfterState =
-        access.table().hasPrimaryKey() && spec.start().kind() == OffsetsInitializer.Kind.FULL;
-    return changelogAfterState ? access.table().physicalPrimaryKeyIndexes() : new int[0];
+    return table;
   }
 
   private LogScanner logScanner() {
     if (logScanner == null) {
-      ScanSchema schema = ScanSchema.resolve(access.table(), spec.producedType());
-      int[] fetched = fetchedFields(schema);
-      int[] keyFields = keyFields();
-      if (keyFields.length > 0) {
-        logKeyEncoder =
-            KeyEncoder.of(schema.fetchedType(fetched), ScanSchema.positions(keyFields, fetched));
-      }
-      logScanner = access.newLogScanner(fetched);
+      logScanner = table.newLogScanner();
     }
     return logScanner;
   }
@@ -224,8 +180,7 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
           return answer((QuerySplit) next);
         }
         if (next != null) {
-          SnapshotLogSplit split = (SnapshotLogSplit) next;
-          state = new StateRead(split, () -> access.newKvScanner(split.bucket()), stateKeyEncoder);
+          state = table.newStateRead((SnapshotLogSplit) next);
         }
       }
       if (state != null && !paused.contains(state.split().splitId())) {
@@ -263,8 +218,8 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
         SplitBatch.state(
             splitId,
             rows,
-            projectFull,
-            emittedKeyEncoder,
+            table.projectFull(),
+            table.emittedKeyEncoder(),
             state.scanOffset(),
             history.isComplete());
     if (history.isComplete()) {
@@ -283,7 +238,7 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
       if (read == null || paused.contains(read.splitId())) {
         continue;
       }
-      SplitBatch batch = read.take(run, projectLog, logKeyEncoder);
+      SplitBatch batch = read.take(run, table.projectLog(), table.logKeyEncoder());
       if (batch != null) {
         batches.add(batch);
         newest = Math.max(newest, run.timestamp(run.size() - 1));
@@ -302,36 +257,9 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
   }
 
   private ScanRecords answer(QuerySplit split) throws IOException {
-    List<RowData> rows = new ArrayList<>();
-    switch (split.query()) {
-      case LIMIT:
-        for (RowData row : access.limitScan(split.bucket(), (int) spec.limit())) {
-          rows.add(projectFull.apply(row));
-        }
-        break;
-      case LOOKUP:
-        RowData found = access.lookup(internalKey());
-        if (found != null) {
-          rows.add(projectFull.apply(found));
-        }
-        break;
-      default:
-        rows.add(GenericRowData.of(access.rowCount()));
-    }
+    List<RowData> rows = table.answer(split.query(), split.bucket());
     finished.add(split.splitId());
     return records(List.of(SplitBatch.answer(split.splitId(), rows)));
-  }
-
-  private RowData internalKey() {
-    TableInfo table = access.table();
-    Object[] key = spec.key();
-    int[] fields = table.physicalPrimaryKeyIndexes();
-    GenericRowData row = new GenericRowData(fields.length);
-    for (int i = 0; i < fields.length; i++) {
-      LogicalType type = table.rowType().getTypeAt(fields[i]);
-      row.setField(i, RowConverter.toInternal(type).convert(key[i]));
-    }
-    return row;
   }
 
   // ------------------------------------------------------------------------------ waiting, end
@@ -372,8 +300,8 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
     if (logScanner != null) {
       logScanner.close();
     }
-    if (access != null) {
-      access.close();
+    if (table != null) {
+      table.close();
     }
   }
 }
