@@ -5,7 +5,7 @@
 #   make demo OUTPUT=/somewhere            chooses where the demo puts its data, logs and chart
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-server setup-flink java-tools demo test test-fast test-server test-java test-flink lint format jar bench clean clean-all
+.PHONY: help setup setup-server setup-flink java-tools demo test test-fast test-server test-java test-flink lint format jar reference bench clean clean-all
 .NOTPARALLEL:
 
 ifdef PYTHON
@@ -68,6 +68,9 @@ format: setup-server java-tools ## Format Python and Java
 
 jar: ## Build the connector jar: flink-sql/target/flink-sql-connector-fluss-*.jar
 	@tools/python tools/connector_jar.py
+
+reference: setup-server ## Write docs/reference.md from the code
+	@$(SERVER) tools/reference.py
 
 bench: setup ## Measure the server through pyfluss, its start, and Flink's inserts and selects
 	@$(STEP) "Start of the server" $(SERVER) benchmarks/startup.py
