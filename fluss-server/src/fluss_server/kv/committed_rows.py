@@ -238,11 +238,11 @@ class CommittedRows:
         return values  # type: ignore[return-value]  # no UNKNOWN is left
 
     def read(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
-        """Values of ``keys``, None for absent ones. Worker thread only."""
-        values = self._cache.read(keys)
-        missing = sorted(set(keys) - values.keys())
-        if missing:
-            values.update(zip(missing, self._store.get(missing), strict=True))
+        """Values of different ``keys``, None for absent ones. Worker thread only."""
+        values, unknown = self._cache.read(keys)
+        if unknown:
+            unknown.sort()
+            values.update(zip(unknown, self._store.get(unknown), strict=True))
         return values
 
     def with_prefix(self, prefix: bytes) -> list[bytes]:

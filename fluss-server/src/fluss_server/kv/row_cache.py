@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
+from itertools import repeat
 from typing import Final
 
 _ROW_OVERHEAD_BYTES = 200  # two bytes objects and a place in a dict
@@ -41,14 +42,16 @@ class RowCache:
         old = self._old
         return [old.get(key, UNKNOWN) if (value := young.get(key, UNKNOWN)) is UNKNOWN else value for key in keys]
 
-    def read(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
-        """Values of those of ``keys`` that are known. Writing thread only."""
-        wanted = set(keys)
+    def read(self, keys: Iterable[bytes]) -> tuple[dict[bytes, bytes | None], list[bytes]]:
+        """Values of those of ``keys`` that are known, and the other keys. Writing thread only."""
         found: dict[bytes, bytes | None] = {}
-        for generation in (self._old, self._young):
-            if generation:
-                found.update((key, generation[key]) for key in wanted & generation.keys())
-        return found
+        unknown = list(keys)
+        for generation in (self._young, self._old):
+            if generation and unknown:
+                values = list(map(generation.get, unknown, repeat(UNKNOWN)))
+                found.update((key, value) for key, value in zip(unknown, values, strict=True) if value is not UNKNOWN)
+                unknown = [key for key, value in zip(unknown, values, strict=True) if value is UNKNOWN]
+        return found, unknown
 
     def update(self, rows: Mapping[bytes, bytes | None], size_bytes: int, limit_bytes: int) -> None:
         """Take in rows that are now committed.

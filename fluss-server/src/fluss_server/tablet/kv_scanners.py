@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 MAX_PER_BUCKET = 8
 MAX_PER_SERVER = 200
 IDLE_LIMIT_S = 600.0
+ABANDONED_AFTER_S = 60.0
+"""When a limit is reached, the scan that was idle the longest, and at least for this long, gives way to a new one."""
+
 MAX_REMEMBERED = 1_000
 """How many expired ids are remembered, to answer SCANNER_EXPIRED instead of UNKNOWN_SCANNER_ID."""
 
@@ -69,7 +72,11 @@ class KvScanners:
             FlussError: ``TOO_MANY_SCANNERS``; what ``opener`` raises.
         """
         self._expire_idle()
-        in_bucket = sum(session.bucket == bucket for session in self._sessions.values())
+        in_bucket = self._count(bucket)
+        if in_bucket >= MAX_PER_BUCKET or len(self._sessions) >= MAX_PER_SERVER:
+            # Clients that died, a Flink job that restarts over and over for example, leave scans behind.
+            self._expire_longest_idle(bucket if in_bucket >= MAX_PER_BUCKET else None)
+            in_bucket = self._count(bucket)
         if in_bucket >= MAX_PER_BUCKET or len(self._sessions) >= MAX_PER_SERVER:
             raise FlussError(
                 ErrorCode.TOO_MANY_SCANNERS,
@@ -140,12 +147,27 @@ class KvScanners:
         for scanner_id in list(self._sessions):
             await self.close(scanner_id)
 
+    def _count(self, bucket: TableBucket) -> int:
+        return sum(session.bucket == bucket for session in self._sessions.values())
+
     def _expire_idle(self) -> None:
         now = self._clock.monotonic()
         for scanner_id, session in list(self._sessions.items()):
             if not session.busy and now - session.used_at > IDLE_LIMIT_S:
-                del self._sessions[scanner_id]
-                self._worker.submit(session.scan.close)
-                self._expired[scanner_id] = None
-                if len(self._expired) > MAX_REMEMBERED:
-                    del self._expired[next(iter(self._expired))]
+                self._expire(scanner_id)
+
+    def _expire_longest_idle(self, bucket: TableBucket | None) -> None:
+        """End the scan, of ``bucket`` or of any, that nobody seems to read any more."""
+        idle = [
+            (session.used_at, scanner_id)
+            for scanner_id, session in self._sessions.items()
+            if not session.busy and bucket in (None, session.bucket)
+        ]
+        if idle and self._clock.monotonic() - min(idle)[0] >= ABANDONED_AFTER_S:
+            self._expire(min(idle)[1])
+
+    def _expire(self, scanner_id: bytes) -> None:
+        self._worker.submit(self._sessions.pop(scanner_id).scan.close)
+        self._expired[scanner_id] = None
+        if len(self._expired) > MAX_REMEMBERED:
+            del self._expired[next(iter(self._expired))]
