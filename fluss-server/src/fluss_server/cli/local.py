@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,8 +27,13 @@ def run_local(host: str, port: int, data_dir: Path, options: Sequence[str]) -> i
         FlussError: ``INVALID_CONFIG_EXCEPTION`` for a bad option; what ``LocalServer.start`` raises.
     """
     server = LocalServer(data_dir, host=host, port=port, options=_parse(options))
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     asyncio.run(_serve(server, host))
     return 0
+
+
+# How long the KV thread may keep the event loop waiting when both have work; Python's default is 5 ms.
+_SWITCH_INTERVAL_S = 0.001
 
 
 async def _serve(server: LocalServer, host: str) -> None:

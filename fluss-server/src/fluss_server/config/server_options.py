@@ -56,7 +56,7 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
         Option(
             "kv.cache.size",
             OptionType.SIZE,
-            "64mb",
+            "128mb",
             "Memory for blocks and write buffers of all primary-key tables together.",
             minimum=1 << 20,
         ),

@@ -117,6 +117,7 @@ class RocksStore:
 
     def __init__(self, directory: Path, resources: KvResources, on_damage: Callable[[], None] = lambda: None) -> None:
         self._on_damage = on_damage
+        self._closing = False
         try:
             self._db = rocksdict.Rdict(str(directory), _options(resources))
         except Exception as error:  # rocksdict raises bare Exception for every status
@@ -134,6 +135,8 @@ class RocksStore:
                 return [self._db.get(keys[0])]
             values: list[bytes | None] = []
             for start in range(0, len(keys), _MAX_READ_KEYS):
+                if self._closing:
+                    raise rocksdict.DbClosedError("the store is being closed")
                 values += self._db.get(list(keys[start : start + _MAX_READ_KEYS]))
             return values
         except Exception as error:
@@ -200,6 +203,7 @@ class RocksStore:
 
         Waits for calls that other threads have begun, at most :data:`CLOSE_LIMIT_S`.
         """
+        self._closing = True
         deadline = time.monotonic() + CLOSE_LIMIT_S
         while True:
             try:

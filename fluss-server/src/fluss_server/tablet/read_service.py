@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from fluss_server.api import messages as pb
@@ -22,6 +23,8 @@ from fluss_server.tablet.replica_manager import ReplicaManager
 OFFSET_EARLIEST, OFFSET_LATEST, OFFSET_TIMESTAMP, OFFSET_LEADER_END = 0, 1, 2, 3
 MAX_SCAN_BATCH_BYTES = 10 << 20
 MAX_LIMIT_SCAN_ROWS = 1_000_000
+MAX_INLINE_SCAN_ROWS = 1_000
+"""Larger limit scans run in the KV thread, so that they do not hold up the event loop."""
 MAX_LIMIT_SCAN_BYTES = 64 << 20
 MAX_FETCH_BYTES = 64 << 20
 _MAX_CACHED_PROJECTORS = 1_000
@@ -179,9 +182,12 @@ class ReadService:
             if limit <= 0:
                 raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, f"limit must be positive, not {request.limit}")
             if replica.kv is not None:
-                return encode_limit_scan_response(
-                    is_log_table=False, records=[build_value_batch(replica.kv.limit_scan(limit))]
-                )
+                if limit <= MAX_INLINE_SCAN_ROWS:
+                    values = replica.kv.limit_scan(limit)
+                else:
+                    worker = self._replicas.kv_worker
+                    values = await asyncio.get_running_loop().run_in_executor(worker, replica.kv.limit_scan, limit)
+                return encode_limit_scan_response(is_log_table=False, records=[build_value_batch(values)])
             return encode_limit_scan_response(is_log_table=True, records=_newest(replica, limit))
         except FlussError as error:
             return pb.LimitScanResponse(error_code=int(error.code), error_message=str(error))

@@ -61,7 +61,7 @@ class ReplicaConfig:
     persist_interval_s: float = 10.0
     persist_after_offsets: int = 200_000
     io_threads: int = 4
-    kv_cache_bytes: int = 64 << 20
+    kv_cache_bytes: int = 128 << 20
 
 
 class ReplicaManager:
