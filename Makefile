@@ -15,7 +15,7 @@ OUTPUT ?= demo-output
 
 SERVER := .venv/bin/python
 FLINK := .venv-flink/bin/python
-MAVEN := mvn --quiet --batch-mode -f flink-sql/pom.xml
+MAVEN := mvn --quiet --batch-mode -Dstyle.color=never -f flink-sql/pom.xml
 STEP := tools/step
 
 # What is formatted, linted and type-checked, and where mypy finds the modules that programs import from their own directory.

@@ -46,7 +46,7 @@ def build_with_maven() -> None:
             "error: pyflink-connector-fluss needs its connector jar, and no Maven is on the PATH to build it.\n"
             "hint: install Maven and a JDK 17, or set FLUSS_CONNECTOR_JAR to a flink-sql-connector-fluss jar."
         )
-    command = [maven, "--quiet", "--batch-mode", "-f", str(MAVEN_PROJECT / "pom.xml")]
+    command = [maven, "--quiet", "--batch-mode", "-Dstyle.color=never", "-f", str(MAVEN_PROJECT / "pom.xml")]
     command += ["package", "-Dmaven.test.skip=true"]
     print(f"building the connector jar: {' '.join(command)}", flush=True)
     status = subprocess.run(command, check=False, timeout=BUILD_TIMEOUT_SECONDS).returncode

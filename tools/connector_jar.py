@@ -50,7 +50,16 @@ def build_if_stale(*, force: bool = False) -> Path:
         flush=True,
     )
     stamp.clear()
-    command = [maven, "--quiet", "--batch-mode", "-f", str(_PROJECT / "pom.xml"), "package", "-Dmaven.test.skip=true"]
+    command = [
+        maven,
+        "--quiet",
+        "--batch-mode",
+        "-Dstyle.color=never",
+        "-f",
+        str(_PROJECT / "pom.xml"),
+        "package",
+        "-Dmaven.test.skip=true",
+    ]
     # Standard output is left to the path of the jar.
     subprocess.run(command, check=True, timeout=_BUILD_TIMEOUT_SECONDS, stdout=sys.stderr)
     jar = find_jar()

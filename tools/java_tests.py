@@ -21,7 +21,7 @@ def main() -> int:
         print(f"error: {missing}", file=sys.stderr)
         return 1
     with LocalCluster() as cluster:
-        command = [maven, "--quiet", "--batch-mode", "-f", str(ROOT / "flink-sql" / "pom.xml")]
+        command = [maven, "--quiet", "--batch-mode", "-Dstyle.color=never", "-f", str(ROOT / "flink-sql" / "pom.xml")]
         command += [f"-Dfluss.bootstrap={cluster.bootstrap_servers}", "test"]
         try:
             return subprocess.run(command, check=False, timeout=_TIMEOUT_SECONDS).returncode
