@@ -167,7 +167,7 @@ def test_closing_waits_for_reads_in_other_threads(tmp_path: Path, resources: KvR
         except FlussError as error:
             results.append(error.code)
 
-    thread = threading.Thread(target=read)
+    thread = threading.Thread(target=read, daemon=True)
     thread.start()
     begun.wait()
     store.close()
