@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
@@ -25,6 +26,16 @@ TYPES = Types.ROW_NAMED(
 )
 COLUMNS = "id INT, name STRING, price DECIMAL(10, 2), ts TIMESTAMP(3), `day` DATE"
 AT, DAY = dt.datetime(2013, 1, 1, 5, 17, 0, 123000), dt.date(2013, 1, 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def environment_variables() -> Iterator[None]:
+    """PyFlink runs Python functions in this process and then forbids it, and its children, to start another Java."""
+    before = os.environ.get("PYFLINK_GATEWAY_DISABLED")
+    yield
+    os.environ.pop("PYFLINK_GATEWAY_DISABLED", None)
+    if before is not None:
+        os.environ["PYFLINK_GATEWAY_DISABLED"] = before
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +94,16 @@ def read(builder: FlussSourceBuilder) -> list[tuple[str, tuple[Any, ...]]]:
 COLLECTED = ("id", "name", "price", "day")
 
 
+@pytest.fixture
+def restored_environment() -> Iterator[None]:
+    """PyFlink's in-process workers leave variables behind that would make child processes believe to be workers."""
+    saved = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(saved)
+
+
+@pytest.mark.usefixtures("restored_environment")
 def test_a_python_function_gets_whole_timestamps(fluss: LocalCluster, tables: Any) -> None:
     tables.execute_sql("CREATE TABLE stream_times (ts TIMESTAMP(6))")
     tables.execute_sql("INSERT INTO stream_times VALUES (TIMESTAMP '2026-11-24 01:02:03.456789')").wait()
