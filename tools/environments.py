@@ -8,6 +8,7 @@ Usage: environments.py server|flink
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -53,19 +54,23 @@ def _stages(environment: str) -> Iterator[Stage]:
 
 
 def _create(directory: Path) -> Path:
-    """Makes sure that `directory` is a virtual environment of the running Python's version; returns its interpreter."""
+    """Makes sure that `directory` is a virtual environment; returns its interpreter.
+
+    An environment that works is kept, unless $PYTHON asks for another version than it has.
+    """
     python = directory / "bin" / "python"
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     stamp = Stamp(directory / ".stamps" / "python")
-    usable = (
-        (directory / "pyvenv.cfg").is_file() and python.exists() and (not stamp.path.exists() or stamp.matches(version))
-    )
-    if not usable:
-        if directory.exists():
-            print(f"    {directory.name} is not a usable environment of Python {version}: made anew", flush=True)
-            shutil.rmtree(directory)
-        print(f"    creating {directory.name} with Python {version}", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", str(directory)], check=True, timeout=300)
+    fits = stamp.matches(version) or not stamp.path.exists() or not os.environ.get("PYTHON")
+    if (directory / "pyvenv.cfg").is_file() and python.exists() and fits:
+        if not stamp.path.exists():
+            stamp.write(version)
+        return python
+    if directory.exists():
+        print(f"    {directory.name} is not a usable environment of Python {version}: made anew", flush=True)
+        shutil.rmtree(directory)
+    print(f"    creating {directory.name} with Python {version}", flush=True)
+    subprocess.run([sys.executable, "-m", "venv", str(directory)], check=True, timeout=300)
     stamp.write(version)
     return python
 
