@@ -164,8 +164,8 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._reader.received(nbytes)
             self._pump()
             if self._running and self._quick_ack is not None:
-                # Something waits, a parked fetch perhaps. The kernel would hold its acknowledgement back for up to 40 ms,
-                # and a client without TCP_NODELAY (pyfluss) its next request.
+                # Something waits, a parked fetch perhaps. The kernel would hold its acknowledgement back for up to
+                # 40 ms, and a client without TCP_NODELAY (pyfluss) its next request.
                 self._quick_ack()
 
     def eof_received(self) -> None:
