@@ -61,10 +61,8 @@ def _create(directory: Path) -> Path:
     python = directory / "bin" / "python"
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     stamp = Stamp(directory / ".stamps" / "python")
-    fits = stamp.matches(version) or not stamp.path.exists() or not os.environ.get("PYTHON")
-    if (directory / "pyvenv.cfg").is_file() and python.exists() and fits:
-        if not stamp.path.exists():
-            stamp.write(version)
+    complete = stamp.path.exists() and python.exists()
+    if complete and (stamp.matches(version) or not os.environ.get("PYTHON")):
         return python
     if directory.exists():
         print(f"    {directory.name} is not a usable environment of Python {version}: made anew", flush=True)

