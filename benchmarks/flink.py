@@ -67,6 +67,7 @@ def main() -> None:
         lengths = ", ".join(f"'fields.{name}.length' = '{size}'" for name, size in sizes.items())
         env.execute_sql(
             f"CREATE TABLE {source} ({columns}) WITH ('connector' = 'datagen', 'number-of-rows' = '{count}', {lengths},"
+            f" 'rows-per-second' = '100000000',"
             f" 'fields.id.kind' = 'sequence', 'fields.id.start' = '1', 'fields.id.end' = '{count}')"
         )
         nothing = "default_catalog.default_database.nothing"
