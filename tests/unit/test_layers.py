@@ -20,6 +20,7 @@ LAYERS = {
     "formats": 2,
     "metadata": 3,
     "rpc": 3,
+    "grpc_door": 4,
     "log": 4,
     "kv": 4,
     "replica": 5,

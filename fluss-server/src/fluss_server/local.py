@@ -33,6 +33,7 @@ from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
 from fluss_server.tablet.write_service import WriteService
 
 if TYPE_CHECKING:
+    from fluss_server.grpc_door.door import GrpcDoor
     from fluss_server.model.table import TableInfo
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class LocalServer:
         data_dir: directory of all data; created if missing.
         host: address to listen on.
         port: port, 0 for a free one.
+        grpc_port: port of the gRPC door, 0 for a free one, None for no door.
         options: server options by key; unknown keys and bad values are refused.
 
     Raises:
@@ -60,12 +62,14 @@ class LocalServer:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        grpc_port: int | None = None,
         options: Mapping[str, str] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._data_dir = data_dir
         self._host = host
         self._requested_port = port
+        self._requested_grpc_port = grpc_port
         self._configuration = Configuration(SERVER_OPTIONS, options or {})
         self._clock = clock or SystemClock()
         self._lock = DirectoryLock(data_dir)
@@ -74,12 +78,18 @@ class LocalServer:
         self._scanners: KvScanners | None = None
         self._coordinator: CoordinatorService | None = None
         self._server: RpcServer | None = None
+        self._grpc_door: GrpcDoor | None = None
 
     @property
     def port(self) -> int:
         """The port in use, once started."""
         assert self._server is not None, "the server is not started"
         return self._server.port
+
+    @property
+    def grpc_port(self) -> int | None:
+        """Port of the gRPC door, once started; None without one."""
+        return None if self._grpc_door is None else self._grpc_door.port
 
     async def start(self) -> None:
         """Recover everything in the data directory, then listen.
@@ -146,6 +156,11 @@ class LocalServer:
                 else None,
             ) from error
         self._server = server
+        if self._requested_grpc_port is not None:
+            from fluss_server.grpc_door.door import GrpcDoor  # gRPC costs 10 MB and 20 ms
+
+            self._grpc_door = GrpcDoor(registry, self._host, self._requested_grpc_port)
+            await self._grpc_door.start()
 
     async def table_created(self, table: TableInfo) -> None:
         """See ``TableEvents``."""
@@ -161,6 +176,9 @@ class LocalServer:
 
     async def close(self) -> None:
         """Answer what is in flight, make everything durable, and let go of the directory. May be called twice."""
+        door, self._grpc_door = self._grpc_door, None
+        if door is not None:
+            await door.close()
         server, self._server = self._server, None
         if server is not None:
             await server.close()

@@ -17,16 +17,17 @@ logger = logging.getLogger(__name__)
 _LOOPBACK = ("127.", "::1", "localhost")
 
 
-def run_local(host: str, port: int, data_dir: Path, options: Sequence[str]) -> int:
+def run_local(host: str, port: int, data_dir: Path, options: Sequence[str], *, grpc_port: int | None = None) -> int:
     """Run the one-process cluster until SIGTERM or SIGINT.
 
     Args:
+        grpc_port: port of the gRPC door; None = no door.
         options: ``key=value`` texts.
 
     Raises:
         FlussError: ``INVALID_CONFIG_EXCEPTION`` for a bad option; what ``LocalServer.start`` raises.
     """
-    server = LocalServer(data_dir, host=host, port=port, options=_parse(options))
+    server = LocalServer(data_dir, host=host, port=port, grpc_port=grpc_port, options=_parse(options))
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     asyncio.run(_serve(server, host))
     return 0
@@ -50,6 +51,8 @@ async def _serve(server: LocalServer, host: str) -> None:
             )
         address = f"{host}:{server.port}"
         print(f"Fluss is ready: bootstrap.servers={address}")
+        if server.grpc_port is not None:
+            print(f"gRPC door, for the fluss command and health probes: {host}:{server.grpc_port}")
         print("In Flink SQL:", flush=True)
         print(f"  CREATE CATALOG fluss WITH ('type' = 'fluss', 'bootstrap.servers' = '{address}');", flush=True)
         await stop.wait()

@@ -13,6 +13,7 @@ from fluss_server import __version__
 from fluss_server.errors import FlussError
 
 DEFAULT_PORT = 9123
+DEFAULT_GRPC_PORT = 9124
 EXIT_ERROR = 1
 
 
@@ -32,6 +33,13 @@ def build_parser() -> argparse.ArgumentParser:
     local.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     local.add_argument(
         "--port", type=_port, default=DEFAULT_PORT, help="port to listen on; 0 picks a free one (default: %(default)s)"
+    )
+    local.add_argument(
+        "--grpc-port",
+        type=_grpc_port,
+        default=DEFAULT_GRPC_PORT,
+        help="port of the gRPC door, which the other commands use; 0 picks a free one, 'none' opens none "
+        "(default: %(default)s)",
     )
     local.add_argument(
         "--data-dir", type=Path, default=Path("fluss-data"), help="where everything is kept (default: ./fluss-data)"
@@ -78,7 +86,7 @@ def _run_local(parsed: argparse.Namespace) -> int:
     logging.basicConfig(
         level=parsed.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    return run_local(parsed.host, parsed.port, parsed.data_dir, parsed.options)
+    return run_local(parsed.host, parsed.port, parsed.data_dir, parsed.options, grpc_port=parsed.grpc_port)
 
 
 def _run_config(parsed: argparse.Namespace) -> int:
@@ -93,3 +101,7 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"{port} is not a port; use 0 to 65535")
     return port
+
+
+def _grpc_port(text: str) -> int | None:
+    return None if text == "none" else _port(text)

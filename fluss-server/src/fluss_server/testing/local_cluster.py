@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 
 READY_PREFIX = "Fluss is ready: bootstrap.servers="
+GRPC_PREFIX = "gRPC door"
+LAST_PREFIX = "In Flink SQL:"
 _KEPT_LOG_LINES = 1_000
 
 
@@ -26,12 +28,14 @@ class LocalCluster:
     Args:
         data_dir: where the data lives; None = a temporary directory that is removed at the end.
         port: 0 = a free one. A restart keeps the port of the first start, so that clients find the server again.
+        grpc: open the gRPC door as well, on a free port.
         options: server options, as ``fluss local --set key=value`` takes them.
         ready_timeout_s: how long a start may take.
 
     Attributes:
         data_dir: the directory in use.
         port: port in use once started.
+        grpc_port: port of the gRPC door once started, None without one.
     """
 
     def __init__(
@@ -39,12 +43,14 @@ class LocalCluster:
         data_dir: str | os.PathLike[str] | None = None,
         *,
         port: int = 0,
+        grpc: bool = False,
         options: dict[str, str] | None = None,
         ready_timeout_s: float = 30.0,
     ) -> None:
         self._owns_directory = data_dir is None
         self.data_dir = Path(tempfile.mkdtemp(prefix="fluss-")) if data_dir is None else Path(data_dir)
         self.port = port
+        self.grpc_port: int | None = 0 if grpc else None
         self._options = dict(options or {})
         self._ready_timeout_s = ready_timeout_s
         self._process: subprocess.Popen[str] | None = None
@@ -75,6 +81,7 @@ class LocalCluster:
         if self._process is not None:
             raise RuntimeError("the cluster is running already")
         command = [sys.executable, "-m", "fluss_server", "local", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--grpc-port", "none" if self.grpc_port is None else str(self.grpc_port)]
         command += ["--data-dir", str(self.data_dir)]
         for key, value in self._options.items():
             command += ["--set", f"{key}={value}"]
@@ -96,13 +103,16 @@ class LocalCluster:
                 raise RuntimeError(f"the server ended with code {code}; it printed:\n{self.log}")
             if line.startswith(READY_PREFIX):
                 self.port = int(line.rsplit(":", 1)[1])
+            elif line.startswith(GRPC_PREFIX):
+                self.grpc_port = int(line.rsplit(":", 1)[1])
+            else:
                 return self
 
     def _read_output(self, process: subprocess.Popen[str], ready: queue.Queue[str | None]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             self._log.append(line.rstrip("\n"))
-            if line.startswith(READY_PREFIX):
+            if line.startswith((READY_PREFIX, GRPC_PREFIX, LAST_PREFIX)):
                 ready.put(line.strip())
         ready.put(None)
 

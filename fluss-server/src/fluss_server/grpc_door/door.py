@@ -1,0 +1,218 @@
+"""The gRPC server: the APIs of a :class:`ServiceRegistry` under ``fluss.Fluss``, health checking and reflection.
+
+For people, probes and tools of any language; data-heavy clients use the native protocol, which costs a fiftieth. A
+failed call ends with the gRPC status of :mod:`fluss_server.grpc_door.status` and the official error code in its
+trailing metadata.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from fluss_server.api.keys import ApiKey
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.grpc_door import standard_protos
+from fluss_server.grpc_door.reflection import Reflection
+from fluss_server.grpc_door.service_file import SERVICE, service_file
+from fluss_server.grpc_door.status import error_metadata, status_of
+from fluss_server.rpc.frames import REQUEST_HEADER_SIZE
+from fluss_server.rpc.service import ANONYMOUS, Handler, RequestContext, ResponseBody, ServiceRegistry
+from fluss_server.runtime.files import FileRegion
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+logger = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 32 << 20
+MAX_CALLS = 32
+"""Calls in progress; the next ones are refused with RESOURCE_EXHAUSTED. With the above, it bounds the door's memory."""
+
+_NO_HEADER = bytes(REQUEST_HEADER_SIZE)
+_STOP_GRACE_S = 2.0
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),  # else a second server on the same port would silently take half of the calls
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", -1),  # what answers may cost is decided by who builds them
+    ("grpc.max_concurrent_streams", MAX_CALLS),
+)
+
+Authenticate = Callable[[str, str], Awaitable[str]]
+"""Takes user name and password, returns the principal's name; raises ``FlussError(AUTHENTICATE_EXCEPTION)``."""
+
+
+class GrpcDoor:
+    """Serves a registry over gRPC.
+
+    Args:
+        registry: what is served.
+        host: address to listen on.
+        port: port, 0 for a free one.
+        authenticate: checks the ``authorization: Basic`` metadata of every call; None = everybody is anonymous.
+    """
+
+    def __init__(
+        self, registry: ServiceRegistry, host: str, port: int, *, authenticate: Authenticate | None = None
+    ) -> None:
+        self.registry = registry
+        self.port = port
+        self._host = host
+        self._authenticate = authenticate
+        self._server: grpc.aio.Server | None = None
+        self._stopping = asyncio.Event()
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            FlussError: ``NETWORK_EXCEPTION`` when the address cannot be used.
+        """
+        import grpc
+        import grpc.aio
+
+        server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
+        server.add_generic_rpc_handlers(self._handlers(grpc))
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        try:
+            port = server.add_insecure_port(f"{host}:{self.port}")
+        except RuntimeError as error:
+            raise FlussError(
+                ErrorCode.NETWORK_EXCEPTION,
+                f"the gRPC door cannot listen on {host}:{self.port}: {error}",
+                hint="another process uses the port; choose another with --grpc-port, 0 for a free one, or 'none'",
+            ) from error
+        await server.start()
+        self.port = port
+        self._server = server
+
+    async def close(self) -> None:
+        """Stop listening and let calls in progress end. Calling it again does nothing."""
+        self._stopping.set()
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop(_STOP_GRACE_S)
+        if self._running:
+            await asyncio.wait(self._running, timeout=_STOP_GRACE_S)
+
+    # ---- the services
+
+    def _handlers(self, grpc: Any) -> tuple[Any, ...]:
+        specs = [spec for spec in self.registry.specs if spec.key is not ApiKey.AUTHENTICATE]  # a native handshake
+        methods = {
+            spec.messages: grpc.unary_unary_rpc_method_handler(partial(self._call, handler))
+            for spec in specs
+            if (handler := self.registry.get(spec.key)) is not None
+        }
+        message = standard_protos.message_class
+        health = f"{standard_protos.HEALTH_PACKAGE}.HealthCheck"
+        health_codec = {
+            "request_deserializer": message(f"{health}Request").FromString,
+            "response_serializer": message(f"{health}Response").SerializeToString,
+        }
+        services = {
+            SERVICE: methods,
+            standard_protos.HEALTH_SERVICE: {
+                "Check": grpc.unary_unary_rpc_method_handler(self._check_health, **health_codec),
+                "Watch": grpc.unary_stream_rpc_method_handler(self._watch_health, **health_codec),
+            },
+        }
+        reflection = Reflection(
+            [service_file(specs), standard_protos.health_file()],
+            [*services, *map(standard_protos.reflection_service, standard_protos.REFLECTION_PACKAGES)],
+        )
+        for package in standard_protos.REFLECTION_PACKAGES:
+            services[standard_protos.reflection_service(package)] = {
+                "ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(
+                    partial(reflection.answer_all, package),
+                    request_deserializer=message(f"{package}.ServerReflectionRequest").FromString,
+                    response_serializer=message(f"{package}.ServerReflectionResponse").SerializeToString,
+                )
+            }
+        return tuple(grpc.method_handlers_generic_handler(name, handlers) for name, handlers in services.items())
+
+    async def _call(self, handler: Handler, request: bytes, call: Any) -> bytes:
+        """Answer one call; the message goes through undecoded, as a frame's body does."""
+        context = RequestContext(
+            handler.spec.key, handler.spec.max_version, peer=_peer(call.peer()), local_host=self._host
+        )
+        try:
+            context.principal = await self._principal(call)
+            result: Any = handler.method(handler.parse(_NO_HEADER + request), context)
+            if asyncio.iscoroutine(result):
+                task = asyncio.ensure_future(result)
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+                # What changes something runs to its end even when its caller goes away.
+                result = await (task if handler.cancel_on_disconnect else asyncio.shield(task))
+            elif asyncio.isfuture(result):
+                result = await result
+            return _encoded(result)
+        except FlussError as error:
+            failure = error
+        except Exception as error:
+            logger.exception("%s over gRPC failed", handler.spec.name)
+            text = f"{type(error).__name__}: {error}"
+            failure = FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, text, hint="the server's log has the details")
+        await call.abort(status_of(failure), str(failure), error_metadata(failure))
+        raise AssertionError("abort() raises")
+
+    async def _principal(self, call: Any) -> str:
+        if self._authenticate is None:
+            return ANONYMOUS
+        user, password = _basic_credentials(dict(call.invocation_metadata() or ()).get("authorization"))
+        return await self._authenticate(user, password)
+
+    # ---- health
+
+    async def _check_health(self, request: Any, call: Any) -> Any:
+        import grpc
+
+        if request.service not in ("", SERVICE):
+            await call.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service!r}")
+        return self._health()
+
+    async def _watch_health(self, request: Any, call: Any) -> AsyncIterator[Any]:
+        yield self._health()
+        await self._stopping.wait()
+        yield self._health()
+
+    def _health(self) -> Any:
+        response = standard_protos.message_class(f"{standard_protos.HEALTH_PACKAGE}.HealthCheckResponse")
+        stopping = self._stopping.is_set()
+        return response(status=standard_protos.NOT_SERVING if stopping else standard_protos.SERVING)
+
+
+def _encoded(body: ResponseBody) -> bytes:
+    if isinstance(body, (list, tuple)):
+        return b"".join(piece.read() if isinstance(piece, FileRegion) else piece for piece in body)
+    return body.SerializeToString()  # type: ignore[union-attr]
+
+
+def _peer(text: str) -> str:
+    """``host:port`` of gRPC's ``ipv4:127.0.0.1:1234``."""
+    return text.partition(":")[2] or text
+
+
+def _basic_credentials(header: str | bytes | None) -> tuple[str, str]:
+    if header is None:
+        raise FlussError(
+            ErrorCode.AUTHENTICATE_EXCEPTION,
+            "this server asks for a user name and a password",
+            hint="send 'authorization: Basic' metadata; the fluss command takes --user and FLUSS_PASSWORD",
+        )
+    text = header.decode("latin-1") if isinstance(header, bytes) else header
+    scheme, _, encoded = text.partition(" ")
+    try:
+        user, separator, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        separator = ""
+    if scheme.lower() != "basic" or not separator:
+        raise FlussError(ErrorCode.AUTHENTICATE_EXCEPTION, "the authorization metadata is not 'Basic' credentials")
+    return user, password

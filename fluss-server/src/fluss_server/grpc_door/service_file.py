@@ -1,0 +1,36 @@
+"""The gRPC service's own descriptor: one method per API that a server serves, named like the API's messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from fluss_server.api.keys import ApiSpec
+from fluss_server.api.messages import FILE_NAME
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor_pb2 import FileDescriptorProto
+
+PACKAGE = "fluss"
+SERVICE = f"{PACKAGE}.Fluss"
+SERVICE_FILE_NAME = "fluss_service.proto"
+
+
+def method_path(spec: ApiSpec) -> str:
+    """Path of an API's method in HTTP/2, for example ``/fluss.Fluss/CreateTable``."""
+    return f"/{SERVICE}/{spec.messages}"
+
+
+def service_file(specs: Iterable[ApiSpec]) -> FileDescriptorProto:
+    """Descriptor of ``fluss_service.proto``, which imports ``fluss.proto``."""
+    from google.protobuf.descriptor_pb2 import FileDescriptorProto
+
+    file = FileDescriptorProto(name=SERVICE_FILE_NAME, package=PACKAGE, dependency=[FILE_NAME])
+    service = file.service.add(name=SERVICE.rpartition(".")[2])
+    for spec in specs:
+        service.method.add(
+            name=spec.messages,
+            input_type=f".{PACKAGE}.{spec.messages}Request",
+            output_type=f".{PACKAGE}.{spec.messages}Response",
+        )
+    return file

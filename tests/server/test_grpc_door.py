@@ -1,0 +1,160 @@
+"""The gRPC door of a running server, through gRPC's own clients of the standard services and through ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+from fluss_server.api import messages as pb
+from fluss_server.api.keys import ApiKey
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.log_batch import build_batch, parse_header
+from fluss_server.grpc_door.client import GrpcClient
+from fluss_server.testing import LocalCluster
+
+SCHEMA = {
+    "version": 1,
+    "columns": [{"name": "id", "data_type": {"type": "INTEGER"}, "id": 0}],
+    "highest_field_id": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with LocalCluster(grpc=True) as running:
+        yield running
+
+
+@pytest.fixture
+def address(cluster: LocalCluster) -> str:
+    return f"127.0.0.1:{cluster.grpc_port}"
+
+
+@pytest.fixture
+def client(address: str) -> Iterator[GrpcClient]:
+    with GrpcClient(address) as opened:
+        yield opened
+
+
+def create_table(client: GrpcClient, name: str) -> int:
+    descriptor = {
+        "version": 1,
+        "schema": SCHEMA,
+        "partition_key": [],
+        "bucket_key": [],
+        "bucket_count": 1,
+        "properties": {},
+        "custom_properties": {},
+    }
+    path = pb.PbTablePath(database_name="fluss", table_name=name)
+    client.call(
+        ApiKey.CREATE_TABLE,
+        pb.CreateTableRequest(table_path=path, table_json=json.dumps(descriptor).encode(), ignore_if_exists=False),
+    )
+    return int(client.call(ApiKey.GET_TABLE_INFO, pb.GetTableInfoRequest(table_path=path)).table_id)
+
+
+def test_health(address: str) -> None:
+    with grpc.insecure_channel(address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for service in ("", "fluss.Fluss"):
+            answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.Check(health_pb2.HealthCheckRequest(service="other"), timeout=10)
+        assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_watch_tells_of_the_end(tmp_path: Path) -> None:
+    with LocalCluster(tmp_path, grpc=True) as own, grpc.insecure_channel(f"127.0.0.1:{own.grpc_port}") as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=30)
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        own.stop()
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def test_a_tool_that_knows_nothing_finds_and_calls_methods(address: str) -> None:
+    with grpc.insecure_channel(address) as channel:
+        database = ProtoReflectionDescriptorDatabase(channel)
+        assert set(database.get_services()) == {
+            "fluss.Fluss",
+            "grpc.health.v1.Health",
+            "grpc.reflection.v1.ServerReflection",
+            "grpc.reflection.v1alpha.ServerReflection",
+        }
+        pool = DescriptorPool(database)
+        method = pool.FindServiceByName("fluss.Fluss").FindMethodByName("ListDatabases")
+        request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+        call = channel.unary_unary(
+            "/fluss.Fluss/ListDatabases",
+            request_serializer=request.SerializeToString,
+            response_deserializer=response.FromString,
+        )
+        assert list(call(request(), timeout=10).database_name) == ["fluss"]
+        assert "status" in pool.FindMessageTypeByName("grpc.health.v1.HealthCheckResponse").fields_by_name
+        with pytest.raises(KeyError):
+            pool.FindMessageTypeByName("fluss.NoSuchMessage")
+
+
+def test_rows_go_in_and_out(client: GrpcClient) -> None:
+    table_id = create_table(client, "through_grpc")
+    batch = bytes(build_batch(1, change_types=None, payload=b"", record_count=0))
+    request = pb.ProduceLogRequest(acks=-1, table_id=table_id, timeout_ms=10_000)
+    request.buckets_req.add(bucket_id=0, records=batch)
+    assert client.call(ApiKey.PRODUCE_LOG, request).buckets_resp[0].base_offset == 0
+
+    fetch = pb.FetchLogRequest(follower_server_id=-1, max_bytes=1 << 20)
+    table = fetch.tables_req.add(table_id=table_id, projection_pushdown_enabled=False)
+    table.buckets_req.add(bucket_id=0, fetch_offset=0, max_fetch_bytes=1 << 20)
+    bucket = client.call(ApiKey.FETCH_LOG, fetch).tables_resp[0].buckets_resp[0]
+    assert bucket.high_watermark == 1
+    header = parse_header(bucket.records)
+    assert (header.base_offset, header.last_offset, header.record_count, header.size) == (0, 0, 0, len(batch))
+
+
+def test_errors_carry_code_message_and_hint(client: GrpcClient, address: str) -> None:
+    missing = pb.GetTableInfoRequest(table_path=pb.PbTablePath(database_name="fluss", table_name="missing"))
+    with pytest.raises(FlussError) as raised:
+        client.call(ApiKey.GET_TABLE_INFO, missing)
+    assert raised.value.code is ErrorCode.TABLE_NOT_EXIST
+    assert "fluss.missing" in raised.value.message
+    with grpc.insecure_channel(address) as channel:
+        call = channel.unary_unary("/fluss.Fluss/GetTableInfo", request_serializer=missing.__class__.SerializeToString)
+        with pytest.raises(grpc.RpcError) as status:
+            call(missing, timeout=10)
+    assert status.value.code() is grpc.StatusCode.NOT_FOUND
+    assert dict(status.value.trailing_metadata())["fluss-error-code"] == "7"
+
+
+def test_garbage_and_unknown_methods(address: str, client: GrpcClient) -> None:
+    with grpc.insecure_channel(address) as channel:
+        with pytest.raises(grpc.RpcError) as garbage:
+            channel.unary_unary("/fluss.Fluss/GetTableInfo")(b"\xff\xff", timeout=10)
+        with pytest.raises(grpc.RpcError) as unknown:
+            channel.unary_unary("/fluss.Fluss/Rebalance")(b"", timeout=10)
+    assert garbage.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert dict(garbage.value.trailing_metadata())["fluss-error-code"] == str(int(ErrorCode.CORRUPT_MESSAGE))
+    assert unknown.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert client.call(ApiKey.LIST_DATABASES, pb.ListDatabasesRequest()).database_name == ["fluss"]
+
+
+def test_a_taken_port_is_refused(cluster: LocalCluster, tmp_path: Path) -> None:
+    second = LocalCluster(tmp_path, grpc=True)
+    second.grpc_port = cluster.grpc_port
+    with pytest.raises(RuntimeError, match="the gRPC door cannot listen"):
+        second.start()
+
+
+def test_no_server() -> None:
+    with GrpcClient("127.0.0.1:1") as client, pytest.raises(FlussError) as raised:
+        client.call(ApiKey.LIST_DATABASES, pb.ListDatabasesRequest())
+    assert raised.value.code is ErrorCode.NETWORK_EXCEPTION
+    assert raised.value.hint
