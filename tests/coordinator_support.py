@@ -22,6 +22,9 @@ class NoData:
     async def table_created(self, table: TableInfo) -> None:
         pass
 
+    async def table_altered(self, table: TableInfo) -> None:
+        pass
+
     async def table_dropped(self, table: TableInfo) -> None:
         pass
 

@@ -167,6 +167,11 @@ class LocalServer:
         assert self._replicas is not None
         await self._replicas.table_created(table)
 
+    async def table_altered(self, table: TableInfo) -> None:
+        """See ``TableEvents``."""
+        assert self._replicas is not None
+        await self._replicas.table_altered(table)
+
     async def table_dropped(self, table: TableInfo) -> None:
         """See ``TableEvents``."""
         assert self._replicas is not None

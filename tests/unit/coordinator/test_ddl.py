@@ -51,6 +51,9 @@ class RecordingEvents:
         self.visible_at_creation.append(self.manager.find_table(table.path) is not None)
         assert self.manager.schema(table.table_id, table.schema_id) == table.schema
 
+    async def table_altered(self, table: TableInfo) -> None:
+        await self._turn("altered", table)
+
     async def table_dropped(self, table: TableInfo) -> None:
         await self._turn("dropped", table)
         if self.fail_removal is not None:

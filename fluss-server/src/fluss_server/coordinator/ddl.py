@@ -35,6 +35,13 @@ class TableEvents(Protocol):
         :meth:`table_dropped` is called for what was made of it.
         """
 
+    async def table_altered(self, table: TableInfo) -> None:
+        """Go on with a new definition of a table: other options, or a newer schema.
+
+        The definition is durable, and clients see it when this returns or raises. Writes that begin afterwards must
+        meet it. Whoever misses it finds it at the next start.
+        """
+
     async def table_dropped(self, table: TableInfo) -> None:
         """Remove the replicas of a table that is gone from the metadata, and their data.
 

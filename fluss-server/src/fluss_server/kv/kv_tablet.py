@@ -43,10 +43,10 @@ class KvTablet:
     *committed* (in RocksDB; lookups see it), *persisted* (durable in RocksDB; a restart replays only the log behind
     it).
 
-    Threads: :meth:`put`, :meth:`commit`, :meth:`persist`, :meth:`open_scan` and the scan itself, and the end of life
-    belong to one worker thread, the same for all tablets that share a :class:`KvResources`. :meth:`lookup`,
-    :meth:`prefix_lookup`, :meth:`limit_scan` and the properties may be used in another thread at the same time. A
-    lookup sees every commit that returned before it began; while a commit runs it may see a part of it.
+    Threads: :meth:`put`, :meth:`commit`, :meth:`persist`, :meth:`update_table`, :meth:`open_scan` and the scan itself,
+    and the end of life belong to one worker thread, the same for all tablets that share a :class:`KvResources`.
+    :meth:`lookup`, :meth:`prefix_lookup`, :meth:`limit_scan` and the properties may be used in another thread at the
+    same time. A lookup sees every commit that returned before it began; while a commit runs it may see a part of it.
 
     All calls block. Errors of the store are ``KV_STORAGE_EXCEPTION``.
     """
@@ -61,19 +61,22 @@ class KvTablet:
         rows: CommittedRows,
     ) -> None:
         self._directory = directory
-        self._table = table
         self._schemas = schemas
         self._log = log
         self._resources = resources
         self._rows = rows
         self._pending = PreWriteBuffer()
-        self._changelog = ChangelogWriter(table, schemas)
+        self._scans: set[KvScan] = set()
+        self._closed = False
+        self._configure(table)
+
+    def _configure(self, table: TableInfo) -> None:
+        self._table = table
+        self._changelog = ChangelogWriter(table, self._schemas)
         properties = table.descriptor.properties
         self._deletes = DeleteBehavior(properties.get("table.delete.behavior", "ALLOW").upper())
         self._image = ChangelogImage(properties.get("table.changelog.image", "FULL").upper())
         self._mergers: dict[tuple[int, ...], RowMerger] = {}
-        self._scans: set[KvScan] = set()
-        self._closed = False
 
     @classmethod
     def open(
@@ -258,6 +261,13 @@ class KvTablet:
         return scan
 
     # ------------------------------------------------------------------ life cycle
+
+    def update_table(self, table: TableInfo) -> None:
+        """Take in a new definition of the table, with other options or a newer schema.
+
+        Rows that are there keep the schema they were written with; changelogs are from now on in the newest one.
+        """
+        self._configure(table)
 
     def persist(self) -> int:
         """Make what is committed durable in RocksDB and record it, so that a restart replays only the log behind.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from fluss_server.formats.batch_shape import BatchShape
 from fluss_server.formats.log_batch import crc_matches, iter_batches
 from fluss_server.log.log_tablet import AppendResult, LogTablet
 from fluss_server.model.identifiers import TableBucket
+from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
 from fluss_server.replica.high_watermark import HighWatermark
 
@@ -36,6 +37,7 @@ class Replica:
         table: its table.
         log: open log; everything in it counts as acknowledged.
         kv: open KvTablet of a primary-key table, else None.
+        schemas: schema of a schema id; raises ``SCHEMA_NOT_EXIST`` for an unknown one.
         flush_pool: where blocking flushes run.
         kv_worker: the one thread in which all KvTablets change; submissions run in order.
         flush_before_acknowledge: whether a write is acknowledged only after fsync.
@@ -48,6 +50,7 @@ class Replica:
         log: LogTablet,
         kv: KvTablet | None,
         *,
+        schemas: Callable[[int], Schema],
         flush_pool: Executor,
         kv_worker: Executor,
         flush_before_acknowledge: bool,
@@ -57,7 +60,8 @@ class Replica:
         self.log = log
         self.kv = kv
         self.high_watermark = HighWatermark(log.end_offset)
-        self._shape = BatchShape(table.schema.types)
+        self._schemas = schemas
+        self._shapes = {table.schema_id: BatchShape(table.schema.types)}
         self._flush_pool = flush_pool
         self._kv_worker = kv_worker
         self._flush_before_acknowledge = flush_before_acknowledge
@@ -91,17 +95,23 @@ class Replica:
         for position, header in iter_batches(records):
             batch = records[position : position + header.size]
             try:
-                if header.schema_id != self.table.schema_id:
-                    raise FlussError(
-                        ErrorCode.SCHEMA_NOT_EXIST,
-                        f"{self.table.path} has no schema {header.schema_id}; the newest is {self.table.schema_id}",
-                    )
-                self._shape.check(batch, header)
+                shape = self._shapes.get(header.schema_id) or self._shape_of(header.schema_id)
+                shape.check(batch, header)
             except FlussError:
                 # A batch damaged on the way may look like anything: then the log says so, and its writer sends it
                 # again.
                 if crc_matches(records, position, header):
                     raise
+
+    def _shape_of(self, schema_id: int) -> BatchShape:
+        """The shape of batches of an older schema; writers that have not heard of a newer one go on with it."""
+        if not 0 < schema_id <= self.table.schema_id:
+            raise FlussError(
+                ErrorCode.SCHEMA_NOT_EXIST,
+                f"{self.table.path} has no schema {schema_id}; the newest is {self.table.schema_id}",
+            )
+        shape = self._shapes[schema_id] = BatchShape(self._schemas(schema_id).types)
+        return shape
 
     async def put(self, records: memoryview, target_columns: Sequence[int]) -> AppendResult:
         """Merge a KV batch; acknowledged as for :meth:`append`. The order of calls is the order of effects.
@@ -177,6 +187,17 @@ class Replica:
             raise self._offline
 
     # ------------------------------------------------------------------ life cycle
+
+    async def update_table(self, table: TableInfo) -> None:
+        """Take in a new definition of the table: every write that begins after this call does with it.
+
+        Args:
+            table: the same table with other options or a newer schema.
+        """
+        self.table = table
+        if self.kv is not None and not self._closed:
+            # Puts that were handed to the worker before still merge with the old definition, in their order.
+            await asyncio.get_running_loop().run_in_executor(self._kv_worker, self.kv.update_table, table)
 
     async def flush(self) -> None:
         """Make the log durable now; for the periodic flush when acknowledgements do not wait for it."""

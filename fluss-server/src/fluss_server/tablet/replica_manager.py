@@ -161,6 +161,13 @@ class ReplicaManager:
         for bucket in range(table.bucket_count):
             await self._open(table, bucket)
 
+    async def table_altered(self, table: TableInfo) -> None:
+        """Give the new definition of a table to its replicas."""
+        self._tables[table.table_id] = table
+        await asyncio.gather(
+            *(replica.update_table(table) for replica in self.replicas() if replica.bucket.table_id == table.table_id)
+        )
+
     async def table_dropped(self, table: TableInfo) -> None:
         """Stop the replicas of a dropped table and remove its files."""
         self._tables.pop(table.table_id, None)
@@ -183,6 +190,7 @@ class ReplicaManager:
             table,
             log,
             kv,
+            schemas=lambda schema_id: self._schemas(table, schema_id),
             flush_pool=self._io_pool,
             kv_worker=self._kv_worker,
             flush_before_acknowledge=self._config.flush_before_acknowledge,
