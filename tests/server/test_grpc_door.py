@@ -158,3 +158,16 @@ def test_no_server() -> None:
         client.call(ApiKey.LIST_DATABASES, pb.ListDatabasesRequest())
     assert raised.value.code is ErrorCode.NETWORK_EXCEPTION
     assert raised.value.hint
+
+
+def test_the_door_asks_for_the_logins_of_the_first_listener(tmp_path: Path) -> None:
+    options = {"security.protocol.map": "FLUSS:SASL", "security.sasl.plain.credentials": "bob:bob-pass"}
+    request = pb.DatabaseExistsRequest(database_name="fluss")
+    with LocalCluster(tmp_path, grpc=True, options=options) as own:
+        address = f"127.0.0.1:{own.grpc_port}"
+        with GrpcClient(address, user="bob", password="bob-pass") as bob:
+            assert bob.call(ApiKey.DATABASE_EXISTS, request).exists
+        for login in ({}, {"user": "bob", "password": "wrong"}, {"user": "eve", "password": "bob-pass"}):
+            with GrpcClient(address, **login) as stranger, pytest.raises(FlussError) as refused:
+                stranger.call(ApiKey.DATABASE_EXISTS, request)
+            assert refused.value.code is ErrorCode.AUTHENTICATE_EXCEPTION

@@ -130,3 +130,16 @@ def test_dropping_a_table_removes_its_files_and_its_name_can_be_used_again(tmp_p
 
     with LocalCluster(tmp_path) as cluster:
         asyncio.run(run(cluster.bootstrap_servers))
+
+
+def test_a_listener_that_may_be_reached_from_elsewhere_is_warned_about(tmp_path: Path) -> None:
+    # 2130706433 is a way to write 127.0.0.1 that only the resolver understands, so nothing is exposed here.
+    exposed = {"bind.listeners": "FLUSS://2130706433:0"}
+    with LocalCluster(tmp_path / "open", options=exposed) as cluster:
+        cluster.stop()
+        assert "WARNING" in cluster.log
+        assert "NO AUTHENTICATION: listener FLUSS on 2130706433" in cluster.log
+    guarded = {**exposed, "security.protocol.map": "FLUSS:SASL", "security.sasl.plain.credentials": "bob:bob-pass"}
+    with LocalCluster(tmp_path / "guarded", options=guarded) as cluster:
+        cluster.stop()
+        assert "NO AUTHENTICATION" not in cluster.log

@@ -21,6 +21,7 @@ LAYERS = {
     "metadata": 3,
     "rpc": 3,
     "grpc_door": 4,
+    "security": 4,
     "log": 4,
     "kv": 4,
     "replica": 5,

@@ -9,6 +9,7 @@ Files of the data directory (names with a dot cannot be database names)::
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 from collections.abc import Mapping
@@ -23,10 +24,13 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.log.log_config import LogConfig
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.records import TABLE_ID_COUNTER, decode_counter
+from fluss_server.rpc.listeners import Endpoint
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
 from fluss_server.runtime.clock import Clock, SystemClock
 from fluss_server.runtime.files import DirectoryLock
+from fluss_server.security.listeners import Listener, ListenerSecurity
+from fluss_server.security.sasl import PasswordCheck
 from fluss_server.tablet.kv_scanners import KvScanners
 from fluss_server.tablet.read_service import ReadService
 from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
@@ -47,7 +51,7 @@ class LocalServer:
 
     Args:
         data_dir: directory of all data; created if missing.
-        host: address to listen on.
+        host: address to listen on, unless the options name listeners.
         port: port, 0 for a free one.
         grpc_port: port of the gRPC door, 0 for a free one, None for no door.
         options: server options by key; unknown keys and bad values are refused.
@@ -67,8 +71,6 @@ class LocalServer:
         clock: Clock | None = None,
     ) -> None:
         self._data_dir = data_dir
-        self._host = host
-        self._requested_port = port
         self._requested_grpc_port = grpc_port
         self._configuration = Configuration(SERVER_OPTIONS, options or {})
         self._clock = clock or SystemClock()
@@ -77,19 +79,30 @@ class LocalServer:
         self._replicas: ReplicaManager | None = None
         self._scanners: KvScanners | None = None
         self._coordinator: CoordinatorService | None = None
-        self._server: RpcServer | None = None
+        self._security = ListenerSecurity(self._configuration, host, port)
+        self._servers: list[RpcServer] = []
         self._grpc_door: GrpcDoor | None = None
 
     @property
     def port(self) -> int:
-        """The port in use, once started."""
-        assert self._server is not None, "the server is not started"
-        return self._server.port
+        """The port in use by the first listener, once started."""
+        assert self._servers, "the server is not started"
+        return self._servers[0].port
 
     @property
-    def grpc_port(self) -> int | None:
-        """Port of the gRPC door, once started; None without one."""
-        return None if self._grpc_door is None else self._grpc_door.port
+    def endpoints(self) -> list[Endpoint]:
+        """The listeners with the ports in use, once started."""
+        return [
+            listener.endpoint._replace(port=server.port)
+            for listener, server in zip(self._security.listeners, self._servers, strict=True)
+        ]
+
+    @property
+    def grpc_endpoint(self) -> Endpoint | None:
+        """Where the gRPC door listens, once started; None without one."""
+        if self._grpc_door is None:
+            return None
+        return self._security.listeners[0].endpoint._replace(port=self._grpc_door.port)
 
     async def start(self) -> None:
         """Recover everything in the data directory, then listen.
@@ -137,30 +150,46 @@ class LocalServer:
             default_bucket_count=self._configuration.get_int("default.bucket.number"),
             max_bucket_count=self._configuration.get_int("max.bucket.num"),
         )
-        self._coordinator = CoordinatorService(manager, self, ServerNode(SERVER_ID), settings)
+        advertised = {
+            listener.endpoint.listener: (listener.advertised.host, listener.advertised.port)
+            for listener in self._security.listeners
+            if listener.advertised is not None
+        }
+        self._coordinator = CoordinatorService(manager, self, ServerNode(SERVER_ID, advertised), settings)
         registry = ServiceRegistry(
             self._coordinator,
             WriteService(self._replicas, kv_queue_bytes=self._configuration.get_int("kv.write-queue.size")),
             ReadService(self._replicas, self._scanners, self._clock),
         )
-        server = RpcServer(registry, self._host, self._requested_port)
+        for listener in self._security.listeners:
+            await self._listen(registry, listener)
+        self._security.warn_if_exposed()
+        if self._requested_grpc_port is not None:
+            from fluss_server.grpc_door.door import GrpcDoor  # gRPC costs 10 MB and 20 ms
+
+            # The door stands beside the first listener and asks its callers what that one asks its clients.
+            first = self._security.listeners[0]
+            authenticate = None if first.authenticator is None else PasswordCheck(first.authenticator)
+            self._grpc_door = GrpcDoor(
+                registry, first.endpoint.host, self._requested_grpc_port, authenticate=authenticate
+            )
+            await self._grpc_door.start()
+
+    async def _listen(self, registry: ServiceRegistry, listener: Listener) -> None:
+        name, host, port = listener.endpoint
+        server = RpcServer(registry, host, port, listener=name, authenticator=listener.authenticator)
         try:
             await server.start()
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
             raise FlussError(
                 ErrorCode.NETWORK_EXCEPTION,
-                f"cannot listen on {self._host}:{self._requested_port}: {error.strerror or error}",
+                f"cannot listen on {host}:{port}: {error.strerror or error}",
                 hint="another process uses the port; choose another with --port, or 0 for a free one"
                 if taken
                 else None,
             ) from error
-        self._server = server
-        if self._requested_grpc_port is not None:
-            from fluss_server.grpc_door.door import GrpcDoor  # gRPC costs 10 MB and 20 ms
-
-            self._grpc_door = GrpcDoor(registry, self._host, self._requested_grpc_port)
-            await self._grpc_door.start()
+        self._servers.append(server)
 
     async def table_created(self, table: TableInfo) -> None:
         """See ``TableEvents``."""
@@ -184,9 +213,8 @@ class LocalServer:
         door, self._grpc_door = self._grpc_door, None
         if door is not None:
             await door.close()
-        server, self._server = self._server, None
-        if server is not None:
-            await server.close()
+        servers, self._servers = self._servers, []
+        await asyncio.gather(*(server.close() for server in servers))
         coordinator, self._coordinator = self._coordinator, None
         if coordinator is not None:
             await coordinator.close()

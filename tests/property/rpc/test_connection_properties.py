@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
+from fluss_server.rpc.authentication import Authenticator
 from fluss_server.rpc.connection import ServerConnection
 from fluss_server.rpc.frames import FrameReader, ResponseType, parse_response
 from fluss_server.rpc.limits import RequestMemory, RpcLimits
@@ -36,6 +37,7 @@ class Service:
 
 class Host:
     listener = "TEST"
+    authenticator: Authenticator | None = None
 
     def __init__(self, requests_in_flight: int) -> None:
         self.registry = ServiceRegistry(Service())

@@ -167,3 +167,40 @@ def test_the_reference_names_every_option() -> None:
         assert f"\n{option.key}  (" in text
     assert "(NONE | LZ4_FRAME | ZSTD; default ZSTD)" in text
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_lists_and_maps() -> None:
+    listed = Option("l", OptionType.LIST, None, "L.")
+    mapped = Option("m", OptionType.MAP, None, "M.")
+    assert listed.parse(" a, b ,,c") == ("a", "b", "c")
+    assert listed.parse("") == ()
+    assert mapped.parse("a:1, b:x:y,") == {"a": "1", "b": "x:y"}
+    for bad in ("a", ":1", "a:1,a:2"):
+        with pytest.raises(FlussError) as raised:
+            mapped.parse(bad)
+        assert raised.value.code is ErrorCode.INVALID_CONFIG_EXCEPTION
+    configuration = Configuration({"l": listed, "m": mapped}, {"m": "k:v"})
+    assert configuration.get_list("l") == ()
+    assert configuration.get_map("m") == {"k": "v"}
+
+
+def test_secrets_are_not_shown() -> None:
+    users = Option("users", OptionType.MAP, None, "U.", secret=True)
+    key = Option("key", OptionType.INT, None, "K.", secret=True)
+    assert users.redact("bob:geheim, ann:x") == "bob:******,ann:******"
+    assert users.redact("geheim") == "******"
+    assert key.redact("4711") == "******"
+    for option in (users, key):
+        with pytest.raises(FlussError, match="cannot be read") as raised:
+            option.parse("geheim")
+        assert "geheim" not in str(raised.value)
+
+
+def test_a_key_may_hold_a_name() -> None:
+    options = {"a.<listener>.b": Option("a.<listener>.b", OptionType.STRING, None, "A.")}
+    assert find_option(options, "a.client.b").key == "a.client.b"
+    assert Configuration(options, {"a.client.b": "x"}).find_str("a.client.b") == "x"
+    assert Configuration(options, {}).find_str("a.client.b") is None
+    for unknown in ("a..b", "a.b", "a.x.y.b", "a.client.c"):
+        with pytest.raises(FlussError):
+            find_option(options, unknown)

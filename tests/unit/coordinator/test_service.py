@@ -232,7 +232,7 @@ def test_advertised_address(tmp_path: Path) -> None:
         for server in (response.coordinator_server, *response.tablet_servers):
             assert (server.host, server.port) == ("fluss.example", 19123)
 
-    run(tmp_path, scenario, node=ServerNode(0, "fluss.example", 19123))
+    run(tmp_path, scenario, node=ServerNode(0, {"FLUSS": ("fluss.example", 19123)}))
 
 
 def test_writer_ids(tmp_path: Path) -> None:

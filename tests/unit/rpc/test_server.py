@@ -172,7 +172,7 @@ async def test_context_tells_where_a_request_came_from() -> None:
         assert (context.api_key, context.api_version) == (ApiKey.DATABASE_EXISTS, 0)
         assert (context.local_host, context.local_port) == ("127.0.0.1", server.port)
         assert context.peer == "{}:{}".format(*client.writer.get_extra_info("sockname"))
-        assert (context.principal, context.listener) == ("ANONYMOUS", "FLUSS")
+        assert (str(context.principal), context.listener) == ("User:ANONYMOUS", "FLUSS")
 
 
 @async_test

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,10 +10,7 @@ from pathlib import Path
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.local import LocalServer
-
-logger = logging.getLogger(__name__)
-
-_LOOPBACK = ("127.", "::1", "localhost")
+from fluss_server.rpc.listeners import Endpoint
 
 
 def run_local(host: str, port: int, data_dir: Path, options: Sequence[str], *, grpc_port: int | None = None) -> int:
@@ -29,7 +25,7 @@ def run_local(host: str, port: int, data_dir: Path, options: Sequence[str], *, g
     """
     server = LocalServer(data_dir, host=host, port=port, grpc_port=grpc_port, options=_parse(options))
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    asyncio.run(_serve(server, host))
+    asyncio.run(_serve(server))
     return 0
 
 
@@ -37,27 +33,30 @@ def run_local(host: str, port: int, data_dir: Path, options: Sequence[str], *, g
 _SWITCH_INTERVAL_S = 0.001
 
 
-async def _serve(server: LocalServer, host: str) -> None:
+async def _serve(server: LocalServer) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await server.start()
     try:
-        if not host.startswith(_LOOPBACK):
-            logger.warning(
-                "listening on %s without authentication: everybody who reaches this port can read and change all data",
-                host,
-            )
-        address = f"{host}:{server.port}"
+        addresses = [_address(endpoint) for endpoint in server.endpoints]
+        address = addresses[0]
+        for endpoint, other in zip(server.endpoints[1:], addresses[1:], strict=True):
+            print(f"Listener {endpoint.listener}: bootstrap.servers={other}")
         print(f"Fluss is ready: bootstrap.servers={address}")
-        if server.grpc_port is not None:
-            print(f"gRPC door, for the fluss command and health probes: {host}:{server.grpc_port}")
+        if server.grpc_endpoint is not None:
+            print(f"gRPC door, for the fluss command and health probes: {_address(server.grpc_endpoint)}")
         print("In Flink SQL:", flush=True)
         print(f"  CREATE CATALOG fluss WITH ('type' = 'fluss', 'bootstrap.servers' = '{address}');", flush=True)
         await stop.wait()
     finally:
         await server.close()
+
+
+def _address(endpoint: Endpoint) -> str:
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    return f"{host}:{endpoint.port}"
 
 
 def _parse(options: Sequence[str]) -> dict[str, str]:

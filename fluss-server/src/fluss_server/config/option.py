@@ -6,6 +6,7 @@ likewise (``64mb``, powers of 1024), choices and booleans may be written in any 
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 from collections.abc import Iterable, Mapping
@@ -16,10 +17,11 @@ from typing import TypeAlias
 
 from fluss_server.errors import ErrorCode, FlussError
 
-Value: TypeAlias = "bool | int | float | str"
+Value: TypeAlias = "bool | int | float | str | tuple[str, ...] | Mapping[str, str]"
 
 MAX_INT = 2**31 - 1
 MAX_LONG = 2**63 - 1
+REDACTED = "******"
 
 
 class OptionType(Enum):
@@ -32,6 +34,8 @@ class OptionType(Enum):
     SIZE = "size"
     STRING = "text"
     CHOICE = "choice"
+    LIST = "a,b,..."
+    MAP = "key:value,..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Option:
         minimum: smallest allowed number, milliseconds or bytes.
         maximum: largest.
         dynamic: may be changed later (servers: while they run; tables: with ALTER TABLE).
+        secret: the value, or the values of a MAP, must not be shown or logged.
     """
 
     key: str
@@ -57,6 +62,7 @@ class Option:
     minimum: int = 0
     maximum: int = MAX_LONG
     dynamic: bool = False
+    secret: bool = False
 
     def parse(self, text: str) -> Value:
         """The value that ``text`` stands for.
@@ -67,7 +73,10 @@ class Option:
         try:
             value = self._read(text.strip())
         except ValueError as error:
-            raise FlussError(ErrorCode.INVALID_CONFIG_EXCEPTION, f"{self.key}: {error}") from None
+            problem = "the value cannot be read" if self.secret else str(error)
+            raise FlussError(
+                ErrorCode.INVALID_CONFIG_EXCEPTION, f"{self.key}: {problem}", hint=f"its type is {self.type.value}"
+            ) from None
         if type(value) is int and not self.minimum <= value <= self.maximum:
             raise FlussError(
                 ErrorCode.INVALID_CONFIG_EXCEPTION, f"{self.key}: {text!r} is out of range, allowed is {self._range()}"
@@ -90,7 +99,22 @@ class Option:
                 if choice.upper() == text.upper():
                     return choice
             raise ValueError(f"{text!r} is not one of {', '.join(self.choices)}")
+        if self.type is OptionType.LIST:
+            return tuple(_split(text))
+        if self.type is OptionType.MAP:
+            return _parse_map(text)
         return text
+
+    def redact(self, text: str) -> str:
+        """``text`` as it may be shown: a secret becomes ``******``, of a secret MAP the keys stay."""
+        if not self.secret:
+            return text
+        if self.type is not OptionType.MAP:
+            return REDACTED
+        entries = [entry.partition(":") for entry in _split(text)]
+        if not all(key and colon for key, colon, _ in entries):
+            return REDACTED
+        return ",".join(f"{key}:{REDACTED}" for key, _, _ in entries)
 
     def _range(self) -> str:
         unit = {OptionType.DURATION: " ms", OptionType.SIZE: " bytes"}.get(self.type, "")
@@ -144,19 +168,48 @@ class Configuration:
         assert isinstance(value, str), f"{key} is not a set text option"
         return value
 
+    def find_str(self, key: str) -> str | None:
+        """Value of a STRING or CHOICE, None when it is not set; also for keys with a placeholder."""
+        value = self._values.get(key)
+        assert value is None or isinstance(value, str), f"{key} is not a text option"
+        return value
+
+    def get_list(self, key: str) -> tuple[str, ...]:
+        """Entries of a LIST, none when it is not set."""
+        value = self._values[key]
+        assert value is None or isinstance(value, tuple), f"{key} is not a LIST option"
+        return value or ()
+
+    def get_map(self, key: str) -> Mapping[str, str]:
+        """Entries of a MAP, none when it is not set."""
+        value = self._values[key]
+        assert value is None or isinstance(value, Mapping), f"{key} is not a MAP option"
+        return value or {}
+
 
 def find_option(options: Mapping[str, Option], key: str) -> Option:
-    """The option of a key.
+    """The option of a key. The ``<...>`` in the key of some options stands for a name.
 
     Raises:
         FlussError: ``INVALID_CONFIG_EXCEPTION``, naming the nearest known key.
     """
-    option = options.get(key)
+    option = options.get(key) or _find_pattern(options, key)
     if option is None:
         near = difflib.get_close_matches(key.lower(), options, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else "'fluss config' lists all options"
         raise FlussError(ErrorCode.INVALID_CONFIG_EXCEPTION, f"unknown option {key!r}", hint=hint)
     return option
+
+
+def _find_pattern(options: Mapping[str, Option], key: str) -> Option | None:
+    for option in options.values():
+        before, bracket, rest = option.key.partition("<")
+        if bracket:
+            after = rest.partition(">")[2]
+            name = key[len(before) : len(key) - len(after)]
+            if key.startswith(before) and key.endswith(after) and name and "." not in name:
+                return dataclasses.replace(option, key=key)
+    return None
 
 
 _AMOUNT = re.compile(r"(\d+)\s*([^\d\s]*)\Z", re.ASCII)
@@ -213,6 +266,22 @@ def _parse_bool(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError(f"{text!r} is not true or false")
     return text.lower() == "true"
+
+
+def _split(text: str) -> list[str]:
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
+
+
+def _parse_map(text: str) -> Mapping[str, str]:
+    entries: dict[str, str] = {}
+    for entry in _split(text):
+        key, colon, value = entry.partition(":")
+        if not key or not colon:
+            raise ValueError(f"{entry!r} is not key:value")
+        if key in entries:
+            raise ValueError(f"{key!r} occurs twice")
+        entries[key] = value
+    return MappingProxyType(entries)
 
 
 def _parse_int(text: str, maximum: int) -> int:

@@ -17,6 +17,69 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
         ),
         Option("max.bucket.num", OptionType.INT, "4096", "Most buckets a table may have.", minimum=1),
         Option(
+            "bind.listeners",
+            OptionType.STRING,
+            None,
+            "Addresses to listen on: NAME://host:port, several with commas between them. With it --host and --port do"
+            " not count. The names are for security.protocol.map; without this option the only listener is FLUSS.",
+        ),
+        Option(
+            "advertised.listeners",
+            OptionType.STRING,
+            None,
+            "NAME://host:port of listeners whose clients are to use another address than the one they came in by, as"
+            " behind a proxy.",
+        ),
+        Option(
+            "security.protocol.map",
+            OptionType.MAP,
+            None,
+            "How clients of a listener prove who they are: NAME:SASL, or NAME:PLAINTEXT for not at all, which holds for"
+            " listeners that are not named.",
+        ),
+        Option(
+            "security.sasl.enabled.mechanisms",
+            OptionType.LIST,
+            "PLAIN",
+            "SASL mechanisms that clients may use. There is only PLAIN.",
+        ),
+        Option(
+            "security.sasl.plain.credentials",
+            OptionType.MAP,
+            None,
+            "Users that may log in: user:password,user2:password2. Replaces users of the same name in the JAAS text,"
+            " the environment and the file.",
+            dynamic=True,
+            secret=True,
+        ),
+        Option(
+            "security.sasl.plain.credentials.file",
+            OptionType.STRING,
+            None,
+            "File with one user:password a line. A change of the file holds for the next login.",
+        ),
+        Option(
+            "security.sasl.plain.credentials.env",
+            OptionType.STRING,
+            None,
+            "Name of an environment variable that holds user:password,user2:password2.",
+        ),
+        Option(
+            "security.sasl.plain.jaas.config",
+            OptionType.STRING,
+            None,
+            "The users as JAAS text, for example org.apache.fluss.security.auth.sasl.plain.PlainLoginModule required"
+            ' user_bob="password"; with the semicolon.',
+            secret=True,
+        ),
+        Option(
+            "security.sasl.listener.name.<listener>.plain.jaas.config",
+            OptionType.STRING,
+            None,
+            "JAAS text with all the users of one listener, whose name is written in lower case.",
+            secret=True,
+        ),
+        Option(
             "log.segment.file-size",
             OptionType.SIZE,
             "1024mb",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
@@ -23,13 +24,12 @@ class ServerNode:
 
     Attributes:
         server_id: not negative.
-        host: address to give to clients; None = the one under which the client reached this server.
-        port: likewise.
+        advertised: host and port to give to the clients of a listener; without an entry they get the address under
+            which they reached this server.
     """
 
     server_id: int
-    host: str | None = None
-    port: int | None = None
+    advertised: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
 
 class CoordinatorService:
@@ -154,8 +154,8 @@ class CoordinatorService:
         if request.partitions_path or request.partitions_id:
             raise FlussError(ErrorCode.PARTITION_NOT_EXISTS, "there are no partitioned tables")
         response = pb.MetadataResponse()
-        host = self._node.host or context.local_host
-        port = self._node.port or context.local_port
+        reached = (context.local_host, context.local_port)
+        host, port = self._node.advertised.get(context.listener, reached)
         response.coordinator_server.node_id = self._node.server_id
         response.coordinator_server.host = host
         response.coordinator_server.port = port

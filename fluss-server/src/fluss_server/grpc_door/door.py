@@ -21,8 +21,9 @@ from fluss_server.grpc_door import standard_protos
 from fluss_server.grpc_door.reflection import Reflection
 from fluss_server.grpc_door.service_file import SERVICE, service_file
 from fluss_server.grpc_door.status import error_metadata, status_of
+from fluss_server.model.principal import ANONYMOUS, Principal
 from fluss_server.rpc.frames import REQUEST_HEADER_SIZE
-from fluss_server.rpc.service import ANONYMOUS, Handler, RequestContext, ResponseBody, ServiceRegistry
+from fluss_server.rpc.service import Handler, RequestContext, ResponseBody, ServiceRegistry
 from fluss_server.runtime.files import FileRegion
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ _OPTIONS = (
     ("grpc.max_concurrent_streams", MAX_CALLS),
 )
 
-Authenticate = Callable[[str, str], Awaitable[str]]
-"""Takes user name and password, returns the principal's name; raises ``FlussError(AUTHENTICATE_EXCEPTION)``."""
+Authenticate = Callable[[str, str], Awaitable[Principal]]
+"""Takes user name and password, returns who that is; raises ``FlussError(AUTHENTICATE_EXCEPTION)``."""
 
 
 class GrpcDoor:
@@ -163,7 +164,7 @@ class GrpcDoor:
         await call.abort(status_of(failure), str(failure), error_metadata(failure))
         raise AssertionError("abort() raises")
 
-    async def _principal(self, call: Any) -> str:
+    async def _principal(self, call: Any) -> Principal:
         if self._authenticate is None:
             return ANONYMOUS
         user, password = _basic_credentials(dict(call.invocation_metadata() or ()).get("authorization"))

@@ -47,11 +47,17 @@ class RpcClient:
         """Lowest and highest version of every API the server serves."""
 
     @classmethod
-    async def connect(cls, host: str, port: int, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> RpcClient:
-        """Connect and learn what the server serves.
+    async def connect(
+        cls, host: str, port: int, *, login: tuple[str, str] | None = None, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> RpcClient:
+        """Connect, learn what the server serves, and log in.
+
+        Args:
+            login: user and password for SASL/PLAIN; None = the listener does not authenticate.
 
         Raises:
-            FlussError: ``NETWORK_EXCEPTION`` when the server cannot be reached in time.
+            FlussError: ``NETWORK_EXCEPTION`` when the server cannot be reached in time, ``AUTHENTICATE_EXCEPTION`` when
+                it does not accept the login.
         """
         client = cls()
         loop = asyncio.get_running_loop()
@@ -66,10 +72,14 @@ class RpcClient:
         try:
             request = pb.ApiVersionsRequest(client_software_name=SOFTWARE_NAME, client_software_version="1")
             response = await client.call(ApiKey.API_VERSIONS, request, timeout_s=timeout_s)
+            client.api_versions = {api.api_key: (api.min_version, api.max_version) for api in response.api_versions}
+            if login is not None:
+                token = "\0".join(("", *login)).encode()
+                authenticate = pb.AuthenticateRequest(protocol="PLAIN", token=token)
+                await client.call(ApiKey.AUTHENTICATE, authenticate, timeout_s=timeout_s)
         except BaseException:
             await client.close()
             raise
-        client.api_versions = {api.api_key: (api.min_version, api.max_version) for api in response.api_versions}
         return client
 
     async def call(self, key: ApiKey, request: Message, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Any:

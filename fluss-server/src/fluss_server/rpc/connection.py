@@ -14,10 +14,13 @@ import functools
 import logging
 import socket
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.model.principal import ANONYMOUS
+from fluss_server.rpc.authentication import Authenticator, Login, not_authenticated
 from fluss_server.rpc.frames import (
     RECEIVE_BUFFER_SIZE,
     REQUEST_HEADER_SIZE,
@@ -31,7 +34,7 @@ from fluss_server.rpc.frames import (
 )
 from fluss_server.rpc.limits import RequestMemory, RpcLimits
 from fluss_server.rpc.output import OutputQueue
-from fluss_server.rpc.service import ANONYMOUS, Handler, RequestContext, ResponseBody, ServiceRegistry
+from fluss_server.rpc.service import Handler, RequestContext, ResponseBody, ServiceRegistry
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MAX_COLLECTED = 64 * 1024  # bytes of answers that may wait for the end of a turn
+_BEFORE_LOGIN = frozenset({ApiKey.API_VERSIONS, ApiKey.AUTHENTICATE})
 _LINGER_S = 1.0  # how long a refused client gets to read the reason
 
 
@@ -48,6 +52,7 @@ class ConnectionHost(Protocol):
     registry: ServiceRegistry
     limits: RpcLimits
     listener: str
+    authenticator: Authenticator | None
     request_memory: RequestMemory
 
     def connection_opened(self, connection: ServerConnection) -> bool:
@@ -67,7 +72,7 @@ class _Request(RequestContext):
     ) -> None:
         self.api_key = handler.spec.key
         self.api_version = version
-        self.principal = ANONYMOUS
+        self.principal = connection.login.principal or ANONYMOUS
         self.listener = connection.listener
         self.peer = connection.peer
         self.local_host = connection.local_host
@@ -85,6 +90,9 @@ class _Request(RequestContext):
         if self.future is not None and self.started:
             self.future.cancel()
         self.gave_up = True  # cancelling a task that has not started would skip the bookkeeping in it
+
+    def log_in(self, mechanism: str, token: bytes) -> Awaitable[None] | None:
+        return self.connection.log_in(mechanism, token)
 
     def try_output_turn(self) -> bool:
         return self.connection.try_output_turn(self)
@@ -106,6 +114,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         local_host: address the client connected to.
         local_port: port the client connected to.
         last_activity: time of the loop's clock when bytes last moved.
+        login: who uses the connection.
     """
 
     def __init__(self, host: ConnectionHost, loop: asyncio.AbstractEventLoop) -> None:
@@ -114,7 +123,12 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._registry = host.registry
         self._limits = host.limits
         self._memory = host.request_memory
-        self._reader = FrameReader(host.limits.max_frame_bytes, REQUEST_HEADER_SIZE)
+        self.login = Login(host.authenticator, host.limits.max_login_failures)
+        self._ready = self.login.principal is not None
+        self._opened = loop.time()
+        self._login_refused = False  # a failed login is not answered yet
+        max_frame_bytes = host.limits.max_frame_bytes if self._ready else host.limits.max_login_frame_bytes
+        self._reader = FrameReader(max_frame_bytes, REQUEST_HEADER_SIZE)
         self.listener = host.listener
         self.peer = ""
         self.local_host = ""
@@ -215,7 +229,11 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._transport.abort()
 
     def close_if_idle(self, now: float) -> None:
-        """Close when nothing has moved for ``max_idle_s`` and no method is at work."""
+        """Close when nothing has moved for ``max_idle_s`` and no method is at work, or nobody has logged in in time."""
+        if not self._ready and now - self._opened >= self._limits.max_login_s:
+            logger.info("closing the connection of %s, which has not authenticated", self.peer)
+            self.abort()
+            return
         if now - self.last_activity < self._limits.max_idle_s:
             return
         if not self._running or self._output.blocked:
@@ -262,6 +280,9 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _start(self, frame: bytes | memoryview) -> None:
         api_key, version, request_id = parse_request_header(frame)
+        if not self._ready and api_key not in _BEFORE_LOGIN:
+            self._collect_error(request_id, not_authenticated())
+            return
         handler = self._registry.get(api_key)
         if handler is None:
             error = FlussError(ErrorCode.UNSUPPORTED_VERSION, f"this server does not serve API {api_key}")
@@ -385,6 +406,32 @@ class ServerConnection(asyncio.BufferedProtocol):
             pieces, size = self._collected, self._collected_size
             self._collected, self._collected_size = [], 0
             self._output.send(pieces, size)
+
+    # ---- login: see RequestContext.log_in
+
+    def log_in(self, mechanism: str, token: bytes) -> Awaitable[None] | None:
+        if self._login_refused:
+            # Otherwise the delay would cost a client nothing: it could send many passwords at once.
+            raise not_authenticated()
+        try:
+            self.login.attempt(mechanism, token)
+        except FlussError as error:
+            self._login_refused = True
+            logger.warning("a login from %s on listener %s failed: %s", self.peer, self.listener, error)
+            return self._refuse_login(error)
+        if not self._ready:
+            self._ready = True
+            self._reader.max_frame_size = self._limits.max_frame_bytes
+            logger.debug("%s logged in as %s", self.peer, self.login.principal)
+        return None
+
+    async def _refuse_login(self, error: FlussError) -> None:
+        await asyncio.sleep(self._limits.login_failure_delay_s)
+        self._login_refused = False
+        if self.login.exhausted:
+            self._closing = True
+            self._pause_reading()
+        raise error
 
     # ---- turns: see RequestContext.output_turn
 

@@ -144,10 +144,13 @@ class FrameReader:
     Args:
         max_frame_size: longest frame accepted, in bytes, without its length field.
         min_frame_size: shortest one.
+
+    Attributes:
+        max_frame_size: may be changed; holds for frames whose length is read from then on.
     """
 
     def __init__(self, max_frame_size: int, min_frame_size: int) -> None:
-        self._max_frame_size = max_frame_size
+        self.max_frame_size = max_frame_size
         self._min_frame_size = min_frame_size
         self._buffer = bytearray(_FIRST_BUFFER_SIZE)
         self._view = memoryview(self._buffer)
@@ -194,12 +197,12 @@ class FrameReader:
             return None
         (length,) = _LENGTH.unpack_from(self._buffer, start)
         if length <= available:
-            if length < self._min_frame_size or length > self._max_frame_size:
+            if length < self._min_frame_size or length > self.max_frame_size:
                 raise self._bad_length(length)
             frame_start = start + LENGTH_SIZE
             self._start = frame_start + length
             return bytes(self._view[frame_start : self._start])
-        if length > self._max_frame_size or length < self._min_frame_size:
+        if length > self.max_frame_size or length < self._min_frame_size:
             raise self._bad_length(length)
         if length > RECEIVE_BUFFER_SIZE:
             self._start_large(length)
@@ -229,10 +232,10 @@ class FrameReader:
         self._start = self._end = 0
 
     def _bad_length(self, length: int) -> FlussError:
-        if length > self._max_frame_size:
+        if length > self.max_frame_size:
             return FlussError(
                 ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
-                f"a frame of {length} bytes was announced, the limit is {self._max_frame_size}",
+                f"a frame of {length} bytes was announced, the limit is {self.max_frame_size}",
                 hint="something that does not speak this protocol is connected, or a batch is too large",
             )
         return FlussError(ErrorCode.CORRUPT_MESSAGE, f"a frame of {length} bytes cannot hold its header")

@@ -20,6 +20,10 @@ class RpcLimits:
         max_server_request_bytes: the same for all connections together.
         max_connections: open connections; further ones are refused.
         max_idle_s: a connection without traffic for this long is closed (``netty.connection.max-idle-time``).
+        max_login_s: time a connection of a SASL listener may take to authenticate.
+        max_login_frame_bytes: longest request before that.
+        max_login_failures: failed logins after which the connection is closed.
+        login_failure_delay_s: time until a failed login is answered.
     """
 
     max_frame_bytes: int = 100 * MIB
@@ -28,6 +32,10 @@ class RpcLimits:
     max_server_request_bytes: int = 512 * MIB
     max_connections: int = 10_000
     max_idle_s: float = 600.0
+    max_login_s: float = 30.0
+    max_login_frame_bytes: int = 64 * 1024
+    max_login_failures: int = 3
+    login_failure_delay_s: float = 0.5
 
 
 class RequestMemory:

@@ -8,6 +8,7 @@ import logging
 import socket
 from typing import Any
 
+from fluss_server.rpc.authentication import Authenticator
 from fluss_server.rpc.connection import ServerConnection
 from fluss_server.rpc.limits import RequestMemory, RpcLimits
 from fluss_server.rpc.service import DEFAULT_LISTENER, ServiceRegistry
@@ -28,6 +29,7 @@ class RpcServer:
         port: port, or 0 for a free one.
         limits: what clients may cost.
         listener: name of this listener, as methods see it.
+        authenticator: checks the clients; None = everybody may come in.
     """
 
     def __init__(
@@ -38,10 +40,12 @@ class RpcServer:
         *,
         limits: RpcLimits | None = None,
         listener: str = DEFAULT_LISTENER,
+        authenticator: Authenticator | None = None,
     ) -> None:
         self.registry = registry
         self.limits = limits or RpcLimits()
         self.listener = listener
+        self.authenticator = authenticator
         self.request_memory = RequestMemory(self.limits.max_server_request_bytes)
         self._host = host
         self._port = port
@@ -124,7 +128,10 @@ class RpcServer:
         now = loop.time()
         for connection in list(self._connections):
             connection.close_if_idle(now)
-        self._sweeper = loop.call_later(self.limits.max_idle_s / 10, self._sweep, loop)
+        period_s = self.limits.max_idle_s / 10
+        if self.authenticator is not None:
+            period_s = min(period_s, self.limits.max_login_s / 2)
+        self._sweeper = loop.call_later(period_s, self._sweep, loop)
 
 
 async def _bind(host: str, port: int) -> list[socket.socket]:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import API_SPECS, ApiKey, ApiSpec
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.model.principal import ANONYMOUS, Principal
 from fluss_server.rpc import bulk
 from fluss_server.rpc.frames import REQUEST_HEADER_SIZE, Piece
 
@@ -33,7 +34,6 @@ ResponseBody: TypeAlias = "Message | Sequence[Piece]"
 Method: TypeAlias = "Callable[..., ResponseBody | Awaitable[ResponseBody]]"
 _MethodT = TypeVar("_MethodT", bound=Callable[..., Any])
 
-ANONYMOUS = "ANONYMOUS"
 DEFAULT_LISTENER = "FLUSS"
 _MARK = "__rpc__"
 _BULK_PARSERS: dict[ApiKey, Callable[[memoryview], object]] = {
@@ -51,7 +51,7 @@ class RequestContext:
     Attributes:
         api_key: number of the API.
         api_version: version the client chose.
-        principal: name of the authenticated user.
+        principal: who sent the request.
         listener: name of the listener that accepted the connection.
         peer: ``host:port`` of the client.
         local_host: address the client reached this server under.
@@ -60,11 +60,24 @@ class RequestContext:
 
     api_key: int
     api_version: int = 0
-    principal: str = ANONYMOUS
+    principal: Principal = ANONYMOUS
     listener: str = DEFAULT_LISTENER
     peer: str = ""
     local_host: str = "127.0.0.1"
     local_port: int = 0
+
+    @property
+    def peer_host(self) -> str:
+        """Address of the client."""
+        return self.peer.rpartition(":")[0].strip("[]")
+
+    def log_in(self, mechanism: str, token: bytes) -> Awaitable[None] | None:
+        """Serve an AUTHENTICATE for the connection; wait for the result if there is one.
+
+        Raises:
+            FlussError: ``AUTHENTICATE_EXCEPTION``.
+        """
+        raise FlussError(ErrorCode.AUTHENTICATE_EXCEPTION, "there is no connection to authenticate")
 
     def try_output_turn(self) -> bool:
         """Take the turn of :meth:`output_turn` if that needs no wait; False if it does."""
@@ -142,7 +155,8 @@ class Handler:
 
 
 class ServiceRegistry:
-    """The APIs that a server serves: those of its services, and API_VERSIONS, which tells clients which they are.
+    """The APIs that a server serves: those of its services, API_VERSIONS, which tells clients which they are, and
+    AUTHENTICATE.
 
     Raises:
         ValueError: two methods claim the same API.
@@ -165,6 +179,12 @@ class ServiceRegistry:
         self._handlers[ApiKey.API_VERSIONS] = Handler(
             API_SPECS[ApiKey.API_VERSIONS], self._api_versions, _parser(ApiKey.API_VERSIONS), any_version=True
         )
+        self._handlers[ApiKey.AUTHENTICATE] = Handler(
+            API_SPECS[ApiKey.AUTHENTICATE],
+            self._authenticate,
+            _parser(ApiKey.AUTHENTICATE),
+            cancel_on_disconnect=True,
+        )
 
     def get(self, key: int) -> Handler | None:
         """The handler of an API, None if it is not served."""
@@ -181,6 +201,17 @@ class ServiceRegistry:
         for spec in self.specs:
             response.api_versions.add(api_key=spec.key, min_version=spec.min_version, max_version=spec.max_version)
         return response
+
+    def _authenticate(
+        self, request: pb.AuthenticateRequest, context: RequestContext
+    ) -> ResponseBody | Awaitable[ResponseBody]:
+        async def refuse(waiting: Awaitable[None]) -> ResponseBody:
+            await waiting
+            return pb.AuthenticateResponse()
+
+        # The challenge stays absent: pyfluss would take an empty one for a question.
+        waiting = context.log_in(request.protocol, request.token)
+        return pb.AuthenticateResponse() if waiting is None else refuse(waiting)
 
 
 def _marked_methods(service: object) -> Iterator[tuple[Method, RpcOptions]]:

@@ -1,0 +1,172 @@
+"""Logins of users: where they come from, and the comparison that tells nothing by its time.
+
+Sources, a later one replacing the user of an earlier one:
+
+1. the JAAS text of the configuration (``security.sasl.plain.jaas.config``), read at the start;
+2. an environment variable (its name: ``security.sasl.plain.credentials.env``), read at the start;
+3. a file (``security.sasl.plain.credentials.file``), read again whenever it has changed;
+4. ``security.sasl.plain.credentials``, which can be changed while the server runs.
+
+A listener that has a JAAS text of its own knows the users of that text only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from fluss_server.errors import ErrorCode, FlussError
+
+logger = logging.getLogger(__name__)
+
+MAX_FILE_BYTES = 1 << 20
+_PROCESS_KEY = os.urandom(32)
+_USER_NAME = re.compile(r"[A-Za-z0-9_]+\Z", re.ASCII)
+_BAD_PASSWORD = re.compile(r'[,:"\\;\x00-\x1f\x7f]')
+
+
+class Credentials:
+    """Users and digests of their passwords, all of one size. Immutable."""
+
+    def __init__(self, passwords: Mapping[str, str]) -> None:
+        self._digests = {user: _digest(password.encode()) for user, password in passwords.items()}
+        self._nobody = os.urandom(32)
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def verify(self, user: str, password: bytes) -> bool:
+        """True for a known user with its password. Takes as long for unknown users and wrong passwords."""
+        known = self._digests.get(user)
+        equal = hmac.compare_digest(_digest(password), self._nobody if known is None else known)
+        return equal and known is not None
+
+
+class CredentialFile:
+    """Logins in a file, one ``user:password`` a line; empty lines and those that begin with ``#`` do not count.
+
+    Args:
+        path: must be readable now.
+
+    Raises:
+        FlussError: ``INVALID_CONFIG_EXCEPTION``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = _identity(path)
+        self._passwords = read_credential_file(path)
+
+    def passwords(self) -> tuple[Mapping[str, str], bool]:
+        """Passwords by user, and whether they may differ from those of the last call.
+
+        A changed file that cannot be read is reported once in the log, and the logins before the change stay valid.
+        """
+        seen = _identity(self._path)
+        if seen == self._seen:
+            return self._passwords, False
+        self._seen = seen
+        try:
+            self._passwords = read_credential_file(self._path)
+        except FlussError as error:
+            logger.error("%s; the logins before the change stay valid", error)
+            return self._passwords, False
+        logger.info("read %d logins from %s", len(self._passwords), self._path)
+        return self._passwords, True
+
+
+class CredentialStore:
+    """The logins of one listener.
+
+    Args:
+        fixed: passwords by user, from sources that are read once.
+        file: a source that is looked at before every login.
+    """
+
+    def __init__(self, fixed: Mapping[str, str], file: CredentialFile | None = None) -> None:
+        self._fixed = dict(fixed)
+        self._file = file
+        self._configured: Mapping[str, str] = {}
+        self._credentials = self._merge()
+
+    def configure(self, passwords: Mapping[str, str]) -> None:
+        """Replace the users of the configuration."""
+        self._configured = dict(passwords)
+        self._credentials = self._merge()
+
+    def current(self) -> Credentials:
+        """What is valid now."""
+        if self._file is not None and self._file.passwords()[1]:
+            self._credentials = self._merge()
+        return self._credentials
+
+    def _merge(self) -> Credentials:
+        from_file = self._file.passwords()[0] if self._file is not None else {}
+        return Credentials({**self._fixed, **from_file, **self._configured})
+
+
+def check_configured_users(passwords: Mapping[str, str]) -> None:
+    """Refuse what Apache Fluss refuses in ``security.sasl.plain.credentials``.
+
+    Raises:
+        FlussError: ``INVALID_CONFIG_EXCEPTION``; it names the user, never the password.
+    """
+    for user, password in passwords.items():
+        if not _USER_NAME.match(user):
+            raise FlussError(
+                ErrorCode.INVALID_CONFIG_EXCEPTION, f"bad user name {user!r}", hint="use letters, digits and '_'"
+            )
+        if not password or _BAD_PASSWORD.search(password):
+            raise FlussError(
+                ErrorCode.INVALID_CONFIG_EXCEPTION,
+                f"the password of user {user!r} is empty or has a character that is not allowed here",
+                hint='leave out , : " ; \\ and control characters, or keep it in a credentials file',
+            )
+
+
+def read_credential_file(path: Path) -> dict[str, str]:
+    """Passwords by user.
+
+    Raises:
+        FlussError: ``INVALID_CONFIG_EXCEPTION`` with the number of the bad line; it never quotes the line.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise _bad_file(path, f"it is larger than {MAX_FILE_BYTES} bytes")
+        lines = data.decode().splitlines()
+    except OSError as error:
+        raise _bad_file(path, error.strerror or type(error).__name__) from None
+    except UnicodeDecodeError:
+        raise _bad_file(path, "it is not UTF-8") from None
+    passwords: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        user, colon, password = line.partition(":")
+        if not colon or not user or not password:
+            raise _bad_file(path, f"line {number} is not user:password")
+        passwords[user] = password
+    return passwords
+
+
+def _bad_file(path: Path, problem: str) -> FlussError:
+    return FlussError(ErrorCode.INVALID_CONFIG_EXCEPTION, f"cannot read the credentials file {path}: {problem}")
+
+
+def _identity(path: Path) -> tuple[int, int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _digest(password: bytes) -> bytes:
+    return hashlib.blake2b(password, digest_size=32, key=_PROCESS_KEY).digest()

@@ -1,0 +1,156 @@
+"""The listeners of a server and how each authenticates, from its configuration."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fluss_server.config import SERVER_OPTIONS, Configuration
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.rpc.authentication import Authenticator
+from fluss_server.rpc.listeners import Endpoint, advertised_endpoints, is_loopback, parse_endpoints
+from fluss_server.rpc.service import DEFAULT_LISTENER
+from fluss_server.security.credentials import CredentialFile, CredentialStore, check_configured_users
+from fluss_server.security.jaas import parse_jaas_users
+from fluss_server.security.sasl import MECHANISMS, SaslAuthenticator
+
+logger = logging.getLogger(__name__)
+
+SASL, PLAINTEXT = "SASL", "PLAINTEXT"
+CREDENTIALS = "security.sasl.plain.credentials"
+_LISTENER_JAAS = "security.sasl.listener.name.{}.plain.jaas.config"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One listener.
+
+    Attributes:
+        endpoint: where to listen.
+        authenticator: checks its clients; None = everybody may come in.
+        advertised: address for its clients; None = the one they came in by.
+    """
+
+    endpoint: Endpoint
+    authenticator: Authenticator | None
+    advertised: Endpoint | None
+
+
+class ListenerSecurity:
+    """All listeners of a server.
+
+    Args:
+        configuration: of the server.
+        host: address of the only listener when ``bind.listeners`` is not set.
+        port: its port.
+
+    Raises:
+        FlussError: ``INVALID_CONFIG_EXCEPTION``.
+    """
+
+    def __init__(self, configuration: Configuration, host: str, port: int) -> None:
+        self._stores: list[CredentialStore] = []
+        bound = [Endpoint(DEFAULT_LISTENER, host, port)]
+        if (text := configuration.find_str("bind.listeners")) is not None:
+            bound = parse_endpoints("bind.listeners", text)
+        told: Mapping[str, Endpoint] = {}
+        if (text := configuration.find_str("advertised.listeners")) is not None:
+            told = advertised_endpoints(bound, parse_endpoints("advertised.listeners", text))
+        protocols = _protocols(configuration.get_map("security.protocol.map"), bound)
+        shared = self._shared_store(configuration) if SASL in protocols.values() else None
+        self.listeners: Sequence[Listener] = tuple(
+            Listener(
+                endpoint,
+                self._authenticator(configuration, endpoint.listener, shared)
+                if shared is not None and protocols[endpoint.listener] == SASL
+                else None,
+                told.get(endpoint.listener),
+            )
+            for endpoint in bound
+        )
+        self.configure_users(configuration.get_map(CREDENTIALS))
+
+    def configure_users(self, passwords: Mapping[str, str]) -> None:
+        """Replace the users of ``security.sasl.plain.credentials``; who is logged in stays so.
+
+        Raises:
+            FlussError: ``INVALID_CONFIG_EXCEPTION``.
+        """
+        check_configured_users(passwords)
+        for store in self._stores:
+            store.configure(passwords)
+
+    def warn_if_exposed(self) -> None:
+        """Say it loudly when a listener lets everybody in and is not bound to loopback."""
+        for listener in self.listeners:
+            if listener.authenticator is None and not is_loopback(listener.endpoint.host):
+                logger.warning(
+                    "NO AUTHENTICATION: listener %s on %s port %d lets everybody who reaches it read and change all"
+                    " data; set security.protocol.map=%s:SASL and security.sasl.plain.credentials.file, or bind it to"
+                    " 127.0.0.1",
+                    *listener.endpoint,
+                    listener.endpoint.listener,
+                )
+
+    def _shared_store(self, configuration: Configuration) -> CredentialStore:
+        fixed: dict[str, str] = {}
+        if (jaas := configuration.find_str("security.sasl.plain.jaas.config")) is not None:
+            fixed.update(parse_jaas_users(jaas))
+        if (variable := configuration.find_str("security.sasl.plain.credentials.env")) is not None:
+            fixed.update(_users_of_variable(variable))
+        path = configuration.find_str("security.sasl.plain.credentials.file")
+        store = CredentialStore(fixed, CredentialFile(Path(path)) if path is not None else None)
+        self._stores.append(store)
+        return store
+
+    def _authenticator(self, configuration: Configuration, listener: str, shared: CredentialStore) -> SaslAuthenticator:
+        mechanisms = [mechanism.upper() for mechanism in configuration.get_list("security.sasl.enabled.mechanisms")]
+        if not mechanisms or not set(mechanisms) <= set(MECHANISMS):
+            raise FlussError(
+                ErrorCode.INVALID_CONFIG_EXCEPTION,
+                f"security.sasl.enabled.mechanisms: {', '.join(mechanisms) or 'nothing'} cannot be enabled",
+                hint=f"there is only {', '.join(MECHANISMS)}",
+            )
+        own = configuration.find_str(_LISTENER_JAAS.format(listener.lower()))
+        store = shared if own is None else CredentialStore(parse_jaas_users(own))
+        return SaslAuthenticator(mechanisms, store.current)
+
+
+def _protocols(given: Mapping[str, str], bound: Sequence[Endpoint]) -> dict[str, str]:
+    names = [endpoint.listener for endpoint in bound]
+    for name, protocol in given.items():
+        if name not in names:
+            raise FlussError(
+                ErrorCode.INVALID_CONFIG_EXCEPTION,
+                f"security.protocol.map names the listener {name!r}, which is not bound",
+                hint=f"bound are {', '.join(names)}",
+            )
+        if protocol.upper() not in (SASL, PLAINTEXT):
+            raise FlussError(
+                ErrorCode.INVALID_CONFIG_EXCEPTION,
+                f"security.protocol.map: {protocol!r} is not a security protocol",
+                hint="use SASL or PLAINTEXT",
+            )
+    return {name: given.get(name, PLAINTEXT).upper() for name in names}
+
+
+def _users_of_variable(variable: str) -> Mapping[str, str]:
+    text = os.environ.get(variable)
+    if text is None:
+        raise FlussError(
+            ErrorCode.INVALID_CONFIG_EXCEPTION,
+            f"security.sasl.plain.credentials.env: there is no environment variable {variable!r}",
+        )
+    try:
+        users = SERVER_OPTIONS[CREDENTIALS].parse(text)
+    except FlussError:
+        raise FlussError(
+            ErrorCode.INVALID_CONFIG_EXCEPTION,
+            f"the environment variable {variable!r} does not hold user:password,user2:password2",
+        ) from None
+    assert isinstance(users, Mapping)
+    check_configured_users(users)
+    return users
