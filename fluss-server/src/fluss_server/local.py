@@ -149,6 +149,8 @@ class LocalServer:
         settings = TableSettings(
             default_bucket_count=self._configuration.get_int("default.bucket.number"),
             max_bucket_count=self._configuration.get_int("max.bucket.num"),
+            allow_log_tables=self._configuration.get_bool("allow.create.log.tables"),
+            allow_kv_tables=self._configuration.get_bool("allow.create.kv.tables"),
         )
         advertised = {
             listener.endpoint.listener: (listener.advertised.host, listener.advertised.port)

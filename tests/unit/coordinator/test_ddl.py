@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fluss_server.coordinator.alterations import AddedColumn, add_columns
 from fluss_server.coordinator.catalog import DEFAULT_DATABASE, MetadataManager
 from fluss_server.coordinator.ddl import DdlExecutor
 from fluss_server.coordinator.validation import TableSettings
@@ -19,6 +20,7 @@ from fluss_server.metadata import embedded
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
+from fluss_server.model.types import DataType, TypeRoot
 from fluss_server.runtime.clock import ManualClock
 from fluss_server.runtime.files import write_all
 
@@ -36,6 +38,7 @@ class RecordingEvents:
         self.calls: list[tuple[str, int]] = []
         self.fail_creation: BaseException | None = None
         self.fail_removal: Exception | None = None
+        self.fail_alteration: Exception | None = None
         self.visible_at_creation: list[bool] = []
         self.manager: MetadataManager | None = None
         self.gate: asyncio.Event | None = None
@@ -52,7 +55,12 @@ class RecordingEvents:
         assert self.manager.schema(table.table_id, table.schema_id) == table.schema
 
     async def table_altered(self, table: TableInfo) -> None:
+        assert self.manager is not None
+        assert self.manager.table(table.path) is not table  # nobody sees it before its replicas have it
+        assert self.manager.schema(table.table_id, table.schema_id) == table.schema
         await self._turn("altered", table)
+        if self.fail_alteration is not None:
+            raise self.fail_alteration
 
     async def table_dropped(self, table: TableInfo) -> None:
         await self._turn("dropped", table)
@@ -75,14 +83,21 @@ class RecordingEvents:
 
 
 def run(path: Path, scenario: Callable[[DdlExecutor, MetadataManager, RecordingEvents], Awaitable[None]]) -> None:
+    run_with_clock(path, lambda ddl, manager, events, clock: scenario(ddl, manager, events))
+
+
+def run_with_clock(
+    path: Path, scenario: Callable[[DdlExecutor, MetadataManager, RecordingEvents, ManualClock], Awaitable[None]]
+) -> None:
     async def all_of_it() -> None:
         store = EmbeddedMetadataStore.open(path)
-        manager = MetadataManager(store, ManualClock())
+        clock = ManualClock()
+        manager = MetadataManager(store, clock)
         await manager.load()
         events = RecordingEvents()
         events.manager = manager
         ddl = DdlExecutor(manager, events, TableSettings(), server_id=3)
-        await scenario(ddl, manager, events)
+        await scenario(ddl, manager, events, clock)
         await ddl.close()
         await store.close()
 
@@ -111,6 +126,125 @@ def test_a_table_has_data_before_it_is_visible_and_after_it_is_gone(tmp_path: Pa
         assert events.alive == []
         await create(ddl)
         assert manager.table(T).table_id == table.table_id + 1
+
+    run(tmp_path / "m", scenario)
+
+
+def with_ttl(table: TableInfo, settings: TableSettings) -> TableDescriptor:
+    return table.descriptor.with_properties({**table.descriptor.properties, "table.log.ttl": "1 d"})
+
+
+def with_column(table: TableInfo, settings: TableSettings) -> TableDescriptor:
+    return add_columns(table, [AddedColumn(f"c{table.schema_id}", DataType(TypeRoot.STRING))])
+
+
+def alter(
+    ddl: DdlExecutor,
+    change: Callable[[TableInfo, TableSettings], TableDescriptor],
+    path: TablePath = T,
+    *,
+    ignore: bool = False,
+) -> Awaitable[None]:
+    return ddl.alter_table(path, change, ignore_if_not_exists=ignore)
+
+
+def test_an_altered_table(tmp_path: Path) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents, clock: ManualClock) -> None:
+        await create(ddl)
+        first = manager.table(T)
+        assert (first.schema_id, manager.descriptor_json(first)) == (1, first.descriptor.to_json_bytes())
+        clock.advance(5)
+        await alter(ddl, with_ttl)
+        second = manager.table(T)
+        assert (second.table_id, second.schema_id, second.schema) == (first.table_id, 1, first.schema)
+        assert second.descriptor.properties["table.log.ttl"] == "1 d"
+        assert (second.created_time, second.modified_time) == (first.created_time, first.modified_time + 5)
+        assert manager.table_by_id(first.table_id) is second
+        assert b'"table.log.ttl":"1 d"' in manager.descriptor_json(second)
+        await alter(ddl, with_column)
+        await alter(ddl, with_column)
+        third = manager.table(T)
+        assert (third.schema_id, third.schema.names) == (3, ("a", "c1", "c2"))
+        for schema_id, names in ((1, ("a",)), (2, ("a", "c1")), (3, ("a", "c1", "c2"))):
+            assert manager.schema(first.table_id, schema_id).names == names
+        await alter(ddl, lambda table, _: table.descriptor)
+        assert events.calls == [("created", 0), ("altered", 0), ("altered", 0), ("altered", 0)]
+
+    run_with_clock(tmp_path / "m", scenario)
+
+    async def again() -> None:
+        manager = MetadataManager(EmbeddedMetadataStore.open(tmp_path / "m"), ManualClock())
+        await manager.load()
+        table = manager.table(T)
+        assert (table.schema_id, table.schema.names) == (3, ("a", "c1", "c2"))
+        assert table.descriptor.properties["table.log.ttl"] == "1 d"
+        assert manager.schema(table.table_id, 2).names == ("a", "c1")
+
+    asyncio.run(again())
+
+
+def test_altering_what_is_not_there(tmp_path: Path) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+        for path in (T, TablePath("x", "t")):
+            assert await refused(alter(ddl, with_ttl, path)) is ErrorCode.TABLE_NOT_EXIST
+            await alter(ddl, with_ttl, path, ignore=True)
+        alter_x = ddl.alter_database("x", lambda before: DatabaseDescriptor("y"), ignore_if_not_exists=False)
+        assert await refused(alter_x) is ErrorCode.DATABASE_NOT_EXIST
+        await ddl.alter_database("x", lambda before: DatabaseDescriptor("y"), ignore_if_not_exists=True)
+        assert events.calls == []
+
+    run(tmp_path / "m", scenario)
+
+
+def test_an_altered_database(tmp_path: Path) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents, clock: ManualClock) -> None:
+        await ddl.create_database("d", DatabaseDescriptor("old", {"a": "1"}), ignore_if_exists=False)
+        before = manager.database("d")
+        clock.advance(7)
+        new = DatabaseDescriptor("new", {"b": "2"})
+        await ddl.alter_database("d", lambda present: new, ignore_if_not_exists=False)
+        after = manager.database("d")
+        assert (after.descriptor, after.created_time) == (new, before.created_time)
+        assert after.modified_time == before.modified_time + 7
+        large = ddl.alter_database("d", lambda present: DatabaseDescriptor("x" * (1 << 20)), ignore_if_not_exists=False)
+        assert await refused(large) is ErrorCode.INVALID_DATABASE_EXCEPTION
+
+    run_with_clock(tmp_path / "m", scenario)
+
+    async def again() -> None:
+        manager = MetadataManager(EmbeddedMetadataStore.open(tmp_path / "m"), ManualClock())
+        await manager.load()
+        assert manager.database("d").descriptor == DatabaseDescriptor("new", {"b": "2"})
+
+    asyncio.run(again())
+
+
+def test_an_alteration_that_cannot_be_written_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+        await create(ddl)
+        before = manager.table(T)
+        with monkeypatch.context() as patch:
+            patch.setattr(embedded, "write_all", full)
+            assert await refused(alter(ddl, with_column)) is ErrorCode.STORAGE_EXCEPTION
+        assert manager.table(T) is before
+        with pytest.raises(FlussError):
+            manager.schema(before.table_id, 2)
+        assert events.calls == [("created", 0)]
+        await alter(ddl, with_column)
+        assert manager.table(T).schema_id == 2
+
+    run(tmp_path / "m", scenario)
+
+
+def test_an_alteration_that_a_replica_missed_is_seen_all_the_same(tmp_path: Path) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+        await create(ddl)
+        events.fail_alteration = FlussError(ErrorCode.KV_STORAGE_EXCEPTION, "broken")
+        assert await refused(alter(ddl, with_column)) is ErrorCode.KV_STORAGE_EXCEPTION
+        assert manager.table(T).schema_id == 2
 
     run(tmp_path / "m", scenario)
 

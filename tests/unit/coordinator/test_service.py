@@ -165,6 +165,72 @@ def test_tables(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+def test_alter_database(tmp_path: Path) -> None:
+    async def scenario(client: Client) -> None:
+        def alter(name: str = "d", ignore: bool = False, **fields: Any) -> Awaitable[Any]:
+            request = pb.AlterDatabaseRequest(database_name=name, ignore_if_not_exists=ignore, **fields)
+            return client.call(ApiKey.ALTER_DATABASE, request)
+
+        async def info() -> Any:
+            answer = await client.call(ApiKey.GET_DATABASE_INFO, pb.GetDatabaseInfoRequest(database_name="d"))
+            return json.loads(answer.database_json)
+
+        await client.create_database("d", data=b'{"version":1,"comment":"c","custom_properties":{"k":"v"}}')
+        await alter(
+            config_changes=[
+                pb.PbAlterConfig(config_key="l", config_value="w", op_type=0),
+                pb.PbAlterConfig(config_key="k", op_type=1),
+            ]
+        )
+        assert await info() == {"version": 1, "comment": "c", "custom_properties": {"l": "w"}}
+        await alter(comment="")
+        assert await info() == {"version": 1, "custom_properties": {"l": "w"}}
+        await alter(comment="new")
+        assert (await info())["comment"] == "new"
+        assert await refused(alter("x", comment="y")) == 4
+        await alter("x", ignore=True, comment="y")
+        append = pb.PbAlterConfig(config_key="l", config_value="w", op_type=2)
+        assert await refused(alter(config_changes=[append])) == 39
+
+    run(tmp_path, scenario)
+
+
+def test_alter_table(tmp_path: Path) -> None:
+    async def scenario(client: Client) -> None:
+        def alter(table: str = "t", ignore: bool = False, **fields: Any) -> Awaitable[Any]:
+            request = pb.AlterTableRequest(table_path=path(table), ignore_if_not_exists=ignore, **fields)
+            return client.call(ApiKey.ALTER_TABLE, request)
+
+        ttl = pb.PbAlterConfig(config_key="table.log.ttl", config_value="1 d", op_type=0)
+        column = pb.PbAddColumn(column_name="b", data_type_json=b'{"type":"STRING"}', column_position_type=0)
+        assert await refused(alter(config_changes=[ttl])) == 7
+        assert await refused(alter(add_columns=[column])) == 7
+        await alter(ignore=True, config_changes=[ttl])
+        await alter()  # asks for nothing, and Fluss then looks at nothing
+        assert await refused(alter("a b")) == 15
+        await client.create()
+        await alter(config_changes=[ttl])
+        await alter(add_columns=[column])
+        assert await refused(alter(add_columns=[column])) == 56
+        assert await refused(alter(add_columns=[column], config_changes=[ttl])) == 56
+
+        info = await client.call(ApiKey.GET_TABLE_INFO, pb.GetTableInfoRequest(table_path=path()))
+        assert info.schema_id == 2
+        document = json.loads(info.table_json)
+        assert document["properties"] == {"table.replication.factor": "1", "table.log.ttl": "1 d"}
+        columns = [*LOG["schema"]["columns"], {"name": "b", "data_type": {"type": "STRING"}, "id": 1}]
+        assert document["schema"] == {"version": 1, "columns": columns, "highest_field_id": 1}
+        (entry,) = (await client.metadata(path())).table_metadata
+        assert (entry.schema_id, entry.table_json) == (2, info.table_json)
+        for schema_id, count in ((None, 2), (2, 2), (1, 1)):
+            request = pb.GetTableSchemaRequest(table_path=path(), schema_id=schema_id)
+            answer = await client.call(ApiKey.GET_TABLE_SCHEMA, request)
+            assert answer.schema_id == (schema_id or 2)
+            assert json.loads(answer.schema_json)["columns"] == columns[:count]
+
+    run(tmp_path, scenario)
+
+
 def test_calls_about_a_missing_table(tmp_path: Path) -> None:
     async def scenario(client: Client) -> None:
         calls: list[tuple[ApiKey, Any]] = [
@@ -211,7 +277,11 @@ def test_metadata(tmp_path: Path) -> None:
         assert (table.table_id, table.schema_id) == (1, 1)
         document = json.loads(table.table_json)
         assert document["bucket_key"] == ["a"]
-        assert document["properties"] == {"table.replication.factor": "1", "table.kv.format-version": "2"}
+        assert document["properties"] == {
+            "table.replication.factor": "1",
+            "table.kv.format-version": "2",
+            "table.kv.standby-replica.enabled": "true",
+        }
         assert [bucket.bucket_id for bucket in table.bucket_metadata] == [0, 1, 2]
         for bucket in table.bucket_metadata:
             assert (bucket.leader_id, list(bucket.replica_id), bucket.leader_epoch) == (4, [4], 0)

@@ -10,6 +10,7 @@ import pytest
 from fluss_server.coordinator.validation import (
     SYSTEM_COLUMNS,
     TableSettings,
+    check_creation_allowed,
     check_descriptor,
     complete_descriptor,
 )
@@ -21,6 +22,11 @@ LOG: dict[str, Any] = {
     "schema": {"columns": [{"name": name, "data_type": {"type": "STRING"}} for name in ("a", "b", "c")]}
 }
 KV: dict[str, Any] = {"schema": {**LOG["schema"], "primary_key": ["b", "a"]}}
+WIDE: dict[str, Any] = {
+    "schema": {
+        "columns": [{"name": "a", "data_type": {"type": "INTEGER"}}, {"name": "b", "data_type": {"type": "BYTES"}}]
+    }
+}
 INVALID_TABLE = ErrorCode.INVALID_TABLE_EXCEPTION
 INVALID_CONFIG = ErrorCode.INVALID_CONFIG_EXCEPTION
 
@@ -56,18 +62,33 @@ def test_defaults_of_a_log_table() -> None:
 def test_defaults_of_a_primary_key_table() -> None:
     descriptor = checked(KV)
     assert descriptor.bucket_key == ("b", "a")
-    assert descriptor.properties == {"table.replication.factor": "1", "table.kv.format-version": "2"}
+    assert descriptor.properties == {
+        "table.replication.factor": "1",
+        "table.kv.format-version": "2",
+        "table.kv.standby-replica.enabled": "true",
+    }
+
+
+@pytest.mark.parametrize("engine", ["first_row", "versioned", "aggregation"])
+def test_defaults_of_a_merge_engine(engine: str) -> None:
+    assert completed(KV, properties={"table.merge-engine": engine}).properties["table.delete.behavior"] == "IGNORE"
+    given = {"table.merge-engine": engine, "table.delete.behavior": "DISABLE"}
+    assert completed(KV, properties=given).properties["table.delete.behavior"] == "DISABLE"
+    assert "table.delete.behavior" not in completed(LOG, properties={"table.merge-engine": engine}).properties
 
 
 def test_what_is_given_stays() -> None:
     document = {**KV, "bucket_count": 7, "bucket_key": ["a"], "custom_properties": {"x": "y"}, "comment": "c"}
-    descriptor = checked(document, {"table.kv.format-version": "1", "table.log.ttl": "1 d"})
+    descriptor = checked(
+        document, {"table.kv.format-version": "1", "table.log.ttl": "1 d", "table.kv.standby-replica.enabled": "false"}
+    )
     assert descriptor.bucket_count == 7
     assert descriptor.bucket_key == ("a",)
     assert descriptor.comment == "c"
     assert descriptor.custom_properties == {"x": "y"}
     assert descriptor.properties == {
         "table.kv.format-version": "1",
+        "table.kv.standby-replica.enabled": "false",
         "table.log.ttl": "1 d",
         "table.replication.factor": "1",
     }
@@ -115,7 +136,37 @@ def test_allowed_options(properties: dict[str, str]) -> None:
         (KV, {"table.log.format": "COMPACTED"}, INVALID_CONFIG, "only ARROW"),
         (KV, {"table.merge-engine": "first_row"}, INVALID_CONFIG, "not supported yet"),
         (KV, {"table.merge-engine": "none"}, INVALID_CONFIG, "table.merge-engine"),
-        (LOG, {"table.merge-engine": "versioned"}, INVALID_CONFIG, "not supported yet"),
+        (LOG, {"table.merge-engine": "first_row"}, INVALID_CONFIG, "primary key"),
+        (KV, {"table.merge-engine": "versioned"}, INVALID_CONFIG, "ver-column"),
+        (
+            KV,
+            {"table.merge-engine": "versioned", "table.merge-engine.versioned.ver-column": "d"},
+            INVALID_CONFIG,
+            "no such column",
+        ),
+        (
+            KV,
+            {"table.merge-engine": "versioned", "table.merge-engine.versioned.ver-column": "c"},
+            INVALID_CONFIG,
+            "it must be INT, BIGINT, TIMESTAMP or TIMESTAMP_LTZ",
+        ),
+        (
+            KV,
+            {"table.merge-engine": "aggregation", "table.changelog.image": "wal"},
+            INVALID_CONFIG,
+            "table.changelog.image = WAL",
+        ),
+        (
+            KV,
+            {"table.merge-engine": "first_row", "table.delete.behavior": "allow"},
+            INVALID_CONFIG,
+            "set table.delete.behavior to IGNORE",
+        ),
+        (KV, {"table.log.format": "INDEXED"}, INVALID_CONFIG, "needs table.kv.format = INDEXED"),
+        (KV, {"table.statistics.columns": "*"}, INVALID_CONFIG, "primary key"),
+        (LOG, {"table.statistics.columns": " , "}, INVALID_CONFIG, "names no columns"),
+        (LOG, {"table.statistics.columns": "a, d"}, INVALID_CONFIG, "no column 'd'"),
+        (WIDE, {"table.statistics.columns": "a,b"}, INVALID_CONFIG, "no statistics of BYTES"),
         (LOG, {"table.statistics.columns": "*"}, INVALID_CONFIG, "not supported yet"),
         (LOG, {"table.datalake.enabled": "true"}, INVALID_TABLE, "no data lake"),
         (LOG, {"table.datalake.format": "paimon"}, INVALID_CONFIG, "not supported yet"),
@@ -185,7 +236,12 @@ def test_auto_increment_and_aggregation() -> None:
 
 
 def test_switches() -> None:
-    assert refused(LOG, allow_log_tables=False).code is INVALID_TABLE
-    assert refused(KV, allow_kv_tables=False).code is INVALID_TABLE
-    check_descriptor(completed(KV), dataclasses.replace(SETTINGS, allow_log_tables=False))
-    check_descriptor(completed(LOG), dataclasses.replace(SETTINGS, allow_kv_tables=False))
+    no_log = dataclasses.replace(SETTINGS, allow_log_tables=False)
+    no_kv = dataclasses.replace(SETTINGS, allow_kv_tables=False)
+    log, kv = TableDescriptor.from_json(LOG), TableDescriptor.from_json(KV)
+    for descriptor, settings in ((log, no_log), (kv, no_kv)):
+        with pytest.raises(FlussError) as caught:
+            check_creation_allowed(descriptor, settings)
+        assert caught.value.code is INVALID_TABLE
+    check_creation_allowed(kv, no_log)
+    check_creation_allowed(log, no_kv)

@@ -195,8 +195,8 @@ def find_option(options: Mapping[str, Option], key: str) -> Option:
     """
     option = options.get(key) or _find_pattern(options, key)
     if option is None:
-        near = difflib.get_close_matches(key.lower(), options, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else "'fluss config' lists all options"
+        near = nearest_key(options, key)
+        hint = f"did you mean {near!r}?" if near else "'fluss config' lists all options"
         raise FlussError(ErrorCode.INVALID_CONFIG_EXCEPTION, f"unknown option {key!r}", hint=hint)
     return option
 
@@ -210,6 +210,12 @@ def _find_pattern(options: Mapping[str, Option], key: str) -> Option | None:
             if key.startswith(before) and key.endswith(after) and name and "." not in name:
                 return dataclasses.replace(option, key=key)
     return None
+
+
+def nearest_key(options: Mapping[str, Option], key: str) -> str | None:
+    """The known key that looks most like an unknown one; None when none does."""
+    near = difflib.get_close_matches(key.lower(), options, n=1, cutoff=0.5)
+    return near[0] if near else None
 
 
 _AMOUNT = re.compile(r"(\d+)\s*([^\d\s]*)\Z", re.ASCII)

@@ -17,6 +17,10 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
         ),
         Option("max.bucket.num", OptionType.INT, "4096", "Most buckets a table may have.", minimum=1),
         Option(
+            "allow.create.log.tables", OptionType.BOOL, "true", "Whether tables without primary key may be created."
+        ),
+        Option("allow.create.kv.tables", OptionType.BOOL, "true", "Whether tables with primary key may be created."),
+        Option(
             "bind.listeners",
             OptionType.STRING,
             None,

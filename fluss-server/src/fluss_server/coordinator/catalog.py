@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.records import (
@@ -151,7 +152,7 @@ class MetadataManager:
         """A table; ``TABLE_NOT_EXIST``, also when the database is missing."""
         table = self.find_table(path)
         if table is None:
-            raise FlussError(ErrorCode.TABLE_NOT_EXIST, f"table {path} does not exist")
+            raise _no_table(path)
         return table
 
     def table_by_id(self, table_id: int) -> TableInfo | None:
@@ -191,6 +192,10 @@ class MetadataManager:
         """
         return await self._tasks.run(self._drop_database(name, cascade))
 
+    async def alter_database(self, name: str, descriptor: DatabaseDescriptor) -> None:
+        """Give a database another definition; ``DATABASE_NOT_EXIST``."""
+        await self._tasks.run(self._alter_database(name, descriptor))
+
     async def prepare_table(self, path: TablePath, descriptor: TableDescriptor) -> TableInfo:
         """Give a table that is to be created its id, which no other table will ever get.
 
@@ -223,6 +228,28 @@ class MetadataManager:
         assert table.table_id not in self._tables_by_id, "only tables that were not added can be abandoned"
         self._schemas.pop(table.table_id, None)
 
+    async def write_table(self, table: TableInfo) -> TableInfo:
+        """Write another definition of an existing table, with the present time as its time of modification.
+
+        It is durable when this returns. Until :meth:`show_table` everybody sees the old one, except that
+        :meth:`schema` answers for a new schema at once.
+
+        Args:
+            table: a table with other options, or with a schema whose id is the next one.
+
+        Returns:
+            what :meth:`show_table` takes.
+
+        Raises:
+            FlussError: ``TABLE_NOT_EXIST`` when it is gone.
+        """
+        return await self._tasks.run(self._write_table(table))
+
+    def show_table(self, table: TableInfo) -> None:
+        """Let everybody see what :meth:`write_table` wrote."""
+        self._remember(table, self._schemas[table.table_id])
+        self._descriptor_json.pop(table.table_id, None)
+
     async def drop_table(self, path: TablePath) -> TableInfo:
         """Drop a table and return what it was; ``TABLE_NOT_EXIST``."""
         return await self._tasks.run(self._drop_table(path))
@@ -244,6 +271,12 @@ class MetadataManager:
             await self._store.commit([Create(database_path(name), record.encode()), Create(tables_path(name))])
             self._databases[name] = record
             self._tables[name] = {}
+
+    async def _alter_database(self, name: str, descriptor: DatabaseDescriptor) -> None:
+        async with self._lock:
+            record = replace(self.database(name), descriptor=descriptor, modified_time=self._clock.now_ms())
+            await self._store.commit([Set(database_path(name), record.encode())])
+            self._databases[name] = record
 
     async def _drop_database(self, name: str, cascade: bool) -> list[TableInfo]:
         async with self._lock:
@@ -290,6 +323,22 @@ class MetadataManager:
                 ]
             )
             self._remember(table, {table.schema_id: table.schema})
+
+    async def _write_table(self, table: TableInfo) -> TableInfo:
+        async with self._lock:
+            if (current := self.table_by_id(table.table_id)) is None:
+                raise _no_table(table.path)
+            path = table_path(table.path)
+            # Times never go backwards, whatever the clock does.
+            table = replace(table, modified_time=max(self._clock.now_ms(), current.modified_time))
+            stored = TableRecord.decode(path, await self._value(path))
+            record = replace(TableRecord.of(table), remote_data_dir=stored.remote_data_dir)
+            operations: list[Operation] = [Set(path, record.encode())]
+            if table.schema_id != current.schema_id:
+                operations.append(Create(schema_path(table.path, table.schema_id), table.schema.to_json_bytes()))
+            await self._store.commit(operations)
+            self._schemas[table.table_id][table.schema_id] = table.schema
+            return table
 
     async def _drop_table(self, path: TablePath) -> TableInfo:
         async with self._lock:
@@ -338,6 +387,10 @@ class MetadataManager:
         del self._tables_by_id[table.table_id]
         del self._schemas[table.table_id]
         self._descriptor_json.pop(table.table_id, None)
+
+
+def _no_table(path: TablePath) -> FlussError:
+    return FlussError(ErrorCode.TABLE_NOT_EXIST, f"table {path} does not exist")
 
 
 def _no_database(name: str) -> FlussError:

@@ -1,16 +1,18 @@
-"""Creating and dropping databases and tables, with everything that belongs to them."""
+"""Creating, altering and dropping databases and tables, with everything that belongs to them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.validation import (
     TableSettings,
+    check_creation_allowed,
     check_database_descriptor,
     check_descriptor,
     complete_descriptor,
@@ -87,9 +89,36 @@ class DdlExecutor:
                 ``TABLE_ALREADY_EXIST`` unless ignored.
         """
         check_table_path(path)
+        check_creation_allowed(descriptor, self._settings)
         descriptor = complete_descriptor(descriptor, self._settings)
         check_descriptor(descriptor, self._settings)
         await self._exclusively(path.database, self._create_table(path, descriptor, ignore_if_exists))
+
+    async def alter_database(
+        self, name: str, change: Callable[[DatabaseDescriptor], DatabaseDescriptor], *, ignore_if_not_exists: bool
+    ) -> None:
+        """Give a database the definition that ``change`` makes of the present one.
+
+        Raises:
+            FlussError: ``DATABASE_NOT_EXIST`` unless ignored; ``INVALID_DATABASE_EXCEPTION``; what ``change`` raises.
+        """
+        await self._exclusively(name, self._alter_database(name, change, ignore_if_not_exists))
+
+    async def alter_table(
+        self,
+        path: TablePath,
+        change: Callable[[TableInfo, TableSettings], TableDescriptor],
+        *,
+        ignore_if_not_exists: bool,
+    ) -> None:
+        """Give a table the definition that ``change`` makes of the present one; another schema gets the next id.
+
+        When this returns, every replica works with the new definition, and clients see it.
+
+        Raises:
+            FlussError: ``TABLE_NOT_EXIST`` unless ignored; what ``change`` raises.
+        """
+        await self._exclusively(path.database, self._alter_table(path, change, ignore_if_not_exists))
 
     async def drop_table(self, path: TablePath, *, ignore_if_not_exists: bool) -> None:
         """Drop a table and its data; ``TABLE_NOT_EXIST`` unless ignored."""
@@ -134,6 +163,39 @@ class DdlExecutor:
             self._manager.abandon_table(table)
             raise
         logger.info("created table %s with id %d and %d buckets", path, table.table_id, table.bucket_count)
+
+    async def _alter_database(
+        self, name: str, change: Callable[[DatabaseDescriptor], DatabaseDescriptor], ignore_if_not_exists: bool
+    ) -> None:
+        if ignore_if_not_exists and not self._manager.database_exists(name):
+            return
+        before = self._manager.database(name).descriptor
+        after = change(before)
+        if after != before:
+            check_database_descriptor(after)
+            await self._manager.alter_database(name, after)
+            logger.info("altered database %s", name)
+
+    async def _alter_table(
+        self,
+        path: TablePath,
+        change: Callable[[TableInfo, TableSettings], TableDescriptor],
+        ignore_if_not_exists: bool,
+    ) -> None:
+        if ignore_if_not_exists and self._manager.find_table(path) is None:
+            return
+        before = self._manager.table(path)
+        descriptor = change(before, self._settings)
+        if descriptor == before.descriptor:
+            return
+        schema_id = before.schema_id + (descriptor.schema != before.schema)
+        after = await self._manager.write_table(replace(before, schema_id=schema_id, descriptor=descriptor))
+        try:
+            await self._events.table_altered(after)
+        finally:
+            # Last, because clients write with the newest schema they can see.
+            self._manager.show_table(after)
+        logger.info("altered table %s with id %d; its schema is %d", path, after.table_id, after.schema_id)
 
     async def _drop_table(self, path: TablePath, ignore_if_not_exists: bool) -> None:
         if ignore_if_not_exists and self._manager.find_table(path) is None:

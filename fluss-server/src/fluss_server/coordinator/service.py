@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
+from fluss_server.coordinator.alter_requests import option_changes, table_changes
+from fluss_server.coordinator.alterations import add_columns, change_database, change_options
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.ddl import DdlExecutor, TableEvents
 from fluss_server.coordinator.validation import TableSettings
@@ -70,6 +72,17 @@ class CoordinatorService:
         await self._ddl.create_database(request.database_name, descriptor, ignore_if_exists=request.ignore_if_exists)
         return pb.CreateDatabaseResponse()
 
+    @rpc(ApiKey.ALTER_DATABASE)
+    async def alter_database(self, request: pb.AlterDatabaseRequest, context: RequestContext) -> ResponseBody:
+        changes = option_changes(request.config_changes, ErrorCode.INVALID_CONFIG_EXCEPTION)
+        comment = request.comment if request.HasField("comment") else None
+        await self._ddl.alter_database(
+            request.database_name,
+            lambda before: change_database(before, changes, comment),
+            ignore_if_not_exists=request.ignore_if_not_exists,
+        )
+        return pb.AlterDatabaseResponse()
+
     @rpc(ApiKey.DROP_DATABASE)
     async def drop_database(self, request: pb.DropDatabaseRequest, context: RequestContext) -> ResponseBody:
         await self._ddl.drop_database(
@@ -114,6 +127,22 @@ class CoordinatorService:
         descriptor = TableDescriptor.from_json_bytes(request.table_json)
         await self._ddl.create_table(path, descriptor, ignore_if_exists=request.ignore_if_exists)
         return pb.CreateTableResponse()
+
+    @rpc(ApiKey.ALTER_TABLE)
+    async def alter_table(self, request: pb.AlterTableRequest, context: RequestContext) -> ResponseBody:
+        path = _path(request.table_path)
+        check_table_path(path)
+        changes = table_changes(request)
+        ignore = request.ignore_if_not_exists
+        if (options := changes.options) is not None:
+            await self._ddl.alter_table(
+                path, lambda table, settings: change_options(table, options, settings), ignore_if_not_exists=ignore
+            )
+        elif changes.columns:
+            await self._ddl.alter_table(
+                path, lambda table, _: add_columns(table, changes.columns), ignore_if_not_exists=ignore
+            )
+        return pb.AlterTableResponse()
 
     @rpc(ApiKey.DROP_TABLE)
     async def drop_table(self, request: pb.DropTableRequest, context: RequestContext) -> ResponseBody:

@@ -1,6 +1,6 @@
-"""What a new table may look like, and what the server fills in. Pure.
+"""What a table may look like, and what the server fills in. Pure.
 
-The checks and their codes are those of Apache Fluss (``INVALID_TABLE_EXCEPTION`` for the shape of a table,
+The checks, their order and their codes are those of Apache Fluss (``INVALID_TABLE_EXCEPTION`` for the shape of a table,
 ``INVALID_CONFIG_EXCEPTION`` for its options), plus :func:`_check_supported` for what this version does not have yet.
 """
 
@@ -10,18 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from fluss_server.config import TABLE_OPTIONS, Configuration
+from fluss_server.coordinator.option_rules import check_options, default_properties
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.store import MAX_VALUE_BYTES
+from fluss_server.model.schema import Schema
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor
 from fluss_server.model.types import NESTED_ROOTS
 
 SYSTEM_COLUMNS = ("__offset", "__timestamp", "__bucket", "_change_type", "_log_offset", "_commit_timestamp")
 """Columns that readers may ask for beside those of the table."""
 
-KV_FORMAT_VERSION = 2
-"""Version of the encoding of keys of new tables."""
+OPTION_PREFIX = "table."
+"""Keys that begin with it are options of the table; all others are custom properties."""
 
-_OPTION_PREFIX = "table."
 _SIZE_MARGIN_BYTES = 4096  # ids, times and names that a stored record has beside the descriptor
 
 
@@ -46,12 +47,21 @@ class TableSettings:
     allow_kv_tables: bool = True
 
 
+def check_creation_allowed(descriptor: TableDescriptor, settings: TableSettings) -> None:
+    """``INVALID_TABLE_EXCEPTION`` when this cluster allows no new tables of this kind."""
+    has_primary_key = bool(descriptor.schema.primary_key)
+    if not (settings.allow_kv_tables if has_primary_key else settings.allow_log_tables):
+        kind = "with" if has_primary_key else "without"
+        option = f"allow.create.{'kv' if has_primary_key else 'log'}.tables"
+        raise _invalid_table(f"this cluster does not allow tables {kind} primary key", hint=f"{option} is false")
+
+
 def complete_descriptor(descriptor: TableDescriptor, settings: TableSettings) -> TableDescriptor:
     """The descriptor with everything filled in that a user may leave out: clients see it so."""
     properties = dict(descriptor.properties)
     properties.setdefault("table.replication.factor", str(settings.default_replication_factor))
-    if descriptor.schema.primary_key:
-        properties.setdefault("table.kv.format-version", str(KV_FORMAT_VERSION))
+    for key, value in default_properties(bool(descriptor.schema.primary_key), properties).items():
+        properties.setdefault(key, value)
     bucket_count = descriptor.bucket_count or settings.default_bucket_count
     return replace(descriptor, bucket_count=bucket_count, properties=properties)
 
@@ -73,28 +83,50 @@ def check_descriptor(descriptor: TableDescriptor, settings: TableSettings) -> No
         FlussError: ``INVALID_TABLE_EXCEPTION``, ``INVALID_CONFIG_EXCEPTION``, ``INVALID_REPLICATION_FACTOR`` or
             ``BUCKET_MAX_NUM_EXCEPTION``.
     """
-    has_primary_key = bool(descriptor.schema.primary_key)
-    if not (settings.allow_kv_tables if has_primary_key else settings.allow_log_tables):
-        kind = "with" if has_primary_key else "without"
-        raise _invalid_table(f"this cluster does not allow tables {kind} primary key")
-    options = _options(descriptor.properties)
-    _check_shape(descriptor, settings)
+    options = table_options(descriptor.properties)
+    _check_buckets_and_keys(descriptor, settings)
+    check_options(descriptor.schema, options)
+    check_column_names(descriptor.schema)
     _check_supported(descriptor, options)
-    _check_options(options, has_primary_key, settings)
+    check_definition_size(descriptor)
+    factor = options.get_int("table.replication.factor")
+    if factor > settings.live_tablet_servers:
+        raise FlussError(
+            ErrorCode.INVALID_REPLICATION_FACTOR,
+            f"table.replication.factor = {factor} is more than the {settings.live_tablet_servers} live tablet servers",
+            hint=f"use at most {settings.live_tablet_servers}",
+        )
 
 
-def _options(properties: Mapping[str, str]) -> Configuration:
+def table_options(properties: Mapping[str, str]) -> Configuration:
+    """The checked ``table.*`` options; ``INVALID_CONFIG_EXCEPTION``."""
     for key in properties:
-        if not key.startswith(_OPTION_PREFIX):
+        if not key.startswith(OPTION_PREFIX):
             raise FlussError(
                 ErrorCode.INVALID_CONFIG_EXCEPTION,
-                f"{key!r} is not an option of tables, which all begin with {_OPTION_PREFIX!r}",
+                f"{key!r} is not an option of tables, which all begin with {OPTION_PREFIX!r}",
                 hint="put your own keys into the custom properties",
             )
     return Configuration(TABLE_OPTIONS, properties)
 
 
-def _check_shape(descriptor: TableDescriptor, settings: TableSettings) -> None:
+def check_column_names(schema: Schema) -> None:
+    """``INVALID_TABLE_EXCEPTION`` for a name that is reserved."""
+    for name in schema.names:
+        if name in SYSTEM_COLUMNS:
+            raise _invalid_table(
+                f"column name {name!r} is reserved", hint=f"reserved names are {', '.join(SYSTEM_COLUMNS)}"
+            )
+
+
+def check_definition_size(descriptor: TableDescriptor) -> None:
+    """``INVALID_TABLE_EXCEPTION`` when it is too large to be stored."""
+    size = len(descriptor.to_json_bytes()) + _SIZE_MARGIN_BYTES
+    if size > MAX_VALUE_BYTES:
+        raise _invalid_table(f"the definition of the table has {size} bytes, more than {MAX_VALUE_BYTES}")
+
+
+def _check_buckets_and_keys(descriptor: TableDescriptor, settings: TableSettings) -> None:
     bucket_count = descriptor.bucket_count
     assert bucket_count is not None, "the descriptor is complete"
     if bucket_count > settings.max_bucket_count:
@@ -104,21 +136,13 @@ def _check_shape(descriptor: TableDescriptor, settings: TableSettings) -> None:
             hint="use fewer buckets, or raise max.bucket.num of the server",
         )
     schema = descriptor.schema
-    for name in schema.names:
-        if name in SYSTEM_COLUMNS:
-            raise _invalid_table(
-                f"column name {name!r} is reserved", hint=f"reserved names are {', '.join(SYSTEM_COLUMNS)}"
-            )
-    for kind, names in (("primary key", schema.primary_key), ("bucket key", descriptor.bucket_key)):
+    for kind, names in (("bucket key", descriptor.bucket_key), ("primary key", schema.primary_key)):
         for index in schema.indexes_of(names):
             if schema.types[index].root in NESTED_ROOTS:
                 raise _invalid_table(
                     f"{kind} column {schema.names[index]!r} has type {schema.types[index]}; "
                     "ARRAY, MAP and ROW cannot be keys"
                 )
-    size = len(descriptor.to_json_bytes()) + _SIZE_MARGIN_BYTES
-    if size > MAX_VALUE_BYTES:
-        raise _invalid_table(f"the definition of the table has {size} bytes, more than {MAX_VALUE_BYTES}")
 
 
 def _check_supported(descriptor: TableDescriptor, options: Configuration) -> None:
@@ -134,17 +158,11 @@ def _check_supported(descriptor: TableDescriptor, options: Configuration) -> Non
             f"auto-increment column {schema.auto_increment_column!r}: auto-increment is not supported yet",
             hint="let the writer fill in the column",
         )
-    aggregated = [column.name for column in schema.columns if column.agg_function is not None]
     if options.is_given("table.merge-engine"):
         raise _invalid_option(
             f"table.merge-engine = {options.get_str('table.merge-engine')}: merge engines other than the default (the "
             "last row of a key wins) are not supported yet",
             hint="leave out table.merge-engine",
-        )
-    if aggregated:
-        raise _invalid_option(
-            f"column {aggregated[0]!r} has an aggregation function, but the table has no aggregation merge engine",
-            hint="merge engines are not supported yet; leave out the function",
         )
     if options.get_str("table.log.format") != "ARROW":
         raise _invalid_option(
@@ -164,27 +182,9 @@ def _check_supported(descriptor: TableDescriptor, options: Configuration) -> Non
         raise _invalid_option(
             "data lakes are not supported yet", hint="leave out the options that begin with 'table.datalake.'"
         )
-
-
-def _check_options(options: Configuration, has_primary_key: bool, settings: TableSettings) -> None:
-    factor = options.get_int("table.replication.factor")
-    if factor > settings.live_tablet_servers:
-        raise FlussError(
-            ErrorCode.INVALID_REPLICATION_FACTOR,
-            f"table.replication.factor = {factor} is more than the {settings.live_tablet_servers} live tablet servers",
-            hint=f"use at most {settings.live_tablet_servers}",
-        )
-    if options.get("table.log.local-ttl") is not None:
-        local_ttl_ms, ttl_ms = options.get_int("table.log.local-ttl"), options.get_int("table.log.ttl")
-        if 0 < ttl_ms < local_ttl_ms:
-            raise _invalid_option("table.log.local-ttl must not be more than table.log.ttl")
     if options.get_bool("table.auto-partition.enabled"):
         raise _invalid_option(
             "table.auto-partition.enabled needs a partitioned table", hint="leave out table.auto-partition.enabled"
-        )
-    if options.is_given("table.delete.behavior") and not has_primary_key:
-        raise _invalid_option(
-            "table.delete.behavior needs a table with a primary key", hint="leave out table.delete.behavior"
         )
 
 

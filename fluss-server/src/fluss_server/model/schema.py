@@ -130,6 +130,23 @@ class Schema:
         return cls.from_json(parse_json(data, "schema"))
 
 
+def append_column(schema: Schema, column: Column) -> Schema:
+    """The schema with one more column at the end.
+
+    The column, and every ROW field in its type, get new ids, greater than all that were ever given; those they have are
+    not kept.
+
+    Raises:
+        FlussError: ``INVALID_TABLE_EXCEPTION`` when there are no ids left.
+    """
+    free = count(schema.highest_field_id + 1)
+    column = replace(column, column_id=next(free), type=_number_fields(_without_ids(column.type), free))
+    highest = next(free) - 1
+    if highest > MAX_ID:
+        raise _invalid(f"there are no ids left for column {column.name!r}")
+    return replace(schema, columns=(*schema.columns, column), highest_field_id=highest)
+
+
 def parse_json(data: bytes, what: str, code: ErrorCode = ErrorCode.INVALID_TABLE_EXCEPTION) -> Any:
     """Parse UTF-8 JSON.
 
@@ -246,6 +263,18 @@ def _number_fields(data_type: DataType, free: Iterator[int]) -> DataType:
     return replace(data_type, fields=tuple(fields), key=key, element=element)
 
 
+def _without_ids(data_type: DataType) -> DataType:
+    """The type with no ids in its ROW fields."""
+    if data_type.root not in NESTED_ROOTS:
+        return data_type
+    return replace(
+        data_type,
+        fields=tuple(replace(field, field_id=NO_ID, type=_without_ids(field.type)) for field in data_type.fields),
+        key=None if data_type.key is None else _without_ids(data_type.key),
+        element=None if data_type.element is None else _without_ids(data_type.element),
+    )
+
+
 def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -263,4 +292,4 @@ def _invalid(message: str) -> FlussError:
     return FlussError(ErrorCode.INVALID_TABLE_EXCEPTION, message)
 
 
-__all__ = ["Column", "DataType", "RowField", "Schema", "parse_json"]
+__all__ = ["Column", "DataType", "RowField", "Schema", "append_column", "parse_json"]
