@@ -23,7 +23,7 @@ from fluss_server.model.identifiers import TablePath
 from fluss_server.model.schema import Column, Schema
 from fluss_server.model.table import KvFormat, TableDescriptor, TableInfo
 from fluss_server.model.types import DataType, TypeRoot
-from fluss_server.runtime.clock import ManualClock
+from fluss_server.runtime.clock import Clock, ManualClock
 from log_support import NOW_MS
 
 INT = DataType(TypeRoot.INTEGER)
@@ -173,11 +173,13 @@ def open_bucket(
     table: TableInfo | None = None,
     resources: KvResources | None = None,
     schemas: Mapping[int, Schema] | None = None,
+    log_config: LogConfig | None = None,
+    clock: Clock | None = None,
 ) -> Bucket:
     """Open or create log and KvTablet below ``directory``."""
     table = table or make_table()
     versions = {**(schemas or {}), table.schema_id: table.schema}
-    log = LogTablet.open(directory / "log", LogConfig(), ManualClock(NOW_MS))
+    log = LogTablet.open(directory / "log", log_config or LogConfig(), clock or ManualClock(NOW_MS))
     kv = KvTablet.open(directory / "kv", table, versions.__getitem__, log, resources or KvResources())
     return Bucket(directory, table, log, kv)
 

@@ -34,6 +34,7 @@ from fluss_server.security.sasl import PasswordCheck
 from fluss_server.tablet.kv_scanners import KvScanners
 from fluss_server.tablet.read_service import ReadService
 from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
+from fluss_server.tablet.upkeep import UpkeepConfig
 from fluss_server.tablet.write_service import WriteService
 
 if TYPE_CHECKING:
@@ -234,15 +235,20 @@ class LocalServer:
 
 def replica_config(configuration: Configuration) -> ReplicaConfig:
     """The part of the options that concerns replicas."""
+    before_acknowledge = configuration.get_bool("log.flush.before-acknowledge")
     return ReplicaConfig(
         log=LogConfig(
             segment_bytes=configuration.get_int("log.segment.file-size"),
             index_interval_bytes=configuration.get_int("log.index.interval-size"),
             writer_expiration_ms=configuration.get_int("server.writer-id.expiration-time"),
         ),
-        flush_before_acknowledge=configuration.get_bool("log.flush.before-acknowledge"),
-        flush_interval_s=configuration.get_int("log.flush.interval") / 1000,
-        persist_interval_s=configuration.get_int("kv.persist.interval") / 1000,
-        persist_after_offsets=configuration.get_int("kv.persist.after-offsets"),
+        flush_before_acknowledge=before_acknowledge,
+        upkeep=UpkeepConfig(
+            flush_interval_s=None if before_acknowledge else configuration.get_int("log.flush.interval") / 1000,
+            persist_interval_s=configuration.get_int("kv.persist.interval") / 1000,
+            persist_after_offsets=configuration.get_int("kv.persist.after-offsets"),
+            retention_interval_s=configuration.get_int("log.retention.check-interval") / 1000,
+            roll_expired_segments=configuration.get_bool("log.retention.roll-active-segment.enabled"),
+        ),
         kv_cache_bytes=configuration.get_int("kv.cache.size"),
     )

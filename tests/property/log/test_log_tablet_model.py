@@ -57,6 +57,9 @@ class LogMachine(RuleBasedStateMachine):
         self.directory = self.home / "0"
         self.clock = ManualClock(1000)
         self.batches: list[Batch] = []
+        self.deleted: list[Batch] = []
+        self.start = 0
+        self.empty_at = 0  # where the log ends when it has no batches
         self.flushed = 0
         self.number = 0
         self.small_files_were_damaged = False
@@ -86,10 +89,11 @@ class LogMachine(RuleBasedStateMachine):
 
     @property
     def end(self) -> int:
-        return self.batches[-1].next_offset if self.batches else 0
+        return self.batches[-1].next_offset if self.batches else self.empty_at
 
     def of_writer(self, writer_id: int) -> list[Batch]:
-        return [batch for batch in self.batches if batch.writer_id == writer_id]
+        """Its batches, those that retention has deleted too: a writer outlives them."""
+        return [batch for batch in self.deleted + self.batches if batch.writer_id == writer_id]
 
     # ---------------------------------------------------------------- writing
 
@@ -140,10 +144,37 @@ class LogMachine(RuleBasedStateMachine):
     def time_passes(self, milliseconds: int) -> None:
         self.clock.advance(milliseconds)
 
+    @rule(ttl_ms=st.sampled_from([0, 1, 10, 60_000]), limit=st.floats(0.3, 1), roll_active=st.booleans())
+    def delete_expired(self, ttl_ms: int, limit: float, roll_active: bool) -> None:
+        oldest = self.clock.now_ms() - ttl_ms
+        offset = self.start + round(limit * (self.end - self.start))
+        needed = [b for b in self.batches if ttl_ms == 0 or b.timestamp >= oldest or b.next_offset > offset]
+        first_needed = needed[0].base_offset if needed else self.end
+        bases = sorted(int(path.stem) for path in self.directory.glob("*.log"))
+        rolled = roll_active and first_needed == self.end and self.batches
+        expected = max([base for base in [*bases, *([self.end] if rolled else [])] if base <= first_needed])
+        if offset == self.end and not rolled:
+            assert self.log.expired_until(ttl_ms, roll_active=roll_active) == expected
+        count = self.log.delete_expired(ttl_ms, offset, roll_active=roll_active)
+        assert self.log.start_offset == expected
+        assert count == sum(1 for base in bases if base < expected)
+        assert sorted(int(path.stem) for path in self.directory.glob("*.log"))[0] == expected
+        self.begin_at(expected)
+        if rolled:
+            self.flushed = self.end
+
+    def begin_at(self, start: int) -> None:
+        """The log begins at ``start`` now."""
+        self.empty_at = self.end
+        self.deleted += [batch for batch in self.batches if batch.next_offset <= start]
+        self.batches = [batch for batch in self.batches if batch.next_offset > start]
+        self.start = start
+
     @precondition(lambda self: self.batches)
     @rule(where=st.floats(0, 1))
     def truncate(self, where: float) -> None:
-        offset = round(where * self.end)
+        offset = self.start + round(where * (self.end - self.start))
+        self.empty_at = self.start
         self.batches = [batch for batch in self.batches if batch.next_offset <= offset]
         assert self.log.truncate_to(offset) == self.end
         self.flushed = min(self.flushed, self.end)
@@ -152,7 +183,7 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(where=st.floats(0, 1), max_bytes=st.integers(0, 2000), limit=st.floats(0, 1.1), at_least_one=st.booleans())
     def read(self, where: float, max_bytes: int, limit: float, at_least_one: bool) -> None:
-        offset, max_offset = round(where * self.end), round(limit * self.end)
+        offset, max_offset = self.start + round(where * (self.end - self.start)), round(limit * self.end)
         piece = self.log.read(offset, max_bytes, max_offset, at_least_one=at_least_one)
         candidates = [b for b in self.batches if b.next_offset > offset and b.next_offset <= max_offset]
         if offset >= min(max_offset, self.end) or not candidates or candidates[0].base_offset > offset:
@@ -220,6 +251,7 @@ class LogMachine(RuleBasedStateMachine):
         self.log = self.open()
         assert self.log.end_offset >= self.flushed
         assert not self.log.recovery.lost_acknowledged
+        self.empty_at = self.start
         self.batches = [batch for batch in self.batches if batch.next_offset <= self.log.end_offset]
         # No checksum covers a timestamp, so that one of a torn batch may be anything; the model takes it over.
         headers = [header for header, _ in all_batches(self.log)]
@@ -239,14 +271,17 @@ class LogMachine(RuleBasedStateMachine):
             return
         assert self.log.end_offset == self.end
         assert self.flushed <= self.log.flushed_offset <= self.end
-        assert self.log.start_offset == 0
+        assert self.log.start_offset == self.start
         found = all_batches(self.log)
         assert [
             Batch(h.base_offset, h.record_count, data[25:], h.commit_timestamp, h.writer_id, h.batch_sequence)
             for h, data in found
         ] == self.batches
         assert self.log.size_bytes == sum(len(data) for _, data in found)
-        assert self.log.max_timestamp == max((batch.timestamp for batch in self.batches), default=-1)
+        if self.batches:
+            assert self.log.max_timestamp == max(batch.timestamp for batch in self.batches)
+        else:
+            assert self.log.max_timestamp in {-1, *(batch.timestamp for batch in self.deleted)}
         assert read_all(self.log, 700) == b"".join(data for _, data in found)
 
 

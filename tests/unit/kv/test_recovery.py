@@ -17,7 +17,11 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.kv import committed_rows
 from fluss_server.kv.flushed_state import FILE_NAME, UNKNOWN_BOOT, read_state
 from fluss_server.kv.rocks import KvResources
+from fluss_server.log import log_file
+from fluss_server.log.log_config import LogConfig
+from fluss_server.runtime.clock import ManualClock
 from kv_support import Bucket, make_table, open_bucket
+from log_support import NOW_MS
 
 
 def fill(bucket: Bucket) -> None:
@@ -189,25 +193,45 @@ def test_rows_that_rocksdb_wrote_by_itself_go_when_the_log_loses_them(crashed: P
     bucket.close()
 
 
-def test_rows_not_durable_in_the_log_and_a_loss_of_power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Acknowledgement without fsync: RocksDB may know more than the log after a loss of power."""
+def test_the_log_is_durable_before_rocksdb_writes_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Acknowledgement without fsync: what RocksDB has on disk must not outlive its changelog."""
+    bucket = open_bucket(tmp_path)
+    result = bucket.kv.put(bucket.batch([(1, "small", None)]))
+    bucket.kv.commit(result.last_offset + 1)
+    assert bucket.log.flushed_offset == 0  # the memtable is far from full
+    monkeypatch.setattr(committed_rows, "FLUSH_LOG_AFTER_BYTES", 1_000_000)
+    result = bucket.kv.put(bucket.batch([(n, "x" * 300, None) for n in range(2000)]))
+    bucket.kv.commit(result.last_offset + 1)
+    assert bucket.log.flushed_offset == bucket.log.end_offset
+    bucket.close()
+
+
+def test_closing_a_store_whose_log_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing writes the memtable to disk; after a loss of power the log may have less."""
     bucket = open_bucket(tmp_path / "live")
     bucket.write([(1, "durable", None)])
     bucket.kv.persist()
     log_image = copy(tmp_path / "live" / "log", tmp_path / "image" / "log")
     result = bucket.kv.put(bucket.batch([(1, "lost", None), (2, "lost", None)]))
-    bucket.kv.commit(result.last_offset + 1)  # the log was not flushed
+    bucket.kv.commit(result.last_offset + 1)
+    with monkeypatch.context() as broken:
+        broken.setattr(log_file, "_datasync", fail_to_sync)
+        with pytest.raises(FlussError) as caught:
+            bucket.close()
+    assert caught.value.code is ErrorCode.STORAGE_EXCEPTION
     state = read_state(tmp_path / "live" / "kv")
     assert state is not None
     assert state.may_exceed_log
-    bucket.kv._rows._store.flush(wait=True)
     copy(tmp_path / "live" / "kv", tmp_path / "image" / "kv")
-    bucket.close()
     assert log_image.exists()
     monkeypatch.setattr(committed_rows, "boot_id", lambda: b"another boot....")
     found = open_bucket(tmp_path / "image")
     assert found.rows() == found.replayed() == {(1,): (1, "durable", None)}
     found.close()
+
+
+def fail_to_sync(fd: int) -> None:
+    raise OSError(5, "Input/output error")
 
 
 def test_persist_flushes_the_log_first(tmp_path: Path) -> None:
@@ -315,4 +339,56 @@ def test_sigkill(tmp_path: Path) -> None:
     assert bucket.get(88) == (88, "39", None)
     assert bucket.get(36) is None
     check(bucket)
+    bucket.close()
+
+
+# ---------------------------------------------------------------------- a log that does not begin at 0
+
+
+@pytest.fixture
+def shortened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Directory of a bucket whose log begins behind the first rows, which RocksDB has; and a tail that it has not."""
+    clock = ManualClock(NOW_MS)
+    bucket = open_bucket(tmp_path / "live", log_config=LogConfig(segment_bytes=3000), clock=clock)
+    fill(bucket)
+    clock.advance(10_000)
+    floor = bucket.kv.retention_floor
+    assert 0 < floor < bucket.log.end_offset
+    assert bucket.log.delete_expired(1000, floor, roll_active=False) > 0
+    assert 0 < bucket.log.start_offset <= floor
+    (tmp_path / "rows").write_text(repr(bucket.rows()))
+    shutil.copytree(tmp_path / "live", tmp_path / "image")
+    bucket.close()
+    return tmp_path / "image"
+
+
+def test_a_log_that_retention_has_shortened(shortened: Path) -> None:
+    bucket = open_bucket(shortened)
+    assert repr(bucket.rows()) == (shortened.parent / "rows").read_text()
+    assert bucket.kv.row_count == len(bucket.rows())
+    bucket.write([(1000, "after", None)])
+    assert bucket.get(1000) == (1000, "after", None)
+    bucket.close()
+    bucket = open_bucket(shortened)
+    assert bucket.get(1000) == (1000, "after", None)
+    bucket.close()
+
+
+@pytest.mark.parametrize("damage", ["kv", f"kv/{FILE_NAME}", "kv/db", "kv/db/CURRENT"])
+def test_rows_that_only_rocksdb_has_are_never_given_up_silently(shortened: Path, damage: str) -> None:
+    remove(shortened / damage) if (shortened / damage).is_file() else shutil.rmtree(shortened / damage)
+    before = sorted(path.name for path in (shortened / "log").iterdir())
+    with pytest.raises(FlussError, match="log begins at") as caught:
+        open_bucket(shortened)
+    assert caught.value.code is ErrorCode.KV_STORAGE_EXCEPTION
+    assert sorted(path.name for path in (shortened / "log").iterdir()) == before
+
+
+def test_a_damaged_store_holds_the_log_back(tmp_path: Path) -> None:
+    bucket = open_bucket(tmp_path)
+    bucket.write([(1, "a", None)])
+    bucket.kv.persist()
+    assert bucket.kv.retention_floor == 1
+    bucket.kv._rows._mark_damaged()
+    assert bucket.kv.retention_floor == 0
     bucket.close()

@@ -114,6 +114,20 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             minimum=1,
         ),
         Option(
+            "log.retention.check-interval",
+            OptionType.DURATION,
+            "5 min",
+            "Time between two searches for log segments that are older than table.log.ttl.",
+            minimum=1,
+        ),
+        Option(
+            "log.retention.roll-active-segment.enabled",
+            OptionType.BOOL,
+            "false",
+            "Close the newest segment of a log too when everything in it is older than table.log.ttl, so that it can be"
+            " deleted. With false a table that is no longer written keeps its last segment.",
+        ),
+        Option(
             "server.writer-id.expiration-time",
             OptionType.DURATION,
             "7 d",

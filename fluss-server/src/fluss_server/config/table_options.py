@@ -107,14 +107,16 @@ TABLE_OPTIONS: Mapping[str, Option] = option_table(
             "table.log.ttl",
             OptionType.DURATION,
             "7 d",
-            "How long the log or changelog is kept; 0 ms keeps it for ever." + _KEPT,
+            "How long the log or changelog is kept, at least; 0 ms keeps it for ever. Rows of primary-key tables do not"
+            " expire.",
             dynamic=True,
         ),
         Option(
             "table.log.local-ttl",
             OptionType.DURATION,
             None,
-            "How long segments that were copied to remote storage are kept locally as well." + _KEPT,
+            "How long segments that were copied to remote storage are kept locally as well; without remote storage"
+            " table.log.ttl counts." + _KEPT,
             dynamic=True,
         ),
         Option(

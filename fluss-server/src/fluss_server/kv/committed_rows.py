@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.kv.flushed_state import FILE_NAME, FlushedState, boot_id, distrust, read_state, write_state
-from fluss_server.kv.rocks import MAX_WRITE_ROWS, KvResources, RocksStore, StoreDamaged, StoreSnapshot
+from fluss_server.kv.rocks import MAX_WRITE_ROWS, MEMTABLE_BYTES, KvResources, RocksStore, StoreDamaged, StoreSnapshot
 from fluss_server.kv.row_cache import UNKNOWN, RowCache
 from fluss_server.log.log_tablet import LogTablet
 from fluss_server.runtime.files import fsync_directory, make_directories_durably
@@ -21,6 +22,12 @@ logger = logging.getLogger(__name__)
 STORE_DIRECTORY = "db"
 FLUSH_AFTER_BYTES = 24 << 20
 """A memtable is flushed in the background when it has this many bytes."""
+
+FLUSH_LOG_AFTER_BYTES = MEMTABLE_BYTES // 2
+"""A memtable of this size gets only rows that are durable in the log: RocksDB writes it to disk when it is full."""
+
+MEMTABLE_ROW_BYTES = 256
+"""More than a row takes in a memtable beside its key and value."""
 
 _MIN_FLUSH_BYTES = 1 << 20  # a smaller memtable is not worth a file, whatever the others take
 
@@ -78,7 +85,7 @@ class CommittedRows:
             # The first file is written by the first persist; until then a restart begins with an empty store.
             if (self._directory / FILE_NAME).exists():
                 logger.warning("%s is damaged", self._directory / FILE_NAME)
-            if path.exists():
+            if path.exists() or self._log.start_offset > 0:
                 self._start_over("how much of the changelog it contains is not recorded", logging.INFO)
             return self._open_store(), self._durable
         try:
@@ -146,8 +153,10 @@ class CommittedRows:
         Raises:
             FlussError: ``KV_STORAGE_EXCEPTION``; readers may see some of the rows already.
         """
-        if not self._durable.may_exceed_log and offset > self._log.flushed_offset:
-            self._announce_exceeding()
+        if offset > self._log.flushed_offset:
+            memtable_bytes = self._store.memtable_bytes + size_bytes + MEMTABLE_ROW_BYTES * len(rows)
+            if memtable_bytes >= FLUSH_LOG_AFTER_BYTES:
+                self._log.flush()  # RocksDB might write this memtable to disk by itself
         if rows:
             ordered = sorted(rows.items(), key=itemgetter(0))
             self._half_applied = True
@@ -163,11 +172,6 @@ class CommittedRows:
         if self._resources.memtables_full:
             _flush_largest(self._resources.stores)
 
-    def _announce_exceeding(self) -> None:
-        """Record durably that RocksDB may from now on know more than the log would after a loss of power."""
-        state = self._durable
-        self._record(FlushedState(state.offset, state.row_count, state.sequence, self._boot_id, may_exceed_log=True))
-
     # ------------------------------------------------------------------ durability
 
     def persist(self) -> int:
@@ -178,6 +182,7 @@ class CommittedRows:
         """
         if self.offset > self._durable.offset:
             state = self._present_state()
+            self._flush_log()
             self._store.flush(wait=True)
             self._flushing = None
             self._unflushed_bytes = 0
@@ -192,11 +197,20 @@ class CommittedRows:
                 self._record(state)
             if begin and self._flushing is None:
                 state = self._present_state()
+                self._flush_log()
                 self._store.flush(wait=False)
                 self._flushing = state
                 self._unflushed_bytes = 0
         except FlussError as error:
             logger.warning("the store in %s could not be persisted: %s", self._directory, error)
+
+    @property
+    def retention_floor(self) -> int:
+        """Changelog offset from which on a restart may need the log. Any thread.
+
+        0 while the store may have to be built again from the whole log.
+        """
+        return 0 if self._damaged or self._durable.may_exceed_log else self._durable.offset
 
     @property
     def is_flushing(self) -> bool:
@@ -209,13 +223,14 @@ class CommittedRows:
         return self._unflushed_bytes
 
     def _present_state(self) -> FlushedState:
-        return FlushedState(
-            self.offset, self.row_count, self._store.sequence, self._boot_id, self._durable.may_exceed_log
-        )
+        return FlushedState(self.offset, self.row_count, self._store.sequence, self._boot_id)
+
+    def _flush_log(self) -> None:
+        """See to it that RocksDB's files never know more than the log would after a loss of power."""
+        if self.offset > self._log.flushed_offset:
+            self._log.flush()
 
     def _record(self, state: FlushedState) -> None:
-        if state.offset > self._log.flushed_offset:
-            self._log.flush()
         try:
             write_state(self._directory, state)
         except OSError as error:
@@ -224,6 +239,14 @@ class CommittedRows:
             ) from error
         self._durable = state
         self._forget_if_damaged()  # again: another thread may have found the damage meanwhile
+
+    def _announce_exceeding(self, failure: FlussError) -> None:
+        """Record that RocksDB may know more than the log would after a loss of power."""
+        logger.error("%s: its log cannot be made durable: %s", self._directory, failure)
+        try:
+            self._record(replace(self._durable, may_exceed_log=True))
+        except FlussError as error:
+            logger.error("%s", error)
 
     # ------------------------------------------------------------------ reads
 
@@ -285,7 +308,12 @@ class CommittedRows:
         if self in self._resources.stores:
             self._resources.stores.remove(self)
         self._cache.clear()
-        self._store.close()
+        try:
+            self._flush_log()  # closing writes the memtable to disk
+        except FlussError as error:
+            self._announce_exceeding(error)
+        finally:
+            self._store.close()
 
 
 def _flush_largest(stores: Sequence[CommittedRows]) -> None:

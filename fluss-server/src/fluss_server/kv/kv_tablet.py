@@ -269,6 +269,11 @@ class KvTablet:
         """
         self._configure(table)
 
+    @property
+    def retention_floor(self) -> int:
+        """Changelog offset from which on a restart may need the log; :meth:`persist` moves it up."""
+        return self._rows.retention_floor
+
     def persist(self) -> int:
         """Make what is committed durable in RocksDB and record it, so that a restart replays only the log behind.
 

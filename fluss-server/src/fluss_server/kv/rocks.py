@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 MAX_WRITE_ROWS = 1_000
 """Rows of one RocksDB write."""
 
+MEMTABLE_BYTES = 64 << 20
+"""Size of a memtable that RocksDB begins to write to disk by itself."""
+
 STALL_LIMIT_S = 60.0
 """How long writes may stall before the store counts as broken."""
 
@@ -39,10 +42,9 @@ CLOSE_LIMIT_S = 10.0
 
 _MAX_READ_KEYS = 1_000
 _MIB = 1 << 20
-_MEMTABLE_BYTES = 64 * _MIB
 _UNLIMITED_BYTES = 1 << 50
 _ARENA_BLOCK_BYTES = 256 << 10  # the least that a memtable with one row takes; the default would be 1 MiB per tablet
-_MEMTABLE_BLOOM_SHARE = 0.005  # of _MEMTABLE_BYTES: 320 KiB, some 20 bits per key; saves a tenth of a read
+_MEMTABLE_BLOOM_SHARE = 0.005  # of MEMTABLE_BYTES: 320 KiB, some 20 bits per key; saves a tenth of a read
 _BLOCK_BYTES = 4 << 10
 _BLOOM_BITS_PER_KEY = 10
 _MAX_OPEN_FILES = 256
@@ -188,6 +190,11 @@ class RocksStore:
             raise self._error("cannot flush RocksDB", error) from error
 
     @property
+    def memtable_bytes(self) -> int:
+        """What the memtable that is written to takes."""
+        return int(self._property("property_int_value", "rocksdb.cur-size-active-mem-table") or 0)
+
+    @property
     def is_flushing(self) -> bool:
         """Whether memtables that are closed for writing are not on disk yet."""
         return int(self._property("property_int_value", "rocksdb.num-immutable-mem-table") or 0) > 0
@@ -269,7 +276,7 @@ def _options(resources: KvResources) -> Any:
     options.set_block_based_table_factory(table)
     options.set_compression_type(rocksdict.DBCompressionType.lz4())
     options.set_write_buffer_manager(resources.write_buffers)
-    options.set_write_buffer_size(_MEMTABLE_BYTES)
+    options.set_write_buffer_size(MEMTABLE_BYTES)
     options.set_arena_block_size(_ARENA_BLOCK_BYTES)
     options.set_memtable_prefix_bloom_ratio(_MEMTABLE_BLOOM_SHARE)
     options.set_memtable_whole_key_filtering(True)

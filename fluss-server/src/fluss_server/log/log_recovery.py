@@ -92,6 +92,9 @@ class LogRecovery:
     snapshots count up to the recovery point only and are made anew behind it. If the recovery point is missing or
     damaged, the whole log is checked.
 
+    Where it begins. At the start that the recovery point names; files in front of it are what a crash has left of
+    segments that retention was deleting, and go.
+
     What is cut. The first byte that does not begin an undamaged batch ends the log; it and everything behind it go,
     later segments too. A crash leaves such a tail at any byte. There is one exception: the damage lies below an offset
     known to have been durable (recovery point, flushed mark) *and* an undamaged batch follows. No crash does this, and
@@ -124,7 +127,7 @@ class LogRecovery:
         point = RecoveryPoint.read(self._directory)
         mark = FlushedMark(self._directory).read()
         durable = max(point.offset if point else 0, mark or 0)
-        bases = offsets_in(self._directory, LOG)
+        bases = self._finish_retention(offsets_in(self._directory, LOG), point)
         self._check_files(bases, point, durable)
         if not bases:
             self._segments.append(LogSegment.create(self._directory, 0, self._config))
@@ -137,12 +140,21 @@ class LogRecovery:
         self._remove_strays(report.end_offset)
         return RecoveredLog(self._segments, self._writers, report)
 
+    def _finish_retention(self, bases: list[int], point: RecoveryPoint | None) -> list[int]:
+        """Remove what a crash has left of segments that had been given up; returns the others."""
+        if point is None or point.log_start_offset not in bases:
+            return bases
+        count = bases.index(point.log_start_offset)
+        for base in bases[:count]:
+            path_of(self._directory, base, LOG).unlink()
+        return bases[count:]
+
     def _check_files(self, bases: Sequence[int], point: RecoveryPoint | None, durable: int) -> None:
         """A crash never removes the file of a durable segment."""
         missing = None
         if not bases and durable > 0:
             missing = 0
-        elif point and bases[0] > point.log_start_offset:
+        elif point and point.log_start_offset not in bases:
             missing = point.log_start_offset
         elif point and point.segment_base not in bases:
             missing = point.segment_base
@@ -325,7 +337,7 @@ class LogRecovery:
                     path_of(self._directory, base, suffix).unlink()
                     removed = True
         for offset in self._snapshots.offsets():
-            if offset > end_offset:
+            if not self._segments[0].base_offset <= offset <= end_offset:
                 self._snapshots.delete(offset)
                 removed = True
         if removed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import threading
@@ -24,6 +23,8 @@ from fluss_server.log.log_recovery import LogRecovery, RecoveredLog, RecoveryRep
 from fluss_server.log.log_segment import IndexDamagedError, LogSegment
 from fluss_server.log.log_view import LogSlice, LogView
 from fluss_server.log.recovery_point_writer import LogMoment, RecoveryPointWriter
+from fluss_server.log.retention import SegmentAge, count_expired, is_expired
+from fluss_server.log.storage_errors import storage_error, storage_errors, storage_failure
 from fluss_server.log.writer_replay import replay_writers
 from fluss_server.log.writer_snapshot import WriterSnapshots
 from fluss_server.runtime.clock import Clock
@@ -113,11 +114,11 @@ class LogTablet:
             make_directories_durably(directory)
             recovered = LogRecovery(directory, config).run()
         except OSError as error:
-            raise _storage_error(f"cannot open the log in {directory}", error) from error
+            raise storage_error(f"cannot open the log in {directory}", error) from error
         tablet = cls(directory, config, clock, recovered)
         if recovered.report.changed:
             with tablet._flush_lock:
-                tablet._flush(move_recovery_point=True)
+                tablet._flush(tablet._capture())
         return tablet
 
     # ------------------------------------------------------------------ what it holds
@@ -249,10 +250,10 @@ class LogTablet:
                 segment.restore(self._view.size, self._view.end)
             except OSError as second:
                 # Whole batches of the failed append may lie behind the end and come back to life after a crash.
-                self._failure = _storage_failure(f"{segment.path} cannot be cut after a failed write", second)
+                self._failure = storage_failure(f"{segment.path} cannot be cut after a failed write", second)
                 raise self._failure from error
             if isinstance(error, OSError):
-                raise _storage_error(f"cannot append to {segment.path}", error) from error
+                raise storage_error(f"cannot append to {segment.path}", error) from error
             raise
 
     def _roll(self) -> LogSegment:
@@ -265,7 +266,7 @@ class LogTablet:
                 path = path_of(self._directory, view.end, LOG)
                 if path.stat().st_size == 0:
                     path.unlink()
-            raise _storage_error(f"cannot begin a new segment in {self._directory}", error) from error
+            raise storage_error(f"cannot begin a new segment in {self._directory}", error) from error
         self._directory_changed = True
         view.segments[-1].seal()
         self._point.note_seal(view.end, self._writers)
@@ -295,7 +296,7 @@ class LogTablet:
             found = view.slice(offset, max_bytes, max_offset, at_least_one)
         except _READ_ERRORS as error:
             view = self._view_after(view, error)
-            with _storage_errors(f"cannot read the log in {self._directory}"):
+            with storage_errors(f"cannot read the log in {self._directory}"):
                 found = view.slice(offset, max_bytes, max_offset, at_least_one)
         if found is not None and found.first_offset < view.bases[-1]:
             self._keep_open(view.part_of(found.first_offset).segment)
@@ -317,7 +318,7 @@ class LogTablet:
             segment, size, end_offset = view.part_of(offset)
             first = self.read(offset, 0, to_offset, at_least_one=True)
             position = first.region.position if first is not None else size
-            with _storage_errors(f"cannot read {segment.path}"):
+            with storage_errors(f"cannot read {segment.path}"):
                 for _, header, data in read_batches(segment.file, position, size):
                     if header.base_offset >= to_offset:
                         return
@@ -335,7 +336,7 @@ class LogTablet:
             found = view.offset_for_timestamp(timestamp_ms)
         except _READ_ERRORS as error:
             view = self._view_after(view, error)
-            with _storage_errors(f"cannot read the log in {self._directory}"):
+            with storage_errors(f"cannot read the log in {self._directory}"):
                 found = view.offset_for_timestamp(timestamp_ms)
         if found is None:
             return None
@@ -358,17 +359,19 @@ class LogTablet:
             return self._view
         if isinstance(error, FlussError):
             raise error
-        raise _storage_error(f"cannot read the log in {self._directory}", error) from error
+        raise storage_error(f"cannot read the log in {self._directory}", error) from error
 
     def _repair_indexes(self, damage: IndexDamagedError) -> None:
         logger.warning("rebuilding the indexes of %s: %s", damage.segment.path, damage)
-        with self._flush_lock, self._append_lock, _storage_errors(f"cannot read {damage.segment.path}"):
+        with self._flush_lock, self._append_lock, storage_errors(f"cannot read {damage.segment.path}"):
             damage.segment.rebuild_indexes()
             self._point.offset = -1  # it covers the indexes too
 
     def _keep_open(self, segment: LogSegment) -> None:
         """Note the use of a sealed segment; the one unused for the longest time gives up its descriptor and indexes."""
         with self._open_sealed_lock:
+            if segment.base_offset < self.start_offset:
+                return  # deleted meanwhile
             self._open_sealed[segment.base_offset] = segment
             self._open_sealed.move_to_end(segment.base_offset)
             while len(self._open_sealed) > _MAX_OPEN_SEALED_SEGMENTS:
@@ -396,22 +399,23 @@ class LogTablet:
                 due = self._point.is_due(self._view.end)
                 if target > self._flushed_offset or due:
                     self._check_usable()
-                    self._flush(move_recovery_point=due)
+                    self._flush(self._capture() if due else None)
         elif self._failure is not None:
             raise self._failure
         return self._flushed_offset
 
-    def _flush(self, *, move_recovery_point: bool) -> None:
-        """Flush, holding the flush lock."""
-        moment: LogMoment | None = None
-        if move_recovery_point:
-            with self._append_lock:
-                moment = self._point.capture(self._view, self._writers)
+    def _capture(self, dropped: int = 0) -> LogMoment:
+        """The present moment of the log without its first ``dropped`` segments."""
+        with self._append_lock:
+            return self._point.capture(self._view.without(dropped), self._writers)
+
+    def _flush(self, moment: LogMoment | None) -> bool:
+        """Flush, holding the flush lock, and move the recovery point to ``moment``; returns whether that succeeded."""
         view = moment.view if moment else self._view
         try:
             self._sync(view)
         except OSError as error:
-            self._failure = _storage_failure(f"cannot make the log in {self._directory} durable", error)
+            self._failure = storage_failure(f"cannot make the log in {self._directory} durable", error)
             logger.error("%s", self._failure)
             raise self._failure from error
         self._flushed_offset = view.end
@@ -419,11 +423,13 @@ class LogTablet:
             self._mark.advance(view.end)
         except OSError as error:  # an older mark is true as well
             logger.warning("cannot write the flushed mark of %s: %s", self._directory, error)
-        if moment:
-            self._point.write(moment)
-            for segment in view.segments[:-1]:
-                if segment.is_loaded:
-                    self._keep_open(segment)
+        if moment is None:
+            return False
+        moved = self._point.write(moment)
+        for segment in view.segments[:-1]:
+            if segment.is_loaded:
+                self._keep_open(segment)
+        return moved
 
     def _sync(self, view: LogView) -> None:
         unsynced = [view.segments[-1]]
@@ -436,6 +442,70 @@ class LogTablet:
         if self._directory_changed:
             self._directory_changed = False
             fsync_directory(self._directory)
+
+    # ------------------------------------------------------------------ retention
+
+    def expired_until(self, ttl_ms: int, *, roll_active: bool) -> int:
+        """Offset below which :meth:`delete_expired` would delete everything if nothing else needed it; any thread."""
+        view = self._view
+        now_ms = self._clock.now_ms()
+        count = count_expired(_sealed_ages(view), now_ms=now_ms, ttl_ms=ttl_ms, limit=view.end)
+        if roll_active and count == len(view.segments) - 1 and self._is_active_expired(view, now_ms, ttl_ms, view.end):
+            return view.end
+        return view.bases[count]
+
+    def delete_expired(self, ttl_ms: int, limit: int, *, roll_active: bool) -> int:
+        """Delete the oldest segments, as far as everything in them is older than ``ttl_ms`` and below ``limit``.
+
+        Slices handed out before stay valid. A crash at any point leaves a log that begins where it did or where it
+        should: the new start is made durable with the recovery point, and what is left of segments in front of it
+        goes at the next opening.
+
+        Args:
+            ttl_ms: time to live; 0 = for ever.
+            limit: offset; batches from here on are still needed.
+            roll_active: seal the active segment when it would be the next one to go.
+
+        Returns:
+            Number of segments deleted.
+
+        Raises:
+            FlussError: as :meth:`flush`; nothing was deleted.
+        """
+        with self._flush_lock:
+            self._check_usable()
+            now_ms = self._clock.now_ms()
+            if roll_active:
+                self._roll_expired(now_ms, ttl_ms, limit)
+            count = count_expired(_sealed_ages(self._view), now_ms=now_ms, ttl_ms=ttl_ms, limit=limit)
+            if count == 0 or not self._flush(self._capture(dropped=count)):
+                return 0
+            with self._append_lock:
+                doomed = self._view.segments[:count]
+                self._view = self._view.without(count)
+                self._sealed_bytes -= sum(segment.size for segment in doomed)
+            with self._open_sealed_lock:
+                for segment in doomed:
+                    self._open_sealed.pop(segment.base_offset, None)
+        for segment in doomed:
+            try:
+                segment.delete()
+            except OSError as error:
+                logger.warning("%s is left until the next start: %s", segment.path, error)
+        logger.info("%s: deleted %d segments, it begins at %d now", self._directory, count, doomed[-1].next_offset)
+        return count
+
+    def _roll_expired(self, now_ms: int, ttl_ms: int, limit: int) -> None:
+        with self._append_lock:
+            view = self._view
+            count = count_expired(_sealed_ages(view), now_ms=now_ms, ttl_ms=ttl_ms, limit=limit)
+            if count == len(view.segments) - 1 and self._is_active_expired(view, now_ms, ttl_ms, limit):
+                self._roll()
+
+    @staticmethod
+    def _is_active_expired(view: LogView, now_ms: int, ttl_ms: int, limit: int) -> bool:
+        active = SegmentAge(view.end, view.segments[-1].max_timestamp)
+        return view.size > 0 and view.end <= limit and is_expired(active, now_ms, ttl_ms)
 
     # ------------------------------------------------------------------ truncate, close, delete
 
@@ -454,7 +524,7 @@ class LogTablet:
             first = self.read(offset, 0, self._view.end, at_least_one=True) if offset < self._view.end else None
             if first is not None:
                 self._truncate(first.first_offset, first.region.position)
-                self._flush(move_recovery_point=True)
+                self._flush(self._capture())
             return self._view.end
 
     def _truncate(self, end: int, size: int) -> None:
@@ -476,7 +546,7 @@ class LogTablet:
             fsync_directory(self._directory)
             replay_writers(self._writers, self._snapshots, self._view.segments, end)
         except (OSError, FlussError, IndexDamagedError) as error:
-            self._failure = _storage_failure(f"truncation of the log in {self._directory} failed half-way", error)
+            self._failure = storage_failure(f"truncation of the log in {self._directory} failed half-way", error)
             raise self._failure from error
         self._sealed_bytes = sum(segment.size for segment in before)
         self._max_timestamp = max(segment.max_timestamp for segment in self._view.segments)
@@ -498,7 +568,7 @@ class LogTablet:
                     self._view.segments[-1].complete_time_index()
             try:
                 if self._failure is None and self._point.offset != self._view.end:
-                    self._flush(move_recovery_point=True)
+                    self._flush(self._capture())
             finally:
                 for segment in self._view.segments:
                     segment.release()
@@ -509,7 +579,7 @@ class LogTablet:
         Raises:
             FlussError: ``LOG_STORAGE_EXCEPTION``: some files may be left.
         """
-        with self._flush_lock, self._append_lock, _storage_errors(f"cannot delete the log in {self._directory}"):
+        with self._flush_lock, self._append_lock, storage_errors(f"cannot delete the log in {self._directory}"):
             self._closed = True
             forget_durable_offsets(self._directory)
             for segment in reversed(self._view.segments):
@@ -528,37 +598,5 @@ class LogTablet:
             raise FlussError(ErrorCode.LOG_STORAGE_EXCEPTION, f"the log in {self._directory} is closed")
 
 
-@contextlib.contextmanager
-def _storage_errors(action: str) -> Iterator[None]:
-    """Turn errors of the files into ``LOG_STORAGE_EXCEPTION``."""
-    try:
-        yield
-    except FlussError as error:
-        if error.code is not ErrorCode.CORRUPT_RECORD_EXCEPTION:
-            raise
-        raise FlussError(
-            ErrorCode.LOG_STORAGE_EXCEPTION,
-            f"{action}: {error.message}",
-            hint="acknowledged batches are damaged; restore the file from a copy",
-        ) from error
-    except (OSError, IndexDamagedError) as error:
-        raise _storage_error(action, error) from error
-
-
-def _storage_error(action: str, error: Exception) -> FlussError:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        # Not LOG_STORAGE: clients repeat that silently for ever (docs/decisions/0004).
-        return FlussError(
-            ErrorCode.DISK_WRITE_LOCKED,
-            f"{action}: the disk is full: {error}",
-            hint="free disk space; nothing acknowledged is lost, and the same rows can be written again",
-        )
-    return FlussError(ErrorCode.LOG_STORAGE_EXCEPTION, f"{action}: {error}")
-
-
-def _storage_failure(action: str, error: Exception) -> FlussError:
-    return FlussError(
-        ErrorCode.STORAGE_EXCEPTION,
-        f"{action}: {error}",
-        hint="what is on the disk is unknown until the log is opened again; check the disk and restart the server",
-    )
+def _sealed_ages(view: LogView) -> list[SegmentAge]:
+    return [SegmentAge(segment.next_offset, segment.max_timestamp) for segment in view.segments[:-1]]

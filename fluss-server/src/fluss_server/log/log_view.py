@@ -60,6 +60,10 @@ class LogView(NamedTuple):
                 f"offset {offset} is outside of the log, which has offsets {self.bases[0]} to {self.end}",
             )
 
+    def without(self, count: int) -> LogView:
+        """The view without the first ``count`` segments, fewer than all."""
+        return LogView(self.end, self.size, self.segments[count:], self.bases[count:]) if count else self
+
     def part(self, number: int) -> SegmentPart:
         """Visible part of a segment, by its number."""
         segment = self.segments[number]

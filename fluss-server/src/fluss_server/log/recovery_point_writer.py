@@ -101,8 +101,8 @@ class RecoveryPointWriter:
             writers.entries(),
         )
 
-    def write(self, moment: LogMoment) -> None:
-        """Move the recovery point to a moment whose batches are durable.
+    def write(self, moment: LogMoment) -> bool:
+        """Move the recovery point to a moment whose batches are durable; whether it succeeded.
 
         A failure costs time at the next opening, nothing else; it is logged, and tried again some seconds later.
         """
@@ -122,11 +122,13 @@ class RecoveryPointWriter:
             for offset in self._snapshots.offsets():
                 if offset < view.end and offset not in view.bases:
                     self._snapshots.delete(offset)
+            return True
         except OSError as error:
             logger.warning("cannot move the recovery point of %s: %s", self._directory, error)
             self._not_before = self._clock.monotonic() + _RETRY_SECONDS
             for offset in list(self._pending)[: -_MAX_PENDING_SNAPSHOTS // 2]:
                 del self._pending[offset]  # an older one serves as well
+            return False
 
     def forget_behind(self, end_offset: int) -> None:
         """Give up the recovery point, and the snapshots behind ``end_offset``, because the log is cut there.

@@ -12,8 +12,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from typing import TYPE_CHECKING
 
+from fluss_server.config import TABLE_OPTIONS
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.batch_shape import BatchShape
 from fluss_server.formats.log_batch import crc_matches, iter_batches
@@ -212,6 +214,31 @@ class Replica:
         if self.kv is not None and self._offline is None and not self._closed:
             await asyncio.get_running_loop().run_in_executor(self._kv_worker, self.kv.persist)
 
+    async def delete_expired(self, *, roll_active: bool) -> None:
+        """Delete segments of the log that are older than the table keeps them and that nothing needs any more.
+
+        The rows of a primary-key table do not expire: their changelog goes only as far as RocksDB has it on disk.
+
+        Args:
+            roll_active: see ``LogTablet.delete_expired``.
+
+        Raises:
+            FlussError: from the log or the KvTablet; tried again the next time.
+        """
+        if self._closed or self._offline is not None:
+            return
+        ttl_ms = _log_ttl_ms(self.table)
+        limit = self.high_watermark.value
+        wanted = min(self.log.expired_until(ttl_ms, roll_active=roll_active), limit)
+        if wanted <= self.log.start_offset:
+            return
+        if self.kv is not None:
+            if self.kv.retention_floor < wanted:
+                await self.persist()
+            limit = min(limit, self.kv.retention_floor)
+        delete = partial(self.log.delete_expired, ttl_ms, limit, roll_active=roll_active)
+        await asyncio.get_running_loop().run_in_executor(self._flush_pool, delete)
+
     async def close(self) -> None:
         """Finish the running commit and close both tablets; waiting writers and parked reads are told."""
         await self._stop()
@@ -240,3 +267,11 @@ class Replica:
     def is_closed(self) -> bool:
         """Whether the replica was closed or deleted."""
         return self._closed
+
+
+def _log_ttl_ms(table: TableInfo) -> int:
+    """How long the log is kept, milliseconds; 0 = for ever."""
+    option = TABLE_OPTIONS["table.log.ttl"]
+    value = option.parse(table.descriptor.properties.get(option.key, option.default or ""))
+    assert isinstance(value, int), f"{option.key} is a duration"
+    return value

@@ -18,7 +18,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ from fluss_server.model.table import TableInfo
 from fluss_server.replica.replica import Replica
 from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.files import fsync_directory, make_directories_durably
+from fluss_server.tablet.upkeep import Upkeep, UpkeepConfig
 
 if TYPE_CHECKING:
     from fluss_server.kv.kv_tablet import KvTablet
@@ -48,18 +49,14 @@ class ReplicaConfig:
     Attributes:
         log: settings of every LogTablet.
         flush_before_acknowledge: acknowledge only what is fsynced.
-        flush_interval_s: seconds between flushes of the logs when acknowledgements do not wait for them.
-        persist_interval_s: seconds between two looks at which KvTablets have enough behind them to be persisted.
-        persist_after_offsets: changelog rows since the last persist that make a KvTablet worth persisting.
+        upkeep: when replicas are looked after in the background.
         io_threads: threads for fsync, recovery and removal of files.
         kv_cache_bytes: block cache and write buffers of all KvTablets together.
     """
 
     log: LogConfig
     flush_before_acknowledge: bool = True
-    flush_interval_s: float = 1.0
-    persist_interval_s: float = 10.0
-    persist_after_offsets: int = 200_000
+    upkeep: UpkeepConfig = field(default_factory=UpkeepConfig)
     io_threads: int = 4
     kv_cache_bytes: int = 128 << 20
 
@@ -84,7 +81,7 @@ class ReplicaManager:
         self._io_pool = ThreadPoolExecutor(config.io_threads, thread_name_prefix="fluss-io")
         self._kv_worker = ThreadPoolExecutor(1, thread_name_prefix="fluss-kv")
         self._kv_resources: KvResources | None = None
-        self._background: list[asyncio.Task[None]] = []
+        self._upkeep = Upkeep(config.upkeep, self.replicas)
 
     # ------------------------------------------------------------------ look-up
 
@@ -138,15 +135,11 @@ class ReplicaManager:
         for table in tables:
             self._tables[table.table_id] = table
         await asyncio.gather(*(open_one(table, bucket) for table in tables for bucket in range(table.bucket_count)))
-        self._background.append(asyncio.create_task(self._persist_regularly()))
-        if not self._config.flush_before_acknowledge:
-            self._background.append(asyncio.create_task(self._flush_regularly()))
+        self._upkeep.start()
 
     async def close(self) -> None:
         """Close every replica: after this a start needs no recovery."""
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._upkeep.stop()
         results = await asyncio.gather(*(replica.close() for replica in self.replicas()), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -243,27 +236,3 @@ class ReplicaManager:
                 )
             logger.info("removing %s, left over from a dropped table", path)
             self._remove(path)
-
-    # ------------------------------------------------------------------ background
-
-    async def _persist_regularly(self) -> None:
-        """Keep the part of the changelog that a restart has to replay short."""
-        persisted: dict[TableBucket, int] = {}
-        while True:
-            await asyncio.sleep(self._config.persist_interval_s)
-            for replica in self.replicas():
-                if replica.kv is None:
-                    continue
-                offset = replica.high_watermark.value
-                if offset - persisted.get(replica.bucket, 0) >= self._config.persist_after_offsets:
-                    try:
-                        await replica.persist()
-                        persisted[replica.bucket] = offset
-                    except FlussError as error:
-                        logger.warning("bucket %s could not be persisted: %s", replica.bucket, error)
-
-    async def _flush_regularly(self) -> None:
-        while True:
-            await asyncio.sleep(self._config.flush_interval_s)
-            for replica in self.replicas():
-                await replica.flush()

@@ -1,0 +1,93 @@
+"""What a server does to its replicas from time to time, without being asked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from fluss_server.errors import FlussError
+from fluss_server.model.identifiers import TableBucket
+from fluss_server.replica.replica import Replica
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class UpkeepConfig:
+    """When replicas are looked after.
+
+    Attributes:
+        flush_interval_s: seconds between flushes of the logs; None = never, because acknowledgements wait for them.
+        persist_interval_s: seconds between two looks at which KvTablets have enough behind them to be persisted.
+        persist_after_offsets: changelog rows since the last persist that make a KvTablet worth persisting.
+        retention_interval_s: seconds between two searches for segments older than their tables keep them.
+        roll_expired_segments: whether the newest segment of a log goes too when everything in it is too old.
+    """
+
+    flush_interval_s: float | None = None
+    persist_interval_s: float = 10.0
+    persist_after_offsets: int = 200_000
+    retention_interval_s: float = 300.0
+    roll_expired_segments: bool = False
+
+
+class Upkeep:
+    """Background tasks over all replicas of a server, one replica at a time. Lives on one event loop.
+
+    Args:
+        replicas: the open replicas at the moment of the call.
+    """
+
+    def __init__(self, config: UpkeepConfig, replicas: Callable[[], list[Replica]]) -> None:
+        self._config = config
+        self._replicas = replicas
+        self._persisted: dict[TableBucket, int] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin."""
+        config = self._config
+        chores: list[tuple[str, float | None, Callable[[Replica], Awaitable[None]]]] = [
+            ("flushed", config.flush_interval_s, self._flush),
+            ("persisted", config.persist_interval_s, self._persist),
+            ("cleared of old segments", config.retention_interval_s, self._delete_expired),
+        ]
+        self._tasks = [
+            asyncio.create_task(self._repeat(name, interval, chore)) for name, interval, chore in chores if interval
+        ]
+
+    async def stop(self) -> None:
+        """End; a chore in the middle of a replica is finished in its thread."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    async def _repeat(self, name: str, interval_s: float, chore: Callable[[Replica], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(interval_s)
+            for replica in self._replicas():
+                try:
+                    await chore(replica)
+                except FlussError as error:
+                    if not replica.is_closed:  # else its table was dropped meanwhile
+                        logger.warning("bucket %s could not be %s: %s", replica.bucket, name, error)
+                except Exception:
+                    logger.exception("bucket %s could not be %s", replica.bucket, name)
+
+    async def _flush(self, replica: Replica) -> None:
+        await replica.flush()
+
+    async def _persist(self, replica: Replica) -> None:
+        """Keep the part of the changelog that a restart has to replay short."""
+        if replica.kv is None:
+            return
+        offset = replica.high_watermark.value
+        if offset - self._persisted.get(replica.bucket, 0) >= self._config.persist_after_offsets:
+            await replica.persist()
+            self._persisted[replica.bucket] = offset
+
+    async def _delete_expired(self, replica: Replica) -> None:
+        await replica.delete_expired(roll_active=self._config.roll_expired_segments)
