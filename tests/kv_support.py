@@ -58,6 +58,8 @@ def make_table(
         "kv_format": "table.kv.format",
         "delete_behavior": "table.delete.behavior",
         "changelog_image": "table.changelog.image",
+        "merge_engine": "table.merge-engine",
+        "version_column": "table.merge-engine.versioned.ver-column",
         "compression": "table.log.arrow.compression.type",
     }
     descriptor = TableDescriptor(

@@ -134,7 +134,6 @@ def test_allowed_options(properties: dict[str, str]) -> None:
         (LOG, {"table.log.format": "PARQUET"}, INVALID_CONFIG, "table.log.format"),
         (LOG, {"table.log.format": "indexed"}, INVALID_CONFIG, "only ARROW"),
         (KV, {"table.log.format": "COMPACTED"}, INVALID_CONFIG, "only ARROW"),
-        (KV, {"table.merge-engine": "first_row"}, INVALID_CONFIG, "not supported yet"),
         (KV, {"table.merge-engine": "none"}, INVALID_CONFIG, "table.merge-engine"),
         (LOG, {"table.merge-engine": "first_row"}, INVALID_CONFIG, "primary key"),
         (KV, {"table.merge-engine": "versioned"}, INVALID_CONFIG, "ver-column"),
@@ -220,7 +219,7 @@ def test_nested_types_are_no_keys(data_type: dict[str, Any]) -> None:
         assert "cannot be keys" in str(error)
 
 
-def test_auto_increment_and_aggregation() -> None:
+def test_auto_increment() -> None:
     columns: list[dict[str, Any]] = [
         {"name": "a", "data_type": {"type": "STRING"}},
         {"name": "b", "data_type": {"type": "BIGINT"}},
@@ -228,10 +227,6 @@ def test_auto_increment_and_aggregation() -> None:
     schema = {"columns": columns, "primary_key": ["a"]}
     error = refused({"schema": {**schema, "auto_increment_column": ["b"]}})
     assert error.code is INVALID_TABLE
-    assert error.hint is not None
-    columns[1]["agg_function"] = {"type": "sum"}
-    error = refused({"schema": schema})
-    assert error.code is INVALID_CONFIG
     assert error.hint is not None
 
 

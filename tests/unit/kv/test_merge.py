@@ -6,17 +6,9 @@ import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.row_codec import RowCodec, row_codec
-from fluss_server.kv.merge import (
-    ChangelogImage,
-    Changes,
-    DeleteBehavior,
-    PartialMerger,
-    ReplaceMerger,
-    RowMerger,
-    keys_to_read,
-    merge_batch,
-    schema_id_of,
-)
+from fluss_server.kv.merge import Changes, keys_to_read, merge_batch
+from fluss_server.kv.merging.default import PartialMerger, ReplaceMerger
+from fluss_server.kv.merging.row_merger import ChangelogImage, DeleteBehavior, RowMerger, schema_id_of
 from fluss_server.model.table import KvFormat
 from kv_support import DOUBLE, INT, SCHEMA, STRING, make_schema
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from fluss_server.config import Configuration
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.model.aggregation import check_agg_function
 from fluss_server.model.schema import Schema
 from fluss_server.model.types import TypeRoot
 
@@ -50,11 +51,15 @@ def check_options(schema: Schema, options: Configuration) -> None:
 
 
 def check_functions(schema: Schema, options: Configuration) -> None:
-    """``INVALID_CONFIG_EXCEPTION`` for aggregation functions in a table that does not aggregate."""
-    if options.get(_MERGE_ENGINE) == "aggregation":
-        return
+    """``INVALID_CONFIG_EXCEPTION`` unless the columns may have their aggregation functions in this table."""
+    aggregates = options.get(_MERGE_ENGINE) == "aggregation"
     for column in schema.columns:
-        if column.agg_function is not None:
+        if column.agg_function is None:
+            continue
+        if aggregates:
+            name, parameters = column.agg_function
+            check_agg_function(column.name, column.type, name, dict(parameters))
+        else:
             raise _invalid(
                 f"column {column.name!r} has the aggregation function {column.agg_function[0]}, but the table does not "
                 "aggregate",

@@ -158,12 +158,6 @@ def _check_supported(descriptor: TableDescriptor, options: Configuration) -> Non
             f"auto-increment column {schema.auto_increment_column!r}: auto-increment is not supported yet",
             hint="let the writer fill in the column",
         )
-    if options.is_given("table.merge-engine"):
-        raise _invalid_option(
-            f"table.merge-engine = {options.get_str('table.merge-engine')}: merge engines other than the default (the "
-            "last row of a key wins) are not supported yet",
-            hint="leave out table.merge-engine",
-        )
     if options.get_str("table.log.format") != "ARROW":
         raise _invalid_option(
             f"table.log.format = {options.get_str('table.log.format')}: only ARROW is supported yet",

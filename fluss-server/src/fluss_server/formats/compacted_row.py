@@ -78,6 +78,16 @@ class CompactedRowCodec:
         self._end(row, position)
         return tuple(values)
 
+    def field(self, data: Buffer, index: int) -> Any:
+        """Value of one field; only the fields before it are looked at. Errors as :meth:`decode`."""
+        row, position = self._start(data)
+        if row[index >> 3] >> (index & 7) & 1:
+            return None
+        for before, field in enumerate(self._fields[:index]):
+            if not row[before >> 3] >> (before & 7) & 1:
+                position = field.skip(row, position)
+        return self._fields[index].read(row, position)[0]
+
     def split(self, data: Buffer) -> list[bytes | None]:
         """Bytes of each field as they stand in the row, None = null; errors as :meth:`decode`."""
         row, position = self._start(data)

@@ -69,6 +69,11 @@ class IndexedRowCodec:
             for field, image in zip(self._fields, self.split(data), strict=True)
         )
 
+    def field(self, data: Buffer, index: int) -> Any:
+        """Value of one field; errors as :meth:`decode`."""
+        image = self.split(data)[index]
+        return None if image is None else self._fields[index].read(image)
+
     def split(self, data: Buffer) -> list[bytes | None]:
         """Bytes of each field as they stand in the row, None = null; errors as :meth:`decode`."""
         row = bytes(data)
@@ -114,6 +119,11 @@ def fixed_image_width(data_type: DataType) -> int | None:
 def field_writer(data_type: DataType) -> Callable[[Any], bytes]:
     """Function from a value that is not null to the bytes of its field; errors as :meth:`IndexedRowCodec.encode`."""
     return _field_codec(data_type).write
+
+
+def field_reader(data_type: DataType) -> Callable[[bytes], Any]:
+    """Function from the bytes of a field to its value; errors as :meth:`IndexedRowCodec.decode`."""
+    return _field_codec(data_type).read
 
 
 @lru_cache(maxsize=1024)

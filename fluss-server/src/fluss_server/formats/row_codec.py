@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
 from fluss_server.formats.buffer import Buffer
-from fluss_server.formats.compacted_row import CompactedRowCodec
-from fluss_server.formats.indexed_row import IndexedRowCodec
+from fluss_server.formats.compacted_row import CompactedRowCodec, field_codec
+from fluss_server.formats.indexed_row import IndexedRowCodec, field_reader, field_writer
 from fluss_server.model.table import KvFormat
 from fluss_server.model.types import DataType
 
@@ -25,6 +26,9 @@ class RowCodec(Protocol):
         Raises:
             FlussError: ``CORRUPT_RECORD_EXCEPTION`` if the bytes are not exactly one row of these types.
         """
+
+    def field(self, data: Buffer, index: int) -> Any:
+        """Value of the column at ``index``, without looking at those behind it. Errors as :meth:`decode`."""
 
     def split(self, data: Buffer) -> list[bytes | None]:
         """Encoded fields of a row, None = null; their values are not looked at. Errors as :meth:`decode`."""
@@ -43,3 +47,25 @@ def _row_codec(types: tuple[DataType, ...], kv_format: KvFormat) -> RowCodec:
     if kv_format is KvFormat.INDEXED:
         return IndexedRowCodec(types)
     return CompactedRowCodec(types)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldImages:
+    """What :meth:`RowCodec.split` gives for one column, and values.
+
+    Attributes:
+        read: value of an image; ``CORRUPT_RECORD_EXCEPTION`` if there is none.
+        write: image of a value that is not null.
+    """
+
+    read: Callable[[bytes], Any]
+    write: Callable[[Any], bytes]
+
+
+def field_images(data_type: DataType, kv_format: KvFormat) -> FieldImages:
+    """Images of the columns of a type."""
+    if kv_format is KvFormat.INDEXED:
+        return FieldImages(field_reader(data_type), field_writer(data_type))
+    codec = field_codec(data_type)
+    read = codec.read
+    return FieldImages(lambda image: read(image, 0)[0], codec.write)

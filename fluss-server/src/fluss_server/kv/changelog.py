@@ -20,7 +20,8 @@ from fluss_server.formats.keys import KeyEncoder, encoder_choice, key_encoder
 from fluss_server.formats.log_batch import BatchHeader, ChangeType, build_batch
 from fluss_server.formats.row_codec import row_codec
 from fluss_server.formats.value_batch import SCHEMA_ID_SIZE, encode_value
-from fluss_server.kv.merge import Changes, schema_id_of
+from fluss_server.kv.merge import Changes
+from fluss_server.kv.merging.row_merger import schema_id_of
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
 

@@ -10,19 +10,12 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.kv_batch import KvBatch
 from fluss_server.formats.log_batch import NO_WRITER_ID
-from fluss_server.formats.row_codec import RowCodec, row_codec
 from fluss_server.formats.value_batch import encode_value
 from fluss_server.kv.changelog import ChangelogReader, ChangelogWriter
 from fluss_server.kv.committed_rows import CommittedRows
-from fluss_server.kv.merge import (
-    ChangelogImage,
-    DeleteBehavior,
-    PartialMerger,
-    ReplaceMerger,
-    RowMerger,
-    keys_to_read,
-    merge_batch,
-)
+from fluss_server.kv.merge import keys_to_read, merge_batch
+from fluss_server.kv.merging.engine import TableMergers
+from fluss_server.kv.merging.row_merger import ChangelogImage
 from fluss_server.kv.pre_write_buffer import PendingBatch, PreWriteBuffer
 from fluss_server.kv.recovery import replay
 from fluss_server.kv.rocks import KvResources
@@ -31,9 +24,6 @@ from fluss_server.log.log_tablet import AppendResult, LogTablet
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
 from fluss_server.runtime.files import fsync_directory
-
-_MAX_MERGERS = 64
-_REPLACE = ReplaceMerger()
 
 
 class KvTablet:
@@ -73,10 +63,7 @@ class KvTablet:
     def _configure(self, table: TableInfo) -> None:
         self._table = table
         self._changelog = ChangelogWriter(table, self._schemas)
-        properties = table.descriptor.properties
-        self._deletes = DeleteBehavior(properties.get("table.delete.behavior", "ALLOW").upper())
-        self._image = ChangelogImage(properties.get("table.changelog.image", "FULL").upper())
-        self._mergers: dict[tuple[int, ...], RowMerger] = {}
+        self._mergers = TableMergers(table, self._schemas)
 
     @classmethod
     def open(
@@ -112,7 +99,7 @@ class KvTablet:
 
     # ------------------------------------------------------------------ write
 
-    def put(self, batch: Buffer, target_columns: Sequence[int] = ()) -> AppendResult:
+    def put(self, batch: Buffer, target_columns: Sequence[int] = (), *, overwrite: bool = False) -> AppendResult:
         """Merge a KV batch and append its changelog as exactly one log batch, also when nothing changed.
 
         The rows become visible with the :meth:`commit` that covers the result. A duplicate (same writer id and
@@ -120,7 +107,8 @@ class KvTablet:
 
         Args:
             batch: one whole KV batch.
-            target_columns: positions of the columns to write; empty = all.
+            target_columns: positions of the columns to write, in the latest schema; empty = all.
+            overwrite: whether rows replace others whatever the merge engine, and deletes are allowed.
 
         Raises:
             FlussError: nothing changed. ``CORRUPT_MESSAGE``, ``CORRUPT_RECORD_EXCEPTION`` for a damaged batch or row,
@@ -143,13 +131,14 @@ class KvTablet:
                 f"{waiting} bytes of merged rows wait for their commit",
                 hint="the disk or a replica is slow; the same batch may be sent again later",
             )
-        merger = self._merger(target_columns)
+        merger, deletes = self._mergers.merger(target_columns, overwrite=overwrite)
+        image = self._mergers.image
         self._check_schema(sent.schema_id)
         keys, rows = sent.records()
         prefix = encode_value(sent.schema_id, b"")
         values = [None if row is None else prefix + row for row in rows]
-        current = self._current(keys_to_read(merger, keys, values, self._image))
-        changes = merge_batch(merger, keys, values, current, deletes=self._deletes, image=self._image)
+        current = self._current(keys_to_read(merger, keys, values, image))
+        changes = merge_batch(merger, keys, values, current, deletes=deletes, image=image)
         log_batch = self._changelog.build(changes, sent.writer_id, sent.batch_sequence)
         pending = PendingBatch(bytes(changes.change_types), changes.keys, changes.values)
         result = self._log.append(log_batch)
@@ -185,22 +174,6 @@ class KvTablet:
         values.update(pending)
         return values
 
-    def _merger(self, target_columns: Sequence[int]) -> RowMerger:
-        schema = self._table.schema
-        if not target_columns or set(target_columns) == set(range(len(schema.columns))):
-            return _REPLACE
-        targets = tuple(sorted(set(target_columns)))
-        merger = self._mergers.get(targets)
-        if merger is None:
-            merger = PartialMerger(schema, self._table.schema_id, targets, self._codec)
-            if len(self._mergers) >= _MAX_MERGERS:
-                self._mergers.clear()
-            self._mergers[targets] = merger
-        return merger
-
-    def _codec(self, schema_id: int) -> RowCodec:
-        return row_codec(self._schemas(schema_id).types, self._table.kv_format)
-
     def _check_schema(self, schema_id: int) -> None:
         latest = self._table.schema_id
         if not 0 < schema_id <= latest:
@@ -224,7 +197,7 @@ class KvTablet:
             FlussError: ``INVALID_TABLE_EXCEPTION`` with the WAL image, whose changelog does not tell inserts from
                 updates.
         """
-        if self._image is ChangelogImage.WAL:
+        if self._mergers.image is ChangelogImage.WAL:
             raise FlussError(
                 ErrorCode.INVALID_TABLE_EXCEPTION,
                 f"rows of {self._table.path} are not counted",

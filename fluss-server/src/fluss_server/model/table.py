@@ -39,6 +39,15 @@ class ArrowCompression(str, Enum):
     ZSTD = "ZSTD"
 
 
+class MergeEngine(str, Enum):
+    """How rows with the same key are merged (``table.merge-engine``); DEFAULT when the option is not set."""
+
+    DEFAULT = "default"
+    FIRST_ROW = "first_row"
+    VERSIONED = "versioned"
+    AGGREGATION = "aggregation"
+
+
 @dataclass(frozen=True)
 class DatabaseDescriptor:
     """What a user says of a database."""
@@ -223,6 +232,10 @@ class TableInfo:
     @property
     def kv_format(self) -> KvFormat:
         return KvFormat(self.descriptor.properties.get("table.kv.format", "COMPACTED").upper())
+
+    @property
+    def merge_engine(self) -> MergeEngine:
+        return MergeEngine(self.descriptor.properties.get("table.merge-engine", MergeEngine.DEFAULT).lower())
 
     @property
     def arrow_compression(self) -> ArrowCompression:

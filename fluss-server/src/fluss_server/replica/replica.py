@@ -115,15 +115,21 @@ class Replica:
         shape = self._shapes[schema_id] = BatchShape(self._schemas(schema_id).types)
         return shape
 
-    async def put(self, records: memoryview, target_columns: Sequence[int]) -> AppendResult:
+    async def put(self, records: memoryview, target_columns: Sequence[int], *, overwrite: bool = False) -> AppendResult:
         """Merge a KV batch; acknowledged as for :meth:`append`. The order of calls is the order of effects.
+
+        Args:
+            records: one whole KV batch.
+            target_columns: see ``KvTablet.put``.
+            overwrite: see ``KvTablet.put``.
 
         Raises:
             FlussError: what ``KvTablet.put`` raises; ``STORAGE_EXCEPTION``; ``NON_PRIMARY_KEY_TABLE_EXCEPTION``.
         """
         self._check_online()
         kv = self.require_kv()
-        result = await asyncio.get_running_loop().run_in_executor(self._kv_worker, kv.put, records, target_columns)
+        put = partial(kv.put, records, target_columns, overwrite=overwrite)
+        result = await asyncio.get_running_loop().run_in_executor(self._kv_worker, put)
         self._schedule_commit()
         return result
 

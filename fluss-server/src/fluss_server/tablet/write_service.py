@@ -28,6 +28,7 @@ MAX_TIMEOUT_MS = 120_000
 """Upper bound of the time a write waits for its acknowledgement, whatever it asks for."""
 
 _VALID_ACKS = (-1, 0, 1)
+_MODE_DEFAULT, _MODE_OVERWRITE = 0, 1
 
 
 class WriteService:
@@ -67,7 +68,10 @@ class WriteService:
         _check_acks(request.acks)
         async with self._kv_budget.hold(sum(len(bucket.records) for bucket in request.buckets)):
             # Every put is handed to the worker before the first wait, so that later requests cannot overtake.
-            puts = [self._start_put(request.table_id, bucket, request.target_columns) for bucket in request.buckets]
+            puts = [
+                self._start_put(request.table_id, bucket, request.target_columns, request.agg_mode)
+                for bucket in request.buckets
+            ]
             outcomes = [await put for put in puts]
         settled = await _settle(outcomes, request.acks, request.timeout_ms)
         response = pb.PutKvResponse()
@@ -82,12 +86,13 @@ class WriteService:
         return response
 
     def _start_put(
-        self, table_id: int, bucket: BucketRecords, target_columns: Sequence[int]
+        self, table_id: int, bucket: BucketRecords, target_columns: Sequence[int], agg_mode: int
     ) -> Awaitable[FlussError | tuple[Replica, AppendResult]]:
         async def run() -> FlussError | tuple[Replica, AppendResult]:
             try:
                 replica = self._replicas.replica(TableBucket(table_id, bucket.partition_id, bucket.bucket_id))
-                return replica, await replica.put(bucket.records, target_columns)
+                overwrite = _is_overwrite(agg_mode)
+                return replica, await replica.put(bucket.records, target_columns, overwrite=overwrite)
             except Exception as error:
                 return _as_fluss_error(error)
 
@@ -135,3 +140,12 @@ def _as_fluss_error(error: BaseException) -> FlussError:
 def _check_acks(acks: int) -> None:
     if acks not in _VALID_ACKS:
         raise FlussError(ErrorCode.INVALID_REQUIRED_ACKS, f"acks must be -1, 0 or 1, not {acks}")
+
+
+def _is_overwrite(agg_mode: int) -> bool:
+    """Whether the rows of a PUT_KV replace others whatever the table's merge engine."""
+    if agg_mode not in (_MODE_DEFAULT, _MODE_OVERWRITE):
+        raise FlussError(
+            ErrorCode.UNSUPPORTED_VERSION, f"unknown merge mode {agg_mode}; known are 0 (default) and 1 (overwrite)"
+        )
+    return agg_mode == _MODE_OVERWRITE
