@@ -15,6 +15,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+MAX_TEXT_LENGTH = 2048
+"""Most characters of an error's text: what a client sends must not come back to it, or into a log, at full length."""
+
 
 class ErrorCode(IntEnum):
     """Error numbers of the wire protocol (``-1`` to ``74``)."""
@@ -145,4 +148,5 @@ class FlussError(Exception):
         return self.code in RETRIABLE_CODES
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.hint})" if self.hint else self.message
+        text = f"{self.message} ({self.hint})" if self.hint else self.message
+        return text if len(text) <= MAX_TEXT_LENGTH else text[: MAX_TEXT_LENGTH - 1] + "…"

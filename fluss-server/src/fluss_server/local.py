@@ -24,11 +24,13 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.log.log_config import LogConfig
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.records import TABLE_ID_COUNTER, decode_counter
+from fluss_server.rpc.limits import SharedResources, rpc_limits
 from fluss_server.rpc.listeners import Endpoint
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
 from fluss_server.runtime.clock import Clock, SystemClock
 from fluss_server.runtime.files import DirectoryLock
+from fluss_server.runtime.open_files import raise_open_files_limit
 from fluss_server.security.listeners import Listener, ListenerSecurity
 from fluss_server.security.sasl import PasswordCheck
 from fluss_server.tablet.kv_scanners import KvScanners
@@ -81,6 +83,7 @@ class LocalServer:
         self._scanners: KvScanners | None = None
         self._coordinator: CoordinatorService | None = None
         self._security = ListenerSecurity(self._configuration, host, port)
+        self._rpc_shared: SharedResources | None = None
         self._servers: list[RpcServer] = []
         self._grpc_door: GrpcDoor | None = None
 
@@ -162,8 +165,14 @@ class LocalServer:
         registry = ServiceRegistry(
             self._coordinator,
             WriteService(self._replicas, kv_queue_bytes=self._configuration.get_int("kv.write-queue.size")),
-            ReadService(self._replicas, self._scanners, self._clock),
+            ReadService(
+                self._replicas,
+                self._scanners,
+                self._clock,
+                max_parked_fetches=self._configuration.get_int("server.fetch.max-parked"),
+            ),
         )
+        self._rpc_shared = SharedResources(rpc_limits(self._configuration, open_files=raise_open_files_limit()))
         for listener in self._security.listeners:
             await self._listen(registry, listener)
         self._security.warn_if_exposed()
@@ -180,7 +189,10 @@ class LocalServer:
 
     async def _listen(self, registry: ServiceRegistry, listener: Listener) -> None:
         name, host, port = listener.endpoint
-        server = RpcServer(registry, host, port, listener=name, authenticator=listener.authenticator)
+        assert self._rpc_shared is not None
+        server = RpcServer(
+            registry, host, port, shared=self._rpc_shared, listener=name, authenticator=listener.authenticator
+        )
         try:
             await server.start()
         except OSError as error:

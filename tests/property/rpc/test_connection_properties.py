@@ -13,8 +13,8 @@ from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.rpc.authentication import Authenticator
 from fluss_server.rpc.connection import ServerConnection
-from fluss_server.rpc.frames import FrameReader, ResponseType, parse_response
-from fluss_server.rpc.limits import RequestMemory, RpcLimits
+from fluss_server.rpc.frames import RECEIVE_BUFFER_SIZE, FrameReader, ResponseType, parse_response
+from fluss_server.rpc.limits import AnswerMemory, RequestMemory, RpcLimits
 from fluss_server.rpc.service import RequestContext, ResponseBody, ServiceRegistry, rpc
 
 MAX_FRAME = 300
@@ -43,6 +43,8 @@ class Host:
         self.registry = ServiceRegistry(Service())
         self.limits = RpcLimits(max_frame_bytes=MAX_FRAME, max_requests_in_flight=requests_in_flight)
         self.request_memory = RequestMemory(1 << 20)
+        self.answer_memory = AnswerMemory(1 << 20)
+        self.receive_buffer = memoryview(bytearray(RECEIVE_BUFFER_SIZE))
         self.closed = False
 
     def connection_opened(self, connection: ServerConnection) -> bool:
@@ -117,7 +119,8 @@ async def converse(data: bytes, cuts: list[int], requests_in_flight: int) -> tup
     ended = transport.ended
     connection.connection_lost(None)
     assert host.closed
-    assert not host.request_memory._held
+    assert host.request_memory.held == 0
+    assert host.answer_memory.held == 0
     return transport.sent, ended
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 import socket
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ import pytest
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
-from fluss_server.errors import FlussError
-from fluss_server.rpc.limits import RequestMemory
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.rpc.limits import REQUEST_OVERHEAD_BYTES, AnswerMemory, RequestMemory
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.runtime.files import FileRegion
 from rpc_support import RawClient, async_test, eventually, serving
@@ -118,25 +120,79 @@ async def test_bytes_in_flight_are_bounded() -> None:
 async def test_bytes_of_all_connections_are_bounded() -> None:
     service = Parking()
     async with (
-        serving(service, max_server_request_bytes=2 * MIB) as server,
+        serving(service, max_server_request_bytes=4 * (REQUEST_OVERHEAD_BYTES + 1000)) as server,
         RawClient.connected(server.port) as first,
         RawClient.connected(server.port) as second,
     ):
-        first.send(ApiKey.LIMIT_SCAN, bytes(MIB), 1)
-        first.send(ApiKey.LIMIT_SCAN, bytes(MIB), 2)
+        first.send(ApiKey.LIMIT_SCAN, bytes(992), 1)
+        first.send(ApiKey.LIMIT_SCAN, bytes(992), 2)
         await eventually(lambda: len(service.gates) == 2)
         second.send(ApiKey.LIMIT_SCAN, b"", 3)
-        await eventually(lambda: len(server.request_memory._waiting) == 1)
+        await eventually(lambda: server.request_memory.waiting == 1)
         assert len(service.gates) == 2
         service.gates[0].set_result(None)
         assert (await first.receive()).request_id == 1
         await eventually(lambda: len(service.gates) == 3)
         service.gates[2].set_result(None)
         assert (await second.receive()).request_id == 3
+        service.gates[1].set_result(None)
+        assert (await first.receive()).request_id == 2
+        assert server.request_memory.held == 0
+
+
+@async_test
+async def test_long_requests_wait_for_memory_before_they_are_received() -> None:
+    service = Parking()
+    async with (
+        serving(service, max_server_request_bytes=4 * MIB) as server,
+        RawClient.connected(server.port) as first,
+        RawClient.connected(server.port) as second,
+        RawClient.connected(server.port) as third,
+        RawClient.connected(server.port) as small,
+    ):
+        size = MIB + MIB // 2
+        first.send(ApiKey.LIMIT_SCAN, bytes(size), 1)
+        await eventually(lambda: len(service.gates) == 1)
+        second.send(ApiKey.LIMIT_SCAN, bytes(size), 2)
+        await eventually(lambda: server.request_memory.waiting == 1)
+        third.send(ApiKey.LIMIT_SCAN, bytes(size), 3)
+        await eventually(lambda: server.request_memory.waiting == 2)
+        assert server.request_memory.held == size + 8 + REQUEST_OVERHEAD_BYTES
+        for _ in range(5):  # a flood of large requests does not hold up a small one
+            assert await small.alive()
+        small.send(ApiKey.LIMIT_SCAN, bytes(60_000), 4)
+        await eventually(lambda: len(service.gates) == 2)
+        service.gates[1].set_result(None)
+        assert (await small.receive()).request_id == 4
+        assert len(service.gates) == 2
+        service.gates[0].set_result(None)
+        assert (await first.receive()).request_id == 1
+        await eventually(lambda: len(service.gates) == 3)
+        third.reset()  # gone while it waits; noticed when it is its turn
+        service.gates[2].set_result(None)
+        assert (await second.receive()).request_id == 2
+        await eventually(lambda: len(service.gates) == 4 or server.request_memory.held == 0)
+        if len(service.gates) == 4:  # all of it had reached the server's system
+            service.gates[3].set_result(None)
+        await eventually(lambda: server.request_memory.held == 0)
+
+
+@async_test
+async def test_memory_of_a_request_that_never_arrives_is_given_back() -> None:
+    async with serving(Parking(), max_server_request_bytes=4 * MIB) as server:
+        for ending in ("reset", "failure"):
+            async with RawClient.connected(server.port) as client:
+                client.writer.write(struct.pack(">i", MIB) + bytes(100))
+                await eventually(lambda: server.request_memory.held == MIB)
+                if ending == "reset":
+                    client.reset()
+                else:
+                    client.writer.write(bytes(MIB - 100) + b"GET / HTTP/1.1")
+                await eventually(lambda: server.request_memory.held == 0)
 
 
 def test_request_memory_wakes_in_order_while_there_is_room() -> None:
-    memory = RequestMemory(10)
+    memory = RequestMemory(20)
     woken: list[str] = []
 
     def wake(name: str) -> None:
@@ -156,6 +212,103 @@ def test_request_memory_wakes_in_order_while_there_is_room() -> None:
     assert woken == ["a", "c", "d"]
     memory.release(12)
     assert not memory.full
+
+
+def test_large_requests_have_a_half_of_their_own() -> None:
+    memory = RequestMemory(200)
+    granted: list[str] = []
+    assert memory.admit(1000, "huge", lambda: None), "whatever its size, one may come"
+    assert not memory.admit(10, "next", lambda: granted.append("next"))
+    assert not memory.admit(90, "big", lambda: granted.append("big"))
+    assert not memory.admit(91, "bigger", lambda: granted.append("bigger"))
+    assert not memory.full
+    assert memory.admit(6, "ordinary", lambda: None), "a large one is more than a part in 32"
+    memory.dismiss(1000)
+    assert granted == ["next", "big"]
+    assert memory.held == 106
+    memory.forget("bigger")
+    memory.dismiss(90)
+    memory.dismiss(10)
+    memory.dismiss(6)
+    assert granted == ["next", "big"]
+    assert memory.held == 0
+
+
+class Owner:
+    def __init__(self, name: str, dropped: list[str]) -> None:
+        self.peer = name
+        self.dropped = dropped
+
+    def drop_unread(self) -> None:
+        self.dropped.append(self.peer)
+
+
+def test_who_leaves_most_unread_is_disconnected_first() -> None:
+    dropped: list[str] = []
+    memory = AnswerMemory(100)
+    a, b, c = (Owner(name, dropped) for name in "abc")
+    memory.update(a, 50)
+    memory.update(b, 30)
+    memory.update(b, 40)
+    assert (dropped, memory.held) == ([], 90)
+    memory.update(c, 20)
+    assert (dropped, memory.held) == (["a"], 60)
+    memory.update(a, 0)
+    memory.update(b, 0)
+    assert (memory.held, memory.evictions) == (20, 1)
+    memory.update(c, 101)
+    assert (dropped, memory.held) == (["a", "c"], 0)
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+@async_test
+async def test_unread_answers_of_all_connections_are_bounded(tmp_path: Path, from_file: bool) -> None:
+    service = Parking()
+    service.answer = bytes(8 * MIB)
+    path = tmp_path / "segment"
+    path.write_bytes(service.answer)
+    async with contextlib.AsyncExitStack() as stack:
+        file = stack.enter_context(path.open("rb"))
+        if from_file:
+            service.answer = FileRegion(file.fileno(), 0, 8 * MIB, file)
+        server = await stack.enter_async_context(serving(service, max_server_answer_bytes=20 * MIB))
+        clients = []
+        for number in range(4):
+            client = await stack.enter_async_context(RawClient.connected(server.port))
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            client.send(ApiKey.SCAN_KV, b"", number)
+            clients.append(client)
+            await eventually(lambda number=number: service.large_started == number + 1)  # type: ignore[misc]
+        await eventually(lambda: server.connection_count == (4 if from_file else 2))
+        assert server.answer_memory.evictions == (0 if from_file else 2)
+        assert server.answer_memory.held <= (65536 if from_file else 20 * MIB)
+        received = 0
+        for number, client in enumerate(clients):
+            client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionResetError):
+                response = await client.receive()
+                assert (response.request_id, len(response.body)) == (number, 8 * MIB)
+                received += 1
+        assert received == (4 if from_file else 2)
+        assert server.answer_memory.held == 0
+
+
+@async_test
+async def test_messages_have_a_bound_of_their_own() -> None:
+    class Decoded:
+        @rpc(ApiKey.DATABASE_EXISTS)
+        def exists(self, request: pb.DatabaseExistsRequest, context: RequestContext) -> ResponseBody:
+            return pb.DatabaseExistsResponse(exists=True)
+
+    name = pb.DatabaseExistsRequest(database_name="d" * 200_000).SerializeToString()
+    async with serving(Decoded(), max_message_bytes=150_000) as server, RawClient.connected(server.port) as client:
+        client.send(ApiKey.DATABASE_EXISTS, name)
+        code, text = await client.receive_error()
+        assert code == ErrorCode.RECORD_TOO_LARGE_EXCEPTION
+        assert "DATABASE_EXISTS request of 200012 bytes, the limit is 150000" in text
+        client.send(ApiKey.DATABASE_EXISTS, name[:0] + b"\x0a\x01d", 7)
+        assert (await client.receive()).request_id == 7
+        assert server.request_memory.held == 0
 
 
 @pytest.mark.parametrize("from_file", [False, True])

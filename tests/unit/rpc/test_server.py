@@ -446,16 +446,17 @@ async def _connections(server: RpcServer, count: int) -> list[Any]:
 async def test_idle_connections_are_closed() -> None:
     service = Service()
     async with serving(service, max_idle_s=100.0) as server, RawClient.connected(server.port) as idle:
+        assert await idle.alive()
         (first,) = await _connections(server, 1)
         async with RawClient.connected(server.port) as busy:
             busy.send(ApiKey.FETCH_LOG, FETCH, 1)
             await eventually(lambda: service.started == ["fetch"])
             now = asyncio.get_running_loop().time()
             for connection in list(server._connections):
-                connection.close_if_idle(now + 99.0)
+                connection.check_deadlines(now + 99.0)
             assert await idle.alive()
             for connection in list(server._connections):
-                connection.close_if_idle(first.last_activity + 101.0)
+                connection.check_deadlines(first.last_activity + 101.0)
             assert await idle.closed() == b""
             service.release.set()
             assert (await busy.receive()).request_id == 1

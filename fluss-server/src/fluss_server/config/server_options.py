@@ -84,6 +84,92 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             secret=True,
         ),
         Option(
+            "netty.server.max-request-size",
+            OptionType.SIZE,
+            "100mb",
+            "Longest request. A client that announces a longer one is disconnected.",
+            minimum=1 << 16,
+            maximum=MAX_INT,
+        ),
+        Option(
+            "netty.server.max-queued-requests",
+            OptionType.INT,
+            "500",
+            "Requests of one connection that may be under way at the same time, fetches that wait for data included;"
+            " more wait in the client.",
+            minimum=1,
+        ),
+        Option(
+            "netty.connection.max-idle-time",
+            OptionType.DURATION,
+            "10 min",
+            "A connection without traffic is closed after this time.",
+            minimum=1,
+        ),
+        Option(
+            "server.max-connections",
+            OptionType.INT,
+            "16000",
+            "Connections that may be open at the same time; further ones are refused with a reason. Never more than the"
+            " system's limit of open files leaves room for.",
+            minimum=1,
+        ),
+        Option(
+            "server.request.memory-size",
+            OptionType.SIZE,
+            "512mb",
+            "Memory for requests that are arriving or under way, all connections together. One half is for requests of"
+            " more than a 32nd of it, which wait for each other; the others never wait for those. A single request may"
+            " be larger than its half.",
+            minimum=1 << 20,
+        ),
+        Option(
+            "server.request.memory-size-per-connection",
+            OptionType.SIZE,
+            "64mb",
+            "Bytes of requests under way after which a connection is not read any further.",
+            minimum=1,
+        ),
+        Option(
+            "server.request.max-message-size",
+            OptionType.SIZE,
+            "4mb",
+            "Longest request other than the writes of rows: those are decoded, which takes several times their size.",
+            minimum=1 << 10,
+            maximum=MAX_INT,
+        ),
+        Option(
+            "server.request.receive-timeout",
+            OptionType.DURATION,
+            "30 s",
+            "Time for a request to arrive once it has begun, and for the first one of a connection; long ones get a"
+            " second more for every 64kb. Who takes longer is disconnected.",
+            minimum=1,
+        ),
+        Option(
+            "server.answer.memory-size",
+            OptionType.SIZE,
+            "256mb",
+            "Memory for answers that clients do not read, all connections together. When there are more, the client"
+            " that leaves the most unread is disconnected.",
+            minimum=1 << 20,
+        ),
+        Option(
+            "server.answer.send-timeout",
+            OptionType.DURATION,
+            "2 min",
+            "A client that takes not a single byte of its answers for this long is disconnected.",
+            minimum=1,
+        ),
+        Option(
+            "server.fetch.max-parked",
+            OptionType.INT,
+            "20000",
+            "Fetches that may wait for data at the same time, all connections together; one of many buckets counts once"
+            " for every 16 of them. When there are more, the oldest is answered at once.",
+            minimum=1,
+        ),
+        Option(
             "log.segment.file-size",
             OptionType.SIZE,
             "1024mb",

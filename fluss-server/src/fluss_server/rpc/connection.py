@@ -3,7 +3,9 @@
 * Requests are started in the order they arrive; answers leave when they are ready, whole frames at a time.
 * Every request is answered: with its response, or with an ERROR frame for an unknown API, a body that cannot be read,
   or an exception of its method. Only bytes that cannot be cut into frames end the connection: SERVER_FAILURE, close.
-* Nothing more is read from a client while too many of its requests are unanswered or too much output waits for it.
+* Nothing more is read from a client while too many of its requests are unanswered or output waits for it, nor a long
+  request before there is memory for it.
+* Clients that stop in the middle, of a request or of an answer, are disconnected in time.
 * Answers that become ready in the same turn of the event loop go out in one system call.
 """
 
@@ -22,7 +24,6 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.principal import ANONYMOUS
 from fluss_server.rpc.authentication import Authenticator, Login, not_authenticated
 from fluss_server.rpc.frames import (
-    RECEIVE_BUFFER_SIZE,
     REQUEST_HEADER_SIZE,
     FrameReader,
     Piece,
@@ -32,7 +33,14 @@ from fluss_server.rpc.frames import (
     piece_size,
     success_prefix,
 )
-from fluss_server.rpc.limits import RequestMemory, RpcLimits
+from fluss_server.rpc.limits import (
+    MESSAGE_WEIGHT,
+    MIN_RECEIVE_RATE,
+    REQUEST_OVERHEAD_BYTES,
+    AnswerMemory,
+    RequestMemory,
+    RpcLimits,
+)
 from fluss_server.rpc.output import OutputQueue
 from fluss_server.rpc.service import Handler, RequestContext, ResponseBody, ServiceRegistry
 
@@ -54,9 +62,11 @@ class ConnectionHost(Protocol):
     listener: str
     authenticator: Authenticator | None
     request_memory: RequestMemory
+    answer_memory: AnswerMemory
+    receive_buffer: memoryview
 
     def connection_opened(self, connection: ServerConnection) -> bool:
-        """A client connected; False refuses it."""
+        """A client connected; False refuses it, with a word if the connection was not aborted."""
 
     def connection_closed(self, connection: ServerConnection) -> None:
         """The client is gone and none of its requests runs any more."""
@@ -65,10 +75,10 @@ class ConnectionHost(Protocol):
 class _Request(RequestContext):
     """A request that was started."""
 
-    __slots__ = ("connection", "future", "gave_up", "handler", "request_id", "size", "started")
+    __slots__ = ("admitted", "connection", "future", "gave_up", "handler", "request_id", "size", "started")
 
     def __init__(
-        self, connection: ServerConnection, handler: Handler, version: int, request_id: int, size: int
+        self, connection: ServerConnection, handler: Handler, version: int, request_id: int, size: int, admitted: int
     ) -> None:
         self.api_key = handler.spec.key
         self.api_version = version
@@ -81,6 +91,7 @@ class _Request(RequestContext):
         self.handler = handler
         self.request_id = request_id
         self.size = size
+        self.admitted = admitted  # bytes that were reserved before it arrived
         self.future: asyncio.Future[Any] | None = None
         self.started = False
         self.gave_up = False
@@ -128,12 +139,18 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._opened = loop.time()
         self._login_refused = False  # a failed login is not answered yet
         max_frame_bytes = host.limits.max_frame_bytes if self._ready else host.limits.max_login_frame_bytes
-        self._reader = FrameReader(max_frame_bytes, REQUEST_HEADER_SIZE)
+        self._reader = FrameReader(max_frame_bytes, REQUEST_HEADER_SIZE, host.receive_buffer, admit=True)
+        self._answers = host.answer_memory
+        self._admitted = 0  # bytes reserved for the request that is arriving
+        self._awaits_admission = False
+        self._kept_bytes = 0  # of requests that arrived and must wait
         self.listener = host.listener
         self.peer = ""
         self.local_host = ""
         self.local_port = 0
         self.last_activity = loop.time()
+        self._stalled_since = self.last_activity
+        self._stalled_at: int | None = ~0  # as if the first request had begun with the connection
         self._transport: asyncio.Transport
         self._quick_ack: Callable[[], None] | None = None
         self._output: OutputQueue
@@ -155,7 +172,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._output = OutputQueue(self._transport)
+        self._output = OutputQueue(self._transport, self._backlog_changed)
         self.peer = "{}:{}".format(*_address(transport.get_extra_info("peername")))
         self.local_host, self.local_port = _address(transport.get_extra_info("sockname"))
         sock = transport.get_extra_info("socket")
@@ -167,7 +184,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             if hasattr(socket, "TCP_QUICKACK"):  # Linux; the kernel forgets it again, so it is repeated
                 self._quick_ack = functools.partial(sock.setsockopt, socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         if not self._host.connection_opened(self):
-            self._fail(FlussError(ErrorCode.NETWORK_EXCEPTION, "the server takes no more connections"))
+            self._refuse(FlussError(ErrorCode.NETWORK_EXCEPTION, "the server takes no more connections"))
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._reader.get_buffer() if self._discarding is None else self._discarding
@@ -202,7 +219,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._linger is not None:
             self._linger.cancel()
         self._output.clear()
-        self._memory.forget(self)
+        self._forget_arriving()
+        self._answers.update(self, 0)
         self._forget_client()
         if not self._running:
             self._host.connection_closed(self)
@@ -228,17 +246,53 @@ class ServerConnection(asyncio.BufferedProtocol):
             request.give_up()
         self._transport.abort()
 
-    def close_if_idle(self, now: float) -> None:
-        """Close when nothing has moved for ``max_idle_s`` and no method is at work, or nobody has logged in in time."""
-        if not self._ready and now - self._opened >= self._limits.max_login_s:
-            logger.info("closing the connection of %s, which has not authenticated", self.peer)
-            self.abort()
-            return
-        if now - self.last_activity < self._limits.max_idle_s:
-            return
-        if not self._running or self._output.blocked:
+    def drop_unread(self) -> None:
+        """See :class:`fluss_server.rpc.limits.AnswerOwner`."""
+        self._disconnect()
+        self._output.clear()
+
+    def check_deadlines(self, now: float) -> None:
+        """Close when nothing has moved for too long, or nobody has logged in in time; called every few seconds.
+
+        Args:
+            now: of the loop's clock.
+        """
+        limits = self._limits
+        reader = self._reader
+        if not self._ready and now - self._opened >= limits.max_login_s:
+            self._drop("it has not authenticated within %.0f s", limits.max_login_s)
+        elif self._output.blocked:
+            # The system's buffers hide a slow reader from us, so ask how much of them is taken.
+            if self._stalls(now, self._output.unacknowledged_bytes(), limits.send_timeout_s):
+                self._drop("it has read nothing of its answers for %.0f s", limits.send_timeout_s)
+        elif not self._running and now - self.last_activity >= limits.max_idle_s:
             logger.info("closing the idle connection of %s", self.peer)
-            self.abort()
+            self._disconnect()
+        elif not self._reading_paused and (not reader.idle or not reader.frames):
+            allowed = limits.receive_timeout_s + reader.arriving_bytes / MIN_RECEIVE_RATE
+            if self._stalls(now, ~reader.frames, allowed):
+                self._drop("a request did not arrive within %.0f s", allowed)
+        else:
+            self._stalled_at = None
+
+    def _stalls(self, now: float, position: int, allowed_s: float) -> bool:
+        """Whether ``position`` has been the same for too long."""
+        if position != self._stalled_at:
+            self._stalled_at, self._stalled_since = position, now
+        return now - self._stalled_since >= allowed_s
+
+    def _drop(self, reason: str, seconds: float) -> None:
+        logger.warning("closing the connection of %s: " + reason, self.peer, seconds)
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        """Close at once; what changes something and was started runs to its end."""
+        self._closing = True
+        self._transport.abort()
+
+    def _backlog_changed(self, size: int) -> None:
+        """The client makes us keep ``size`` bytes of answers, and requests that must wait."""
+        self._answers.update(self, size + self._kept_bytes)
 
     # ---- requests
 
@@ -251,7 +305,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             or self._output.blocked
         ):
             return False
-        if self._memory.full:
+        if self._memory.full and not self._admitted:
             self._memory.wait(self, self._wake)
             return False
         return True
@@ -267,33 +321,79 @@ class ServerConnection(asyncio.BufferedProtocol):
             while self._may_start():
                 frame = self._reader.next_frame()
                 if frame is None:
-                    self._resume_reading()
+                    if self._reader.announced and not self._admit():
+                        self._pause_reading()
+                    else:
+                        self._resume_reading()
                     break
                 self._start(frame)
             else:
+                self._reader.leave()
                 self._pause_reading()
+                self._keep(self._reader.kept_bytes)
         except FlussError as error:
             self._fail(error)
         finally:
             self._pumping = False
         self._send_collected()
 
+    def _keep(self, size: int) -> None:
+        if size != self._kept_bytes:
+            self._kept_bytes = size
+            self._backlog_changed(self._output.backlog_bytes)
+
+    def _admit(self) -> bool:
+        """Reserve memory for the announced request; if there is none yet, go on when there is."""
+        length = self._reader.announced
+        if not self._awaits_admission:
+            if self._memory.admit(length, self, self._granted):
+                self._begin_arriving(length)
+                return True
+            self._awaits_admission = True
+        return False
+
+    def _granted(self) -> None:
+        self._awaits_admission = False
+        self._begin_arriving(self._reader.announced)
+        self._wake()
+
+    def _begin_arriving(self, length: int) -> None:
+        self._admitted = length
+        self._reader.begin()
+
+    def _forget_arriving(self) -> None:
+        """No request arrives any more."""
+        self._memory.forget(self)
+        self._reader.clear()
+        admitted, self._admitted = self._admitted, 0
+        if admitted:
+            self._memory.dismiss(admitted)
+
     def _start(self, frame: bytes | memoryview) -> None:
+        admitted, self._admitted = self._admitted, 0
         api_key, version, request_id = parse_request_header(frame)
         if not self._ready and api_key not in _BEFORE_LOGIN:
             self._collect_error(request_id, not_authenticated())
+            if admitted:
+                self._memory.dismiss(admitted)
             return
         handler = self._registry.get(api_key)
         if handler is None:
             error = FlussError(ErrorCode.UNSUPPORTED_VERSION, f"this server does not serve API {api_key}")
             self._collect_error(request_id, error)
+            if admitted:
+                self._memory.dismiss(admitted)
             return
-        request = _Request(self, handler, version, request_id, len(frame))
+        size = len(frame) if handler.is_bulk else MESSAGE_WEIGHT * len(frame)
+        request = _Request(self, handler, version, request_id, size + REQUEST_OVERHEAD_BYTES, admitted)
         try:
             handler.check_version(version)
+            if not handler.is_bulk and len(frame) > self._limits.max_message_bytes:
+                raise _too_long(handler, len(frame), self._limits.max_message_bytes)
             result = handler.method(handler.parse(frame), request)
         except Exception as error:
             self._answer_exception(request, error)
+            self._dismiss(request)
             return
         if handler.is_async or asyncio.iscoroutine(result):
             request.future = self._loop.create_task(
@@ -305,10 +405,16 @@ class ServerConnection(asyncio.BufferedProtocol):
             result.add_done_callback(lambda done: self._finish(request, done))
         else:
             self._answer(request, cast("ResponseBody", result))
+            self._dismiss(request)
             return
         self._running.add(request)
         self._running_bytes += request.size
-        self._memory.hold(request.size)
+        self._memory.hold(request.size - admitted)
+
+    def _dismiss(self, request: _Request) -> None:
+        """Give back what was reserved for a request that never ran."""
+        if request.admitted:
+            self._memory.dismiss(request.admitted)
 
     async def _run(self, request: _Request, method: Coroutine[Any, Any, ResponseBody]) -> None:
         """Run an asynchronous method to its answer; a task of its own."""
@@ -353,7 +459,9 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._pump()
         if self._closing:
             self._close_if_done()
-        self._memory.release(request.size)  # last, because it may start requests of other connections
+        # Last, because it may start requests of other connections.
+        self._memory.release(request.size - request.admitted)
+        self._dismiss(request)
 
     # ---- answers
 
@@ -469,11 +577,15 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _fail(self, error: FlussError) -> None:
         """The stream cannot be read any further: say why, then close."""
         logger.warning("closing the connection of %s: %s", self.peer, error)
+        self._refuse(error)
+
+    def _refuse(self, error: FlussError) -> None:
         self._send_collected()
         frame = failure_frame(error.code, str(error))
         self._output.send((frame,), len(frame))
         self._closing = True
-        self._discarding = memoryview(bytearray(RECEIVE_BUFFER_SIZE))
+        self._discarding = self._host.receive_buffer
+        self._forget_arriving()
         self._resume_reading()
         self._cancel_parked()
         # Closing with input unread would reset the connection, and the client might never see the reason.
@@ -510,7 +622,16 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _resume_reading(self) -> None:
         if self._reading_paused:
             self._reading_paused = False
+            self._keep(0)
             self._transport.resume_reading()
+
+
+def _too_long(handler: Handler, size: int, limit: int) -> FlussError:
+    return FlussError(
+        ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
+        f"a {handler.spec.name} request of {size} bytes, the limit is {limit}",
+        hint="ask for less at a time, or raise server.max-message-size",
+    )
 
 
 def _given_up() -> FlussError:

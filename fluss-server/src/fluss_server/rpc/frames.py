@@ -29,9 +29,11 @@ REQUEST_HEADER_SIZE = 8
 RESPONSE_HEADER_SIZE = 5
 MAX_LENGTH = 2**31 - 1
 
-# Frames up to this many bytes share the receive buffer and are copied out of it; longer ones get a buffer of their own.
 RECEIVE_BUFFER_SIZE = 64 * 1024
-_FIRST_BUFFER_SIZE = 4 * 1024  # until more arrives at once: most connections are idle most of the time
+"""Most bytes that are received at once, but into a frame with memory of its own."""
+
+SMALL_FRAME_SIZE = 4 * 1024
+"""The beginning of a frame up to this long is kept as it is; a longer frame gets memory of its own to arrive in."""
 
 _LENGTH = struct.Struct(">I")  # unsigned: a negative length reads as an absurdly long one
 parse_request_header = struct.Struct(">hhi").unpack_from
@@ -134,48 +136,78 @@ class FrameReader:
     """Cuts a byte stream into frames.
 
     Use: receive into :meth:`get_buffer`, say how much came with :meth:`received`, take frames with :meth:`next_frame`
-    until it returns None. Not every frame must be taken at once: as long as some are left, do not receive more (the
-    buffer may then be empty).
+    until it returns None. Who stops earlier calls :meth:`leave`, and receives nothing more before the rest is taken.
 
-    Frames of up to ``RECEIVE_BUFFER_SIZE`` bytes come as ``bytes``, longer ones as a writable ``memoryview`` of memory
-    that belongs to the frame alone; both stay valid for as long as they are referenced. Memory of a long frame is
-    committed by the system as its bytes arrive, so announcing one costs a peer as much as it costs us.
+    Many readers of one thread may share a receive buffer: between two receptions a reader keeps only the beginning of
+    a frame, at most :data:`SMALL_FRAME_SIZE` bytes, so that idle connections cost nothing. A longer frame that arrives
+    in more than one piece gets memory of its own. With ``admit`` that waits for :meth:`begin`, while :attr:`announced`
+    is the frame's length; nothing may be received meanwhile.
+
+    Frames come as ``bytes``, those with memory of their own as a writable ``memoryview``; both stay valid for as long
+    as they are referenced. Memory of a long frame is committed by the system as its bytes arrive, so announcing one
+    costs a peer as much as it costs us.
 
     Args:
         max_frame_size: longest frame accepted, in bytes, without its length field.
         min_frame_size: shortest one.
+        buffer: shared with other readers, of :data:`RECEIVE_BUFFER_SIZE` bytes; None = one of its own.
+        admit: whether frames with memory of their own wait for :meth:`begin`.
 
     Attributes:
         max_frame_size: may be changed; holds for frames whose length is read from then on.
+        announced: length of a frame that waits for :meth:`begin`, else 0.
+        frames: how many frames were taken.
     """
 
-    def __init__(self, max_frame_size: int, min_frame_size: int) -> None:
+    def __init__(
+        self, max_frame_size: int, min_frame_size: int, buffer: memoryview | None = None, *, admit: bool = False
+    ) -> None:
         self.max_frame_size = max_frame_size
         self._min_frame_size = min_frame_size
-        self._buffer = bytearray(_FIRST_BUFFER_SIZE)
-        self._view = memoryview(self._buffer)
-        self._start = 0  # first byte of the buffer not yet taken
-        self._end = 0  # first byte of the buffer not yet received
-        self._large: memoryview | None = None  # the long frame that is arriving or has arrived
+        self._buffer = memoryview(bytearray(RECEIVE_BUFFER_SIZE)) if buffer is None else buffer
+        self._admit = admit
+        self._view = self._buffer  # holds what is received and not taken: the buffer, or a copy of its rest
+        self._start = 0  # first byte of the view not yet taken
+        self._end = 0  # first byte of the view not yet received
+        self._large: memoryview | None = None  # the frame with memory of its own that is arriving or has arrived
         self._large_filled = 0
+        self.announced = 0
+        self.frames = 0
 
     def get_buffer(self) -> memoryview:
         """Where to receive next."""
         if self._large is not None:
             return self._large[self._large_filled :]
-        return self._view[self._end :]
+        rest = self._end - self._start
+        if not rest:
+            return self._buffer
+        # Copied each time, because a reception that brings nothing may be followed by one of another reader.
+        self._buffer[:rest] = self._view[self._start : self._end]
+        return self._buffer[rest:]
 
     def received(self, count: int) -> None:
         """``count`` bytes were received into what :meth:`get_buffer` returned."""
         if self._large is not None:
             self._large_filled += count
         else:
-            self._end += count
+            self._end += count - self._start
+            self._start = 0
+            self._view = self._buffer
 
     @property
     def idle(self) -> bool:
         """True between two frames: nothing is received that was not taken."""
         return self._large is None and self._start == self._end
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes received and not taken, but for those of a frame with memory of its own."""
+        return self._end - self._start
+
+    @property
+    def arriving_bytes(self) -> int:
+        """Length of the frame with memory of its own that is arriving, else 0."""
+        return 0 if self._large is None else len(self._large)
 
     def next_frame(self) -> bytes | memoryview | None:
         """The next whole frame without its length, or None until more is received.
@@ -189,46 +221,59 @@ class FrameReader:
             if self._large_filled < len(large):
                 return None
             self._large = None
+            self.frames += 1
             return large
         start, end = self._start, self._end
         available = end - start - LENGTH_SIZE
         if available < 0:
-            self._make_room()
+            self.leave()
             return None
-        (length,) = _LENGTH.unpack_from(self._buffer, start)
-        if length <= available:
-            if length < self._min_frame_size or length > self.max_frame_size:
-                raise self._bad_length(length)
-            frame_start = start + LENGTH_SIZE
-            self._start = frame_start + length
-            return bytes(self._view[frame_start : self._start])
+        (length,) = _LENGTH.unpack_from(self._view, start)
         if length > self.max_frame_size or length < self._min_frame_size:
             raise self._bad_length(length)
-        if length > RECEIVE_BUFFER_SIZE:
-            self._start_large(length)
+        if length <= available:
+            frame_start = start + LENGTH_SIZE
+            self._start = frame_start + length
+            self.frames += 1
+            return bytes(self._view[frame_start : self._start])
+        if length <= SMALL_FRAME_SIZE:
+            self.leave()
+        elif self._admit:
+            self.announced = length
+            self.leave()
         else:
-            self._make_room()
+            self._start_large(length)
         return None
 
-    def _make_room(self) -> None:
-        """Let an incomplete short frame start at the front of a buffer that it fits."""
-        start, end = self._start, self._end
-        rest = self._view[start:end]
-        if end == len(self._buffer) < RECEIVE_BUFFER_SIZE:
-            self._buffer = bytearray(RECEIVE_BUFFER_SIZE + LENGTH_SIZE)
-            self._view = memoryview(self._buffer)
-        elif not start:
-            return
-        self._view[: end - start] = rest
-        self._start, self._end = 0, end - start
+    def begin(self) -> None:
+        """Receive the announced frame."""
+        self._start_large(self.announced)
+        self.announced = 0
+
+    def leave(self) -> None:
+        """Keep what is not taken outside of the shared buffer."""
+        if self._view is self._buffer:
+            if self._start < self._end:
+                self._view = memoryview(bytes(self._buffer[self._start : self._end]))
+            self._start, self._end = 0, self._end - self._start
+
+    def clear(self) -> None:
+        """Forget everything; nothing more is received."""
+        self._large = None
+        self._view = self._buffer
+        self._start = self._end = self.announced = 0
 
     def _start_large(self, length: int) -> None:
-        import numpy as np  # not needed before the first long frame
+        if length <= RECEIVE_BUFFER_SIZE:
+            large = memoryview(bytearray(length))
+        else:
+            import numpy as np  # not needed before the first long frame
 
-        large = np.empty(length, np.uint8).data  # unlike bytearray, not filled with zeros first
+            large = np.empty(length, np.uint8).data  # unlike bytearray, not filled with zeros first
         body = self._view[self._start + LENGTH_SIZE : self._end]
         large[: len(body)] = body
         self._large, self._large_filled = large, len(body)
+        self._view = self._buffer
         self._start = self._end = 0
 
     def _bad_length(self, length: int) -> FlussError:

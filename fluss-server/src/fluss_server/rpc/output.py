@@ -12,20 +12,26 @@ for regions of 64 KiB to 2 MiB, and as much for 4 MiB; ``loop.sendfile`` also st
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import logging
 import os
+import termios
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fluss_server.rpc.frames import Buffer, Piece, piece_size
 from fluss_server.runtime.files import FileRegion
 
 logger = logging.getLogger(__name__)
 
-# Unsent bytes above which the transport counts as full, and the most it is handed before it is asked again.
-HIGH_WATER = 64 * 1024
-CHUNK_SIZE = 2 * HIGH_WATER
+# Answers below this size are handed to the transport in one piece; it sends them at once if the socket takes them.
+SMALL_SIZE = 64 * 1024
+# The most that a transport without plain socket is handed before it is asked again.
+CHUNK_SIZE = 2 * SMALL_SIZE
+# The same with a socket: only what makes the transport say when the socket takes more.
+_SOCKET_CHUNK_SIZE = 4 * 1024
 # Bounds of one writev: its buffers (the systems' limit is 1024), and what is read from files for it.
 _MAX_BUFFERS = 512
 _MAX_READ = 512 * 1024
@@ -41,14 +47,21 @@ class OutputQueue:
     Args:
         transport: the connection; its write-buffer limits are set here. Its protocol must call :meth:`pause` and
             :meth:`resume` from ``pause_writing`` and ``resume_writing``, and :meth:`clear` when the connection is lost.
+        on_backlog: told whenever :attr:`backlog_bytes` may have changed; not while the peer keeps up.
     """
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, on_backlog: Callable[[int], None] | None = None) -> None:
         self._transport = transport
-        transport.set_write_buffer_limits(high=HIGH_WATER, low=0)
+        # Not a byte waits in the transport without our knowledge: it would be memory that nobody counts.
+        transport.set_write_buffer_limits(high=0, low=0)
         self._pending: deque[Piece] = deque()
+        self._pending_bytes = 0  # of memory, file regions not counted
+        self._front_sent = 0  # bytes of the first buffer that are sent, while the buffer still is in memory
         self._paused = False
+        self._on_backlog = on_backlog
+        self._backlog = 0
         self._socket_fd = _plain_socket_fd(transport)
+        self._chunk_size = CHUNK_SIZE if self._socket_fd is None else _SOCKET_CHUNK_SIZE
 
     @property
     def blocked(self) -> bool:
@@ -60,6 +73,23 @@ class OutputQueue:
         """True when everything was handed to the system."""
         return not self._pending and self._transport.get_write_buffer_size() == 0
 
+    @property
+    def backlog_bytes(self) -> int:
+        """Bytes of memory that the peer makes us keep; 0 as long as it reads fast enough."""
+        return self._backlog
+
+    def unacknowledged_bytes(self) -> int:
+        """A number that changes when the peer takes bytes; for blocked queues."""
+        size = self._transport.get_write_buffer_size()
+        if self._socket_fd is None:
+            return size
+        queued = array.array("i", [0])
+        try:
+            fcntl.ioctl(self._socket_fd, termios.TIOCOUTQ, queued)
+        except OSError:
+            return size
+        return size + queued[0]
+
     def send(self, pieces: Sequence[Piece], size: int) -> None:
         """Send whole frames. Buffers must not change until they are sent.
 
@@ -67,15 +97,17 @@ class OutputQueue:
             pieces: the parts of the frames, ``size`` bytes in all.
             size: bytes in all.
         """
-        if size < HIGH_WATER and not self._paused and not self._pending and not _has_region(pieces):
+        if size < SMALL_SIZE and not self._paused and not self._pending and not _has_region(pieces):
             self._write(_joined(pieces))
         else:
             self._pending.extend(pieces)
+            self._pending_bytes += sum(piece_size(piece) for piece in pieces if not isinstance(piece, FileRegion))
             self._flush()
 
     def pause(self) -> None:
-        """The transport holds as much as it should."""
+        """The transport holds something that the socket does not take."""
         self._paused = True
+        self._report()
 
     def resume(self) -> None:
         """The transport has sent everything it held."""
@@ -84,8 +116,24 @@ class OutputQueue:
 
     def clear(self) -> None:
         """Forget what is unsent; the connection is gone."""
-        self._pending.clear()
+        self._forget_pending()
         self._socket_fd = None
+        self._report()
+
+    def _report(self) -> None:
+        """Tell how much the peer makes us keep, if that is not what was told before."""
+        if self._on_backlog is None:
+            return
+        backlog = self._pending_bytes
+        if self._paused:
+            backlog += self._transport.get_write_buffer_size()
+        if backlog != self._backlog:
+            self._backlog = backlog
+            self._on_backlog(backlog)
+
+    def _forget_pending(self) -> None:
+        self._pending.clear()
+        self._pending_bytes = self._front_sent = 0
 
     def _write(self, data: Buffer) -> None:
         if not self._transport.is_closing():
@@ -95,9 +143,9 @@ class OutputQueue:
         try:
             while self._pending and not self._paused:
                 if self._transport.is_closing():
-                    self._pending.clear()
+                    self._forget_pending()
                 elif not self._send_directly():
-                    self._write(_joined(self._take(CHUNK_SIZE)))
+                    self._write(_joined(self._take(self._chunk_size)))
         except _RegionError as error:
             # Part of the frame may be out: the stream cannot be mended.
             logger.error("closing a connection in the middle of a response: %s", error)
@@ -105,10 +153,11 @@ class OutputQueue:
         except OSError as error:
             logger.debug("cannot send: %s", error)
             self._abort()
+        self._report()
 
     def _abort(self) -> None:
-        self.clear()
         self._transport.abort()
+        self.clear()
 
     def _send_directly(self) -> bool:
         """Hand some of what is pending to the socket; False when that is not possible now."""
@@ -149,10 +198,15 @@ class OutputQueue:
             if length <= size:
                 taken.append(pending.popleft())
                 size -= length
+                if not isinstance(piece, FileRegion):
+                    self._pending_bytes -= length + self._front_sent
+                    self._front_sent = 0
                 continue
             if size:
                 front, pending[0] = _split(piece, size)
                 taken.append(front)
+                if not isinstance(piece, FileRegion):
+                    self._front_sent += size
             break
         return taken
 

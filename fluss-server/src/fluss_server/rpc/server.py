@@ -10,7 +10,7 @@ from typing import Any
 
 from fluss_server.rpc.authentication import Authenticator
 from fluss_server.rpc.connection import ServerConnection
-from fluss_server.rpc.limits import RequestMemory, RpcLimits
+from fluss_server.rpc.limits import RpcLimits, SharedResources
 from fluss_server.rpc.service import DEFAULT_LISTENER, ServiceRegistry
 
 logger = logging.getLogger(__name__)
@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 _BACKLOG = 1024
 _BIND_ATTEMPTS = 10
 _ABORT_WAIT_S = 5.0  # for cancelled methods to end
+_MAX_SWEEP_INTERVAL_S = 5.0
+_MAX_REFUSED = 256  # connections that are told that there are too many
 
 
 class RpcServer:
@@ -28,6 +30,7 @@ class RpcServer:
         host: name or address to listen on; all addresses of a name are used, with the same port.
         port: port, or 0 for a free one.
         limits: what clients may cost.
+        shared: what this listener has in common with others; replaces ``limits``.
         listener: name of this listener, as methods see it.
         authenticator: checks the clients; None = everybody may come in.
     """
@@ -39,19 +42,25 @@ class RpcServer:
         port: int,
         *,
         limits: RpcLimits | None = None,
+        shared: SharedResources | None = None,
         listener: str = DEFAULT_LISTENER,
         authenticator: Authenticator | None = None,
     ) -> None:
         self.registry = registry
-        self.limits = limits or RpcLimits()
+        self.shared = shared or SharedResources(limits or RpcLimits())
+        self.limits = self.shared.limits
         self.listener = listener
         self.authenticator = authenticator
-        self.request_memory = RequestMemory(self.limits.max_server_request_bytes)
+        self.request_memory = self.shared.request_memory
+        self.answer_memory = self.shared.answer_memory
+        self.receive_buffer = self.shared.receive_buffer
         self._host = host
         self._port = port
         self._servers: list[asyncio.Server] = []
         self._closing = False
         self._connections: set[ServerConnection] = set()
+        self._refusals = 0  # not yet logged
+        self._refused: set[ServerConnection] = set()  # they get a moment to read why
         self._no_connection = asyncio.Event()
         self._no_connection.set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -105,15 +114,23 @@ class RpcServer:
 
     def connection_opened(self, connection: ServerConnection) -> bool:
         """See :class:`fluss_server.rpc.connection.ConnectionHost`."""
-        if self._closing or len(self._connections) >= self.limits.max_connections:
+        if self._closing or self.shared.connections >= self.limits.max_connections:
+            self._refusals += 1
+            self._refused.add(connection)
+            if len(self._refused) > _MAX_REFUSED:
+                connection.abort()
             return False
         self._connections.add(connection)
+        self.shared.connections += 1
         self._no_connection.clear()
         return True
 
     def connection_closed(self, connection: ServerConnection) -> None:
         """See :class:`fluss_server.rpc.connection.ConnectionHost`."""
-        self._connections.discard(connection)
+        self._refused.discard(connection)
+        if connection in self._connections:
+            self._connections.remove(connection)
+            self.shared.connections -= 1
         if not self._connections:
             self._no_connection.set()
 
@@ -127,11 +144,13 @@ class RpcServer:
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
         for connection in list(self._connections):
-            connection.close_if_idle(now)
-        period_s = self.limits.max_idle_s / 10
-        if self.authenticator is not None:
-            period_s = min(period_s, self.limits.max_login_s / 2)
-        self._sweeper = loop.call_later(period_s, self._sweep, loop)
+            connection.check_deadlines(now)
+        if self._refusals:
+            logger.warning("refused %d connections: %d are open", self._refusals, self.shared.connections)
+            self._refusals = 0
+        limits = self.limits
+        shortest = min(limits.max_idle_s, limits.receive_timeout_s, limits.send_timeout_s, limits.max_login_s)
+        self._sweeper = loop.call_later(min(shortest / 10, _MAX_SWEEP_INTERVAL_S), self._sweep, loop)
 
 
 async def _bind(host: str, port: int) -> list[socket.socket]:

@@ -135,6 +135,7 @@ class Handler:
         is_async: the method is a coroutine function.
         cancel_on_disconnect: see :func:`rpc`.
         any_version: serve requests of unknown versions as the highest known one.
+        is_bulk: the request is not decoded into objects, so that it costs little more than its bytes.
     """
 
     spec: ApiSpec
@@ -143,6 +144,7 @@ class Handler:
     is_async: bool = False
     cancel_on_disconnect: bool = False
     any_version: bool = False
+    is_bulk: bool = False
 
     def check_version(self, version: int) -> None:
         """Raise ``UNSUPPORTED_VERSION`` for a version outside the advertised range."""
@@ -174,6 +176,7 @@ class ServiceRegistry:
                     _raw_body if options.raw else _parser(options.key),
                     inspect.iscoroutinefunction(method),
                     options.cancel_on_disconnect,
+                    is_bulk=options.raw or options.key in _BULK_PARSERS,
                 )
         # A client that asks for a later version of API_VERSIONS must get an answer that it can go on with.
         self._handlers[ApiKey.API_VERSIONS] = Handler(

@@ -16,6 +16,7 @@ from fluss_server.formats.projection import BatchProjector
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
 from fluss_server.runtime.files import FileRegion
+from fluss_server.tablet.parked_fetches import ParkedFetches
 
 EARLIEST_OFFSET = -2
 """A fetch offset that stands for the start of the log."""
@@ -67,6 +68,7 @@ async def fetch_log(
     min_bytes: int | None,
     max_wait_ms: int | None,
     output_turn: Callable[[], Awaitable[None]],
+    parked: ParkedFetches,
 ) -> list[BucketResult]:
     """Read every bucket of ``fetches``; wait until at least ``min_bytes`` are there, at most ``max_wait_ms``.
 
@@ -76,10 +78,11 @@ async def fetch_log(
         min_bytes: None = answer at once. Counted before a projection makes batches smaller.
         max_wait_ms: None = 100 ms.
         output_turn: awaited before batches are held in memory, so that a slow reader costs a bounded amount.
+        parked: where to be while waiting.
     """
     projected = any(fetch.projector is not None for fetch in fetches)
     whole = [replace(fetch, projector=None) for fetch in fetches] if projected else fetches
-    results = await _read_patiently(whole, replica_of, max_bytes, min_bytes, max_wait_ms)
+    results = await _read_patiently(whole, replica_of, max_bytes, min_bytes, max_wait_ms, parked)
     if projected:
         await output_turn()
         results = _read_all(fetches, replica_of, max_bytes)
@@ -92,6 +95,7 @@ async def _read_patiently(
     max_bytes: int,
     min_bytes: int | None,
     max_wait_ms: int | None,
+    parked: ParkedFetches,
 ) -> list[BucketResult]:
     results = _read_all(fetches, replica_of, max_bytes)
     if min_bytes is None:
@@ -99,22 +103,28 @@ async def _read_patiently(
     wait_ms = DEFAULT_WAIT_MS if max_wait_ms is None else min(max_wait_ms, MAX_WAIT_MS)
     if wait_ms <= 0 or not _worth_waiting(results, min_bytes):
         return results
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + wait_ms / 1000
     moved = asyncio.Event()
+    time_is_up = False
+
+    def answer_now() -> None:
+        nonlocal time_is_up
+        time_is_up = True
+        moved.set()
+
+    timer = asyncio.get_running_loop().call_later(wait_ms / 1000, answer_now)
     replicas = _reachable(fetches, replica_of)
     for replica in replicas:
         replica.high_watermark.add_reader(moved.set)
+    parked.enter(len(fetches), answer_now)
     try:
-        while _worth_waiting(results, min_bytes) and (remaining := deadline - loop.time()) > 0:
-            try:
-                await asyncio.wait_for(moved.wait(), remaining)
-            except asyncio.TimeoutError:
-                break
+        while not time_is_up and _worth_waiting(results, min_bytes):
+            await moved.wait()
             moved.clear()
             results = _read_all(fetches, replica_of, max_bytes)
         return results
     finally:
+        parked.leave(answer_now)
+        timer.cancel()
         for replica in replicas:
             replica.high_watermark.remove_reader(moved.set)
 
@@ -181,11 +191,12 @@ def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: 
             return
         data = memoryview(piece.region.read())
         for position, header in iter_batches(data):
-            projected: list[Piece] = list(projector.project(data[position : position + header.size], header))
-            size = sum(len(part) for part in projected if not isinstance(part, FileRegion))
+            # Joined, because its parts would keep all of ``data`` in memory until the client has read them.
+            projected = b"".join(projector.project(data[position : position + header.size], header))
+            size = len(projected)
             if size > max_bytes and not at_least_one:
                 return
-            result.pieces.extend(projected)
+            result.pieces.append(projected)
             result.size_bytes += size
             max_bytes -= size
             at_least_one = False

@@ -18,6 +18,7 @@ from fluss_server.runtime.clock import Clock
 from fluss_server.tablet.fetch import BucketFetch, BucketResult, fetch_log
 from fluss_server.tablet.kv_scanners import KvScanners
 from fluss_server.tablet.lookups import LookupBatcher
+from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.replica_manager import ReplicaManager
 
 OFFSET_EARLIEST, OFFSET_LATEST, OFFSET_TIMESTAMP, OFFSET_LEADER_END = 0, 1, 2, 3
@@ -27,17 +28,23 @@ MAX_INLINE_SCAN_ROWS = 1_000
 """Larger limit scans run in the KV thread, so that they do not hold up the event loop."""
 MAX_LIMIT_SCAN_BYTES = 64 << 20
 MAX_FETCH_BYTES = 64 << 20
+MAX_FETCH_BUCKETS = 20_000
+"""Buckets of one fetch; each costs about a kilobyte while the fetch waits."""
+
 _MAX_CACHED_PROJECTORS = 1_000
 
 
 class ReadService:
     """Everything that reads, and changes nothing."""
 
-    def __init__(self, replicas: ReplicaManager, scanners: KvScanners, clock: Clock) -> None:
+    def __init__(
+        self, replicas: ReplicaManager, scanners: KvScanners, clock: Clock, *, max_parked_fetches: int = 20_000
+    ) -> None:
         self._replicas = replicas
         self._scanners = scanners
         self._clock = clock
         self._lookups = LookupBatcher()
+        self.parked = ParkedFetches(max_parked_fetches)
         self._projectors: dict[tuple[int, int, tuple[int, ...]], BatchProjector] = {}
 
     # ------------------------------------------------------------------ log
@@ -45,6 +52,12 @@ class ReadService:
     @rpc(ApiKey.FETCH_LOG, cancel_on_disconnect=True)
     async def fetch_log(self, request: pb.FetchLogRequest, context: RequestContext) -> ResponseBody:
         """Log batches from an offset on, up to the high watermark; waits for data as the request asks."""
+        bucket_count = sum(len(table.buckets_req) for table in request.tables_req)
+        if bucket_count > MAX_FETCH_BUCKETS:
+            raise FlussError(
+                ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
+                f"a fetch of {bucket_count} buckets; {MAX_FETCH_BUCKETS} are allowed",
+            )
         fetches: list[BucketFetch] = []
         failed: list[BucketResult] = []
         for table in request.tables_req:
@@ -73,6 +86,7 @@ class ReadService:
             min_bytes=request.min_bytes if request.HasField("min_bytes") and not failed else None,
             max_wait_ms=request.max_wait_ms if request.HasField("max_wait_ms") else None,
             output_turn=context.output_turn,
+            parked=self.parked,
         )
         return _fetch_response([*results, *failed])
 
