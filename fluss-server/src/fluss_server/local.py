@@ -24,6 +24,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.log.log_config import LogConfig
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.records import TABLE_ID_COUNTER, decode_counter
+from fluss_server.metadata.store import MetadataStore
 from fluss_server.rpc.limits import SharedResources, rpc_limits
 from fluss_server.rpc.listeners import Endpoint
 from fluss_server.rpc.server import RpcServer
@@ -31,6 +32,9 @@ from fluss_server.rpc.service import ServiceRegistry
 from fluss_server.runtime.clock import Clock, SystemClock
 from fluss_server.runtime.files import DirectoryLock
 from fluss_server.runtime.open_files import raise_open_files_limit
+from fluss_server.security.acl_service import AclService
+from fluss_server.security.authorizer import Authorizer, parse_super_users
+from fluss_server.security.guard import Guard
 from fluss_server.security.listeners import Listener, ListenerSecurity
 from fluss_server.security.sasl import PasswordCheck
 from fluss_server.tablet.kv_scanners import KvScanners
@@ -162,6 +166,7 @@ class LocalServer:
             if listener.advertised is not None
         }
         self._coordinator = CoordinatorService(manager, self, ServerNode(SERVER_ID, advertised), settings)
+        authorizer = await self._load_authorizer(self._store)
         registry = ServiceRegistry(
             self._coordinator,
             WriteService(self._replicas, kv_queue_bytes=self._configuration.get_int("kv.write-queue.size")),
@@ -171,6 +176,8 @@ class LocalServer:
                 self._clock,
                 max_parked_fetches=self._configuration.get_int("server.fetch.max-parked"),
             ),
+            AclService(authorizer),
+            interceptors=[] if authorizer is None else [Guard(authorizer, manager.table_path)],
         )
         self._rpc_shared = SharedResources(rpc_limits(self._configuration, open_files=raise_open_files_limit()))
         for listener in self._security.listeners:
@@ -186,6 +193,17 @@ class LocalServer:
                 registry, first.endpoint.host, self._requested_grpc_port, authenticate=authenticate
             )
             await self._grpc_door.start()
+
+    async def _load_authorizer(self, store: MetadataStore) -> Authorizer | None:
+        if not self._configuration.get_bool("authorizer.enabled"):
+            return None
+        super_users = parse_super_users(self._configuration.get_str("super.users"))
+        if not super_users:
+            logger.warning("authorizer.enabled without super.users: only who has been granted ALL before can grant")
+        ignore_case = self._configuration.get_bool("security.acl.principal.ignore-case")
+        authorizer = Authorizer(store, super_users, ignore_case=ignore_case)
+        await authorizer.load()
+        return authorizer
 
     async def _listen(self, registry: ServiceRegistry, listener: Listener) -> None:
         name, host, port = listener.endpoint

@@ -170,6 +170,24 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             minimum=1,
         ),
         Option(
+            "authorizer.enabled",
+            OptionType.BOOL,
+            "false",
+            "Check for every request whether its user has been granted what it does; see super.users.",
+        ),
+        Option(
+            "super.users",
+            OptionType.STRING,
+            "",
+            "Principals that may do everything: Type:name;Type:name, for example User:admin.",
+        ),
+        Option(
+            "security.acl.principal.ignore-case",
+            OptionType.BOOL,
+            "false",
+            "Principals of access control entries that differ in case only are the same.",
+        ),
+        Option(
             "log.segment.file-size",
             OptionType.SIZE,
             "1024mb",

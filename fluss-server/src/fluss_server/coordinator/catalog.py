@@ -159,6 +159,11 @@ class MetadataManager:
         """The table with an id, or None when there is none (any more)."""
         return self._tables_by_id.get(table_id)
 
+    def table_path(self, table_id: int) -> TablePath | None:
+        """Path of the table with an id, or None when there is none (any more)."""
+        table = self._tables_by_id.get(table_id)
+        return None if table is None else table.path
+
     def schema(self, table_id: int, schema_id: int) -> Schema:
         """A version of the schema of a table; ``SCHEMA_NOT_EXIST``, also when the table is gone."""
         schema = self._schemas.get(table_id, {}).get(schema_id)

@@ -160,11 +160,15 @@ class ServiceRegistry:
     """The APIs that a server serves: those of its services, API_VERSIONS, which tells clients which they are, and
     AUTHENTICATE.
 
+    Args:
+        services: objects with methods marked by :func:`rpc`.
+        interceptors: each replaces every handler by one that does something more; the first is nearest to the method.
+
     Raises:
         ValueError: two methods claim the same API.
     """
 
-    def __init__(self, *services: object) -> None:
+    def __init__(self, *services: object, interceptors: Sequence[Callable[[Handler], Handler]] = ()) -> None:
         self._handlers: dict[int, Handler] = {}
         for service in services:
             for method, options in _marked_methods(service):
@@ -188,6 +192,8 @@ class ServiceRegistry:
             _parser(ApiKey.AUTHENTICATE),
             cancel_on_disconnect=True,
         )
+        for intercept in interceptors:
+            self._handlers = {key: intercept(handler) for key, handler in self._handlers.items()}
 
     def get(self, key: int) -> Handler | None:
         """The handler of an API, None if it is not served."""

@@ -1,0 +1,350 @@
+"""What each API asks of its caller: the one table from which every check is made.
+
+A rule is handed the caller's rights, the request, and the method that serves it. It either lets the method answer,
+answers itself as Fluss answers for what the caller may not see, or raises ``AUTHORIZATION_EXCEPTION``. Where clients
+take an error of the whole request for a broken connection and repeat it for ever, the refusal is given per bucket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Protocol, TypeAlias
+
+from fluss_server.api import messages as pb
+from fluss_server.api.keys import ApiKey
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.model.acl import CLUSTER, Operation, Resource, ResourceType
+from fluss_server.model.identifiers import TablePath
+from fluss_server.rpc.bulk import ProduceLogRequest, PutKvRequest
+from fluss_server.rpc.service import ResponseBody
+
+DEFAULT_DATABASE = "fluss"
+
+Answer: TypeAlias = "ResponseBody | Awaitable[ResponseBody]"
+Proceed: TypeAlias = "Callable[[], Answer]"
+
+
+class Rights(Protocol):
+    """What the caller of one request may do."""
+
+    def allows(self, operation: Operation, resource: Resource) -> bool:
+        """True when it is allowed."""
+
+    def require(self, operation: Operation, resource: Resource) -> None:
+        """``AUTHORIZATION_EXCEPTION`` unless it is allowed."""
+
+    def table_refusal(self, operation: Operation, table_id: int) -> FlussError | None:
+        """Why it is not allowed on a table: ``AUTHORIZATION_EXCEPTION``, or ``UNKNOWN_TABLE_OR_BUCKET_EXCEPTION``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The rule of one API.
+
+    Attributes:
+        operation: what must be allowed; None = nothing, or see ``refusal``.
+        resource: on what; None likewise.
+        refusal: how a caller without it is answered, for the documentation.
+        apply: enforces the rule: ``(rights, request, proceed) -> answer``.
+    """
+
+    operation: Operation | None
+    resource: ResourceType | None
+    refusal: str
+    apply: Callable[[Rights, Any, Proceed], Answer]
+
+
+_ERROR = "error 48"
+_BUCKETS = "error 48 for every bucket"
+
+
+def _free(why: str) -> Rule:
+    return Rule(None, None, why, lambda rights, request, proceed: proceed())
+
+
+def _cluster(operation: Operation) -> Rule:
+    def apply(rights: Rights, request: Any, proceed: Proceed) -> Answer:
+        rights.require(operation, CLUSTER)
+        return proceed()
+
+    return Rule(operation, ResourceType.CLUSTER, _ERROR, apply)
+
+
+def _database(operation: Operation, name: Callable[[Any], str] = lambda request: request.database_name) -> Rule:
+    def apply(rights: Rights, request: Any, proceed: Proceed) -> Answer:
+        rights.require(operation, Resource.database(name(request)))
+        return proceed()
+
+    return Rule(operation, ResourceType.DATABASE, _ERROR, apply)
+
+
+def _table(operation: Operation) -> Rule:
+    def apply(rights: Rights, request: Any, proceed: Proceed) -> Answer:
+        rights.require(operation, _resource(request.table_path))
+        return proceed()
+
+    return Rule(operation, ResourceType.TABLE, _ERROR, apply)
+
+
+def _table_id(operation: Operation) -> Rule:
+    def apply(rights: Rights, request: Any, proceed: Proceed) -> Answer:
+        if (refusal := rights.table_refusal(operation, request.table_id)) is not None:
+            raise refusal
+        return proceed()
+
+    return Rule(operation, ResourceType.TABLE, _ERROR, apply)
+
+
+def _buckets(operation: Operation, refuse: Callable[[Any, FlussError], ResponseBody]) -> Rule:
+    def apply(rights: Rights, request: Any, proceed: Proceed) -> Answer:
+        if (refusal := rights.table_refusal(operation, request.table_id)) is not None:
+            return refuse(request, refusal)
+        return proceed()
+
+    return Rule(operation, ResourceType.TABLE, _BUCKETS, apply)
+
+
+def _resource(path: pb.PbTablePath) -> Resource:
+    return Resource.table(TablePath(path.database_name, path.table_name))
+
+
+def _refused_writes(
+    response: pb.ProduceLogResponse | pb.PutKvResponse, request: ProduceLogRequest | PutKvRequest, error: FlussError
+) -> ResponseBody:
+    for bucket in request.buckets:
+        response.buckets_resp.add(
+            partition_id=bucket.partition_id,
+            bucket_id=bucket.bucket_id,
+            error_code=int(error.code),
+            error_message=str(error),
+        )
+    return response
+
+
+def _refused_lookups(
+    response: pb.LookupResponse | pb.PrefixLookupResponse, buckets: Sequence[Any], error: FlussError
+) -> ResponseBody:
+    for bucket in buckets:
+        entry = response.buckets_resp.add(
+            bucket_id=bucket.bucket_id, error_code=int(error.code), error_message=str(error)
+        )
+        if bucket.HasField("partition_id"):
+            entry.partition_id = bucket.partition_id
+    return response
+
+
+def _lookup(rights: Rights, request: pb.LookupRequest, proceed: Proceed) -> Answer:
+    operation = Operation.WRITE if request.insert_if_not_exists else Operation.READ
+    if (refusal := rights.table_refusal(operation, request.table_id)) is not None:
+        return _refused_lookups(pb.LookupResponse(), request.buckets_req, refusal)
+    return proceed()
+
+
+def _fetch_log(rights: Rights, request: pb.FetchLogRequest, proceed: Proceed) -> Answer:
+    """Also for requests that call themselves a follower's: there is nobody here who could be one."""
+    refusals = [rights.table_refusal(Operation.READ, table.table_id) for table in request.tables_req]
+    if not any(refusals):
+        return proceed()
+    refused, allowed = pb.FetchLogResponse(), []
+    for table, refusal in zip(request.tables_req, refusals, strict=True):
+        if refusal is None:
+            allowed.append(table)
+            continue
+        entry = refused.tables_resp.add(table_id=table.table_id)
+        for bucket in table.buckets_req:
+            answer = entry.buckets_resp.add(
+                bucket_id=bucket.bucket_id, error_code=int(refusal.code), error_message=str(refusal)
+            )
+            if bucket.HasField("partition_id"):
+                answer.partition_id = bucket.partition_id
+    if not allowed:
+        return refused
+    rest = pb.FetchLogRequest(follower_server_id=request.follower_server_id, max_bytes=request.max_bytes)
+    rest.tables_req.extend(allowed)
+    # Neither minimum nor wait: part of the answer is there already.
+    request.CopyFrom(rest)
+    return _append_refused(proceed(), refused.SerializeToString())
+
+
+async def _append_refused(answer: Answer, refused: bytes) -> ResponseBody:
+    body = await answer if isinstance(answer, Awaitable) else answer
+    pieces = list(body) if isinstance(body, (list, tuple)) else [body.SerializeToString()]  # type: ignore[union-attr]
+    return [*pieces, refused]  # encodings of a message, one behind the other, are the encoding of both together
+
+
+def _scan_kv(rights: Rights, request: pb.ScanKvRequest, proceed: Proceed) -> Answer:
+    """Who opened a scan was checked; its id cannot be guessed."""
+    if request.HasField("bucket_scan_req"):
+        refusal = rights.table_refusal(Operation.READ, request.bucket_scan_req.table_id)
+        if refusal is not None:
+            return pb.ScanKvResponse(error_code=int(refusal.code), error_message=str(refusal))
+    return proceed()
+
+
+def _init_writer(rights: Rights, request: pb.InitWriterRequest, proceed: Proceed) -> Answer:
+    resources = [_resource(path) for path in request.table_path]
+    if not any(rights.allows(Operation.WRITE, resource) for resource in resources):
+        names = ", ".join(resource.name for resource in resources[:20])
+        raise FlussError(
+            ErrorCode.AUTHORIZATION_EXCEPTION,
+            f"No WRITE permission among all the tables: [{names}]" if names else "a writer must name its tables",
+        )
+    return proceed()
+
+
+def _filtered(operation: Operation, resource: ResourceType, keep: Callable[[Rights, Any, Any], None]) -> Rule:
+    """``keep(rights, request, response)`` takes out of the response what the caller may not see."""
+
+    def apply(rights: Rights, request: Any, proceed: Proceed) -> Answer:
+        answer = proceed()
+        if isinstance(answer, Awaitable):
+            return later(rights, request, answer)
+        keep(rights, request, answer)
+        return answer
+
+    async def later(rights: Rights, request: Any, answer: Awaitable[ResponseBody]) -> ResponseBody:
+        body = await answer
+        keep(rights, request, body)
+        return body
+
+    return Rule(operation, resource, "left out", apply)
+
+
+def _keep_databases(rights: Rights, request: pb.ListDatabasesRequest, response: pb.ListDatabasesResponse) -> None:
+    names = [name for name in response.database_name if rights.allows(Operation.DESCRIBE, Resource.database(name))]
+    summaries = [
+        summary
+        for summary in response.database_summary
+        if rights.allows(Operation.DESCRIBE, Resource.database(summary.database_name))
+    ]
+    response.CopyFrom(pb.ListDatabasesResponse(database_name=names, database_summary=summaries))
+
+
+def _keep_tables(rights: Rights, request: pb.ListTablesRequest, response: pb.ListTablesResponse) -> None:
+    database = request.database_name
+    names = [
+        name
+        for name in response.table_name
+        if rights.allows(Operation.DESCRIBE, Resource.table(TablePath(database, name)))
+    ]
+    response.CopyFrom(pb.ListTablesResponse(table_name=names))
+
+
+def _database_exists(rights: Rights, request: pb.DatabaseExistsRequest, proceed: Proceed) -> Answer:
+    name = request.database_name
+    # Catalogs ask for the default database when they open.
+    if name != DEFAULT_DATABASE and not rights.allows(Operation.DESCRIBE, Resource.database(name)):
+        return pb.DatabaseExistsResponse(exists=False)
+    return proceed()
+
+
+def _table_exists(rights: Rights, request: pb.TableExistsRequest, proceed: Proceed) -> Answer:
+    if not rights.allows(Operation.DESCRIBE, _resource(request.table_path)):
+        return pb.TableExistsResponse(exists=False)
+    return proceed()
+
+
+def _get_metadata(rights: Rights, request: pb.MetadataRequest, proceed: Proceed) -> Answer:
+    """Tables are taken out of the question, partitions asked for by id out of the answer."""
+    paths = [path for path in request.table_path if rights.allows(Operation.DESCRIBE, _resource(path))]
+    if len(paths) < len(request.table_path):
+        del request.table_path[:]
+        request.table_path.extend(paths)
+    partitions = [
+        path
+        for path in request.partitions_path
+        if rights.allows(Operation.DESCRIBE, Resource.table(TablePath(path.database_name, path.table_name)))
+    ]
+    if len(partitions) < len(request.partitions_path):
+        del request.partitions_path[:]
+        request.partitions_path.extend(partitions)
+    return _METADATA_ANSWER.apply(rights, request, proceed)
+
+
+def _keep_partitions(rights: Rights, request: pb.MetadataRequest, response: pb.MetadataResponse) -> None:
+    if response.partition_metadata:
+        kept = [
+            partition
+            for partition in response.partition_metadata
+            if rights.table_refusal(Operation.DESCRIBE, partition.table_id) is None
+        ]
+        del response.partition_metadata[:]
+        response.partition_metadata.extend(kept)
+
+
+_METADATA_ANSWER = _filtered(Operation.DESCRIBE, ResourceType.TABLE, _keep_partitions)
+_HANDSHAKE = _free("always served")
+_SELF_CHECKED = "the service checks every entry: ALL to change, DESCRIBE to see"
+
+RULES: Mapping[ApiKey, Rule] = MappingProxyType(
+    {
+        ApiKey.API_VERSIONS: _HANDSHAKE,
+        ApiKey.AUTHENTICATE: _HANDSHAKE,
+        ApiKey.GET_FILESYSTEM_SECURITY_TOKEN: _HANDSHAKE,
+        # Databases
+        ApiKey.CREATE_DATABASE: _cluster(Operation.CREATE),
+        ApiKey.DROP_DATABASE: _database(Operation.DROP),
+        ApiKey.ALTER_DATABASE: _database(Operation.ALTER),
+        ApiKey.GET_DATABASE_INFO: _database(Operation.DESCRIBE),
+        ApiKey.LIST_DATABASES: _filtered(Operation.DESCRIBE, ResourceType.DATABASE, _keep_databases),
+        ApiKey.DATABASE_EXISTS: Rule(
+            Operation.DESCRIBE, ResourceType.DATABASE, "false; the default database is always seen", _database_exists
+        ),
+        # Tables
+        ApiKey.CREATE_TABLE: _database(Operation.CREATE, lambda request: request.table_path.database_name),
+        ApiKey.DROP_TABLE: _table(Operation.DROP),
+        ApiKey.ALTER_TABLE: _table(Operation.ALTER),
+        ApiKey.GET_TABLE_INFO: _table(Operation.DESCRIBE),
+        ApiKey.GET_TABLE_SCHEMA: _table(Operation.DESCRIBE),
+        ApiKey.LIST_TABLES: _filtered(Operation.DESCRIBE, ResourceType.TABLE, _keep_tables),
+        ApiKey.TABLE_EXISTS: Rule(Operation.DESCRIBE, ResourceType.TABLE, "false", _table_exists),
+        ApiKey.GET_METADATA: Rule(Operation.DESCRIBE, ResourceType.TABLE, "left out", _get_metadata),
+        ApiKey.LIST_PARTITION_INFOS: _table(Operation.DESCRIBE),
+        ApiKey.CREATE_PARTITION: _table(Operation.WRITE),
+        ApiKey.DROP_PARTITION: _table(Operation.WRITE),
+        ApiKey.GET_LATEST_KV_SNAPSHOTS: _table(Operation.DESCRIBE),
+        ApiKey.GET_KV_SNAPSHOT_METADATA: _table_id(Operation.DESCRIBE),
+        ApiKey.GET_LAKE_SNAPSHOT: _table(Operation.DESCRIBE),
+        ApiKey.LIST_REMOTE_LOG_MANIFESTS: _table_id(Operation.DESCRIBE),
+        ApiKey.LIST_KV_SNAPSHOTS: _table_id(Operation.DESCRIBE),
+        # Data
+        ApiKey.INIT_WRITER: Rule(
+            Operation.WRITE, ResourceType.TABLE, "error 48 unless allowed for one of the tables", _init_writer
+        ),
+        ApiKey.PRODUCE_LOG: _buckets(
+            Operation.WRITE, lambda request, error: _refused_writes(pb.ProduceLogResponse(), request, error)
+        ),
+        ApiKey.PUT_KV: _buckets(
+            Operation.WRITE, lambda request, error: _refused_writes(pb.PutKvResponse(), request, error)
+        ),
+        ApiKey.FETCH_LOG: Rule(Operation.READ, ResourceType.TABLE, _BUCKETS, _fetch_log),
+        ApiKey.LOOKUP: Rule(
+            Operation.READ, ResourceType.TABLE, _BUCKETS + "; WRITE is asked when it inserts missing keys", _lookup
+        ),
+        ApiKey.PREFIX_LOOKUP: _buckets(
+            Operation.READ,
+            lambda request, error: _refused_lookups(pb.PrefixLookupResponse(), request.buckets_req, error),
+        ),
+        ApiKey.LIMIT_SCAN: _table_id(Operation.READ),
+        ApiKey.SCAN_KV: Rule(Operation.READ, ResourceType.TABLE, "error 48 when the scan is opened", _scan_kv),
+        ApiKey.LIST_OFFSETS: _table_id(Operation.DESCRIBE),
+        ApiKey.GET_TABLE_STATS: _table_id(Operation.READ),
+        # Administration
+        ApiKey.CREATE_ACLS: _free(_SELF_CHECKED),
+        ApiKey.LIST_ACLS: _free(_SELF_CHECKED),
+        ApiKey.DROP_ACLS: _free(_SELF_CHECKED),
+        ApiKey.DESCRIBE_CLUSTER_CONFIGS: _cluster(Operation.DESCRIBE),
+        ApiKey.ALTER_CLUSTER_CONFIGS: _cluster(Operation.ALTER),
+        ApiKey.GET_CLUSTER_HEALTH: _cluster(Operation.DESCRIBE),
+        ApiKey.ADD_SERVER_TAG: _cluster(Operation.ALTER),
+        ApiKey.REMOVE_SERVER_TAG: _cluster(Operation.ALTER),
+        ApiKey.ADD_SERVER_TAG_BY_RACK: _cluster(Operation.ALTER),
+        ApiKey.REMOVE_SERVER_TAG_BY_RACK: _cluster(Operation.ALTER),
+        ApiKey.REBALANCE: _cluster(Operation.WRITE),
+        ApiKey.CANCEL_REBALANCE: _cluster(Operation.WRITE),
+        ApiKey.LIST_REBALANCE_PROGRESS: _cluster(Operation.DESCRIBE),
+    }
+)
+"""Rules by API. An API without one cannot be served by a server that authorizes."""

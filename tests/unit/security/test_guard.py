@@ -1,0 +1,95 @@
+"""Rules around handlers, without a network."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fluss_server.api import messages as pb
+from fluss_server.api.keys import ApiKey
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.metadata.embedded import EmbeddedMetadataStore
+from fluss_server.model.acl import AclBinding, AclEntry, Operation, Resource
+from fluss_server.model.identifiers import TablePath
+from fluss_server.model.principal import Principal
+from fluss_server.rpc.service import RequestContext, ResponseBody, ServiceRegistry, rpc
+from fluss_server.security.authorizer import Authorizer
+from fluss_server.security.guard import Guard
+from rpc_support import async_test
+
+ROOT, ANN = Principal("User", "root"), Principal("User", "ann")
+PATHS = {1: TablePath("d", "open"), 2: TablePath("d", "closed")}
+
+
+class Data:
+    """Answers every fetch and says what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[int]] = []
+        self.waits: list[bool] = []
+
+    @rpc(ApiKey.FETCH_LOG, cancel_on_disconnect=True)
+    async def fetch_log(self, request: pb.FetchLogRequest, context: RequestContext) -> ResponseBody:
+        self.asked.append([table.table_id for table in request.tables_req])
+        self.waits.append(request.HasField("min_bytes"))
+        response = pb.FetchLogResponse()
+        for table in request.tables_req:
+            response.tables_resp.add(table_id=table.table_id).buckets_resp.add(bucket_id=0, high_watermark=9)
+        return [response.SerializeToString()]
+
+
+def fetch(*tables: int) -> pb.FetchLogRequest:
+    request = pb.FetchLogRequest(follower_server_id=-1, max_bytes=1000, min_bytes=1, max_wait_ms=500)
+    for table in tables:
+        entry = request.tables_req.add(table_id=table, projection_pushdown_enabled=False)
+        entry.buckets_req.add(bucket_id=0, fetch_offset=0, max_fetch_bytes=100)
+        entry.buckets_req.add(bucket_id=1, partition_id=5, fetch_offset=0, max_fetch_bytes=100)
+    return request
+
+
+@async_test
+async def test_a_fetch_of_several_tables_is_answered_for_each(tmp_path: Path) -> None:
+    store = EmbeddedMetadataStore.open(tmp_path / "metadata")
+    authorizer = Authorizer(store, [ROOT])
+    grant = AclBinding(Resource.table(PATHS[1]), AclEntry(ANN, "*", Operation.READ))
+    await authorizer.create([grant], ROOT, "127.0.0.1")
+    data = Data()
+    handler = ServiceRegistry(data, interceptors=[Guard(authorizer, PATHS.get)]).get(ApiKey.FETCH_LOG)
+    assert handler is not None
+    assert handler.cancel_on_disconnect
+
+    async def call(principal: Principal, *tables: int) -> dict[int, list[tuple[int, int, int]]]:
+        context = RequestContext(ApiKey.FETCH_LOG, principal=principal, peer="127.0.0.1:1")
+        answer = handler.method(fetch(*tables), context)
+        body: Any = await answer if asyncio.iscoroutine(answer) else answer
+        encoded = b"".join(body) if isinstance(body, list) else body.SerializeToString()
+        response = pb.FetchLogResponse.FromString(encoded)
+        return {
+            table.table_id: [(b.bucket_id, b.partition_id, b.error_code) for b in table.buckets_resp]
+            for table in response.tables_resp
+        }
+
+    good, denied, unknown = [(0, 0, 0)], [(0, 0, 48), (1, 5, 48)], [(0, 0, 21), (1, 5, 21)]
+    assert await call(ANN, 1) == {1: good}
+    assert await call(ANN, 2, 3) == {2: denied, 3: unknown}
+    assert await call(ANN, 1, 2, 3) == {1: good, 2: denied, 3: unknown}
+    assert await call(ROOT, 1, 2) == {1: good, 2: good}
+    assert data.asked == [[1], [1], [1, 2]], "what is refused is not asked for"
+    assert data.waits == [True, False, True], "a partly refused fetch does not wait"
+    await store.close()
+
+
+def test_an_api_without_a_rule_cannot_be_served(tmp_path: Path) -> None:
+    class Unruled:
+        @rpc(ApiKey.STOP_REPLICA)
+        def stop_replica(self, request: pb.StopReplicaRequest, context: RequestContext) -> ResponseBody:
+            raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, "not reached")
+
+    store = EmbeddedMetadataStore.open(tmp_path / "metadata")
+    ServiceRegistry(Unruled())
+    with pytest.raises(ValueError, match="STOP_REPLICA has no rule"):
+        ServiceRegistry(Unruled(), interceptors=[Guard(Authorizer(store), PATHS.get)])
+    asyncio.run(store.close())
