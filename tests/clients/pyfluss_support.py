@@ -139,15 +139,18 @@ async def read_changes(
     table: fluss.FlussTable,
     *,
     start: dict[int, int] | None = None,
+    fixed_schema: bool = False,
     deadline_s: float = 60.0,
 ) -> list[tuple[int, int, str, dict[str, Any]]]:
     """All records up to the latest offsets as ``(bucket, offset, change type, row)``, in order per bucket.
+
+    ``fixed_schema`` is for logs with batches of several schemas, which pyfluss cannot read without it.
 
     Batches without rows use up an offset and are never seen: the end is reached when the reader has passed it or
     nothing more arrives once every bucket was polled beyond its last visible row.
     """
     ends = await end_offsets(connected, table)
-    scanner = await table.new_scan().create_log_scanner()
+    scanner = await table.new_scan().with_fixed_schema(fixed_schema).create_log_scanner()
     starts = {bucket: (start or {}).get(bucket, fluss.EARLIEST_OFFSET) for bucket in ends}
     scanner.subscribe_buckets(starts)
     found: list[tuple[int, int, str, dict[str, Any]]] = []

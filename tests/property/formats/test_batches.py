@@ -17,11 +17,12 @@ from fluss_server.formats.arrow_types import arrow_schema
 from fluss_server.formats.arrow_values import from_arrow, to_arrow
 from fluss_server.formats.kv_batch import KvBatch, build_kv_batch
 from fluss_server.formats.log_batch import build_batch, crc_matches, iter_batches, parse_header
-from fluss_server.formats.projection import BatchProjector
+from fluss_server.formats.projection import BatchProjector, TableProjector
 from fluss_server.formats.row_log import decode_row_batch, encode_row_payload
 from fluss_server.formats.value_batch import build_value_batch, parse_value_batch
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import ArrowCompression
+from fluss_server.model.types import DataType
 
 CORRUPT = (ErrorCode.CORRUPT_MESSAGE, ErrorCode.CORRUPT_RECORD_EXCEPTION)
 READERS: tuple[Callable[[bytes], object], ...] = (
@@ -75,6 +76,22 @@ def test_arrow_batches_come_back_projected_or_not(
     projected = b"".join(BatchProjector(schema, fields).project(batch, header))
     narrow = Schema(tuple(schema.columns[field] for field in fields))
     assert rows_of(projected, narrow) == [tuple(row[field] for field in fields) for row in rows]
+    assert parse_header(projected).size == len(projected)
+
+
+@given(arrow_batches(), st.lists(strategies.data_types(), min_size=1, max_size=3), st.data())
+@settings(max_examples=20, deadline=None)
+def test_batches_of_an_older_schema_have_nulls_for_newer_columns(
+    case: tuple[Schema, list[tuple[Any, ...]], bytes], added: list[DataType], data: st.DataObject
+) -> None:
+    old, rows, batch = case
+    new = strategies.schema_of_types([*old.types, *(kind.with_nullable(True) for kind in added)])
+    fields = tuple(sorted(data.draw(st.sets(st.integers(0, len(new.columns) - 1), min_size=1))))
+    projector = TableProjector(fields, new, {1: old, 2: new}.__getitem__)
+    projected = b"".join(projector.project(batch, parse_header(batch)))
+    narrow = Schema(tuple(new.columns[field] for field in fields))
+    filled = [row + (None,) * len(added) for row in rows]
+    assert rows_of(projected, narrow) == [tuple(row[field] for field in fields) for row in filled]
     assert parse_header(projected).size == len(projected)
 
 

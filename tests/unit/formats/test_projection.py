@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import struct
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -15,15 +17,17 @@ from fluss_server.formats.arrow_message import build_metadata, parse_message
 from fluss_server.formats.arrow_types import arrow_schema
 from fluss_server.formats.arrow_values import from_arrow
 from fluss_server.formats.log_batch import build_batch, iter_batches, parse_header
-from fluss_server.formats.projection import BatchProjector, check_projection
+from fluss_server.formats.null_columns import null_columns
+from fluss_server.formats.projection import BatchProjector, TableProjector, check_projection
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import ArrowCompression
+from fluss_server.model.types import DataType, TypeRoot
 
 CASES = vectors.load("log_projection_0_9_1")["cases"]
 INPUTS = {case["name"]: case["input"] for case in CASES if "input" in case}
 
 
-def project(projector: BatchProjector, data: bytes) -> bytes:
+def project(projector: BatchProjector | TableProjector, data: bytes) -> bytes:
     """All batches of some bytes, projected."""
     out = b""
     for position, header in iter_batches(data):
@@ -105,6 +109,53 @@ def test_every_writer_and_type(case: dict[str, Any]) -> None:
         )
         statistics_length = header.header_size - (48, 52, 56)[header.magic]
         assert statistics_length == 0 or header.record_count == 0
+
+
+@pytest.mark.parametrize("compression", list(ArrowCompression))
+def test_newer_columns_of_older_batches_are_null(compression: ArrowCompression) -> None:
+    """Every type, in a batch that a client of the first schema wrote."""
+    types = {json.dumps(field["json"]) for case in PROJECTABLE for field in case["schema"]}
+    newer = [{"name": f"c{index}", "json": json.loads(kind)} for index, kind in enumerate(sorted(types))]
+    assert len(newer) > 20
+    old = vectors.schema_of([{"name": "a", "json": {"type": "INTEGER"}}, {"name": "b", "json": {"type": "STRING"}}])
+    new = Schema(
+        old.columns + tuple(replace(c, type=c.type.with_nullable(True)) for c in vectors.schema_of(newer).columns)
+    )
+    batch = pa.record_batch([pa.array([1, 2], pa.int32()), pa.array(["x", None])], schema=arrow_schema(old))
+    payload = encode_payload(batch, compression)
+    data = bytes(build_batch(1, change_types=bytes([3, 2]), payload=payload, record_count=2))
+    count = len(new.columns)
+    for fields in [tuple(range(count)), (1, 5, count - 1), *((index,) for index in range(count))]:
+        projector = TableProjector(fields, new, {1: old, 2: new}.__getitem__)
+        output = project(projector, data)
+        nulls = (None,) * (count - 2)
+        wanted = [tuple(row[index] for index in fields) for row in ((1, "x", *nulls), (2, None, *nulls))]
+        assert rows_of(output, sub_schema(new, fields)) == [wanted]
+        header = parse_header(output)
+        assert output[header.header_size : header.payload_offset] == bytes([3, 2])
+
+
+def test_only_schemas_that_exist() -> None:
+    schema, payload = sample()
+
+    def schemas(schema_id: int) -> Schema:
+        raise FlussError(ErrorCode.SCHEMA_NOT_EXIST, str(schema_id))
+
+    data = bytes(build_batch(3, change_types=None, payload=payload, record_count=2))
+    with pytest.raises(FlussError) as caught:
+        TableProjector((0,), schema, schemas).project(data, parse_header(data))
+    assert caught.value.code is ErrorCode.SCHEMA_NOT_EXIST
+    with pytest.raises(FlussError) as caught:
+        TableProjector((3,), schema, schemas)
+    assert caught.value.code is ErrorCode.INVALID_COLUMN_PROJECTION
+
+
+def test_too_many_nulls_are_not_made() -> None:
+    wide = DataType(TypeRoot.BINARY, length=1 << 20)
+    with pytest.raises(FlussError) as caught:
+        null_columns([wide], 1000, None)
+    assert caught.value.code is ErrorCode.RECORD_TOO_LARGE_EXCEPTION
+    assert len(null_columns([wide], 10, None).body) == 8 + (10 << 20)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,16 @@
 A projected batch has the header of the original with a new length and no statistics, its change types, a new
 RecordBatch message with the nodes of the wanted columns, and their buffers as they are, compressed or not. The CRC is
 left as it was and no longer matches; clients that ask for a projection do not check it.
+
+Clients read every projected batch with the columns they asked for, whatever schema it names. So a batch of an older
+schema gets columns of nulls for those it lacks; the official server refuses to project it. (Columns are only ever added
+at the end: a position means the same column in every schema that has it.)
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from operator import add
 
@@ -16,10 +20,12 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.arrow_message import build_metadata, parse_message
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.log_batch import FIXED_HEADER_SIZES, LENGTH_OFFSET, LENGTH_OVERHEAD, BatchHeader
+from fluss_server.formats.null_columns import null_columns
 from fluss_server.model.schema import Schema
 from fluss_server.model.types import DataType, TypeRoot
 
 _LENGTH = struct.Struct("<i")
+_ALIGNMENT = 8
 _THREE_BUFFERS = frozenset({TypeRoot.CHAR, TypeRoot.STRING, TypeRoot.BYTES})  # validity, offsets, data
 
 
@@ -38,19 +44,49 @@ def check_projection(fields: Sequence[int], column_count: int) -> None:
         raise _invalid(f"the columns {list(fields)} are not all among the {column_count} of the table")
 
 
-class BatchProjector:
-    """Projects batches of one schema to some of its columns.
+class TableProjector:
+    """Projects batches of every schema of a table.
 
     Args:
-        schema: schema of the batches (the one their schema id names).
-        fields: positions of the wanted columns.
+        fields: positions of the wanted columns in ``newest``.
+        newest: newest schema of the table.
+        schemas: schema of a schema id; raises ``SCHEMA_NOT_EXIST``.
 
     Raises:
         FlussError: as :func:`check_projection`.
     """
 
-    def __init__(self, schema: Schema, fields: tuple[int, ...]) -> None:
-        check_projection(fields, len(schema.columns))
+    def __init__(self, fields: tuple[int, ...], newest: Schema, schemas: Callable[[int], Schema]) -> None:
+        check_projection(fields, len(newest.columns))
+        self._fields = fields
+        self._types = [newest.types[field] for field in fields]
+        self._schemas = schemas
+        self._projectors: dict[int, BatchProjector] = {}
+
+    def project(self, batch: Buffer, header: BatchHeader) -> list[Buffer]:
+        """As :meth:`BatchProjector.project`; ``RECORD_TOO_LARGE_EXCEPTION`` if that takes too many nulls."""
+        projector = self._projectors.get(header.schema_id) or self._projector(header.schema_id)
+        return projector.project(batch, header)
+
+    def _projector(self, schema_id: int) -> BatchProjector:
+        schema = self._schemas(schema_id)
+        count = sum(field < len(schema.columns) for field in self._fields)
+        projector = BatchProjector(schema, self._fields[:count], self._types[count:])
+        self._projectors[schema_id] = projector
+        return projector
+
+
+class BatchProjector:
+    """Projects batches of one schema to some of its columns.
+
+    Args:
+        schema: schema of the batches (the one their schema id names).
+        fields: positions of the wanted columns, ascending.
+        missing: types of further columns, which the schema lacks and which become null.
+    """
+
+    def __init__(self, schema: Schema, fields: tuple[int, ...], missing: Sequence[DataType] = ()) -> None:
+        self._missing = tuple(missing)
         counts = [nodes_and_buffers(data_type) for data_type in schema.types]
         nodes = [0, *accumulate(count for count, _ in counts)]
         buffers = [0, *accumulate(count for _, count in counts)]
@@ -99,6 +135,15 @@ class BatchProjector:
                 buffers.append(length)
             body.append(view[message.body_position + start : message.body_position + end])
             position += end - start
+        if self._missing:
+            nulls = null_columns(self._missing, message.row_count, message.codec)
+            body.append(bytes(-position % _ALIGNMENT))
+            position += -position % _ALIGNMENT
+            nodes += nulls.nodes
+            for index in range(0, len(nulls.buffers), 2):
+                buffers += (nulls.buffers[index] + position, nulls.buffers[index + 1])
+            body.append(nulls.body)
+            position += len(nulls.body)
         metadata = build_metadata(message.row_count, nodes, buffers, position, message.codec)
         fixed_size = FIXED_HEADER_SIZES[header.magic]
         head = bytearray(view[:fixed_size])

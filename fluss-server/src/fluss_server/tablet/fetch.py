@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import iter_batches
-from fluss_server.formats.projection import BatchProjector
+from fluss_server.formats.projection import TableProjector
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
 from fluss_server.runtime.files import FileRegion
@@ -45,7 +45,7 @@ class BucketFetch:
     bucket: TableBucket
     offset: int
     max_bytes: int
-    projector: BatchProjector | None = None
+    projector: TableProjector | None = None
 
 
 @dataclass(slots=True)

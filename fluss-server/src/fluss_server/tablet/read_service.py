@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.formats.projection import BatchProjector, check_projection
+from fluss_server.formats.projection import TableProjector
 from fluss_server.formats.value_batch import build_value_batch
 from fluss_server.model.identifiers import TableBucket
+from fluss_server.model.table import LogFormat
 from fluss_server.replica.replica import Replica
 from fluss_server.rpc.bulk import FetchLogResponseBuilder, encode_limit_scan_response, encode_scan_kv_response
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
@@ -45,7 +47,7 @@ class ReadService:
         self._clock = clock
         self._lookups = LookupBatcher()
         self.parked = ParkedFetches(max_parked_fetches)
-        self._projectors: dict[tuple[int, int, tuple[int, ...]], BatchProjector] = {}
+        self._projectors: dict[tuple[int, int, tuple[int, ...]], TableProjector] = {}
 
     # ------------------------------------------------------------------ log
 
@@ -90,13 +92,18 @@ class ReadService:
         )
         return _fetch_response([*results, *failed])
 
-    def _projector(self, table_id: int, fields: tuple[int, ...]) -> BatchProjector:
+    def _projector(self, table_id: int, fields: tuple[int, ...]) -> TableProjector:
         table = self._replicas.table(table_id)
         key = (table_id, table.schema_id, fields)
         projector = self._projectors.get(key)
         if projector is None:
-            check_projection(fields, len(table.schema.columns))
-            projector = BatchProjector(table.schema, fields)
+            if table.log_format is not LogFormat.ARROW:
+                raise FlussError(
+                    ErrorCode.INVALID_COLUMN_PROJECTION,
+                    f"{table.path} has the log format {table.log_format.value}; only ARROW can be projected",
+                    hint="read all columns",
+                )
+            projector = TableProjector(fields, table.schema, partial(self._replicas.schema, table_id))
             if len(self._projectors) >= _MAX_CACHED_PROJECTORS:
                 self._projectors.clear()
             self._projectors[key] = projector

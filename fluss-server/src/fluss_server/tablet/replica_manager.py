@@ -99,6 +99,10 @@ class ReplicaManager:
             raise FlussError(ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION, f"no table with id {table_id} on this server")
         return table
 
+    def schema(self, table_id: int, schema_id: int) -> Schema:
+        """A version of the schema of a table; ``UNKNOWN_TABLE_OR_BUCKET_EXCEPTION``, ``SCHEMA_NOT_EXIST``."""
+        return self._schemas(self.table(table_id), schema_id)
+
     def replicas(self) -> list[Replica]:
         """Every open replica."""
         return list(self._replicas.values())
