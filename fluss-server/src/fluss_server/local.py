@@ -278,6 +278,7 @@ def replica_config(configuration: Configuration) -> ReplicaConfig:
             persist_interval_s=configuration.get_int("kv.persist.interval") / 1000,
             persist_after_offsets=configuration.get_int("kv.persist.after-offsets"),
             retention_interval_s=configuration.get_int("log.retention.check-interval") / 1000,
+            writer_expiration_interval_s=configuration.get_int("server.writer-id.expiration-check-interval") / 1000,
             roll_expired_segments=configuration.get_bool("log.retention.roll-active-segment.enabled"),
         ),
         kv_cache_bytes=configuration.get_int("kv.cache.size"),

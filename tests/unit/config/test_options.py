@@ -112,7 +112,7 @@ def test_a_configuration_has_defaults_and_given_values() -> None:
     )
     assert configuration.get_int("log.segment.file-size") == 1 << 20
     assert not configuration.get_bool("log.flush.before-acknowledge")
-    assert configuration.get_int("server.writer-id.expiration-time") == 7 * DAY_MS
+    assert configuration.get_int("server.writer-id.expiration-time") == DAY_MS // 2
     assert configuration.is_given("log.segment.file-size")
     assert not configuration.is_given("log.flush.interval")
 

@@ -23,6 +23,7 @@ class UpkeepConfig:
         persist_interval_s: seconds between two looks at which KvTablets have enough behind them to be persisted.
         persist_after_offsets: changelog rows since the last persist that make a KvTablet worth persisting.
         retention_interval_s: seconds between two searches for segments older than their tables keep them.
+        writer_expiration_interval_s: seconds between two searches for writers that are silent for long.
         roll_expired_segments: whether the newest segment of a log goes too when everything in it is too old.
     """
 
@@ -30,6 +31,7 @@ class UpkeepConfig:
     persist_interval_s: float = 10.0
     persist_after_offsets: int = 200_000
     retention_interval_s: float = 300.0
+    writer_expiration_interval_s: float = 600.0
     roll_expired_segments: bool = False
 
 
@@ -53,6 +55,7 @@ class Upkeep:
             ("flushed", config.flush_interval_s, self._flush),
             ("persisted", config.persist_interval_s, self._persist),
             ("cleared of old segments", config.retention_interval_s, self._delete_expired),
+            ("cleared of silent writers", config.writer_expiration_interval_s, self._expire_writers),
         ]
         self._tasks = [
             asyncio.create_task(self._repeat(name, interval, chore)) for name, interval, chore in chores if interval
@@ -91,3 +94,6 @@ class Upkeep:
 
     async def _delete_expired(self, replica: Replica) -> None:
         await replica.delete_expired(roll_active=self._config.roll_expired_segments)
+
+    async def _expire_writers(self, replica: Replica) -> None:
+        await replica.expire_writers()
