@@ -15,7 +15,8 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "Buckets of a table that does not say how many it wants.",
             minimum=1,
         ),
-        Option("max.bucket.num", OptionType.INT, "4096", "Most buckets a table may have.", minimum=1),
+        Option("max.bucket.num", OptionType.INT, "4096", "Most buckets a table or partition may have.", minimum=1),
+        Option("max.partition.num", OptionType.INT, "1000", "Most partitions a table may have.", minimum=1),
         Option(
             "allow.create.log.tables", OptionType.BOOL, "true", "Whether tables without primary key may be created."
         ),

@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from fluss_server.errors import FlussError
-from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Upkeep:
     def __init__(self, config: UpkeepConfig, replicas: Callable[[], list[Replica]]) -> None:
         self._config = config
         self._replicas = replicas
-        self._persisted: dict[TableBucket, int] = {}
+        self._persisted: WeakKeyDictionary[Replica, int] = WeakKeyDictionary()  # dropped ones leave by themselves
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -88,9 +88,9 @@ class Upkeep:
         if replica.kv is None:
             return
         offset = replica.high_watermark.value
-        if offset - self._persisted.get(replica.bucket, 0) >= self._config.persist_after_offsets:
+        if offset - self._persisted.get(replica, 0) >= self._config.persist_after_offsets:
             await replica.persist()
-            self._persisted[replica.bucket] = offset
+            self._persisted[replica] = offset
 
     async def _delete_expired(self, replica: Replica) -> None:
         await replica.delete_expired(roll_active=self._config.roll_expired_segments)
