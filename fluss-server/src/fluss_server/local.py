@@ -201,7 +201,12 @@ class LocalServer:
             first = self._security.listeners[0]
             authenticate = None if first.authenticator is None else PasswordCheck(first.authenticator)
             self._grpc_door = GrpcDoor(
-                registry, first.endpoint.host, self._requested_grpc_port, authenticate=authenticate
+                registry,
+                first.endpoint.host,
+                self._requested_grpc_port,
+                native_port=self.port,
+                listener=first.endpoint.listener,
+                authenticate=authenticate,
             )
             await self._grpc_door.start()
 

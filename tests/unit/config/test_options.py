@@ -133,7 +133,7 @@ def test_a_configuration_of_a_table() -> None:
         (SERVER_OPTIONS, "log.segment.filesize", "log.segment.file-size"),
         (SERVER_OPTIONS, "LOG.FLUSH.INTERVAL", "log.flush.interval"),
         (TABLE_OPTIONS, "table.log.arrow.compression", "table.log.arrow.compression.type"),
-        (SERVER_OPTIONS, "zzz", "fluss config"),
+        (SERVER_OPTIONS, "zzz", "fluss config options"),
     ],
 )
 def test_unknown_keys_name_the_nearest_known_one(options: dict[str, Option], key: str, hint: str) -> None:
