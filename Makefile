@@ -69,8 +69,9 @@ format: setup-server java-tools ## Format Python and Java
 jar: ## Build the connector jar: flink-sql/target/flink-sql-connector-fluss-*.jar
 	@tools/python tools/connector_jar.py
 
-reference: setup-server ## Write docs/reference.md from the code
+reference: setup-server ## Write docs/reference.md, and the output of commands in docs/cli.md, from the code
 	@$(SERVER) tools/reference.py
+	@$(SERVER) tools/cli_page.py
 
 bench: setup ## Measure the server through pyfluss, its start, and Flink's inserts and selects
 	@$(STEP) "Start of the server" $(SERVER) benchmarks/startup.py

@@ -7,6 +7,7 @@ crash leaves behind and the next start mends by itself, such as a batch that was
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +36,9 @@ from fluss_server.log.writer_snapshot import decode_snapshot
 from fluss_server.metadata.journal import JournalDamaged, read_file
 from fluss_server.runtime.files import DirectoryLock
 
+METADATA_FILE = "metadata.journal"
 _INDEX_LIMIT = 1 << 31
+_LOG_DIRECTORY = re.compile(r"log-\d+\Z")
 
 
 @dataclass
@@ -80,9 +83,6 @@ def doctor(parsed: argparse.Namespace) -> int:
     return 1 if any(finding.problems for finding in findings) else 0
 
 
-METADATA_FILE = "metadata.journal"
-
-
 def _details(finding: Finding, output: OutputFormat) -> Any:
     details = [*finding.problems, *finding.notes]
     return details if output is not OutputFormat.TABLE else "; ".join(details) or None
@@ -91,7 +91,11 @@ def _details(finding: Finding, output: OutputFormat) -> Any:
 def check_data_directory(directory: Path) -> Iterator[Finding]:
     """Check everything below a data directory; one finding per part."""
     yield _check_metadata(directory)
-    buckets = sorted(path for path in directory.rglob("log-*") if path.is_dir() and ".deleted" not in str(path))
+    # {database}/{table}-{id}/[{partition}-p{id}/]log-{bucket}
+    candidates = [*directory.glob("*/*/log-*"), *directory.glob("*/*/*/log-*")]
+    buckets = sorted(
+        path for path in candidates if _LOG_DIRECTORY.match(path.name) and path.is_dir() and ".deleted" not in str(path)
+    )
     for log_directory in buckets:
         finding, start, end = _check_log(directory, log_directory)
         yield finding

@@ -22,6 +22,7 @@ import base64
 import binascii
 import math
 import re
+import struct
 from collections.abc import Mapping
 from datetime import date, datetime, timezone
 from decimal import Context, Decimal, InvalidOperation
@@ -34,6 +35,7 @@ _INTEGERS = {TypeRoot.TINYINT: 8, TypeRoot.SMALLINT: 16, TypeRoot.INTEGER: 32, T
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _TIME = re.compile(r"(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?\Z")
 _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?))?(Z|[+-]\d\d:?\d\d)?\Z")
+_FLOAT = struct.Struct("f")
 _WIDE = Context(prec=80)
 
 
@@ -96,7 +98,9 @@ def _convert(value: Any, data_type: DataType, name: str) -> Any:
         return _boolean(value)
     if root in _INTEGERS:
         return _integer(value, _INTEGERS[root])
-    if root in (TypeRoot.FLOAT, TypeRoot.DOUBLE):
+    if root is TypeRoot.FLOAT:
+        return float(_FLOAT.unpack(_FLOAT.pack(float(_not_bool(value))))[0])
+    if root is TypeRoot.DOUBLE:
         return float(_not_bool(value))
     if root is TypeRoot.DECIMAL:
         return _unscaled(value, data_type)

@@ -23,7 +23,7 @@ from fluss_server.grpc_door.service_file import SERVICE, service_file
 from fluss_server.grpc_door.status import error_metadata, status_of
 from fluss_server.model.principal import ANONYMOUS, Principal
 from fluss_server.rpc.frames import REQUEST_HEADER_SIZE
-from fluss_server.rpc.service import Handler, RequestContext, ResponseBody, ServiceRegistry
+from fluss_server.rpc.service import DEFAULT_LISTENER, Handler, RequestContext, ResponseBody, ServiceRegistry
 from fluss_server.runtime.files import FileRegion
 
 if TYPE_CHECKING:
