@@ -260,6 +260,16 @@ def test_who_leaves_most_unread_is_disconnected_first() -> None:
     assert (dropped, memory.held) == (["a", "c"], 0)
 
 
+def test_answers_become_smaller_when_much_is_unread() -> None:
+    memory = AnswerMemory(256 * MIB)
+    slow = Owner("slow", [])
+    assert memory.room == 16 * MIB
+    memory.update(slow, 128 * MIB)
+    assert memory.room == 8 * MIB
+    memory.update(slow, 256 * MIB)
+    assert memory.room == 256 * 1024
+
+
 @pytest.mark.parametrize("from_file", [False, True])
 @async_test
 async def test_unread_answers_of_all_connections_are_bounded(tmp_path: Path, from_file: bool) -> None:

@@ -258,7 +258,8 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "kv.write-queue.size",
             OptionType.SIZE,
             "64mb",
-            "Bytes of upserts and deletes that may wait for the worker; more wait in the clients.",
+            "Bytes of upserts and deletes that may wait for the worker; more wait in the clients. A single batch may"
+            " take four times as much while it is merged, at about 512 bytes for each row.",
             minimum=1,
         ),
         Option(

@@ -33,6 +33,9 @@ NO_WRITER_ID = -1
 NO_BATCH_SEQUENCE = -1
 
 _HEADER = struct.Struct("<ibIhbqii")
+_COUNT = struct.Struct("<i")
+_COUNT_OFFSET = 24
+_ROW_COST_BYTES = 512  # measured: keys, old and new rows and changelog as Python objects
 _LENGTH = struct.Struct("<i")
 _CRC = struct.Struct("<I")
 _CRC_OFFSET = 5
@@ -118,6 +121,14 @@ class KvBatch:
         if position != end:
             raise _corrupt(f"a KV batch has {end - position} bytes behind its last record")
         return keys, rows
+
+
+def merge_cost_bytes(batch: Buffer) -> int:
+    """About how much memory it takes to merge a batch; looks at nothing but the header."""
+    if len(batch) < HEADER_SIZE:
+        return len(batch)
+    count: int = _COUNT.unpack_from(batch, _COUNT_OFFSET)[0]
+    return len(batch) + max(count, 0) * _ROW_COST_BYTES
 
 
 def build_kv_batch(

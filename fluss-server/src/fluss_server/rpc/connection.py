@@ -108,6 +108,9 @@ class _Request(RequestContext):
     def try_output_turn(self) -> bool:
         return self.connection.try_output_turn(self)
 
+    def answer_room(self) -> int:
+        return self.connection.answer_room()
+
     async def output_turn(self) -> None:
         if not self.connection.try_output_turn(self):
             await self.connection.wait_for_output_turn(self)
@@ -542,6 +545,10 @@ class ServerConnection(asyncio.BufferedProtocol):
         raise error
 
     # ---- turns: see RequestContext.output_turn
+
+    def answer_room(self) -> int:
+        """See RequestContext."""
+        return self._answers.room
 
     def try_output_turn(self, request: _Request) -> bool:
         if self._turn is request:

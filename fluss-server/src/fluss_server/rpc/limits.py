@@ -31,6 +31,8 @@ MESSAGE_WEIGHT = 8
 MIN_RECEIVE_RATE = 64 * 1024
 """Bytes per second a client must manage, on the average, for a request too long for the shared receive buffer."""
 
+_ROOM_SHARE = 16  # an answer built in memory takes one part in so many of what is free
+_MIN_ROOM = 256 * 1024
 _LARGE_SHARE = 32  # a request is large when it takes more than one part in so many of the whole budget
 
 
@@ -222,6 +224,11 @@ class AnswerMemory:
         """Bytes held now."""
         self.evictions = 0
         """Connections closed so far."""
+
+    @property
+    def room(self) -> int:
+        """Bytes that one answer should have at most, so that many slow clients find room for one each."""
+        return max((self._limit - self.held) // _ROOM_SHARE, _MIN_ROOM)
 
     def update(self, owner: AnswerOwner, size: int) -> None:
         """The unread answers of ``owner`` are now ``size`` bytes."""

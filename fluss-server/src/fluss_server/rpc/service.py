@@ -83,6 +83,10 @@ class RequestContext:
         """Take the turn of :meth:`output_turn` if that needs no wait; False if it does."""
         return True
 
+    def answer_room(self) -> int:
+        """Bytes that an answer built in memory should have at most; fewer when clients leave much unread."""
+        return 1 << 31
+
     async def output_turn(self) -> None:
         """Wait until the client has read enough of what it was sent before, and no other request of it has the turn.
 

@@ -68,6 +68,7 @@ async def fetch_log(
     min_bytes: int | None,
     max_wait_ms: int | None,
     output_turn: Callable[[], Awaitable[None]],
+    answer_room: Callable[[], int],
     parked: ParkedFetches,
 ) -> list[BucketResult]:
     """Read every bucket of ``fetches``; wait until at least ``min_bytes`` are there, at most ``max_wait_ms``.
@@ -78,6 +79,7 @@ async def fetch_log(
         min_bytes: None = answer at once. Counted before a projection makes batches smaller.
         max_wait_ms: None = 100 ms.
         output_turn: awaited before batches are held in memory, so that a slow reader costs a bounded amount.
+        answer_room: most bytes that should be held in memory then.
         parked: where to be while waiting.
     """
     projected = any(fetch.projector is not None for fetch in fetches)
@@ -85,7 +87,7 @@ async def fetch_log(
     results = await _read_patiently(whole, replica_of, max_bytes, min_bytes, max_wait_ms, parked)
     if projected:
         await output_turn()
-        results = _read_all(fetches, replica_of, max_bytes)
+        results = _read_all(fetches, replica_of, min(max_bytes, answer_room()))
     return results
 
 

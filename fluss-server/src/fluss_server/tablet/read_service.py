@@ -88,6 +88,7 @@ class ReadService:
             min_bytes=request.min_bytes if request.HasField("min_bytes") and not failed else None,
             max_wait_ms=request.max_wait_ms if request.HasField("max_wait_ms") else None,
             output_turn=context.output_turn,
+            answer_room=context.answer_room,
             parked=self.parked,
         )
         return _fetch_response([*results, *failed])

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Sequence
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.kv_batch import merge_cost_bytes
 from fluss_server.log.log_tablet import AppendResult
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 MAX_TIMEOUT_MS = 120_000
 """Upper bound of the time a write waits for its acknowledgement, whatever it asks for."""
 
+MERGE_SHARE = 4
+"""A single KV batch may take this many times kv.write-queue.size of memory while it is merged: rows become objects."""
+
 _VALID_ACKS = (-1, 0, 1)
 _MODE_DEFAULT, _MODE_OVERWRITE = 0, 1
 
@@ -37,6 +41,7 @@ class WriteService:
     def __init__(self, replicas: ReplicaManager, *, kv_queue_bytes: int) -> None:
         self._replicas = replicas
         self._kv_budget = ByteBudget(kv_queue_bytes)
+        self._max_merge_bytes = MERGE_SHARE * kv_queue_bytes
 
     @rpc(ApiKey.PRODUCE_LOG)
     async def produce_log(self, request: ProduceLogRequest, context: RequestContext) -> ResponseBody:
@@ -90,6 +95,14 @@ class WriteService:
     ) -> Awaitable[FlussError | tuple[Replica, AppendResult]]:
         async def run() -> FlussError | tuple[Replica, AppendResult]:
             try:
+                cost = merge_cost_bytes(bucket.records)
+                if cost > self._max_merge_bytes:
+                    raise FlussError(
+                        ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
+                        f"merging this batch of {len(bucket.records)} bytes would take about {cost} bytes of memory,"
+                        f" the limit is {self._max_merge_bytes}",
+                        hint="write smaller batches, or raise kv.write-queue.size",
+                    )
                 replica = self._replicas.replica(TableBucket(table_id, bucket.partition_id, bucket.bucket_id))
                 overwrite = _is_overwrite(agg_mode)
                 return replica, await replica.put(bucket.records, target_columns, overwrite=overwrite)

@@ -1,0 +1,32 @@
+"""What WriteService decides before a replica is asked."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from fluss_server.api.keys import ApiKey
+from fluss_server.errors import ErrorCode
+from fluss_server.formats.kv_batch import build_kv_batch, merge_cost_bytes
+from fluss_server.rpc.bulk import BucketRecords, PutKvRequest
+from fluss_server.rpc.service import RequestContext
+from fluss_server.tablet.write_service import MERGE_SHARE, WriteService
+from rpc_support import async_test
+
+BATCH = build_kv_batch(1, [(b"key%d" % number, b"row") for number in range(100)])
+
+
+def test_the_cost_of_a_merge() -> None:
+    assert merge_cost_bytes(BATCH) == len(BATCH) + 100 * 512
+    assert merge_cost_bytes(memoryview(b"short")) == 5
+    assert merge_cost_bytes(BATCH[:24] + b"\xff\xff\xff\xff") == 28, "a nonsensical count is found out by others"
+
+
+@async_test
+async def test_batches_that_take_too_much_memory_are_refused() -> None:
+    service = WriteService(cast("Any", None), kv_queue_bytes=merge_cost_bytes(BATCH) // MERGE_SHARE)
+    request = PutKvRequest(1, -1, 1000, [BucketRecords(None, 3, memoryview(BATCH))], [], 0)
+    response = cast("Any", await service.put_kv(request, RequestContext(ApiKey.PUT_KV)))
+    (bucket,) = response.buckets_resp
+    assert (bucket.bucket_id, bucket.error_code) == (3, ErrorCode.RECORD_TOO_LARGE_EXCEPTION)
+    assert f"about {merge_cost_bytes(BATCH)} bytes of memory" in bucket.error_message
+    assert "kv.write-queue.size" in bucket.error_message
