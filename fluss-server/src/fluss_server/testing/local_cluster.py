@@ -80,13 +80,8 @@ class LocalCluster:
         """
         if self._process is not None:
             raise RuntimeError("the cluster is running already")
-        command = [sys.executable, "-m", "fluss_server", "local", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--grpc-port", "none" if self.grpc_port is None else str(self.grpc_port)]
-        command += ["--data-dir", str(self.data_dir)]
-        for key, value in self._options.items():
-            command += ["--set", f"{key}={value}"]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            self._command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         ready: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=self._read_output, args=(self._process, ready), daemon=True).start()
@@ -107,6 +102,14 @@ class LocalCluster:
                 self.grpc_port = int(line.rsplit(":", 1)[1])
             else:
                 return self
+
+    def _command(self) -> list[str]:
+        command = [sys.executable, "-m", "fluss_server", "local", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--grpc-port", "none" if self.grpc_port is None else str(self.grpc_port)]
+        command += ["--data-dir", str(self.data_dir)]
+        for key, value in self._options.items():
+            command += ["--set", f"{key}={value}"]
+        return command
 
     def _read_output(self, process: subprocess.Popen[str], ready: queue.Queue[str | None]) -> None:
         assert process.stdout is not None

@@ -1,0 +1,62 @@
+"""RPCs about the cluster through every official client."""
+
+from __future__ import annotations
+
+import pytest
+
+from clients.rpc.client import ALL, JAVA, Client, ClientError, code_of, columns
+from fluss_server.api.keys import ApiKey
+from fluss_server.errors import ErrorCode
+from official.recording_cluster import RecordingCluster
+
+
+class TestApiVersions:
+    API = ApiKey.API_VERSIONS
+    CLIENTS = ALL
+
+    def test_the_first_request_of_a_connection(self, client: Client) -> None:
+        with client.fresh() as fresh:
+            assert "fluss" in fresh.list_databases()
+
+
+class TestGetMetadata:
+    API = ApiKey.GET_METADATA
+    CLIENTS = ALL
+
+    def test_one_server_in_both_roles(self, client: Client, recording_cluster: RecordingCluster) -> None:
+        address = ["127.0.0.1", recording_cluster.port]
+        assert client.server_nodes() == [["COORDINATOR", 0, *address], ["TABLET_SERVER", 0, *address]]
+
+
+class TestGetFilesystemSecurityToken:
+    API = ApiKey.GET_FILESYSTEM_SECURITY_TOKEN
+    CLIENTS = ALL
+
+    def test_scanners_ask_and_go_on(self, client: Client, name: str) -> None:
+        client.create_table(name, columns("a INT"))
+        client.append(name, [[1]])
+        with client.fresh() as fresh:
+            assert [record["row"] for record in fresh.scan(name, 1)] == [[1]]
+
+
+class TestGetLakeSnapshot:
+    API = ApiKey.GET_LAKE_SNAPSHOT
+    CLIENTS = ALL
+
+    def test_there_is_none(self, client: Client, name: str) -> None:
+        client.create_table(name, columns("a INT"))
+        with pytest.raises(ClientError) as error:
+            client.lake_snapshot(name)
+        assert code_of(error) is ErrorCode.LAKE_SNAPSHOT_NOT_EXIST
+
+
+class TestNotServed:
+    """What one process does not serve is refused by the client itself, at once: the server does not list it."""
+
+    CLIENTS = JAVA
+
+    @pytest.mark.no_call
+    def test_rebalancing(self, client: Client) -> None:
+        with pytest.raises(ClientError) as error:
+            client.run("rebalance", {})
+        assert code_of(error) is ErrorCode.UNSUPPORTED_VERSION
