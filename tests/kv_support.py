@@ -16,12 +16,13 @@ from fluss_server.formats.arrow_values import from_arrow
 from fluss_server.formats.keys import key_encoder
 from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.row_codec import row_codec
+from fluss_server.formats.row_log import decode_row_batch
 from fluss_server.kv.kv_tablet import KvTablet
 from fluss_server.kv.rocks import KvResources
 from fluss_server.log.log_tablet import LogConfig, LogTablet
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.schema import Column, Schema
-from fluss_server.model.table import KvFormat, TableDescriptor, TableInfo
+from fluss_server.model.table import KvFormat, LogFormat, TableDescriptor, TableInfo
 from fluss_server.model.types import DataType, TypeRoot
 from fluss_server.runtime.clock import Clock, ManualClock
 from log_support import NOW_MS
@@ -56,6 +57,7 @@ def make_table(
     """A table with one bucket; options as keyword arguments without ``table.`` and with ``_`` for ``.`` and ``-``."""
     names = {
         "kv_format": "table.kv.format",
+        "log_format": "table.log.format",
         "delete_behavior": "table.delete.behavior",
         "changelog_image": "table.changelog.image",
         "merge_engine": "table.merge-engine",
@@ -142,7 +144,7 @@ class Bucket:
 
     def changes(self, from_offset: int = 0) -> list[Change]:
         """Changelog rows of the batches from an offset on."""
-        return read_changelog(self.log, self.table.schema, from_offset)
+        return read_changelog(self.log, self.table.schema, from_offset, self.table.log_format)
 
     def replayed(self) -> dict[Values, Values]:
         """The rows that the changelog defines."""
@@ -186,10 +188,17 @@ def open_bucket(
     return Bucket(directory, table, log, kv)
 
 
-def read_changelog(log: LogTablet, schema: Schema, from_offset: int = 0) -> list[Change]:
+def read_changelog(
+    log: LogTablet, schema: Schema, from_offset: int = 0, log_format: LogFormat = LogFormat.ARROW
+) -> list[Change]:
     """Change type and row of every row of the batches from an offset on."""
     changes: list[Change] = []
     for header, data in log.batches(from_offset, log.end_offset):
+        if log_format is not LogFormat.ARROW:
+            kinds, images = decode_row_batch(data, header)
+            codec = row_codec(schema.types, KvFormat(log_format.value))
+            changes += [(TYPE_NAMES[kind], codec.decode(image)) for kind, image in zip(kinds, images, strict=True)]
+            continue
         types, rows = decode_batch(data, header, arrow_schema(schema))
         assert types is not None
         columns = [from_arrow(column, kind) for column, kind in zip(rows.columns, schema.types, strict=True)]

@@ -48,6 +48,14 @@ SCHEMA = make_schema(
 COLUMNS = len(SCHEMA.columns)
 KEYS = [(region, number) for region in ("", "eu", "eu\x00x", "us") for number in (1, 200, -1)]
 
+FORMATS = [  # of the store and of the log
+    ("COMPACTED", "ARROW"),
+    ("INDEXED", "ARROW"),
+    ("COMPACTED", "COMPACTED"),
+    ("INDEXED", "COMPACTED"),
+    ("INDEXED", "INDEXED"),
+]
+
 key_values = st.sampled_from(KEYS)
 payloads = st.tuples(
     st.none() | st.text(max_size=5),
@@ -141,15 +149,20 @@ class KvTabletMachine(RuleBasedStateMachine):
         self.scans: list[tuple[KvScan, list[Values], list[Values]]] = []
 
     @initialize(
-        kv_format=st.sampled_from(["COMPACTED", "INDEXED"]),
+        formats=st.sampled_from(FORMATS),
         image=st.sampled_from(["FULL", "FULL", "WAL"]),
         compression=st.sampled_from(["NONE", "ZSTD", "LZ4_FRAME"]),
         cache_bytes=st.sampled_from([0, 3_000, 1 << 20]),
     )
-    def create(self, kv_format: str, image: str, compression: str, cache_bytes: int) -> None:
+    def create(self, formats: tuple[str, str], image: str, compression: str, cache_bytes: int) -> None:
         self.cache_bytes = cache_bytes
         self.table = make_table(
-            SCHEMA, bucket_key=["region"], kv_format=kv_format, changelog_image=image, compression=compression
+            SCHEMA,
+            bucket_key=["region"],
+            kv_format=formats[0],
+            log_format=formats[1],
+            changelog_image=image,
+            compression=compression,
         )
         self.model = Model(image == "FULL")
         self.keys = {key: encode_key(self.table, key) for key in KEYS}

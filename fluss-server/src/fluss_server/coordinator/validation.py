@@ -158,11 +158,6 @@ def _check_supported(descriptor: TableDescriptor, options: Configuration) -> Non
             f"auto-increment column {schema.auto_increment_column!r}: auto-increment is not supported yet",
             hint="let the writer fill in the column",
         )
-    if options.get_str("table.log.format") != "ARROW":
-        raise _invalid_option(
-            f"table.log.format = {options.get_str('table.log.format')}: only ARROW is supported yet",
-            hint="leave out table.log.format",
-        )
     if options.is_given("table.statistics.columns"):
         raise _invalid_option(
             "table.statistics.columns: statistics of columns are not supported yet",

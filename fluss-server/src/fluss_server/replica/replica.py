@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from fluss_server.config import TABLE_OPTIONS
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.formats.batch_shape import BatchShape
 from fluss_server.formats.log_batch import crc_matches, iter_batches
+from fluss_server.formats.row_shape import Shape, shape_of
 from fluss_server.log.log_tablet import AppendResult, LogTablet
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.schema import Schema
@@ -63,7 +63,7 @@ class Replica:
         self.kv = kv
         self.high_watermark = HighWatermark(log.end_offset)
         self._schemas = schemas
-        self._shapes = {table.schema_id: BatchShape(table.schema.types)}
+        self._shapes = {table.schema_id: shape_of(table.schema.types, table.log_format)}
         self._flush_pool = flush_pool
         self._kv_worker = kv_worker
         self._flush_before_acknowledge = flush_before_acknowledge
@@ -105,14 +105,14 @@ class Replica:
                 if crc_matches(records, position, header):
                     raise
 
-    def _shape_of(self, schema_id: int) -> BatchShape:
+    def _shape_of(self, schema_id: int) -> Shape:
         """The shape of batches of an older schema; writers that have not heard of a newer one go on with it."""
         if not 0 < schema_id <= self.table.schema_id:
             raise FlussError(
                 ErrorCode.SCHEMA_NOT_EXIST,
                 f"{self.table.path} has no schema {schema_id}; the newest is {self.table.schema_id}",
             )
-        shape = self._shapes[schema_id] = BatchShape(self._schemas(schema_id).types)
+        shape = self._shapes[schema_id] = shape_of(self._schemas(schema_id).types, self.table.log_format)
         return shape
 
     async def put(self, records: memoryview, target_columns: Sequence[int], *, overwrite: bool = False) -> AppendResult:

@@ -1,0 +1,62 @@
+"""Does a batch of rows (log formats INDEXED and COMPACTED) fit its table? The counterpart of :mod:`batch_shape`.
+
+Every record is split into its fields, whose values are not looked at. That costs some microseconds per row.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.batch_shape import BatchShape
+from fluss_server.formats.buffer import Buffer
+from fluss_server.formats.log_batch import BatchHeader
+from fluss_server.formats.row_codec import row_codec
+from fluss_server.formats.row_log import decode_row_batch
+from fluss_server.model.table import KvFormat, LogFormat
+from fluss_server.model.types import DataType
+
+
+class Shape(Protocol):
+    """What the batches of a table must look like."""
+
+    def check(self, batch: Buffer, header: BatchHeader) -> None:
+        """``CORRUPT_RECORD_EXCEPTION`` with the reason unless the batch fits; its CRC is checked elsewhere."""
+
+
+def shape_of(types: tuple[DataType, ...], log_format: LogFormat) -> Shape:
+    """The shape of the batches of a table with these columns and ``table.log.format``."""
+    return BatchShape(types) if log_format is LogFormat.ARROW else RowShape(types, KvFormat(log_format.value))
+
+
+class RowShape:
+    """The shape of the batches of a table.
+
+    Args:
+        types: column types in order.
+        row_format: of the rows.
+    """
+
+    def __init__(self, types: tuple[DataType, ...], row_format: KvFormat) -> None:
+        self._codec = row_codec(types, row_format)
+        self._not_null = [index for index, data_type in enumerate(types) if not data_type.nullable]
+
+    def check(self, batch: Buffer, header: BatchHeader) -> None:
+        """See :class:`Shape`."""
+        change_types, rows = decode_row_batch(batch, header)
+        if header.append_only and any(change_types):
+            raise _misfit("a record has a change type, but the batch only appends")
+        split = self._codec.split
+        for number, row in enumerate(rows):
+            fields = split(row)
+            for index in self._not_null:
+                if fields[index] is None:
+                    raise _misfit(f"column {index} of record {number} is null, and may not be")
+
+
+def _misfit(reason: str) -> FlussError:
+    return FlussError(
+        ErrorCode.CORRUPT_RECORD_EXCEPTION,
+        f"the batch does not fit the table: {reason}",
+        hint="write batches with the table's columns, in order and of its types",
+    )
