@@ -5,7 +5,7 @@
 #   make demo OUTPUT=/somewhere            chooses where the demo puts its data, logs and chart
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-server setup-flink java-tools demo test test-fast test-server test-java test-flink lint format jar reference compatibility bench clean clean-all
+.PHONY: help setup setup-server setup-flink java-tools demo test test-fast test-server test-java test-flink lint format jar reference compatibility bench bench-compare clean clean-all
 .NOTPARALLEL:
 
 ifdef PYTHON
@@ -24,7 +24,7 @@ TYPED := fluss-server/src pyflink-connector/src pyflink-connector/setup.py tests
 TYPE_PATH := tests:benchmarks:tools:examples/demo
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: setup-server setup-flink ## Install both environments and build the connector jar
 
@@ -70,19 +70,23 @@ format: setup-server java-tools ## Format Python and Java
 jar: ## Build the connector jar: flink-sql/target/flink-sql-connector-fluss-*.jar
 	@tools/python tools/connector_jar.py
 
-reference: setup-server ## Write docs/reference.md from the code
+reference: setup-server ## Write docs/reference.md, and the output of commands in docs/cli.md, from the code
 	@$(SERVER) tools/reference.py
+	@$(SERVER) tools/cli_page.py
 
 compatibility: setup ## Write docs/compatibility.md from what official clients call in the tests
 	@FLUSS_WRITE_COMPATIBILITY=1 $(SERVER) -m pytest tests/clients/rpc
 
 bench: setup ## Measure the server through pyfluss, its start, and Flink's inserts and selects
 	@$(STEP) "Start of the server" $(SERVER) benchmarks/startup.py
-	@$(STEP) "Server through pyfluss" $(SERVER) benchmarks/server.py
+	@$(STEP) "Server through pyfluss" $(SERVER) benchmarks/ours.py
 	@$(STEP) "Flink" $(FLINK) benchmarks/flink.py
 
+bench-compare: setup-server java-tools ## Compare with the official server: 8 minutes (QUICK=1: 3), writes benchmarks/results.md
+	@$(STEP) "Comparison with the official server" $(SERVER) benchmarks/compare.py $(if $(QUICK),--quick)
+
 clean: ## Remove what was built or written, but keep the environments
-	@rm -rf "$(OUTPUT)" fluss-data flink-sql/target */build */dist */src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf "$(OUTPUT)" fluss-data flink-sql/target benchmarks/official/target */build */dist */src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find fluss-server pyflink-connector tests benchmarks tools examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-all: clean ## Remove the environments as well

@@ -7,9 +7,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fluss_server.coordinator.catalog import MetadataManager
+from fluss_server.coordinator.partition_service import PartitionService
+from fluss_server.coordinator.partitions import PartitionExecutor
 from fluss_server.coordinator.service import CoordinatorService, ServerNode
 from fluss_server.coordinator.validation import TableSettings
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
+from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableInfo
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
@@ -28,17 +31,25 @@ class NoData:
     async def table_dropped(self, table: TableInfo) -> None:
         pass
 
+    async def partition_created(self, table: TableInfo, partition: PartitionInfo) -> None:
+        pass
+
+    async def partition_dropped(self, table: TableInfo, partition: PartitionInfo) -> None:
+        pass
+
 
 @asynccontextmanager
 async def coordinator(
-    path: Path, node: ServerNode | None = None, settings: TableSettings | None = None
+    path: Path, node: ServerNode | None = None, settings: TableSettings | None = None, max_partitions: int = 1000
 ) -> AsyncIterator[int]:
     """Serve the metadata file at ``path``; yields the port."""
     store = EmbeddedMetadataStore.open(path)
-    manager = MetadataManager(store, ManualClock())
+    clock = ManualClock()
+    manager = MetadataManager(store, clock)
     await manager.load()
     service = CoordinatorService(manager, NoData(), node or ServerNode(4), settings)
-    server = RpcServer(ServiceRegistry(service), "127.0.0.1", 0)
+    partitions = PartitionExecutor(manager, service.ddl, NoData(), clock, max_partitions)
+    server = RpcServer(ServiceRegistry(service, PartitionService(manager, partitions)), "127.0.0.1", 0)
     await server.start()
     try:
         yield server.port

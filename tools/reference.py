@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from fluss_server.cli.main import build_parser
+from fluss_server.cli.parser import SERVER_VARIABLE, USER_VARIABLE, build_parser
 from fluss_server.config import options_reference
 from fluss_server.errors import RETRIABLE_CODES, ErrorCode
 
@@ -19,17 +19,20 @@ TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
 
 
 def commands(parser: argparse.ArgumentParser) -> list[tuple[str, str]]:
-    """Title and help text of the command and of each of its subcommands."""
+    """Title and help text of a command and of all its subcommands."""
     found = [(parser.prog, parser.format_help())]
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            found += [(sub.prog, sub.format_help()) for sub in action.choices.values()]
+            for subcommand in action.choices.values():
+                found += commands(subcommand)
     return found
 
 
 def reference() -> str:
     """The whole document."""
     os.environ["COLUMNS"] = "100"  # argparse wraps to the terminal's width
+    for variable in (SERVER_VARIABLE, USER_VARIABLE):
+        os.environ.pop(variable, None)  # they are defaults
     parts = ["# Reference", "Made from the code by `make reference`; do not edit.", "## Commands"]
     for title, text in commands(build_parser()):
         parts += [f"### `{title}`", f"```\n{text.rstrip()}\n```"]

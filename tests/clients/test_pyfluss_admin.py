@@ -165,7 +165,6 @@ def test_refused_tables(tmp_path: Path) -> None:
         assert await create(log_table(), database="x") == 4
         assert await create(log_table(), table="a.b") == 15
         assert await create(log_table(), database="a.b") == 16
-        assert await create(log_table(partition_keys=["b"])) == 15
         assert await create(fluss.TableDescriptor(fluss.Schema(pa.schema([pa.field("__offset", pa.int32())])))) == 15
         assert await create(log_table(properties={"table.nonsense": "1"})) == 39
         assert await create(log_table(log_format="INDEXED")) == 39

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 
 from fluss_server.config import SERVER_OPTIONS, Configuration
 from fluss_server.coordinator.catalog import MetadataManager
+from fluss_server.coordinator.partition_service import PartitionService
+from fluss_server.coordinator.partitions import PartitionExecutor
 from fluss_server.coordinator.service import CoordinatorService, ServerNode
 from fluss_server.coordinator.validation import TableSettings
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.log.log_config import LogConfig
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
-from fluss_server.metadata.records import TABLE_ID_COUNTER, decode_counter
 from fluss_server.metadata.store import MetadataStore
 from fluss_server.rpc.limits import SharedResources, rpc_limits
 from fluss_server.rpc.listeners import Endpoint
@@ -45,6 +46,7 @@ from fluss_server.tablet.write_service import WriteService
 
 if TYPE_CHECKING:
     from fluss_server.grpc_door.door import GrpcDoor
+    from fluss_server.model.partition import PartitionInfo
     from fluss_server.model.table import TableInfo
 
 logger = logging.getLogger(__name__)
@@ -142,8 +144,7 @@ class LocalServer:
         self._store = EmbeddedMetadataStore.open(self._data_dir / METADATA_FILE)
         manager = MetadataManager(self._store, self._clock)
         await manager.load()
-        counter = await self._store.get(TABLE_ID_COUNTER)
-        assert counter is not None, "load() creates the counters"
+        next_table_id, next_partition_id = await manager.next_ids()
 
         self._replicas = ReplicaManager(
             self._data_dir,
@@ -152,7 +153,13 @@ class LocalServer:
             lambda table, schema_id: manager.schema(table.table_id, schema_id),
         )
         self._scanners = KvScanners(self._replicas.kv_worker, self._clock)
-        await self._replicas.start(manager.tables(), next_table_id=decode_counter(TABLE_ID_COUNTER, counter.value))
+        tables = manager.tables()
+        await self._replicas.start(
+            tables,
+            [partition for table in tables if table.is_partitioned for partition in manager.partitions(table)],
+            next_table_id=next_table_id,
+            next_partition_id=next_partition_id,
+        )
 
         settings = TableSettings(
             default_bucket_count=self._configuration.get_int("default.bucket.number"),
@@ -167,8 +174,12 @@ class LocalServer:
         }
         self._coordinator = CoordinatorService(manager, self, ServerNode(SERVER_ID, advertised), settings)
         authorizer = await self._load_authorizer(self._store)
+        partitions = PartitionExecutor(
+            manager, self._coordinator.ddl, self, self._clock, self._configuration.get_int("max.partition.num")
+        )
         registry = ServiceRegistry(
             self._coordinator,
+            PartitionService(manager, partitions),
             WriteService(self._replicas, kv_queue_bytes=self._configuration.get_int("kv.write-queue.size")),
             ReadService(
                 self._replicas,
@@ -190,7 +201,12 @@ class LocalServer:
             first = self._security.listeners[0]
             authenticate = None if first.authenticator is None else PasswordCheck(first.authenticator)
             self._grpc_door = GrpcDoor(
-                registry, first.endpoint.host, self._requested_grpc_port, authenticate=authenticate
+                registry,
+                first.endpoint.host,
+                self._requested_grpc_port,
+                native_port=self.port,
+                listener=first.endpoint.listener,
+                authenticate=authenticate,
             )
             await self._grpc_door.start()
 
@@ -241,6 +257,18 @@ class LocalServer:
         await self._scanners.close_table(table.table_id)
         await self._replicas.table_dropped(table)
 
+    async def partition_created(self, table: TableInfo, partition: PartitionInfo) -> None:
+        """See ``TableEvents``."""
+        assert self._replicas is not None
+        await self._replicas.partition_created(table, partition)
+
+    async def partition_dropped(self, table: TableInfo, partition: PartitionInfo) -> None:
+        """See ``TableEvents``."""
+        assert self._replicas is not None
+        assert self._scanners is not None
+        await self._scanners.close_table(table.table_id, partition.partition_id)
+        await self._replicas.partition_dropped(table, partition)
+
     async def close(self) -> None:
         """Answer what is in flight, make everything durable, and let go of the directory. May be called twice."""
         door, self._grpc_door = self._grpc_door, None
@@ -278,6 +306,7 @@ def replica_config(configuration: Configuration) -> ReplicaConfig:
             persist_interval_s=configuration.get_int("kv.persist.interval") / 1000,
             persist_after_offsets=configuration.get_int("kv.persist.after-offsets"),
             retention_interval_s=configuration.get_int("log.retention.check-interval") / 1000,
+            writer_expiration_interval_s=configuration.get_int("server.writer-id.expiration-check-interval") / 1000,
             roll_expired_segments=configuration.get_bool("log.retention.roll-active-segment.enabled"),
         ),
         kv_cache_bytes=configuration.get_int("kv.cache.size"),

@@ -130,6 +130,10 @@ class LogMachine(RuleBasedStateMachine):
             result = self.log.append(data)
             assert (result.base_offset, result.last_offset) == (original.base_offset, original.next_offset - 1)
             assert result.duplicate
+        elif known and sequence < known[-1].sequence:
+            result = self.log.append(data)
+            assert result.duplicate
+            assert result.last_offset >= next(batch.next_offset - 1 for batch in known if batch.sequence == sequence)
         else:
             with pytest.raises(FlussError) as caught:
                 self.log.append(data)

@@ -112,7 +112,7 @@ def test_a_configuration_has_defaults_and_given_values() -> None:
     )
     assert configuration.get_int("log.segment.file-size") == 1 << 20
     assert not configuration.get_bool("log.flush.before-acknowledge")
-    assert configuration.get_int("server.writer-id.expiration-time") == 7 * DAY_MS
+    assert configuration.get_int("server.writer-id.expiration-time") == DAY_MS // 2
     assert configuration.is_given("log.segment.file-size")
     assert not configuration.is_given("log.flush.interval")
 
@@ -133,7 +133,7 @@ def test_a_configuration_of_a_table() -> None:
         (SERVER_OPTIONS, "log.segment.filesize", "log.segment.file-size"),
         (SERVER_OPTIONS, "LOG.FLUSH.INTERVAL", "log.flush.interval"),
         (TABLE_OPTIONS, "table.log.arrow.compression", "table.log.arrow.compression.type"),
-        (SERVER_OPTIONS, "zzz", "fluss config"),
+        (SERVER_OPTIONS, "zzz", "fluss config options"),
     ],
 )
 def test_unknown_keys_name_the_nearest_known_one(options: dict[str, Option], key: str, hint: str) -> None:

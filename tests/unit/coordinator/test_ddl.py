@@ -19,6 +19,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata import embedded
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.model.identifiers import TablePath
+from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.model.types import DataType, TypeRoot
 from fluss_server.runtime.clock import ManualClock
@@ -68,6 +69,12 @@ class RecordingEvents:
             raise self.fail_removal
         if table.table_id in self.alive:
             self.alive.remove(table.table_id)
+
+    async def partition_created(self, table: TableInfo, partition: PartitionInfo) -> None:
+        raise AssertionError("these tables have no partitions")
+
+    async def partition_dropped(self, table: TableInfo, partition: PartitionInfo) -> None:
+        raise AssertionError("these tables have no partitions")
 
     async def _turn(self, call: str, table: TableInfo) -> None:
         database = table.path.database

@@ -249,7 +249,7 @@ def test_calls_about_a_missing_table(tmp_path: Path) -> None:
 
 def test_errors_of_create_table(tmp_path: Path) -> None:
     async def scenario(client: Client) -> None:
-        assert await refused(client.create("u", {**LOG, "partition_key": ["a"]})) == 15
+        assert await refused(client.create("u", {**LOG, "partition_key": ["b"]})) == 15
         assert await refused(client.create("u", {**LOG, "properties": {"table.log.tll": "1 d"}})) == 39
         assert await refused(client.create("u", {**LOG, "properties": {"table.replication.factor": "2"}})) == 17
         assert await refused(client.create("u", {**LOG, "bucket_count": 9})) == 49

@@ -183,7 +183,6 @@ def test_allowed_options(properties: dict[str, str]) -> None:
         (LOG, {"table.log.tiered.local-segments": "0"}, INVALID_CONFIG, "local-segments"),
         (LOG, {"table.log.local-ttl": "8 d"}, INVALID_CONFIG, "table.log.local-ttl"),
         ({**LOG, "bucket_count": 4097}, {}, ErrorCode.BUCKET_MAX_NUM_EXCEPTION, "4096"),
-        ({**LOG, "partition_key": ["a"]}, {}, INVALID_TABLE, "not supported yet"),
         ({**LOG, "comment": "x" * (1 << 20)}, {}, INVALID_TABLE, "bytes"),
     ],
 )

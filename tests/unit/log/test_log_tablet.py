@@ -142,8 +142,7 @@ def test_duplicates_get_the_offsets_of_the_original(tmp_path: Path) -> None:
     assert log.append(make_batch(2, writer_id=7, sequence=4) + make_batch(2, writer_id=7, sequence=5)).duplicate
     with refused(ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION):
         log.append(make_batch(1, writer_id=8, sequence=0) + make_batch(2, writer_id=7, sequence=5))
-    with refused(ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION):
-        log.append(make_batch(2, writer_id=7, sequence=0))
+    assert log.append(make_batch(2, writer_id=7, sequence=0)) == AppendResult(1, 1, True, 1)
     with refused(ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION):
         log.append(make_batch(2, writer_id=7, sequence=7))
     assert log.end_offset == 12
@@ -383,3 +382,19 @@ def test_descriptors_of_old_segments_are_given_back(tmp_path: Path) -> None:
     assert before < start + 40
     log.close()
     assert len(os.listdir("/proc/self/fd")) < before
+
+
+def test_silent_writers_are_remembered_by_their_last_batch(tmp_path: Path) -> None:
+    clock = ManualClock(NOW_MS)
+    log = open_log(tmp_path, clock, writer_expiration_ms=1000)
+    for sequence in range(3):
+        log.append(make_batch(2, writer_id=1, sequence=sequence))
+    clock.advance(1000)
+    log.append(make_batch(2, writer_id=2, sequence=0))
+    log.expire_writers()
+    assert log.find_duplicate(1, 0) == AppendResult(0, 1, True, 1)
+    clock.advance(1)
+    log.expire_writers()
+    assert log.find_duplicate(1, 0) == AppendResult(3, 3, True, 1)  # of it only the last batch is known
+    assert log.find_duplicate(1, 2) == AppendResult(4, 5, True, 1)
+    assert log.append(make_batch(2, writer_id=1, sequence=3)) == AppendResult(8, 9, False, 1)

@@ -73,9 +73,30 @@ def test_the_last_five_batches_are_recognised() -> None:
         assert original == WrittenBatch(sequence, sequence * 10 + 9, 9, sequence)
         assert original is not None
         assert original.base_offset == sequence * 10
-    assert_out_of_order(writers, header(1, 1))
-    assert writers.find_duplicate(1, 1) is None
+    assert writers.find_duplicate(1, 7) is None
     assert writers.find_duplicate(2, 6) is None
+
+
+def test_an_older_batch_is_in_the_log_too() -> None:
+    """Clients of 0.9 repeat such a batch for ever when they are told OUT_OF_ORDER_SEQUENCE."""
+    writers = states(*(header(1, sequence, 2 * sequence, rows=2) for sequence in range(7)))
+    for sequence in (0, 1):
+        assert writers.check([header(1, sequence)]) == WrittenBatch(sequence, 3, 0, 0)  # sequence 2 has offsets 4 and 5
+    assert writers.check([header(1, 1), header(1, 2)]) == WrittenBatch(2, 5, 2, 0)
+    # With a new batch in the same append nothing may be taken for written.
+    assert_out_of_order(writers, header(1, 1), header(1, 7))
+    assert_out_of_order(writers, header(1, 7), header(1, 1))
+    assert_out_of_order(writers, header(1, -1))
+    assert_out_of_order(states(), header(1, 1), header(1, 0))
+    wrapped = states(header(1, MAX_SEQUENCE), *(header(1, sequence) for sequence in range(7)))
+    assert wrapped.check([header(1, 1)]) is not None
+    assert wrapped.check([header(1, 7)]) is None
+    assert_out_of_order(wrapped, header(1, 8))
+    assert_out_of_order(wrapped, header(1, MAX_SEQUENCE))  # it could be far ahead as well
+    around = states(header(1, MAX_SEQUENCE), header(1, 0))
+    assert around.check([header(1, MAX_SEQUENCE - 1)]) is not None
+    assert around.check([header(1, 1)]) is None
+    assert_out_of_order(around, header(1, 2))
 
 
 def test_an_append_is_a_duplicate_as_a_whole_or_not_at_all() -> None:
@@ -102,9 +123,10 @@ def test_an_expired_writer_goes_on_where_it_stopped() -> None:
     writers.expire(7 * DAY_MS)
     assert writers.find_duplicate(1, 0) is not None
     writers.expire(7 * DAY_MS + 1)
-    assert writers.find_duplicate(1, 0) is None
+    assert [len(entry.batches) for entry in writers.entries()] == [1, 2]
     assert writers.find_duplicate(1, 1) is not None
     assert writers.find_duplicate(2, 0) is not None
+    assert writers.check([header(1, 0)]) is not None
     assert writers.check([header(1, 2)]) is None
     assert_out_of_order(writers, header(1, 3))
 

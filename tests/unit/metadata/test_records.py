@@ -17,12 +17,16 @@ from fluss_server.metadata.records import (
     AssignmentRecord,
     DatabaseRecord,
     LeaderAndIsrRecord,
+    PartitionAssignmentRecord,
+    PartitionRecord,
     TableRecord,
     database_path,
     decode_counter,
     decode_schema,
     encode_counter,
     leader_and_isr_path,
+    partition_assignment_path,
+    partition_path,
     schema_path,
     table_assignment_path,
     table_path,
@@ -39,6 +43,9 @@ RECORDS: dict[str, tuple[str, Decoder]] = {
     "TableZNode": (table_path(T1), TableRecord.decode),
     "TableZNode (log table without keys or comment)": (table_path(T1), TableRecord.decode),
     "TableIdZNode": (table_assignment_path(7), AssignmentRecord.decode),
+    "PartitionZNode": (partition_path(T1, "2024-01-01"), PartitionRecord.decode),
+    "PartitionIdZNode": (partition_assignment_path(31), PartitionAssignmentRecord.decode),
+    "LeaderAndIsrZNode (partition bucket)": (leader_and_isr_path(8, 0, 31), LeaderAndIsrRecord.decode),
     "LeaderAndIsrZNode": (leader_and_isr_path(7, 2), LeaderAndIsrRecord.decode),
 }
 
@@ -98,6 +105,9 @@ def test_newer_fields() -> None:
     record = TableRecord.decode(path, newer.encode())
     assert record.remote_data_dir == "s3://b"
     assert json.loads(record.encode())["remote_data_dir"] == "s3://b"
+    partition = PartitionRecord.decode("/p", b'{"version":1,"table_id":7,"partition_id":31,"remote_data_dir":"s3://b"}')
+    assert partition == PartitionRecord(7, 31, "s3://b")
+    assert json.loads(partition.encode())["remote_data_dir"] == "s3://b"
     leader = LeaderAndIsrRecord(1, 2, (1, 2), 0, 0, standby_replicas=(2,))
     assert json.loads(leader.encode())["version"] == 2
     assert LeaderAndIsrRecord.decode("/l", leader.encode()) == leader

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,6 +13,14 @@ from pathlib import Path
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.local import LocalServer
 from fluss_server.rpc.listeners import Endpoint
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """``fluss local``"""
+    logging.basicConfig(
+        level=parsed.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    return run_local(parsed.host, parsed.port, parsed.data_dir, parsed.options, grpc_port=parsed.grpc_port)
 
 
 def run_local(host: str, port: int, data_dir: Path, options: Sequence[str], *, grpc_port: int | None = None) -> int:

@@ -196,7 +196,7 @@ def find_option(options: Mapping[str, Option], key: str) -> Option:
     option = options.get(key) or _find_pattern(options, key)
     if option is None:
         near = nearest_key(options, key)
-        hint = f"did you mean {near!r}?" if near else "'fluss config' lists all options"
+        hint = f"did you mean {near!r}?" if near else "'fluss config options' lists all options"
         raise FlussError(ErrorCode.INVALID_CONFIG_EXCEPTION, f"unknown option {key!r}", hint=hint)
     return option
 

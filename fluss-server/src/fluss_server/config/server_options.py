@@ -15,7 +15,8 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "Buckets of a table that does not say how many it wants.",
             minimum=1,
         ),
-        Option("max.bucket.num", OptionType.INT, "4096", "Most buckets a table may have.", minimum=1),
+        Option("max.bucket.num", OptionType.INT, "4096", "Most buckets a table or partition may have.", minimum=1),
+        Option("max.partition.num", OptionType.INT, "1000", "Most partitions a table may have.", minimum=1),
         Option(
             "allow.create.log.tables", OptionType.BOOL, "true", "Whether tables without primary key may be created."
         ),
@@ -234,8 +235,16 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
         Option(
             "server.writer-id.expiration-time",
             OptionType.DURATION,
-            "7 d",
-            "A writer that has been silent for this long may lose its protection against duplicates.",
+            "12 h",
+            "Of a writer that has been silent for this long only the last batch is remembered, in each bucket. It may"
+            " still go on where it stopped. Official servers forget it, after 7 days.",
+            minimum=1,
+        ),
+        Option(
+            "server.writer-id.expiration-check-interval",
+            OptionType.DURATION,
+            "10 min",
+            "Time between two searches for writers that are silent for server.writer-id.expiration-time.",
             minimum=1,
         ),
         Option(

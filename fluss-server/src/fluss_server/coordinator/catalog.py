@@ -7,10 +7,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fluss_server.coordinator.partition_registry import PartitionRegistry
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.records import (
     DATABASES,
     FIRST_SCHEMA_ID,
+    PARTITION_ASSIGNMENTS,
+    PARTITION_ID_COUNTER,
     TABLE_ASSIGNMENTS,
     TABLE_ID_COUNTER,
     WRITER_ID_COUNTER,
@@ -37,6 +40,7 @@ from fluss_server.metadata.store import (
 )
 from fluss_server.metadata.tasks import UninterruptedTasks
 from fluss_server.model.identifiers import TablePath
+from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.runtime.clock import Clock
@@ -68,6 +72,7 @@ class MetadataManager:
         self._tables_by_id: dict[int, TableInfo] = {}
         self._schemas: dict[int, dict[int, Schema]] = {}
         self._descriptor_json: dict[int, bytes] = {}
+        self._partitions = PartitionRegistry(store)
         self._writer_ids: deque[int] = deque()
         self._tasks = UninterruptedTasks()
 
@@ -91,7 +96,9 @@ class MetadataManager:
         for path, value in (
             (DATABASES, b""),
             (TABLE_ASSIGNMENTS, b""),
+            (PARTITION_ASSIGNMENTS, b""),
             (TABLE_ID_COUNTER, encode_counter(0)),
+            (PARTITION_ID_COUNTER, encode_counter(0)),
             (WRITER_ID_COUNTER, encode_counter(0)),
         ):
             if await self._store.get(path) is None:
@@ -108,7 +115,10 @@ class MetadataManager:
         if not schemas:
             raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"metadata node {table_path(path)} has no schema")
         newest = max(schemas)
-        self._remember(record.table_info(path, newest, schemas[newest]), schemas)
+        table = record.table_info(path, newest, schemas[newest])
+        self._remember(table, schemas)
+        if table.is_partitioned:
+            await self._partitions.load_table(table)
 
     async def _value(self, path: str) -> bytes:
         node = await self._store.get(path)
@@ -178,6 +188,23 @@ class MetadataManager:
         if (data := self._descriptor_json.get(table.table_id)) is None:
             data = self._descriptor_json[table.table_id] = table.descriptor.to_json_bytes()
         return data
+
+    def partitions(self, table: TableInfo) -> list[PartitionInfo]:
+        """Partitions of a table, by id; ``TABLE_NOT_PARTITIONED_EXCEPTION``."""
+        check_partitioned(table)
+        return self._partitions.of_table(table.table_id)
+
+    def partition_count(self, table: TableInfo) -> int:
+        """``len(self.partitions(table))``, cheaper."""
+        return self._partitions.count(table.table_id)
+
+    def find_partition(self, table: TableInfo, name: str) -> PartitionInfo | None:
+        """The partition of a table with a name, or None."""
+        return self._partitions.find(table.table_id, name)
+
+    def partition_by_id(self, partition_id: int) -> PartitionInfo | None:
+        """The partition with an id, or None when there is none (any more)."""
+        return self._partitions.by_id(partition_id)
 
     # Changing
 
@@ -258,6 +285,34 @@ class MetadataManager:
     async def drop_table(self, path: TablePath) -> TableInfo:
         """Drop a table and return what it was; ``TABLE_NOT_EXIST``."""
         return await self._tasks.run(self._drop_table(path))
+
+    async def prepare_partition(self, table: TableInfo, name: str) -> PartitionInfo:
+        """Give a partition that is to be created its id, which no other partition will ever get.
+
+        Args:
+            table: an existing partitioned table.
+            name: values joined with ``$``, allowed.
+
+        Raises:
+            FlussError: ``TABLE_NOT_EXIST`` when the table is gone, ``PARTITION_ALREADY_EXISTS``.
+        """
+        return await self._tasks.run(self._prepare_partition(table, name))
+
+    async def add_partition(
+        self, table: TableInfo, partition: PartitionInfo, assignment: Sequence[Sequence[int]]
+    ) -> None:
+        """Make a prepared partition exist; arguments and errors as for :meth:`add_table` and the above."""
+        await self._tasks.run(self._add_partition(table, partition, assignment))
+
+    async def drop_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
+        """Drop a partition; ``TABLE_NOT_EXIST``, ``PARTITION_NOT_EXISTS`` when it is gone already."""
+        await self._tasks.run(self._drop_partition(table, partition))
+
+    async def next_ids(self) -> tuple[int, int]:
+        """The ids that the next table and the next partition will get: all smaller ones were drawn before."""
+        table_id, _ = await self._advance(TABLE_ID_COUNTER, 0)
+        partition_id, _ = await self._advance(PARTITION_ID_COUNTER, 0)
+        return table_id, partition_id
 
     async def new_writer_id(self) -> int:
         """An id that no writer of this cluster ever had, also across restarts and crashes."""
@@ -354,6 +409,29 @@ class MetadataManager:
             self._forget(table)
             return table
 
+    async def _prepare_partition(self, table: TableInfo, name: str) -> PartitionInfo:
+        async with self._lock:
+            self._check_partition_absent(table, name)
+            partition_id, operation = await self._advance(PARTITION_ID_COUNTER, 1)
+            await self._store.commit([operation])
+            return PartitionInfo(table.table_id, partition_id, name)
+
+    async def _add_partition(
+        self, table: TableInfo, partition: PartitionInfo, assignment: Sequence[Sequence[int]]
+    ) -> None:
+        async with self._lock:
+            self._check_partition_absent(table, partition.name)
+            await self._store.commit(await self._partitions.creation(table, partition, assignment))
+            self._partitions.remember(partition)
+
+    async def _drop_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
+        async with self._lock:
+            self._check_present(table)
+            if self._partitions.by_id(partition.partition_id) is None:
+                raise no_partition(table, partition.name)
+            await self._store.commit(await self._partitions.deletion(table, partition))
+            self._partitions.forget(partition)
+
     async def _reserve_writer_ids(self) -> None:
         async with self._lock:
             if self._writer_ids:
@@ -375,12 +453,24 @@ class MetadataManager:
             path = table_assignment_path(table.table_id)
             if await self._store.get(path) is not None:
                 operations += await deletions_below(self._store, path)
+            operations += await self._partitions.assignment_deletions(table)
         return operations
 
     def _check_absent(self, path: TablePath) -> None:
         self.database(path.database)
         if self.find_table(path) is not None:
             raise FlussError(ErrorCode.TABLE_ALREADY_EXIST, f"table {path} already exists")
+
+    def _check_present(self, table: TableInfo) -> None:
+        if table.table_id not in self._tables_by_id:
+            raise FlussError(ErrorCode.TABLE_NOT_EXIST, f"table {table.path} does not exist any more")
+
+    def _check_partition_absent(self, table: TableInfo, name: str) -> None:
+        self._check_present(table)
+        if self.find_partition(table, name) is not None:
+            raise FlussError(
+                ErrorCode.PARTITION_ALREADY_EXISTS, f"partition {name!r} of table {table.path} already exists"
+            )
 
     def _remember(self, table: TableInfo, schemas: dict[int, Schema]) -> None:
         self._tables[table.path.database][table.path.table] = table
@@ -392,6 +482,18 @@ class MetadataManager:
         del self._tables_by_id[table.table_id]
         del self._schemas[table.table_id]
         self._descriptor_json.pop(table.table_id, None)
+        self._partitions.forget_table(table.table_id)
+
+
+def check_partitioned(table: TableInfo) -> None:
+    """``TABLE_NOT_PARTITIONED_EXCEPTION`` unless the table has partition columns."""
+    if not table.is_partitioned:
+        raise FlussError(ErrorCode.TABLE_NOT_PARTITIONED_EXCEPTION, f"table {table.path} is not partitioned")
+
+
+def no_partition(table: TableInfo, name: str) -> FlussError:
+    """The error for a partition that does not exist."""
+    return FlussError(ErrorCode.PARTITION_NOT_EXISTS, f"table {table.path} has no partition {name!r}")
 
 
 def _no_table(path: TablePath) -> FlussError:

@@ -19,6 +19,7 @@ from fluss_server.coordinator.validation import (
 )
 from fluss_server.metadata.tasks import UninterruptedTasks
 from fluss_server.model.identifiers import TablePath, check_database_name, check_table_path
+from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class TableEvents(Protocol):
     """Who keeps the data of tables. Calls about one table never overlap, nor do those about tables of one database."""
 
     async def table_created(self, table: TableInfo) -> None:
-        """Make the replicas of a new table and let them lead.
+        """Make the replicas of a new table and let them lead; a partitioned table has none yet.
 
         Nobody can see the table before this returns: it is written to the metadata afterwards, so a crash in between
         leaves data of a table that does not exist. When this raises, the table is not created, and
@@ -48,8 +49,15 @@ class TableEvents(Protocol):
         """Remove the replicas of a table that is gone from the metadata, and their data.
 
         When this raises or the server ends before it is done, data is left of a table that does not exist; whoever
-        keeps it compares with :meth:`MetadataManager.tables` at the next start.
+        keeps it compares with :meth:`MetadataManager.tables` at the next start. A partitioned table goes with all its
+        partitions.
         """
+
+    async def partition_created(self, table: TableInfo, partition: PartitionInfo) -> None:
+        """As :meth:`table_created`, for one partition of an existing table."""
+
+    async def partition_dropped(self, table: TableInfo, partition: PartitionInfo) -> None:
+        """As :meth:`table_dropped`, for one partition of a table that stays."""
 
 
 class DdlExecutor:
@@ -61,8 +69,8 @@ class DdlExecutor:
     def __init__(self, manager: MetadataManager, events: TableEvents, settings: TableSettings, server_id: int) -> None:
         self._manager = manager
         self._events = events
-        self._settings = settings
-        self._server_id = server_id
+        self.settings = settings
+        self.server_id = server_id
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks = UninterruptedTasks()
 
@@ -70,7 +78,7 @@ class DdlExecutor:
         """Create a database; ``INVALID_DATABASE_EXCEPTION``, ``DATABASE_ALREADY_EXIST`` unless ignored."""
         check_database_name(name)
         check_database_descriptor(descriptor)
-        await self._exclusively(name, self._create_database(name, descriptor, ignore_if_exists))
+        await self.exclusively(name, self._create_database(name, descriptor, ignore_if_exists))
 
     async def drop_database(self, name: str, *, ignore_if_not_exists: bool, cascade: bool) -> None:
         """Drop a database and, with ``cascade``, its tables.
@@ -79,7 +87,7 @@ class DdlExecutor:
             FlussError: ``DATABASE_NOT_EXIST`` unless ignored, ``DATABASE_NOT_EMPTY``, ``INVALID_DATABASE_EXCEPTION``
                 for the default one.
         """
-        await self._exclusively(name, self._drop_database(name, ignore_if_not_exists, cascade))
+        await self.exclusively(name, self._drop_database(name, ignore_if_not_exists, cascade))
 
     async def create_table(self, path: TablePath, descriptor: TableDescriptor, *, ignore_if_exists: bool) -> None:
         """Create a table; it has leaders when this returns.
@@ -89,10 +97,10 @@ class DdlExecutor:
                 ``TABLE_ALREADY_EXIST`` unless ignored.
         """
         check_table_path(path)
-        check_creation_allowed(descriptor, self._settings)
-        descriptor = complete_descriptor(descriptor, self._settings)
-        check_descriptor(descriptor, self._settings)
-        await self._exclusively(path.database, self._create_table(path, descriptor, ignore_if_exists))
+        check_creation_allowed(descriptor, self.settings)
+        descriptor = complete_descriptor(descriptor, self.settings)
+        check_descriptor(descriptor, self.settings)
+        await self.exclusively(path.database, self._create_table(path, descriptor, ignore_if_exists))
 
     async def alter_database(
         self, name: str, change: Callable[[DatabaseDescriptor], DatabaseDescriptor], *, ignore_if_not_exists: bool
@@ -102,7 +110,7 @@ class DdlExecutor:
         Raises:
             FlussError: ``DATABASE_NOT_EXIST`` unless ignored; ``INVALID_DATABASE_EXCEPTION``; what ``change`` raises.
         """
-        await self._exclusively(name, self._alter_database(name, change, ignore_if_not_exists))
+        await self.exclusively(name, self._alter_database(name, change, ignore_if_not_exists))
 
     async def alter_table(
         self,
@@ -118,17 +126,18 @@ class DdlExecutor:
         Raises:
             FlussError: ``TABLE_NOT_EXIST`` unless ignored; what ``change`` raises.
         """
-        await self._exclusively(path.database, self._alter_table(path, change, ignore_if_not_exists))
+        await self.exclusively(path.database, self._alter_table(path, change, ignore_if_not_exists))
 
     async def drop_table(self, path: TablePath, *, ignore_if_not_exists: bool) -> None:
         """Drop a table and its data; ``TABLE_NOT_EXIST`` unless ignored."""
-        await self._exclusively(path.database, self._drop_table(path, ignore_if_not_exists))
+        await self.exclusively(path.database, self._drop_table(path, ignore_if_not_exists))
 
     async def close(self) -> None:
         """Wait for the changes that have begun."""
         await self._tasks.wait()
 
-    async def _exclusively(self, database: str, change: Coroutine[Any, Any, _T]) -> _T:
+    async def exclusively(self, database: str, change: Coroutine[Any, Any, _T]) -> _T:
+        """Run a change of something in a database when no other one is under way, to its end."""
         return await self._tasks.run(self._in_turn(database, change))
 
     async def _in_turn(self, database: str, change: Coroutine[Any, Any, _T]) -> _T:
@@ -157,7 +166,9 @@ class DdlExecutor:
         table = await self._manager.prepare_table(path, descriptor)
         try:
             await self._events.table_created(table)
-            await self._manager.add_table(table, [(self._server_id,)] * table.bucket_count)
+            # The buckets of a partitioned table are assigned with each partition.
+            bucket_count = 0 if table.is_partitioned else table.bucket_count
+            await self._manager.add_table(table, [(self.server_id,)] * bucket_count)
         except Exception:
             await self._remove_data(table)
             self._manager.abandon_table(table)
@@ -185,7 +196,7 @@ class DdlExecutor:
         if ignore_if_not_exists and self._manager.find_table(path) is None:
             return
         before = self._manager.table(path)
-        descriptor = change(before, self._settings)
+        descriptor = change(before, self.settings)
         if descriptor == before.descriptor:
             return
         schema_id = before.schema_id + (descriptor.schema != before.schema)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.coordinator.alter_requests import option_changes, table_changes
 from fluss_server.coordinator.alterations import add_columns, change_database, change_options
-from fluss_server.coordinator.catalog import MetadataManager
+from fluss_server.coordinator.catalog import MetadataManager, check_partitioned, no_partition
 from fluss_server.coordinator.ddl import DdlExecutor, TableEvents
 from fluss_server.coordinator.validation import TableSettings
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TablePath, check_table_path
+from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
+
+if TYPE_CHECKING:
+    from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
 _LEADER_EPOCH = 0  # the only server leads every bucket from its creation on
 
@@ -37,8 +42,8 @@ class ServerNode:
 class CoordinatorService:
     """Databases, tables and metadata.
 
-    Reads are answered from memory. There are no partitions, KV snapshots or lakes yet: questions about them are
-    answered as Fluss answers them for a table that has none.
+    Reads are answered from memory. There are no KV snapshots or lakes yet: questions about them are answered as Fluss
+    answers them for a table that has none.
 
     Args:
         manager: loaded.
@@ -57,6 +62,11 @@ class CoordinatorService:
         self._manager = manager
         self._node = node
         self._ddl = DdlExecutor(manager, events, settings or TableSettings(), node.server_id)
+
+    @property
+    def ddl(self) -> DdlExecutor:
+        """Makes the changes; others that change tables and partitions take turns with it."""
+        return self._ddl
 
     async def close(self) -> None:
         """Wait for changes that have begun."""
@@ -179,9 +189,10 @@ class CoordinatorService:
 
     @rpc(ApiKey.GET_METADATA)
     def get_metadata(self, request: pb.MetadataRequest, context: RequestContext) -> ResponseBody:
-        """Servers, and the tables asked for with their buckets. Cheap: clients in trouble ask it all the time."""
-        if request.partitions_path or request.partitions_id:
-            raise FlussError(ErrorCode.PARTITION_NOT_EXISTS, "there are no partitioned tables")
+        """Servers, and the tables and partitions asked for, with their buckets.
+
+        Cheap: clients in trouble ask it all the time.
+        """
         response = pb.MetadataResponse()
         reached = (context.local_host, context.local_port)
         host, port = self._node.advertised.get(context.listener, reached)
@@ -199,14 +210,46 @@ class CoordinatorService:
                 created_time=table.created_time,
                 modified_time=table.modified_time,
             )
-            for bucket in range(table.bucket_count):
-                entry.bucket_metadata.add(
-                    bucket_id=bucket,
-                    leader_id=self._node.server_id,
-                    replica_id=(self._node.server_id,),
-                    leader_epoch=_LEADER_EPOCH,
-                )
+            if not table.is_partitioned:
+                self._add_buckets(entry.bucket_metadata, table.bucket_count)
+        for table, partition in self._partitions(request):
+            described = response.partition_metadata.add(
+                table_id=table.table_id,
+                partition_name=partition.name,
+                partition_id=partition.partition_id,
+                bucket_count=table.bucket_count,
+            )
+            self._add_buckets(described.bucket_metadata, table.bucket_count)
         return response
+
+    def _add_buckets(self, buckets: RepeatedCompositeFieldContainer[pb.PbBucketMetadata], count: int) -> None:
+        for bucket in range(count):
+            buckets.add(
+                bucket_id=bucket,
+                leader_id=self._node.server_id,
+                replica_id=(self._node.server_id,),
+                leader_epoch=_LEADER_EPOCH,
+            )
+
+    def _partitions(self, request: pb.MetadataRequest) -> list[tuple[TableInfo, PartitionInfo]]:
+        """The partitions that are asked for by name or id, each once; ``PARTITION_NOT_EXISTS`` if one is unknown."""
+        found: dict[int, tuple[TableInfo, PartitionInfo]] = {}
+        for path in request.partitions_path:
+            table = self._manager.find_table(TablePath(path.database_name, path.table_name))
+            partition = self._manager.find_partition(table, path.partition_name) if table is not None else None
+            if table is None or partition is None:
+                raise FlussError(
+                    ErrorCode.PARTITION_NOT_EXISTS,
+                    f"table {path.database_name}.{path.table_name} has no partition {path.partition_name!r}",
+                )
+            found[partition.partition_id] = table, partition
+        for partition_id in request.partitions_id:
+            partition = self._manager.partition_by_id(partition_id)
+            table = self._manager.table_by_id(partition.table_id) if partition is not None else None
+            if partition is None or table is None:
+                raise FlussError(ErrorCode.PARTITION_NOT_EXISTS, f"there is no partition with id {partition_id}")
+            found[partition_id] = table, partition
+        return list(found.values())
 
     @rpc(ApiKey.INIT_WRITER)
     async def init_writer(self, request: pb.InitWriterRequest, context: RequestContext) -> ResponseBody:
@@ -221,18 +264,6 @@ class CoordinatorService:
 
     # What tables do not have yet
 
-    @rpc(ApiKey.LIST_PARTITION_INFOS)
-    def list_partition_infos(self, request: pb.ListPartitionInfosRequest, context: RequestContext) -> ResponseBody:
-        raise _not_partitioned(self._table(request.table_path))
-
-    @rpc(ApiKey.CREATE_PARTITION)
-    async def create_partition(self, request: pb.CreatePartitionRequest, context: RequestContext) -> ResponseBody:
-        raise _not_partitioned(self._table(request.table_path))
-
-    @rpc(ApiKey.DROP_PARTITION)
-    async def drop_partition(self, request: pb.DropPartitionRequest, context: RequestContext) -> ResponseBody:
-        raise _not_partitioned(self._table(request.table_path))
-
     @rpc(ApiKey.GET_LATEST_KV_SNAPSHOTS)
     def get_latest_kv_snapshots(self, request: pb.GetLatestKvSnapshotsRequest, context: RequestContext) -> ResponseBody:
         """Every bucket, none with a snapshot: readers then begin with the changelog."""
@@ -241,9 +272,17 @@ class CoordinatorService:
             raise FlussError(
                 ErrorCode.NON_PRIMARY_KEY_TABLE_EXCEPTION, f"table {table.path} has no primary key and no KV snapshots"
             )
-        if request.HasField("partition_name"):
-            raise _not_partitioned(table)
         response = pb.GetLatestKvSnapshotsResponse(table_id=table.table_id)
+        if request.HasField("partition_name"):
+            check_partitioned(table)
+            partition = self._manager.find_partition(table, request.partition_name)
+            if partition is None:
+                raise no_partition(table, request.partition_name)
+            response.partition_id = partition.partition_id
+        elif table.is_partitioned:
+            raise FlussError(
+                ErrorCode.PARTITION_NOT_EXISTS, f"table {table.path} is partitioned, but no partition is named"
+            )
         for bucket in range(table.bucket_count):
             response.latest_snapshots.add(bucket_id=bucket)
         return response
@@ -259,7 +298,3 @@ class CoordinatorService:
 
 def _path(path: pb.PbTablePath) -> TablePath:
     return TablePath(path.database_name, path.table_name)
-
-
-def _not_partitioned(table: TableInfo) -> FlussError:
-    return FlussError(ErrorCode.TABLE_NOT_PARTITIONED_EXCEPTION, f"table {table.path} is not partitioned")

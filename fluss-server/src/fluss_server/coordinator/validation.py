@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from fluss_server.config import TABLE_OPTIONS, Configuration
 from fluss_server.coordinator.option_rules import check_options, default_properties
+from fluss_server.coordinator.partition_rules import check_partitioning, default_partition_properties
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.store import MAX_VALUE_BYTES
 from fluss_server.model.schema import Schema
@@ -60,7 +61,11 @@ def complete_descriptor(descriptor: TableDescriptor, settings: TableSettings) ->
     """The descriptor with everything filled in that a user may leave out: clients see it so."""
     properties = dict(descriptor.properties)
     properties.setdefault("table.replication.factor", str(settings.default_replication_factor))
-    for key, value in default_properties(bool(descriptor.schema.primary_key), properties).items():
+    defaults = {
+        **default_properties(bool(descriptor.schema.primary_key), properties),
+        **default_partition_properties(descriptor.partition_key, properties),
+    }
+    for key, value in defaults.items():
         properties.setdefault(key, value)
     bucket_count = descriptor.bucket_count or settings.default_bucket_count
     return replace(descriptor, bucket_count=bucket_count, properties=properties)
@@ -87,6 +92,7 @@ def check_descriptor(descriptor: TableDescriptor, settings: TableSettings) -> No
     _check_buckets_and_keys(descriptor, settings)
     check_options(descriptor.schema, options)
     check_column_names(descriptor.schema)
+    check_partitioning(descriptor, options)
     _check_supported(descriptor, options)
     check_definition_size(descriptor)
     factor = options.get_int("table.replication.factor")
@@ -148,11 +154,6 @@ def _check_buckets_and_keys(descriptor: TableDescriptor, settings: TableSettings
 def _check_supported(descriptor: TableDescriptor, options: Configuration) -> None:
     """Refuse what Apache Fluss has and this version has not."""
     schema = descriptor.schema
-    if descriptor.partition_key:
-        raise _invalid_table(
-            "partitioned tables are not supported yet",
-            hint=f"leave out PARTITIONED BY ({', '.join(descriptor.partition_key)})",
-        )
     if schema.auto_increment_column is not None:
         raise _invalid_table(
             f"auto-increment column {schema.auto_increment_column!r}: auto-increment is not supported yet",
@@ -170,10 +171,6 @@ def _check_supported(descriptor: TableDescriptor, options: Configuration) -> Non
     if options.is_given("table.datalake.format") or options.get_bool("table.datalake.historical-partition.enabled"):
         raise _invalid_option(
             "data lakes are not supported yet", hint="leave out the options that begin with 'table.datalake.'"
-        )
-    if options.get_bool("table.auto-partition.enabled"):
-        raise _invalid_option(
-            "table.auto-partition.enabled needs a partitioned table", hint="leave out table.auto-partition.enabled"
         )
 
 

@@ -23,7 +23,7 @@ from fluss_server.grpc_door.service_file import SERVICE, service_file
 from fluss_server.grpc_door.status import error_metadata, status_of
 from fluss_server.model.principal import ANONYMOUS, Principal
 from fluss_server.rpc.frames import REQUEST_HEADER_SIZE
-from fluss_server.rpc.service import Handler, RequestContext, ResponseBody, ServiceRegistry
+from fluss_server.rpc.service import DEFAULT_LISTENER, Handler, RequestContext, ResponseBody, ServiceRegistry
 from fluss_server.runtime.files import FileRegion
 
 if TYPE_CHECKING:
@@ -55,15 +55,26 @@ class GrpcDoor:
         registry: what is served.
         host: address to listen on.
         port: port, 0 for a free one.
+        native_port: port of the native protocol, which metadata names as the server's.
+        listener: name of the native listener that the door stands beside.
         authenticate: checks the ``authorization: Basic`` metadata of every call; None = everybody is anonymous.
     """
 
     def __init__(
-        self, registry: ServiceRegistry, host: str, port: int, *, authenticate: Authenticate | None = None
+        self,
+        registry: ServiceRegistry,
+        host: str,
+        port: int,
+        *,
+        native_port: int,
+        listener: str = DEFAULT_LISTENER,
+        authenticate: Authenticate | None = None,
     ) -> None:
         self.registry = registry
         self.port = port
         self._host = host
+        self._native_port = native_port
+        self._listener = listener
         self._authenticate = authenticate
         self._server: grpc.aio.Server | None = None
         self._stopping = asyncio.Event()
@@ -141,7 +152,12 @@ class GrpcDoor:
     async def _call(self, handler: Handler, request: bytes, call: Any) -> bytes:
         """Answer one call; the message goes through undecoded, as a frame's body does."""
         context = RequestContext(
-            handler.spec.key, handler.spec.max_version, peer=_peer(call.peer()), local_host=self._host
+            handler.spec.key,
+            handler.spec.max_version,
+            listener=self._listener,
+            peer=_peer(call.peer()),
+            local_host=self._host,
+            local_port=self._native_port,
         )
         try:
             context.principal = await self._principal(call)

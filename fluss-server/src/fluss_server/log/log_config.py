@@ -31,7 +31,7 @@ class LogConfig:
     segment_bytes: int = 1 << 30
     index_interval_bytes: int = 4096
     index_max_bytes: int = 10 << 20
-    writer_expiration_ms: int = 7 * 24 * 3600 * 1000
+    writer_expiration_ms: int = 12 * 3600 * 1000
     max_writers: int = 5000
     max_batch_bytes: int = 100 << 20
     recovery_point_bytes: int = 32 << 20

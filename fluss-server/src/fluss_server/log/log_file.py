@@ -23,10 +23,11 @@ class LogFile:
 
     __slots__ = ("fd", "path")
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
+    def __init__(self, path: Path, *, create: bool = False, read_only: bool = False) -> None:
         self.fd = -1
         self.path = path
-        self.fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o644)
+        access = os.O_RDONLY if read_only else os.O_RDWR
+        self.fd = os.open(path, access | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o644)
 
     def __del__(self) -> None:
         if self.fd >= 0:

@@ -25,6 +25,7 @@ from fluss_server.log.log_view import LogSlice, LogView
 from fluss_server.log.recovery_point_writer import LogMoment, RecoveryPointWriter
 from fluss_server.log.retention import SegmentAge, count_expired, is_expired
 from fluss_server.log.storage_errors import storage_error, storage_errors, storage_failure
+from fluss_server.log.stuck_writers import StuckWriters
 from fluss_server.log.writer_replay import replay_writers
 from fluss_server.log.writer_snapshot import WriterSnapshots
 from fluss_server.runtime.clock import Clock
@@ -46,8 +47,9 @@ class AppendResult:
     """What became of an append.
 
     Attributes:
-        base_offset: offset of the first record; for a duplicate that of the original.
-        last_offset: offset of the last record; for a duplicate that of the original.
+        base_offset: offset of the first record; for a duplicate that of the original, or one behind it if the original
+            is too old to be remembered.
+        last_offset: offset of the last record; for a duplicate as before.
         duplicate: whether nothing was written because the batches are in the log already.
         batches: number of batches in the append.
     """
@@ -82,6 +84,7 @@ class LogTablet:
         self._snapshots = WriterSnapshots(directory)
         self._mark = FlushedMark(directory)
         self._writers = recovered.writers
+        self._stuck = StuckWriters()
         self._append_lock = threading.RLock()
         self._flush_lock = threading.RLock()
         self._closed = False
@@ -169,6 +172,7 @@ class LogTablet:
                 ``CORRUPT_RECORD_EXCEPTION``: no batch, a damaged one, or a partial one;
                 ``RECORD_TOO_LARGE_EXCEPTION``: a batch larger than the limit;
                 ``OUT_OF_ORDER_SEQUENCE_EXCEPTION``: see :class:`WriterStates`;
+                ``UNKNOWN_WRITER_ID_EXCEPTION``: see :class:`StuckWriters`;
                 ``DISK_WRITE_LOCKED``: the disk is full; ``LOG_STORAGE_EXCEPTION``: it failed to write, or the log is
                 closed;
                 ``STORAGE_EXCEPTION``: an earlier flush failed.
@@ -179,15 +183,27 @@ class LogTablet:
             self.flush()
         with self._append_lock:
             self._check_usable()
-            original = self._writers.check(headers)
+            try:
+                original = self._writers.check(headers)
+            except FlussError as error:
+                if error.code is not ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION:
+                    raise
+                raise self._stuck.refused(headers[0].writer_id, self._clock.now_ms(), error) from None
             if original is not None:
                 return AppendResult(original.base_offset, original.last_offset, True, len(headers))
+            if self._stuck:
+                self._stuck.in_order(headers[0].writer_id)
             return self._append(data, headers)
 
     def find_duplicate(self, writer_id: int, sequence: int) -> AppendResult | None:
         """What a repetition of this batch would get, None if it is not remembered; in the thread of the appends."""
         original = self._writers.find_duplicate(writer_id, sequence)
         return None if original is None else AppendResult(original.base_offset, original.last_offset, True, 1)
+
+    def expire_writers(self) -> None:
+        """Remember less of the writers that have been silent for the expiration time; any thread."""
+        with self._append_lock:
+            self._writers.expire(self._clock.now_ms())
 
     def _parse(self, data: memoryview) -> list[BatchHeader]:
         """Headers of the batches, all of which are whole and undamaged."""

@@ -12,6 +12,8 @@ REMEMBERED_BATCHES = 5
 """Batches remembered per writer; clients keep at most this many in flight per bucket."""
 
 _MAX_SEQUENCE = 2**31 - 1
+_MAX_GAP = 2**30
+"""A sequence so much smaller than another one is the later one: sequences begin again at 0."""
 
 
 class WrittenBatch(NamedTuple):
@@ -47,7 +49,9 @@ class WriterStates:
 
     Rules (a batch with writer id -1 follows none):
 
-    * A batch with the sequence of one of the writer's last five batches is a duplicate.
+    * A batch with the sequence of one of the writer's last five batches is a duplicate; so is one with a smaller
+      sequence, because the later ones were only taken behind it. Of that one the offsets are not remembered. Official
+      servers answer it with OUT_OF_ORDER_SEQUENCE, and clients of 0.9 then repeat it for ever.
     * Otherwise its sequence must be the last one plus 1 (0 follows 2^31 - 1), and 0 for an unknown writer.
     * A writer without a batch for the expiration time is remembered by its last batch only. It stays known, so that a
       client which was silent for that long goes on where it stopped; official servers forget it and answer
@@ -67,10 +71,19 @@ class WriterStates:
         return len(self._writers)
 
     def find_duplicate(self, writer_id: int, sequence: int) -> WrittenBatch | None:
-        """The remembered batch of that writer with that sequence."""
-        for batch in self._writers.get(writer_id, ()):
+        """The batch of that writer with that sequence, if it is in the log.
+
+        Of a batch in front of those that are remembered, the offsets are a guess: it lies at or before them.
+        """
+        batches = self._writers.get(writer_id)
+        if batches is None:
+            return None
+        for batch in batches:
             if batch.sequence == sequence:
                 return batch
+        oldest = batches[0]
+        if max(0, oldest.sequence - _MAX_GAP) <= sequence < oldest.sequence:
+            return WrittenBatch(sequence, max(0, oldest.base_offset - 1), 0, oldest.timestamp)
         return None
 
     def check(self, headers: Sequence[BatchHeader]) -> WrittenBatch | None:

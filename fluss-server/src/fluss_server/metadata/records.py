@@ -21,6 +21,7 @@ TABLE_ID_COUNTER = "/metadata/table_seqid"
 PARTITION_ID_COUNTER = "/metadata/partition_seqid"
 WRITER_ID_COUNTER = "/metadata/writer_id"
 TABLE_ASSIGNMENTS = "/tabletservers/tables"
+PARTITION_ASSIGNMENTS = "/tabletservers/partitions"
 FIRST_SCHEMA_ID = 1
 
 _COUNTER_BYTES = 8
@@ -48,12 +49,25 @@ def schema_path(path: TablePath, schema_id: int) -> str:
     return f"{schemas_path(path)}/{schema_id}"
 
 
+def partitions_path(path: TablePath) -> str:
+    return f"{table_path(path)}/partitions"
+
+
+def partition_path(path: TablePath, partition: str) -> str:
+    return f"{partitions_path(path)}/{partition}"
+
+
 def table_assignment_path(table_id: int) -> str:
     return f"{TABLE_ASSIGNMENTS}/{table_id}"
 
 
-def leader_and_isr_path(table_id: int, bucket: int) -> str:
-    return f"{table_assignment_path(table_id)}/buckets/{bucket}/leader_isr"
+def partition_assignment_path(partition_id: int) -> str:
+    return f"{PARTITION_ASSIGNMENTS}/{partition_id}"
+
+
+def leader_and_isr_path(table_id: int, bucket: int, partition_id: int | None = None) -> str:
+    owner = table_assignment_path(table_id) if partition_id is None else partition_assignment_path(partition_id)
+    return f"{owner}/buckets/{bucket}/leader_isr"
 
 
 def encode_counter(next_value: int) -> bytes:
@@ -195,15 +209,57 @@ class AssignmentRecord:
     buckets: Mapping[int, tuple[int, ...]]
 
     def encode(self) -> bytes:
-        buckets = {str(bucket): list(replicas) for bucket, replicas in self.buckets.items()}
-        return _encode({"version": 1, "buckets": buckets})
+        return _encode({"version": 1, "buckets": _assignment_json(self.buckets)})
 
     @classmethod
     def decode(cls, path: str, value: bytes) -> AssignmentRecord:
-        buckets = _document(path, value).get("buckets")
-        if not isinstance(buckets, Mapping) or not all(key.isdecimal() for key in buckets):
-            raise _unreadable(path, "buckets must map bucket numbers to lists of servers")
-        return cls({int(key): _servers(path, replicas) for key, replicas in buckets.items()})
+        return cls(_assignment(path, _document(path, value)))
+
+
+@dataclass(frozen=True)
+class PartitionAssignmentRecord:
+    """:class:`AssignmentRecord` of one partition of the table ``table_id``."""
+
+    table_id: int
+    buckets: Mapping[int, tuple[int, ...]]
+
+    def encode(self) -> bytes:
+        return _encode({"version": 1, "table_id": self.table_id, "buckets": _assignment_json(self.buckets)})
+
+    @classmethod
+    def decode(cls, path: str, value: bytes) -> PartitionAssignmentRecord:
+        document = _document(path, value)
+        return cls(_integer(path, document, "table_id"), _assignment(path, document))
+
+
+@dataclass(frozen=True)
+class PartitionRecord:
+    """The node of a partition, which its name is the last part of the path of.
+
+    Attributes:
+        table_id: its table.
+        partition_id: id in the cluster.
+        remote_data_dir: root of the partition's remote files, or None.
+    """
+
+    table_id: int
+    partition_id: int
+    remote_data_dir: str | None = None
+
+    def encode(self) -> bytes:
+        document: dict[str, Any] = {"version": 1, "table_id": self.table_id, "partition_id": self.partition_id}
+        if self.remote_data_dir is not None:
+            document["remote_data_dir"] = self.remote_data_dir
+        return _encode(document)
+
+    @classmethod
+    def decode(cls, path: str, value: bytes) -> PartitionRecord:
+        document = _document(path, value)
+        return cls(
+            _integer(path, document, "table_id"),
+            _integer(path, document, "partition_id"),
+            _text(path, document, "remote_data_dir"),
+        )
 
 
 @dataclass(frozen=True)
@@ -302,6 +358,17 @@ def _text_map(path: str, document: Mapping[str, Any], name: str) -> dict[str, st
     if not isinstance(value, dict) or not all(isinstance(entry, str) for entry in value.values()):
         raise _unreadable(path, f"{name} must map text to text, not {value!r}")
     return value
+
+
+def _assignment_json(buckets: Mapping[int, tuple[int, ...]]) -> dict[str, list[int]]:
+    return {str(bucket): list(replicas) for bucket, replicas in buckets.items()}
+
+
+def _assignment(path: str, document: Mapping[str, Any]) -> dict[int, tuple[int, ...]]:
+    buckets = document.get("buckets")
+    if not isinstance(buckets, Mapping) or not all(key.isdecimal() for key in buckets):
+        raise _unreadable(path, "buckets must map bucket numbers to lists of servers")
+    return {int(key): _servers(path, replicas) for key, replicas in buckets.items()}
 
 
 def _servers(path: str, value: Any) -> tuple[int, ...]:

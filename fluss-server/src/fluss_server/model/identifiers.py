@@ -35,12 +35,19 @@ class TableBucket(NamedTuple):
         return f"{self.table_id}/p{self.partition_id}/{self.bucket}"
 
 
-def name_problem(name: str) -> str | None:
-    """Why ``name`` cannot name a database or table, or None if it can."""
+def name_characters_problem(name: str) -> str | None:
+    """Why ``name`` cannot be a name at all, or None if it can."""
     if name in (".", ".."):
         return "'.' and '..' are not allowed"
     if not _NAME.match(name):
         return f"use 1 to {MAX_NAME_LENGTH} ASCII letters, digits, '_' or '-'"
+    return None
+
+
+def name_problem(name: str) -> str | None:
+    """Why a user cannot call a database, table or partition value ``name``, or None if it is allowed."""
+    if problem := name_characters_problem(name):
+        return problem
     if name.startswith(RESERVED_PREFIX):
         return f"the prefix {RESERVED_PREFIX!r} is reserved"
     return None

@@ -245,6 +245,10 @@ class Replica:
         delete = partial(self.log.delete_expired, ttl_ms, limit, roll_active=roll_active)
         await asyncio.get_running_loop().run_in_executor(self._flush_pool, delete)
 
+    async def expire_writers(self) -> None:
+        """See ``LogTablet.expire_writers``."""
+        await asyncio.get_running_loop().run_in_executor(self._flush_pool, self.log.expire_writers)
+
     async def close(self) -> None:
         """Finish the running commit and close both tablets; waiting writers and parked reads are told."""
         await self._stop()

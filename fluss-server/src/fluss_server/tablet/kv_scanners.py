@@ -137,10 +137,12 @@ class KvScanners:
         if session is not None:
             await asyncio.get_running_loop().run_in_executor(self._worker, session.scan.close)
 
-    async def close_table(self, table_id: int) -> None:
-        """End every scan of a table, before its KvTablets are closed."""
-        for scanner_id in [key for key, session in self._sessions.items() if session.bucket.table_id == table_id]:
-            await self.close(scanner_id)
+    async def close_table(self, table_id: int, partition_id: int | None = None) -> None:
+        """End every scan of a table, or of one partition of it, before its KvTablets are closed."""
+        for scanner_id, session in list(self._sessions.items()):
+            bucket = session.bucket
+            if bucket.table_id == table_id and partition_id in (None, bucket.partition_id):
+                await self.close(scanner_id)
 
     async def close_all(self) -> None:
         """End every scan."""

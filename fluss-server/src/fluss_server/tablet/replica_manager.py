@@ -4,9 +4,11 @@ Layout below the data directory (the official one)::
 
     {database}/{table}-{tableId}/log-{bucket}/     LogTablet
     {database}/{table}-{tableId}/kv-{bucket}/      KvTablet, primary-key tables only
+    {database}/{table}-{tableId}/{partition}-p{partitionId}/log-{bucket}/     the same of a partition
+    {database}/{table}-{tableId}/{partition}-p{partitionId}/kv-{bucket}/
 
-A table that is dropped loses its metadata first; its directory is then renamed to ``*.deleted`` and removed. Whatever
-a crash leaves of that is finished at the next start.
+A table or partition that is dropped loses its metadata first; its directory is then renamed to ``*.deleted`` and
+removed. Whatever a crash leaves of that is finished at the next start.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import TYPE_CHECKING
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.log.log_tablet import LogConfig, LogTablet
 from fluss_server.model.identifiers import TableBucket
+from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
 from fluss_server.replica.replica import Replica
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _TABLE_DIRECTORY = re.compile(r"(?P<name>.+)-(?P<id>\d+)\Z")
+_PARTITION_DIRECTORY = re.compile(r"(?P<name>.+)-p(?P<id>\d+)\Z")
 _DELETED = ".deleted"
 
 
@@ -78,6 +82,7 @@ class ReplicaManager:
         self._schemas = schemas
         self._replicas: dict[TableBucket, Replica] = {}
         self._tables: dict[int, TableInfo] = {}
+        self._partitions: dict[int, PartitionInfo] = {}
         self._io_pool = ThreadPoolExecutor(config.io_threads, thread_name_prefix="fluss-io")
         self._kv_worker = ThreadPoolExecutor(1, thread_name_prefix="fluss-kv")
         self._kv_resources: KvResources | None = None
@@ -103,6 +108,10 @@ class ReplicaManager:
         """A version of the schema of a table; ``UNKNOWN_TABLE_OR_BUCKET_EXCEPTION``, ``SCHEMA_NOT_EXIST``."""
         return self._schemas(self.table(table_id), schema_id)
 
+    def partition(self, partition_id: int) -> PartitionInfo | None:
+        """The partition of that id, or None when it is not on this server."""
+        return self._partitions.get(partition_id)
+
     def replicas(self) -> list[Replica]:
         """Every open replica."""
         return list(self._replicas.values())
@@ -114,31 +123,43 @@ class ReplicaManager:
 
     # ------------------------------------------------------------------ life cycle
 
-    async def start(self, tables: Iterable[TableInfo], *, next_table_id: int) -> None:
+    async def start(
+        self,
+        tables: Iterable[TableInfo],
+        partitions: Iterable[PartitionInfo] = (),
+        *,
+        next_table_id: int,
+        next_partition_id: int = 0,
+    ) -> None:
         """Open the replicas of ``tables`` and finish interrupted drops.
 
         Args:
-            next_table_id: every table directory with a smaller id that is not in ``tables`` belonged to a dropped
-            table.
+            tables: every table.
+            partitions: every partition of the partitioned ones.
+            next_table_id: a table directory with a smaller id that is not of one of ``tables`` belonged to a dropped
+                table.
+            next_partition_id: likewise for partitions.
 
         Raises:
-            FlussError: ``STORAGE_EXCEPTION`` when a directory belongs to a table that the metadata cannot know:
-            metadata and
-                data do not fit each other, and nothing is touched.
+            FlussError: ``STORAGE_EXCEPTION`` when a directory belongs to a table or partition that the metadata cannot
+                know: metadata and data do not fit each other, and nothing is touched.
         """
-        tables = list(tables)
+        self._tables.update((table.table_id, table) for table in tables)
+        self._partitions.update((partition.partition_id, partition) for partition in partitions)
         await asyncio.get_running_loop().run_in_executor(
-            self._io_pool, self._remove_leftovers, {table.table_id for table in tables}, next_table_id
+            self._io_pool, self._remove_leftovers, next_table_id, next_partition_id
         )
         slots = asyncio.Semaphore(self._config.io_threads)
 
-        async def open_one(table: TableInfo, bucket: int) -> None:
+        async def open_one(table: TableInfo, partition: PartitionInfo | None, bucket: int) -> None:
             async with slots:
-                await self._open(table, bucket)
+                await self._open(table, partition, bucket)
 
-        for table in tables:
-            self._tables[table.table_id] = table
-        await asyncio.gather(*(open_one(table, bucket) for table in tables for bucket in range(table.bucket_count)))
+        owners: list[tuple[TableInfo, PartitionInfo | None]] = [
+            (table, None) for table in self._tables.values() if not table.is_partitioned
+        ]
+        owners += [(self._tables[partition.table_id], partition) for partition in self._partitions.values()]
+        await asyncio.gather(*(open_one(*owner, bucket) for owner in owners for bucket in range(owner[0].bucket_count)))
         self._upkeep.start()
 
     async def close(self) -> None:
@@ -153,10 +174,11 @@ class ReplicaManager:
         self._io_pool.shutdown()
 
     async def table_created(self, table: TableInfo) -> None:
-        """Create the replicas of a new table."""
+        """Create the replicas of a new table; those of a partitioned one come with its partitions."""
         self._tables[table.table_id] = table
-        for bucket in range(table.bucket_count):
-            await self._open(table, bucket)
+        if not table.is_partitioned:
+            for bucket in range(table.bucket_count):
+                await self._open(table, None, bucket)
 
     async def table_altered(self, table: TableInfo) -> None:
         """Give the new definition of a table to its replicas."""
@@ -166,22 +188,40 @@ class ReplicaManager:
         )
 
     async def table_dropped(self, table: TableInfo) -> None:
-        """Stop the replicas of a dropped table and remove its files."""
+        """Stop the replicas of a dropped table, with all its partitions, and remove its files."""
         self._tables.pop(table.table_id, None)
+        for partition in [entry for entry in self._partitions.values() if entry.table_id == table.table_id]:
+            del self._partitions[partition.partition_id]
+        await self._delete([bucket for bucket in self._replicas if bucket.table_id == table.table_id])
+        await asyncio.get_running_loop().run_in_executor(self._io_pool, self._remove, self._directory_of(table, None))
+
+    async def partition_created(self, table: TableInfo, partition: PartitionInfo) -> None:
+        """Create the replicas of a new partition."""
+        self._partitions[partition.partition_id] = partition
         for bucket in range(table.bucket_count):
-            replica = self._replicas.pop(TableBucket(table.table_id, None, bucket), None)
+            await self._open(table, partition, bucket)
+
+    async def partition_dropped(self, table: TableInfo, partition: PartitionInfo) -> None:
+        """Stop the replicas of a dropped partition and remove its files."""
+        self._partitions.pop(partition.partition_id, None)
+        await self._delete([bucket for bucket in self._replicas if bucket.partition_id == partition.partition_id])
+        directory = self._directory_of(table, partition)
+        await asyncio.get_running_loop().run_in_executor(self._io_pool, self._remove, directory)
+
+    async def _delete(self, buckets: list[TableBucket]) -> None:
+        for bucket in buckets:
+            replica = self._replicas.pop(bucket, None)
             if replica is not None:
                 await replica.delete()
-        await asyncio.get_running_loop().run_in_executor(self._io_pool, self._remove, self._table_directory(table))
 
-    async def _open(self, table: TableInfo, bucket: int) -> None:
-        directory = self._table_directory(table)
+    async def _open(self, table: TableInfo, partition: PartitionInfo | None, bucket: int) -> None:
+        directory = self._directory_of(table, partition)
         loop = asyncio.get_running_loop()
         log = await loop.run_in_executor(self._io_pool, self._open_log, directory / f"log-{bucket}")
         kv = None
         if table.has_primary_key:
             kv = await loop.run_in_executor(self._kv_worker, self._open_kv, directory / f"kv-{bucket}", table, log)
-        table_bucket = TableBucket(table.table_id, None, bucket)
+        table_bucket = TableBucket(table.table_id, partition.partition_id if partition else None, bucket)
         self._replicas[table_bucket] = Replica(
             table_bucket,
             table,
@@ -213,30 +253,56 @@ class ReplicaManager:
 
     # ------------------------------------------------------------------ files
 
-    def _table_directory(self, table: TableInfo) -> Path:
-        return self._directory / table.path.database / f"{table.path.table}-{table.table_id}"
+    def _directory_of(self, table: TableInfo, partition: PartitionInfo | None) -> Path:
+        directory = self._directory / table.path.database / f"{table.path.table}-{table.table_id}"
+        return directory / f"{partition.name}-p{partition.partition_id}" if partition else directory
 
     def _remove(self, directory: Path) -> None:
-        """Remove a table's directory; a crash in between leaves it under a name that the next start removes."""
+        """Remove the directory of a table or partition; a crash leaves it under a name that the next start removes."""
         if directory.exists():
             doomed = directory.with_name(directory.name + _DELETED)
             os.rename(directory, doomed)
             fsync_directory(directory.parent)
             shutil.rmtree(doomed, ignore_errors=True)
 
-    def _remove_leftovers(self, known: set[int], next_table_id: int) -> None:
+    def _remove_leftovers(self, next_table_id: int, next_partition_id: int) -> None:
+        """Remove what dropped tables and partitions left, once it is clear that everything else is known."""
+        leftovers: list[Path] = []
         for path in self._directory.glob("*/*"):
+            match = _TABLE_DIRECTORY.match(path.name)
+            if path.name.endswith(_DELETED):
+                leftovers.append(path)
+            elif match is not None and path.is_dir():
+                table = self._tables.get(int(match["id"]))
+                if table is None:
+                    _check_drawn(path, int(match["id"]), next_table_id)
+                    leftovers.append(path)
+                elif table.is_partitioned:
+                    leftovers += self._partition_leftovers(path, next_partition_id)
+        for path in leftovers:
+            logger.info("removing %s, left over from a dropped table or partition", path)
             if path.name.endswith(_DELETED):
                 shutil.rmtree(path, ignore_errors=True)
-                continue
-            match = _TABLE_DIRECTORY.match(path.name)
-            if match is None or not path.is_dir() or int(match["id"]) in known:
-                continue
-            if int(match["id"]) >= next_table_id:
-                raise FlussError(
-                    ErrorCode.STORAGE_EXCEPTION,
-                    f"{path} holds a table that the metadata does not know",
-                    hint="the metadata file is missing or older than the data; restore it, or move the directory away",
-                )
-            logger.info("removing %s, left over from a dropped table", path)
-            self._remove(path)
+            else:
+                self._remove(path)
+
+    def _partition_leftovers(self, table_directory: Path, next_partition_id: int) -> list[Path]:
+        leftovers = []
+        for path in table_directory.iterdir():
+            match = _PARTITION_DIRECTORY.match(path.name)
+            if path.name.endswith(_DELETED):
+                leftovers.append(path)
+            elif match is not None and path.is_dir() and int(match["id"]) not in self._partitions:
+                _check_drawn(path, int(match["id"]), next_partition_id)
+                leftovers.append(path)
+        return leftovers
+
+
+def _check_drawn(path: Path, number: int, next_id: int) -> None:
+    """Refuse a directory whose id was never drawn, as far as the metadata knows."""
+    if number >= next_id:
+        raise FlussError(
+            ErrorCode.STORAGE_EXCEPTION,
+            f"{path} holds a table or partition that the metadata does not know",
+            hint="the metadata file is missing or older than the data; restore it, or move the directory away",
+        )

@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from fluss_server.errors import FlussError
-from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
 
 logger = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ class UpkeepConfig:
         persist_interval_s: seconds between two looks at which KvTablets have enough behind them to be persisted.
         persist_after_offsets: changelog rows since the last persist that make a KvTablet worth persisting.
         retention_interval_s: seconds between two searches for segments older than their tables keep them.
+        writer_expiration_interval_s: seconds between two searches for writers that are silent for long.
         roll_expired_segments: whether the newest segment of a log goes too when everything in it is too old.
     """
 
@@ -30,6 +31,7 @@ class UpkeepConfig:
     persist_interval_s: float = 10.0
     persist_after_offsets: int = 200_000
     retention_interval_s: float = 300.0
+    writer_expiration_interval_s: float = 600.0
     roll_expired_segments: bool = False
 
 
@@ -43,7 +45,7 @@ class Upkeep:
     def __init__(self, config: UpkeepConfig, replicas: Callable[[], list[Replica]]) -> None:
         self._config = config
         self._replicas = replicas
-        self._persisted: dict[TableBucket, int] = {}
+        self._persisted: WeakKeyDictionary[Replica, int] = WeakKeyDictionary()  # dropped ones leave by themselves
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -53,6 +55,7 @@ class Upkeep:
             ("flushed", config.flush_interval_s, self._flush),
             ("persisted", config.persist_interval_s, self._persist),
             ("cleared of old segments", config.retention_interval_s, self._delete_expired),
+            ("cleared of silent writers", config.writer_expiration_interval_s, self._expire_writers),
         ]
         self._tasks = [
             asyncio.create_task(self._repeat(name, interval, chore)) for name, interval, chore in chores if interval
@@ -85,9 +88,12 @@ class Upkeep:
         if replica.kv is None:
             return
         offset = replica.high_watermark.value
-        if offset - self._persisted.get(replica.bucket, 0) >= self._config.persist_after_offsets:
+        if offset - self._persisted.get(replica, 0) >= self._config.persist_after_offsets:
             await replica.persist()
-            self._persisted[replica.bucket] = offset
+            self._persisted[replica] = offset
 
     async def _delete_expired(self, replica: Replica) -> None:
         await replica.delete_expired(roll_active=self._config.roll_expired_segments)
+
+    async def _expire_writers(self, replica: Replica) -> None:
+        await replica.expire_writers()

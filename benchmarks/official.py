@@ -1,0 +1,182 @@
+"""The official server 0.9.1-incubating, with the ZooKeeper it needs, as child processes; its jars come from Maven."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+# The programs of tools/ know the prerequisites and when something has to be built again.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+from fingerprint import Stamp, fingerprint
+from prerequisites import require_java, require_maven
+
+PROJECT = Path(__file__).resolve().parent / "official"
+_TARGET = PROJECT / "target"
+_MAVEN_TIMEOUT_S = 1800
+_PORT_TIMEOUT_S = 60.0
+_COORDINATOR = "org.apache.fluss.server.coordinator.CoordinatorServer"
+_TABLET_SERVER = "org.apache.fluss.server.tablet.TabletServer"
+_JVM_OPTIONS = (
+    "-XX:+UseG1GC",
+    "--add-opens=java.base/java.nio=org.apache.arrow.memory.core,ALL-UNNAMED",
+    "-XX:+IgnoreUnrecognizedVMOptions",
+)
+
+
+def class_path(profile: str) -> str:
+    """Class path of a profile of ``official/pom.xml``: server, zookeeper or client; Maven fetches what is missing.
+
+    Raises:
+        MissingPrerequisite: without Java or Maven.
+        subprocess.CalledProcessError: when Maven fails.
+    """
+    output = _TARGET / f"{profile}.classpath"
+    stamp = Stamp(_TARGET / f".{profile}-stamp")
+    wanted = fingerprint([PROJECT / "pom.xml"])
+    if stamp.matches(wanted) and output.is_file():
+        jars = output.read_text().strip()
+        if all(map(os.path.exists, jars.split(os.pathsep))):
+            return jars
+    require_java(compiler=True)
+    command = [require_maven(), "--quiet", "--batch-mode", "-Dstyle.color=never", "-f", str(PROJECT / "pom.xml")]
+    command += ["-P", profile, "dependency:build-classpath", f"-Dmdep.outputFile={output}"]
+    subprocess.run(command, check=True, timeout=_MAVEN_TIMEOUT_S, stdout=sys.stderr)
+    stamp.write(wanted)
+    return output.read_text().strip()
+
+
+class OfficialCluster:
+    """ZooKeeper, coordinator and tablet server on free loopback ports.
+
+    Args:
+        directory: for data, configuration and logs; removed by :meth:`stop`.
+
+    Attributes:
+        pids: of the three processes, once started.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._port = 0
+        self._class_paths = {profile: class_path(profile) for profile in ("zookeeper", "server")}
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """``host:port`` of the coordinator, for clients."""
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids: ZooKeeper, coordinator, tablet server."""
+        return [process.pid for process in self._processes]
+
+    def start(self) -> OfficialCluster:
+        """Start all three, each as soon as the one before listens.
+
+        Raises:
+            RuntimeError: when one ends, or does not listen in time.
+        """
+        zookeeper_port, self._port, tablet_port = _free_ports(3)
+        configuration = self._directory / "zoo.cfg"
+        self._write(
+            configuration,
+            f"tickTime=2000\ndataDir={self._directory}/zookeeper\nclientPort={zookeeper_port}\n"
+            "clientPortAddress=127.0.0.1\nmaxClientCnxns=0\nadmin.enableServer=false\n",
+        )
+        self._run("zookeeper", ["org.apache.zookeeper.server.quorum.QuorumPeerMain", str(configuration)])
+        self._wait_for(zookeeper_port)
+        shared = (
+            f"zookeeper.address: 127.0.0.1:{zookeeper_port}\ndefault.bucket.number: 1\ndefault.replication.factor: 1\n"
+            f"remote.data.dir: {self._directory}/remote\n"
+        )
+        coordinator = self._directory / "coordinator"
+        self._write(coordinator / "server.yaml", f"{shared}bind.listeners: FLUSS://127.0.0.1:{self._port}\n")
+        self._run("server", [_COORDINATOR, "--configDir", str(coordinator)])
+        self._wait_for(self._port)
+        tablet = self._directory / "tablet"
+        self._write(
+            tablet / "server.yaml",
+            f"{shared}bind.listeners: FLUSS://127.0.0.1:{tablet_port}\ntablet-server.id: 0\n"
+            f"data.dir: {self._directory}/data\n",
+        )
+        self._run("server", [_TABLET_SERVER, "--configDir", str(tablet)])
+        self._wait_for(tablet_port)
+        return self
+
+    def _write(self, path: Path, content: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+    def _run(self, profile: str, arguments: list[str]) -> None:
+        log_configuration = self._directory / "log4j2.properties"
+        self._write(log_configuration, _LOG4J)
+        log = self._directory / f"{len(self._processes)}.log"
+        command = [
+            "java",
+            *_JVM_OPTIONS,
+            f"-Dlog.file={log}",
+            f"-Dlog4j.configurationFile={log_configuration.as_uri()}",
+        ]
+        command += ["-cp", self._class_paths[profile], *arguments]
+        with log.open("ab") as output:
+            self._processes.append(
+                subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+            )
+
+    def _wait_for(self, port: int) -> None:
+        deadline = time.monotonic() + _PORT_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self._processes[-1].poll() is not None:
+                break
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                return
+            time.sleep(0.02)
+        log = (self._directory / f"{len(self._processes) - 1}.log").read_text(errors="replace")
+        self.stop()
+        raise RuntimeError(f"a server of the official cluster did not start; it printed:\n{log[-4000:]}")
+
+    def stop(self) -> None:
+        """Stop the processes that :meth:`start` started, newest first, and remove the directory."""
+        while self._processes:
+            process = self._processes.pop()
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def __enter__(self) -> OfficialCluster:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for bound in sockets:
+            bound.bind(("127.0.0.1", 0))
+        return [int(bound.getsockname()[1]) for bound in sockets]
+
+
+_LOG4J = """\
+rootLogger.level = WARN
+rootLogger.appenderRef.file.ref = out
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d %-5p %c %m%n%ex
+"""

@@ -1,0 +1,130 @@
+"""What the benchmarks let ``pyfluss`` do to a server, official or ours: the same code for both."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+import fluss
+import pyarrow as pa
+
+from support import SCHEMA, batch_of
+
+Row = tuple[object, ...]
+
+_READY_TIMEOUT_S = 60.0
+# pyfluss waits for writer memory while it holds the interpreter lock: with the default of 64 MB it can stop for ever.
+CLIENT_OPTIONS = {"writer.buffer.memory-size": str(1 << 30)}
+
+
+async def connect(bootstrap: str, options: Mapping[str, str] | None = None) -> fluss.FlussConnection:
+    """A connection with the given options of the client."""
+    return await fluss.FlussConnection.create(
+        fluss.Config({"bootstrap.servers": bootstrap, **CLIENT_OPTIONS, **(options or {})})
+    )
+
+
+async def create(
+    connected: fluss.FlussConnection, name: str, *, keyed: bool = False, buckets: int = 1, compression: str = "ZSTD"
+) -> fluss.FlussTable:
+    """A new table of the database ``fluss`` with the columns of ``SCHEMA``, once all its buckets have leaders."""
+    path = fluss.TablePath("fluss", name)
+    descriptor = fluss.TableDescriptor(
+        fluss.Schema(SCHEMA, primary_keys=["id"] if keyed else None),
+        bucket_count=buckets,
+        properties={"table.log.arrow.compression.type": compression},
+    )
+    admin = connected.get_admin()
+    await admin.create_table(path, descriptor, False)
+    deadline = time.monotonic() + _READY_TIMEOUT_S
+    while True:  # the official server answers before it has chosen leaders
+        try:
+            await admin.list_offsets(path, list(range(buckets)), fluss.OffsetSpec.earliest())
+            return await connected.get_table(path)
+        except fluss.FlussError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.05)
+
+
+async def append(table: fluss.FlussTable, batches: Sequence[pa.RecordBatch], repeat: int) -> int:
+    """Append Arrow batches, ``repeat`` times over; returns the number of rows."""
+    writer = table.new_append().create_writer()
+    for _ in range(repeat):
+        for batch in batches:
+            writer.write_arrow_batch(batch)
+    await writer.flush()
+    return repeat * sum(int(batch.num_rows) for batch in batches)
+
+
+async def scan(table: fluss.FlussTable, columns: list[str] | None) -> int:
+    """Read a table from its start to its present end; returns the number of rows."""
+    builder = table.new_scan()
+    if columns:
+        builder = builder.project_by_name(columns)
+    scanner = await builder.create_record_batch_log_scanner()
+    buckets = table.get_table_info().num_buckets
+    scanner.subscribe_buckets(dict.fromkeys(range(buckets), fluss.EARLIEST_OFFSET))
+    return int((await scanner.to_arrow()).num_rows)
+
+
+def rows_of(start: int, count: int, *, modulo: int | None = None, columns: Sequence[str] | None = None) -> list[Row]:
+    """Rows as :func:`upsert` takes them."""
+    batch = batch_of(start, count, modulo=modulo)
+    if columns:
+        batch = batch.select(columns)
+    return list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+
+
+async def upsert(table: fluss.FlussTable, rows: Iterable[Row], columns: list[str] | None = None) -> int:
+    """Upsert rows, or only some columns of them; returns how many."""
+    builder = table.new_upsert()
+    if columns:
+        builder = builder.partial_update_by_name(columns)
+    writer = builder.create_writer()
+    count = 0
+    for row in rows:
+        writer.upsert(row)
+        count += 1
+    await writer.flush()
+    return count
+
+
+async def delete(table: fluss.FlussTable, ids: Iterable[int]) -> int:
+    """Delete rows by key; returns how many."""
+    writer = table.new_upsert().create_writer()
+    count = 0
+    for key in ids:
+        writer.delete((key,))
+        count += 1
+    await writer.flush()
+    return count
+
+
+async def visible_ms(
+    table: fluss.FlussTable, samples: int, *, pause_s: tuple[float, float] = (0.002, 0.002)
+) -> list[float]:
+    """Milliseconds from the append of a row until a reader that waits for it has it, ``samples`` times.
+
+    Args:
+        pause_s: bounds of the random time between the reader's call and the append. With long ones the append meets a
+            fetch at any moment of its wait.
+    """
+    scanner = await table.new_scan().create_log_scanner()
+    scanner.subscribe(0, fluss.EARLIEST_OFFSET)
+    writer = table.new_append().create_writer()
+    row = batch_of(0, 1).to_pylist()[0]
+    generator = random.Random(4)
+    times = []
+    for _ in range(samples):
+        poll = asyncio.ensure_future(scanner.poll(5000))
+        await asyncio.sleep(generator.uniform(*pause_s))
+        begin = time.perf_counter()
+        writer.append(row)
+        flush = asyncio.ensure_future(writer.flush())
+        assert (await poll).count() == 1
+        times.append((time.perf_counter() - begin) * 1000)
+        await flush
+    return times

@@ -1,0 +1,150 @@
+"""What commands print: aligned columns, JSON lines or an Arrow stream."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ABSENT = "-"
+NULL = "null"
+_GAP = "  "
+_MAX_WIDTH = 60
+
+
+class OutputFormat(str, Enum):
+    """``--output``."""
+
+    TABLE = "table"
+    JSON = "json"
+    ARROW = "arrow"
+
+
+class RowPrinter:
+    """Prints rows page by page; every page may be the last one.
+
+    In the table format, columns keep the width of the first page, so that what follows stays aligned where it fits.
+
+    Args:
+        columns: names.
+        output_format: how to print.
+        schema: of the Arrow stream; None = all columns are text in JSON, null kept.
+        absent: what stands for None in the table format.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[str],
+        output_format: OutputFormat,
+        schema: pa.Schema | None = None,
+        *,
+        absent: str = NULL,
+    ) -> None:
+        self._columns = list(columns)
+        self._format = output_format
+        self._schema = schema
+        self._absent = absent
+        self._widths: list[int] | None = None
+        self._writer: Any = None
+
+    def rows(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Print rows of JSON values."""
+        page = list(rows)
+        if self._format is OutputFormat.JSON:
+            for row in page:
+                _line(json.dumps(dict(zip(self._columns, row, strict=True)), ensure_ascii=False))
+        elif self._format is OutputFormat.TABLE:
+            self._table(page)
+        else:
+            import pyarrow as pa
+
+            schema = self._schema or pa.schema([(name, pa.string()) for name in self._columns])
+            cells = [
+                [None if cell is None else _cell(cell, NULL) for cell in column] for column in zip(*page, strict=True)
+            ]
+            arrays = [pa.array(column, pa.string()) for column in cells or [[]] * len(schema)]
+            self.batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+        sys.stdout.flush()
+
+    def batch(self, batch: pa.RecordBatch) -> None:
+        """Print a page that is an Arrow batch already; only for the Arrow format."""
+        import pyarrow as pa
+
+        if self._writer is None:
+            self._writer = pa.ipc.new_stream(sys.stdout.buffer, batch.schema)
+        self._writer.write_batch(batch)
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        """End the output; an Arrow stream gets its schema even if it has no rows."""
+        if self._format is OutputFormat.ARROW:
+            if self._writer is None:
+                import pyarrow as pa
+
+                schema = self._schema or pa.schema([(name, pa.string()) for name in self._columns])
+                self._writer = pa.ipc.new_stream(sys.stdout.buffer, schema)
+            self._writer.close()
+        elif self._format is OutputFormat.TABLE and self._widths is None:
+            self._table([])
+
+    def _table(self, page: Sequence[Sequence[Any]]) -> None:
+        cells = [[_cell(value, self._absent) for value in row] for row in page]
+        if self._widths is None:
+            columns = zip(*cells, strict=True) if cells else [()] * len(self._columns)
+            self._widths = [
+                min(max(map(len, (name, *column))), _MAX_WIDTH)
+                for name, column in zip(self._columns, columns, strict=True)
+            ]
+            self._aligned([name.upper() for name in self._columns])
+        for row in cells:
+            self._aligned(row)
+
+    def _aligned(self, cells: Sequence[str]) -> None:
+        assert self._widths is not None
+        _line(_GAP.join(cell.ljust(width) for cell, width in zip(cells, self._widths, strict=True)).rstrip())
+
+
+def print_rows(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], output_format: OutputFormat, *, absent: str = ABSENT
+) -> None:
+    """Print a whole listing.
+
+    Args:
+        absent: what stands for None in the table format.
+    """
+    printer = RowPrinter(columns, output_format, absent=absent)
+    printer.rows(rows)
+    printer.close()
+
+
+def print_fields(fields: Mapping[str, Any], output_format: OutputFormat) -> None:
+    """Print one thing: a line per field, or one JSON object."""
+    if output_format is OutputFormat.TABLE:
+        width = max(map(len, fields))
+        for name, value in fields.items():
+            lines = _cell(value, ABSENT).split("\n")
+            _line(f"{name.upper().ljust(width)}{_GAP}{lines[0]}".rstrip())
+            for line in lines[1:]:
+                _line(f"{' ' * width}{_GAP}{line}".rstrip())
+    else:
+        print_rows(list(fields), [list(fields.values())], output_format)
+
+
+def note(text: str) -> None:
+    """Tell the person what was done, on standard error, so that the output stays clean for programs."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _cell(value: Any, absent: str) -> str:
+    if value is None:
+        return absent
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _line(text: str) -> None:
+    sys.stdout.write(text + "\n")

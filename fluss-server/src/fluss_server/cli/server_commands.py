@@ -1,0 +1,59 @@
+"""Commands on the server itself: configuration, health."""
+
+from __future__ import annotations
+
+import argparse
+
+from fluss_server.api import messages as pb
+from fluss_server.api.keys import ApiKey
+from fluss_server.cli.catalog_commands import assignments
+from fluss_server.cli.output import note, print_fields, print_rows
+from fluss_server.cli.session import Session
+
+_SET, _DELETE = 0, 1
+_HEALTH = {0: "green", 1: "yellow", 2: "red"}
+
+
+def show_config(session: Session, parsed: argparse.Namespace) -> None:
+    """``fluss config list``"""
+    answer = session.call(ApiKey.DESCRIBE_CLUSTER_CONFIGS, pb.DescribeClusterConfigsRequest())
+    rows = sorted(
+        (entry.config_key, entry.config_value if entry.HasField("config_value") else None, entry.config_source)
+        for entry in answer.configs
+    )
+    print_rows(("option", "value", "source"), rows, parsed.output)
+
+
+def set_config(session: Session, parsed: argparse.Namespace) -> None:
+    """``fluss config set``"""
+    request = pb.AlterClusterConfigsRequest()
+    for key, value in assignments(parsed.values).items():
+        request.alter_configs.add(config_key=key, config_value=value, op_type=_SET)
+    session.call(ApiKey.ALTER_CLUSTER_CONFIGS, request)
+    note(f"set {', '.join(parsed.values)}")
+
+
+def reset_config(session: Session, parsed: argparse.Namespace) -> None:
+    """``fluss config reset``"""
+    request = pb.AlterClusterConfigsRequest()
+    for key in parsed.keys:
+        request.alter_configs.add(config_key=key, op_type=_DELETE)
+    session.call(ApiKey.ALTER_CLUSTER_CONFIGS, request)
+    note(f"reset {', '.join(parsed.keys)}")
+
+
+def health(session: Session, parsed: argparse.Namespace) -> int:
+    """``fluss health``: exit code 0 when green."""
+    answer = session.call(ApiKey.GET_CLUSTER_HEALTH, pb.GetClusterHealthRequest())
+    state = _HEALTH.get(answer.status, "unknown")
+    print_fields(
+        {
+            "state": state,
+            "replicas": answer.num_replicas,
+            "in sync": answer.in_sync_replicas,
+            "leaders": answer.num_leader_replicas,
+            "active leaders": answer.active_leader_replicas,
+        },
+        parsed.output,
+    )
+    return 0 if state == "green" else 1

@@ -1,0 +1,106 @@
+"""A command's connection to a server, and what it knows of tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fluss_server.api import messages as pb
+from fluss_server.api.keys import ApiKey
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.model.identifiers import TablePath
+from fluss_server.model.schema import Schema
+from fluss_server.model.table import TableDescriptor, TableInfo
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from fluss_server.grpc_door.client import GrpcClient
+
+DEFAULT_DATABASE = "fluss"
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A partition of a table; a table without partitions has one whose name and id are None."""
+
+    name: str | None
+    partition_id: int | None
+
+
+WHOLE_TABLE = Partition(None, None)
+
+
+def table_path(name: str) -> TablePath:
+    """Path of ``table`` or ``database.table``."""
+    database, separator, table = name.partition(".")
+    return TablePath(database, table) if separator else TablePath(DEFAULT_DATABASE, name)
+
+
+class Session:
+    """Calls to one server, and a memory of schemas.
+
+    Args:
+        client: to the gRPC door of the server.
+    """
+
+    def __init__(self, client: GrpcClient) -> None:
+        self._client = client
+        self._schemas: dict[tuple[int, int], Schema] = {}
+
+    def call(self, key: ApiKey, request: Message, **options: Any) -> Any:
+        """See :meth:`GrpcClient.call`."""
+        return self._client.call(key, request, **options)
+
+    def table(self, name: str) -> TableInfo:
+        """A table; ``TABLE_NOT_EXIST``."""
+        path = table_path(name)
+        answer = self.call(ApiKey.GET_TABLE_INFO, pb.GetTableInfoRequest(table_path=path_message(path)))
+        table = TableInfo(
+            path,
+            answer.table_id,
+            answer.schema_id,
+            TableDescriptor.from_json_bytes(answer.table_json),
+            answer.created_time,
+            answer.modified_time,
+        )
+        self._schemas[table.table_id, table.schema_id] = table.schema
+        return table
+
+    def schema(self, table: TableInfo, schema_id: int) -> Schema:
+        """A version of a table's schema; ``SCHEMA_NOT_EXIST``."""
+        key = table.table_id, schema_id
+        if key not in self._schemas:
+            request = pb.GetTableSchemaRequest(table_path=path_message(table.path), schema_id=schema_id)
+            answer = self.call(ApiKey.GET_TABLE_SCHEMA, request)
+            self._schemas[key] = Schema.from_json_bytes(answer.schema_json)
+        return self._schemas[key]
+
+    def partitions(self, table: TableInfo) -> list[Partition]:
+        """Partitions of a table, by name; one without name and id if it has none."""
+        if not table.is_partitioned:
+            return [WHOLE_TABLE]
+        answer = self.call(
+            ApiKey.LIST_PARTITION_INFOS, pb.ListPartitionInfosRequest(table_path=path_message(table.path))
+        )
+        found = [Partition(_partition_name(info), info.partition_id) for info in answer.partitions_info]
+        return sorted(found, key=lambda partition: partition.name or "")
+
+
+def path_message(path: TablePath) -> pb.PbTablePath:
+    """A path as requests carry it."""
+    return pb.PbTablePath(database_name=path.database, table_name=path.table)
+
+
+def raise_bucket_error(answer: Any) -> None:
+    """Raise the error that a part of an answer reports, if it does."""
+    if answer.HasField("error_code") and answer.error_code:
+        try:
+            code = ErrorCode(answer.error_code)
+        except ValueError:
+            code = ErrorCode.UNKNOWN_SERVER_ERROR
+        raise FlussError(code, answer.error_message or f"error {answer.error_code}")
+
+
+def _partition_name(info: pb.PbPartitionInfo) -> str:
+    return "$".join(entry.value for entry in info.partition_spec.partition_key_values)

@@ -1,0 +1,219 @@
+"""Writing Arrow batches into tables for the command line: partitions, buckets, keys and rows, as any client does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fluss_server.api import messages as pb
+from fluss_server.api.keys import ApiKey
+from fluss_server.cli.json_values import to_json
+from fluss_server.cli.session import WHOLE_TABLE, Partition, Session, path_message, raise_bucket_error
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.buckets import bucket_of
+from fluss_server.formats.keys import KeyEncoder, encoder_choice, key_encoder
+from fluss_server.formats.kv_batch import build_kv_batch
+from fluss_server.formats.log_batch import build_batch
+from fluss_server.model.table import KvFormat, LogFormat, TableInfo
+from fluss_server.model.types import DataType, TypeRoot
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS_PER_REQUEST = 5_000
+_TIMEOUT_MS = 60_000
+_PARTITION_TYPES = frozenset(
+    {
+        TypeRoot.CHAR,
+        TypeRoot.STRING,
+        TypeRoot.BOOLEAN,
+        TypeRoot.TINYINT,
+        TypeRoot.SMALLINT,
+        TypeRoot.INTEGER,
+        TypeRoot.BIGINT,
+        TypeRoot.DATE,
+    }
+)
+
+
+class TableKeys:
+    """Key and bucket of rows of a primary-key table or of a log table with bucket key."""
+
+    def __init__(self, table: TableInfo) -> None:
+        options = table.descriptor.properties
+        self._lake = options.get("table.datalake.format")
+        self._count = table.bucket_count
+        self.key_columns = table.schema.indexes_of(table.physical_primary_key)
+        self.bucket_columns = table.schema.indexes_of(table.descriptor.bucket_key)
+        types = table.schema.types
+        version = options.get("table.kv.format-version")
+        choice = encoder_choice(
+            None if version is None else int(version),
+            self._lake,
+            default_bucket_key=self.bucket_columns == self.key_columns,
+        )
+        self._key = key_encoder([types[index] for index in self.key_columns], choice) if self.key_columns else None
+        self._bucket: KeyEncoder = key_encoder([types[index] for index in self.bucket_columns], self._lake)
+        self._same = self.bucket_columns == self.key_columns and choice == self._lake
+
+    def keys(self, columns: Sequence[pa.Array]) -> list[bytes]:
+        """Primary keys of the rows of a batch, given as all its columns."""
+        assert self._key is not None
+        return self._key.encode_columns([columns[index] for index in self.key_columns])
+
+    def buckets(self, columns: Sequence[pa.Array], keys: Sequence[bytes] | None = None) -> list[int]:
+        """Buckets of the rows of a batch; ``keys`` are those of :meth:`keys`, if they are at hand."""
+        if keys is None or not self._same:
+            keys = self._bucket.encode_columns([columns[index] for index in self.bucket_columns])
+        return [bucket_of(key, self._count, self._lake) for key in keys]
+
+    def key_of(self, values: Sequence[Any]) -> tuple[bytes, int]:
+        """Primary key and bucket of one row, given as its key values in the order of ``key_columns``."""
+        assert self._key is not None
+        key = self._key.encode(values)
+        by_column = dict(zip(self.key_columns, values, strict=True))
+        return key, self.bucket_of_key([by_column[index] for index in self.bucket_columns])[1]
+
+    def bucket_of_key(self, values: Sequence[Any]) -> tuple[bytes, int]:
+        """Bucket key and bucket of values in the order of ``bucket_columns``."""
+        key = self._bucket.encode(values)
+        return key, bucket_of(key, self._count, self._lake)
+
+
+class TableWriter:
+    """Writes batches; every batch is acknowledged, and so durable, before :meth:`write` returns.
+
+    Rows of a table without bucket key go to one bucket after the other, a request each. Missing partitions are created.
+    """
+
+    def __init__(self, session: Session, table: TableInfo) -> None:
+        self._session = session
+        self._table = table
+        self._keys = TableKeys(table) if table.descriptor.bucket_key else None
+        self._partition_columns = table.schema.indexes_of(table.descriptor.partition_key)
+        self._partitions = {partition.name: partition for partition in session.partitions(table)}
+        self._next_bucket = 0
+
+    def write(self, rows: pa.RecordBatch) -> None:
+        """Append the rows to a log table, or upsert them into a primary-key table.
+
+        Raises:
+            FlussError: what the server answers. Parts of the batch may have been written then.
+        """
+        for start in range(0, rows.num_rows, ROWS_PER_REQUEST):
+            for partition, part in self._by_partition(rows.slice(start, ROWS_PER_REQUEST)):
+                if self._table.has_primary_key:
+                    self._upsert(partition, part)
+                else:
+                    self._append(partition, part)
+
+    def delete(self, key: bytes, bucket: int, partition: Partition) -> None:
+        """Delete a row of a primary-key table; fine if there is none."""
+        batch = build_kv_batch(self._table.schema_id, [(key, None)])
+        self._put(partition, {bucket: batch})
+
+    def _upsert(self, partition: Partition, rows: pa.RecordBatch) -> None:
+        from fluss_server.formats.columns import record_batch_to_rows
+
+        assert self._keys is not None
+        keys = self._keys.keys(rows.columns)
+        encoded = record_batch_to_rows(self._table.schema, self._table.kv_format, rows)
+        records: dict[int, list[tuple[bytes, bytes | None]]] = {}
+        for bucket, key, row in zip(self._keys.buckets(rows.columns, keys), keys, encoded, strict=True):
+            records.setdefault(bucket, []).append((key, row))
+        self._put(partition, {bucket: build_kv_batch(self._table.schema_id, part) for bucket, part in records.items()})
+
+    def _put(self, partition: Partition, batches: dict[int, bytes]) -> None:
+        request = pb.PutKvRequest(acks=-1, table_id=self._table.table_id, timeout_ms=_TIMEOUT_MS)
+        for bucket, batch in batches.items():
+            entry = request.buckets_req.add(bucket_id=bucket, records=batch)
+            if partition.partition_id is not None:
+                entry.partition_id = partition.partition_id
+        for answer in self._session.call(ApiKey.PUT_KV, request, timeout_s=_TIMEOUT_MS / 1000).buckets_resp:
+            raise_bucket_error(answer)
+
+    def _append(self, partition: Partition, rows: pa.RecordBatch) -> None:
+        request = pb.ProduceLogRequest(acks=-1, table_id=self._table.table_id, timeout_ms=_TIMEOUT_MS)
+        for bucket, part in self._by_bucket(rows):
+            entry = request.buckets_req.add(bucket_id=bucket, records=self._log_batch(part))
+            if partition.partition_id is not None:
+                entry.partition_id = partition.partition_id
+        for answer in self._session.call(ApiKey.PRODUCE_LOG, request, timeout_s=_TIMEOUT_MS / 1000).buckets_resp:
+            raise_bucket_error(answer)
+
+    def _by_bucket(self, rows: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
+        if self._keys is None:
+            yield self._next_bucket, rows
+            self._next_bucket = (self._next_bucket + 1) % self._table.bucket_count
+            return
+        indexes: dict[int, list[int]] = {}
+        for index, bucket in enumerate(self._keys.buckets(rows.columns)):
+            indexes.setdefault(bucket, []).append(index)
+        for bucket, wanted in indexes.items():
+            yield bucket, rows if len(wanted) == rows.num_rows else _take(rows, wanted)
+
+    def _log_batch(self, rows: pa.RecordBatch) -> bytes:
+        from fluss_server.formats.arrow_batch import encode_payload
+        from fluss_server.formats.columns import record_batch_to_rows
+        from fluss_server.formats.row_log import encode_row_payload
+
+        table = self._table
+        if table.log_format is LogFormat.ARROW:
+            payload = encode_payload(rows, table.arrow_compression, table.arrow_compression_level)
+        else:
+            payload = encode_row_payload(record_batch_to_rows(table.schema, KvFormat(table.log_format.value), rows))
+        return bytes(build_batch(table.schema_id, change_types=None, payload=payload, record_count=rows.num_rows))
+
+    # ---- partitions
+
+    def _by_partition(self, rows: pa.RecordBatch) -> Iterator[tuple[Partition, pa.RecordBatch]]:
+        if not self._partition_columns:
+            yield WHOLE_TABLE, rows
+            return
+        from fluss_server.formats.arrow_values import from_arrow
+
+        types = [self._table.schema.types[index] for index in self._partition_columns]
+        columns = [
+            from_arrow(rows.column(index), kind) for index, kind in zip(self._partition_columns, types, strict=True)
+        ]
+        indexes: dict[tuple[Any, ...], list[int]] = {}
+        for index, values in enumerate(zip(*columns, strict=True)):
+            indexes.setdefault(values, []).append(index)
+        for values, wanted in indexes.items():
+            yield self.partition(values), rows if len(wanted) == rows.num_rows else _take(rows, wanted)
+
+    def partition(self, values: Sequence[Any]) -> Partition:
+        """The partition of values of the partition columns; created if missing."""
+        names = self._table.descriptor.partition_key
+        types = [self._table.schema.types[index] for index in self._partition_columns]
+        texts = [partition_text(value, kind, name) for value, kind, name in zip(values, types, names, strict=True)]
+        name = "$".join(texts)
+        if name not in self._partitions:
+            request = pb.CreatePartitionRequest(table_path=path_message(self._table.path), ignore_if_not_exists=True)
+            for key, text in zip(names, texts, strict=True):
+                request.partition_spec.partition_key_values.add(key=key, value=text)
+            self._session.call(ApiKey.CREATE_PARTITION, request)
+            self._partitions = {partition.name: partition for partition in self._session.partitions(self._table)}
+        return self._partitions[name]
+
+
+def partition_text(value: Any, data_type: DataType, name: str) -> str:
+    """A partition column's value as it stands in the partition's name.
+
+    Raises:
+        FlussError: ``PARTITION_SPEC_INVALID_EXCEPTION`` for null, and for types that only other clients can write.
+    """
+    if value is None or data_type.root not in _PARTITION_TYPES:
+        raise FlussError(
+            ErrorCode.PARTITION_SPEC_INVALID_EXCEPTION,
+            f"partition column {name!r} of type {data_type} has the value {value!r}",
+            hint="null is no partition; and this command can only write partitions of text, numbers and dates",
+        )
+    text = to_json(value, data_type)
+    return text if isinstance(text, str) else str(text).lower()
+
+
+def _take(rows: pa.RecordBatch, indexes: Sequence[int]) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    return rows.take(pa.array(indexes, pa.int64()))

@@ -1,0 +1,150 @@
+"""Creating and dropping partitions, with their replicas, in the order that survives a crash at any point."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from fluss_server.coordinator.catalog import MetadataManager, check_partitioned, no_partition
+from fluss_server.coordinator.ddl import DdlExecutor, TableEvents
+from fluss_server.coordinator.partition_rules import strategy_of
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.model.identifiers import TablePath
+from fluss_server.model.partition import PartitionInfo, partition_name
+from fluss_server.model.table import TableInfo
+from fluss_server.runtime.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_MAX_PARTITIONS = 1000
+
+
+class PartitionExecutor:
+    """Changes of partitions; as all changes within one database they are made one at a time, each to its end.
+
+    Args:
+        manager: loaded.
+        ddl: makes the other changes.
+        events: who keeps the data.
+        max_partitions: most partitions of one table.
+    """
+
+    def __init__(
+        self,
+        manager: MetadataManager,
+        ddl: DdlExecutor,
+        events: TableEvents,
+        clock: Clock,
+        max_partitions: int = DEFAULT_MAX_PARTITIONS,
+    ) -> None:
+        self._manager = manager
+        self._ddl = ddl
+        self._events = events
+        self._clock = clock
+        self.max_partitions = max_partitions
+
+    async def create(self, path: TablePath, spec: Mapping[str, str], *, ignore_if_exists: bool) -> None:
+        """Create a partition; it has leaders when this returns.
+
+        Args:
+            spec: value of each partition column.
+
+        Raises:
+            FlussError: ``TABLE_NOT_EXIST``, ``TABLE_NOT_PARTITIONED_EXCEPTION``, ``PARTITION_SPEC_INVALID_EXCEPTION``,
+                ``PARTITION_ALREADY_EXISTS`` unless ignored, ``PARTITION_MAX_NUM_EXCEPTION``,
+                ``BUCKET_MAX_NUM_EXCEPTION``, ``INVALID_REPLICATION_FACTOR``.
+        """
+        table = self._manager.table(path)
+        check_partitioned(table)
+        key = table.descriptor.partition_key
+        name = partition_name(key, spec, for_creation=True)
+        strategy = strategy_of(table)
+        strategy.check_new(spec[key[strategy.key_index]], self._clock.now_ms())
+        if ignore_if_exists and self._manager.find_partition(table, name) is not None:
+            return  # writers ask for every partition they meet: most exist
+        await self.create_named(table, name, ignore_if_exists=ignore_if_exists)
+
+    async def create_named(self, table: TableInfo, name: str, *, ignore_if_exists: bool) -> None:
+        """Create a partition with an allowed name; errors as for :meth:`create`."""
+        await self._ddl.exclusively(table.path.database, self._create(table, name, ignore_if_exists))
+
+    async def drop(self, path: TablePath, spec: Mapping[str, str], *, ignore_if_not_exists: bool) -> None:
+        """Drop a partition and its data.
+
+        Raises:
+            FlussError: ``TABLE_NOT_EXIST``, ``TABLE_NOT_PARTITIONED_EXCEPTION``, ``PARTITION_SPEC_INVALID_EXCEPTION``,
+                ``PARTITION_NOT_EXISTS`` unless ignored.
+        """
+        table = self._manager.table(path)
+        check_partitioned(table)
+        name = partition_name(table.descriptor.partition_key, spec, for_creation=False)
+        await self.drop_named(table, name, ignore_if_not_exists=ignore_if_not_exists)
+
+    async def drop_named(self, table: TableInfo, name: str, *, ignore_if_not_exists: bool) -> None:
+        """Drop a partition by its name; errors as for :meth:`drop`."""
+        await self._ddl.exclusively(table.path.database, self._drop(table, name, ignore_if_not_exists))
+
+    async def _create(self, table: TableInfo, name: str, ignore_if_exists: bool) -> None:
+        table = self._current(table)
+        if self._manager.find_partition(table, name) is not None and ignore_if_exists:
+            return
+        self._check_limits(table, name)
+        partition = await self._manager.prepare_partition(table, name)
+        try:
+            await self._events.partition_created(table, partition)
+            await self._manager.add_partition(table, partition, [(self._ddl.server_id,)] * table.bucket_count)
+        except Exception:
+            await self._remove_data(table, partition)
+            raise
+        logger.info("created partition %s of table %s with id %d", name, table.path, partition.partition_id)
+
+    async def _drop(self, table: TableInfo, name: str, ignore_if_not_exists: bool) -> None:
+        table = self._current(table)
+        partition = self._manager.find_partition(table, name)
+        if partition is None:
+            if ignore_if_not_exists:
+                return
+            raise no_partition(table, name)
+        await self._manager.drop_partition(table, partition)
+        logger.info("dropped partition %s of table %s with id %d", name, table.path, partition.partition_id)
+        await self._remove_data(table, partition)
+
+    def _current(self, table: TableInfo) -> TableInfo:
+        """The table as it is now that no other change is under way."""
+        current = self._manager.table_by_id(table.table_id)
+        if current is None:
+            raise FlussError(ErrorCode.TABLE_NOT_EXIST, f"table {table.path} does not exist any more")
+        return current
+
+    def _check_limits(self, table: TableInfo, name: str) -> None:
+        settings = self._ddl.settings
+        factor = int(table.descriptor.properties.get("table.replication.factor", "1"))
+        if factor > settings.live_tablet_servers:
+            raise FlussError(
+                ErrorCode.INVALID_REPLICATION_FACTOR,
+                f"table.replication.factor = {factor} is more than the {settings.live_tablet_servers} live tablet"
+                " servers",
+            )
+        if self._manager.find_partition(table, name) is not None:
+            raise FlussError(
+                ErrorCode.PARTITION_ALREADY_EXISTS, f"partition {name!r} of table {table.path} already exists"
+            )
+        if self._manager.partition_count(table) >= self.max_partitions:
+            raise FlussError(
+                ErrorCode.PARTITION_MAX_NUM_EXCEPTION,
+                f"table {table.path} has {self.max_partitions} partitions, as many as it may have",
+                hint="drop old ones, or raise max.partition.num of the server",
+            )
+        if table.bucket_count > settings.max_bucket_count:
+            raise FlussError(
+                ErrorCode.BUCKET_MAX_NUM_EXCEPTION,
+                f"{table.bucket_count} buckets are more than the limit of {settings.max_bucket_count}",
+                hint="raise max.bucket.num of the server",
+            )
+
+    async def _remove_data(self, table: TableInfo, partition: PartitionInfo) -> None:
+        """The partition is gone whether or not this works; what stays is removed at the next start."""
+        try:
+            await self._events.partition_dropped(table, partition)
+        except Exception:
+            logger.exception("data of partition %s of table %s could not be removed", partition.name, table.path)

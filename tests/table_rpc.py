@@ -1,0 +1,134 @@
+"""Tables through single calls of our RpcClient, for tests that look at fields which other clients hide."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from fluss_server.api import messages as pb
+from fluss_server.api.keys import ApiKey
+from fluss_server.formats.arrow_batch import encode_payload
+from fluss_server.formats.arrow_types import arrow_schema
+from fluss_server.formats.log_batch import build_batch
+from fluss_server.model.schema import Schema
+from fluss_server.model.table import ArrowCompression
+from fluss_server.rpc.client import RpcClient
+
+MAX_BYTES = 16 << 20
+
+
+def with_client(port: int, body: Callable[[RpcClient], Awaitable[None]]) -> None:
+    """Run ``body`` with a connected client."""
+
+    async def run() -> None:
+        async with await RpcClient.connect("127.0.0.1", port) as client:
+            await body(client)
+
+    asyncio.run(run())
+
+
+async def create_table(
+    client: RpcClient,
+    name: str,
+    schema: Schema,
+    *,
+    buckets: int = 1,
+    properties: dict[str, str] | None = None,
+) -> int:
+    """Create ``fluss.name`` and return its id."""
+    document = {
+        "version": 1,
+        "schema": schema.to_json(),
+        "partition_key": [],
+        "bucket_key": list(schema.primary_key),
+        "bucket_count": buckets,
+        "properties": properties or {},
+        "custom_properties": {},
+    }
+    request = pb.CreateTableRequest(table_json=json.dumps(document).encode(), ignore_if_exists=False)
+    request.table_path.database_name, request.table_path.table_name = "fluss", name
+    await client.call(ApiKey.CREATE_TABLE, request)
+    info = pb.GetTableInfoRequest()
+    info.table_path.CopyFrom(request.table_path)
+    return int((await client.call(ApiKey.GET_TABLE_INFO, info)).table_id)
+
+
+def arrow_log_batch(schema: Schema, columns: Sequence[Sequence[Any]], **header: Any) -> bytes:
+    """A log batch of whole columns."""
+    target = arrow_schema(schema)
+    rows = pa.RecordBatch.from_arrays(
+        [pa.array(values, field.type) for values, field in zip(columns, target, strict=True)], schema=target
+    )
+    payload = encode_payload(rows, ArrowCompression.NONE)
+    return bytes(
+        build_batch(
+            header.pop("schema_id", 1), change_types=None, payload=payload, record_count=rows.num_rows, **header
+        )
+    )
+
+
+async def produce(client: RpcClient, table_id: int, records: bytes, *, bucket: int = 0) -> Any:
+    """Append and wait for the acknowledgement."""
+    request = pb.ProduceLogRequest(acks=-1, table_id=table_id, timeout_ms=10_000)
+    request.buckets_req.add(bucket_id=bucket, records=records)
+    return (await client.call(ApiKey.PRODUCE_LOG, request)).buckets_resp[0]
+
+
+async def put(client: RpcClient, table_id: int, records: bytes, *, bucket: int = 0) -> Any:
+    """Upsert and wait for the acknowledgement."""
+    request = pb.PutKvRequest(acks=-1, table_id=table_id, timeout_ms=10_000)
+    request.buckets_req.add(bucket_id=bucket, records=records)
+    response: Any = await client.call(ApiKey.PUT_KV, request)
+    return response.buckets_resp[0]
+
+
+async def fetch(
+    client: RpcClient,
+    table_id: int,
+    offset: int = 0,
+    *,
+    bucket: int = 0,
+    fields: Sequence[int] | None = None,
+    predicate: pb.PbPredicate | None = None,
+    schema_id: int = 1,
+    max_bytes: int = MAX_BYTES,
+    bucket_bytes: int = MAX_BYTES,
+    min_bytes: int | None = None,
+    wait_ms: int | None = None,
+) -> Any:
+    """One fetch of one bucket."""
+    request = pb.FetchLogRequest(follower_server_id=-1, max_bytes=max_bytes)
+    if min_bytes is not None:
+        request.min_bytes = min_bytes
+    if wait_ms is not None:
+        request.max_wait_ms = wait_ms
+    table = request.tables_req.add(table_id=table_id, projection_pushdown_enabled=fields is not None)
+    table.projected_fields.extend(fields or ())
+    if predicate is not None:
+        table.filter_predicate.CopyFrom(predicate)
+        table.filter_schema_id = schema_id
+    table.buckets_req.add(bucket_id=bucket, fetch_offset=offset, max_fetch_bytes=bucket_bytes)
+    response: Any = await client.call(ApiKey.FETCH_LOG, request)
+    return response.tables_resp[0].buckets_resp[0]
+
+
+async def list_offsets(
+    client: RpcClient, table_id: int, buckets: Sequence[int], kind: int, timestamp: int | None = None
+) -> list[pb.PbListOffsetsRespForBucket]:
+    """Offsets of buckets: kind 0 earliest, 1 latest, 2 timestamp, 3 leader end."""
+    request = pb.ListOffsetsRequest(follower_server_id=-1, offset_type=kind, table_id=table_id, bucket_id=buckets)
+    if timestamp is not None:
+        request.startTimestamp = timestamp
+    return list((await client.call(ApiKey.LIST_OFFSETS, request)).buckets_resp)
+
+
+async def row_counts(client: RpcClient, table_id: int, buckets: Sequence[int]) -> list[pb.PbTableStatsRespForBucket]:
+    """Row counts of buckets."""
+    request = pb.GetTableStatsRequest(table_id=table_id)
+    for bucket in buckets:
+        request.buckets_req.add(bucket_id=bucket)
+    return list((await client.call(ApiKey.GET_TABLE_STATS, request)).buckets_resp)
