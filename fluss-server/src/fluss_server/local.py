@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fluss_server.config import SERVER_OPTIONS, Configuration
+from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.coordinator.catalog import MetadataManager
+from fluss_server.coordinator.cluster_service import ClusterService, ReplicaCounts
 from fluss_server.coordinator.partition_service import PartitionService
 from fluss_server.coordinator.partitions import PartitionExecutor
 from fluss_server.coordinator.service import CoordinatorService, ServerNode
@@ -35,8 +37,9 @@ from fluss_server.runtime.files import DirectoryLock
 from fluss_server.runtime.open_files import raise_open_files_limit
 from fluss_server.security.acl_service import AclService
 from fluss_server.security.authorizer import Authorizer, parse_super_users
+from fluss_server.security.credentials import check_configured_users
 from fluss_server.security.guard import Guard
-from fluss_server.security.listeners import Listener, ListenerSecurity
+from fluss_server.security.listeners import CREDENTIALS, Listener, ListenerSecurity
 from fluss_server.security.sasl import PasswordCheck
 from fluss_server.tablet.kv_scanners import KvScanners
 from fluss_server.tablet.read_service import ReadService
@@ -81,17 +84,23 @@ class LocalServer:
     ) -> None:
         self._data_dir = data_dir
         self._requested_grpc_port = grpc_port
-        self._configuration = Configuration(SERVER_OPTIONS, options or {})
+        self._dynamic = DynamicConfiguration(SERVER_OPTIONS, options or {})
         self._clock = clock or SystemClock()
         self._lock = DirectoryLock(data_dir)
         self._store: EmbeddedMetadataStore | None = None
         self._replicas: ReplicaManager | None = None
         self._scanners: KvScanners | None = None
         self._coordinator: CoordinatorService | None = None
+        self._cluster: ClusterService | None = None
+        self._authorizer: Authorizer | None = None
         self._security = ListenerSecurity(self._configuration, host, port)
         self._rpc_shared: SharedResources | None = None
         self._servers: list[RpcServer] = []
         self._grpc_door: GrpcDoor | None = None
+
+    @property
+    def _configuration(self) -> Configuration:
+        return self._dynamic.current
 
     @property
     def port(self) -> int:
@@ -142,6 +151,8 @@ class LocalServer:
                 hint="stop it, or choose another directory with --data-dir",
             )
         self._store = EmbeddedMetadataStore.open(self._data_dir / METADATA_FILE)
+        self._cluster = ClusterService(self._store, self._dynamic, self._replica_counts)
+        await self._cluster.load()
         manager = MetadataManager(self._store, self._clock)
         await manager.load()
         next_table_id, next_partition_id = await manager.next_ids()
@@ -173,12 +184,14 @@ class LocalServer:
             if listener.advertised is not None
         }
         self._coordinator = CoordinatorService(manager, self, ServerNode(SERVER_ID, advertised), settings)
-        authorizer = await self._load_authorizer(self._store)
+        self._authorizer = authorizer = await self._load_authorizer(self._store)
+        self._follow_changes(self._replicas)
         partitions = PartitionExecutor(
             manager, self._coordinator.ddl, self, self._clock, self._configuration.get_int("max.partition.num")
         )
         registry = ServiceRegistry(
             self._coordinator,
+            self._cluster,
             PartitionService(manager, partitions),
             WriteService(self._replicas, kv_queue_bytes=self._configuration.get_int("kv.write-queue.size")),
             ReadService(
@@ -209,6 +222,27 @@ class LocalServer:
                 authenticate=authenticate,
             )
             await self._grpc_door.start()
+
+    def _follow_changes(self, replicas: ReplicaManager) -> None:
+        """What options that change while the server runs do then."""
+        security, roll_segments = self._security, "log.retention.roll-active-segment.enabled"
+        self._dynamic.subscribe(
+            [CREDENTIALS],
+            lambda configuration: check_configured_users(configuration.get_map(CREDENTIALS)),
+            lambda configuration: security.configure_users(configuration.get_map(CREDENTIALS)),
+        )
+        self._dynamic.subscribe(
+            [roll_segments],
+            lambda configuration: None,
+            lambda configuration: replicas.set_roll_expired_segments(configuration.get_bool(roll_segments)),
+        )
+        security.configure_users(self._configuration.get_map(CREDENTIALS))  # with what was changed before this start
+        ignored = {key for key, option in SERVER_OPTIONS.items() if option.dynamic} - self._dynamic.subscribed
+        assert not ignored, f"nobody follows changes of {ignored}"
+
+    def _replica_counts(self) -> ReplicaCounts:
+        replicas = [] if self._replicas is None else self._replicas.replicas()
+        return ReplicaCounts(len(replicas), sum(replica.is_online for replica in replicas))
 
     async def _load_authorizer(self, store: MetadataStore) -> Authorizer | None:
         if not self._configuration.get_bool("authorizer.enabled"):
@@ -279,6 +313,10 @@ class LocalServer:
         coordinator, self._coordinator = self._coordinator, None
         if coordinator is not None:
             await coordinator.close()
+        if self._cluster is not None:
+            await self._cluster.close()
+        if self._authorizer is not None:
+            await self._authorizer.close()
         scanners, self._scanners = self._scanners, None
         if scanners is not None:
             await scanners.close_all()

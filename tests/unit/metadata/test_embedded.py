@@ -394,3 +394,13 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(FlussError, match="could not be opened") as caught:
         EmbeddedMetadataStore.open(tmp_path / "file" / "metadata")
     assert caught.value.code is ErrorCode.STORAGE_EXCEPTION
+
+
+def test_only_the_owner_may_read_the_file(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        store = EmbeddedMetadataStore.open(tmp_path / "metadata")
+        await store.commit([Create("/a", b"x")])
+        await store.close()
+
+    asyncio.run(scenario())
+    assert (tmp_path / "metadata").stat().st_mode & 0o777 == 0o600

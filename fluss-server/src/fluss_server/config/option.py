@@ -146,6 +146,10 @@ class Configuration:
         """Value of a known key, None when it is not set and has no default."""
         return self._values[key]
 
+    def find(self, key: str) -> Value | None:
+        """As :meth:`get`, also for a key with a name in it that nobody has given."""
+        return self._values.get(key)
+
     def is_given(self, key: str) -> bool:
         """True when the user gave a value."""
         return key in self._given

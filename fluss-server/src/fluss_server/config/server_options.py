@@ -231,6 +231,7 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "false",
             "Close the newest segment of a log too when everything in it is older than table.log.ttl, so that it can be"
             " deleted. With false a table that is no longer written keeps its last segment.",
+            dynamic=True,
         ),
         Option(
             "server.writer-id.expiration-time",

@@ -321,7 +321,8 @@ def _temporary(path: Path) -> Path:
 
 
 def _write_temporary(path: Path, data: bytes) -> None:
-    fd = os.open(_temporary(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    # Only its owner may read it: settings changed while the server ran hold passwords.
+    fd = os.open(_temporary(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         write_all(fd, data)
         os.fsync(fd)

@@ -73,6 +73,11 @@ class Replica:
 
     # ------------------------------------------------------------------ writes
 
+    @property
+    def is_online(self) -> bool:
+        """True while the bucket takes writes; False after its storage has failed."""
+        return self._offline is None and not self._closed
+
     def append(self, records: memoryview) -> AppendResult:
         """Append log batches; they are acknowledged when :meth:`acknowledged` of the result completes.
 

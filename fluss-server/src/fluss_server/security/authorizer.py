@@ -73,6 +73,10 @@ class Authorizer:
                 if node is not None:
                     self._grants.replace(resource, decode_acls(acl_path(resource), node.value))
 
+    async def close(self) -> None:
+        """Wait for changes that have begun."""
+        await self._tasks.wait()
+
     # Asking
 
     def allows(self, principal: Principal, host: str, operation: Operation, resource: Resource) -> bool:

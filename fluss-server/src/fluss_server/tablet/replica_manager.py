@@ -116,6 +116,10 @@ class ReplicaManager:
         """Every open replica."""
         return list(self._replicas.values())
 
+    def set_roll_expired_segments(self, enabled: bool) -> None:
+        """Change ``UpkeepConfig.roll_expired_segments``."""
+        self._upkeep.roll_expired_segments = enabled
+
     @property
     def kv_worker(self) -> ThreadPoolExecutor:
         """The thread in which KvTablets change and are scanned."""

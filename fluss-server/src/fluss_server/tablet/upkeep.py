@@ -44,6 +44,7 @@ class Upkeep:
 
     def __init__(self, config: UpkeepConfig, replicas: Callable[[], list[Replica]]) -> None:
         self._config = config
+        self.roll_expired_segments = config.roll_expired_segments  # may be changed at any time
         self._replicas = replicas
         self._persisted: WeakKeyDictionary[Replica, int] = WeakKeyDictionary()  # dropped ones leave by themselves
         self._tasks: list[asyncio.Task[None]] = []
@@ -93,7 +94,7 @@ class Upkeep:
             self._persisted[replica] = offset
 
     async def _delete_expired(self, replica: Replica) -> None:
-        await replica.delete_expired(roll_active=self._config.roll_expired_segments)
+        await replica.delete_expired(roll_active=self.roll_expired_segments)
 
     async def _expire_writers(self, replica: Replica) -> None:
         await replica.expire_writers()
