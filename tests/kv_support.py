@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ def make_table(
         "changelog_image": "table.changelog.image",
         "merge_engine": "table.merge-engine",
         "version_column": "table.merge-engine.versioned.ver-column",
+        "cache_size": "table.auto-increment.cache-size",
         "compression": "table.log.arrow.compression.type",
     }
     descriptor = TableDescriptor(
@@ -179,12 +180,13 @@ def open_bucket(
     schemas: Mapping[int, Schema] | None = None,
     log_config: LogConfig | None = None,
     clock: Clock | None = None,
+    reserve_ids: Callable[[int], int] | None = None,
 ) -> Bucket:
     """Open or create log and KvTablet below ``directory``."""
     table = table or make_table()
     versions = {**(schemas or {}), table.schema_id: table.schema}
     log = LogTablet.open(directory / "log", log_config or LogConfig(), clock or ManualClock(NOW_MS))
-    kv = KvTablet.open(directory / "kv", table, versions.__getitem__, log, resources or KvResources())
+    kv = KvTablet.open(directory / "kv", table, versions.__getitem__, log, resources or KvResources(), reserve_ids)
     return Bucket(directory, table, log, kv)
 
 

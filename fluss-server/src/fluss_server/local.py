@@ -162,6 +162,7 @@ class LocalServer:
             replica_config(self._configuration),
             self._clock,
             lambda table, schema_id: manager.schema(table.table_id, schema_id),
+            manager.reserve_ids,
         )
         self._scanners = KvScanners(self._replicas.kv_worker, self._clock)
         tables = manager.tables()

@@ -350,3 +350,51 @@ def test_a_tree_that_official_servers_left_is_read(tmp_path: Path) -> None:
         await store.close()
 
     asyncio.run(all_of_it())
+
+
+NUMBERED = TableDescriptor.from_json(
+    {
+        "schema": {
+            "columns": [
+                {"name": "a", "data_type": {"type": "INTEGER"}},
+                {"name": "n", "data_type": {"type": "BIGINT"}},
+            ],
+            "primary_key": ["a"],
+            "auto_increment_column": ["n"],
+        },
+        "bucket_count": 1,
+    }
+)
+
+
+def test_ids_of_auto_increment_columns_are_reserved_once(tmp_path: Path) -> None:
+    async def first(manager: MetadataManager) -> None:
+        table = await create(manager, T, NUMBERED)
+        ranges = await asyncio.gather(*(manager.reserve_ids(table.table_id, 10) for _ in range(5)))
+        assert sorted(ranges) == [1, 11, 21, 31, 41]
+
+    async def second(manager: MetadataManager) -> None:
+        table = manager.table(T)
+        assert await manager.reserve_ids(table.table_id, 1) == 51
+        assert await manager.reserve_ids(table.table_id, 100_000) == 52
+        assert await refused(manager.reserve_ids(table.table_id, 2**63 - 1)) is ErrorCode.UNKNOWN_SERVER_ERROR
+        await manager.drop_table(T)
+        assert await refused(manager.reserve_ids(table.table_id, 1)) is ErrorCode.TABLE_NOT_EXIST
+        again = await create(manager, T, NUMBERED)
+        assert await manager.reserve_ids(again.table_id, 5) == 1
+
+    run(tmp_path / "m", first)
+    run(tmp_path / "m", second)
+
+
+def test_the_counter_of_an_auto_increment_column_is_the_official_node(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        store, manager = await opened(tmp_path / "m")
+        table = await create(manager, T, NUMBERED)
+        await manager.reserve_ids(table.table_id, 300)
+        node = await store.get(f"{table_path(T)}/auto_inc/col_1")
+        assert node is not None
+        assert node.value == (300).to_bytes(8, "big")
+        await store.close()
+
+    asyncio.run(scenario())

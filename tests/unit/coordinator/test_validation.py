@@ -219,17 +219,6 @@ def test_nested_types_are_no_keys(data_type: dict[str, Any]) -> None:
         assert "cannot be keys" in str(error)
 
 
-def test_auto_increment() -> None:
-    columns: list[dict[str, Any]] = [
-        {"name": "a", "data_type": {"type": "STRING"}},
-        {"name": "b", "data_type": {"type": "BIGINT"}},
-    ]
-    schema = {"columns": columns, "primary_key": ["a"]}
-    error = refused({"schema": {**schema, "auto_increment_column": ["b"]}})
-    assert error.code is INVALID_TABLE
-    assert error.hint is not None
-
-
 def test_switches() -> None:
     no_log = dataclasses.replace(SETTINGS, allow_log_tables=False)
     no_kv = dataclasses.replace(SETTINGS, allow_kv_tables=False)

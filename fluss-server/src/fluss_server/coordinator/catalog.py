@@ -12,6 +12,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.records import (
     DATABASES,
     FIRST_SCHEMA_ID,
+    MAX_COUNTER,
     PARTITION_ASSIGNMENTS,
     PARTITION_ID_COUNTER,
     TABLE_ASSIGNMENTS,
@@ -20,6 +21,7 @@ from fluss_server.metadata.records import (
     AssignmentRecord,
     DatabaseRecord,
     TableRecord,
+    auto_increment_path,
     database_path,
     decode_counter,
     decode_schema,
@@ -314,6 +316,21 @@ class MetadataManager:
         partition_id, _ = await self._advance(PARTITION_ID_COUNTER, 0)
         return table_id, partition_id
 
+    async def reserve_ids(self, table_id: int, count: int) -> int:
+        """Reserve ids for the auto-increment column of a table, across restarts and crashes.
+
+        Args:
+            table_id: of a table with such a column.
+            count: how many.
+
+        Returns:
+            the first of ``count`` numbers in a row that were never given for this table; they begin with 1.
+
+        Raises:
+            FlussError: ``TABLE_NOT_EXIST``; ``UNKNOWN_SERVER_ERROR`` when there are not so many left.
+        """
+        return await self._tasks.run(self._reserve_ids(table_id, count))
+
     async def new_writer_id(self) -> int:
         """An id that no writer of this cluster ever had, also across restarts and crashes."""
         while not self._writer_ids:
@@ -431,6 +448,25 @@ class MetadataManager:
                 raise no_partition(table, partition.name)
             await self._store.commit(await self._partitions.deletion(table, partition))
             self._partitions.forget(partition)
+
+    async def _reserve_ids(self, table_id: int, count: int) -> int:
+        async with self._lock:
+            table = self.table_by_id(table_id)
+            if table is None:
+                raise FlussError(ErrorCode.TABLE_NOT_EXIST, f"there is no table with id {table_id}")
+            name = table.schema.auto_increment_column
+            assert name is not None, f"{table.path} has no auto-increment column"
+            path = auto_increment_path(table.path, table.schema.columns[table.schema.names.index(name)].column_id)
+            node = await self._store.get(path)
+            reserved = 0 if node is None else decode_counter(path, node.value)
+            if reserved + count > MAX_COUNTER:
+                raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"column {name!r} of {table.path} has no ids left")
+            value = encode_counter(reserved + count)
+            if node is None:
+                await self._store.commit([*await missing_parents(self._store, path), Create(path, value)])
+            else:
+                await self._store.commit([Set(path, value, node.version)])
+            return reserved + 1
 
     async def _reserve_writer_ids(self) -> None:
         async with self._lock:

@@ -153,12 +153,6 @@ def _check_buckets_and_keys(descriptor: TableDescriptor, settings: TableSettings
 
 def _check_supported(descriptor: TableDescriptor, options: Configuration) -> None:
     """Refuse what Apache Fluss has and this version has not."""
-    schema = descriptor.schema
-    if schema.auto_increment_column is not None:
-        raise _invalid_table(
-            f"auto-increment column {schema.auto_increment_column!r}: auto-increment is not supported yet",
-            hint="let the writer fill in the column",
-        )
     if options.is_given("table.statistics.columns"):
         raise _invalid_option(
             "table.statistics.columns: statistics of columns are not supported yet",

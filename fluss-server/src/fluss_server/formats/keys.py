@@ -35,6 +35,14 @@ class KeyEncoder(Protocol):
     def encode_columns(self, columns: Sequence[pa.Array]) -> list[bytes]:
         """Keys of many rows, given as one Arrow array per key column; errors as :meth:`encode`."""
 
+    def decode(self, key: bytes) -> tuple[Any, ...]:
+        """Values of a key.
+
+        Raises:
+            FlussError: ``CORRUPT_RECORD_EXCEPTION`` if the bytes are not exactly one key;
+                ``INVALID_TABLE_EXCEPTION`` if the encoding cannot be reversed.
+        """
+
 
 def key_encoder(types: Sequence[DataType], lake: str | None = None) -> KeyEncoder:
     """Encoder of keys.
@@ -79,13 +87,13 @@ class CompactedKeyEncoder:
 
     def __init__(self, types: Sequence[DataType]) -> None:
         self._types = tuple(types)
-        self._writers = [field_codec(data_type).write for data_type in types]
+        self._fields = [field_codec(data_type) for data_type in types]
 
     def encode(self, values: Sequence[Any]) -> bytes:
         """See :class:`KeyEncoder`."""
         if None in values:
             raise corrupt_row("null in a key column")
-        return b"".join([write(value) for write, value in zip(self._writers, values, strict=True)])
+        return b"".join([field.write(value) for field, value in zip(self._fields, values, strict=True)])
 
     def encode_columns(self, columns: Sequence[pa.Array]) -> list[bytes]:
         """See :class:`KeyEncoder`; vectorised."""
@@ -94,3 +102,14 @@ class CompactedKeyEncoder:
         if any(column.null_count for column in columns):
             raise corrupt_row("null in a key column")
         return write_keys(columns, self._types)
+
+    def decode(self, key: bytes) -> tuple[Any, ...]:
+        """See :class:`KeyEncoder`."""
+        values = []
+        position = 0
+        for field in self._fields:
+            value, position = field.read(key, position)
+            values.append(value)
+        if position != len(key):
+            raise corrupt_row(f"a key of {len(key)} bytes whose columns take {position}")
+        return tuple(values)

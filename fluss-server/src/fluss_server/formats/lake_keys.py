@@ -65,6 +65,10 @@ class _LakeKeyEncoder:
         values = [from_arrow(column, data_type) for column, data_type in zip(columns, self._types, strict=True)]
         return [self.encode(key) for key in zip(*values, strict=True)]
 
+    def decode(self, key: bytes) -> tuple[Any, ...]:
+        """Values of a key; ``INVALID_TABLE_EXCEPTION``: most of these encodings lose something."""
+        raise _invalid(f"{type(self).__name__} keys cannot be decoded")
+
     def _encode(self, values: Sequence[Any]) -> bytes:
         raise NotImplementedError
 
@@ -75,6 +79,10 @@ class PaimonKeyEncoder(_LakeKeyEncoder):
     def __init__(self, types: Sequence[DataType]) -> None:
         super().__init__(types)
         self._codec = AlignedRowCodec(types)
+
+    def decode(self, key: bytes) -> tuple[Any, ...]:
+        """Values of a key; ``CORRUPT_RECORD_EXCEPTION`` if it is none."""
+        return self._codec.decode(key)
 
     def _encode(self, values: Sequence[Any]) -> bytes:
         return self._codec.encode(values)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
-from fluss_server.formats.kv_batch import KvBatch
-from fluss_server.formats.log_batch import NO_WRITER_ID
+from fluss_server.formats.kv_batch import NO_BATCH_SEQUENCE, NO_WRITER_ID, KvBatch
 from fluss_server.formats.value_batch import encode_value
-from fluss_server.kv.changelog import ChangelogReader, ChangelogWriter
+from fluss_server.kv.auto_increment import AutoIncrement, IdRange, ReserveIds
+from fluss_server.kv.changelog import ChangelogReader, ChangelogWriter, primary_key_encoder
 from fluss_server.kv.committed_rows import CommittedRows
 from fluss_server.kv.merge import keys_to_read, merge_batch
 from fluss_server.kv.merging.engine import TableMergers
-from fluss_server.kv.merging.row_merger import ChangelogImage
+from fluss_server.kv.merging.row_merger import ChangelogImage, DeleteBehavior, RowMerger
 from fluss_server.kv.pre_write_buffer import PendingBatch, PreWriteBuffer
 from fluss_server.kv.recovery import replay
 from fluss_server.kv.rocks import KvResources
@@ -33,10 +34,11 @@ class KvTablet:
     *committed* (in RocksDB; lookups see it), *persisted* (durable in RocksDB; a restart replays only the log behind
     it).
 
-    Threads: :meth:`put`, :meth:`commit`, :meth:`persist`, :meth:`update_table`, :meth:`open_scan` and the scan itself,
-    and the end of life belong to one worker thread, the same for all tablets that share a :class:`KvResources`.
-    :meth:`lookup`, :meth:`prefix_lookup`, :meth:`limit_scan` and the properties may be used in another thread at the
-    same time. A lookup sees every commit that returned before it began; while a commit runs it may see a part of it.
+    Threads: :meth:`put`, :meth:`find_or_insert`, :meth:`commit`, :meth:`persist`, :meth:`update_table`,
+    :meth:`open_scan` and the scan itself, and the end of life belong to one worker thread, the same for all tablets
+    that share a :class:`KvResources`. :meth:`lookup`, :meth:`prefix_lookup`, :meth:`limit_scan` and the properties may
+    be used in another thread at the same time. A lookup sees every commit that returned before it began; while a commit
+    runs it may see a part of it.
 
     All calls block. Errors of the store are ``KV_STORAGE_EXCEPTION``.
     """
@@ -49,6 +51,7 @@ class KvTablet:
         log: LogTablet,
         resources: KvResources,
         rows: CommittedRows,
+        reserve_ids: ReserveIds | None = None,
     ) -> None:
         self._directory = directory
         self._schemas = schemas
@@ -58,12 +61,18 @@ class KvTablet:
         self._pending = PreWriteBuffer()
         self._scans: set[KvScan] = set()
         self._closed = False
+        self._ids: IdRange | None = None
+        if table.schema.auto_increment_column is not None:
+            assert reserve_ids is not None, "an auto-increment column needs a source of ids"
+            self._ids = IdRange(reserve_ids, table.auto_increment_cache_size)
         self._configure(table)
 
     def _configure(self, table: TableInfo) -> None:
         self._table = table
         self._changelog = ChangelogWriter(table, self._schemas)
+        self._keys = primary_key_encoder(table)
         self._mergers = TableMergers(table, self._schemas)
+        self._auto_increment = None if self._ids is None else AutoIncrement(table, self._ids, self._mergers.codec)
 
     @classmethod
     def open(
@@ -73,6 +82,7 @@ class KvTablet:
         schemas: Callable[[int], Schema],
         log: LogTablet,
         resources: KvResources,
+        reserve_ids: ReserveIds | None = None,
     ) -> KvTablet:
         """Open or create the tablet and bring it to the end of the log; everything in the log counts as committed.
 
@@ -85,6 +95,7 @@ class KvTablet:
             schemas: gives the schema of a schema id; raises ``SCHEMA_NOT_EXIST`` for an unknown one.
             log: open log of the same bucket.
             resources: shared by the tablets of a server.
+            reserve_ids: for tables with an auto-increment column: where ids come from.
 
         Raises:
             FlussError: ``KV_STORAGE_EXCEPTION`` if the store is unusable and cannot be built again; errors of the log.
@@ -95,7 +106,7 @@ class KvTablet:
         except BaseException:
             rows.abandon()
             raise
-        return cls(directory, table, schemas, log, resources, rows)
+        return cls(directory, table, schemas, log, resources, rows, reserve_ids)
 
     # ------------------------------------------------------------------ write
 
@@ -124,28 +135,84 @@ class KvTablet:
             original = self._log.find_duplicate(sent.writer_id, sent.batch_sequence)
             if original is not None:
                 return original
-        waiting = self._resources.pending_bytes
-        if waiting and waiting + sent.size > self._resources.max_pending_bytes:
-            raise FlussError(
-                ErrorCode.KV_STORAGE_EXCEPTION,
-                f"{waiting} bytes of merged rows wait for their commit",
-                hint="the disk or a replica is slow; the same batch may be sent again later",
-            )
+        self._check_room(sent.size)
+        if self._auto_increment is not None:
+            self._auto_increment.check_targets(target_columns)
         merger, deletes = self._mergers.merger(target_columns, overwrite=overwrite)
-        image = self._mergers.image
         self._check_schema(sent.schema_id)
         keys, rows = sent.records()
         prefix = encode_value(sent.schema_id, b"")
         values = [None if row is None else prefix + row for row in rows]
-        current = self._current(keys_to_read(merger, keys, values, image))
-        changes = merge_batch(merger, keys, values, current, deletes=deletes, image=image)
-        log_batch = self._changelog.build(changes, sent.writer_id, sent.batch_sequence)
+        return self._merge(merger, deletes, keys, values, sent.writer_id, sent.batch_sequence)
+
+    def find_or_insert(self, keys: Sequence[bytes]) -> tuple[list[bytes], int]:
+        """Values of ``keys``, after inserting a row for each that has none: the key, and null in all other columns.
+
+        Returns:
+            the values, in order, and the log offset whose :meth:`commit` makes all of them visible to lookups.
+
+        Raises:
+            FlussError: nothing changed. ``CORRUPT_RECORD_EXCEPTION`` for bytes that are no key,
+                ``INVALID_TARGET_COLUMN`` if the table has NOT NULL columns beside its key or an engine that knows no
+                partial updates, ``INVALID_TABLE_EXCEPTION`` if its keys do not hold the whole primary key; others as
+                :meth:`put`.
+        """
+        self._check_open()
+        current = self._current(set(keys))
+        missing = [key for key in dict.fromkeys(keys) if current[key] is None]
+        if missing:
+            self._check_room(sum(map(len, missing)))
+            merger, deletes = self._mergers.merger(self._table.schema.primary_key_indexes, overwrite=False)
+            values = [self._row_of_key(key) for key in missing]
+            self._merge(merger, deletes, missing, values, NO_WRITER_ID, NO_BATCH_SEQUENCE)
+            current = self._current(set(keys))
+        found = [current[key] for key in keys]
+        assert None not in found, "what was missing has been inserted"
+        return found, self._log.end_offset  # type: ignore[return-value]  # no None is left
+
+    def _merge(
+        self,
+        merger: RowMerger,
+        deletes: DeleteBehavior,
+        keys: Sequence[bytes],
+        values: Sequence[bytes | None],
+        writer_id: int,
+        batch_sequence: int,
+    ) -> AppendResult:
+        """Merge, append the changelog, and let the changes wait for their commit."""
+        image = self._mergers.image
+        on_insert = None if self._auto_increment is None else self._auto_increment.fill
+        current = self._current(keys_to_read(merger, keys, values, image, on_insert))
+        changes = merge_batch(merger, keys, values, current, deletes=deletes, image=image, on_insert=on_insert)
+        log_batch = self._changelog.build(changes, writer_id, batch_sequence)
         pending = PendingBatch(bytes(changes.change_types), changes.keys, changes.values)
         result = self._log.append(log_batch)
         if not result.duplicate:
             self._pending.add(pending, result.base_offset, result.last_offset + 1)
             self._resources.pending_bytes += pending.size_bytes
         return result
+
+    def _row_of_key(self, key: bytes) -> bytes:
+        table = self._table
+        if table.physical_primary_key != table.schema.primary_key:
+            raise FlussError(
+                ErrorCode.INVALID_TABLE_EXCEPTION,
+                f"lookups cannot insert rows into {table.path}: its keys lack the partition columns",
+                hint="write the rows with an upsert",
+            )
+        row: list[Any] = [None] * len(table.schema.columns)
+        for index, value in zip(table.schema.primary_key_indexes, self._keys.decode(key), strict=True):
+            row[index] = value
+        return encode_value(table.schema_id, self._mergers.codec(table.schema_id).encode(row))
+
+    def _check_room(self, size_bytes: int) -> None:
+        waiting = self._resources.pending_bytes
+        if waiting and waiting + size_bytes > self._resources.max_pending_bytes:
+            raise FlussError(
+                ErrorCode.KV_STORAGE_EXCEPTION,
+                f"{waiting} bytes of merged rows wait for their commit",
+                hint="the disk or a replica is slow; the same batch may be sent again later",
+            )
 
     def commit(self, offset: int) -> None:
         """Make the changes with log offsets below ``offset`` visible. May be repeated after an error.

@@ -7,12 +7,14 @@ times, and records every change as changelog rows and as new values.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import ChangeType
 from fluss_server.kv.merging.row_merger import ChangelogImage, DeleteBehavior, RowMerger
+
+OnInsert = Callable[[bytes], bytes]
 
 _INSERT = int(ChangeType.INSERT)
 _UPDATE_AFTER = int(ChangeType.UPDATE_AFTER)
@@ -38,10 +40,14 @@ class Changes:
 
 
 def keys_to_read(
-    merger: RowMerger, keys: Sequence[bytes], values: Sequence[bytes | None], image: ChangelogImage
+    merger: RowMerger,
+    keys: Sequence[bytes],
+    values: Sequence[bytes | None],
+    image: ChangelogImage,
+    on_insert: OnInsert | None = None,
 ) -> set[bytes]:
     """Keys whose present values :func:`merge_batch` needs."""
-    if image is ChangelogImage.WAL and merger.ignores_old:
+    if image is ChangelogImage.WAL and merger.ignores_old and on_insert is None:
         return {key for key, value in zip(keys, values, strict=True) if value is None}
     return set(keys)
 
@@ -54,6 +60,7 @@ def merge_batch(
     *,
     deletes: DeleteBehavior,
     image: ChangelogImage,
+    on_insert: OnInsert | None = None,
 ) -> Changes:
     """Apply a batch.
 
@@ -68,6 +75,7 @@ def merge_batch(
         current: values of :func:`keys_to_read` before the batch, None = absent; updated to those after it.
         deletes: of the table.
         image: of the table.
+        on_insert: what becomes of the value of a row whose key was absent.
 
     Raises:
         FlussError: ``DELETION_DISABLED_EXCEPTION``; what the merger raises. ``current`` is then useless.
@@ -79,7 +87,7 @@ def merge_batch(
     add_key = changes.keys.append
     add_value = changes.values.append
     full = image is ChangelogImage.FULL
-    blind = not full and merger.ignores_old
+    blind = not full and merger.ignores_old and on_insert is None
     upsert = None if merger.ignores_old else merger.upsert
     for key, sent in zip(keys, values, strict=True):
         new = sent
@@ -117,6 +125,8 @@ def merge_batch(
                     continue
             if old is None:
                 add_type(_INSERT)
+                if on_insert is not None:
+                    new = on_insert(new)
             elif full:
                 types += _UPDATE
                 add_image(old)

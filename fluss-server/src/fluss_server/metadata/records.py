@@ -24,6 +24,8 @@ TABLE_ASSIGNMENTS = "/tabletservers/tables"
 PARTITION_ASSIGNMENTS = "/tabletservers/partitions"
 FIRST_SCHEMA_ID = 1
 
+MAX_COUNTER = 2**63 - 1
+
 _COUNTER_BYTES = 8
 _T = TypeVar("_T")
 _ValueT = TypeVar("_ValueT")
@@ -55,6 +57,11 @@ def partitions_path(path: TablePath) -> str:
 
 def partition_path(path: TablePath, partition: str) -> str:
     return f"{partitions_path(path)}/{partition}"
+
+
+def auto_increment_path(path: TablePath, column_id: int) -> str:
+    """Counter of an auto-increment column: how many ids were reserved; they begin with 1."""
+    return f"{table_path(path)}/auto_inc/col_{column_id}"
 
 
 def table_assignment_path(table_id: int) -> str:

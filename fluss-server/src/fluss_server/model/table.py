@@ -238,6 +238,11 @@ class TableInfo:
         return MergeEngine(self.descriptor.properties.get("table.merge-engine", MergeEngine.DEFAULT).lower())
 
     @property
+    def auto_increment_cache_size(self) -> int:
+        """Ids that a bucket reserves at a time."""
+        return int(self.descriptor.properties.get("table.auto-increment.cache-size", "100000"))
+
+    @property
     def arrow_compression(self) -> ArrowCompression:
         return ArrowCompression(self.descriptor.properties.get("table.log.arrow.compression.type", "ZSTD").upper())
 

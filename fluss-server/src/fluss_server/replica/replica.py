@@ -138,11 +138,31 @@ class Replica:
         self._schedule_commit()
         return result
 
+    async def find_or_insert(self, keys: Sequence[bytes]) -> tuple[list[bytes], int]:
+        """Values of encoded keys; a key without a row gets one. See ``KvTablet.find_or_insert``.
+
+        Returns:
+            the values, and the offset for :meth:`acknowledged_below`.
+
+        Raises:
+            FlussError: what ``KvTablet.find_or_insert`` raises; ``STORAGE_EXCEPTION``;
+                ``NON_PRIMARY_KEY_TABLE_EXCEPTION``.
+        """
+        self._check_online()
+        kv = self.require_kv()
+        found = await asyncio.get_running_loop().run_in_executor(self._kv_worker, kv.find_or_insert, keys)
+        self._schedule_commit()
+        return found
+
     def acknowledged(self, result: AppendResult) -> asyncio.Future[None]:
         """Completes when all rows of ``result`` are acknowledged; for a duplicate, when those of the original are."""
+        return self.acknowledged_below(result.last_offset + 1)
+
+    def acknowledged_below(self, offset: int) -> asyncio.Future[None]:
+        """Completes when all rows with smaller offsets are acknowledged."""
         if self._offline is not None:
             raise self._offline
-        return self.high_watermark.reached(result.last_offset + 1)
+        return self.high_watermark.reached(offset)
 
     def require_kv(self) -> KvTablet:
         """The KvTablet, or ``NON_PRIMARY_KEY_TABLE_EXCEPTION``."""

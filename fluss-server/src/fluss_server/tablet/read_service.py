@@ -18,6 +18,7 @@ from fluss_server.rpc.bulk import FetchLogResponseBuilder, encode_limit_scan_res
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.runtime.clock import Clock
 from fluss_server.tablet.fetch import BucketFetch, BucketResult, fetch_log
+from fluss_server.tablet.inserting_lookups import MAX_TIMEOUT_MS, find_or_insert
 from fluss_server.tablet.kv_scanners import KvScanners
 from fluss_server.tablet.lookups import LookupBatcher
 from fluss_server.tablet.parked_fetches import ParkedFetches
@@ -37,7 +38,7 @@ _MAX_CACHED_PROJECTORS = 1_000
 
 
 class ReadService:
-    """Everything that reads, and changes nothing."""
+    """Everything that reads. Only a lookup that is told to insert missing keys changes something."""
 
     def __init__(
         self, replicas: ReplicaManager, scanners: KvScanners, clock: Clock, *, max_parked_fetches: int = 20_000
@@ -146,13 +147,7 @@ class ReadService:
 
     @rpc(ApiKey.LOOKUP)
     async def lookup(self, request: pb.LookupRequest, context: RequestContext) -> ResponseBody:
-        """Values of encoded primary keys; a missing key is an entry without value."""
-        if request.insert_if_not_exists:
-            raise FlussError(
-                ErrorCode.UNSUPPORTED_VERSION,
-                "lookups that insert missing keys are not supported yet",
-                hint="leave 'lookup.insert-if-not-exists' off",
-            )
+        """Values of encoded primary keys; a missing key has no value, or gets a row if the request says so."""
         response = pb.LookupResponse()
         waiting = []
         for bucket in request.buckets_req:
@@ -160,8 +155,8 @@ class ReadService:
             if bucket.HasField("partition_id"):
                 entry.partition_id = bucket.partition_id
             try:
-                kv = self._replica(request.table_id, bucket).require_kv()
-                waiting.append((entry, self._lookups.lookup(kv, list(bucket.keys))))
+                replica = self._replica(request.table_id, bucket)
+                waiting.append((entry, self._start_lookup(request, replica, list(bucket.keys))))
             except FlussError as error:
                 entry.error_code, entry.error_message = int(error.code), str(error)
         for entry, future in waiting:
@@ -174,6 +169,15 @@ class ReadService:
             except FlussError as error:
                 entry.error_code, entry.error_message = int(error.code), str(error)
         return response
+
+    def _start_lookup(
+        self, request: pb.LookupRequest, replica: Replica, keys: list[bytes]
+    ) -> asyncio.Future[list[bytes | None]]:
+        if not request.insert_if_not_exists:
+            return self._lookups.lookup(replica.require_kv(), keys)
+        acks = request.acks if request.HasField("acks") else -1
+        timeout_ms = request.timeout_ms if request.HasField("timeout_ms") else MAX_TIMEOUT_MS
+        return asyncio.ensure_future(find_or_insert(replica, keys, self._lookups, acks=acks, timeout_ms=timeout_ms))
 
     @rpc(ApiKey.PREFIX_LOOKUP)
     async def prefix_lookup(self, request: pb.PrefixLookupRequest, context: RequestContext) -> ResponseBody:

@@ -18,11 +18,13 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.log.log_tablet import LogConfig, LogTablet
@@ -36,6 +38,7 @@ from fluss_server.runtime.files import fsync_directory, make_directories_durably
 from fluss_server.tablet.upkeep import Upkeep, UpkeepConfig
 
 if TYPE_CHECKING:
+    from fluss_server.kv.auto_increment import ReserveIds
     from fluss_server.kv.kv_tablet import KvTablet
     from fluss_server.kv.rocks import KvResources
 
@@ -44,6 +47,8 @@ logger = logging.getLogger(__name__)
 _TABLE_DIRECTORY = re.compile(r"(?P<name>.+)-(?P<id>\d+)\Z")
 _PARTITION_DIRECTORY = re.compile(r"(?P<name>.+)-p(?P<id>\d+)\Z")
 _DELETED = ".deleted"
+RESERVE_IDS_LIMIT_S = 30.0
+"""How long a write may wait for new ids of an auto-increment column."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +76,22 @@ class ReplicaManager:
     Args:
         directory: data directory; this object expects to be its only user.
         schemas: gives the schema of ``(table, schema id)``.
+        reserve_ids: reserves so many ids for the auto-increment column of the table with an id; gives the first.
     """
 
     def __init__(
-        self, directory: Path, config: ReplicaConfig, clock: Clock, schemas: Callable[[TableInfo, int], Schema]
+        self,
+        directory: Path,
+        config: ReplicaConfig,
+        clock: Clock,
+        schemas: Callable[[TableInfo, int], Schema],
+        reserve_ids: Callable[[int, int], Coroutine[Any, Any, int]],
     ) -> None:
         self._directory = directory
         self._config = config
         self._clock = clock
         self._schemas = schemas
+        self._reserve_ids = reserve_ids
         self._replicas: dict[TableBucket, Replica] = {}
         self._tables: dict[int, TableInfo] = {}
         self._partitions: dict[int, PartitionInfo] = {}
@@ -224,7 +236,8 @@ class ReplicaManager:
         log = await loop.run_in_executor(self._io_pool, self._open_log, directory / f"log-{bucket}")
         kv = None
         if table.has_primary_key:
-            kv = await loop.run_in_executor(self._kv_worker, self._open_kv, directory / f"kv-{bucket}", table, log)
+            open_kv = partial(self._open_kv, directory / f"kv-{bucket}", table, log, self._id_source(table.table_id))
+            kv = await loop.run_in_executor(self._kv_worker, open_kv)
         table_bucket = TableBucket(table.table_id, partition.partition_id if partition else None, bucket)
         self._replicas[table_bucket] = Replica(
             table_bucket,
@@ -243,7 +256,23 @@ class ReplicaManager:
         log.flush()  # what recovery kept counts as acknowledged, so it must not depend on the page cache
         return log
 
-    def _open_kv(self, directory: Path, table: TableInfo, log: LogTablet) -> KvTablet:
+    def _id_source(self, table_id: int) -> ReserveIds:
+        """Lets the KV thread reserve ids, which the event loop does."""
+        loop = asyncio.get_running_loop()
+
+        def reserve(count: int) -> int:
+            future = asyncio.run_coroutine_threadsafe(self._reserve_ids(table_id, count), loop)
+            try:
+                return future.result(RESERVE_IDS_LIMIT_S)
+            except FutureTimeout:
+                future.cancel()
+                raise FlussError(
+                    ErrorCode.REQUEST_TIME_OUT, f"no ids could be reserved within {RESERVE_IDS_LIMIT_S:.0f} s"
+                ) from None
+
+        return reserve
+
+    def _open_kv(self, directory: Path, table: TableInfo, log: LogTablet, reserve_ids: ReserveIds) -> KvTablet:
         from fluss_server.kv.kv_tablet import (
             KvTablet,
         )  # RocksDB and Arrow cost start-up time: load with the first table
@@ -252,7 +281,7 @@ class ReplicaManager:
         if self._kv_resources is None:
             self._kv_resources = KvResources(self._config.kv_cache_bytes)
         return KvTablet.open(
-            directory, table, lambda schema_id: self._schemas(table, schema_id), log, self._kv_resources
+            directory, table, lambda schema_id: self._schemas(table, schema_id), log, self._kv_resources, reserve_ids
         )
 
     # ------------------------------------------------------------------ files

@@ -22,12 +22,17 @@ class TableMergers:
     Args:
         table: with a primary key; its schema is the latest one.
         schemas: schema of a schema id.
+
+    Attributes:
+        codec: gives the row codec of a schema id.
+        deletes: what deletes do.
+        image: of the changelog.
     """
 
     def __init__(self, table: TableInfo, schemas: Callable[[int], Schema]) -> None:
         self._table = table
         self._engine = table.merge_engine
-        self._codecs = _Codecs(table, schemas)
+        self.codec = _Codecs(table, schemas).__getitem__
         self._partial: dict[tuple[bool, tuple[int, ...]], RowMerger] = {}
         self._whole = self._whole_merger()
         properties = table.descriptor.properties
@@ -63,15 +68,15 @@ class TableMergers:
             return FirstRowMerger()
         if self._engine is MergeEngine.VERSIONED:
             column = table.descriptor.properties["table.merge-engine.versioned.ver-column"]
-            return VersionedMerger(table.schema, column, self._codecs.__getitem__)
+            return VersionedMerger(table.schema, column, self.codec)
         if self._engine is MergeEngine.AGGREGATION:
-            return AggregateMerger(table.schema, table.schema_id, table.kv_format, self._codecs.__getitem__)
+            return AggregateMerger(table.schema, table.schema_id, table.kv_format, self.codec)
         return _REPLACE
 
     def _partial_merger(self, targets: tuple[int, ...], engine: MergeEngine) -> RowMerger:
         schema, schema_id = self._table.schema, self._table.schema_id
         if engine is MergeEngine.AGGREGATION:
-            return PartialAggregateMerger(schema, schema_id, self._table.kv_format, targets, self._codecs.__getitem__)
+            return PartialAggregateMerger(schema, schema_id, self._table.kv_format, targets, self.codec)
         if engine is not MergeEngine.DEFAULT:
             raise invalid_targets(
                 f"{self._table.path} has the merge engine {engine.value}, which knows no partial updates",
@@ -79,7 +84,7 @@ class TableMergers:
             )
         if targets == tuple(range(len(schema.columns))):
             return _REPLACE
-        return PartialMerger(schema, schema_id, targets, self._codecs.__getitem__)
+        return PartialMerger(schema, schema_id, targets, self.codec)
 
 
 class _Codecs(dict[int, RowCodec]):

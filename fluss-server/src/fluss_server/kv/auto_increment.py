@@ -1,0 +1,87 @@
+"""Auto-increment columns: every new row gets a number that no row of the table had before.
+
+A bucket reserves a range of ids at a time (``table.auto-increment.cache-size``) from a counter that is durable before
+the range is used, and hands them out in order. What is left of a range when the server stops is never used: ids have
+gaps, and are unique whatever happens. Writers name their target columns, and the column is not among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.row_codec import field_images
+from fluss_server.formats.value_batch import encode_value
+from fluss_server.kv.merging.row_merger import CodecOf, fields_of, invalid_targets
+from fluss_server.model.table import TableInfo
+from fluss_server.model.types import TypeRoot
+
+ReserveIds = Callable[[int], int]
+"""Reserves so many ids, durably, and returns the first. Blocks. Errors of the metadata store."""
+
+_GREATEST = {TypeRoot.INTEGER: 2**31 - 1, TypeRoot.BIGINT: 2**63 - 1}
+
+
+class IdRange:
+    """Ids for the new rows of one bucket.
+
+    Args:
+        reserve: asked when the reserved ids are used up.
+        size: how many to reserve at a time.
+    """
+
+    def __init__(self, reserve: ReserveIds, size: int) -> None:
+        self._reserve = reserve
+        self._size = size
+        self._next = self._end = 0
+
+    def take(self, greatest: int) -> int:
+        """An id that was never given; ``UNKNOWN_SERVER_ERROR`` when it would be more than ``greatest``."""
+        if self._next == self._end:
+            self._next = self._reserve(self._size)
+            self._end = self._next + self._size
+        if self._next > greatest:
+            raise FlussError(
+                ErrorCode.UNKNOWN_SERVER_ERROR,
+                f"the auto-increment column is used up: its greatest value is {greatest}",
+                hint="create a table with a BIGINT column",
+            )
+        self._next += 1
+        return self._next - 1
+
+
+class AutoIncrement:
+    """Fills the auto-increment column of a table, for one version of its schema.
+
+    Args:
+        table: with such a column.
+        ids: where its values come from.
+        codec: gives the row codec of a schema id.
+    """
+
+    def __init__(self, table: TableInfo, ids: IdRange, codec: CodecOf) -> None:
+        schema = table.schema
+        name = schema.auto_increment_column
+        assert name is not None, "the table has an auto-increment column"
+        self._index = schema.names.index(name)
+        self._name = name
+        self._count = len(schema.columns)
+        self._greatest = _GREATEST[schema.types[self._index].root]
+        self._write = field_images(schema.types[self._index], table.kv_format).write
+        self._schema_id = table.schema_id
+        self._ids = ids
+        self._codec = codec
+
+    def check_targets(self, target_columns: Sequence[int]) -> None:
+        """``INVALID_TARGET_COLUMN`` if a write would set the column, or names no target columns."""
+        if not target_columns or self._index in target_columns:
+            raise invalid_targets(
+                f"the server fills in column {self._name!r}",
+                hint="write with target columns, and leave this one out",
+            )
+
+    def fill(self, value: bytes) -> bytes:
+        """The value of a new row, in the latest schema, with the next id; errors as :meth:`IdRange.take`."""
+        fields = fields_of(value, self._codec, self._count)
+        fields[self._index] = self._write(self._ids.take(self._greatest))
+        return encode_value(self._schema_id, self._codec(self._schema_id).join(fields))

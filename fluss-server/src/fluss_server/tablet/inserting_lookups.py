@@ -1,0 +1,53 @@
+"""LOOKUP that inserts what it does not find: dimension tables whose keys get their numbers when they are first seen.
+
+The row of a missing key has the key, a number in the auto-increment column if there is one, and null elsewhere. The KV
+thread decides for one lookup after the other what is missing, so that lookups of the same key insert one row, however
+many arrive at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.replica.replica import Replica
+from fluss_server.tablet.lookups import LookupBatcher
+
+MAX_TIMEOUT_MS = 120_000
+"""Upper bound of the time a lookup waits for its rows to be acknowledged, whatever it asks for."""
+
+
+async def find_or_insert(
+    replica: Replica, keys: Sequence[bytes], lookups: LookupBatcher, *, acks: int, timeout_ms: int
+) -> list[bytes | None]:
+    """Values of ``keys`` in order, all of them rows that are there.
+
+    Args:
+        replica: of a primary-key table.
+        keys: encoded primary keys.
+        lookups: answers for the keys that have rows.
+        acks: 0 = do not wait until inserted rows are acknowledged; what is returned may then still be lost.
+        timeout_ms: how long to wait for that.
+
+    Raises:
+        FlussError: what ``KvTablet.lookup`` and ``KvTablet.find_or_insert`` raise; ``REQUEST_TIME_OUT``.
+    """
+    values = await lookups.lookup(replica.require_kv(), list(keys))
+    missing = [index for index, value in enumerate(values) if value is None]
+    if not missing:
+        return values
+    found, end_offset = await replica.find_or_insert([keys[index] for index in missing])
+    if acks != 0:
+        try:
+            limit_s = min(max(timeout_ms, 1), MAX_TIMEOUT_MS) / 1000
+            await asyncio.wait_for(replica.acknowledged_below(end_offset), limit_s)
+        except asyncio.TimeoutError:
+            raise FlussError(
+                ErrorCode.REQUEST_TIME_OUT,
+                f"the new rows were not acknowledged within {timeout_ms} ms",
+                hint="they are in the log; look the keys up again",
+            ) from None
+    for index, value in zip(missing, found, strict=True):
+        values[index] = value
+    return values
