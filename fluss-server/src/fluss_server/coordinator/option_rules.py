@@ -68,6 +68,12 @@ def check_functions(schema: Schema, options: Configuration) -> None:
 
 
 def _check_formats(schema: Schema, options: Configuration) -> None:
+    if options.get("table.datalake.format") == "hudi" and options.get("table.kv.format-version") == 1:
+        raise _invalid(
+            "table.kv.format-version = 1 does not go with table.datalake.format = hudi: a Hudi key is a hash, which "
+            "cannot identify a row",
+            hint="leave out table.kv.format-version",
+        )
     log_format = options.get_str("table.log.format")
     if schema.primary_key and options.get_str("table.kv.format") == "COMPACTED" and log_format == "INDEXED":
         raise _invalid(

@@ -13,6 +13,7 @@ from fluss_server.config import TABLE_OPTIONS, Configuration
 from fluss_server.coordinator.option_rules import check_options, default_properties
 from fluss_server.coordinator.partition_rules import check_partitioning, default_partition_properties
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.table_keys import bucket_key_encoder, primary_key_encoder
 from fluss_server.metadata.store import MAX_VALUE_BYTES
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor
@@ -149,6 +150,10 @@ def _check_buckets_and_keys(descriptor: TableDescriptor, settings: TableSettings
                     f"{kind} column {schema.names[index]!r} has type {schema.types[index]}; "
                     "ARRAY, MAP and ROW cannot be keys"
                 )
+    if descriptor.bucket_key:
+        bucket_key_encoder(descriptor)
+    if schema.primary_key:
+        primary_key_encoder(descriptor)
 
 
 def _check_supported(descriptor: TableDescriptor, options: Configuration) -> None:
@@ -162,9 +167,10 @@ def _check_supported(descriptor: TableDescriptor, options: Configuration) -> Non
         raise _invalid_table(
             "table.datalake.enabled = true: this cluster has no data lake", hint="leave out table.datalake.enabled"
         )
-    if options.is_given("table.datalake.format") or options.get_bool("table.datalake.historical-partition.enabled"):
+    if options.get_bool("table.datalake.historical-partition.enabled"):
         raise _invalid_option(
-            "data lakes are not supported yet", hint="leave out the options that begin with 'table.datalake.'"
+            "table.datalake.historical-partition.enabled = true: this cluster has no data lake",
+            hint="leave out table.datalake.historical-partition.enabled",
         )
 
 

@@ -11,8 +11,9 @@ from itertools import groupby
 from typing import Protocol
 
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats import table_keys
 from fluss_server.formats.buffer import Buffer
-from fluss_server.formats.keys import KeyEncoder, encoder_choice, key_encoder
+from fluss_server.formats.keys import KeyEncoder
 from fluss_server.formats.log_batch import BatchHeader, build_batch
 from fluss_server.kv.changelog_arrow import ArrowBody
 from fluss_server.kv.changelog_body import BatchContent, EncodedBody, ReplayedChanges
@@ -129,17 +130,8 @@ def _body(table: TableInfo, schemas: Callable[[int], Schema]) -> ChangelogBody:
 
 
 def primary_key_encoder(table: TableInfo) -> KeyEncoder:
-    """Encoder of the keys of a table's rows, as its clients choose it (data-formats.md section 7.1)."""
-    names = table.physical_primary_key
-    types = [table.schema.types[index] for index in table.schema.indexes_of(names)]
-    properties = table.descriptor.properties
-    version = properties.get("table.kv.format-version")
-    lake = encoder_choice(
-        int(version) if version is not None else None,
-        properties.get("table.datalake.format"),
-        default_bucket_key=table.descriptor.bucket_key in ((), names),
-    )
-    return key_encoder(types, lake)
+    """Encoder of the keys of a table's rows, as its clients choose it."""
+    return table_keys.primary_key_encoder(table.descriptor)
 
 
 __all__ = ["ChangelogReader", "ChangelogWriter", "ReplayedChanges", "primary_key_encoder"]
