@@ -231,6 +231,56 @@ def test_a_dropped_partition_is_gone_and_its_name_is_free(fluss_cluster: Any) ->
     asyncio.run(run())
 
 
+def test_auto_partitioned_tables(fluss_cluster: Any) -> None:
+    options = {"table.auto-partition.enabled": "true", "table.auto-partition.time-zone": "UTC"}
+    monthly = {"table.auto-partition.time-unit": "MONTH", "table.auto-partition.time-format": "yyyy-MM"}
+
+    async def run() -> None:
+        async with connection(fluss_cluster.bootstrap_servers) as connected:
+            admin = connected.get_admin()
+            today = dt.datetime.now(dt.timezone.utc)
+            days = [(today + dt.timedelta(days=offset)).strftime("%Y%m%d") for offset in range(-8, 3)]
+            table = await new_table(
+                connected,
+                "days",
+                KEYED,
+                primary_keys=["id", "sub", "day"],
+                partition_keys=["day"],
+                properties=options,
+            )
+            path = table.get_table_path()
+            partitions = await names(connected, table)
+            assert list(partitions) in (days[8:10], days[9:11])  # midnight may come in between
+            writer = table.new_upsert().create_writer()
+            key = {"id": 1, "sub": 1, "day": min(partitions)}
+            writer.upsert({**key, "v": "x"})
+            await writer.flush()
+            assert await table.new_lookup().create_lookuper().lookup(key) == {**key, "v": "x"}
+            await admin.create_partition(path, {"day": days[4]})
+            assert await refused(admin.create_partition(path, {"day": days[0]})) == 43
+            assert await refused(admin.create_partition(path, {"day": today.strftime("%Y-%m-%d")})) == 43
+
+            months = await new_table(
+                connected, "months", LOG, partition_keys=["day"], properties={**options, **monthly}
+            )
+            assert today.strftime("%Y-%m") in await names(connected, months)
+
+            several = await new_table(
+                connected,
+                "several",
+                LOG,
+                partition_keys=["region", "day"],
+                properties={**options, "table.auto-partition.key": "day"},
+            )
+            assert await names(connected, several) == {}
+            assert several.get_table_info().get_properties()["table.auto-partition.num-precreate"] == "0"
+            unnamed = new_table(connected, "unnamed", LOG, partition_keys=["region", "day"], properties=options)
+            assert await refused(unnamed) == 15
+            assert await refused(new_table(connected, "plain_auto", LOG, properties=options)) == 39
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_a_restart_has_the_partitions_and_their_rows(tmp_path: Path, how: str) -> None:
     async def write(servers: str) -> None:

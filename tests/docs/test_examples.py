@@ -37,6 +37,12 @@ def test_readme_pyfluss(fluss_cluster: LocalCluster) -> None:
     assert "{'id': 1, 'celsius': 21.0}" in output
 
 
+def test_partitions(fluss_cluster: LocalCluster) -> None:
+    output = run_python(example("partitions", "docs/tables.md"), fluss_cluster, exit_codes=(0, -signal.SIGABRT))
+    assert "'region': 'eu', 'page': '/home'}" in output
+    assert "['2026-01-01$eu']" in output
+
+
 def test_readme_testing() -> None:
     assert re.match(r"127\.0\.0\.1:\d+\n", run_python(example("testing"), None))
 

@@ -14,10 +14,12 @@ import errno
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 from fluss_server.config import SERVER_OPTIONS, Configuration
 from fluss_server.config.dynamic import DynamicConfiguration
+from fluss_server.coordinator.auto_partition import AutoPartitionManager
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_service import ClusterService, ReplicaCounts
 from fluss_server.coordinator.partition_service import PartitionService
@@ -93,6 +95,7 @@ class LocalServer:
         self._coordinator: CoordinatorService | None = None
         self._cluster: ClusterService | None = None
         self._authorizer: Authorizer | None = None
+        self._auto_partitions: AutoPartitionManager | None = None
         self._security = ListenerSecurity(self._configuration, host, port)
         self._rpc_shared: SharedResources | None = None
         self._servers: list[RpcServer] = []
@@ -190,6 +193,14 @@ class LocalServer:
         partitions = PartitionExecutor(
             manager, self._coordinator.ddl, self, self._clock, self._configuration.get_int("max.partition.num")
         )
+        self._auto_partitions = AutoPartitionManager(
+            manager,
+            partitions,
+            self._clock,
+            interval_s=self._configuration.get_int("auto-partition.check.interval") / 1000,
+            random=Random(),
+        )
+        self._coordinator.ddl.on_change = self._auto_partitions.table_changed
         registry = ServiceRegistry(
             self._coordinator,
             self._cluster,
@@ -223,6 +234,7 @@ class LocalServer:
                 authenticate=authenticate,
             )
             await self._grpc_door.start()
+        self._auto_partitions.start()
 
     def _follow_changes(self, replicas: ReplicaManager) -> None:
         """What options that change while the server runs do then."""
@@ -311,6 +323,9 @@ class LocalServer:
             await door.close()
         servers, self._servers = self._servers, []
         await asyncio.gather(*(server.close() for server in servers))
+        auto_partitions, self._auto_partitions = self._auto_partitions, None
+        if auto_partitions is not None:
+            await auto_partitions.close()
         coordinator, self._coordinator = self._coordinator, None
         if coordinator is not None:
             await coordinator.close()

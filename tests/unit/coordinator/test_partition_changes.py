@@ -206,7 +206,7 @@ def test_a_crash_anywhere_leaves_a_partition_fully_or_not_at_all(
     async def all_of_it() -> None:
         await changes()
         data = path.read_bytes()
-        for position in range(reached[0][0], len(data) + 1, 3):
+        for position in range(reached[0][0], len(data) + 1, 7):
             path.write_bytes(data[:position])
             store, manager = await opened(path)
             assert await state(manager, store) == [found for size, found in reached if size <= position][-1]

@@ -239,3 +239,101 @@ def test_switches() -> None:
         assert caught.value.code is INVALID_TABLE
     check_creation_allowed(kv, no_log)
     check_creation_allowed(log, no_kv)
+
+
+PARTITIONED: dict[str, Any] = {**LOG, "partition_key": ["a", "b"]}
+BY_A: dict[str, Any] = {**LOG, "partition_key": ["a"]}
+AUTO = "table.auto-partition."
+ON = {f"{AUTO}enabled": "true"}
+
+
+def with_type(name: str, **more: Any) -> dict[str, Any]:
+    columns = [{"name": "n", "data_type": {"type": "BIGINT"}}, {"name": "p", "data_type": {"type": name, **more}}]
+    return {"schema": {"columns": columns}, "partition_key": ["p"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("CHAR", {"length": 3}),
+        ("STRING", {}),
+        ("BOOLEAN", {}),
+        ("BINARY", {"length": 3}),
+        ("BYTES", {}),
+        ("TINYINT", {}),
+        ("SMALLINT", {}),
+        ("INTEGER", {}),
+        ("BIGINT", {}),
+        ("DATE", {}),
+        ("TIME_WITHOUT_TIME_ZONE", {"precision": 3}),
+        ("FLOAT", {}),
+        ("DOUBLE", {}),
+        ("TIMESTAMP_WITHOUT_TIME_ZONE", {"precision": 6}),
+        ("TIMESTAMP_WITH_LOCAL_TIME_ZONE", {"precision": 6}),
+    ],
+)
+def test_types_of_partition_columns(name: str, more: dict[str, Any]) -> None:
+    checked(with_type(name, **more))
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("DECIMAL", {"precision": 10, "scale": 2}),
+        ("ARRAY", {"element_type": {"type": "INTEGER"}}),
+        ("ROW", {"fields": [{"name": "x", "field_type": {"type": "INTEGER"}, "field_id": 2}]}),
+    ],
+)
+def test_types_that_partition_columns_cannot_have(name: str, more: dict[str, Any]) -> None:
+    error = refused(with_type(name, **more))
+    assert error.code is INVALID_TABLE
+    assert f"'p' has type {name}" in error.message
+
+
+@pytest.mark.parametrize(
+    ("document", "properties"),
+    [
+        (BY_A, ON),
+        (BY_A, {**ON, f"{AUTO}key": "a", f"{AUTO}time-unit": "hour", f"{AUTO}num-retention": "-1"}),
+        (BY_A, {f"{AUTO}time-format": "yyyy-MM-dd"}),
+        (BY_A, {f"{AUTO}key": "c"}),
+        (PARTITIONED, {**ON, f"{AUTO}key": "b", f"{AUTO}num-precreate": "0"}),
+        (PARTITIONED, {}),
+        (with_type("DATE"), {**ON, f"{AUTO}time-format": "yyyy-MM-dd"}),
+        (with_type("INTEGER"), ON),
+    ],
+)
+def test_partition_options(document: dict[str, Any], properties: dict[str, str]) -> None:
+    checked(document, properties)
+
+
+def test_nothing_is_made_ahead_with_several_partition_columns() -> None:
+    properties = {**ON, f"{AUTO}key": "b"}
+    assert checked(PARTITIONED, properties).properties[f"{AUTO}num-precreate"] == "0"
+    assert f"{AUTO}num-precreate" not in checked(BY_A, ON).properties
+    assert f"{AUTO}num-precreate" not in checked(PARTITIONED).properties
+
+
+@pytest.mark.parametrize(
+    ("document", "properties", "code", "words"),
+    [
+        (LOG, {**ON, f"{AUTO}key": "a"}, INVALID_CONFIG, "needs a partitioned table"),
+        (PARTITIONED, ON, INVALID_TABLE, "set table.auto-partition.key to one of a, b"),
+        (PARTITIONED, {**ON, f"{AUTO}key": " "}, INVALID_TABLE, "several partition columns"),
+        (PARTITIONED, {**ON, f"{AUTO}key": "c"}, INVALID_TABLE, "the partition columns are a, b"),
+        (PARTITIONED, {**ON, f"{AUTO}key": "a", f"{AUTO}num-precreate": "1"}, INVALID_TABLE, "must be 0"),
+        (BY_A, {**ON, f"{AUTO}key": "c"}, INVALID_TABLE, "the partition columns are a"),
+        (BY_A, {**ON, f"{AUTO}time-unit": "WEEK"}, INVALID_CONFIG, "'WEEK' is not one of"),
+        (BY_A, {f"{AUTO}time-zone": "Nowhere"}, INVALID_CONFIG, "'Nowhere' is not a time zone"),
+        (BY_A, {f"{AUTO}time-format": "yyyy-MM"}, INVALID_TABLE, "time-format: DAY needs the fields"),
+        (with_type("DATE"), ON, INVALID_TABLE, "time-format must be yyyy-MM-dd"),
+        (with_type("DATE"), {**ON, f"{AUTO}time-format": "yyyyMMdd"}, INVALID_TABLE, "must be yyyy-MM-dd"),
+        (with_type("DATE"), {**ON, f"{AUTO}time-unit": "MONTH"}, INVALID_TABLE, "time-unit must be DAY"),
+    ],
+)
+def test_partition_options_that_are_refused(
+    document: dict[str, Any], properties: dict[str, str], code: ErrorCode, words: str
+) -> None:
+    error = refused(document, properties)
+    assert error.code is code
+    assert words in str(error)

@@ -18,6 +18,13 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
         Option("max.bucket.num", OptionType.INT, "4096", "Most buckets a table or partition may have.", minimum=1),
         Option("max.partition.num", OptionType.INT, "1000", "Most partitions a table may have.", minimum=1),
         Option(
+            "auto-partition.check.interval",
+            OptionType.DURATION,
+            "10 min",
+            "Time between two looks at which partitions of auto-partitioned tables are due to be made or dropped.",
+            minimum=1,
+        ),
+        Option(
             "allow.create.log.tables", OptionType.BOOL, "true", "Whether tables without primary key may be created."
         ),
         Option("allow.create.kv.tables", OptionType.BOOL, "true", "Whether tables with primary key may be created."),

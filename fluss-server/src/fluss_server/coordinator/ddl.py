@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
@@ -64,6 +64,10 @@ class DdlExecutor:
     """Changes databases and tables in the order that survives a crash at any point.
 
     Changes within one database are made one at a time, each to its end even if its client goes away.
+
+    Attributes:
+        on_change: called with a table that is new or altered, when others may change it again; the change is answered
+            when this returns.
     """
 
     def __init__(self, manager: MetadataManager, events: TableEvents, settings: TableSettings, server_id: int) -> None:
@@ -71,6 +75,7 @@ class DdlExecutor:
         self._events = events
         self.settings = settings
         self.server_id = server_id
+        self.on_change: Callable[[TableInfo], Awaitable[None]] | None = None
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks = UninterruptedTasks()
 
@@ -101,6 +106,7 @@ class DdlExecutor:
         descriptor = complete_descriptor(descriptor, self.settings)
         check_descriptor(descriptor, self.settings)
         await self.exclusively(path.database, self._create_table(path, descriptor, ignore_if_exists))
+        await self._tell(path)
 
     async def alter_database(
         self, name: str, change: Callable[[DatabaseDescriptor], DatabaseDescriptor], *, ignore_if_not_exists: bool
@@ -127,6 +133,7 @@ class DdlExecutor:
             FlussError: ``TABLE_NOT_EXIST`` unless ignored; what ``change`` raises.
         """
         await self.exclusively(path.database, self._alter_table(path, change, ignore_if_not_exists))
+        await self._tell(path)
 
     async def drop_table(self, path: TablePath, *, ignore_if_not_exists: bool) -> None:
         """Drop a table and its data; ``TABLE_NOT_EXIST`` unless ignored."""
@@ -139,6 +146,11 @@ class DdlExecutor:
     async def exclusively(self, database: str, change: Coroutine[Any, Any, _T]) -> _T:
         """Run a change of something in a database when no other one is under way, to its end."""
         return await self._tasks.run(self._in_turn(database, change))
+
+    async def _tell(self, path: TablePath) -> None:
+        table = self._manager.find_table(path)
+        if table is not None and self.on_change is not None:
+            await self.on_change(table)
 
     async def _in_turn(self, database: str, change: Coroutine[Any, Any, _T]) -> _T:
         lock = self._locks.get(database)

@@ -17,10 +17,18 @@ _DATE_PATTERN = "yyyy-MM-dd"
 
 def default_partition_properties(partition_key: Sequence[str], properties: Mapping[str, str]) -> dict[str, str]:
     """Options that the server adds: with several partition columns it cannot know which partitions to create."""
-    enabled = properties.get(f"{_PREFIX}enabled", "").strip().lower() == "true"
-    if len(partition_key) > 1 and enabled:
+    if len(partition_key) > 1 and _is_enabled(properties):
         return {f"{_PREFIX}num-precreate": "0"}
     return {}
+
+
+def is_auto_partitioned(table: TableInfo) -> bool:
+    """Whether partitions of the table come and go by themselves."""
+    return table.is_partitioned and _is_enabled(table.descriptor.properties)
+
+
+def _is_enabled(properties: Mapping[str, str]) -> bool:
+    return properties.get(f"{_PREFIX}enabled", "").strip().lower() == "true"
 
 
 def strategy_of(table: TableInfo) -> AutoPartitionStrategy:

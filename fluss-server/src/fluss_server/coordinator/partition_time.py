@@ -220,6 +220,7 @@ class AutoPartitionStrategy:
     Attributes:
         enabled: whether partitions come and go by themselves.
         key_index: position of the time column in the partition key.
+        key_count: columns of the partition key.
         unit: span of a partition.
         pattern: format of the names, or None for that of the unit.
         zone: time zone of the names, or None for that of this machine.
@@ -229,6 +230,7 @@ class AutoPartitionStrategy:
 
     enabled: bool
     key_index: int
+    key_count: int
     unit: TimeUnit
     pattern: str | None
     zone: tzinfo | None
@@ -256,6 +258,7 @@ class AutoPartitionStrategy:
         return cls(
             options.get_bool("table.auto-partition.enabled"),
             partition_key.index(str(key)) if key in partition_key else 0,
+            len(partition_key),
             TimeUnit[options.get_str("table.auto-partition.time-unit")],
             None if pattern is None else str(pattern),
             resolved,
