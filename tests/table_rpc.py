@@ -94,7 +94,7 @@ async def fetch(
     bucket: int = 0,
     fields: Sequence[int] | None = None,
     predicate: pb.PbPredicate | None = None,
-    schema_id: int = 1,
+    schema_id: int | None = 1,
     max_bytes: int = MAX_BYTES,
     bucket_bytes: int = MAX_BYTES,
     min_bytes: int | None = None,
@@ -110,7 +110,8 @@ async def fetch(
     table.projected_fields.extend(fields or ())
     if predicate is not None:
         table.filter_predicate.CopyFrom(predicate)
-        table.filter_schema_id = schema_id
+        if schema_id is not None:
+            table.filter_schema_id = schema_id
     table.buckets_req.add(bucket_id=bucket, fetch_offset=offset, max_fetch_bytes=bucket_bytes)
     response: Any = await client.call(ApiKey.FETCH_LOG, request)
     return response.tables_resp[0].buckets_resp[0]

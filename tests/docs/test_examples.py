@@ -43,6 +43,12 @@ def test_partitions(fluss_cluster: LocalCluster) -> None:
     assert "['2026-01-01$eu']" in output
 
 
+def test_log_tables_filter(fluss_cluster: LocalCluster) -> None:
+    output = run_python(example("pyfluss-filter", "docs/log-tables.md"), fluss_cluster, exit_codes=(0, -signal.SIGABRT))
+    assert output in (ROOT / "docs/log-tables.md").read_text()
+    assert output == "24 {'day': 1, 'celsius': 10.0}\n"
+
+
 def test_readme_testing() -> None:
     assert re.match(r"127\.0\.0\.1:\d+\n", run_python(example("testing"), None))
 

@@ -170,7 +170,6 @@ def test_allowed_options(properties: dict[str, str]) -> None:
         (LOG, {"table.statistics.columns": " , "}, INVALID_CONFIG, "names no columns"),
         (LOG, {"table.statistics.columns": "a, d"}, INVALID_CONFIG, "no column 'd'"),
         (WIDE, {"table.statistics.columns": "a,b"}, INVALID_CONFIG, "no statistics of BYTES"),
-        (LOG, {"table.statistics.columns": "*"}, INVALID_CONFIG, "not supported yet"),
         (LOG, {"table.datalake.enabled": "true"}, INVALID_TABLE, "no data lake"),
         (LOG, {"table.datalake.format": "delta"}, INVALID_CONFIG, "table.datalake.format"),
         (KV, {"table.datalake.format": "iceberg"}, INVALID_TABLE, "exactly one column"),

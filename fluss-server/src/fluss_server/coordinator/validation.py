@@ -158,11 +158,6 @@ def _check_buckets_and_keys(descriptor: TableDescriptor, settings: TableSettings
 
 def _check_supported(descriptor: TableDescriptor, options: Configuration) -> None:
     """Refuse what Apache Fluss has and this version has not."""
-    if options.is_given("table.statistics.columns"):
-        raise _invalid_option(
-            "table.statistics.columns: statistics of columns are not supported yet",
-            hint="leave out table.statistics.columns",
-        )
     if options.get_bool("table.datalake.enabled"):
         raise _invalid_table(
             "table.datalake.enabled = true: this cluster has no data lake", hint="leave out table.datalake.enabled"

@@ -155,6 +155,7 @@ class FetchLogResponseBuilder:
         high_watermark: int,
         log_start_offset: int,
         records: Sequence[Piece] = (),
+        filtered_end_offset: int | None = None,
     ) -> None:
         """A bucket that was read; without records it has nothing new."""
         size = sum(map(piece_size, records))
@@ -165,6 +166,7 @@ class FetchLogResponseBuilder:
             + varint(high_watermark)
             + b"\x30"
             + varint(log_start_offset)
+            + (b"" if filtered_end_offset is None else b"\x48" + varint(filtered_end_offset))
             + b"\x42"
             + varint(size)
         )

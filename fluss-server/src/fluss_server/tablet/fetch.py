@@ -13,9 +13,13 @@ from dataclasses import dataclass, field, replace
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import iter_batches
 from fluss_server.formats.projection import TableProjector
+from fluss_server.log.batch_selection import select_batches
+from fluss_server.log.log_tablet import LogTablet
+from fluss_server.log.storage_errors import storage_errors
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
 from fluss_server.runtime.files import FileRegion
+from fluss_server.tablet.log_filter import LogFilter
 from fluss_server.tablet.parked_fetches import ParkedFetches
 
 EARLIEST_OFFSET = -2
@@ -24,6 +28,9 @@ EARLIEST_OFFSET = -2
 DEFAULT_WAIT_MS = 100
 MAX_WAIT_MS = 60_000
 """Upper bound of the time a fetch is parked, whatever it asks for."""
+
+MAX_EXAMINED_BATCHES = 500
+"""Most batches of a bucket that one fetch judges by a filter, some milliseconds; the reader asks again behind them."""
 
 # A lost bucket is reported with the others when the wait is over, so that polling does not become a busy loop.
 _PATIENT_ERRORS = frozenset({ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION})
@@ -40,17 +47,24 @@ class BucketFetch:
         offset: first wanted offset, or ``EARLIEST_OFFSET``.
         max_bytes: most bytes for this bucket.
         projector: which columns, or None for all.
+        log_filter: which batches, or None for all.
     """
 
     bucket: TableBucket
     offset: int
     max_bytes: int
     projector: TableProjector | None = None
+    log_filter: LogFilter | None = None
 
 
 @dataclass(slots=True)
 class BucketResult:
-    """What a bucket answers: an error, or pieces of whole batches."""
+    """What a bucket answers: an error, or pieces of whole batches.
+
+    Attributes:
+        filtered_end_offset: offset up to which there is nothing that the filter lets through behind the pieces; None if
+            it has taken nothing away there.
+    """
 
     fetch: BucketFetch
     error: FlussError | None = None
@@ -58,6 +72,7 @@ class BucketResult:
     log_start_offset: int = 0
     pieces: list[Piece] = field(default_factory=list)
     size_bytes: int = 0
+    filtered_end_offset: int | None = None
 
 
 async def fetch_log(
@@ -147,6 +162,8 @@ def _worth_waiting(results: Sequence[BucketResult], min_bytes: int) -> bool:
         return False
     if any(result.error is not None and result.error.code not in _PATIENT_ERRORS for result in results):
         return False
+    if any(result.filtered_end_offset is not None for result in results):
+        return False  # the reader can go on from there
     return any(result.error is None for result in results)
 
 
@@ -181,6 +198,9 @@ def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: 
             ErrorCode.LOG_OFFSET_OUT_OF_RANGE_EXCEPTION,
             f"offset {offset} is outside of [{log.start_offset}, {log.end_offset}] of bucket {result.fetch.bucket}",
         )
+    if result.fetch.log_filter is not None:
+        _read_filtered(result, log, offset, high_watermark, max_bytes, at_least_one)
+        return
     projector = result.fetch.projector
     # Without a projection one slice is the answer. A projection shrinks what it reads: go on until the answer is full.
     while offset < high_watermark and (max_bytes > 0 or at_least_one):
@@ -191,15 +211,68 @@ def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: 
             result.pieces.append(piece.region)
             result.size_bytes += piece.region.length
             return
-        data = memoryview(piece.region.read())
-        for position, header in iter_batches(data):
-            # Joined, because its parts would keep all of ``data`` in memory until the client has read them.
-            projected = b"".join(projector.project(data[position : position + header.size], header))
-            size = len(projected)
-            if size > max_bytes and not at_least_one:
-                return
-            result.pieces.append(projected)
-            result.size_bytes += size
-            max_bytes -= size
-            at_least_one = False
+        before = result.size_bytes
+        if _project(result, projector, piece.region, max_bytes, at_least_one) is not None:
+            return
+        max_bytes -= result.size_bytes - before
+        at_least_one = at_least_one and not result.pieces
         offset = piece.next_offset
+
+
+def _project(
+    result: BucketResult, projector: TableProjector, region: FileRegion, max_bytes: int, at_least_one: bool
+) -> int | None:
+    """Add the projected batches of a region, whole ones; returns the offset of the first that does not fit, if any."""
+    data = memoryview(region.read())
+    for position, header in iter_batches(data):
+        # Joined, because its parts would keep all of ``data`` in memory until the client has read them.
+        projected = b"".join(projector.project(data[position : position + header.size], header))
+        size = len(projected)
+        if size > max_bytes and not at_least_one:
+            return header.base_offset
+        result.pieces.append(projected)
+        result.size_bytes += size
+        max_bytes -= size
+        at_least_one = False
+    return None
+
+
+def _read_filtered(
+    result: BucketResult, log: LogTablet, offset: int, high_watermark: int, max_bytes: int, at_least_one: bool
+) -> None:
+    """As :func:`_read`, with only those batches that the filter lets through."""
+    projector, log_filter = result.fetch.projector, result.fetch.log_filter
+    assert log_filter is not None
+    remaining = MAX_EXAMINED_BATCHES
+    kept_until = offset
+    while offset < high_watermark and remaining > 0 and (max_bytes > 0 or at_least_one):
+        with storage_errors(f"cannot read bucket {result.fetch.bucket}"):
+            found = select_batches(
+                log,
+                offset,
+                max_bytes,
+                high_watermark,
+                log_filter.may_keep,
+                at_least_one=at_least_one,
+                max_examined=remaining,
+            )
+        remaining -= found.examined
+        if found.regions:
+            kept_until = found.kept_until
+        if projector is None:
+            result.pieces.extend(found.regions)
+            result.size_bytes += found.size_bytes
+            offset = found.next_offset
+            break
+        for region in found.regions:
+            before = result.size_bytes
+            stopped_at = _project(result, projector, region, max_bytes, at_least_one)
+            if stopped_at is not None:
+                return
+            max_bytes -= result.size_bytes - before
+            at_least_one = False
+        if found.next_offset == offset:
+            break  # the next one does not fit
+        offset = found.next_offset
+    if offset > kept_until:
+        result.filtered_end_offset = offset

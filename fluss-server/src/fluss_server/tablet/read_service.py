@@ -20,6 +20,7 @@ from fluss_server.runtime.clock import Clock
 from fluss_server.tablet.fetch import BucketFetch, BucketResult, fetch_log
 from fluss_server.tablet.inserting_lookups import MAX_TIMEOUT_MS, find_or_insert
 from fluss_server.tablet.kv_scanners import KvScanners
+from fluss_server.tablet.log_filter import LogFilter, read_predicate
 from fluss_server.tablet.lookups import LookupBatcher
 from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.replica_manager import ReplicaManager
@@ -35,6 +36,7 @@ MAX_FETCH_BUCKETS = 20_000
 """Buckets of one fetch; each costs about a kilobyte while the fetch waits."""
 
 _MAX_CACHED_PROJECTORS = 1_000
+_MAX_CACHED_FILTERS = 200
 
 
 class ReadService:
@@ -48,6 +50,7 @@ class ReadService:
         self._clock = clock
         self._lookups = LookupBatcher()
         self.parked = ParkedFetches(max_parked_fetches)
+        self._log_filters: dict[tuple[int, int, bytes], LogFilter | None] = {}
         self._projectors: dict[tuple[int, int, tuple[int, ...]], TableProjector] = {}
 
     # ------------------------------------------------------------------ log
@@ -65,6 +68,7 @@ class ReadService:
         failed: list[BucketResult] = []
         for table in request.tables_req:
             projector, problem = None, None
+            log_filter = self._log_filter(table) if table.HasField("filter_predicate") else None
             if table.projection_pushdown_enabled:
                 try:
                     projector = self._projector(table.table_id, tuple(table.projected_fields))
@@ -77,6 +81,7 @@ class ReadService:
                     bucket.fetch_offset,
                     max(bucket.max_fetch_bytes, 0),
                     projector,
+                    log_filter,
                 )
                 if problem is None:
                     fetches.append(fetch)
@@ -93,6 +98,22 @@ class ReadService:
             parked=self.parked,
         )
         return _fetch_response([*results, *failed])
+
+    def _log_filter(self, request: pb.PbFetchLogReqForTable) -> LogFilter | None:
+        """The filter of a table's part of a fetch; None if it is not understood, which is always correct."""
+        if not request.HasField("filter_schema_id"):
+            raise FlussError(ErrorCode.CORRUPT_MESSAGE, f"the filter of table {request.table_id} names no schema")
+        key = (request.table_id, request.filter_schema_id, request.filter_predicate.SerializeToString())
+        if key not in self._log_filters:
+            schemas = partial(self._replicas.schema, request.table_id)
+            try:
+                predicate = read_predicate(request.filter_predicate, schemas(request.filter_schema_id))
+            except FlussError:
+                return None  # an unknown table is reported for its buckets
+            if len(self._log_filters) >= _MAX_CACHED_FILTERS:
+                self._log_filters.clear()
+            self._log_filters[key] = None if predicate is None else LogFilter(predicate, schemas)
+        return self._log_filters[key]
 
     def _projector(self, table_id: int, fields: tuple[int, ...]) -> TableProjector:
         table = self._replicas.table(table_id)
@@ -303,5 +324,6 @@ def _fetch_response(results: Sequence[BucketResult]) -> ResponseBody:
                 high_watermark=result.high_watermark,
                 log_start_offset=result.log_start_offset,
                 records=result.pieces,
+                filtered_end_offset=result.filtered_end_offset,
             )
     return builder.pieces()
