@@ -43,7 +43,7 @@ from fluss_server.security.credentials import check_configured_users
 from fluss_server.security.guard import Guard
 from fluss_server.security.listeners import CREDENTIALS, Listener, ListenerSecurity
 from fluss_server.security.sasl import PasswordCheck
-from fluss_server.tablet.kv_scanners import KvScanners
+from fluss_server.tablet.kv_scanners import KvScanners, ScannerConfig
 from fluss_server.tablet.read_service import ReadService
 from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
 from fluss_server.tablet.upkeep import UpkeepConfig
@@ -167,7 +167,8 @@ class LocalServer:
             lambda table, schema_id: manager.schema(table.table_id, schema_id),
             manager.reserve_ids,
         )
-        self._scanners = KvScanners(self._replicas.kv_worker, self._clock)
+        self._scanners = KvScanners(self._replicas.kv_worker, self._clock, scanner_config(self._configuration))
+        self._scanners.start()
         tables = manager.tables()
         await self._replicas.start(
             tables,
@@ -301,7 +302,7 @@ class LocalServer:
         """See ``TableEvents``."""
         assert self._replicas is not None
         assert self._scanners is not None
-        await self._scanners.close_table(table.table_id)
+        self._scanners.close_table(table.table_id)
         await self._replicas.table_dropped(table)
 
     async def partition_created(self, table: TableInfo, partition: PartitionInfo) -> None:
@@ -313,7 +314,7 @@ class LocalServer:
         """See ``TableEvents``."""
         assert self._replicas is not None
         assert self._scanners is not None
-        await self._scanners.close_table(table.table_id, partition.partition_id)
+        self._scanners.close_table(table.table_id, partition.partition_id)
         await self._replicas.partition_dropped(table, partition)
 
     async def close(self) -> None:
@@ -335,7 +336,7 @@ class LocalServer:
             await self._authorizer.close()
         scanners, self._scanners = self._scanners, None
         if scanners is not None:
-            await scanners.close_all()
+            await scanners.stop()
         replicas, self._replicas = self._replicas, None
         if replicas is not None:
             await replicas.close()
@@ -364,4 +365,15 @@ def replica_config(configuration: Configuration) -> ReplicaConfig:
             roll_expired_segments=configuration.get_bool("log.retention.roll-active-segment.enabled"),
         ),
         kv_cache_bytes=configuration.get_int("kv.cache.size"),
+    )
+
+
+def scanner_config(configuration: Configuration) -> ScannerConfig:
+    """The part of the options that concerns full scans of primary-key tables."""
+    return ScannerConfig(
+        idle_limit_s=configuration.get_int("kv.scanner.ttl") / 1000,
+        check_interval_s=configuration.get_int("kv.scanner.expiration-interval") / 1000,
+        max_per_bucket=configuration.get_int("kv.scanner.max-per-bucket"),
+        max_per_server=configuration.get_int("kv.scanner.max-per-server"),
+        max_batch_bytes=configuration.get_int("kv.scanner.max-batch-size"),
     )

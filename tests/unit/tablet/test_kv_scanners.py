@@ -10,26 +10,30 @@ import pytest
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
-from fluss_server.errors import ErrorCode
+from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.value_batch import parse_value_batch
 from fluss_server.local import LocalServer
 from fluss_server.rpc.client import RpcClient
 from fluss_server.runtime.clock import ManualClock
-from fluss_server.tablet.kv_scanners import ABANDONED_AFTER_S, IDLE_LIMIT_S, MAX_PER_BUCKET
+from fluss_server.tablet.kv_scanners import ABANDONED_AFTER_S, KvScanners, ScanAnswer
 from server.test_bad_input import create, descriptor, put
 
 ROWS = 100
+IDLE_LIMIT_MS = 600_000
+MAX_PER_BUCKET = 8
 
 
 class Table:
     """A primary-key table of 100 rows on a server whose clock the test moves."""
 
-    def __init__(self, client: RpcClient, table_id: int, clock: ManualClock) -> None:
-        self.client, self.table_id, self.clock = client, table_id, clock
+    def __init__(self, client: RpcClient, table_id: int, clock: ManualClock, scanners: KvScanners) -> None:
+        self.client, self.table_id, self.clock, self.scanners = client, table_id, clock, scanners
 
-    async def open(self, batch_size: int = 1) -> pb.ScanKvResponse:
-        request = pb.ScanKvRequest(call_seq_id=0, batch_size_bytes=batch_size)
+    async def open(self, batch_size: int = 1, call: int = 0, limit: int | None = None) -> pb.ScanKvResponse:
+        request = pb.ScanKvRequest(call_seq_id=call, batch_size_bytes=batch_size)
+        if limit is not None:
+            request.bucket_scan_req.limit = limit
         request.bucket_scan_req.table_id, request.bucket_scan_req.bucket_id = self.table_id, 0
         answer: pb.ScanKvResponse = await self.client.call(ApiKey.SCAN_KV, request)
         return answer
@@ -40,17 +44,18 @@ class Table:
         return answer
 
 
-def with_table(tmp_path: Path, body: Callable[[Table], object]) -> None:
+def with_table(tmp_path: Path, body: Callable[[Table], object], **options: str) -> None:
     async def run() -> None:
         clock = ManualClock()
-        server = LocalServer(tmp_path, clock=clock)
+        server = LocalServer(tmp_path, clock=clock, options={f"kv.scanner.{key}": options[key] for key in options})
         await server.start()
         try:
             async with await RpcClient.connect("127.0.0.1", server.port) as client:
                 table_id = await create(client, "scanned", descriptor(["id"]))
                 rows = [(bytes([key]), b"\x00" + bytes([key]) + b"\x01x") for key in range(ROWS)]
                 await put(client, table_id, bytes(build_kv_batch(1, rows)))
-                await body(Table(client, table_id, clock))  # type: ignore[misc]
+                assert server._scanners is not None
+                await body(Table(client, table_id, clock, server._scanners))  # type: ignore[misc]
         finally:
             await server.close()
 
@@ -61,12 +66,14 @@ def test_a_scan_gives_every_row_once_in_key_order(tmp_path: Path) -> None:
     async def body(table: Table) -> None:
         answer = await table.open(100)
         assert answer.log_offset == ROWS
+        assert len(answer.scanner_id) == 32
         values = list(parse_value_batch(answer.records))
         call = 0
         while answer.has_more_results:
             call += 1
             answer = await table.next(scanner_id=answer.scanner_id, call=call, batch_size=100)
             assert not answer.HasField("error_code")
+            assert not answer.HasField("log_offset")
             values += parse_value_batch(answer.records)
         assert [bytes(value)[3] for value in values] == list(range(ROWS))
         assert call > 5
@@ -86,7 +93,7 @@ def test_a_wrong_sequence_number_ends_the_scan(tmp_path: Path) -> None:
 def test_an_idle_scan_expires(tmp_path: Path) -> None:
     async def body(table: Table) -> None:
         scanner_id = (await table.open()).scanner_id
-        table.clock.advance(int(IDLE_LIMIT_S * 1000) + 1)
+        table.clock.advance(IDLE_LIMIT_MS + 1)
         assert (await table.next(scanner_id, 1)).error_code == ErrorCode.SCANNER_EXPIRED
 
     with_table(tmp_path, body)
@@ -108,5 +115,126 @@ def test_more_scans_than_allowed_are_refused_unless_one_was_abandoned(tmp_path: 
         else:
             assert answer.error_code == ErrorCode.TOO_MANY_SCANNERS
             assert not (await table.next(first, 1)).HasField("error_code")
+
+    with_table(tmp_path, body)
+
+
+def test_requests_that_make_no_sense(tmp_path: Path) -> None:
+    async def body(table: Table) -> None:
+        async def code(**fields: object) -> int:
+            answer = await table.client.call(ApiKey.SCAN_KV, pb.ScanKvRequest(**fields))  # type: ignore[arg-type]
+            return int(answer.error_code)
+
+        invalid = ErrorCode.INVALID_SCAN_REQUEST
+        bucket = pb.PbScanReqForBucket(table_id=table.table_id, bucket_id=0)
+        assert await code(call_seq_id=0, batch_size_bytes=1) == invalid
+        assert await code(call_seq_id=0, batch_size_bytes=1, scanner_id=b"x", bucket_scan_req=bucket) == invalid
+        assert await code(call_seq_id=0, bucket_scan_req=bucket) == invalid
+        assert await code(call_seq_id=0, batch_size_bytes=0, bucket_scan_req=bucket) == invalid
+        assert await code(batch_size_bytes=1, bucket_scan_req=bucket) == invalid
+        assert await code(call_seq_id=1, batch_size_bytes=1, bucket_scan_req=bucket) == invalid
+        assert await code(call_seq_id=0, batch_size_bytes=1, bucket_scan_req=bucket, close_scanner=True) == invalid
+        assert await code(call_seq_id=1, batch_size_bytes=1, scanner_id=b"x") == ErrorCode.UNKNOWN_SCANNER_ID
+        missing = pb.PbScanReqForBucket(table_id=table.table_id, bucket_id=1)
+        unknown = ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION
+        assert await code(call_seq_id=0, batch_size_bytes=1, bucket_scan_req=missing) == unknown
+        scanner_id = (await table.open()).scanner_id
+        assert await code(call_seq_id=1, batch_size_bytes=-1, scanner_id=scanner_id) == invalid
+        assert (await table.next(scanner_id, 1)).error_code == ErrorCode.UNKNOWN_SCANNER_ID
+
+    with_table(tmp_path, body)
+
+
+def test_two_requests_at_a_time_end_the_scan(tmp_path: Path) -> None:
+    async def body(table: Table) -> None:
+        scanner_id = (await table.open()).scanner_id
+        calls = [table.scanners.next(scanner_id, call, 1) for call in (1, 2)]
+        first, second = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(first, ScanAnswer)
+        assert first.has_more
+        assert isinstance(second, FlussError)
+        assert second.code is ErrorCode.INVALID_SCAN_REQUEST
+        assert (await table.next(scanner_id, 2)).error_code == ErrorCode.UNKNOWN_SCANNER_ID
+
+    with_table(tmp_path, body)
+
+
+def test_closing(tmp_path: Path) -> None:
+    async def body(table: Table) -> None:
+        scanner_id = (await table.open()).scanner_id
+        for _ in range(2):
+            request = pb.ScanKvRequest(scanner_id=scanner_id, close_scanner=True)
+            answer = await table.client.call(ApiKey.SCAN_KV, request)
+            assert (answer.scanner_id, answer.has_more_results, answer.error_code) == (scanner_id, False, 0)
+        assert (await table.next(scanner_id, 1)).error_code == ErrorCode.UNKNOWN_SCANNER_ID
+
+    with_table(tmp_path, body)
+
+
+def test_a_limit_of_rows(tmp_path: Path) -> None:
+    async def body(table: Table) -> None:
+        answer = await table.open(1 << 20, limit=7)
+        assert len(parse_value_batch(answer.records)) == 7
+        assert not answer.has_more_results
+        assert (await table.next(answer.scanner_id, 1)).error_code == ErrorCode.UNKNOWN_SCANNER_ID
+        answer = await table.open(4, limit=2)
+        assert answer.has_more_results
+        answer = await table.next(answer.scanner_id, 1)
+        assert (len(parse_value_batch(answer.records)), answer.has_more_results) == (1, False)
+
+    with_table(tmp_path, body)
+
+
+def test_an_empty_bucket_has_an_offset_and_no_scan(tmp_path: Path) -> None:
+    async def body(table: Table) -> None:
+        table.table_id = await create(table.client, "empty", descriptor(["id"]))
+        answer = await table.open()
+        assert not answer.HasField("scanner_id")
+        assert not answer.HasField("records")
+        assert (answer.has_more_results, answer.log_offset, answer.HasField("log_offset")) == (False, 0, True)
+
+    with_table(tmp_path, body)
+
+
+def test_a_scan_shows_one_moment_while_rows_change(tmp_path: Path) -> None:
+    async def body(table: Table) -> None:
+        answer = await table.open()
+        rows = [(bytes([key]), b"\x00" + bytes([key]) + b"\x01y") for key in range(ROWS)]
+        await put(table.client, table.table_id, bytes(build_kv_batch(1, rows)))
+        values = parse_value_batch(answer.records)
+        assert answer.log_offset == ROWS
+        answer = await table.next(answer.scanner_id, 1, 1 << 20)
+        values += parse_value_batch(answer.records)
+        assert [bytes(value)[-1:] for value in values] == [b"x"] * ROWS
+        assert (await table.open()).log_offset == 3 * ROWS
+
+    with_table(tmp_path, body)
+
+
+def test_options(tmp_path: Path) -> None:
+    async def body(table: Table) -> None:
+        first = await table.open(1 << 20)
+        assert len(parse_value_batch(first.records)) == 2  # 6 bytes each
+        await table.open()
+        assert (await table.open()).error_code == ErrorCode.TOO_MANY_SCANNERS
+        # Nobody asks for anything: idle scans end by themselves, and with them the snapshots they pin.
+        table.clock.advance(1_001)
+        deadline = asyncio.get_running_loop().time() + 10
+        while len(table.scanners):
+            assert asyncio.get_running_loop().time() < deadline
+            await asyncio.sleep(0.01)
+        assert (await table.next(first.scanner_id, 1)).error_code == ErrorCode.SCANNER_EXPIRED
+
+    options = {"ttl": "1 s", "expiration-interval": "10 ms", "max-per-server": "2", "max-batch-size": "12 b"}
+    with_table(tmp_path, body, **options)
+
+
+def test_dropping_the_table_ends_its_scans(tmp_path: Path) -> None:
+    async def body(table: Table) -> None:
+        scanner_id = (await table.open()).scanner_id
+        drop = pb.DropTableRequest(ignore_if_not_exists=False)
+        drop.table_path.database_name, drop.table_path.table_name = "fluss", "scanned"
+        await table.client.call(ApiKey.DROP_TABLE, drop)
+        assert (await table.next(scanner_id, 1)).error_code == ErrorCode.SCANNER_EXPIRED
 
     with_table(tmp_path, body)

@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fluss_server.errors import ErrorCode, FlussError
@@ -19,14 +19,30 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_PER_BUCKET = 8
-MAX_PER_SERVER = 200
-IDLE_LIMIT_S = 600.0
 ABANDONED_AFTER_S = 60.0
 """When a limit is reached, the scan that was idle the longest, and at least for this long, gives way to a new one."""
 
 MAX_REMEMBERED = 1_000
 """How many expired ids are remembered, to answer SCANNER_EXPIRED instead of UNKNOWN_SCANNER_ID."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScannerConfig:
+    """Limits of scans.
+
+    Attributes:
+        idle_limit_s: a scan that nobody read for so long is ended.
+        check_interval_s: how often idle scans are looked for.
+        max_per_bucket: most open scans of a bucket.
+        max_per_server: most open scans of the server.
+        max_batch_bytes: most bytes of values in an answer, whatever the request asks for.
+    """
+
+    idle_limit_s: float = 600.0
+    check_interval_s: float = 30.0
+    max_per_bucket: int = 8
+    max_per_server: int = 200
+    max_batch_bytes: int = 10 << 20
 
 
 @dataclass(slots=True)
@@ -44,56 +60,85 @@ class ScanAnswer:
     """One answer of a scan.
 
     Attributes:
-        scanner_id: None when the scan is over.
+        scanner_id: of the scan; None if its bucket is empty.
         values: rows as stored: schema id and row.
         log_offset: the scan shows the state at this changelog offset; set in the first answer.
+        has_more: whether there are more rows; without them the scan is over.
     """
 
     scanner_id: bytes | None
     values: list[bytes]
     log_offset: int | None
+    has_more: bool
 
 
 class KvScanners:
-    """The open scans of a server. Scans run in the KV worker thread; everything else on the event loop."""
+    """The open scans of a server. Scans run in the KV worker thread; everything else on the event loop.
 
-    def __init__(self, worker: Executor, clock: Clock) -> None:
+    Every error ends its scan: nothing can be repeated.
+    """
+
+    def __init__(self, worker: Executor, clock: Clock, config: ScannerConfig | None = None) -> None:
         self._worker = worker
         self._clock = clock
+        self._config = config or ScannerConfig()
         self._sessions: dict[bytes, _Session] = {}
         self._expired: dict[bytes, None] = {}
+        self._upkeep: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Look for idle scans from time to time: each pins memory and files of its moment."""
+        self._upkeep = asyncio.get_running_loop().create_task(self._expire_regularly())
+
+    def __len__(self) -> int:
+        """Number of open scans."""
+        return len(self._sessions)
 
     async def open(
-        self, bucket: TableBucket, opener: Callable[[], KvScan], limit: int | None, max_bytes: int
+        self, bucket: TableBucket, opener: Callable[[], KvScan], limit: int | None, call_seq_id: int, max_bytes: int
     ) -> ScanAnswer:
         """Start a scan and return its first rows.
 
+        Args:
+            bucket: which bucket.
+            opener: makes the scan, in the KV worker thread.
+            limit: most rows of the scan, None = all.
+            call_seq_id: must be 0; that of each next call is greater by one.
+            max_bytes: bytes of values after which no further row is taken.
+
         Raises:
-            FlussError: ``TOO_MANY_SCANNERS``; what ``opener`` raises.
+            FlussError: ``TOO_MANY_SCANNERS``, ``INVALID_SCAN_REQUEST``; what ``opener`` raises.
         """
+        if call_seq_id != 0:
+            raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, f"a scan begins with call 0, not {call_seq_id}")
         self._expire_idle()
+        self._make_room(bucket)
+        scan = await asyncio.get_running_loop().run_in_executor(self._worker, opener)
+        session = _Session(bucket, scan, limit, 0, self._clock.monotonic())
+        scanner_id = secrets.token_hex(16).encode()
+        self._sessions[scanner_id] = session
+        answer = await self._advance(scanner_id, session, max_bytes, scan.log_offset)
+        return answer if answer.values else replace(answer, scanner_id=None)
+
+    def _make_room(self, bucket: TableBucket) -> None:
+        config = self._config
         in_bucket = self._count(bucket)
-        if in_bucket >= MAX_PER_BUCKET or len(self._sessions) >= MAX_PER_SERVER:
+        if in_bucket >= config.max_per_bucket or len(self._sessions) >= config.max_per_server:
             # Clients that died, a Flink job that restarts over and over for example, leave scans behind.
-            self._expire_longest_idle(bucket if in_bucket >= MAX_PER_BUCKET else None)
+            self._expire_longest_idle(bucket if in_bucket >= config.max_per_bucket else None)
             in_bucket = self._count(bucket)
-        if in_bucket >= MAX_PER_BUCKET or len(self._sessions) >= MAX_PER_SERVER:
+        if in_bucket >= config.max_per_bucket or len(self._sessions) >= config.max_per_server:
             raise FlussError(
                 ErrorCode.TOO_MANY_SCANNERS,
                 f"{in_bucket} scans of bucket {bucket} and {len(self._sessions)} of this server are open",
                 hint="read the open scans to their end, or close them",
             )
-        scan = await asyncio.get_running_loop().run_in_executor(self._worker, opener)
-        session = _Session(bucket, scan, limit, 0, self._clock.monotonic())
-        scanner_id = secrets.token_hex(16).encode()
-        self._sessions[scanner_id] = session
-        return await self._advance(scanner_id, session, max_bytes, scan.log_offset)
 
     async def next(self, scanner_id: bytes, call_seq_id: int, max_bytes: int) -> ScanAnswer:
         """The next rows of a scan.
 
         Raises:
-            FlussError: ``UNKNOWN_SCANNER_ID``, ``SCANNER_EXPIRED``, ``INVALID_SCAN_REQUEST`` (which ends the scan).
+            FlussError: ``UNKNOWN_SCANNER_ID``, ``SCANNER_EXPIRED``, ``INVALID_SCAN_REQUEST``.
         """
         self._expire_idle()
         session = self._sessions.get(scanner_id)
@@ -102,9 +147,10 @@ class KvScanners:
                 raise FlussError(ErrorCode.SCANNER_EXPIRED, "the scan was idle for too long", hint="start a new scan")
             raise FlussError(ErrorCode.UNKNOWN_SCANNER_ID, "no such scan; it may have ended")
         if session.busy:
+            self.close(scanner_id)
             raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, "a request of this scan is still running")
         if call_seq_id != session.call_seq_id + 1:
-            await self.close(scanner_id)
+            self.close(scanner_id)
             raise FlussError(
                 ErrorCode.INVALID_SCAN_REQUEST, f"call {call_seq_id} follows call {session.call_seq_id} of this scan"
             )
@@ -115,39 +161,48 @@ class KvScanners:
         self, scanner_id: bytes, session: _Session, max_bytes: int, log_offset: int | None
     ) -> ScanAnswer:
         session.busy = True
+        max_bytes = min(max_bytes, self._config.max_batch_bytes)
         try:
             values = await asyncio.get_running_loop().run_in_executor(
                 self._worker, session.scan.next, max_bytes, session.rows_left
             )
         except BaseException:
-            await self.close(scanner_id)
+            self.close(scanner_id)
             raise
         session.busy = False
         session.used_at = self._clock.monotonic()
         if session.rows_left is not None:
             session.rows_left -= len(values)
-        if session.scan.exhausted or session.rows_left == 0:
-            await self.close(scanner_id)
-            return ScanAnswer(None, values, log_offset)
-        return ScanAnswer(scanner_id, values, log_offset)
+        has_more = not session.scan.exhausted and session.rows_left != 0
+        if not has_more:
+            self.close(scanner_id)
+        return ScanAnswer(scanner_id, values, log_offset, has_more)
 
-    async def close(self, scanner_id: bytes) -> None:
-        """End a scan; unknown ids are ignored."""
+    def close(self, scanner_id: bytes) -> None:
+        """End a scan, after the step that is running; unknown ids are ignored."""
         session = self._sessions.pop(scanner_id, None)
         if session is not None:
-            await asyncio.get_running_loop().run_in_executor(self._worker, session.scan.close)
+            self._worker.submit(session.scan.close)
 
-    async def close_table(self, table_id: int, partition_id: int | None = None) -> None:
-        """End every scan of a table, or of one partition of it, before its KvTablets are closed."""
+    def close_table(self, table_id: int, partition_id: int | None = None) -> None:
+        """End every scan of a table, or of one of its partitions, before its KvTablets are closed."""
         for scanner_id, session in list(self._sessions.items()):
             bucket = session.bucket
             if bucket.table_id == table_id and partition_id in (None, bucket.partition_id):
-                await self.close(scanner_id)
+                self._expire(scanner_id)
 
-    async def close_all(self) -> None:
+    async def stop(self) -> None:
         """End every scan."""
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+            await asyncio.wait([self._upkeep])
         for scanner_id in list(self._sessions):
-            await self.close(scanner_id)
+            self.close(scanner_id)
+
+    async def _expire_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.check_interval_s)
+            self._expire_idle()
 
     def _count(self, bucket: TableBucket) -> int:
         return sum(session.bucket == bucket for session in self._sessions.values())
@@ -155,7 +210,7 @@ class KvScanners:
     def _expire_idle(self) -> None:
         now = self._clock.monotonic()
         for scanner_id, session in list(self._sessions.items()):
-            if not session.busy and now - session.used_at > IDLE_LIMIT_S:
+            if not session.busy and now - session.used_at > self._config.idle_limit_s:
                 self._expire(scanner_id)
 
     def _expire_longest_idle(self, bucket: TableBucket | None) -> None:

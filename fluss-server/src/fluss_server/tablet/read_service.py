@@ -26,7 +26,6 @@ from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.replica_manager import ReplicaManager
 
 OFFSET_EARLIEST, OFFSET_LATEST, OFFSET_TIMESTAMP, OFFSET_LEADER_END = 0, 1, 2, 3
-MAX_SCAN_BATCH_BYTES = 10 << 20
 MAX_LIMIT_SCAN_ROWS = 1_000_000
 MAX_INLINE_SCAN_ROWS = 1_000
 """Larger limit scans run in the KV thread, so that they do not hold up the event loop."""
@@ -249,24 +248,35 @@ class ReadService:
             return pb.ScanKvResponse(error_code=int(error.code), error_message=str(error))
 
     async def _scan_step(self, request: pb.ScanKvRequest) -> ResponseBody:
-        if request.HasField("scanner_id") == request.HasField("bucket_scan_req"):
+        continues = request.HasField("scanner_id")
+        if continues == request.HasField("bucket_scan_req"):
             raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, "give either a scanner id or a bucket to scan")
         if request.close_scanner:
-            await self._scanners.close(request.scanner_id)
-            return pb.ScanKvResponse(has_more_results=False)
-        if request.batch_size_bytes <= 0:
-            raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, "batch_size_bytes must be positive")
-        max_bytes = min(request.batch_size_bytes, MAX_SCAN_BATCH_BYTES)
-        if request.HasField("scanner_id"):
-            answer = await self._scanners.next(request.scanner_id, request.call_seq_id, max_bytes)
+            if not continues:
+                raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, "a scan cannot be opened and closed at once")
+            self._scanners.close(request.scanner_id)
+            return pb.ScanKvResponse(scanner_id=request.scanner_id, has_more_results=False)
+        try:
+            if request.batch_size_bytes <= 0:
+                raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, "batch_size_bytes must be positive")
+            if not request.HasField("call_seq_id"):
+                raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, "call_seq_id is missing")
+        except FlussError:
+            self._scanners.close(request.scanner_id)
+            raise
+        call, max_bytes = request.call_seq_id, request.batch_size_bytes
+        if continues:
+            answer = await self._scanners.next(request.scanner_id, call, max_bytes)
         else:
             scan = request.bucket_scan_req
             replica = self._replica(scan.table_id, scan)
             limit = scan.limit if scan.HasField("limit") and scan.limit > 0 else None
-            answer = await self._scanners.open(replica.bucket, replica.require_kv().open_scan, limit, max_bytes)
+            answer = await self._scanners.open(replica.bucket, replica.require_kv().open_scan, limit, call, max_bytes)
+        if answer.scanner_id is None:
+            return pb.ScanKvResponse(has_more_results=False, log_offset=answer.log_offset)
         return encode_scan_kv_response(
             scanner_id=answer.scanner_id,
-            has_more_results=answer.scanner_id is not None,
+            has_more_results=answer.has_more,
             records=[build_value_batch(answer.values)],
             log_offset=answer.log_offset,
         )
