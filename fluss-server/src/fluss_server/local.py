@@ -43,6 +43,7 @@ from fluss_server.security.credentials import check_configured_users
 from fluss_server.security.guard import Guard
 from fluss_server.security.listeners import CREDENTIALS, Listener, ListenerSecurity
 from fluss_server.security.sasl import PasswordCheck
+from fluss_server.tablet.disk_guard import DISK_RATIOS, DiskMonitor, DiskWriteLock, check_ratios, disk_ratios
 from fluss_server.tablet.kv_scanners import KvScanners, ScannerConfig
 from fluss_server.tablet.read_service import ReadService
 from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
@@ -89,6 +90,8 @@ class LocalServer:
         self._dynamic = DynamicConfiguration(SERVER_OPTIONS, options or {})
         self._clock = clock or SystemClock()
         self._lock = DirectoryLock(data_dir)
+        self._disk_lock = DiskWriteLock(*disk_ratios(self._configuration))
+        self._disk_monitor: DiskMonitor | None = None
         self._store: EmbeddedMetadataStore | None = None
         self._replicas: ReplicaManager | None = None
         self._scanners: KvScanners | None = None
@@ -153,6 +156,9 @@ class LocalServer:
                 f"another process uses the data directory {self._data_dir}",
                 hint="stop it, or choose another directory with --data-dir",
             )
+        interval_s = self._configuration.get_int("server.data-disk.check-interval") / 1000
+        self._disk_monitor = DiskMonitor(self._data_dir, self._disk_lock, interval_s)
+        await self._disk_monitor.start()
         self._store = EmbeddedMetadataStore.open(self._data_dir / METADATA_FILE)
         self._cluster = ClusterService(self._store, self._dynamic, self._replica_counts)
         await self._cluster.load()
@@ -206,10 +212,13 @@ class LocalServer:
             self._coordinator,
             self._cluster,
             PartitionService(manager, partitions),
-            WriteService(self._replicas, kv_queue_bytes=self._configuration.get_int("kv.write-queue.size")),
+            WriteService(
+                self._replicas, self._disk_lock, kv_queue_bytes=self._configuration.get_int("kv.write-queue.size")
+            ),
             ReadService(
                 self._replicas,
                 self._scanners,
+                self._disk_lock,
                 self._clock,
                 max_parked_fetches=self._configuration.get_int("server.fetch.max-parked"),
             ),
@@ -250,6 +259,13 @@ class LocalServer:
             lambda configuration: None,
             lambda configuration: replicas.set_roll_expired_segments(configuration.get_bool(roll_segments)),
         )
+        lock = self._disk_lock
+        self._dynamic.subscribe(
+            DISK_RATIOS,
+            lambda configuration: check_ratios(*disk_ratios(configuration)),
+            lambda configuration: lock.configure(*disk_ratios(configuration)),
+        )
+        lock.configure(*disk_ratios(self._configuration))
         security.configure_users(self._configuration.get_map(CREDENTIALS))  # with what was changed before this start
         ignored = {key for key, option in SERVER_OPTIONS.items() if option.dynamic} - self._dynamic.subscribed
         assert not ignored, f"nobody follows changes of {ignored}"
@@ -340,6 +356,9 @@ class LocalServer:
         replicas, self._replicas = self._replicas, None
         if replicas is not None:
             await replicas.close()
+        monitor, self._disk_monitor = self._disk_monitor, None
+        if monitor is not None:
+            await monitor.close()
         store, self._store = self._store, None
         if store is not None:
             await store.close()

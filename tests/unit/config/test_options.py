@@ -106,6 +106,14 @@ def test_values_that_are_refused() -> None:
     assert "1 ms or more" in refused(Option("k", OptionType.DURATION, None, "", minimum=1), "0 s")
 
 
+def test_ratios() -> None:
+    ratio = Option("k", OptionType.RATIO, None, "")
+    assert [ratio.parse(text) for text in ("0", "1", "0.85", ".5", "1.000")] == [0.0, 1.0, 0.85, 0.5, 1.0]
+    for text in ("", "85%", "1.01", "-0.1", "nan", "1e-3", "0." + "9" * 5000):
+        assert "number from 0 to 1" in refused(ratio, text)
+    assert Configuration(SERVER_OPTIONS, {}).get_ratio("server.data-disk.write-limit-ratio") == 0.85
+
+
 def test_a_configuration_has_defaults_and_given_values() -> None:
     configuration = Configuration(
         SERVER_OPTIONS, {"log.segment.file-size": "1 mb", "log.flush.before-acknowledge": "false"}

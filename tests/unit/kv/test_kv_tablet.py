@@ -117,6 +117,14 @@ def test_prefix_lookup(tmp_path: Path) -> None:
     assert [bucket.decode(value) for value in found] == [("eu", 1, 1), ("eu", 3, 3), ("eu", 300, 300)]
     assert bucket.kv.prefix_lookup(b"\x02xx") == []
     assert len(bucket.kv.prefix_lookup(b"\x02us")) == 3
+    size = sum(map(len, found))
+    assert len(bucket.kv.prefix_lookup(prefix, size)) == len(bucket.kv.limit_scan(3, size)) == 3
+    with pytest.raises(FlussError, match="2 rows already") as caught:
+        bucket.kv.prefix_lookup(prefix, size - 1)
+    assert code_of(caught) is ErrorCode.RECORD_TOO_LARGE_EXCEPTION
+    with pytest.raises(FlussError, match="2 rows already") as caught:
+        bucket.kv.limit_scan(3, size - 1)
+    assert code_of(caught) is ErrorCode.RECORD_TOO_LARGE_EXCEPTION
     with pytest.raises(FlussError) as caught:
         bucket.kv.prefix_lookup(b"")
     assert code_of(caught) is ErrorCode.CORRUPT_MESSAGE

@@ -7,8 +7,9 @@ from typing import Any, cast
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode
 from fluss_server.formats.kv_batch import build_kv_batch, merge_cost_bytes
-from fluss_server.rpc.bulk import BucketRecords, PutKvRequest
+from fluss_server.rpc.bulk import BucketRecords, ProduceLogRequest, PutKvRequest
 from fluss_server.rpc.service import RequestContext
+from fluss_server.tablet.disk_guard import DiskWriteLock
 from fluss_server.tablet.write_service import MERGE_SHARE, WriteService
 from rpc_support import async_test
 
@@ -23,10 +24,25 @@ def test_the_cost_of_a_merge() -> None:
 
 @async_test
 async def test_batches_that_take_too_much_memory_are_refused() -> None:
-    service = WriteService(cast("Any", None), kv_queue_bytes=merge_cost_bytes(BATCH) // MERGE_SHARE)
+    service = WriteService(
+        cast("Any", None), DiskWriteLock(1.0, 1.0), kv_queue_bytes=merge_cost_bytes(BATCH) // MERGE_SHARE
+    )
     request = PutKvRequest(1, -1, 1000, [BucketRecords(None, 3, memoryview(BATCH))], [], 0)
     response = cast("Any", await service.put_kv(request, RequestContext(ApiKey.PUT_KV)))
     (bucket,) = response.buckets_resp
     assert (bucket.bucket_id, bucket.error_code) == (3, ErrorCode.RECORD_TOO_LARGE_EXCEPTION)
     assert f"about {merge_cost_bytes(BATCH)} bytes of memory" in bucket.error_message
     assert "kv.write-queue.size" in bucket.error_message
+
+
+@async_test
+async def test_nothing_is_written_while_the_disk_is_locked() -> None:
+    disk = DiskWriteLock(0.85, 0.80)
+    disk.update(0.9)
+    service = WriteService(cast("Any", None), disk, kv_queue_bytes=1 << 20)
+    put = PutKvRequest(1, -1, 1000, [BucketRecords(None, 3, memoryview(BATCH))], [], 0)
+    produce = ProduceLogRequest(1, -1, 1000, [BucketRecords(7, 3, memoryview(b""))])
+    context = RequestContext(ApiKey.PUT_KV)
+    for answer in (await service.put_kv(put, context), await service.produce_log(produce, context)):
+        (bucket,) = cast("Any", answer).buckets_resp
+        assert (bucket.bucket_id, bucket.error_code) == (3, ErrorCode.DISK_WRITE_LOCKED)

@@ -32,6 +32,7 @@ class OptionType(Enum):
     LONG = "64-bit integer"
     DURATION = "duration"
     SIZE = "size"
+    RATIO = "number from 0 to 1"
     STRING = "text"
     CHOICE = "choice"
     LIST = "a,b,..."
@@ -94,6 +95,8 @@ class Option:
             return parse_duration_ms(text)
         if self.type is OptionType.SIZE:
             return parse_size_bytes(text)
+        if self.type is OptionType.RATIO:
+            return _parse_ratio(text)
         if self.type is OptionType.CHOICE:
             for choice in self.choices:
                 if choice.upper() == text.upper():
@@ -164,6 +167,12 @@ class Configuration:
         """Value of an INT or LONG, milliseconds of a DURATION, bytes of a SIZE."""
         value = self._values[key]
         assert type(value) is int, f"{key} is not a set number option"
+        return value
+
+    def get_ratio(self, key: str) -> float:
+        """Value of a RATIO."""
+        value = self._values[key]
+        assert type(value) is float, f"{key} is not a set ratio option"
         return value
 
     def get_str(self, key: str) -> str:
@@ -298,6 +307,12 @@ def _parse_int(text: str, maximum: int) -> int:
     if not re.fullmatch(r"[+-]?\d{1,20}", text, re.ASCII) or not -maximum - 1 <= int(text) <= maximum:
         raise ValueError(f"{text!r} is not an integer of at most {maximum}")
     return int(text)
+
+
+def _parse_ratio(text: str) -> float:
+    if not re.fullmatch(r"[01]?\.?\d{1,17}|1\.0*", text, re.ASCII) or not 0 <= float(text) <= 1:
+        raise ValueError(f"{text!r} is not a number from 0 to 1")
+    return float(text)
 
 
 def option_table(options: Iterable[Option]) -> Mapping[str, Option]:

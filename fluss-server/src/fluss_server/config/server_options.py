@@ -241,6 +241,28 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             dynamic=True,
         ),
         Option(
+            "server.data-disk.write-limit-ratio",
+            OptionType.RATIO,
+            "0.85",
+            "Share of the data directory's disk in use at which writes are refused with DISK_WRITE_LOCKED (70), while"
+            " reads go on. 1.0 = never; then a write is refused when the disk is full.",
+            dynamic=True,
+        ),
+        Option(
+            "server.data-disk.write-recover-ratio",
+            OptionType.RATIO,
+            "0.80",
+            "Share in use at which refused writes are accepted again. Not above the limit.",
+            dynamic=True,
+        ),
+        Option(
+            "server.data-disk.check-interval",
+            OptionType.DURATION,
+            "30 s",
+            "Time between two looks at the disk.",
+            minimum=1,
+        ),
+        Option(
             "server.writer-id.expiration-time",
             OptionType.DURATION,
             "12 h",

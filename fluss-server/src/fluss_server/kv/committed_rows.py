@@ -6,7 +6,7 @@ import logging
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, takewhile
 from operator import itemgetter
 from pathlib import Path
 
@@ -268,18 +268,22 @@ class CommittedRows:
             values.update(zip(unknown, self._store.get(unknown), strict=True))
         return values
 
-    def with_prefix(self, prefix: bytes) -> list[bytes]:
-        """Values of the keys that begin with ``prefix``, in key order. Any thread."""
-        values = []
-        for key, value in self._store.rows(prefix):
-            if not key.startswith(prefix):
-                break
-            values.append(value)
-        return values
+    def with_prefix(self, prefix: bytes, max_bytes: int) -> list[bytes]:
+        """Values of the keys that begin with ``prefix``, in key order. Any thread.
 
-    def first(self, limit: int) -> list[bytes]:
-        """Values of the first keys. Any thread."""
-        return [value for _, value in islice(self._store.rows(), max(0, limit))]
+        Raises:
+            FlussError: ``RECORD_TOO_LARGE_EXCEPTION`` when they have more than ``max_bytes``.
+        """
+        rows = takewhile(lambda row: row[0].startswith(prefix), self._store.rows(prefix))
+        return _values(rows, max_bytes)
+
+    def first(self, limit: int, max_bytes: int) -> list[bytes]:
+        """Values of the first keys. Any thread.
+
+        Raises:
+            FlussError: ``RECORD_TOO_LARGE_EXCEPTION`` when they have more than ``max_bytes``.
+        """
+        return _values(islice(self._store.rows(), max(0, limit)), max_bytes)
 
     def snapshot(self) -> StoreSnapshot:
         """The rows at :attr:`offset`. Worker thread only.
@@ -314,6 +318,20 @@ class CommittedRows:
             self._announce_exceeding(error)
         finally:
             self._store.close()
+
+
+def _values(rows: Iterable[tuple[bytes, bytes]], max_bytes: int) -> list[bytes]:
+    values: list[bytes] = []
+    for _, value in rows:
+        max_bytes -= len(value)
+        if max_bytes < 0:
+            raise FlussError(
+                ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
+                f"the first {len(values)} rows already are as much as one answer may hold",
+                hint="ask for fewer rows, or scan the table",
+            )
+        values.append(value)
+    return values
 
 
 def _flush_largest(stores: Sequence[CommittedRows]) -> None:

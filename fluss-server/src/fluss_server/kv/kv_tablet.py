@@ -26,6 +26,9 @@ from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
 from fluss_server.runtime.files import fsync_directory
 
+MAX_ANSWER_BYTES = 64 << 20
+"""Most bytes of rows in one answer that has to hold all of them."""
+
 
 class KvTablet:
     """Merges upserts and deletes into rows and writes what changes to the log, which is the store's write-ahead log.
@@ -277,21 +280,26 @@ class KvTablet:
         self._check_open()
         return self._rows.get(keys)
 
-    def prefix_lookup(self, prefix: bytes) -> list[bytes]:
+    def prefix_lookup(self, prefix: bytes, max_bytes: int = MAX_ANSWER_BYTES) -> list[bytes]:
         """Values of all keys that begin with the encoded bucket key ``prefix``, in key order.
 
         Raises:
-            FlussError: ``CORRUPT_MESSAGE`` for an empty prefix.
+            FlussError: ``CORRUPT_MESSAGE`` for an empty prefix; ``RECORD_TOO_LARGE_EXCEPTION`` when they have more than
+                ``max_bytes``.
         """
         self._check_open()
         if not prefix:
             raise FlussError(ErrorCode.CORRUPT_MESSAGE, "a prefix lookup needs a prefix")
-        return self._rows.with_prefix(prefix)
+        return self._rows.with_prefix(prefix, max_bytes)
 
-    def limit_scan(self, limit: int) -> list[bytes]:
-        """Values of the first ``limit`` rows in key order."""
+    def limit_scan(self, limit: int, max_bytes: int = MAX_ANSWER_BYTES) -> list[bytes]:
+        """Values of the first ``limit`` rows in key order.
+
+        Raises:
+            FlussError: ``RECORD_TOO_LARGE_EXCEPTION`` when they have more than ``max_bytes``.
+        """
         self._check_open()
-        return self._rows.first(limit)
+        return self._rows.first(limit, max_bytes)
 
     def open_scan(self) -> KvScan:
         """Scan all rows that are visible now; close the scan when done."""

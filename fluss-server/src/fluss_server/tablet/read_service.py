@@ -17,6 +17,7 @@ from fluss_server.replica.replica import Replica
 from fluss_server.rpc.bulk import FetchLogResponseBuilder, encode_limit_scan_response, encode_scan_kv_response
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.runtime.clock import Clock
+from fluss_server.tablet.disk_guard import DiskWriteLock
 from fluss_server.tablet.fetch import BucketFetch, BucketResult, fetch_log
 from fluss_server.tablet.inserting_lookups import MAX_TIMEOUT_MS, find_or_insert
 from fluss_server.tablet.kv_scanners import KvScanners
@@ -30,6 +31,7 @@ MAX_LIMIT_SCAN_ROWS = 1_000_000
 MAX_INLINE_SCAN_ROWS = 1_000
 """Larger limit scans run in the KV thread, so that they do not hold up the event loop."""
 MAX_LIMIT_SCAN_BYTES = 64 << 20
+MAX_PREFIX_LOOKUP_BYTES = 64 << 20
 MAX_FETCH_BYTES = 64 << 20
 MAX_FETCH_BUCKETS = 20_000
 """Buckets of one fetch; each costs about a kilobyte while the fetch waits."""
@@ -42,10 +44,17 @@ class ReadService:
     """Everything that reads. Only a lookup that is told to insert missing keys changes something."""
 
     def __init__(
-        self, replicas: ReplicaManager, scanners: KvScanners, clock: Clock, *, max_parked_fetches: int = 20_000
+        self,
+        replicas: ReplicaManager,
+        scanners: KvScanners,
+        disk: DiskWriteLock,
+        clock: Clock,
+        *,
+        max_parked_fetches: int,
     ) -> None:
         self._replicas = replicas
         self._scanners = scanners
+        self._disk = disk
         self._clock = clock
         self._lookups = LookupBatcher()
         self.parked = ParkedFetches(max_parked_fetches)
@@ -195,6 +204,7 @@ class ReadService:
     ) -> asyncio.Future[list[bytes | None]]:
         if not request.insert_if_not_exists:
             return self._lookups.lookup(replica.require_kv(), keys)
+        self._disk.check()
         acks = request.acks if request.HasField("acks") else -1
         timeout_ms = request.timeout_ms if request.HasField("timeout_ms") else MAX_TIMEOUT_MS
         return asyncio.ensure_future(find_or_insert(replica, keys, self._lookups, acks=acks, timeout_ms=timeout_ms))
@@ -204,13 +214,17 @@ class ReadService:
         """All values whose keys start with an encoded bucket key, in key order."""
         await context.output_turn()
         response = pb.PrefixLookupResponse()
+        room = MAX_PREFIX_LOOKUP_BYTES
         for bucket in request.buckets_req:
             entry = response.buckets_resp.add(bucket_id=bucket.bucket_id)
             if bucket.HasField("partition_id"):
                 entry.partition_id = bucket.partition_id
             try:
                 kv = self._replica(request.table_id, bucket).require_kv()
-                found = [kv.prefix_lookup(prefix) for prefix in bucket.keys]
+                found = []
+                for prefix in bucket.keys:
+                    found.append(kv.prefix_lookup(prefix, room))
+                    room -= sum(map(len, found[-1]))
             except FlussError as error:
                 entry.error_code, entry.error_message = int(error.code), str(error)
                 continue
@@ -229,10 +243,12 @@ class ReadService:
                 raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, f"limit must be positive, not {request.limit}")
             if replica.kv is not None:
                 if limit <= MAX_INLINE_SCAN_ROWS:
-                    values = replica.kv.limit_scan(limit)
+                    values = replica.kv.limit_scan(limit, MAX_LIMIT_SCAN_BYTES)
                 else:
                     worker = self._replicas.kv_worker
-                    values = await asyncio.get_running_loop().run_in_executor(worker, replica.kv.limit_scan, limit)
+                    values = await asyncio.get_running_loop().run_in_executor(
+                        worker, replica.kv.limit_scan, limit, MAX_LIMIT_SCAN_BYTES
+                    )
                 return encode_limit_scan_response(is_log_table=False, records=[build_value_batch(values)])
             return encode_limit_scan_response(is_log_table=True, records=_newest(replica, limit))
         except FlussError as error:

@@ -21,6 +21,7 @@ from fluss_server.replica.replica import Replica
 from fluss_server.rpc.bulk import BucketRecords, ProduceLogRequest, PutKvRequest
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.tablet.byte_budget import ByteBudget
+from fluss_server.tablet.disk_guard import DiskWriteLock
 from fluss_server.tablet.replica_manager import ReplicaManager
 
 logger = logging.getLogger(__name__)
@@ -38,8 +39,9 @@ _MODE_DEFAULT, _MODE_OVERWRITE = 0, 1
 class WriteService:
     """Appends to log tables, upserts and deletes in primary-key tables."""
 
-    def __init__(self, replicas: ReplicaManager, *, kv_queue_bytes: int) -> None:
+    def __init__(self, replicas: ReplicaManager, disk: DiskWriteLock, *, kv_queue_bytes: int) -> None:
         self._replicas = replicas
+        self._disk = disk
         self._kv_budget = ByteBudget(kv_queue_bytes)
         self._max_merge_bytes = MERGE_SHARE * kv_queue_bytes
 
@@ -62,6 +64,7 @@ class WriteService:
 
     def _append(self, table_id: int, bucket: BucketRecords) -> FlussError | tuple[Replica, AppendResult]:
         try:
+            self._disk.check()
             replica = self._replicas.replica(TableBucket(table_id, bucket.partition_id, bucket.bucket_id))
             return replica, replica.append(bucket.records)
         except Exception as error:
@@ -95,6 +98,7 @@ class WriteService:
     ) -> Awaitable[FlussError | tuple[Replica, AppendResult]]:
         async def run() -> FlussError | tuple[Replica, AppendResult]:
             try:
+                self._disk.check()
                 cost = merge_cost_bytes(bucket.records)
                 if cost > self._max_merge_bytes:
                     raise FlussError(

@@ -1,0 +1,159 @@
+"""Refusing writes before the disk is full, while reads go on.
+
+A full disk cannot even be cleaned up: RocksDB needs space to compact, a table needs some to be dropped. So writes stop
+at a limit, with an error that clients may repeat, and start again some way below it::
+
+    open ──usage >= limit──► locked ──usage <= recover──► open
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from fluss_server.config import Configuration
+from fluss_server.errors import ErrorCode, FlussError
+
+DISK_RATIOS = ("server.data-disk.write-limit-ratio", "server.data-disk.write-recover-ratio")
+
+logger = logging.getLogger(__name__)
+
+
+class DiskWriteLock:
+    """Whether writes are refused; no I/O.
+
+    Args:
+        limit: share of the disk in use, 0 to 1, at which writes are refused; 1 = never.
+        recover: share at which they are accepted again.
+
+    Raises:
+        FlussError: ``INVALID_CONFIG_EXCEPTION`` when ``recover`` is above ``limit``.
+
+    Attributes:
+        locked: whether writes are refused.
+        usage: the last known share in use; None before the first sample.
+    """
+
+    def __init__(self, limit: float, recover: float) -> None:
+        self.locked = False
+        self.usage: float | None = None
+        check_ratios(limit, recover)
+        self._limit, self._recover = limit, recover
+
+    def configure(self, limit: float, recover: float) -> None:
+        """Change the bounds. Only the new limit counts then: whoever raises it above the usage wants to write at once.
+
+        Raises:
+            FlussError: as the constructor; nothing changed.
+        """
+        check_ratios(limit, recover)
+        self._limit, self._recover = limit, recover
+        if self.usage is not None:
+            self.locked = False
+            self.update(self.usage)
+
+    def update(self, usage: float) -> bool:
+        """A new sample; returns whether the state changed."""
+        self.usage = usage
+        if self._limit >= 1:
+            locked = False
+        elif self.locked:
+            locked = usage > self._recover or usage >= self._limit  # the bounds may be equal
+        else:
+            locked = usage >= self._limit
+        changed = locked != self.locked
+        self.locked = locked
+        return changed
+
+    def check(self) -> None:
+        """Raise ``DISK_WRITE_LOCKED`` while writes are refused."""
+        if self.locked:
+            raise FlussError(
+                ErrorCode.DISK_WRITE_LOCKED,
+                f"{self.usage:.1%} of the server's disk are in use, writes are refused above {self._limit:.1%}",
+                hint=f"free disk space; writes are accepted again at {self._recover:.1%}",
+            )
+
+
+def disk_ratios(configuration: Configuration) -> tuple[float, float]:
+    """The values of :data:`DISK_RATIOS`."""
+    limit, recover = map(configuration.get_ratio, DISK_RATIOS)
+    return limit, recover
+
+
+def check_ratios(limit: float, recover: float) -> None:
+    """Raise ``INVALID_CONFIG_EXCEPTION`` when ``recover`` is above ``limit``."""
+    if recover > limit:
+        raise FlussError(
+            ErrorCode.INVALID_CONFIG_EXCEPTION,
+            f"{DISK_RATIOS[1]} {recover} is above {DISK_RATIOS[0]} {limit}",
+            hint="writes are to be accepted again at a lower usage than they are refused at",
+        )
+
+
+class DiskMonitor:
+    """Samples the disk of a data directory and tells a :class:`DiskWriteLock`.
+
+    Args:
+        directory: any directory of the disk.
+        lock: is told.
+        interval_s: seconds between two samples.
+        usage_of: share in use of the disk of a directory; raises ``OSError``.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        lock: DiskWriteLock,
+        interval_s: float,
+        usage_of: Callable[[Path], float] | None = None,
+    ) -> None:
+        self._directory = directory
+        self._lock = lock
+        self.interval_s = interval_s
+        self._usage_of = usage_of or disk_usage
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take the first sample, then one every ``interval_s`` until :meth:`close`."""
+        await self.sample()
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Take no more samples."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def sample(self) -> None:
+        """Look at the disk now. When that fails, everything stays as it is."""
+        try:
+            # In a thread: on a network file system the call may hang.
+            usage = await asyncio.get_running_loop().run_in_executor(None, self._usage_of, self._directory)
+        except OSError as error:
+            logger.warning("the usage of the disk of %s is not known: %s", self._directory, error)
+            return
+        if self._lock.update(usage):
+            if self._lock.locked:
+                logger.error("writes are refused: %.1f %% of the disk of %s are in use", 100 * usage, self._directory)
+            else:
+                logger.warning("writes are accepted again: %.1f %% of the disk are in use", 100 * usage)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self.interval_s)
+            await self.sample()
+
+
+def disk_usage(directory: Path) -> float:
+    """Share of a disk that is not available to this process, 0 to 1.
+
+    Raises:
+        OSError: it cannot be asked.
+    """
+    found = os.statvfs(directory)
+    return 1 - found.f_bavail / found.f_blocks if found.f_blocks else 0.0
