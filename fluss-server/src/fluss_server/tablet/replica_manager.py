@@ -193,8 +193,7 @@ class ReplicaManager:
         """Create the replicas of a new table; those of a partitioned one come with its partitions."""
         self._tables[table.table_id] = table
         if not table.is_partitioned:
-            for bucket in range(table.bucket_count):
-                await self._open(table, None, bucket)
+            await self._open_all(table, None)
 
     async def table_altered(self, table: TableInfo) -> None:
         """Give the new definition of a table to its replicas."""
@@ -214,8 +213,7 @@ class ReplicaManager:
     async def partition_created(self, table: TableInfo, partition: PartitionInfo) -> None:
         """Create the replicas of a new partition."""
         self._partitions[partition.partition_id] = partition
-        for bucket in range(table.bucket_count):
-            await self._open(table, partition, bucket)
+        await self._open_all(table, partition)
 
     async def partition_dropped(self, table: TableInfo, partition: PartitionInfo) -> None:
         """Stop the replicas of a dropped partition and remove its files."""
@@ -223,6 +221,13 @@ class ReplicaManager:
         await self._delete([bucket for bucket in self._replicas if bucket.partition_id == partition.partition_id])
         directory = self._directory_of(table, partition)
         await asyncio.get_running_loop().run_in_executor(self._io_pool, self._remove, directory)
+
+    async def _open_all(self, table: TableInfo, partition: PartitionInfo | None) -> None:
+        """Open every bucket; when one fails, none is being opened any more when this raises."""
+        opening = (self._open(table, partition, bucket) for bucket in range(table.bucket_count))
+        for result in await asyncio.gather(*opening, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
 
     async def _delete(self, buckets: list[TableBucket]) -> None:
         for bucket in buckets:
