@@ -12,6 +12,7 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.bulk import (
     FetchLogResponseBuilder,
+    LookupResponseBuilder,
     encode_limit_scan_response,
     encode_scan_kv_response,
     parse_produce_log,
@@ -182,3 +183,32 @@ def test_scan_kv_response_equals_protobuf(more: bool, log_offset: int | None) ->
     if log_offset is not None:
         expected.log_offset = log_offset
     assert pb.ScanKvResponse.FromString(joined(pieces)) == expected
+
+
+def test_lookup_response_is_what_protobuf_makes() -> None:
+    values = [
+        None,
+        b"",
+        b"v",
+        bytes(127),
+        bytes(128),
+        bytes(20_000),
+        None,
+        b"v",
+        *(bytes(size) for size in range(5_000)),
+    ]
+    builder = LookupResponseBuilder()
+    builder.values(3, values)
+    builder.error(4, 39, "no such bucket")
+    builder.values(0, [b"x"], partition_id=2**40)
+    builder.error(1, 7, "", partition_id=5)
+    builder.values(2, [])
+    message = pb.LookupResponse()
+    entry = message.buckets_resp.add(bucket_id=3)
+    for value in values:
+        entry.values.add(values=value)
+    message.buckets_resp.add(bucket_id=4, error_code=39, error_message="no such bucket")
+    message.buckets_resp.add(bucket_id=0, partition_id=2**40).values.add(values=b"x")
+    message.buckets_resp.add(bucket_id=1, partition_id=5, error_code=7, error_message="")
+    message.buckets_resp.add(bucket_id=2)
+    assert joined(builder.pieces()) == message.SerializeToString()

@@ -1,16 +1,15 @@
-"""Lookups of one turn of the loop are read together, within bounds."""
+"""The rows of a LOOKUP are read within bounds."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.tablet import lookups
-from fluss_server.tablet.lookups import MAX_READ_KEYS, LookupBatcher
-from rpc_support import async_test
+from fluss_server.tablet.lookups import MAX_READ_KEYS, read_values
 
 
 class Store:
@@ -18,57 +17,33 @@ class Store:
 
     def __init__(self) -> None:
         self.reads: list[int] = []
-        self.error: Exception | None = None
 
-    def lookup(self, keys: list[bytes]) -> list[bytes | None]:
+    def lookup(self, keys: Sequence[bytes]) -> list[bytes | None]:
         self.reads.append(len(keys))
-        if self.error is not None:
-            raise self.error
         return [None if key == b"missing" else key for key in keys]
 
 
-def keys(count: int, first: int = 0) -> list[bytes]:
-    return [b"%d" % number for number in range(first, first + count)]
+def keys(count: int) -> list[bytes]:
+    return [b"%d" % number for number in range(count)]
 
 
-@async_test
-async def test_lookups_of_a_turn_are_read_together() -> None:
-    store, batcher = Store(), LookupBatcher()
-    kv = cast("Any", store)
-    futures = [batcher.lookup(kv, keys(3)), batcher.lookup(kv, [b"missing"]), batcher.lookup(kv, keys(2, 7))]
-    assert await asyncio.gather(*futures) == [keys(3), [None], keys(2, 7)]
-    assert store.reads == [6]
+def test_values_have_the_order_of_their_keys() -> None:
+    store = Store()
+    assert read_values(cast("Any", store), [b"b", b"missing", b"a"]) == [b"b", None, b"a"]
+    assert store.reads == [3]
 
 
-@async_test
-async def test_many_keys_are_read_in_parts() -> None:
-    store, batcher = Store(), LookupBatcher()
-    kv = cast("Any", store)
-    half = MAX_READ_KEYS // 2
-    counts = [half, half, 1, 3 * MAX_READ_KEYS, 5]
-    answers = await asyncio.gather(*[batcher.lookup(kv, keys(count)) for count in counts])
-    assert answers == [keys(count) for count in counts]
-    assert store.reads == [MAX_READ_KEYS, 1, *[MAX_READ_KEYS] * 3, 5]
+@pytest.mark.parametrize(("count", "reads"), [(0, [0]), (MAX_READ_KEYS, [1024]), (MAX_READ_KEYS + 5, [1024, 5])])
+def test_many_keys_are_read_in_parts(count: int, reads: list[int]) -> None:
+    store = Store()
+    assert read_values(cast("Any", store), keys(count)) == keys(count)
+    assert store.reads == reads
 
 
-@async_test
-async def test_values_of_a_request_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_of_a_request_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookups, "MAX_VALUES_BYTES", 1_500_000)
-    store, batcher = Store(), LookupBatcher()
-    kv = cast("Any", store)
-    large, small = batcher.lookup(kv, [bytes(1000)] * 100_000), batcher.lookup(kv, [b"a"])
+    store = Store()
     with pytest.raises(FlussError) as raised:
-        await large
+        read_values(cast("Any", store), [bytes(1000)] * 100_000)
     assert raised.value.code is ErrorCode.RECORD_TOO_LARGE_EXCEPTION
-    assert await small == [b"a"]
-    assert store.reads == [MAX_READ_KEYS] * 2 + [1], "it stops when it knows"
-
-
-@async_test
-async def test_errors_reach_those_who_asked() -> None:
-    store, batcher = Store(), LookupBatcher()
-    store.error = RuntimeError("broken")
-    future = batcher.lookup(cast("Any", store), [b"a"])
-    with pytest.raises(FlussError, match="broken") as raised:
-        await future
-    assert raised.value.code is ErrorCode.KV_STORAGE_EXCEPTION
+    assert store.reads == [MAX_READ_KEYS] * 2, "it stops when it knows"

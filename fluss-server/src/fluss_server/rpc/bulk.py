@@ -191,6 +191,51 @@ class FetchLogResponseBuilder:
         return _join_small(out)
 
 
+class LookupResponseBuilder:
+    """Builds a ``LookupResponse``: :meth:`values` or :meth:`error` for each bucket.
+
+    protobuf takes half a microsecond to make the object of a value, several times the cost of finding it.
+    """
+
+    def __init__(self) -> None:
+        self._buckets: list[bytes] = []
+
+    def values(self, bucket_id: int, values: Sequence[bytes | None], *, partition_id: int | None = None) -> None:
+        """A bucket that was read: one value for each key, None = absent."""
+        fields = [_bucket_key(partition_id, bucket_id)]
+        heads = _VALUE_HEADS
+        for value in values:
+            if value is None:
+                fields.append(_ABSENT_VALUE)
+                continue
+            head = heads.get(len(value))
+            fields += (_value_head(len(value)) if head is None else head, value)
+        self._buckets.append(_bytes_field(b"\x0a", b"".join(fields)))
+
+    def error(self, bucket_id: int, code: int, message: str, *, partition_id: int | None = None) -> None:
+        """A bucket that could not be read."""
+        fields = _bucket_key(partition_id, bucket_id) + b"\x18" + varint(code) + _bytes_field(b"\x22", message.encode())
+        self._buckets.append(_bytes_field(b"\x0a", fields))
+
+    def pieces(self) -> list[Piece]:
+        """The encoded message."""
+        return [b"".join(self._buckets)]
+
+
+_ABSENT_VALUE = b"\x2a\x00"
+_MAX_VALUE_HEADS = 4_096
+_VALUE_HEADS: dict[int, bytes] = {}
+
+
+def _value_head(size: int) -> bytes:
+    """What stands before a value of ``size`` bytes in a ``LookupResponse``: two tags and two lengths."""
+    inner = b"\x0a" + varint(size)
+    head = b"\x2a" + varint(len(inner) + size) + inner
+    if len(_VALUE_HEADS) < _MAX_VALUE_HEADS:
+        _VALUE_HEADS[size] = head
+    return head
+
+
 def encode_limit_scan_response(*, is_log_table: bool, records: Sequence[Piece]) -> list[Piece]:
     """A successful ``LimitScanResponse``."""
     size = sum(map(piece_size, records))

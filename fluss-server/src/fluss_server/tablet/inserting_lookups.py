@@ -12,28 +12,25 @@ from collections.abc import Sequence
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.replica.replica import Replica
-from fluss_server.tablet.lookups import LookupBatcher
+from fluss_server.tablet.lookups import read_values
 
 MAX_TIMEOUT_MS = 120_000
 """Upper bound of the time a lookup waits for its rows to be acknowledged, whatever it asks for."""
 
 
-async def find_or_insert(
-    replica: Replica, keys: Sequence[bytes], lookups: LookupBatcher, *, acks: int, timeout_ms: int
-) -> list[bytes | None]:
+async def find_or_insert(replica: Replica, keys: Sequence[bytes], *, acks: int, timeout_ms: int) -> list[bytes | None]:
     """Values of ``keys`` in order, all of them rows that are there.
 
     Args:
         replica: of a primary-key table.
         keys: encoded primary keys.
-        lookups: answers for the keys that have rows.
         acks: 0 = do not wait until inserted rows are acknowledged; what is returned may then still be lost.
         timeout_ms: how long to wait for that.
 
     Raises:
-        FlussError: what ``KvTablet.lookup`` and ``KvTablet.find_or_insert`` raise; ``REQUEST_TIME_OUT``.
+        FlussError: what :func:`read_values` and ``KvTablet.find_or_insert`` raise; ``REQUEST_TIME_OUT``.
     """
-    values = await lookups.lookup(replica.require_kv(), list(keys))
+    values = read_values(replica.require_kv(), keys)
     missing = [index for index, value in enumerate(values) if value is None]
     if not missing:
         return values

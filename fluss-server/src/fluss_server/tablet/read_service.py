@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
+from typing import Any
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
@@ -14,7 +15,12 @@ from fluss_server.formats.value_batch import build_value_batch
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.table import LogFormat
 from fluss_server.replica.replica import Replica
-from fluss_server.rpc.bulk import FetchLogResponseBuilder, encode_limit_scan_response, encode_scan_kv_response
+from fluss_server.rpc.bulk import (
+    FetchLogResponseBuilder,
+    LookupResponseBuilder,
+    encode_limit_scan_response,
+    encode_scan_kv_response,
+)
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.runtime.clock import Clock
 from fluss_server.tablet.disk_guard import DiskWriteLock
@@ -22,7 +28,7 @@ from fluss_server.tablet.fetch import BucketFetch, BucketResult, fetch_log
 from fluss_server.tablet.inserting_lookups import MAX_TIMEOUT_MS, find_or_insert
 from fluss_server.tablet.kv_scanners import KvScanners
 from fluss_server.tablet.log_filter import LogFilter, read_predicate
-from fluss_server.tablet.lookups import LookupBatcher
+from fluss_server.tablet.lookups import read_values
 from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.replica_manager import ReplicaManager
 
@@ -56,7 +62,6 @@ class ReadService:
         self._scanners = scanners
         self._disk = disk
         self._clock = clock
-        self._lookups = LookupBatcher()
         self.parked = ParkedFetches(max_parked_fetches)
         self._log_filters: dict[tuple[int, int, bytes], LogFilter | None] = {}
         self._projectors: dict[tuple[int, int, tuple[int, ...]], TableProjector] = {}
@@ -175,39 +180,43 @@ class ReadService:
     # ------------------------------------------------------------------ KvStore
 
     @rpc(ApiKey.LOOKUP)
-    async def lookup(self, request: pb.LookupRequest, context: RequestContext) -> ResponseBody:
+    def lookup(self, request: pb.LookupRequest, context: RequestContext) -> ResponseBody | Awaitable[ResponseBody]:
         """Values of encoded primary keys; a missing key has no value, or gets a row if the request says so."""
-        response = pb.LookupResponse()
-        waiting = []
+        if request.insert_if_not_exists:
+            return self._find_or_insert(request)
+        response = LookupResponseBuilder()
         for bucket in request.buckets_req:
-            entry = response.buckets_resp.add(bucket_id=bucket.bucket_id)
-            if bucket.HasField("partition_id"):
-                entry.partition_id = bucket.partition_id
+            partition_id = bucket.partition_id if bucket.HasField("partition_id") else None
             try:
-                replica = self._replica(request.table_id, bucket)
-                waiting.append((entry, self._start_lookup(request, replica, list(bucket.keys))))
+                replica = self._replicas.replica(TableBucket(request.table_id, partition_id, bucket.bucket_id))
+                values = read_values(replica.require_kv(), list(bucket.keys))
             except FlussError as error:
-                entry.error_code, entry.error_message = int(error.code), str(error)
-        for entry, future in waiting:
-            try:
-                for value in await future:
-                    if value is None:
-                        entry.values.add()
-                    else:
-                        entry.values.add(values=value)
-            except FlussError as error:
-                entry.error_code, entry.error_message = int(error.code), str(error)
-        return response
+                response.error(bucket.bucket_id, int(error.code), str(error), partition_id=partition_id)
+            else:
+                response.values(bucket.bucket_id, values, partition_id=partition_id)
+        return response.pieces()
 
-    def _start_lookup(
-        self, request: pb.LookupRequest, replica: Replica, keys: list[bytes]
-    ) -> asyncio.Future[list[bytes | None]]:
-        if not request.insert_if_not_exists:
-            return self._lookups.lookup(replica.require_kv(), keys)
-        self._disk.check()
+    async def _find_or_insert(self, request: pb.LookupRequest) -> ResponseBody:
         acks = request.acks if request.HasField("acks") else -1
         timeout_ms = request.timeout_ms if request.HasField("timeout_ms") else MAX_TIMEOUT_MS
-        return asyncio.ensure_future(find_or_insert(replica, keys, self._lookups, acks=acks, timeout_ms=timeout_ms))
+
+        async def run(bucket: Any) -> list[bytes | None] | FlussError:
+            try:
+                replica = self._replica(request.table_id, bucket)
+                self._disk.check()
+                return await find_or_insert(replica, list(bucket.keys), acks=acks, timeout_ms=timeout_ms)
+            except FlussError as error:
+                return error
+
+        outcomes = await asyncio.gather(*map(run, request.buckets_req))
+        response = LookupResponseBuilder()
+        for bucket, outcome in zip(request.buckets_req, outcomes, strict=True):
+            partition_id = bucket.partition_id if bucket.HasField("partition_id") else None
+            if isinstance(outcome, FlussError):
+                response.error(bucket.bucket_id, int(outcome.code), str(outcome), partition_id=partition_id)
+            else:
+                response.values(bucket.bucket_id, outcome, partition_id=partition_id)
+        return response.pieces()
 
     @rpc(ApiKey.PREFIX_LOOKUP)
     async def prefix_lookup(self, request: pb.PrefixLookupRequest, context: RequestContext) -> ResponseBody:
