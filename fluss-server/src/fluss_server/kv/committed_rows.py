@@ -55,7 +55,7 @@ class CommittedRows:
         self._directory = directory
         self._log = log
         self._resources = resources
-        self._cache = RowCache()
+        self._cache = RowCache(resources.row_cache_memory)
         self._unflushed_bytes = 0
         self._flushing: FlushedState | None = None
         self._boot_id = boot_id()
@@ -160,10 +160,10 @@ class CommittedRows:
         if rows:
             ordered = sorted(rows.items(), key=itemgetter(0))
             self._half_applied = True
+            self._cache.begin_change()
             for start in range(0, len(ordered), MAX_WRITE_ROWS):
                 self._store.write(ordered[start : start + MAX_WRITE_ROWS])
-            share = self._resources.row_cache_bytes // max(1, len(self._resources.stores))
-            self._cache.update(rows, size_bytes, share)
+            self._cache.update(rows, size_bytes)
             self._half_applied = False
         self.row_count += row_count_change
         self.offset = offset
@@ -252,12 +252,16 @@ class CommittedRows:
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Values of ``keys`` in order, None for absent ones. Any thread."""
-        values = self._cache.get(keys)
-        missing = [index for index, value in enumerate(values) if value is UNKNOWN]
-        if missing:
-            found = self._store.get([keys[index] for index in missing])
+        cache = self._cache
+        values = cache.get(keys)
+        if UNKNOWN in values:
+            state = cache.state
+            missing = [index for index, value in enumerate(values) if value is UNKNOWN]
+            unknown = [keys[index] for index in missing]
+            found = self._store.get(unknown)
             for index, value in zip(missing, found, strict=True):
                 values[index] = value
+            cache.learn(unknown, found, state)
         return values  # type: ignore[return-value]  # no UNKNOWN is left
 
     def read(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:

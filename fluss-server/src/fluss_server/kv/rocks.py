@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import rocksdict
 
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.kv.row_cache import RowCacheMemory
 
 if TYPE_CHECKING:
     from fluss_server.kv.committed_rows import CommittedRows
@@ -68,7 +69,7 @@ class KvResources:
     """Memory that the KvTablets of a server share. Used by the KV worker thread only.
 
     Args:
-        memory_bytes: for caches and memtables of all tablets together. A quarter holds recently written rows as Python
+        memory_bytes: for caches and memtables of all tablets together. A quarter holds recently used rows as Python
             objects, the rest is RocksDB's block cache. Memtables are charged to that and may take half of it; when
             they do, the tablet with the largest one is flushed.
         max_pending_bytes: rows merged but not committed, all tablets together; beyond that, puts are refused.
@@ -82,7 +83,7 @@ class KvResources:
         max_pending_bytes: int = 256 * _MIB,
         row_cache_bytes: int | None = None,
     ) -> None:
-        self.row_cache_bytes = memory_bytes // 4 if row_cache_bytes is None else row_cache_bytes
+        self.row_cache_memory = RowCacheMemory(memory_bytes // 4 if row_cache_bytes is None else row_cache_bytes)
         block_cache_bytes = memory_bytes - memory_bytes // 4
         self.cache = rocksdict.Cache(block_cache_bytes)
         self.memtable_bytes = block_cache_bytes // 2

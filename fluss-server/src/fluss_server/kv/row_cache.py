@@ -1,13 +1,17 @@
-"""Committed rows that were written lately, as Python objects: a read from here costs a tenth of one from RocksDB."""
+"""Committed rows that were written or read lately, as Python objects.
+
+A read from here costs a tenth of one from RocksDB.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from itertools import repeat
 from typing import Final
 
-_ROW_OVERHEAD_BYTES = 200  # two bytes objects and a place in a dict
+_ROW_OVERHEAD_BYTES = 150  # two bytes objects and a place in a dict
 
 
 class Unknown(Enum):
@@ -20,21 +24,55 @@ UNKNOWN: Final = Unknown.UNKNOWN
 """Stands for a key the cache knows nothing about; None stands for a key that is known to be absent."""
 
 
-class RowCache:
-    """Newest committed values of the keys written last.
+class RowCacheMemory:
+    """What the caches of all tablets may take together.
 
-    Two generations: writes go into the young one; when it has half of the allowed size it becomes the old one, and
-    what was old is dropped. Keys that are written again and again stay, and neither reads nor writes have to keep an
-    order.
+    There are two generations: rows enter the young one; when those of all caches have half of the allowed size, they
+    become the old ones, and what was old is dropped. Keys that are used again and again stay, neither reads nor writes
+    have to keep an order, and a tablet that nobody uses holds nothing after a while.
 
-    One thread writes. Others may call :meth:`get` at the same time: they see a value that is or was just committed,
-    never one that a commit finished before the call has replaced.
+    Args:
+        limit_bytes: allowed size.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._young_bytes = 0
+        self._filled: set[RowCache] = set()
+        self.lock = threading.Lock()
+
+    def grow(self, cache: RowCache, size_bytes: int) -> None:
+        """Rows of ``size_bytes`` were added to ``cache``. With the lock held."""
+        self._filled.add(cache)
+        self._young_bytes += size_bytes
+        if 2 * self._young_bytes > self._limit_bytes:
+            self._young_bytes = 0
+            self._filled = {filled for filled in self._filled if filled.turn_over()}
+
+    def forget(self, cache: RowCache) -> None:
+        """``cache`` is empty. With the lock held."""
+        self._filled.discard(cache)
+
+
+class RowCache:
+    """Newest committed values of the keys that were used last, of one tablet.
+
+    One thread changes rows: it announces that with :meth:`begin_change` before RocksDB changes, and ends with
+    :meth:`update`. Others may call :meth:`get` at the same time: they see a value that is or was just committed, never
+    one that a commit finished before the call has replaced. What they read from RocksDB they may :meth:`learn`, which
+    does nothing if a change began meanwhile.
+
+    Args:
+        memory: shared with other caches.
+    """
+
+    def __init__(self, memory: RowCacheMemory) -> None:
+        self._memory = memory
+        self._lock = memory.lock
         self._young: dict[bytes, bytes | None] = {}
         self._old: dict[bytes, bytes | None] = {}
-        self._young_bytes = 0
+        self._changes = 0
+        self._changing = False
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | Unknown | None]:
         """Value, None (absent) or :data:`UNKNOWN` of each key."""
@@ -43,31 +81,66 @@ class RowCache:
         return [old.get(key, UNKNOWN) if (value := young.get(key, UNKNOWN)) is UNKNOWN else value for key in keys]
 
     def read(self, keys: Iterable[bytes]) -> tuple[dict[bytes, bytes | None], list[bytes]]:
-        """Values of those of ``keys`` that are known, and the other keys. Writing thread only."""
+        """Values of those of ``keys`` that are known, and the other keys. Changing thread only."""
         found: dict[bytes, bytes | None] = {}
         unknown = list(keys)
         for generation in (self._young, self._old):
             if generation and unknown:
                 values = list(map(generation.get, unknown, repeat(UNKNOWN)))
+                if UNKNOWN not in values:
+                    found.update(zip(unknown, values, strict=True))  # type: ignore[arg-type]  # all are known
+                    return found, []
                 found.update((key, value) for key, value in zip(unknown, values, strict=True) if value is not UNKNOWN)
                 unknown = [key for key, value in zip(unknown, values, strict=True) if value is UNKNOWN]
         return found, unknown
 
-    def update(self, rows: Mapping[bytes, bytes | None], size_bytes: int, limit_bytes: int) -> None:
-        """Take in rows that are now committed.
+    def begin_change(self) -> None:
+        """Rows in RocksDB are going to change."""
+        with self._lock:
+            self._changing = True
+            self._changes += 1
+
+    def update(self, rows: Mapping[bytes, bytes | None], size_bytes: int) -> None:
+        """Take in rows that are now committed: the change is over.
 
         Args:
             rows: None = deleted.
             size_bytes: what keys and values weigh.
-            limit_bytes: allowed size of the cache.
         """
-        self._young.update(rows)
-        self._young_bytes += size_bytes + _ROW_OVERHEAD_BYTES * len(rows)
-        if 2 * self._young_bytes > limit_bytes:
-            self._old = self._young
-            self._young = {}
-            self._young_bytes = 0
+        with self._lock:
+            self._young.update(rows)
+            self._changing = False
+            self._memory.grow(self, size_bytes + _ROW_OVERHEAD_BYTES * len(rows))
+
+    @property
+    def state(self) -> int:
+        """For :meth:`learn`, to be asked before RocksDB is read."""
+        return self._changes
+
+    def learn(self, keys: Sequence[bytes], values: Sequence[bytes | None], state: int) -> None:
+        """Take in rows that were read from RocksDB, unless they may be outdated.
+
+        Args:
+            keys: whose values were read.
+            values: None = absent.
+            state: :attr:`state` before they were read.
+        """
+        with self._lock:
+            if self._changing or self._changes != state:
+                return
+            self._young.update(zip(keys, values, strict=True))
+            size_bytes = sum(map(len, keys)) + sum(map(len, filter(None, values)))
+            self._memory.grow(self, size_bytes + _ROW_OVERHEAD_BYTES * len(keys))
+
+    def turn_over(self) -> bool:
+        """Make the young generation the old one. Returns whether anything is left."""
+        self._old = self._young
+        self._young = {}
+        return bool(self._old)
 
     def clear(self) -> None:
-        """Forget everything."""
-        self._young, self._old, self._young_bytes = {}, {}, 0
+        """Forget everything, for good."""
+        with self._lock:
+            self._changing = True
+            self._young, self._old = {}, {}
+            self._memory.forget(self)
