@@ -374,7 +374,7 @@ def replica_config(configuration: Configuration) -> ReplicaConfig:
             index_interval_bytes=configuration.get_int("log.index.interval-size"),
             writer_expiration_ms=configuration.get_int("server.writer-id.expiration-time"),
         ),
-        flush_before_acknowledge=before_acknowledge,
+        max_unflushed=0 if before_acknowledge else configuration.get_int("log.flush.interval-messages") - 1,
         upkeep=UpkeepConfig(
             flush_interval_s=None if before_acknowledge else configuration.get_int("log.flush.interval") / 1000,
             persist_interval_s=configuration.get_int("kv.persist.interval") / 1000,

@@ -40,7 +40,6 @@ def with_replica(directory: Path, scenario: Callable[[Replica, Bucket, ManualClo
                 schemas={1: SCHEMA}.__getitem__,
                 flush_pool=pool,
                 kv_worker=pool,
-                flush_before_acknowledge=True,
             )
             await scenario(replica, bucket, clock)
             await replica.close()

@@ -58,7 +58,6 @@ def with_replica(directory: Path, scenario: Callable[[Replica], Awaitable[None]]
                 schemas=SCHEMAS.__getitem__,
                 flush_pool=pool,
                 kv_worker=pool,
-                flush_before_acknowledge=True,
             )
             await scenario(replica)
             await replica.close()

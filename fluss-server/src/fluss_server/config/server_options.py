@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fluss_server.config.option import MAX_INT, Option, OptionType, option_table
+from fluss_server.config.option import MAX_INT, MAX_LONG, Option, OptionType, option_table
 
 SERVER_OPTIONS: Mapping[str, Option] = option_table(
     (
@@ -223,6 +223,14 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             OptionType.DURATION,
             "1 s",
             "Time between flushes of the logs when log.flush.before-acknowledge is false.",
+            minimum=1,
+        ),
+        Option(
+            "log.flush.interval-messages",
+            OptionType.LONG,
+            str(MAX_LONG),
+            "Rows of a bucket after which its log is flushed, before the last of them is acknowledged, when"
+            " log.flush.before-acknowledge is false.",
             minimum=1,
         ),
         Option(

@@ -42,7 +42,8 @@ class Replica:
         schemas: schema of a schema id; raises ``SCHEMA_NOT_EXIST`` for an unknown one.
         flush_pool: where blocking flushes run.
         kv_worker: the one thread in which all KvTablets change; submissions run in order.
-        flush_before_acknowledge: whether a write is acknowledged only after fsync.
+        max_unflushed: most offsets that may be acknowledged before they are fsynced; 0 = only what is durable is
+            acknowledged.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Replica:
         schemas: Callable[[int], Schema],
         flush_pool: Executor,
         kv_worker: Executor,
-        flush_before_acknowledge: bool,
+        max_unflushed: int = 0,
     ) -> None:
         self.bucket = bucket
         self.table = table
@@ -66,7 +67,7 @@ class Replica:
         self._shapes = {table.schema_id: shape_of(table.schema.types, table.log_format)}
         self._flush_pool = flush_pool
         self._kv_worker = kv_worker
-        self._flush_before_acknowledge = flush_before_acknowledge
+        self._max_unflushed = max_unflushed
         self._commit_task: asyncio.Task[None] | None = None
         self._offline: FlussError | None = None
         self._closed = False
@@ -188,7 +189,7 @@ class Replica:
         loop = asyncio.get_running_loop()
         try:
             while self.high_watermark.value < self.log.end_offset:
-                if self._flush_before_acknowledge:
+                if self.log.end_offset - self.log.flushed_offset > self._max_unflushed:
                     target = await loop.run_in_executor(self._flush_pool, self.log.flush)
                 else:
                     target = self.log.end_offset

@@ -57,14 +57,14 @@ class ReplicaConfig:
 
     Attributes:
         log: settings of every LogTablet.
-        flush_before_acknowledge: acknowledge only what is fsynced.
+        max_unflushed: most offsets of a bucket that may be acknowledged before they are fsynced.
         upkeep: when replicas are looked after in the background.
         io_threads: threads for fsync, recovery and removal of files.
         kv_cache_bytes: block cache and write buffers of all KvTablets together.
     """
 
     log: LogConfig
-    flush_before_acknowledge: bool = True
+    max_unflushed: int = 0
     upkeep: UpkeepConfig = field(default_factory=UpkeepConfig)
     io_threads: int = 4
     kv_cache_bytes: int = 128 << 20
@@ -252,7 +252,7 @@ class ReplicaManager:
             schemas=lambda schema_id: self._schemas(table, schema_id),
             flush_pool=self._io_pool,
             kv_worker=self._kv_worker,
-            flush_before_acknowledge=self._config.flush_before_acknowledge,
+            max_unflushed=self._config.max_unflushed,
         )
 
     def _open_log(self, directory: Path) -> LogTablet:

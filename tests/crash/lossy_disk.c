@@ -1,0 +1,101 @@
+/* A disk that keeps only what was synced, as far as a process can play one: preloaded into a server, it notes what every
+   fsync and fdatasync promises, and does not do it. lossy_disk.py makes from the notes what a loss of power leaves.
+
+   LOSSY_ROOT    directory whose files count
+   LOSSY_NOTES   directory of the notes:
+     files/KEY   content of a file at its last sync
+     names/KEY   entries of a directory at its last sync, a line each: kind (d or f), key, name
+   KEY           inode and time of birth: inodes are used again */
+
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define KEY_SIZE 64
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void fail(const char *what) {
+    perror(what);
+    abort();
+}
+
+static int key_of(int fd, const char *name, char *key, char *kind) {
+    struct statx about;
+    if (statx(fd, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_INO | STATX_BTIME | STATX_TYPE, &about) != 0)
+        return -1;
+    snprintf(key, KEY_SIZE, "%llu-%lld.%09u", (unsigned long long)about.stx_ino, (long long)about.stx_btime.tv_sec,
+             about.stx_btime.tv_nsec);
+    *kind = S_ISDIR(about.stx_mode) ? 'd' : 'f';
+    return 0;
+}
+
+static FILE *begin_note(const char *kind, const char *key, char *path, char *temporary) {
+    snprintf(path, PATH_MAX, "%s/%s/%s", getenv("LOSSY_NOTES"), kind, key);
+    snprintf(temporary, PATH_MAX, "%s/new", getenv("LOSSY_NOTES"));
+    FILE *note = fopen(temporary, "w");
+    if (note == NULL)
+        fail(temporary);
+    return note;
+}
+
+static void end_note(FILE *note, const char *path, const char *temporary) {
+    if (fclose(note) != 0 || rename(temporary, path) != 0)
+        fail(path);
+}
+
+static void note_names(const char *self, const char *key) {
+    char path[PATH_MAX], temporary[PATH_MAX], entry_key[KEY_SIZE], kind;
+    FILE *note = begin_note("names", key, path, temporary);
+    DIR *directory = opendir(self);
+    if (directory == NULL)
+        fail(self);
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+            key_of(dirfd(directory), entry->d_name, entry_key, &kind) == 0)
+            fprintf(note, "%c %s %s\n", kind, entry_key, entry->d_name);
+    closedir(directory);
+    end_note(note, path, temporary);
+}
+
+static void note_content(const char *self, const char *key) {
+    char path[PATH_MAX], temporary[PATH_MAX], buffer[65536];
+    FILE *note = begin_note("files", key, path, temporary);
+    int fd = open(self, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        fail(self);
+    for (ssize_t count; (count = read(fd, buffer, sizeof buffer)) != 0;)
+        if (count < 0 || fwrite(buffer, 1, count, note) != (size_t)count)
+            fail(path);
+    close(fd);
+    end_note(note, path, temporary);
+}
+
+static int note(int fd) {
+    char self[64], path[PATH_MAX], key[KEY_SIZE], kind;
+    const char *root = getenv("LOSSY_ROOT");
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(self, path, sizeof path - 1);
+    if (root == NULL || length < 0 || strncmp(path, root, strlen(root)) != 0)
+        return 0;
+    pthread_mutex_lock(&lock);
+    if (key_of(fd, "", key, &kind) != 0)
+        fail("statx");
+    if (kind == 'd')
+        note_names(self, key);
+    else
+        note_content(self, key);
+    pthread_mutex_unlock(&lock);
+    return 0;
+}
+
+int fsync(int fd) { return note(fd); }
+
+int fdatasync(int fd) { return note(fd); }
