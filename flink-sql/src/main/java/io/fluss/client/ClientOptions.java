@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.function.Function;
+import javax.annotation.Nullable;
 import org.apache.flink.configuration.MemorySize;
 import org.apache.flink.util.TimeUtils;
 
@@ -19,6 +20,8 @@ import org.apache.flink.util.TimeUtils;
  */
 public final class ClientOptions implements Serializable {
   private static final long serialVersionUID = 1L;
+
+  private static final String PROTOCOL = "client.security.protocol";
 
   private static final Map<String, String> KNOWN_KEYS = new LinkedHashMap<>();
 
@@ -93,10 +96,14 @@ public final class ClientOptions implements Serializable {
             "client.filesystem.security.token.renewal.time-ratio")) {
       KNOWN_KEYS.put(key, accepted);
     }
-    KNOWN_KEYS.put("client.security.protocol", "PLAINTEXT; login (SASL) is not supported yet.");
-    for (String key : List.of("mechanism", "jaas.config", "username", "password")) {
-      KNOWN_KEYS.put("client.security.sasl." + key, "Not supported yet.");
-    }
+    KNOWN_KEYS.put(
+        PROTOCOL, "SASL to log in, PLAINTEXT for servers without logins. Default PLAINTEXT.");
+    KNOWN_KEYS.put("client.security.sasl.mechanism", "PLAIN, the only one and the default.");
+    KNOWN_KEYS.put("client.security.sasl.username", "User to log in as.");
+    KNOWN_KEYS.put("client.security.sasl.password", "Password of that user.");
+    KNOWN_KEYS.put(
+        "client.security.sasl.jaas.config",
+        "The login as JAAS text with username and password, instead of the two.");
   }
 
   private final ArrayList<String> bootstrapServers;
@@ -125,6 +132,7 @@ public final class ClientOptions implements Serializable {
   private final int fetchMinBytes;
   private final Duration fetchMaxWait;
   private final int kvFetchMaxBytes;
+  @Nullable private final Login login;
 
   private ClientOptions(Map<String, String> options) {
     Reader in = new Reader(options);
@@ -161,9 +169,29 @@ public final class ClientOptions implements Serializable {
     fetchMinBytes = (int) in.size("client.scanner.log.fetch.min-bytes", "1b", 1 << 30);
     fetchMaxWait = in.duration("client.scanner.log.fetch.wait-max-time", Duration.ofMillis(500));
     kvFetchMaxBytes = (int) in.size("client.scanner.kv.fetch.max-bytes", "4mb", 1 << 30);
-    String protocol = in.text("client.security.protocol", "PLAINTEXT");
-    if (!protocol.equalsIgnoreCase("PLAINTEXT")) {
-      throw in.bad("client.security.protocol", protocol, "only PLAINTEXT is supported");
+    login =
+        in.choice(PROTOCOL, "PLAINTEXT", List.of("PLAINTEXT", "SASL")).equals("SASL")
+            ? login(in)
+            : null;
+  }
+
+  /** The complaints never repeat what may hold a password. */
+  private static Login login(Reader in) {
+    in.choice("client.security.sasl.mechanism", Login.MECHANISM, List.of(Login.MECHANISM));
+    String user = in.text("client.security.sasl.username", "");
+    String password = in.text("client.security.sasl.password", "");
+    String jaas = in.text("client.security.sasl.jaas.config", "");
+    try {
+      return user.isEmpty() && password.isEmpty() && !jaas.isEmpty()
+          ? Login.ofJaas(jaas)
+          : new Login(user, password);
+    } catch (IllegalArgumentException e) {
+      throw new IllegalArgumentException(
+          "'"
+              + PROTOCOL
+              + "' = 'SASL' needs 'client.security.sasl.username' and"
+              + " 'client.security.sasl.password', or both in 'client.security.sasl.jaas.config': "
+              + e.getMessage());
     }
   }
 
@@ -290,6 +318,12 @@ public final class ClientOptions implements Serializable {
 
   public int kvFetchMaxBytes() {
     return kvFetchMaxBytes;
+  }
+
+  /** How to log in, null for servers without logins. */
+  @Nullable
+  public Login login() {
+    return login;
   }
 
   /** Parses texts, with the key in every complaint. */

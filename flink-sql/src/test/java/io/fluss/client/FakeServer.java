@@ -5,6 +5,8 @@ import com.google.protobuf.MessageLite;
 import io.fluss.client.log.LogBatchHeader;
 import io.fluss.client.row.Bytes;
 import io.fluss.rpc.proto.ApiVersionsResponse;
+import io.fluss.rpc.proto.AuthenticateRequest;
+import io.fluss.rpc.proto.AuthenticateResponse;
 import io.fluss.rpc.proto.CreateTableResponse;
 import io.fluss.rpc.proto.ErrorResponse;
 import io.fluss.rpc.proto.FetchLogRequest;
@@ -41,6 +43,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
@@ -92,6 +95,7 @@ final class FakeServer implements AutoCloseable {
   final Map<ApiKey, AtomicInteger> counts = new ConcurrentHashMap<>();
   final Set<ApiKey> unsupported = ConcurrentHashMap.newKeySet();
   final Map<String, byte[]> values = new ConcurrentHashMap<>();
+  final List<String> logins = new CopyOnWriteArrayList<>();
   volatile Faults faults = (key, request) -> null;
 
   private final ServerSocket listener;
@@ -216,6 +220,9 @@ final class FakeServer implements AutoCloseable {
           }
         }
         return versions.build();
+      case AUTHENTICATE:
+        logins.add(AuthenticateRequest.parseFrom(body).getToken().toStringUtf8());
+        return AuthenticateResponse.newBuilder().setChallenge(ByteString.EMPTY).build();
       case GET_METADATA:
         return metadata(MetadataRequest.parseFrom(body));
       case GET_TABLE_INFO:

@@ -51,7 +51,11 @@ public final class ClientContext implements AutoCloseable {
     timer.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
     network =
         new NetworkClient(
-            name + "-network", options.connectTimeout(), options.requestTimeout(), timer);
+            name + "-network",
+            options.connectTimeout(),
+            options.requestTimeout(),
+            options.login(),
+            timer);
     cluster =
         new Cluster(
             network,

@@ -1,10 +1,14 @@
 package io.fluss.client.rpc;
 
+import com.google.protobuf.ByteString;
 import io.fluss.client.ApiKey;
 import io.fluss.client.ErrorCode;
 import io.fluss.client.FlussException;
+import io.fluss.client.Login;
 import io.fluss.rpc.proto.ApiVersionsRequest;
 import io.fluss.rpc.proto.ApiVersionsResponse;
+import io.fluss.rpc.proto.AuthenticateRequest;
+import io.fluss.rpc.proto.AuthenticateResponse;
 import io.fluss.rpc.proto.ErrorResponse;
 import io.fluss.rpc.proto.PbApiVersion;
 import java.io.IOException;
@@ -20,14 +24,15 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.BiConsumer;
+import javax.annotation.Nullable;
 
 /**
  * One connection to a server. Everything here runs on the network thread.
  *
- * <p>Life: resolving the name, connecting, asking for the API versions, ready, closed. Calls that
- * come before it is ready wait in order. A call that gets no answer in time closes the connection:
- * what the server does with the requests behind it can then no longer be told, and a new connection
- * starts clean.
+ * <p>Life: resolving the name, connecting, asking for the API versions, logging in if the client
+ * has a login, ready, closed. Calls that come before it is ready wait in order. A call that gets no
+ * answer in time closes the connection: what the server does with the requests behind it can then
+ * no longer be told, and a new connection starts clean.
  */
 final class Connection {
   /** Larger answers are taken for a broken stream. */
@@ -43,6 +48,7 @@ final class Connection {
   private static final byte SERVER_FAILURE = 2;
 
   private final Node node;
+  @Nullable private final Login login;
   private final BiConsumer<Connection, String> onClosed;
   private final long connectDeadlineNanos;
   private final ArrayDeque<Call> waiting = new ArrayDeque<>();
@@ -62,8 +68,13 @@ final class Connection {
   private byte[] frame;
   private int filled;
 
-  Connection(Node node, long connectTimeoutNanos, BiConsumer<Connection, String> onClosed) {
+  Connection(
+      Node node,
+      long connectTimeoutNanos,
+      @Nullable Login login,
+      BiConsumer<Connection, String> onClosed) {
     this.node = node;
+    this.login = login;
     this.onClosed = onClosed;
     this.connectDeadlineNanos = System.nanoTime() + connectTimeoutNanos;
   }
@@ -148,7 +159,7 @@ final class Connection {
     handshake.answer.whenComplete(
         (answer, error) -> {
           if (error == null) {
-            onReady((ApiVersionsResponse) answer);
+            onVersions((ApiVersionsResponse) answer);
           } else if (!closed) {
             close(
                 ErrorCode.NETWORK_EXCEPTION,
@@ -160,12 +171,55 @@ final class Connection {
     start(handshake, (short) 0);
   }
 
-  private void onReady(ApiVersionsResponse answer) {
+  private void onVersions(ApiVersionsResponse answer) {
     for (PbApiVersion version : answer.getApiVersionsList()) {
       versions.put(
           (short) version.getApiKey(),
           new short[] {(short) version.getMinVersion(), (short) version.getMaxVersion()});
     }
+    if (login == null) {
+      onReady();
+    } else {
+      logIn(login);
+    }
+  }
+
+  private void logIn(Login login) {
+    AuthenticateRequest request =
+        AuthenticateRequest.newBuilder()
+            .setProtocol(Login.MECHANISM)
+            .setToken(ByteString.copyFrom(login.token()))
+            .build();
+    Call call =
+        new Call(
+            node,
+            ApiKey.AUTHENTICATE,
+            request,
+            AuthenticateResponse.parser(),
+            Math.max(0, connectDeadlineNanos - System.nanoTime()));
+    call.answer.whenComplete(
+        (answer, error) -> {
+          if (error == null) {
+            onReady(); // with PLAIN a challenge in the answer means nothing
+          } else if (!closed) {
+            FlussException refusal = Errors.unwrap(error);
+            // What the server calls retriable is tried again, like a connection that broke.
+            boolean again = refusal.code() == ErrorCode.RETRIABLE_AUTHENTICATE_EXCEPTION;
+            close(
+                again ? ErrorCode.NETWORK_EXCEPTION : refusal.code(),
+                "the server " + node + " refuses the login of " + login + ": " + refusal.detail(),
+                error);
+          }
+        });
+    call.deadlineNanos = connectDeadlineNanos;
+    try {
+      start(call, (short) 0);
+    } catch (IOException e) {
+      close(ErrorCode.NETWORK_EXCEPTION, "connection to " + node + ": " + describe(e), e);
+    }
+  }
+
+  private void onReady() {
     ready = true;
     everReady = true;
     while (!waiting.isEmpty() && !closed) {

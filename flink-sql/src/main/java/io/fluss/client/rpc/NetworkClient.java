@@ -4,6 +4,7 @@ import com.google.protobuf.MessageLite;
 import com.google.protobuf.Parser;
 import io.fluss.client.ApiKey;
 import io.fluss.client.ErrorCode;
+import io.fluss.client.Login;
 import io.fluss.rpc.proto.ApiVersionsRequest;
 import io.fluss.rpc.proto.ApiVersionsResponse;
 import java.io.IOException;
@@ -21,6 +22,7 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import javax.annotation.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -40,6 +42,7 @@ public final class NetworkClient implements AutoCloseable {
 
   private final Duration connectTimeout;
   private final Duration requestTimeout;
+  @Nullable private final Login login;
   private final Executor resolver;
   private final Selector selector;
   private final Thread thread;
@@ -59,12 +62,18 @@ public final class NetworkClient implements AutoCloseable {
   }
 
   /**
+   * @param login sent on every new connection, null for servers without logins
    * @param resolver runs name resolution, which may block
    */
   public NetworkClient(
-      String name, Duration connectTimeout, Duration requestTimeout, Executor resolver) {
+      String name,
+      Duration connectTimeout,
+      Duration requestTimeout,
+      @Nullable Login login,
+      Executor resolver) {
     this.connectTimeout = connectTimeout;
     this.requestTimeout = requestTimeout;
+    this.login = login;
     this.resolver = resolver;
     try {
       this.selector = Selector.open();
@@ -143,7 +152,7 @@ public final class NetworkClient implements AutoCloseable {
 
   private Connection open(Node node) {
     Connection connection =
-        new Connection(node, connectTimeout.toNanos(), this::onConnectionClosed);
+        new Connection(node, connectTimeout.toNanos(), login, this::onConnectionClosed);
     connections.put(node, connection);
     try {
       resolver.execute(
