@@ -49,6 +49,13 @@ def test_log_tables_filter(fluss_cluster: LocalCluster) -> None:
     assert output == "24 {'day': 1, 'celsius': 10.0}\n"
 
 
+def test_primary_key_tables(fluss_cluster: LocalCluster) -> None:
+    document = "docs/primary-key-tables.md"
+    output = run_python(example("versioned", document), fluss_cluster, exit_codes=(0, -signal.SIGABRT))
+    assert output == "{'item': 'tea', 'price': 1.7, 'at': 11}\n"
+    assert output.strip() in (ROOT / document).read_text()
+
+
 def test_readme_testing() -> None:
     assert re.match(r"127\.0\.0\.1:\d+\n", run_python(example("testing"), None))
 
