@@ -16,6 +16,7 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode
 from fluss_server.rpc.client import RpcClient
 from fluss_server.testing import LocalCluster
+from schema_support import rpc_client, table_path
 
 OPTIONS = {
     "log.segment.file-size": "4kb",
@@ -76,6 +77,34 @@ def test_a_log_table_forgets_and_goes_on(tmp_path: Path) -> None:
             assert (await end_offsets(connected, table)) == {0: 1001}
             assert [row["id"] for *_, row in await read_changes(connected, kept)] == list(range(1000))
             assert await earliest(connected, kept) == 0
+
+    with LocalCluster(tmp_path, options=OPTIONS) as cluster:
+        asyncio.run(run(cluster))
+
+
+def test_an_altered_time_to_live_counts_without_a_restart(tmp_path: Path) -> None:
+    async def alter(client: RpcClient, ttl: str) -> None:
+        request = pb.AlterTableRequest(table_path=table_path("t"), ignore_if_not_exists=False)
+        request.config_changes.add(config_key="table.log.ttl", config_value=ttl, op_type=0)
+        await client.call(ApiKey.ALTER_TABLE, request)
+
+    async def run(cluster: LocalCluster) -> None:
+        async with connection(cluster.bootstrap_servers) as connected, rpc_client(cluster.bootstrap_servers) as client:
+            table = await new_table(connected, "t", SCHEMA, bucket_count=1)
+            writer = table.new_append().create_writer()
+            writer.append([1, "a"])
+            await writer.flush()
+            await alter(client, "1 ms")
+
+            async def gone() -> bool:
+                return await earliest(connected, table) == 1
+
+            await wait_until(gone)
+            await alter(client, "1 d")
+            writer.append([2, "b"])
+            await writer.flush()
+            await asyncio.sleep(0.3)  # some checks
+            assert [row["id"] for *_, row in await read_changes(connected, table)] == [2]
 
     with LocalCluster(tmp_path, options=OPTIONS) as cluster:
         asyncio.run(run(cluster))
