@@ -111,3 +111,36 @@ def test_a_primary_key_table(fluss_cluster: Any) -> None:
             ]
 
     asyncio.run(run())
+
+
+def test_a_partitioned_table(fluss_cluster: Any) -> None:
+    """Partitions that are there take the new columns, and so do those that come later."""
+    servers = fluss_cluster.bootstrap_servers
+    schema = pa.schema([pa.field("day", pa.string(), nullable=False), *FIRST])
+
+    async def run() -> None:
+        async with connection(servers) as old, connection(servers) as new:
+            path = fluss.TablePath("fluss", "evolving_partitions")
+            admin = old.get_admin()
+            descriptor = fluss.TableDescriptor(
+                fluss.Schema(schema, primary_keys=["day", "id"]), partition_keys=["day"], bucket_count=1
+            )
+            await admin.create_table(path, descriptor, False)
+            await admin.create_partition(path, {"day": "1"}, False)
+            before = await old.get_table(path)
+            await add_columns(servers, path.table_name, {"score": {"type": "DOUBLE"}})
+            await admin.create_partition(path, {"day": "2"}, False)
+            after = await new.get_table(path)
+            writers = {table: table.new_upsert().create_writer() for table in (before, after)}
+            for day in ("1", "2"):
+                writers[before].upsert({"day": day, "id": 1, "name": "old"})
+                writers[after].upsert({"day": day, "id": 2, "name": "new", "score": 0.5})
+            for writer in writers.values():
+                await writer.flush()
+            lookuper = after.new_lookup().create_lookuper()
+            for day in ("1", "2"):
+                for number, name, score in ((1, "old", None), (2, "new", 0.5)):
+                    row = {"day": day, "id": number, "name": name, "score": score}
+                    assert await lookuper.lookup({"day": day, "id": number}) == row
+
+    asyncio.run(run())

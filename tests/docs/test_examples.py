@@ -37,6 +37,12 @@ def test_readme_pyfluss(fluss_cluster: LocalCluster) -> None:
     assert "{'id': 1, 'celsius': 21.0}" in output
 
 
+def test_tables(fluss_cluster: LocalCluster) -> None:
+    output = run_python(example("tables", "docs/tables.md"), fluss_cluster, exit_codes=(0, -signal.SIGABRT))
+    assert f"prints\n\n```\n{output}```\n" in (ROOT / "docs/tables.md").read_text()
+    assert "did you mean 'table.log.ttl'?" in output
+
+
 def test_partitions(fluss_cluster: LocalCluster) -> None:
     output = run_python(example("partitions", "docs/tables.md"), fluss_cluster, exit_codes=(0, -signal.SIGABRT))
     assert "'region': 'eu', 'page': '/home'}" in output
