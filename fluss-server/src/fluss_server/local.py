@@ -384,6 +384,7 @@ def replica_config(configuration: Configuration) -> ReplicaConfig:
             roll_expired_segments=configuration.get_bool("log.retention.roll-active-segment.enabled"),
         ),
         kv_cache_bytes=configuration.get_int("kv.cache.size"),
+        kv_backpressure_trigger=configuration.get_int("kv.backpressure.l0-slowdown-trigger"),
     )
 
 

@@ -334,12 +334,32 @@ def test_too_much_pending_is_refused_until_a_commit(tmp_path: Path) -> None:
     bucket.kv.put(batch)
     with pytest.raises(FlussError) as caught:
         bucket.kv.put(batch)
-    assert code_of(caught) is ErrorCode.KV_STORAGE_EXCEPTION
+    assert code_of(caught) is ErrorCode.STORAGE_BACKPRESSURE_EXCEPTION
     assert caught.value.retriable
+    assert bucket.kv.backpressure.pressure == 0.8
     bucket.kv.commit(bucket.log.end_offset)
     bucket.kv.put(batch)
     bucket.close()
     assert bucket.kv._resources.pending_bytes == 0
+
+
+def test_files_that_wait_for_a_compaction_slow_writers_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = open_bucket(tmp_path, resources=KvResources(backpressure_trigger=1))
+    for number in range(3):
+        bucket.write([(number, "x", None)])
+        bucket.kv.persist()  # makes a file
+    monkeypatch.setattr(bucket.kv, "_sampled_at", 0.0)
+    bucket.write([(9, "x", None)])
+    assert bucket.kv.backpressure.level0_files == 3
+    assert bucket.kv.backpressure.pressure == pytest.approx(2 / 19)
+    monkeypatch.setattr(bucket.kv._rows, "level0_files", lambda: 20)
+    monkeypatch.setattr(bucket.kv, "_sampled_at", 0.0)
+    before = bucket.log.end_offset
+    with pytest.raises(FlussError, match="20 files wait for compaction") as caught:
+        bucket.kv.put(bucket.batch([(10, "x", None)]))
+    assert code_of(caught) is ErrorCode.STORAGE_BACKPRESSURE_EXCEPTION
+    assert bucket.log.end_offset == before
+    bucket.close()
 
 
 # ---------------------------------------------------------------------- scans

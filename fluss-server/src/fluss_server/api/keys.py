@@ -1,8 +1,8 @@
 """The table of APIs: number, name, messages and versions of each.
 
 Versions are those of Apache Fluss 0.9.1 (later APIs: 0 only). All released clients settle for them, and what the later
-versions add (historical partitions, changing the bucket count, row TTL) is then never asked for. Numbers 0 to 999 are
-reserved for the Kafka protocol.
+versions add (historical partitions, changing the bucket count, row TTL) is then never asked for. The exception is
+version 2 of PUT_KV, whose clients know STORAGE_BACKPRESSURE. Numbers 0 to 999 are reserved for the Kafka protocol.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ _MESSAGES_AND_MAX_VERSION: dict[ApiKey, tuple[str, int]] = {
     ApiKey.UPDATE_METADATA: ("UpdateMetadata", 0),
     ApiKey.PRODUCE_LOG: ("ProduceLog", 0),
     ApiKey.FETCH_LOG: ("FetchLog", 0),
-    ApiKey.PUT_KV: ("PutKv", 1),
+    ApiKey.PUT_KV: ("PutKv", 2),
     ApiKey.LOOKUP: ("Lookup", 1),
     ApiKey.NOTIFY_LEADER_AND_ISR: ("NotifyLeaderAndIsr", 0),
     ApiKey.STOP_REPLICA: ("StopReplica", 0),

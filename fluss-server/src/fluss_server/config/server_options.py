@@ -336,6 +336,14 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             minimum=1,
         ),
         Option(
+            "kv.backpressure.l0-slowdown-trigger",
+            OptionType.INT,
+            "8",
+            "Files of a primary-key bucket that may wait for a compaction before its writers are asked to slow down. At"
+            " 20 of them writes are refused for a while; 20 or more here = no slowing down before that.",
+            minimum=1,
+        ),
+        Option(
             "kv.persist.interval",
             OptionType.DURATION,
             "10 s",

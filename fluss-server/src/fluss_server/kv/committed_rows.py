@@ -217,6 +217,15 @@ class CommittedRows:
         """Whether a flush in the background is still running."""
         return self._flushing is not None and self._store.is_flushing
 
+    def level0_files(self) -> int:
+        """Files of the store that wait for a compaction. Worker thread only."""
+        return self._store.level0_files
+
+    @property
+    def unflushed_files(self) -> int:
+        """About how many files will come from what is not flushed yet."""
+        return (self._flushing is not None) + self._unflushed_bytes // FLUSH_AFTER_BYTES
+
     @property
     def unflushed_bytes(self) -> int:
         """About what the memtable holds."""

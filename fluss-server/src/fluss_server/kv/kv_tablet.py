@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.kv_batch import NO_BATCH_SEQUENCE, NO_WRITER_ID, KvBatch
 from fluss_server.formats.value_batch import encode_value
 from fluss_server.kv.auto_increment import AutoIncrement, IdRange, ReserveIds
+from fluss_server.kv.backpressure import Backpressure
 from fluss_server.kv.changelog import ChangelogReader, ChangelogWriter, primary_key_encoder
 from fluss_server.kv.committed_rows import CommittedRows
 from fluss_server.kv.merge import keys_to_read, merge_batch
@@ -28,6 +30,8 @@ from fluss_server.runtime.files import fsync_directory
 
 MAX_ANSWER_BYTES = 64 << 20
 """Most bytes of rows in one answer that has to hold all of them."""
+
+_SAMPLE_INTERVAL_S = 0.1  # of the number of files, which a flush or a compaction changes now and then
 
 
 class KvTablet:
@@ -62,6 +66,8 @@ class KvTablet:
         self._resources = resources
         self._rows = rows
         self._pending = PreWriteBuffer()
+        self.backpressure = Backpressure(resources.backpressure_trigger)
+        self._sampled_at = 0.0
         self._scans: set[KvScan] = set()
         self._closed = False
         self._ids: IdRange | None = None
@@ -127,8 +133,9 @@ class KvTablet:
         Raises:
             FlussError: nothing changed. ``CORRUPT_MESSAGE``, ``CORRUPT_RECORD_EXCEPTION`` for a damaged batch or row,
                 ``SCHEMA_NOT_EXIST``, ``INVALID_TARGET_COLUMN``, ``DELETION_DISABLED_EXCEPTION``,
-                ``OUT_OF_ORDER_SEQUENCE_EXCEPTION``, ``RECORD_TOO_LARGE_EXCEPTION``, ``KV_STORAGE_EXCEPTION`` (also
-                when too much is pending) and errors of the log.
+                ``OUT_OF_ORDER_SEQUENCE_EXCEPTION``, ``RECORD_TOO_LARGE_EXCEPTION``, ``KV_STORAGE_EXCEPTION``,
+                ``STORAGE_BACKPRESSURE_EXCEPTION`` when too much is pending or waits for compaction, and errors of the
+                log.
         """
         self._check_open()
         sent = KvBatch.parse(batch)
@@ -138,7 +145,7 @@ class KvTablet:
             original = self._log.find_duplicate(sent.writer_id, sent.batch_sequence)
             if original is not None:
                 return original
-        self._check_room(sent.size)
+        self._admit(sent.size)
         if self._auto_increment is not None:
             self._auto_increment.check_targets(target_columns)
         merger, deletes = self._mergers.merger(target_columns, overwrite=overwrite)
@@ -164,7 +171,7 @@ class KvTablet:
         current = self._current(set(keys))
         missing = [key for key in dict.fromkeys(keys) if current[key] is None]
         if missing:
-            self._check_room(sum(map(len, missing)))
+            self._admit(sum(map(len, missing)))
             merger, deletes = self._mergers.merger(self._table.schema.primary_key_indexes, overwrite=False)
             values = [self._row_of_key(key) for key in missing]
             self._merge(merger, deletes, missing, values, NO_WRITER_ID, NO_BATCH_SEQUENCE)
@@ -208,14 +215,16 @@ class KvTablet:
             row[index] = value
         return encode_value(table.schema_id, self._mergers.codec(table.schema_id).encode(row))
 
-    def _check_room(self, size_bytes: int) -> None:
+    def _admit(self, size_bytes: int) -> None:
+        """Raise ``STORAGE_BACKPRESSURE_EXCEPTION`` when the store cannot keep up."""
         waiting = self._resources.pending_bytes
         if waiting and waiting + size_bytes > self._resources.max_pending_bytes:
-            raise FlussError(
-                ErrorCode.KV_STORAGE_EXCEPTION,
-                f"{waiting} bytes of merged rows wait for their commit",
-                hint="the disk or a replica is slow; the same batch may be sent again later",
-            )
+            raise self.backpressure.refusal(f"{waiting} bytes of merged rows wait for their commit")
+        now = time.monotonic()
+        if now - self._sampled_at >= _SAMPLE_INTERVAL_S:
+            self._sampled_at = now
+            self.backpressure.level0_files = self._rows.level0_files()
+        self.backpressure.admit(self._rows.unflushed_files)
 
     def commit(self, offset: int) -> None:
         """Make the changes with log offsets below ``offset`` visible. May be repeated after an error.

@@ -74,6 +74,7 @@ class KvResources:
             they do, the tablet with the largest one is flushed.
         max_pending_bytes: rows merged but not committed, all tablets together; beyond that, puts are refused.
         row_cache_bytes: another size for the cache of rows.
+        backpressure_trigger: see ``kv.backpressure.l0-slowdown-trigger``.
     """
 
     def __init__(
@@ -82,7 +83,9 @@ class KvResources:
         *,
         max_pending_bytes: int = 256 * _MIB,
         row_cache_bytes: int | None = None,
+        backpressure_trigger: int = 8,
     ) -> None:
+        self.backpressure_trigger = backpressure_trigger
         self.row_cache_memory = RowCacheMemory(memory_bytes // 4 if row_cache_bytes is None else row_cache_bytes)
         block_cache_bytes = memory_bytes - memory_bytes // 4
         self.cache = rocksdict.Cache(block_cache_bytes)
@@ -199,6 +202,11 @@ class RocksStore:
     def is_flushing(self) -> bool:
         """Whether memtables that are closed for writing are not on disk yet."""
         return int(self._property("property_int_value", "rocksdb.num-immutable-mem-table") or 0) > 0
+
+    @property
+    def level0_files(self) -> int:
+        """Files that wait for a compaction."""
+        return int(self._property("property_value", "rocksdb.num-files-at-level0") or 0)
 
     def _property(self, method: str, *arguments: str) -> Any:
         try:

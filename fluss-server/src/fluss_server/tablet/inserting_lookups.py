@@ -34,7 +34,12 @@ async def find_or_insert(replica: Replica, keys: Sequence[bytes], *, acks: int, 
     missing = [index for index, value in enumerate(values) if value is None]
     if not missing:
         return values
-    found, end_offset = await replica.find_or_insert([keys[index] for index in missing])
+    try:
+        found, end_offset = await replica.find_or_insert([keys[index] for index in missing])
+    except FlussError as error:
+        if error.code is ErrorCode.STORAGE_BACKPRESSURE_EXCEPTION:  # no version of LOOKUP knows that code
+            raise FlussError(ErrorCode.KV_STORAGE_EXCEPTION, error.message, hint=error.hint) from None
+        raise
     if acks != 0:
         try:
             limit_s = min(max(timeout_ms, 1), MAX_TIMEOUT_MS) / 1000

@@ -60,6 +60,7 @@ class ReplicaConfig:
         max_unflushed: most offsets of a bucket that may be acknowledged before they are fsynced.
         upkeep: when replicas are looked after in the background.
         io_threads: threads for fsync, recovery and removal of files.
+        kv_backpressure_trigger: files on level 0 of a KvTablet above which its writers are slowed down.
         kv_cache_bytes: block cache and write buffers of all KvTablets together.
     """
 
@@ -68,6 +69,7 @@ class ReplicaConfig:
     upkeep: UpkeepConfig = field(default_factory=UpkeepConfig)
     io_threads: int = 4
     kv_cache_bytes: int = 128 << 20
+    kv_backpressure_trigger: int = 8
 
 
 class ReplicaManager:
@@ -108,6 +110,10 @@ class ReplicaManager:
         if replica is None or replica.is_closed:
             raise FlussError(ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION, f"no bucket {bucket} on this server")
         return replica
+
+    def find(self, bucket: TableBucket) -> Replica | None:
+        """The replica of ``bucket`` if it is here."""
+        return self._replicas.get(bucket)
 
     def table(self, table_id: int) -> TableInfo:
         """The table of that id, or ``UNKNOWN_TABLE_OR_BUCKET_EXCEPTION``."""
@@ -284,7 +290,9 @@ class ReplicaManager:
         from fluss_server.kv.rocks import KvResources
 
         if self._kv_resources is None:
-            self._kv_resources = KvResources(self._config.kv_cache_bytes)
+            self._kv_resources = KvResources(
+                self._config.kv_cache_bytes, backpressure_trigger=self._config.kv_backpressure_trigger
+            )
         return KvTablet.open(
             directory, table, lambda schema_id: self._schemas(table, schema_id), log, self._kv_resources, reserve_ids
         )

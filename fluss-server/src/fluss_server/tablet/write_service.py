@@ -88,10 +88,19 @@ class WriteService:
             if bucket.partition_id is not None:
                 entry.partition_id = bucket.partition_id
             if isinstance(outcome, FlussError):
-                entry.error_code, entry.error_message = int(outcome.code), str(outcome)
+                entry.error_code = int(put_kv_code(outcome.code, context.api_version))
+                entry.error_message = str(outcome)
             else:
                 entry.log_end_offset = outcome.last_offset + 1
+            pressure = self._pressure(request.table_id, bucket)
+            if pressure:
+                entry.pressure = pressure
         return response
+
+    def _pressure(self, table_id: int, bucket: BucketRecords) -> float:
+        """How much the writers of a bucket should slow down, 0 to 1."""
+        replica = self._replicas.find(TableBucket(table_id, bucket.partition_id, bucket.bucket_id))
+        return 0.0 if replica is None or replica.kv is None else replica.kv.backpressure.pressure
 
     def _start_put(
         self, table_id: int, bucket: BucketRecords, target_columns: Sequence[int], agg_mode: int
@@ -114,6 +123,13 @@ class WriteService:
                 return _as_fluss_error(error)
 
         return asyncio.ensure_future(run())
+
+
+def put_kv_code(code: ErrorCode, api_version: int) -> ErrorCode:
+    """The code that a client of that version of PUT_KV knows."""
+    if code is ErrorCode.STORAGE_BACKPRESSURE_EXCEPTION and api_version < 2:
+        return ErrorCode.KV_STORAGE_EXCEPTION
+    return code
 
 
 async def _settle(
