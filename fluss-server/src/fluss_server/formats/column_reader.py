@@ -53,16 +53,16 @@ _ONE = np.uint64(1)
 _INT32 = np.dtype("<i4")
 
 
-def column_reader(rows: Sequence[bytes], types: Sequence[DataType], kv_format: KvFormat) -> ColumnReader:
-    """Reader of one or more rows of one format.
+def column_reader(rows: Sequence[bytes], types: Sequence[DataType], kv_format: KvFormat, skip: int = 0) -> ColumnReader:
+    """Reader of one or more rows of one format, each behind ``skip`` bytes that are not part of it.
 
     Raises:
         FlussError: ``CORRUPT_RECORD_EXCEPTION`` if a row is shorter than its header, ``RECORD_TOO_LARGE_EXCEPTION`` for
             2 GiB of rows and more.
     """
     if kv_format is KvFormat.INDEXED:
-        return _IndexedReader(rows, types)
-    return _CompactedReader(rows, types)
+        return _IndexedReader(rows, types, skip)
+    return _CompactedReader(rows, types, skip)
 
 
 class ColumnReader:
@@ -70,14 +70,14 @@ class ColumnReader:
 
     _pads_chars = False  # whether CHAR values carry zero bytes that are not theirs
 
-    def __init__(self, rows: Sequence[bytes], types: Sequence[DataType], header_size: int) -> None:
+    def __init__(self, rows: Sequence[bytes], types: Sequence[DataType], header_size: int, skip: int) -> None:
         self._types = types
         self._count = len(rows)
         lengths = np.fromiter(map(len, rows), np.int64, self._count)
         self._ends = lengths.cumsum()
-        self._starts = self._ends - lengths
-        if int(lengths.min()) < header_size:
-            raise corrupt_row(f"{int(lengths.min())} bytes, its header takes {header_size}")
+        self._starts = self._ends - lengths + skip
+        if int(lengths.min()) < header_size + skip:
+            raise corrupt_row(f"{int(lengths.min()) - skip} bytes, its header takes {header_size}")
         self._padding_at = int(self._ends[-1])
         if self._padding_at > _MAX_BLOCK_BYTES:
             raise FlussError(ErrorCode.RECORD_TOO_LARGE_EXCEPTION, f"{self._padding_at} bytes of rows in one batch")
@@ -118,6 +118,42 @@ class ColumnReader:
         codec = self._image_codec(data_type)
         images = self._images(starts, lengths, nulls)
         return to_arrow([None if image is None else codec.decode(image) for image in images], data_type)
+
+    def boundaries(self) -> list[Column]:
+        """Where each column starts in every row, and where the last one ends; instead of reading columns.
+
+        Raises:
+            FlussError: ``CORRUPT_RECORD_EXCEPTION`` if the columns do not fill the rows exactly.
+        """
+        places = [self._positions]
+        for index, data_type in enumerate(self._types):
+            nulls = self._nulls(index)
+            fixed = fixed_width(data_type)
+            if fixed is not None:
+                self._numbers(fixed.code, nulls)
+            elif data_type.root in TIMESTAMP_ROOTS:
+                self._timestamps(nulls)
+            else:
+                self._items(data_type, nulls)
+            places.append(self._positions)
+        self.finish()
+        return places
+
+    def slices(self, starts: Column, ends: Column) -> pa.Array:
+        """Some bytes of each row, which follow each other, as a binary array."""
+        # The rows, seen as an array of bytes that alternates between the items and what lies between them; picking
+        # every second element makes Arrow copy the items to one buffer.
+        offsets = np.empty(2 * self._count + 1, _INT32)
+        offsets[0:-1:2] = starts
+        offsets[1::2] = ends
+        offsets[-1] = self._padding_at
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(self._bytes)]
+        alternating = pa.Array.from_buffers(pa.binary(), 2 * self._count, buffers, 0)
+        return alternating.take(pa.array(np.arange(0, 2 * self._count, 2, dtype=np.int32)))
+
+    def null_bits(self, size: int) -> Column:
+        """The null bits of each row, an array of ``size`` bytes per row."""
+        return self._data.take(self._starts[:, None] + np.arange(size))
 
     def finish(self) -> None:
         """Check that all rows ended with their last column; ``CORRUPT_RECORD_EXCEPTION`` if not."""
@@ -172,15 +208,7 @@ class ColumnReader:
         return numbers
 
     def _variable_array(self, data_type: DataType, starts: Column, lengths: Column, nulls: Mask | None) -> pa.Array:
-        # The rows, seen as an array of bytes that alternates between the items and what lies between them; picking
-        # every second element makes Arrow copy the items to one buffer.
-        offsets = np.empty(2 * self._count + 1, _INT32)
-        offsets[0:-1:2] = starts
-        offsets[1::2] = starts + lengths
-        offsets[-1] = self._padding_at
-        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(self._bytes)]
-        alternating = pa.Array.from_buffers(pa.binary(), 2 * self._count, buffers, 0)
-        picked = alternating.take(pa.array(np.arange(0, 2 * self._count, 2, dtype=np.int32)))
+        picked = self.slices(starts, starts + lengths)
         return array_from_buffers(data_type, self._count, nulls, [buffer or b"" for buffer in picked.buffers()[1:]])
 
     def _binary_array(self, data_type: DataType, starts: Column, lengths: Column, nulls: Mask | None) -> pa.Array:
@@ -226,8 +254,8 @@ class ColumnReader:
 
 
 class _CompactedReader(ColumnReader):
-    def __init__(self, rows: Sequence[bytes], types: Sequence[DataType]) -> None:
-        super().__init__(rows, types, (len(types) + 7) // 8)
+    def __init__(self, rows: Sequence[bytes], types: Sequence[DataType], skip: int) -> None:
+        super().__init__(rows, types, (len(types) + 7) // 8, skip)
 
     def _numbers(self, code: str, nulls: Mask | None) -> Column:
         if code == "i":
@@ -285,10 +313,10 @@ class _CompactedReader(ColumnReader):
 class _IndexedReader(ColumnReader):
     _pads_chars = True
 
-    def __init__(self, rows: Sequence[bytes], types: Sequence[DataType]) -> None:
+    def __init__(self, rows: Sequence[bytes], types: Sequence[DataType], skip: int) -> None:
         bits = (len(types) + 7) // 8
         variable = sum(fixed_image_width(data_type) is None for data_type in types)
-        super().__init__(rows, types, bits + 4 * variable)
+        super().__init__(rows, types, bits + 4 * variable, skip)
         self._entries = self._starts + bits  # position of the next entry in the list of lengths
 
     def _numbers(self, code: str, nulls: Mask | None) -> Column:

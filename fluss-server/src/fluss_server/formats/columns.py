@@ -26,7 +26,12 @@ WRITE_VECTORISED_FROM_ROWS = 80
 
 
 def rows_to_record_batch(
-    schema: Schema, kv_format: KvFormat, rows: Sequence[bytes], schema_of_rows: Schema | None = None
+    schema: Schema,
+    kv_format: KvFormat,
+    rows: Sequence[bytes],
+    schema_of_rows: Schema | None = None,
+    *,
+    skip: int = 0,
 ) -> pa.RecordBatch:
     """Arrow batch of encoded rows, in order.
 
@@ -35,6 +40,7 @@ def rows_to_record_batch(
         kv_format: format of the rows.
         rows: encoded with ``schema_of_rows``.
         schema_of_rows: an older schema with fewer columns at the end, which become null; None = ``schema``.
+        skip: bytes in front of each row that are not part of it.
 
     Raises:
         FlussError: ``CORRUPT_RECORD_EXCEPTION`` if a row is not one of its schema, has a null in a NOT NULL column, or
@@ -45,12 +51,12 @@ def rows_to_record_batch(
     if len(types) > len(schema.types):
         raise ValueError("rows of a newer schema do not fit a batch of an older one")
     if len(rows) >= READ_VECTORISED_FROM_ROWS:
-        reader = column_reader(rows, types, kv_format)
+        reader = column_reader(rows, types, kv_format, skip)
         columns = [reader.read(index) for index in range(len(types))]
         reader.finish()
     else:
         codec = row_codec(types, kv_format)
-        decoded = [codec.decode(row) for row in rows]
+        decoded = [codec.decode(row[skip:]) for row in rows]
         columns = [to_arrow([row[index] for row in decoded], data_type) for index, data_type in enumerate(types)]
     for data_type in schema.types[len(types) :]:
         check_fixed_size(data_type, len(rows))

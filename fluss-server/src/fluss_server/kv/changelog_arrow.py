@@ -17,11 +17,9 @@ from fluss_server.formats.log_batch import BatchHeader, ChangeType
 from fluss_server.formats.row_codec import row_codec
 from fluss_server.formats.value_batch import SCHEMA_ID_SIZE, encode_value
 from fluss_server.kv.changelog_body import NEW_KINDS, BatchContent, EncodedBody
-from fluss_server.kv.merging.row_merger import schema_id_of
+from fluss_server.kv.merging.row_merger import FIRST_SCHEMA_ID, schema_id_of
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
-
-FIRST_SCHEMA_ID = 1
 
 _VECTORISED_FROM_ROWS = 64
 
@@ -60,12 +58,13 @@ class ArrowBody:
         return self._keys.encode_columns(columns)
 
     def _to_record_batch(self, values: Sequence[bytes]) -> pa.RecordBatch:
-        rows = [value[SCHEMA_ID_SIZE:] for value in values]
         schema_ids = {self._schema_id}
         if self._schema_id != FIRST_SCHEMA_ID:  # else there is only one version
             schema_ids = set(map(schema_id_of, values))
         if len(schema_ids) == 1:
-            return rows_to_record_batch(self._schema, self._kv_format, rows, self._schemas(schema_ids.pop()))
+            schema_of_rows = self._schemas(schema_ids.pop())
+            return rows_to_record_batch(self._schema, self._kv_format, values, schema_of_rows, skip=SCHEMA_ID_SIZE)
+        rows = [value[SCHEMA_ID_SIZE:] for value in values]
         latest = row_codec(self._schema.types, self._kv_format)
         for index, value in enumerate(values):
             schema_id = schema_id_of(value)

@@ -7,19 +7,22 @@ times, and records every change as changelog rows and as new values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import ChangeType
-from fluss_server.kv.merging.row_merger import ChangelogImage, DeleteBehavior, RowMerger
+from fluss_server.kv.merging.row_merger import ChangelogImage, DeleteBehavior, MergesTogether, RowMerger
 
 OnInsert = Callable[[bytes], bytes]
 
 _INSERT = int(ChangeType.INSERT)
 _UPDATE_AFTER = int(ChangeType.UPDATE_AFTER)
 _DELETE = int(ChangeType.DELETE)
+_INSERTS = bytes([ChangeType.INSERT])
 _UPDATE = bytes([ChangeType.UPDATE_BEFORE, ChangeType.UPDATE_AFTER])
+_MAX_TURNS = 4
 
 
 @dataclass(slots=True)
@@ -80,15 +83,24 @@ def merge_batch(
     Raises:
         FlussError: ``DELETION_DISABLED_EXCEPTION``; what the merger raises. ``current`` is then useless.
     """
+    full = image is ChangelogImage.FULL
+    upsert = None if merger.ignores_old else merger.upsert
+    if on_insert is None and None not in values:
+        news = cast("Sequence[bytes]", values)
+        merged = news if upsert is None else _merge_together(merger, keys, news, current)
+        if merged is not None:
+            if full and len(current) == len(keys) and (replaced := _replace_all(keys, merged, current)) is not None:
+                return replaced
+            if upsert is not None:
+                results = iter(merged)
+                upsert = lambda old, new: next(results)  # noqa: E731
     changes = Changes()
     types = changes.change_types
     add_type = types.append
     add_image = changes.images.append
     add_key = changes.keys.append
     add_value = changes.values.append
-    full = image is ChangelogImage.FULL
     blind = not full and merger.ignores_old and on_insert is None
-    upsert = None if merger.ignores_old else merger.upsert
     for key, sent in zip(keys, values, strict=True):
         new = sent
         if new is None:
@@ -137,3 +149,54 @@ def merge_batch(
         add_key(key)
         add_value(new)
     return changes
+
+
+def _replace_all(keys: Sequence[bytes], values: Sequence[bytes], current: dict[bytes, bytes | None]) -> Changes | None:
+    """Changes of upserts of different keys that replace whole rows, if all of these are inserts or all are updates."""
+    olds = list(map(current.__getitem__, keys))
+    images: list[bytes | None]
+    if None not in olds:
+        change_types = _UPDATE * len(keys)
+        images = [None] * (2 * len(keys))
+        images[0::2] = olds
+        images[1::2] = values
+    elif olds.count(None) == len(olds):
+        change_types = _INSERTS * len(keys)
+        images = list(values)
+    else:
+        return None
+    current.update(zip(keys, values, strict=True))
+    return Changes(bytearray(change_types), images, list(keys), list(values))  # type: ignore[arg-type]  # no None is left
+
+
+def _merge_together(
+    merger: RowMerger, keys: Sequence[bytes], values: Sequence[bytes], current: Mapping[bytes, bytes | None]
+) -> Sequence[bytes] | None:
+    """Results of upserts in their order, None if the merger cannot merge many at a time.
+
+    Those that meet a key for the first time are merged together, then those that meet one for the second time, and so
+    on, for a bounded number of times.
+    """
+    if not isinstance(merger, MergesTogether):
+        return None
+    newest = dict(current)
+    results = [b""] * len(keys)
+    rest: Sequence[int] = range(len(keys))
+    for turn in range(_MAX_TURNS):
+        first: dict[bytes, int] = {}
+        later = [index for index in rest if first.setdefault(keys[index], index) != index]
+        merged = merger.upsert_all([newest[key] for key in first], [values[index] for index in first.values()])
+        if merged is None:
+            if turn == 0:
+                return None
+            break
+        for index, value in zip(first.values(), merged, strict=True):
+            results[index] = value
+        newest.update(zip(first, merged, strict=True))
+        rest = later
+        if not rest:
+            return results
+    for index in rest:
+        key = keys[index]
+        newest[key] = results[index] = merger.upsert(newest[key], values[index])
+    return results

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from fluss_server.formats.value_batch import encode_value
-from fluss_server.kv.merging.row_merger import CodecOf, check_target_columns, fields_of
+from fluss_server.kv.merging.row_merger import FIRST_SCHEMA_ID, CodecOf, check_target_columns, fields_of
 from fluss_server.model.schema import Schema
+from fluss_server.model.table import KvFormat
+
+_SPLICED_FROM_ROWS = 64
 
 
 class ReplaceMerger:
@@ -59,7 +62,37 @@ class PartialDelete:
 
 
 class PartialMerger(PartialDelete):
-    """Some target columns: an upsert leaves the others, a delete nulls the targets."""
+    """Some target columns: an upsert leaves the others, a delete nulls the targets.
+
+    Arguments as for :class:`PartialDelete`.
+
+    Args:
+        kv_format: format of the rows.
+    """
+
+    def __init__(
+        self, schema: Schema, schema_id: int, targets: Collection[int], codec: CodecOf, kv_format: KvFormat
+    ) -> None:
+        super().__init__(schema, schema_id, targets, codec)
+        self._types = schema.types
+        self._splices = kv_format is KvFormat.COMPACTED and any(self._is_nulled)
+        self._prefix = encode_value(schema_id, b"")
+
+    def upsert_all(self, olds: Sequence[bytes | None], news: Sequence[bytes]) -> list[bytes] | None:
+        """See ``MergesTogether``."""
+        if not self._splices or len(news) < _SPLICED_FROM_ROWS:
+            return None
+        prefix = self._prefix
+        present = [old for old in olds if old is not None]
+        if self._schema_id != FIRST_SCHEMA_ID and not all(value.startswith(prefix) for value in (*present, *news)):
+            return None
+        from fluss_server.formats.row_splicing import RowSplicer
+
+        splicer = RowSplicer(self._types, self._is_target)
+        if len(present) < len(olds):
+            absent = prefix + splicer.empty_row
+            present = [absent if old is None else old for old in olds]
+        return splicer.splice(present, news, skip=len(prefix), prefix=prefix)
 
     def upsert(self, old: bytes | None, new: bytes) -> bytes:
         if old is None:

@@ -84,7 +84,7 @@ class TableMergers:
             )
         if targets == tuple(range(len(schema.columns))):
             return _REPLACE
-        return PartialMerger(schema, schema_id, targets, self.codec)
+        return PartialMerger(schema, schema_id, targets, self.codec, self._table.kv_format)
 
 
 class _Codecs(dict[int, RowCodec]):

@@ -6,14 +6,17 @@ section 8.3). An engine decides on single values; :mod:`fluss_server.kv.merge` w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.row_codec import RowCodec
 from fluss_server.formats.value_batch import SCHEMA_ID_SIZE
 from fluss_server.model.schema import Schema
+
+FIRST_SCHEMA_ID = 1
+"""While this is the latest schema, all values have it."""
 
 CodecOf = Callable[[int], RowCodec]
 """Gives the row codec of a schema id."""
@@ -56,6 +59,22 @@ class RowMerger(Protocol):
 
     def delete(self, old: bytes) -> bytes | None:
         """Value after a delete, None if no row is left. Errors as :meth:`upsert`."""
+
+
+@runtime_checkable
+class MergesTogether(RowMerger, Protocol):
+    """A merger that takes many upserts of different keys in less time than one by one."""
+
+    def upsert_all(self, olds: Sequence[bytes | None], news: Sequence[bytes]) -> list[bytes] | None:
+        """Results of :meth:`upsert`, or None if these values must be merged one by one.
+
+        Args:
+            olds: values that are there.
+            news: as many values in the batch.
+
+        Raises:
+            FlussError: as :meth:`upsert`.
+        """
 
 
 def schema_id_of(value: bytes) -> int:
