@@ -1,4 +1,5 @@
-"""Writes docs/reference.md from the code: the command line, the options of servers and tables, the error codes.
+"""Writes docs/reference.md from the code: the command line, the options of servers and tables, the error
+codes, the metrics.
 
 Run it in the server environment: ``python tools/reference.py``; with ``--check`` it only says whether the file is
 current.
@@ -14,6 +15,7 @@ from pathlib import Path
 from fluss_server.cli.parser import SERVER_VARIABLE, USER_VARIABLE, build_parser
 from fluss_server.config import options_reference
 from fluss_server.errors import RETRIABLE_CODES, ErrorCode
+from fluss_server.metrics.catalogue import CATALOGUE, MetricKind
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
 
@@ -39,6 +41,17 @@ def reference() -> str:
     parts += ["## Options", f"```\n{options_reference().rstrip()}\n```", "## Error codes"]
     rows = ["| code | name | may succeed when repeated |", "|---|---|---|"]
     rows += [f"| {int(code)} | {code.name} | {'yes' if code in RETRIABLE_CODES else ''} |" for code in ErrorCode]
+    parts.append("\n".join(rows))
+    parts += [
+        "## Metrics",
+        "With `--set metrics.reporters=prometheus`; every one has the labels `host` and `server_id` too. A histogram"
+        " has `_bucket`, `_count` and `_sum`. There are also the usual `process_*` metrics.",
+    ]
+    rows = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
+    for metric in CATALOGUE.values():
+        names = " ".join(f"`{name}`" for name in metric.exported_names)
+        kind = "gauge and counter" if metric.kind is MetricKind.RATE else metric.kind.value
+        rows.append(f"| {names} | {kind} | {' '.join(f'`{label}`' for label in metric.labels)} | {metric.help} |")
     parts.append("\n".join(rows))
     return "\n\n".join(parts) + "\n"
 

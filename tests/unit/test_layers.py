@@ -13,6 +13,7 @@ ROOT = Path(fluss_server.__file__).parent
 # SIBLINGS.
 LAYERS = {
     "errors": 0,
+    "metrics": 1,
     "runtime": 0,
     "config": 1,
     "model": 1,

@@ -12,7 +12,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import platform
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -22,6 +24,7 @@ from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.coordinator.auto_partition import AutoPartitionManager
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_service import ClusterService, ReplicaCounts
+from fluss_server.coordinator.metrics import coordinator_samples
 from fluss_server.coordinator.partition_service import PartitionService
 from fluss_server.coordinator.partitions import PartitionExecutor
 from fluss_server.coordinator.service import CoordinatorService, ServerNode
@@ -30,8 +33,10 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.log.log_config import LogConfig
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.store import MetadataStore
+from fluss_server.metrics.http_endpoint import HttpEndpoint, parse_ports
 from fluss_server.rpc.limits import SharedResources, rpc_limits
 from fluss_server.rpc.listeners import Endpoint
+from fluss_server.rpc.metrics import connection_samples, request_samples
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
 from fluss_server.runtime.clock import Clock, SystemClock
@@ -45,6 +50,7 @@ from fluss_server.security.listeners import CREDENTIALS, Listener, ListenerSecur
 from fluss_server.security.sasl import PasswordCheck
 from fluss_server.tablet.disk_guard import DISK_RATIOS, DiskMonitor, DiskWriteLock, check_ratios, disk_ratios
 from fluss_server.tablet.kv_scanners import KvScanners, ScannerConfig
+from fluss_server.tablet.metrics import TabletMetrics
 from fluss_server.tablet.read_service import ReadService
 from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
 from fluss_server.tablet.upkeep import UpkeepConfig
@@ -103,6 +109,7 @@ class LocalServer:
         self._rpc_shared: SharedResources | None = None
         self._servers: list[RpcServer] = []
         self._grpc_door: GrpcDoor | None = None
+        self._metrics: HttpEndpoint | None = None
 
     @property
     def _configuration(self) -> Configuration:
@@ -128,6 +135,11 @@ class LocalServer:
         if self._grpc_door is None:
             return None
         return self._security.listeners[0].endpoint._replace(port=self._grpc_door.port)
+
+    @property
+    def metrics_address(self) -> str | None:
+        """``host:port`` of the metrics, once started; None without a reporter."""
+        return None if self._metrics is None else self._metrics.address
 
     async def start(self) -> None:
         """Recover everything in the data directory, then listen.
@@ -208,6 +220,13 @@ class LocalServer:
             random=Random(),
         )
         self._coordinator.ddl.on_change = self._auto_partitions.table_changed
+        reads = ReadService(
+            self._replicas,
+            self._scanners,
+            self._disk_lock,
+            self._clock,
+            max_parked_fetches=self._configuration.get_int("server.fetch.max-parked"),
+        )
         registry = ServiceRegistry(
             self._coordinator,
             self._cluster,
@@ -215,13 +234,7 @@ class LocalServer:
             WriteService(
                 self._replicas, self._disk_lock, kv_queue_bytes=self._configuration.get_int("kv.write-queue.size")
             ),
-            ReadService(
-                self._replicas,
-                self._scanners,
-                self._disk_lock,
-                self._clock,
-                max_parked_fetches=self._configuration.get_int("server.fetch.max-parked"),
-            ),
+            reads,
             AclService(authorizer),
             interceptors=[] if authorizer is None else [Guard(authorizer, manager.table_path)],
         )
@@ -229,6 +242,7 @@ class LocalServer:
         for listener in self._security.listeners:
             await self._listen(registry, listener)
         self._security.warn_if_exposed()
+        await self._start_metrics(registry, manager, reads)
         if self._requested_grpc_port is not None:
             from fluss_server.grpc_door.door import GrpcDoor  # gRPC costs 10 MB and 20 ms
 
@@ -245,6 +259,46 @@ class LocalServer:
             )
             await self._grpc_door.start()
         self._auto_partitions.start()
+
+    async def _start_metrics(self, registry: ServiceRegistry, manager: MetadataManager, reads: ReadService) -> None:
+        """Serve the metrics, if somebody is to get them."""
+        configuration = self._configuration
+        reporters = configuration.get_list("metrics.reporters")
+        if unknown := set(reporters) - {"prometheus"}:
+            raise FlussError(
+                ErrorCode.INVALID_CONFIG_EXCEPTION,
+                f"metrics.reporters: there is no {', '.join(sorted(unknown))}",
+                hint="the only reporter is prometheus",
+            )
+        if not reporters:
+            return
+        assert self._replicas is not None
+        assert self._scanners is not None
+        assert self._rpc_shared is not None
+        max_buckets = configuration.get_int("metrics.max-buckets")
+        tablets = TabletMetrics(self._replicas, self._scanners, reads.parked, self._disk_lock, max_buckets=max_buckets)
+
+        def offline() -> int:
+            counts = self._replica_counts()
+            return counts.total - counts.active
+
+        self._metrics = HttpEndpoint(
+            [
+                partial(request_samples, registry),
+                partial(connection_samples, self._rpc_shared),
+                tablets.samples,
+                lambda: coordinator_samples(manager, offline_buckets=offline()),
+            ],
+            lambda: {
+                "ready": not offline(),
+                "offline_buckets": offline(),
+                "disk_write_locked": self._disk_lock.locked,
+            },
+            configuration.get_str("metrics.reporter.prometheus.host"),
+            parse_ports(configuration.get_str("metrics.reporter.prometheus.port")),
+            {"host": platform.node(), "server_id": str(SERVER_ID)},
+        )
+        await self._metrics.start()
 
     def _follow_changes(self, replicas: ReplicaManager) -> None:
         """What options that change while the server runs do then."""
@@ -335,6 +389,9 @@ class LocalServer:
 
     async def close(self) -> None:
         """Answer what is in flight, make everything durable, and let go of the directory. May be called twice."""
+        metrics, self._metrics = self._metrics, None
+        if metrics is not None:
+            await metrics.close()
         door, self._grpc_door = self._grpc_door, None
         if door is not None:
             await door.close()

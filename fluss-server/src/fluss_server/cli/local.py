@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -13,13 +12,12 @@ from pathlib import Path
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.local import LocalServer
 from fluss_server.rpc.listeners import Endpoint
+from fluss_server.runtime.logs import configure_logs
 
 
 def run(parsed: argparse.Namespace) -> int:
     """``fluss local``"""
-    logging.basicConfig(
-        level=parsed.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    configure_logs(parsed.log_level, parsed.log_format)
     return run_local(parsed.host, parsed.port, parsed.data_dir, parsed.options, grpc_port=parsed.grpc_port)
 
 
@@ -54,6 +52,8 @@ async def _serve(server: LocalServer) -> None:
         address = addresses[0]
         for endpoint, other in zip(server.endpoints[1:], addresses[1:], strict=True):
             print(f"Listener {endpoint.listener}: bootstrap.servers={other}")
+        if server.metrics_address is not None:
+            print(f"Metrics for Prometheus: http://{server.metrics_address}/metrics")
         print(f"Fluss is ready: bootstrap.servers={address}")
         if server.grpc_endpoint is not None:
             print(f"gRPC door, for the fluss command and health probes: {_address(server.grpc_endpoint)}")

@@ -78,6 +78,12 @@ def _add_local(commands: Any) -> None:
         default="warning",
         help="least severe messages to print on standard error (default: %(default)s)",
     )
+    local.add_argument(
+        "--log-format",
+        choices=["text", "json"],
+        default="text",
+        help="how to print them: for people, or one JSON object a line (default: %(default)s)",
+    )
     local.set_defaults(run=_plain("local:run"))
 
 

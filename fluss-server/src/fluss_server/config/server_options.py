@@ -155,6 +155,39 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             minimum=1,
         ),
         Option(
+            "server.request.slow-log-threshold",
+            OptionType.DURATION,
+            "5 s",
+            "A request that takes longer is reported in the log. Fetches that wait for data are not.",
+            minimum=1,
+        ),
+        Option(
+            "metrics.reporters",
+            OptionType.LIST,
+            None,
+            "Who gets the metrics: prometheus, or nobody. Prometheus fetches them from"
+            " http://HOST:PORT/metrics; /health says whether the server can do its work.",
+        ),
+        Option(
+            "metrics.reporter.prometheus.host",
+            OptionType.STRING,
+            "127.0.0.1",
+            "Address for the metrics. Nobody is asked for a password there.",
+        ),
+        Option(
+            "metrics.reporter.prometheus.port",
+            OptionType.STRING,
+            "9249",
+            "Port for the metrics, or a range such as 9249-9259, of which the first free one is taken; 0 = any.",
+        ),
+        Option(
+            "metrics.max-buckets",
+            OptionType.INT,
+            "2000",
+            "Buckets that have metrics of their own. Those of further ones, and of tables that have only such, are"
+            " part of the server's totals only.",
+        ),
+        Option(
             "server.answer.memory-size",
             OptionType.SIZE,
             "256mb",

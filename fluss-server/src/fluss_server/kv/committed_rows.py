@@ -222,6 +222,11 @@ class CommittedRows:
         return self._store.level0_files
 
     @property
+    def file_bytes(self) -> int:
+        """Bytes of the store's files. Any thread."""
+        return self._store.file_bytes
+
+    @property
     def unflushed_files(self) -> int:
         """About how many files will come from what is not flushed yet."""
         return (self._flushing is not None) + self._unflushed_bytes // FLUSH_AFTER_BYTES

@@ -264,6 +264,11 @@ class KvTablet:
     # ------------------------------------------------------------------ read
 
     @property
+    def file_bytes(self) -> int:
+        """Bytes of RocksDB's files; 0 when it is closed."""
+        return 0 if self._closed else self._rows.file_bytes
+
+    @property
     def committed_offset(self) -> int:
         """Changelog offset; the changes below it are visible."""
         return self._rows.offset

@@ -100,6 +100,11 @@ class KvResources:
         self.stores: list[CommittedRows] = []  # those that are open
 
     @property
+    def memory_bytes(self) -> int:
+        """Bytes of the block cache, memtables included. Any thread."""
+        return int(self.cache.get_usage())
+
+    @property
     def memtables_full(self) -> bool:
         """Whether the memtables of all tablets together take more than their share."""
         return bool(self.write_buffers.get_usage() > self.memtable_bytes)
@@ -207,6 +212,11 @@ class RocksStore:
     def level0_files(self) -> int:
         """Files that wait for a compaction."""
         return int(self._property("property_value", "rocksdb.num-files-at-level0") or 0)
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes of the files in use."""
+        return int(self._property("property_int_value", "rocksdb.live-sst-files-size") or 0)
 
     def _property(self, method: str, *arguments: str) -> Any:
         try:

@@ -152,6 +152,11 @@ class LogTablet:
         return self._sealed_bytes + self._view.size
 
     @property
+    def segment_count(self) -> int:
+        """Segments, the active one included."""
+        return len(self._view.segments)
+
+    @property
     def writer_count(self) -> int:
         """Idempotent writers that are remembered."""
         return len(self._writers)

@@ -27,6 +27,11 @@ class HighWatermark:
         """First offset that is not acknowledged yet."""
         return self._value
 
+    @property
+    def waiting_writers(self) -> int:
+        """Writes that wait for their acknowledgement."""
+        return len(self._writers)
+
     def advance(self, value: int) -> None:
         """Move to ``value``; wake the writers it covers and every reader. A smaller value changes nothing."""
         if value <= self._value:

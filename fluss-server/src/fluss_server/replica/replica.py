@@ -20,6 +20,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import crc_matches, iter_batches
 from fluss_server.formats.row_shape import Shape, shape_of
 from fluss_server.log.log_tablet import AppendResult, LogTablet
+from fluss_server.metrics.instruments import BucketCounters, Distribution
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
@@ -44,6 +45,10 @@ class Replica:
         kv_worker: the one thread in which all KvTablets change; submissions run in order.
         max_unflushed: most offsets that may be acknowledged before they are fsynced; 0 = only what is durable is
             acknowledged.
+        flush_times: where to count how long flushes take.
+
+    Attributes:
+        counters: what clients did.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class Replica:
         flush_pool: Executor,
         kv_worker: Executor,
         max_unflushed: int = 0,
+        flush_times: Distribution | None = None,
     ) -> None:
         self.bucket = bucket
         self.table = table
@@ -71,6 +77,8 @@ class Replica:
         self._commit_task: asyncio.Task[None] | None = None
         self._offline: FlussError | None = None
         self._closed = False
+        self.counters = BucketCounters()
+        self._flush_times = flush_times or Distribution()
 
     # ------------------------------------------------------------------ writes
 
@@ -190,7 +198,9 @@ class Replica:
         try:
             while self.high_watermark.value < self.log.end_offset:
                 if self.log.end_offset - self.log.flushed_offset > self._max_unflushed:
+                    started = loop.time()
                     target = await loop.run_in_executor(self._flush_pool, self.log.flush)
+                    self._flush_times.record((loop.time() - started) * 1000)
                 else:
                     target = self.log.end_offset
                 if self.kv is not None:

@@ -75,10 +75,27 @@ class ConnectionHost(Protocol):
 class _Request(RequestContext):
     """A request that was started."""
 
-    __slots__ = ("admitted", "connection", "future", "gave_up", "handler", "request_id", "size", "started")
+    __slots__ = (
+        "admitted",
+        "arrived",
+        "connection",
+        "frame_bytes",
+        "future",
+        "gave_up",
+        "handler",
+        "request_id",
+        "size",
+        "started",
+    )
 
     def __init__(
-        self, connection: ServerConnection, handler: Handler, version: int, request_id: int, size: int, admitted: int
+        self,
+        connection: ServerConnection,
+        handler: Handler,
+        version: int,
+        request_id: int,
+        frame_bytes: int,
+        admitted: int,
     ) -> None:
         self.api_key = handler.spec.key
         self.api_version = version
@@ -90,7 +107,10 @@ class _Request(RequestContext):
         self.connection = connection
         self.handler = handler
         self.request_id = request_id
-        self.size = size
+        self.frame_bytes = frame_bytes
+        self.arrived = connection.last_activity
+        weight = 1 if handler.is_bulk else MESSAGE_WEIGHT
+        self.size = weight * frame_bytes + REQUEST_OVERHEAD_BYTES
         self.admitted = admitted  # bytes that were reserved before it arrived
         self.future: asyncio.Future[Any] | None = None
         self.started = False
@@ -117,6 +137,16 @@ class _Request(RequestContext):
 
     def __repr__(self) -> str:
         return f"{self.handler.spec.name} request {self.request_id} of {self.peer}"
+
+    def log_fields(self) -> dict[str, object]:
+        """What a structured log tells about a request."""
+        return {
+            "api": self.handler.spec.name,
+            "request_id": self.request_id,
+            "peer": self.peer,
+            "principal": str(self.principal),
+            "listener": self.listener,
+        }
 
 
 class ServerConnection(asyncio.BufferedProtocol):
@@ -285,7 +315,12 @@ class ServerConnection(asyncio.BufferedProtocol):
         return now - self._stalled_since >= allowed_s
 
     def _drop(self, reason: str, seconds: float) -> None:
-        logger.warning("closing the connection of %s: " + reason, self.peer, seconds)
+        logger.warning(
+            "closing the connection of %s: " + reason,
+            self.peer,
+            seconds,
+            extra={"event": "client_dropped", "peer": self.peer, "listener": self.listener},
+        )
         self._disconnect()
 
     def _disconnect(self) -> None:
@@ -387,8 +422,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             if admitted:
                 self._memory.dismiss(admitted)
             return
-        size = len(frame) if handler.is_bulk else MESSAGE_WEIGHT * len(frame)
-        request = _Request(self, handler, version, request_id, size + REQUEST_OVERHEAD_BYTES, admitted)
+        request = _Request(self, handler, version, request_id, len(frame), admitted)
         try:
             handler.check_version(version)
             if not handler.is_bulk and len(frame) > self._limits.max_message_bytes:
@@ -479,16 +513,34 @@ class ServerConnection(asyncio.BufferedProtocol):
         except Exception as error:
             self._answer_exception(request, error)
             return
+        self._record(request)
         self._release_turn(request)
+
+    def _record(self, request: _Request) -> None:
+        stats = request.handler.stats
+        stats.request_bytes += request.frame_bytes
+        elapsed_ms = (self._loop.time() - request.arrived) * 1000
+        stats.times.record(elapsed_ms)
+        if elapsed_ms >= self._limits.slow_request_ms and not request.handler.cancel_on_disconnect:
+            logger.warning(
+                "%s took %.0f ms",
+                request,
+                elapsed_ms,
+                extra={"event": "slow_request", "elapsed_ms": round(elapsed_ms), **request.log_fields()},
+            )
 
     def _answer_exception(self, request: _Request, error: BaseException) -> None:
         if isinstance(error, FlussError):
             logger.debug("%s: %s %s", request, error.name, error)
         else:
-            logger.error("%s failed", request, exc_info=error)
+            logger.error(
+                "%s failed", request, exc_info=error, extra={"event": "request_failed", **request.log_fields()}
+            )
             text = f"{type(error).__name__}: {error}"
             error = FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, text, hint="the server's log has the details")
         self._collect_error(request.request_id, error)
+        request.handler.stats.errors += 1
+        self._record(request)
         self._release_turn(request)
 
     def _collect_error(self, request_id: int, error: FlussError) -> None:
@@ -583,7 +635,12 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _fail(self, error: FlussError) -> None:
         """The stream cannot be read any further: say why, then close."""
-        logger.warning("closing the connection of %s: %s", self.peer, error)
+        logger.warning(
+            "closing the connection of %s: %s",
+            self.peer,
+            error,
+            extra={"event": "client_dropped", "peer": self.peer, "listener": self.listener},
+        )
         self._refuse(error)
 
     def _refuse(self, error: FlussError) -> None:

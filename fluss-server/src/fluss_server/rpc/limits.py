@@ -62,6 +62,8 @@ class RpcLimits:
             (``server.request.receive-timeout``). Long ones get a second more for every :data:`MIN_RECEIVE_RATE` bytes.
         send_timeout_s: a client that takes nothing of its waiting answers for this long is disconnected
             (``server.answer.send-timeout``).
+        slow_request_ms: a request that takes longer is reported in the log, unless it waits for data
+            (``server.request.slow-log-threshold``).
     """
 
     max_frame_bytes: int = 100 * MIB
@@ -78,6 +80,7 @@ class RpcLimits:
     login_failure_delay_s: float = 0.5
     receive_timeout_s: float = 30.0
     send_timeout_s: float = 120.0
+    slow_request_ms: float = 5_000.0
 
 
 def rpc_limits(configuration: Configuration, *, open_files: int) -> RpcLimits:
@@ -101,6 +104,7 @@ def rpc_limits(configuration: Configuration, *, open_files: int) -> RpcLimits:
         max_connections=connections,
         max_idle_s=configuration.get_int("netty.connection.max-idle-time") / 1000,
         receive_timeout_s=configuration.get_int("server.request.receive-timeout") / 1000,
+        slow_request_ms=configuration.get_int("server.request.slow-log-threshold"),
         send_timeout_s=configuration.get_int("server.answer.send-timeout") / 1000,
     )
 
@@ -249,6 +253,7 @@ class AnswerMemory:
             victim.peer,
             size,
             self._limit,
+            extra={"event": "client_dropped", "peer": victim.peer},
         )
         victim.drop_unread()
 
@@ -265,6 +270,7 @@ class SharedResources:
         answer_memory: of all connections.
         receive_buffer: of all connections: they are served by one thread.
         connections: open connections.
+        refused_connections: those refused so far because there were too many.
     """
 
     def __init__(self, limits: RpcLimits) -> None:
@@ -273,3 +279,4 @@ class SharedResources:
         self.answer_memory = AnswerMemory(limits.max_server_answer_bytes)
         self.receive_buffer = memoryview(bytearray(RECEIVE_BUFFER_SIZE))
         self.connections = 0
+        self.refused_connections = 0

@@ -116,6 +116,7 @@ class RpcServer:
         """See :class:`fluss_server.rpc.connection.ConnectionHost`."""
         if self._closing or self.shared.connections >= self.limits.max_connections:
             self._refusals += 1
+            self.shared.refused_connections += 1
             self._refused.add(connection)
             if len(self._refused) > _MAX_REFUSED:
                 connection.abort()

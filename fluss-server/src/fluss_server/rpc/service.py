@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import API_SPECS, ApiKey, ApiSpec
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.metrics.instruments import RequestStats
 from fluss_server.model.principal import ANONYMOUS, Principal
 from fluss_server.rpc import bulk
 from fluss_server.rpc.frames import REQUEST_HEADER_SIZE, Piece
@@ -140,6 +141,7 @@ class Handler:
         cancel_on_disconnect: see :func:`rpc`.
         any_version: serve requests of unknown versions as the highest known one.
         is_bulk: the request is not decoded into objects, so that it costs little more than its bytes.
+        stats: counts what was served; the same object for every handler made from this one.
     """
 
     spec: ApiSpec
@@ -149,6 +151,7 @@ class Handler:
     cancel_on_disconnect: bool = False
     any_version: bool = False
     is_bulk: bool = False
+    stats: RequestStats = field(default_factory=RequestStats)
 
     def check_version(self, version: int) -> None:
         """Raise ``UNSUPPORTED_VERSION`` for a version outside the advertised range."""
@@ -202,6 +205,11 @@ class ServiceRegistry:
     def get(self, key: int) -> Handler | None:
         """The handler of an API, None if it is not served."""
         return self._handlers.get(key)
+
+    @property
+    def handlers(self) -> list[Handler]:
+        """Every handler, by key."""
+        return [handler for _, handler in sorted(self._handlers.items())]
 
     @property
     def specs(self) -> list[ApiSpec]:

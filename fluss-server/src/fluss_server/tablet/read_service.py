@@ -110,6 +110,11 @@ class ReadService:
             answer_room=context.answer_room,
             parked=self.parked,
         )
+        for result in results:
+            replica = self._replicas.find(result.fetch.bucket)
+            if replica is not None:
+                replica.counters.fetch_requests += 1
+                replica.counters.bytes_out += result.size_bytes
         return _fetch_response([*results, *failed])
 
     def _log_filter(self, request: pb.PbFetchLogReqForTable) -> LogFilter | None:
@@ -189,6 +194,7 @@ class ReadService:
             partition_id = bucket.partition_id if bucket.HasField("partition_id") else None
             try:
                 replica = self._replicas.replica(TableBucket(request.table_id, partition_id, bucket.bucket_id))
+                replica.counters.lookup_requests += 1
                 values = read_values(replica.require_kv(), list(bucket.keys))
             except FlussError as error:
                 response.error(bucket.bucket_id, int(error.code), str(error), partition_id=partition_id)
@@ -203,6 +209,7 @@ class ReadService:
         async def run(bucket: Any) -> list[bytes | None] | FlussError:
             try:
                 replica = self._replica(request.table_id, bucket)
+                replica.counters.lookup_requests += 1
                 self._disk.check()
                 return await find_or_insert(replica, list(bucket.keys), acks=acks, timeout_ms=timeout_ms)
             except FlussError as error:
@@ -229,7 +236,9 @@ class ReadService:
             if bucket.HasField("partition_id"):
                 entry.partition_id = bucket.partition_id
             try:
-                kv = self._replica(request.table_id, bucket).require_kv()
+                replica = self._replica(request.table_id, bucket)
+                replica.counters.prefix_lookup_requests += 1
+                kv = replica.require_kv()
                 found = []
                 for prefix in bucket.keys:
                     found.append(kv.prefix_lookup(prefix, room))
@@ -246,6 +255,7 @@ class ReadService:
         """The first rows of a primary-key bucket, or the newest batches of a log bucket."""
         try:
             replica = self._replica(request.table_id, request)
+            replica.counters.limit_scan_requests += 1
             await context.output_turn()
             limit = min(request.limit, MAX_LIMIT_SCAN_ROWS)
             if limit <= 0:

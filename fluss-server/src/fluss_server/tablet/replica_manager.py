@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.log.log_tablet import LogConfig, LogTablet
+from fluss_server.metrics.instruments import BucketCounters, Distribution
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.schema import Schema
@@ -79,6 +80,10 @@ class ReplicaManager:
         directory: data directory; this object expects to be its only user.
         schemas: gives the schema of ``(table, schema id)``.
         reserve_ids: reserves so many ids for the auto-increment column of the table with an id; gives the first.
+
+    Attributes:
+        dropped_counters: what clients did to buckets that were dropped since.
+        flush_times: how long flushes before acknowledgements took.
     """
 
     def __init__(
@@ -100,6 +105,8 @@ class ReplicaManager:
         self._io_pool = ThreadPoolExecutor(config.io_threads, thread_name_prefix="fluss-io")
         self._kv_worker = ThreadPoolExecutor(1, thread_name_prefix="fluss-kv")
         self._kv_resources: KvResources | None = None
+        self.dropped_counters = BucketCounters()
+        self.flush_times = Distribution()
         self._upkeep = Upkeep(config.upkeep, self.replicas)
 
     # ------------------------------------------------------------------ look-up
@@ -133,6 +140,11 @@ class ReplicaManager:
     def replicas(self) -> list[Replica]:
         """Every open replica."""
         return list(self._replicas.values())
+
+    @property
+    def kv_memory_bytes(self) -> int:
+        """Bytes of RocksDB's caches and memtables."""
+        return 0 if self._kv_resources is None else self._kv_resources.memory_bytes
 
     def set_roll_expired_segments(self, enabled: bool) -> None:
         """Change ``UpkeepConfig.roll_expired_segments``."""
@@ -239,6 +251,7 @@ class ReplicaManager:
         for bucket in buckets:
             replica = self._replicas.pop(bucket, None)
             if replica is not None:
+                self.dropped_counters.add(replica.counters)
                 await replica.delete()
 
     async def _open(self, table: TableInfo, partition: PartitionInfo | None, bucket: int) -> None:
@@ -258,6 +271,7 @@ class ReplicaManager:
             schemas=lambda schema_id: self._schemas(table, schema_id),
             flush_pool=self._io_pool,
             kv_worker=self._kv_worker,
+            flush_times=self.flush_times,
             max_unflushed=self._config.max_unflushed,
         )
 

@@ -16,6 +16,7 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.kv_batch import merge_cost_bytes
 from fluss_server.log.log_tablet import AppendResult
+from fluss_server.metrics.instruments import BucketCounters
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
 from fluss_server.rpc.bulk import BucketRecords, ProduceLogRequest, PutKvRequest
@@ -32,6 +33,16 @@ MAX_TIMEOUT_MS = 120_000
 MERGE_SHARE = 4
 """A single KV batch may take this many times kv.write-queue.size of memory while it is merged: rows become objects."""
 
+# Errors that clients do not cause, and that are no request to repeat something later.
+_SERVER_FAULTS = frozenset(
+    {
+        ErrorCode.UNKNOWN_SERVER_ERROR,
+        ErrorCode.LOG_STORAGE_EXCEPTION,
+        ErrorCode.KV_STORAGE_EXCEPTION,
+        ErrorCode.STORAGE_EXCEPTION,
+        ErrorCode.REQUEST_TIME_OUT,
+    }
+)
 _VALID_ACKS = (-1, 0, 1)
 _MODE_DEFAULT, _MODE_OVERWRITE = 0, 1
 
@@ -56,6 +67,11 @@ class WriteService:
             entry = response.buckets_resp.add(bucket_id=bucket.bucket_id)
             if bucket.partition_id is not None:
                 entry.partition_id = bucket.partition_id
+            replica = self._replicas.find(TableBucket(request.table_id, bucket.partition_id, bucket.bucket_id))
+            if replica is not None:
+                counters = replica.counters
+                counters.produce_requests += 1
+                counters.failed_produce_requests += _count(counters, bucket, outcome)
             if isinstance(outcome, FlussError):
                 entry.error_code, entry.error_message = int(outcome.code), str(outcome)
             else:
@@ -92,15 +108,14 @@ class WriteService:
                 entry.error_message = str(outcome)
             else:
                 entry.log_end_offset = outcome.last_offset + 1
-            pressure = self._pressure(request.table_id, bucket)
-            if pressure:
-                entry.pressure = pressure
+            replica = self._replicas.find(TableBucket(request.table_id, bucket.partition_id, bucket.bucket_id))
+            if replica is not None:
+                counters = replica.counters
+                counters.put_requests += 1
+                counters.failed_put_requests += _count(counters, bucket, outcome)
+                if replica.kv is not None and (pressure := replica.kv.backpressure.pressure):
+                    entry.pressure = pressure
         return response
-
-    def _pressure(self, table_id: int, bucket: BucketRecords) -> float:
-        """How much the writers of a bucket should slow down, 0 to 1."""
-        replica = self._replicas.find(TableBucket(table_id, bucket.partition_id, bucket.bucket_id))
-        return 0.0 if replica is None or replica.kv is None else replica.kv.backpressure.pressure
 
     def _start_put(
         self, table_id: int, bucket: BucketRecords, target_columns: Sequence[int], agg_mode: int
@@ -123,6 +138,16 @@ class WriteService:
                 return _as_fluss_error(error)
 
         return asyncio.ensure_future(run())
+
+
+def _count(counters: BucketCounters, bucket: BucketRecords, outcome: FlussError | AppendResult) -> bool:
+    """Count what a write brought; returns whether the server failed."""
+    if isinstance(outcome, FlussError):
+        return outcome.code in _SERVER_FAULTS
+    if not outcome.duplicate:
+        counters.messages_in += outcome.last_offset - outcome.base_offset + 1
+        counters.bytes_in += len(bucket.records)
+    return False
 
 
 def put_kv_code(code: ErrorCode, api_version: int) -> ErrorCode:

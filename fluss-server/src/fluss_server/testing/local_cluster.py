@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -30,6 +31,7 @@ class LocalCluster:
         port: 0 = a free one. A restart keeps the port of the first start, so that clients find the server again.
         grpc: open the gRPC door as well, on a free port.
         options: server options, as ``fluss local --set key=value`` takes them.
+        arguments: further ones of ``fluss local``.
         ready_timeout_s: how long a start may take.
 
     Attributes:
@@ -45,6 +47,7 @@ class LocalCluster:
         port: int = 0,
         grpc: bool = False,
         options: dict[str, str] | None = None,
+        arguments: Sequence[str] = (),
         ready_timeout_s: float = 30.0,
     ) -> None:
         self._owns_directory = data_dir is None
@@ -52,6 +55,7 @@ class LocalCluster:
         self.port = port
         self.grpc_port: int | None = 0 if grpc else None
         self._options = dict(options or {})
+        self._arguments = list(arguments)
         self._ready_timeout_s = ready_timeout_s
         self._process: subprocess.Popen[str] | None = None
         self._log: deque[str] = deque(maxlen=_KEPT_LOG_LINES)
@@ -109,6 +113,7 @@ class LocalCluster:
         command += ["--data-dir", str(self.data_dir)]
         for key, value in self._options.items():
             command += ["--set", f"{key}={value}"]
+        command += self._arguments
         return command
 
     def _read_output(self, process: subprocess.Popen[str], ready: queue.Queue[str | None]) -> None:

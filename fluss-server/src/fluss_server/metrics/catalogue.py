@@ -1,0 +1,136 @@
+"""Every metric: its name, kind, labels and meaning. What is not here cannot be shown.
+
+Names are Apache Fluss's own where it has the metric: scope and metric, joined by ``_``, with ``fluss_`` in front. A
+rate (``...PerSecond``) is shown twice: as a gauge under that name, the mean of the last minute, and as a counter, which
+is what Prometheus works best with: ``requestsPerSecond`` also as ``requests_total``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+
+PREFIX = "fluss_"
+RATE_SUFFIX = "PerSecond"
+
+
+class MetricKind(Enum):
+    """How a metric is to be read."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    RATE = "rate"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        name: without the prefix; the key of a :class:`fluss_server.metrics.samples.Sample`.
+        kind: how to read it.
+        help: what it says, with its unit.
+        labels: names of its labels, besides those that every metric has.
+    """
+
+    name: str
+    kind: MetricKind
+    help: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def exported_names(self) -> tuple[str, ...]:
+        """Names in the exposition, without the suffixes of a histogram."""
+        if self.kind is MetricKind.COUNTER:
+            return (f"{PREFIX}{self.name}_total",)
+        if self.kind is MetricKind.RATE:
+            return (f"{PREFIX}{self.name}", f"{PREFIX}{self.name.removesuffix(RATE_SUFFIX)}_total")
+        return (PREFIX + self.name,)
+
+
+_GAUGE, _COUNTER, _RATE, _HISTOGRAM = MetricKind
+_REQUEST = ("request",)
+_TABLE = ("database", "table")
+_BUCKET = ("database", "table", "partition", "bucket")
+
+
+def _catalogue(*metrics: Metric) -> Mapping[str, Metric]:
+    found = {metric.name: metric for metric in metrics}
+    assert len(found) == len(metrics), "a metric is defined twice"
+    return MappingProxyType(found)
+
+
+CATALOGUE: Mapping[str, Metric] = _catalogue(
+    # requests
+    Metric("tabletserver_request_requestsPerSecond", _RATE, "Requests answered.", _REQUEST),
+    Metric("tabletserver_request_errorsPerSecond", _RATE, "Requests answered with an error as a whole.", _REQUEST),
+    Metric("tabletserver_request_requestBytes", _COUNTER, "Bytes of the requests.", _REQUEST),
+    Metric(
+        "tabletserver_request_totalTimeMs",
+        _HISTOGRAM,
+        "Milliseconds from the arrival of a request to its answer; a fetch that waits for data waits here.",
+        _REQUEST,
+    ),
+    # the tablet server as a whole
+    Metric("tabletserver_messagesInPerSecond", _RATE, "Rows written by clients."),
+    Metric("tabletserver_bytesInPerSecond", _RATE, "Bytes of the batches that clients wrote."),
+    Metric("tabletserver_bytesOutPerSecond", _RATE, "Bytes of log that clients were sent."),
+    Metric("tabletserver_leaderCount", _GAUGE, "Buckets this server leads."),
+    Metric("tabletserver_replicaCount", _GAUGE, "Buckets this server has."),
+    Metric("tabletserver_writerIdCount", _GAUGE, "Idempotent writers that are remembered, counted for each bucket."),
+    Metric("tabletserver_delayedWriteCount", _GAUGE, "Writes that wait for their acknowledgement."),
+    Metric("tabletserver_delayedFetchCount", _GAUGE, "Fetches that wait for data."),
+    Metric("tabletserver_logFlushPerSecond", _RATE, "Flushes of logs before an acknowledgement."),
+    Metric("tabletserver_logFlushLatencyMs", _HISTOGRAM, "Milliseconds that such a flush took."),
+    Metric("tabletserver_diskUsageRatio", _GAUGE, "Share of the data directory's disk in use, 0 to 1."),
+    Metric("tabletserver_diskWriteLocked", _GAUGE, "1 while writes are refused because the disk is nearly full."),
+    Metric("tabletserver_rocksdbMemoryUsageTotal", _GAUGE, "Bytes of RocksDB's block cache, memtables included."),
+    Metric("tabletserver_logicalStorage_logSize", _GAUGE, "Bytes of all logs."),
+    Metric("tabletserver_logicalStorage_kvSize", _GAUGE, "Bytes of all files of RocksDB."),
+    Metric("tabletserver_physicalStorage_localSize", _GAUGE, "Bytes of logs and RocksDB on the local disk."),
+    # tables
+    Metric("tabletserver_table_messagesInPerSecond", _RATE, "Rows written by clients.", _TABLE),
+    Metric("tabletserver_table_bytesInPerSecond", _RATE, "Bytes of the batches that clients wrote.", _TABLE),
+    Metric("tabletserver_table_bytesOutPerSecond", _RATE, "Bytes of log that clients were sent.", _TABLE),
+    Metric("tabletserver_table_totalProduceLogRequestsPerSecond", _RATE, "Appends, one for each bucket.", _TABLE),
+    Metric(
+        "tabletserver_table_failedProduceLogRequestsPerSecond",
+        _RATE,
+        "Appends that failed; not those that the client was wrong to send, or has to repeat.",
+        _TABLE,
+    ),
+    Metric("tabletserver_table_totalPutKvRequestsPerSecond", _RATE, "Batches of upserts and deletes.", _TABLE),
+    Metric("tabletserver_table_failedPutKvRequestsPerSecond", _RATE, "Such batches that failed, as above.", _TABLE),
+    Metric("tabletserver_table_totalFetchLogRequestsPerSecond", _RATE, "Fetches, one for each bucket.", _TABLE),
+    Metric("tabletserver_table_totalLookupRequestsPerSecond", _RATE, "Lookups, one for each bucket.", _TABLE),
+    Metric("tabletserver_table_totalPrefixLookupRequestsPerSecond", _RATE, "Lookups by prefix.", _TABLE),
+    Metric("tabletserver_table_totalLimitScanRequestsPerSecond", _RATE, "Reads of the first or newest rows.", _TABLE),
+    Metric("tabletserver_table_kvBackpressureMaxPressure", _GAUGE, "Greatest pressure of its buckets, 0 to 1.", _TABLE),
+    Metric("tabletserver_table_kvBackpressureRejectionsTotal", _GAUGE, "Batches refused with code 72.", _TABLE),
+    Metric("tabletserver_table_rocksdbNumFilesAtLevel0Max", _GAUGE, "Most files of a bucket on level 0.", _TABLE),
+    # buckets
+    Metric("tabletserver_table_bucket_log_numSegments", _GAUGE, "Segments of the log.", _BUCKET),
+    Metric("tabletserver_table_bucket_log_startOffset", _GAUGE, "First offset of the log.", _BUCKET),
+    Metric("tabletserver_table_bucket_log_endOffset", _GAUGE, "Offset behind the log.", _BUCKET),
+    Metric("tabletserver_table_bucket_physicalStorage_localLogSize", _GAUGE, "Bytes of the log.", _BUCKET),
+    # the coordinator
+    Metric("coordinator_activeCoordinatorCount", _GAUGE, "1 on the coordinator that is in charge."),
+    Metric("coordinator_activeTabletServerCount", _GAUGE, "Tablet servers that are there."),
+    Metric("coordinator_tableCount", _GAUGE, "Tables."),
+    Metric("coordinator_partitionCount", _GAUGE, "Partitions."),
+    Metric("coordinator_bucketCount", _GAUGE, "Buckets that should have a leader."),
+    Metric("coordinator_offlineBucketCount", _GAUGE, "Buckets that take no writes because their storage failed."),
+    # our own: what clients may cost
+    Metric("server_connectionCount", _GAUGE, "Open connections."),
+    Metric("server_refusedConnections", _COUNTER, "Connections refused because there were too many."),
+    Metric("server_requestMemoryBytes", _GAUGE, "Bytes held for requests that arrive or are under way."),
+    Metric("server_requestsWaitingForMemory", _GAUGE, "Connections that wait for that memory."),
+    Metric("server_answerMemoryBytes", _GAUGE, "Bytes of answers that clients do not read."),
+    Metric("server_evictedConnections", _COUNTER, "Connections closed because they left the most unread."),
+    Metric("server_shedFetches", _COUNTER, "Waiting fetches answered early because there were too many."),
+    Metric("server_kvScannerCount", _GAUGE, "Full scans of primary-key tables that are open."),
+    Metric("server_bucketsNotShown", _GAUGE, "Buckets without metrics of their own: metrics.max-buckets."),
+)

@@ -1,0 +1,40 @@
+"""Metrics of requests and connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fluss_server.api.keys import ApiKey, ApiSpec
+from fluss_server.metrics.samples import Sample
+from fluss_server.rpc.limits import SharedResources
+from fluss_server.rpc.service import ServiceRegistry
+
+
+def request_samples(registry: ServiceRegistry) -> Iterable[Sample]:
+    """Per API that was asked for at least once."""
+    for handler in registry.handlers:
+        stats = handler.stats
+        count = stats.count
+        if count:
+            labels = (request_name(handler.spec),)
+            yield Sample("tabletserver_request_requestsPerSecond", count, labels)
+            yield Sample("tabletserver_request_errorsPerSecond", stats.errors, labels)
+            yield Sample("tabletserver_request_requestBytes", stats.request_bytes, labels)
+            yield Sample("tabletserver_request_totalTimeMs", stats.times, labels)
+
+
+def connection_samples(shared: SharedResources) -> Iterable[Sample]:
+    """What clients cost now."""
+    yield Sample("server_connectionCount", shared.connections)
+    yield Sample("server_refusedConnections", shared.refused_connections)
+    yield Sample("server_requestMemoryBytes", shared.request_memory.held)
+    yield Sample("server_requestsWaitingForMemory", shared.request_memory.waiting)
+    yield Sample("server_answerMemoryBytes", shared.answer_memory.held)
+    yield Sample("server_evictedConnections", shared.answer_memory.evictions)
+
+
+def request_name(spec: ApiSpec) -> str:
+    """The official label of an API, for example ``produceLog``."""
+    if spec.key is ApiKey.FETCH_LOG:
+        return "fetchLogClient"  # fetches of followers are counted apart, once there are followers
+    return spec.messages[0].lower() + spec.messages[1:]
