@@ -46,15 +46,15 @@ test-fast: setup-server ## Run the unit and property tests of the server: under 
 	@$(SERVER) -m pytest tests/unit tests/property -m "not slow and not flink"
 
 test-server: setup-server ## Run all tests that need no Flink, with current pyarrow, numpy and protobuf
-	@$(STEP) "Server tests" $(SERVER) -m pytest tests --ignore=tests/flink -m "not flink and not java"
+	@$(STEP) "Server tests" $(SERVER) -m pytest tests --ignore=tests/flink --ignore=tests/official -m "not flink and not java"
 
 test-java: setup-server ## Run the connector's Java tests, and the official Java clients against the server
 	@$(STEP) "Java tests" $(SERVER) tools/java_tests.py
-	@$(STEP) "Official Java clients" $(SERVER) -m pytest tests/clients tests/official -m java
+	@$(STEP) "Official Java clients" $(SERVER) -m pytest tests/clients -m java
 
 test-flink: setup-flink ## Run the Flink tests, and the server's fast ones with the versions that apache-flink pins
 	@$(STEP) "Server tests with apache-flink's pins" $(FLINK) -m pytest tests/unit tests/property -m "not flink"
-	@$(STEP) "Flink tests" $(FLINK) -m pytest tests/unit/demo tests/unit/pyflink_connector tests/flink tests/docs -m flink
+	@$(STEP) "Flink tests" $(FLINK) -m pytest tests/unit/demo tests/unit/pyflink_connector tests/flink tests/docs tests/official -m flink
 
 lint: setup-server java-tools ## Check format, lint and types of Python, and the format of Java
 	@$(STEP) "Python format" .venv/bin/ruff format --check --quiet $(SOURCES)
@@ -76,6 +76,7 @@ reference: setup-server ## Write docs/reference.md, and the output of commands i
 
 compatibility: setup ## Write docs/compatibility.md from what official clients call in the tests
 	@FLUSS_WRITE_COMPATIBILITY=1 $(SERVER) -m pytest tests/clients/rpc
+	@FLUSS_WRITE_COMPATIBILITY=1 $(FLINK) -m pytest tests/official -m flink
 
 bench: setup ## Measure the server through pyfluss, its start, and Flink's inserts and selects
 	@$(STEP) "Start of the server" $(SERVER) benchmarks/startup.py

@@ -64,10 +64,12 @@ class StandaloneFlink:
     Args:
         directory: for configuration, logs and temporary files.
         slots: task slots of the TaskManager.
+        lib: the jars of both; that of PyFlink when not given.
     """
 
-    def __init__(self, directory: Path, slots: int = 4) -> None:
+    def __init__(self, directory: Path, slots: int = 4, lib: Path | None = None) -> None:
         self._directory = directory
+        self._lib = lib or PYFLINK_HOME / "lib"
         self.rest_port = free_port()
         self._conf = directory / "conf"
         self._conf.mkdir(parents=True)
@@ -101,7 +103,7 @@ class StandaloneFlink:
 
     def _java(self, name: str, heap: str, main: str, *arguments: str) -> subprocess.Popen[bytes]:
         command = ["java", f"-Xmx{heap}", *_JAVA, f"-Dlog4j.configurationFile={self._conf / 'log4j.properties'}"]
-        command += ["-cp", f"{PYFLINK_HOME / 'lib'}/*", main, "--configDir", str(self._conf), *arguments]
+        command += ["-cp", f"{self._lib}/*", main, "--configDir", str(self._conf), *arguments]
         with open(self._directory / f"{name}.log", "ab") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
 

@@ -138,6 +138,10 @@ class Observations:
         for call in calls:
             self._seen[call.api, column] = max(call.version, self._seen.get((call.api, column), 0))
 
+    def cells(self, column: str) -> dict[ApiKey, str]:
+        """What a column of the page should hold."""
+        return {key: f"v{version}" for (key, seen), version in self._seen.items() if seen == column and key in PUBLIC}
+
     def write_if_asked(self, port: int) -> None:
         """Put what was seen into the page, when the environment asks for it; ``port`` is that of a server."""
         if not self.writing:
@@ -145,7 +149,6 @@ class Observations:
         cells = read_page()
         served = served_apis(port)
         cells |= {(key, "server"): server_cell(key, served) for key in PUBLIC}
-        for (key, column), version in self._seen.items():
-            if key in PUBLIC:
-                cells[key, column] = f"v{version}"
+        for column in {column for _, column in self._seen}:
+            cells |= {(key, column): cell for key, cell in self.cells(column).items()}
         PAGE.write_text(render(cells))

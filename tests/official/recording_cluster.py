@@ -1,4 +1,4 @@
-"""A LocalCluster that knows which client called which API."""
+"""A LocalCluster that knows which APIs its clients called."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ class RecordedCall(NamedTuple):
 
 class RecordingCluster(LocalCluster):
     """Runs ``recording_server.py`` instead of the ``fluss`` command."""
+
+    def __enter__(self) -> RecordingCluster:
+        self.start()
+        return self
 
     @property
     def record_file(self) -> Path:

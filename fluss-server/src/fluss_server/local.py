@@ -27,6 +27,7 @@ from fluss_server.coordinator.cluster_service import ClusterService, ReplicaCoun
 from fluss_server.coordinator.metrics import coordinator_samples
 from fluss_server.coordinator.partition_service import PartitionService
 from fluss_server.coordinator.partitions import PartitionExecutor
+from fluss_server.coordinator.producer_service import ProducerService
 from fluss_server.coordinator.service import CoordinatorService, ServerNode
 from fluss_server.coordinator.validation import TableSettings
 from fluss_server.errors import ErrorCode, FlussError
@@ -103,6 +104,7 @@ class LocalServer:
         self._scanners: KvScanners | None = None
         self._coordinator: CoordinatorService | None = None
         self._cluster: ClusterService | None = None
+        self._producers: ProducerService | None = None
         self._authorizer: Authorizer | None = None
         self._auto_partitions: AutoPartitionManager | None = None
         self._security = ListenerSecurity(self._configuration, host, port)
@@ -227,6 +229,14 @@ class LocalServer:
             self._clock,
             max_parked_fetches=self._configuration.get_int("server.fetch.max-parked"),
         )
+        guard = None if authorizer is None else Guard(authorizer, manager.table_path)
+        self._producers = ProducerService(
+            self._store,
+            self._clock,
+            default_ttl_ms=self._configuration.get_int("coordinator.producer-offsets.ttl"),
+            sweep_interval_ms=self._configuration.get_int("coordinator.producer-offsets.cleanup-interval"),
+            rights=None if guard is None else guard.rights,
+        )
         registry = ServiceRegistry(
             self._coordinator,
             self._cluster,
@@ -236,7 +246,8 @@ class LocalServer:
             ),
             reads,
             AclService(authorizer),
-            interceptors=[] if authorizer is None else [Guard(authorizer, manager.table_path)],
+            self._producers,
+            interceptors=[] if guard is None else [guard],
         )
         self._rpc_shared = SharedResources(rpc_limits(self._configuration, open_files=raise_open_files_limit()))
         for listener in self._security.listeners:
@@ -405,6 +416,8 @@ class LocalServer:
             await coordinator.close()
         if self._cluster is not None:
             await self._cluster.close()
+        if self._producers is not None:
+            await self._producers.close()
         if self._authorizer is not None:
             await self._authorizer.close()
         scanners, self._scanners = self._scanners, None

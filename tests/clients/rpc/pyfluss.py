@@ -19,7 +19,7 @@ from clients.rpc.client import PYFLUSS, Client, ClientError, NotOffered, Row
 
 _EPOCH = dt.datetime(1970, 1, 1)
 _DAY_ZERO = dt.date(1970, 1, 1)
-_CALL_TIMEOUT_S = 90.0
+_CALL_TIMEOUT_S = 40.0
 _SIMPLE = {
     "BOOLEAN": pa.bool_(),
     "TINYINT": pa.int8(),

@@ -41,6 +41,7 @@ class TestAlterTable:
         assert (info["schema_id"], info["columns"][2]) == (2, ["n", "BIGINT", 2])
         assert client.table_schema(name, schema_id=1)["columns"] == [["id", "INT NOT NULL", 0], ["v", "STRING", 1]]
         assert [record["row"] for record in client.scan(name, 2)] == [[1, "old", None], [2, "new", 7]]
+        assert [record["row"] for record in client.scan(name, 2, columns=["n", "id"])] == [[None, 1], [7, 2]]
         assert client.limit_scan(name, 10) == [[1, "old", None], [2, "new", 7]]
 
     def test_rows_of_before_in_a_primary_key_table(self, client: Client, name: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
-from clients.rpc.client import ALL, JAVA, Client, ClientError, code_of, columns
+from clients.rpc.client import ALL, JAVA, JAVA_1_0, Client, ClientError, code_of, columns
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode
 from official.recording_cluster import RecordingCluster
@@ -48,6 +50,45 @@ class TestGetLakeSnapshot:
         with pytest.raises(ClientError) as error:
             client.lake_snapshot(name)
         assert code_of(error) is ErrorCode.LAKE_SNAPSHOT_NOT_EXIST
+
+
+class TestDescribeClusterConfigs:
+    API = ApiKey.DESCRIBE_CLUSTER_CONFIGS
+    CLIENTS = JAVA
+    SERVER_OPTIONS: ClassVar = {"default.bucket.number": "2"}
+
+    def test_what_was_set_at_the_start(self, client: Client) -> None:
+        assert client.describe_cluster_configs()["default.bucket.number"] == ["2", "INITIAL_SERVER_CONFIG"]
+
+
+class TestAlterClusterConfigs:
+    API = ApiKey.ALTER_CLUSTER_CONFIGS
+    CLIENTS = JAVA
+
+    def test_set_and_delete(self, client: Client) -> None:
+        key = "log.retention.roll-active-segment.enabled"
+        client.alter_cluster_configs([{"key": key, "value": "true", "operation": "SET"}])
+        assert client.describe_cluster_configs()[key] == ["true", "DYNAMIC_SERVER_CONFIG"]
+        client.alter_cluster_configs([{"key": key, "value": None, "operation": "DELETE"}])
+        assert key not in client.describe_cluster_configs()
+
+    def test_what_cannot_be_changed(self, client: Client) -> None:
+        for key, value in (("default.bucket.number", "3"), ("no.such.option", "1")):
+            with pytest.raises(ClientError) as error:
+                client.alter_cluster_configs([{"key": key, "value": value, "operation": "SET"}])
+            # 0.9.1 does not know the code 64 yet.
+            assert code_of(error) in (ErrorCode.CONFIG_EXCEPTION, ErrorCode.UNKNOWN_SERVER_ERROR)
+
+
+class TestGetClusterHealth:
+    API = ApiKey.GET_CLUSTER_HEALTH
+    CLIENTS = (JAVA_1_0,)
+
+    def test_green(self, client: Client, name: str) -> None:
+        client.create_table(name, columns("a INT"), buckets=3)
+        health = client.cluster_health()
+        assert health["status"] == "GREEN"
+        assert health["replicas"] == health["in_sync"] == health["leaders"] == health["active_leaders"] >= 3
 
 
 class TestNotServed:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from clients.rpc.client import ALL, JAVA, Client, ClientError, Start, code_of, columns
+from clients.rpc.client import ALL, JAVA, JAVA_1_0, PYFLUSS, Client, ClientError, Start, code_of, columns
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode
 
@@ -85,6 +85,34 @@ class TestFetchLog:
         # All of them wrap it in an error of their own that has no code.
         assert error.value.code < 0
         assert "The fetching offset 100 is out of range" in error.value.message
+
+
+class TestFetchLogWithAFilter:
+    API = ApiKey.FETCH_LOG
+    CLIENTS = (PYFLUSS, JAVA_1_0)
+
+    def test_batches_without_a_match_are_left_out(self, client: Client, name: str) -> None:
+        client.create_table(name, COLUMNS, properties={"table.statistics.columns": "*"})
+        for first in (0, 100, 200):
+            client.append(name, [[first + n, "x", 0.0] for n in range(10)])
+        found = rows_of(client.scan(name, 10, filter={"column": "a", "operator": "=", "value": 105}))
+        assert [row[0] for row in found] == list(range(100, 110))
+        found = rows_of(client.scan(name, 20, filter={"column": "a", "operator": ">=", "value": 109}))
+        assert [row[0] for row in found] == [*range(100, 110), *range(200, 210)]
+        assert client.scan(name, 0, filter={"column": "a", "operator": "=", "value": 50}) == []
+
+
+class TestRowFormats:
+    API = ApiKey.PRODUCE_LOG
+    CLIENTS = JAVA  # pyfluss writes columns whatever the table says
+
+    @pytest.mark.parametrize("log_format", ["INDEXED", "COMPACTED"])
+    def test_rows_instead_of_columns(self, client: Client, name: str, log_format: str) -> None:
+        name = f"{name}_{log_format}"
+        client.create_table(name, COLUMNS, properties={"table.log.format": log_format})
+        client.append(name, ROWS)
+        assert rows_of(client.scan(name, 3)) == ROWS
+        assert client.limit_scan(name, 2) == ROWS[1:]
 
 
 class TestListOffsets:

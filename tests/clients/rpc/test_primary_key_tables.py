@@ -82,6 +82,30 @@ class TestLookup:
         assert client.lookup(name, [["Köln", 2], ["Bonn", 2]]) == [[["Köln", 2, "b"]], []]
 
 
+class TestLookupThatInserts:
+    API = ApiKey.LOOKUP
+    CLIENTS = JAVA
+
+    def test_missing_keys_are_inserted_with_an_id(self, client: Client, name: str) -> None:
+        client.create_table(name, columns("name STRING NOT NULL, id BIGINT"), primary_key=["name"], auto_increment="id")
+        found = client.lookup(name, [["a"], ["b"]], insert_if_not_exists=True)
+        assert sorted(row[1] for [row] in found) == [1, 2]
+        assert client.lookup(name, [["a"], ["b"]], insert_if_not_exists=True) == found
+        assert client.lookup(name, [["a"], ["b"], ["c"]]) == [*found, []]
+
+
+class TestAutoIncrement:
+    API = ApiKey.PUT_KV
+    CLIENTS = ALL
+
+    def test_ids_are_given_to_new_rows(self, client: Client, name: str) -> None:
+        table = columns("name STRING NOT NULL, id BIGINT, v INT")
+        client.create_table(name, table, primary_key=["name"], auto_increment="id")
+        client.upsert(name, [["a", None, 1], ["b", None, 2]], columns=["name", "v"])
+        client.upsert(name, [["a", None, 3], ["c", None, 4]], columns=["name", "v"])
+        assert client.lookup(name, [["a"], ["b"], ["c"]]) == [[["a", 1, 3]], [["b", 2, 2]], [["c", 3, 4]]]
+
+
 class TestPrefixLookup:
     API = ApiKey.PREFIX_LOOKUP
     CLIENTS = ALL

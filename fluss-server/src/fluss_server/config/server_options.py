@@ -25,6 +25,19 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             minimum=1,
         ),
         Option(
+            "coordinator.producer-offsets.ttl",
+            OptionType.DURATION,
+            "24 h",
+            "How long the offsets that a job registers before it writes aggregates are kept, when it does not say.",
+            minimum=1,
+        ),
+        Option(
+            "coordinator.producer-offsets.cleanup-interval",
+            OptionType.DURATION,
+            "1 h",
+            "Offsets of producers that have expired are removed at most this often.",
+        ),
+        Option(
             "allow.create.log.tables", OptionType.BOOL, "true", "Whether tables without primary key may be created."
         ),
         Option("allow.create.kv.tables", OptionType.BOOL, "true", "Whether tables with primary key may be created."),

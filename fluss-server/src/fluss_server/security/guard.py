@@ -12,7 +12,7 @@ from fluss_server.model.identifiers import TablePath
 from fluss_server.model.principal import Principal
 from fluss_server.rpc.service import Handler, RequestContext
 from fluss_server.security.authorizer import Authorizer, denied
-from fluss_server.security.rules import RULES, Answer
+from fluss_server.security.rules import RULES, Answer, Rights
 
 
 class Guard:
@@ -36,14 +36,17 @@ class Guard:
         rule = RULES.get(handler.spec.key)
         if rule is None:
             raise ValueError(f"{handler.spec.name} has no rule in security/rules.py, so it cannot be served")
-        apply, method, authorizer, table_path = rule.apply, handler.method, self._authorizer, self._table_path
+        apply, method, rights_of = rule.apply, handler.method, self.rights
 
         def guarded(request: Any, context: RequestContext) -> Answer:
-            rights = _CallerRights(authorizer, table_path, context.principal, context.peer_host)
-            return apply(rights, request, lambda: method(request, context))
+            return apply(rights_of(context), request, lambda: method(request, context))
 
         # What `guarded` returns is a coroutine when the method's is, and the caller looks.
         return dataclasses.replace(handler, method=guarded, is_async=False)
+
+    def rights(self, context: RequestContext) -> Rights:
+        """What the caller of a request may do."""
+        return _CallerRights(self._authorizer, self._table_path, context.principal, context.peer_host)
 
 
 class _CallerRights:

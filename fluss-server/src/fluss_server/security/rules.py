@@ -274,6 +274,22 @@ def _keep_partitions(rights: Rights, request: pb.MetadataRequest, response: pb.M
         response.partition_metadata.extend(kept)
 
 
+def _register_producer_offsets(rights: Rights, request: pb.RegisterProducerOffsetsRequest, proceed: Proceed) -> Answer:
+    for table in request.table_offsets:
+        if (refusal := rights.table_refusal(Operation.WRITE, table.table_id)) is not None:
+            raise refusal
+    return proceed()
+
+
+def _keep_producer_offsets(
+    rights: Rights, request: pb.GetProducerOffsetsRequest, response: pb.GetProducerOffsetsResponse
+) -> None:
+    kept = [table for table in response.table_offsets if rights.table_refusal(Operation.READ, table.table_id) is None]
+    if len(kept) < len(response.table_offsets):
+        del response.table_offsets[:]
+        response.table_offsets.extend(kept)
+
+
 _METADATA_ANSWER = _filtered(Operation.DESCRIBE, ResourceType.TABLE, _keep_partitions)
 _HANDSHAKE = _free("always served")
 _SELF_CHECKED = "the service checks every entry: ALL to change, DESCRIBE to see"
@@ -331,6 +347,15 @@ RULES: Mapping[ApiKey, Rule] = MappingProxyType(
         ApiKey.SCAN_KV: Rule(Operation.READ, ResourceType.TABLE, "error 48 when the scan is opened", _scan_kv),
         ApiKey.LIST_OFFSETS: _table_id(Operation.DESCRIBE),
         ApiKey.GET_TABLE_STATS: _table_id(Operation.READ),
+        # Offsets of producers
+        ApiKey.REGISTER_PRODUCER_OFFSETS: Rule(
+            Operation.WRITE,
+            ResourceType.TABLE,
+            "error 48 unless allowed for all of the tables",
+            _register_producer_offsets,
+        ),
+        ApiKey.GET_PRODUCER_OFFSETS: _filtered(Operation.READ, ResourceType.TABLE, _keep_producer_offsets),
+        ApiKey.DELETE_PRODUCER_OFFSETS: _free("the service asks for WRITE on every table that was registered"),
         # Administration
         ApiKey.CREATE_ACLS: _free(_SELF_CHECKED),
         ApiKey.LIST_ACLS: _free(_SELF_CHECKED),

@@ -4,6 +4,10 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 import org.apache.fluss.rpc.protocol.Errors;
 import org.apache.fluss.shaded.jackson2.com.fasterxml.jackson.databind.DeserializationFeature;
 import org.apache.fluss.shaded.jackson2.com.fasterxml.jackson.databind.JsonNode;
@@ -20,6 +24,8 @@ public final class Driver {
   static final ObjectMapper JSON =
       new ObjectMapper().configure(DeserializationFeature.USE_BIG_INTEGER_FOR_INTS, true);
 
+  private static final long LIMIT_SECONDS = 60;
+
   /** A call by name; the result is anything that Jackson writes. */
   interface Call {
     Object run(JsonNode request) throws Exception;
@@ -34,6 +40,7 @@ public final class Driver {
     new AdminCalls(connections).register(calls);
     new TableCalls(connections).register(calls);
     LaterCalls.register(calls, connections);
+    ExecutorService workers = Executors.newCachedThreadPool();
     BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     for (String line = in.readLine(); line != null; line = in.readLine()) {
       ObjectNode answer = JSON.createObjectNode();
@@ -43,7 +50,9 @@ public final class Driver {
         if (call == null) {
           throw new UnsupportedOperationException("this version of the client has no " + request.get("call"));
         }
-        answer.set("ok", JSON.valueToTree(call.run(request)));
+        // A call that never ends keeps its thread, and the next one gets another.
+        Future<Object> result = workers.submit(() -> call.run(request));
+        answer.set("ok", JSON.valueToTree(result.get(LIMIT_SECONDS, TimeUnit.SECONDS)));
       } catch (Throwable failure) {
         answer.set("error", describe(failure));
       }
