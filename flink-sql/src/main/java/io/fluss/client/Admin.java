@@ -3,7 +3,9 @@ package io.fluss.client;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.MessageLite;
 import com.google.protobuf.Parser;
+import io.fluss.client.json.Json;
 import io.fluss.client.json.MetadataJson;
+import io.fluss.client.json.TypeJson;
 import io.fluss.client.rpc.ClientContext;
 import io.fluss.client.rpc.Cluster;
 import io.fluss.client.rpc.Errors;
@@ -32,6 +34,7 @@ import io.fluss.rpc.proto.ListOffsetsRequest;
 import io.fluss.rpc.proto.ListOffsetsResponse;
 import io.fluss.rpc.proto.ListTablesRequest;
 import io.fluss.rpc.proto.ListTablesResponse;
+import io.fluss.rpc.proto.PbAddColumn;
 import io.fluss.rpc.proto.PbAlterConfig;
 import io.fluss.rpc.proto.PbListOffsetsRespForBucket;
 import io.fluss.rpc.proto.PbTableStatsReqForBucket;
@@ -55,6 +58,8 @@ import java.util.stream.IntStream;
  * if unsent.
  */
 final class Admin {
+  private static final int LAST_POSITION = 0;
+
   private final ClientContext context;
 
   Admin(ClientContext context) {
@@ -158,10 +163,7 @@ final class Admin {
   }
 
   void alterTable(TablePath path, List<ConfigChange> changes, boolean ignoreIfNotExists) {
-    AlterTableRequest.Builder request =
-        AlterTableRequest.newBuilder()
-            .setTablePath(Cluster.toProto(path))
-            .setIgnoreIfNotExists(ignoreIfNotExists);
+    AlterTableRequest.Builder request = alteration(path, ignoreIfNotExists);
     for (ConfigChange change : changes) {
       PbAlterConfig.Builder config =
           PbAlterConfig.newBuilder().setConfigKey(change.key()).setOpType(change.isReset() ? 1 : 0);
@@ -172,6 +174,26 @@ final class Admin {
     }
     // Setting the same values twice changes nothing.
     write(ApiKey.ALTER_TABLE, request.build(), AlterTableResponse.parser(), true);
+  }
+
+  void addColumns(TablePath path, List<AddedColumn> columns, boolean ignoreIfNotExists) {
+    AlterTableRequest.Builder request = alteration(path, ignoreIfNotExists);
+    for (AddedColumn column : columns) {
+      PbAddColumn.Builder added =
+          PbAddColumn.newBuilder()
+              .setColumnName(column.name())
+              .setDataTypeJson(ByteString.copyFromUtf8(Json.write(TypeJson.toJson(column.type()))))
+              .setColumnPositionType(LAST_POSITION);
+      column.comment().ifPresent(added::setComment);
+      request.addAddColumns(added);
+    }
+    write(ApiKey.ALTER_TABLE, request.build(), AlterTableResponse.parser(), false);
+  }
+
+  private static AlterTableRequest.Builder alteration(TablePath path, boolean ignoreIfNotExists) {
+    return AlterTableRequest.newBuilder()
+        .setTablePath(Cluster.toProto(path))
+        .setIgnoreIfNotExists(ignoreIfNotExists);
   }
 
   private <R extends MessageLite> R read(ApiKey key, MessageLite request, Parser<R> parser) {

@@ -109,6 +109,11 @@ public final class FlussClient implements AutoCloseable {
     admin.alterTable(path, changes, ignoreIfNotExists);
   }
 
+  /** Adds nullable columns at the end of a table. */
+  public void addColumns(TablePath path, List<AddedColumn> columns, boolean ignoreIfNotExists) {
+    admin.addColumns(path, columns, ignoreIfNotExists);
+  }
+
   /** One offset per bucket. */
   public Map<Integer, Long> listOffsets(
       TableInfo table, Collection<Integer> buckets, OffsetSpec spec) {

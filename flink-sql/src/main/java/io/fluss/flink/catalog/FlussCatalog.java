@@ -2,7 +2,6 @@ package io.fluss.flink.catalog;
 
 import io.fluss.client.ApiKey;
 import io.fluss.client.ClientOptions;
-import io.fluss.client.ConfigChange;
 import io.fluss.client.DatabaseDescriptor;
 import io.fluss.client.FlussClient;
 import io.fluss.client.FlussException;
@@ -262,12 +261,16 @@ public final class FlussCatalog extends AbstractCatalog {
       List<TableChange> changes,
       boolean ignoreIfNotExists)
       throws TableNotExistException {
-    List<ConfigChange> converted = TableChanges.convert(changes);
+    TableChanges converted = TableChanges.of(changes);
     if (!client().supports(ApiKey.ALTER_TABLE)) {
       throw new UnsupportedOperationException("The Fluss server does not support ALTER TABLE.");
     }
     try {
-      client().alterTable(tablePath(path), converted, ignoreIfNotExists);
+      if (converted.columns().isEmpty()) {
+        client().alterTable(tablePath(path), converted.options(), ignoreIfNotExists);
+      } else {
+        client().addColumns(tablePath(path), converted.columns(), ignoreIfNotExists);
+      }
     } catch (FlussException e) {
       throw errors.table("alter", path, e);
     }

@@ -1,18 +1,20 @@
 package io.fluss.flink.catalog;
 
+import io.fluss.client.AddedColumn;
 import io.fluss.client.ConfigChange;
 import io.fluss.flink.table.FlussConnectorOptions;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import org.apache.flink.table.catalog.Column;
 import org.apache.flink.table.catalog.TableChange;
 import org.apache.flink.table.catalog.WatermarkSpec;
 import org.apache.flink.table.catalog.exceptions.CatalogException;
 
 /**
- * ALTER TABLE as changes of options: options themselves, and the watermark, which is stored as
- * options.
+ * ALTER TABLE as changes of options (options themselves, and the watermark, which is stored as
+ * options) or as new columns at the end. Fluss makes one of the two at a time.
  */
 final class TableChanges {
 
@@ -22,21 +24,55 @@ final class TableChanges {
           FlussConnectorOptions.BUCKET_KEY.key(),
           FlussConnectorOptions.BOOTSTRAP_SERVERS.key());
 
+  private final List<ConfigChange> options = new ArrayList<>();
+  private final List<AddedColumn> columns = new ArrayList<>();
+
   private TableChanges() {}
 
   /**
-   * @throws CatalogException for an option that cannot change
+   * @throws CatalogException for an option that cannot change, and for options and columns at once
    * @throws UnsupportedOperationException for any other kind of change
    */
-  static List<ConfigChange> convert(List<TableChange> changes) {
-    List<ConfigChange> converted = new ArrayList<>();
+  static TableChanges of(List<TableChange> changes) {
+    TableChanges converted = new TableChanges();
     for (TableChange change : changes) {
-      converted.addAll(convert(change));
+      if (change instanceof TableChange.AddColumn) {
+        converted.columns.add(column((TableChange.AddColumn) change));
+      } else {
+        converted.options.addAll(option(change));
+      }
+    }
+    if (!converted.columns.isEmpty() && !converted.options.isEmpty()) {
+      throw new CatalogException(
+          "Columns cannot be added together with other changes. Use one ALTER TABLE for each.");
     }
     return converted;
   }
 
-  private static List<ConfigChange> convert(TableChange change) {
+  /** Empty when there are columns. */
+  List<ConfigChange> options() {
+    return options;
+  }
+
+  List<AddedColumn> columns() {
+    return columns;
+  }
+
+  private static AddedColumn column(TableChange.AddColumn change) {
+    Column column = change.getColumn();
+    if (!column.isPhysical()) {
+      throw new UnsupportedOperationException(
+          "Column '" + column.getName() + "' is computed, and only physical columns can be added.");
+    }
+    if (change.getPosition() != null) {
+      throw new UnsupportedOperationException(
+          "Column '" + column.getName() + "' can only be added at the end.");
+    }
+    return new AddedColumn(
+        column.getName(), column.getDataType().getLogicalType(), column.getComment().orElse(null));
+  }
+
+  private static List<ConfigChange> option(TableChange change) {
     if (change instanceof TableChange.SetOption) {
       TableChange.SetOption set = (TableChange.SetOption) change;
       return Collections.singletonList(ConfigChange.set(changeable(set.getKey()), set.getValue()));
@@ -57,7 +93,7 @@ final class TableChanges {
     throw new UnsupportedOperationException(
         "Fluss tables cannot be altered in this way yet: "
             + change.getClass().getSimpleName()
-            + ". Options and the watermark can be.");
+            + ". Options and the watermark can be, and columns can be added.");
   }
 
   private static String changeable(String key) {

@@ -1,9 +1,11 @@
 package io.fluss.flink.catalog;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.fluss.client.AddedColumn;
 import io.fluss.client.ConfigChange;
 import java.util.Arrays;
 import java.util.Collections;
@@ -19,7 +21,7 @@ import org.junit.jupiter.api.Test;
 class TableChangesTest {
 
   private static List<String> convert(TableChange... changes) {
-    return TableChanges.convert(Arrays.asList(changes)).stream()
+    return TableChanges.of(Arrays.asList(changes)).options().stream()
         .map(TableChangesTest::text)
         .collect(Collectors.toList());
   }
@@ -59,14 +61,39 @@ class TableChangesTest {
   }
 
   @Test
-  void columnsCannotChangeYet() {
-    UnsupportedOperationException e =
-        assertThrows(
-            UnsupportedOperationException.class,
-            () ->
-                TableChanges.convert(
-                    Collections.singletonList(
-                        TableChange.add(Column.physical("c", DataTypes.INT())))));
-    assertTrue(e.getMessage().contains("AddColumn"), e.getMessage());
+  void columns() {
+    Column last = Column.physical("c", DataTypes.ARRAY(DataTypes.INT())).withComment("new");
+    List<AddedColumn> columns =
+        TableChanges.of(
+                Arrays.asList(
+                    TableChange.add(last),
+                    TableChange.add(Column.physical("d", DataTypes.STRING().notNull()))))
+            .columns();
+
+    assertEquals("c", columns.get(0).name());
+    assertEquals("ARRAY<INT>", columns.get(0).type().asSummaryString());
+    assertEquals("new", columns.get(0).comment().get());
+    assertEquals("d", columns.get(1).name());
+    assertEquals("STRING NOT NULL", columns.get(1).type().asSummaryString());
+    assertFalse(columns.get(1).comment().isPresent());
+  }
+
+  @Test
+  void columnsThatCannotBeAdded() {
+    Column column = Column.physical("c", DataTypes.INT());
+    for (TableChange change :
+        Arrays.asList(
+            TableChange.add(column, TableChange.ColumnPosition.first()),
+            TableChange.add(column, TableChange.ColumnPosition.after("a")),
+            TableChange.add(Column.metadata("m", DataTypes.INT(), null, false)),
+            TableChange.dropColumn("c"),
+            TableChange.modifyColumnName(column, "d"))) {
+      assertThrows(
+          UnsupportedOperationException.class,
+          () -> TableChanges.of(Collections.singletonList(change)));
+    }
+    assertThrows(
+        CatalogException.class,
+        () -> TableChanges.of(Arrays.asList(TableChange.add(column), TableChange.set("a", "b"))));
   }
 }
