@@ -12,9 +12,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import platform
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -24,7 +22,6 @@ from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.coordinator.auto_partition import AutoPartitionManager
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_service import ClusterService, ReplicaCounts
-from fluss_server.coordinator.metrics import coordinator_samples
 from fluss_server.coordinator.partition_service import PartitionService
 from fluss_server.coordinator.partitions import PartitionExecutor
 from fluss_server.coordinator.producer_service import ProducerService
@@ -34,10 +31,8 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.log.log_config import LogConfig
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.store import MetadataStore
-from fluss_server.metrics.http_endpoint import HttpEndpoint, parse_ports
 from fluss_server.rpc.limits import SharedResources, rpc_limits
 from fluss_server.rpc.listeners import Endpoint
-from fluss_server.rpc.metrics import connection_samples, request_samples
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
 from fluss_server.runtime.clock import Clock, SystemClock
@@ -51,7 +46,6 @@ from fluss_server.security.listeners import CREDENTIALS, Listener, ListenerSecur
 from fluss_server.security.sasl import PasswordCheck
 from fluss_server.tablet.disk_guard import DISK_RATIOS, DiskMonitor, DiskWriteLock, check_ratios, disk_ratios
 from fluss_server.tablet.kv_scanners import KvScanners, ScannerConfig
-from fluss_server.tablet.metrics import TabletMetrics
 from fluss_server.tablet.read_service import ReadService
 from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
 from fluss_server.tablet.upkeep import UpkeepConfig
@@ -59,6 +53,7 @@ from fluss_server.tablet.write_service import WriteService
 
 if TYPE_CHECKING:
     from fluss_server.grpc_door.door import GrpcDoor
+    from fluss_server.metrics.http_endpoint import HttpEndpoint
     from fluss_server.model.partition import PartitionInfo
     from fluss_server.model.table import TableInfo
 
@@ -253,7 +248,21 @@ class LocalServer:
         for listener in self._security.listeners:
             await self._listen(registry, listener)
         self._security.warn_if_exposed()
-        await self._start_metrics(registry, manager, reads)
+        if self._configuration.get_list("metrics.reporters"):
+            from fluss_server.reporters import start_prometheus
+
+            self._metrics = await start_prometheus(
+                self._configuration,
+                server_id=SERVER_ID,
+                registry=registry,
+                shared=self._rpc_shared,
+                manager=manager,
+                replicas=self._replicas,
+                scanners=self._scanners,
+                parked=reads.parked,
+                disk=self._disk_lock,
+                replica_counts=self._replica_counts,
+            )
         if self._requested_grpc_port is not None:
             from fluss_server.grpc_door.door import GrpcDoor  # gRPC costs 10 MB and 20 ms
 
@@ -270,46 +279,6 @@ class LocalServer:
             )
             await self._grpc_door.start()
         self._auto_partitions.start()
-
-    async def _start_metrics(self, registry: ServiceRegistry, manager: MetadataManager, reads: ReadService) -> None:
-        """Serve the metrics, if somebody is to get them."""
-        configuration = self._configuration
-        reporters = configuration.get_list("metrics.reporters")
-        if unknown := set(reporters) - {"prometheus"}:
-            raise FlussError(
-                ErrorCode.INVALID_CONFIG_EXCEPTION,
-                f"metrics.reporters: there is no {', '.join(sorted(unknown))}",
-                hint="the only reporter is prometheus",
-            )
-        if not reporters:
-            return
-        assert self._replicas is not None
-        assert self._scanners is not None
-        assert self._rpc_shared is not None
-        max_buckets = configuration.get_int("metrics.max-buckets")
-        tablets = TabletMetrics(self._replicas, self._scanners, reads.parked, self._disk_lock, max_buckets=max_buckets)
-
-        def offline() -> int:
-            counts = self._replica_counts()
-            return counts.total - counts.active
-
-        self._metrics = HttpEndpoint(
-            [
-                partial(request_samples, registry),
-                partial(connection_samples, self._rpc_shared),
-                tablets.samples,
-                lambda: coordinator_samples(manager, offline_buckets=offline()),
-            ],
-            lambda: {
-                "ready": not offline(),
-                "offline_buckets": offline(),
-                "disk_write_locked": self._disk_lock.locked,
-            },
-            configuration.get_str("metrics.reporter.prometheus.host"),
-            parse_ports(configuration.get_str("metrics.reporter.prometheus.port")),
-            {"host": platform.node(), "server_id": str(SERVER_ID)},
-        )
-        await self._metrics.start()
 
     def _follow_changes(self, replicas: ReplicaManager) -> None:
         """What options that change while the server runs do then."""

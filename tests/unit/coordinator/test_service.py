@@ -271,7 +271,7 @@ def test_metadata(tmp_path: Path) -> None:
 
         await client.create()
         await client.create("k", KV)
-        response = await client.metadata(path("k"), path())
+        response = await client.metadata(path("k"), path(), path("k"))  # a table is told once
         assert [table.table_path.table_name for table in response.table_metadata] == ["k", "t"]
         table = response.table_metadata[0]
         assert (table.table_id, table.schema_id) == (1, 1)

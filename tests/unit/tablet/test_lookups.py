@@ -47,3 +47,12 @@ def test_values_of_a_request_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
         read_values(cast("Any", store), [bytes(1000)] * 100_000)
     assert raised.value.code is ErrorCode.RECORD_TOO_LARGE_EXCEPTION
     assert store.reads == [MAX_READ_KEYS] * 2, "it stops when it knows"
+
+
+def test_other_buckets_of_the_request_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookups, "MAX_VALUES_BYTES", 1_500)
+    store = cast("Any", Store())
+    assert read_values(store, [bytes(1000)], 1_500) == [bytes(1000)], "one more while the sum is not above"
+    with pytest.raises(FlussError) as raised:
+        read_values(store, [b"a"], 1_501)
+    assert raised.value.code is ErrorCode.RECORD_TOO_LARGE_EXCEPTION

@@ -200,7 +200,8 @@ class CoordinatorService:
         response.coordinator_server.host = host
         response.coordinator_server.port = port
         response.tablet_servers.add(node_id=self._node.server_id, host=host, port=port)
-        for table_path in request.table_path:
+        # Each table once, so that a small request cannot ask for an answer of any size.
+        for table_path in {(path.database_name, path.table_name): path for path in request.table_path}.values():
             table = self._table(table_path)
             entry = response.table_metadata.add(
                 table_path=table_path,

@@ -199,6 +199,8 @@ class LookupResponseBuilder:
 
     def __init__(self) -> None:
         self._buckets: list[bytes] = []
+        self.size_bytes = 0
+        """Bytes of the values so far."""
 
     def values(self, bucket_id: int, values: Sequence[bytes | None], *, partition_id: int | None = None) -> None:
         """A bucket that was read: one value for each key, None = absent."""
@@ -211,6 +213,7 @@ class LookupResponseBuilder:
             head = heads.get(len(value))
             fields += (_value_head(len(value)) if head is None else head, value)
         self._buckets.append(_bytes_field(b"\x0a", b"".join(fields)))
+        self.size_bytes += len(self._buckets[-1])
 
     def error(self, bucket_id: int, code: int, message: str, *, partition_id: int | None = None) -> None:
         """A bucket that could not be read."""

@@ -1,0 +1,69 @@
+"""Who gets the metrics of a server. Loaded only when somebody does."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from functools import partial
+
+from fluss_server.config import Configuration
+from fluss_server.coordinator.catalog import MetadataManager
+from fluss_server.coordinator.cluster_service import ReplicaCounts
+from fluss_server.coordinator.metrics import coordinator_samples
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.metrics.http_endpoint import HttpEndpoint, parse_ports
+from fluss_server.rpc.limits import SharedResources
+from fluss_server.rpc.metrics import connection_samples, request_samples
+from fluss_server.rpc.service import ServiceRegistry
+from fluss_server.tablet.disk_guard import DiskWriteLock
+from fluss_server.tablet.kv_scanners import KvScanners
+from fluss_server.tablet.metrics import TabletMetrics
+from fluss_server.tablet.parked_fetches import ParkedFetches
+from fluss_server.tablet.replica_manager import ReplicaManager
+
+
+async def start_prometheus(
+    configuration: Configuration,
+    *,
+    server_id: int,
+    registry: ServiceRegistry,
+    shared: SharedResources,
+    manager: MetadataManager,
+    replicas: ReplicaManager,
+    scanners: KvScanners,
+    parked: ParkedFetches,
+    disk: DiskWriteLock,
+    replica_counts: Callable[[], ReplicaCounts],
+) -> HttpEndpoint:
+    """Serve metrics and health over HTTP; close what is returned.
+
+    Raises:
+        FlussError: ``INVALID_CONFIG_EXCEPTION``; ``NETWORK_EXCEPTION`` when the port is taken.
+    """
+    reporters = set(configuration.get_list("metrics.reporters"))
+    if unknown := reporters - {"prometheus"}:
+        raise FlussError(
+            ErrorCode.INVALID_CONFIG_EXCEPTION,
+            f"metrics.reporters: there is no {', '.join(sorted(unknown))}",
+            hint="the only reporter is prometheus",
+        )
+    tablets = TabletMetrics(replicas, scanners, parked, disk, max_buckets=configuration.get_int("metrics.max-buckets"))
+
+    def offline() -> int:
+        counts = replica_counts()
+        return counts.total - counts.active
+
+    endpoint = HttpEndpoint(
+        [
+            partial(request_samples, registry),
+            partial(connection_samples, shared),
+            tablets.samples,
+            lambda: coordinator_samples(manager, offline_buckets=offline()),
+        ],
+        lambda: {"ready": not offline(), "offline_buckets": offline(), "disk_write_locked": disk.locked},
+        configuration.get_str("metrics.reporter.prometheus.host"),
+        parse_ports(configuration.get_str("metrics.reporter.prometheus.port")),
+        {"host": socket.gethostname(), "server_id": str(server_id)},
+    )
+    await endpoint.start()
+    return endpoint
