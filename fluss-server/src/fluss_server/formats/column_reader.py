@@ -8,6 +8,7 @@ than any number.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,7 +66,7 @@ def column_reader(rows: Sequence[bytes], types: Sequence[DataType], kv_format: K
     return _CompactedReader(rows, types, skip)
 
 
-class ColumnReader:
+class ColumnReader(ABC):
     """Rows of which each column is read once, in order; the two row formats are its subclasses."""
 
     _pads_chars = False  # whether CHAR values carry zero bytes that are not theirs
@@ -162,21 +163,21 @@ class ColumnReader:
             row = int(surplus.argmax())
             raise corrupt_row(f"row {row} has {int(self._ends[row] - self._positions[row])} bytes behind its fields")
 
+    @abstractmethod
     def _numbers(self, code: str, nulls: Mask | None) -> Column:
         """Numbers of a struct code; 0 for null."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _timestamps(self, nulls: Mask | None) -> tuple[Column, Column]:
         """Milliseconds and nanoseconds; 0 for null."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _items(self, data_type: DataType, nulls: Mask | None) -> tuple[Column, Column]:
         """Start and length of items of bytes, all of them inside their rows; length 0 for null."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _image_codec(self, data_type: DataType) -> ImageCodec:
         """Codec of nested values."""
-        raise NotImplementedError
 
     def _nulls(self, index: int) -> Mask | None:
         if index % 8 == 0:

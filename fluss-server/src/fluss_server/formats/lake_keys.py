@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,7 @@ _ICEBERG_WRITERS: Mapping[TypeRoot, Callable[[Any], bytes]] = MappingProxyType(
 )
 
 
-class _LakeKeyEncoder:
+class _LakeKeyEncoder(ABC):
     def __init__(self, types: Sequence[DataType]) -> None:
         self._types = tuple(types)
 
@@ -69,8 +70,9 @@ class _LakeKeyEncoder:
         """Values of a key; ``INVALID_TABLE_EXCEPTION``: most of these encodings lose something."""
         raise _invalid(f"{type(self).__name__} keys cannot be decoded")
 
+    @abstractmethod
     def _encode(self, values: Sequence[Any]) -> bytes:
-        raise NotImplementedError
+        """Key of values without null."""
 
 
 class PaimonKeyEncoder(_LakeKeyEncoder):

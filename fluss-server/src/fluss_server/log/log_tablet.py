@@ -7,14 +7,14 @@ import logging
 import os
 import threading
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
-from fluss_server.formats.log_batch import BatchHeader, crc_matches, parse_header, stamp
+from fluss_server.formats.log_batch import BatchHeader, stamp
+from fluss_server.log.batch_check import check_batches
 from fluss_server.log.batch_reader import read_batches
 from fluss_server.log.file_names import LOG, path_of
 from fluss_server.log.flushed_mark import FlushedMark
@@ -22,6 +22,7 @@ from fluss_server.log.log_config import MAX_SEGMENT_BYTES, LogConfig
 from fluss_server.log.log_recovery import LogRecovery, RecoveredLog, RecoveryReport, forget_durable_offsets
 from fluss_server.log.log_segment import IndexDamagedError, LogSegment
 from fluss_server.log.log_view import LogSlice, LogView
+from fluss_server.log.open_segments import OpenSegments
 from fluss_server.log.recovery_point_writer import LogMoment, RecoveryPointWriter
 from fluss_server.log.retention import SegmentAge, count_expired, is_expired
 from fluss_server.log.storage_errors import storage_error, storage_errors, storage_failure
@@ -38,7 +39,6 @@ logger = logging.getLogger(__name__)
 _STAMPED_BYTES = 25
 """Bytes at the start of a batch among which are all that the leader stamps."""
 
-_MAX_OPEN_SEALED_SEGMENTS = 4
 _READ_ERRORS = (IndexDamagedError, FlussError, OSError)
 
 
@@ -92,8 +92,7 @@ class LogTablet:
         self._directory_changed = (
             True  # the name of the last segment may be younger than the last fsync of its directory
         )
-        self._open_sealed: OrderedDict[int, LogSegment] = OrderedDict()
-        self._open_sealed_lock = threading.Lock()
+        self._open_sealed = OpenSegments()
         self.recovery: RecoveryReport = recovered.report
         """What opening the log found and did."""
         segments = tuple(recovered.segments)
@@ -183,7 +182,7 @@ class LogTablet:
                 ``STORAGE_EXCEPTION``: an earlier flush failed.
         """
         data = memoryview(records)
-        headers = self._parse(data)
+        headers = check_batches(data, self._config.max_batch_bytes)
         if self._point.is_behind:
             self.flush()
         with self._append_lock:
@@ -209,33 +208,6 @@ class LogTablet:
         """Remember less of the writers that have been silent for the expiration time; any thread."""
         with self._append_lock:
             self._writers.expire(self._clock.now_ms())
-
-    def _parse(self, data: memoryview) -> list[BatchHeader]:
-        """Headers of the batches, all of which are whole and undamaged."""
-        headers: list[BatchHeader] = []
-        position, end = 0, len(data)
-        while position < end or not headers:
-            header = parse_header(data, position)
-            if header.size > self._config.max_batch_bytes:
-                raise FlussError(
-                    ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
-                    f"a log batch has {header.size} bytes, allowed are {self._config.max_batch_bytes}",
-                    hint="make the client's batches smaller",
-                )
-            if not crc_matches(data, position, header):
-                raise FlussError(
-                    ErrorCode.CORRUPT_RECORD_EXCEPTION,
-                    f"the log batch at byte {position} is cut off or damaged (its CRC does not match)",
-                )
-            if header.last_offset_delta != max(header.record_count - 1, 0):
-                raise FlussError(
-                    ErrorCode.CORRUPT_RECORD_EXCEPTION,
-                    f"the log batch at byte {position} has {header.record_count} records but a last offset delta of "
-                    f"{header.last_offset_delta}",
-                )
-            headers.append(header)
-            position += header.size
-        return headers
 
     def _append(self, data: memoryview, headers: Sequence[BatchHeader]) -> AppendResult:
         base_offset = offset = self._view.end
@@ -320,7 +292,7 @@ class LogTablet:
             with storage_errors(f"cannot read the log in {self._directory}"):
                 found = view.slice(offset, max_bytes, max_offset, at_least_one)
         if found is not None and found.first_offset < view.bases[-1]:
-            self._keep_open(view.part_of(found.first_offset).segment)
+            self._open_sealed.note_use(view.part_of(found.first_offset).segment)
         return found
 
     def batches(self, from_offset: int, to_offset: int) -> Iterator[tuple[BatchHeader, bytes]]:
@@ -363,7 +335,7 @@ class LogTablet:
             return None
         offset, segment = found
         if segment is not view.segments[-1]:
-            self._keep_open(segment)
+            self._open_sealed.note_use(segment)
         return offset
 
     def _view_after(self, view: LogView, error: Exception) -> LogView:
@@ -387,18 +359,6 @@ class LogTablet:
         with self._flush_lock, self._append_lock, storage_errors(f"cannot read {damage.segment.path}"):
             damage.segment.rebuild_indexes()
             self._point.offset = -1  # it covers the indexes too
-
-    def _keep_open(self, segment: LogSegment) -> None:
-        """Note the use of a sealed segment; the one unused for the longest time gives up its descriptor and indexes."""
-        with self._open_sealed_lock:
-            if segment.base_offset < self.start_offset:
-                return  # deleted meanwhile
-            self._open_sealed[segment.base_offset] = segment
-            self._open_sealed.move_to_end(segment.base_offset)
-            while len(self._open_sealed) > _MAX_OPEN_SEALED_SEGMENTS:
-                _, unused = self._open_sealed.popitem(last=False)
-                if unused.sealed and unused.synced and unused.indexes_durable:
-                    unused.release()
 
     # ------------------------------------------------------------------ flush
 
@@ -449,7 +409,7 @@ class LogTablet:
         moved = self._point.write(moment)
         for segment in view.segments[:-1]:
             if segment.is_loaded:
-                self._keep_open(segment)
+                self._open_sealed.note_use(segment)
         return moved
 
     def _sync(self, view: LogView) -> None:
@@ -505,9 +465,7 @@ class LogTablet:
                 doomed = self._view.segments[:count]
                 self._view = self._view.without(count)
                 self._sealed_bytes -= sum(segment.size for segment in doomed)
-            with self._open_sealed_lock:
-                for segment in doomed:
-                    self._open_sealed.pop(segment.base_offset, None)
+            self._open_sealed.forget_below(self._view.bases[0])
         for segment in doomed:
             try:
                 segment.delete()
@@ -557,9 +515,7 @@ class LogTablet:
             forget_durable_offsets(self._directory)
             self._point.forget_behind(end)
             self._flushed_offset = min(self._flushed_offset, end)
-            with self._open_sealed_lock:
-                for segment in view.segments[count - 1 :]:
-                    self._open_sealed.pop(segment.base_offset, None)
+            self._open_sealed.forget_from(view.bases[count - 1])
             for segment in reversed(view.segments[count:]):
                 segment.delete()
             last.truncate(size, end)
