@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.formats.batch_shape import BatchShape
+from fluss_server.formats.batch_shape import BatchShape, misfit
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.log_batch import BatchHeader
 from fluss_server.formats.row_codec import row_codec
@@ -45,18 +44,10 @@ class RowShape:
         """See :class:`Shape`."""
         change_types, rows = decode_row_batch(batch, header)
         if header.append_only and any(change_types):
-            raise _misfit("a record has a change type, but the batch only appends")
+            raise misfit("a record has a change type, but the batch only appends")
         split = self._codec.split
         for number, row in enumerate(rows):
             fields = split(row)
             for index in self._not_null:
                 if fields[index] is None:
-                    raise _misfit(f"column {index} of record {number} is null, and may not be")
-
-
-def _misfit(reason: str) -> FlussError:
-    return FlussError(
-        ErrorCode.CORRUPT_RECORD_EXCEPTION,
-        f"the batch does not fit the table: {reason}",
-        hint="write batches with the table's columns, in order and of its types",
-    )
+                    raise misfit(f"column {index} of record {number} is null, and may not be")

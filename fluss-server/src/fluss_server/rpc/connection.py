@@ -15,7 +15,6 @@ import asyncio
 import functools
 import logging
 import socket
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -42,6 +41,7 @@ from fluss_server.rpc.limits import (
     RpcLimits,
 )
 from fluss_server.rpc.output import OutputQueue
+from fluss_server.rpc.output_turns import OutputTurns
 from fluss_server.rpc.service import Handler, RequestContext, ResponseBody, ServiceRegistry
 
 if TYPE_CHECKING:
@@ -198,8 +198,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._discarding: memoryview | None = None  # where input goes after a SERVER_FAILURE
         self._linger: asyncio.TimerHandle | None = None
         self._lost = False
-        self._turn: _Request | None = None
-        self._turn_waiters: deque[tuple[_Request, asyncio.Future[None]]] = deque()
+        self._turns = OutputTurns(lambda: not (self._output.blocked or self._lost))
 
     # ---- callbacks of the transport
 
@@ -242,7 +241,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self.last_activity = self._loop.time()
         self._output.resume()
-        self._give_turn()
+        self._turns.give()
         if self._reading_paused:
             self._pump()
         self._close_if_done()
@@ -603,33 +602,17 @@ class ServerConnection(asyncio.BufferedProtocol):
         return self._answers.room
 
     def try_output_turn(self, request: _Request) -> bool:
-        if self._turn is request:
-            return True
-        if self._turn is not None or self._turn_waiters or self._output.blocked or self._lost:
-            return False
-        self._turn = request
-        return True
+        return self._turns.try_take(request)
 
     async def wait_for_output_turn(self, request: _Request) -> None:
         if self._lost:
             raise _client_gone()
-        turn: asyncio.Future[None] = self._loop.create_future()
-        self._turn_waiters.append((request, turn))
-        await turn
+        await self._turns.take(request)
 
     def _release_turn(self, request: _Request) -> None:
-        if self._turn is request:
-            self._turn = None
-            if self._turn_waiters:
-                self._send_collected()  # so that the next one sees whether the client keeps up
-                self._give_turn()
-
-    def _give_turn(self) -> None:
-        while self._turn is None and self._turn_waiters and not self._output.blocked:
-            request, turn = self._turn_waiters.popleft()
-            if not turn.done():
-                self._turn = request
-                turn.set_result(None)
+        if self._turns.holder is request and self._turns.end():
+            self._send_collected()  # so that the next one sees whether the client keeps up
+            self._turns.give()
 
     # ---- ends
 
@@ -668,10 +651,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _forget_client(self) -> None:
         self._closing = True
         self._cancel_parked()
-        waiters, self._turn_waiters = self._turn_waiters, deque()
-        for _, turn in waiters:
-            if not turn.done():
-                turn.set_exception(_client_gone())
+        self._turns.refuse(_client_gone)
 
     def _cancel_parked(self) -> None:
         for request in list(self._running):

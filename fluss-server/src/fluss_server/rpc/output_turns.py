@@ -1,0 +1,60 @@
+"""Whose answer may take memory: one request of a connection at a time, in the order in which they asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from fluss_server.errors import FlussError
+
+
+class OutputTurns:
+    """The turns of one connection; see :meth:`fluss_server.rpc.service.RequestContext.output_turn`.
+
+    Args:
+        may_give: whether the client keeps up, so that the next request may have its turn.
+
+    Attributes:
+        holder: the request whose turn it is.
+    """
+
+    def __init__(self, may_give: Callable[[], bool]) -> None:
+        self._may_give = may_give
+        self.holder: object | None = None
+        self._waiting: deque[tuple[object, asyncio.Future[None]]] = deque()
+
+    def try_take(self, request: object) -> bool:
+        """Take the turn if that needs no wait; taking it again does nothing."""
+        if self.holder is request:
+            return True
+        if self.holder is not None or self._waiting or not self._may_give():
+            return False
+        self.holder = request
+        return True
+
+    async def take(self, request: object) -> None:
+        """Wait for the turn; raises what :meth:`refuse` was given."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, turn))
+        await turn
+
+    def end(self) -> bool:
+        """End the present turn; returns whether somebody waits for :meth:`give`."""
+        self.holder = None
+        return bool(self._waiting)
+
+    def give(self) -> None:
+        """Give the turn to the next request, if nobody has it and the client keeps up."""
+        while self.holder is None and self._waiting and self._may_give():
+            request, turn = self._waiting.popleft()
+            if not turn.done():
+                self.holder = request
+                turn.set_result(None)
+
+    def refuse(self, error: Callable[[], FlussError]) -> None:
+        """End every wait with an error."""
+        waiting, self._waiting = self._waiting, deque()
+        for _, turn in waiting:
+            if not turn.done():
+                turn.set_exception(error())
