@@ -5,10 +5,10 @@ import org.apache.flink.table.data.RowData;
 
 /**
  * Batch of key-value records (magic 0): a 28-byte header, then per record {@code [int32 length of
- * the rest][varint key length][key][row bytes]}; a record without row bytes is a delete. Not
- * thread-safe.
+ * the rest][varint key length][key][row bytes]}; a record without row bytes is a delete. {@link
+ * #stamp} completes a batch.
  */
-public final class KvBatchBuilder {
+public final class KvBatchBuilder implements BatchBuffer {
   static final int HEADER_SIZE = 28;
   private static final int CRC_POSITION = 5;
   private static final int CRC_START = 9;
@@ -56,15 +56,17 @@ public final class KvBatchBuilder {
     count++;
   }
 
+  @Override
   public int count() {
     return count;
   }
 
-  public int sizeBytes() {
+  @Override
+  public long sizeBytes() {
     return out.size();
   }
 
-  /** Drops the last record, or (count 0) all records. */
+  @Override
   public void truncate(int newCount) {
     if (newCount == 0) {
       out.size(HEADER_SIZE);
@@ -76,12 +78,13 @@ public final class KvBatchBuilder {
     count = newCount;
   }
 
-  /** The batch; writer id, sequence and checksum are added by {@link #stamp}. */
-  public byte[] build() {
+  @Override
+  public byte[] buildAndReset() {
     byte[] batch = out.toByteArray();
     Bytes.putInt(batch, 0, batch.length - 4);
     Bytes.putShort(batch, 9, (short) schemaId);
     Bytes.putInt(batch, 24, count);
+    truncate(0);
     return batch;
   }
 

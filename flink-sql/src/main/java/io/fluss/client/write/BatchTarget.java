@@ -23,6 +23,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Function;
+import java.util.function.ToIntFunction;
 
 /**
  * The difference between writing log batches and key-value batches: the call, and where the header
@@ -36,8 +38,21 @@ interface BatchTarget {
   CompletableFuture<Map<Integer, Optional<FlussException>>> send(
       NetworkClient network, Node leader, List<PendingBatch> batches, int acks, Duration timeout);
 
-  private static Optional<FlussException> error(int code, String message) {
-    return code == 0 ? Optional.empty() : Optional.of(Errors.toException(code, message));
+  /** The error, if any, of each bucket of an answer. */
+  private static <B> Map<Integer, Optional<FlussException>> errors(
+      List<B> buckets,
+      ToIntFunction<B> bucketId,
+      ToIntFunction<B> code,
+      Function<B, String> message) {
+    Map<Integer, Optional<FlussException>> errors = new HashMap<>();
+    for (B bucket : buckets) {
+      errors.put(
+          bucketId.applyAsInt(bucket),
+          code.applyAsInt(bucket) == 0
+              ? Optional.empty()
+              : Optional.of(Errors.toException(code.applyAsInt(bucket), message.apply(bucket))));
+    }
+    return errors;
   }
 
   /** PRODUCE_LOG. */
@@ -74,14 +89,12 @@ interface BatchTarget {
       return network
           .call(leader, ApiKey.PRODUCE_LOG, request.build(), ProduceLogResponse.parser(), timeout)
           .thenApply(
-              answer -> {
-                Map<Integer, Optional<FlussException>> results = new HashMap<>();
-                for (PbProduceLogRespForBucket bucket : answer.getBucketsRespList()) {
-                  results.put(
-                      bucket.getBucketId(), error(bucket.getErrorCode(), bucket.getErrorMessage()));
-                }
-                return results;
-              });
+              answer ->
+                  errors(
+                      answer.getBucketsRespList(),
+                      PbProduceLogRespForBucket::getBucketId,
+                      PbProduceLogRespForBucket::getErrorCode,
+                      PbProduceLogRespForBucket::getErrorMessage));
     }
   }
 
@@ -125,14 +138,12 @@ interface BatchTarget {
       return network
           .call(leader, ApiKey.PUT_KV, request.build(), PutKvResponse.parser(), timeout)
           .thenApply(
-              answer -> {
-                Map<Integer, Optional<FlussException>> results = new HashMap<>();
-                for (PbPutKvRespForBucket bucket : answer.getBucketsRespList()) {
-                  results.put(
-                      bucket.getBucketId(), error(bucket.getErrorCode(), bucket.getErrorMessage()));
-                }
-                return results;
-              });
+              answer ->
+                  errors(
+                      answer.getBucketsRespList(),
+                      PbPutKvRespForBucket::getBucketId,
+                      PbPutKvRespForBucket::getErrorCode,
+                      PbPutKvRespForBucket::getErrorMessage));
     }
   }
 }

@@ -20,7 +20,7 @@ import org.apache.flink.table.data.RowData;
  * bucket until its batch is sent and then to the next, or to each in turn ({@code
  * client.writer.bucket.no-key-assigner}).
  */
-public final class BatchingAppendWriter extends BatchingWriter<BatchingAppendWriter.LogBuffer>
+public final class BatchingAppendWriter extends BatchingWriter<LogBatchBuilder>
     implements AppendWriter {
   private final TableInfo table;
   private final LogFormat format;
@@ -50,14 +50,13 @@ public final class BatchingAppendWriter extends BatchingWriter<BatchingAppendWri
   }
 
   @Override
-  LogBuffer newBuffer() {
-    return new LogBuffer(
-        format == LogFormat.ARROW
-            ? new ArrowLogBatchBuilder(
-                table.schemaId(),
-                table.rowType(),
-                Compression.of(table.properties().get("table.log.arrow.compression.type")))
-            : new RowLogBatchBuilder(table.schemaId(), table.rowType(), format.rowFormat()));
+  LogBatchBuilder newBuffer() {
+    return format == LogFormat.ARROW
+        ? new ArrowLogBatchBuilder(
+            table.schemaId(),
+            table.rowType(),
+            Compression.of(table.properties().get("table.log.arrow.compression.type")))
+        : new RowLogBatchBuilder(table.schemaId(), table.rowType(), format.rowFormat());
   }
 
   @Override
@@ -82,36 +81,7 @@ public final class BatchingAppendWriter extends BatchingWriter<BatchingAppendWri
   }
 
   @Override
-  void add(LogBuffer buffer, RowData row, boolean delete) {
-    buffer.builder.append(row);
-  }
-
-  /** A log batch in the making. */
-  static final class LogBuffer implements BatchBuffer {
-    private final LogBatchBuilder builder;
-
-    LogBuffer(LogBatchBuilder builder) {
-      this.builder = builder;
-    }
-
-    @Override
-    public int count() {
-      return builder.count();
-    }
-
-    @Override
-    public long sizeBytes() {
-      return builder.sizeBytes();
-    }
-
-    @Override
-    public void truncate(int count) {
-      builder.truncate(count);
-    }
-
-    @Override
-    public byte[] buildAndReset() {
-      return builder.buildAndReset();
-    }
+  void add(LogBatchBuilder buffer, RowData row, boolean delete) {
+    buffer.append(row);
   }
 }

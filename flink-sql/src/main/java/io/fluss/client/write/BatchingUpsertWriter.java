@@ -19,7 +19,7 @@ import org.apache.flink.table.data.RowData;
  * Upsert writer: rows go to the bucket of their bucket key, in the order in which they were
  * written.
  */
-public final class BatchingUpsertWriter extends BatchingWriter<BatchingUpsertWriter.KvBuffer>
+public final class BatchingUpsertWriter extends BatchingWriter<KvBatchBuilder>
     implements UpsertWriter {
   private static final int INITIAL_BATCH_BYTES = 16 * 1024;
 
@@ -98,8 +98,8 @@ public final class BatchingUpsertWriter extends BatchingWriter<BatchingUpsertWri
   }
 
   @Override
-  KvBuffer newBuffer() {
-    return new KvBuffer(new KvBatchBuilder(table.schemaId(), INITIAL_BATCH_BYTES));
+  KvBatchBuilder newBuffer() {
+    return new KvBatchBuilder(table.schemaId(), INITIAL_BATCH_BYTES);
   }
 
   @Override
@@ -115,42 +115,11 @@ public final class BatchingUpsertWriter extends BatchingWriter<BatchingUpsertWri
   }
 
   @Override
-  void add(KvBuffer buffer, RowData row, boolean delete) {
+  void add(KvBatchBuilder buffer, RowData row, boolean delete) {
     if (delete) {
-      buffer.builder.delete(key.array(), key.size());
+      buffer.delete(key.array(), key.size());
     } else {
-      buffer.builder.put(key.array(), key.size(), encoder, row, columns);
-    }
-  }
-
-  /** A key-value batch in the making. */
-  static final class KvBuffer implements BatchBuffer {
-    private final KvBatchBuilder builder;
-
-    KvBuffer(KvBatchBuilder builder) {
-      this.builder = builder;
-    }
-
-    @Override
-    public int count() {
-      return builder.count();
-    }
-
-    @Override
-    public long sizeBytes() {
-      return builder.sizeBytes();
-    }
-
-    @Override
-    public void truncate(int count) {
-      builder.truncate(count);
-    }
-
-    @Override
-    public byte[] buildAndReset() {
-      byte[] batch = builder.build();
-      builder.truncate(0);
-      return batch;
+      buffer.put(key.array(), key.size(), encoder, row, columns);
     }
   }
 }

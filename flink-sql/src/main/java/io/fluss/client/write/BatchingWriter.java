@@ -5,6 +5,7 @@ import io.fluss.client.ErrorCode;
 import io.fluss.client.FlussException;
 import io.fluss.client.TableInfo;
 import io.fluss.client.TableWriter;
+import io.fluss.client.row.BatchBuffer;
 import io.fluss.client.rpc.ClientContext;
 import io.fluss.client.rpc.MemoryBudget;
 import java.io.IOException;

@@ -39,7 +39,7 @@ class KvVectorsTest {
               key, key.length, encoder, Vectors.row(type, list(record.get("row"))), columns);
         }
       }
-      byte[] batch = builder.build();
+      byte[] batch = builder.buildAndReset();
       KvBatchBuilder.stamp(
           batch, (Long) vector.get("writer_id"), ((Long) vector.get("batch_sequence")).intValue());
       assertEquals(vector.get("bytes"), hex(batch), (String) vector.get("name"));
@@ -50,19 +50,21 @@ class KvVectorsTest {
   void aRowThatFailsLeavesTheBatchAsItWas() {
     RowType type = RowType.of(new org.apache.flink.table.types.logical.IntType(false));
     RowEncoder encoder = RowEncoder.of(RowFormat.COMPACTED, type);
-    KvBatchBuilder builder = new KvBatchBuilder(1, 64);
-    builder.put(new byte[] {1}, 1, encoder, Vectors.row(type, List.of(1L)), null);
-    byte[] before = builder.build();
+    KvBatchBuilder plain = new KvBatchBuilder(1, 64);
+    KvBatchBuilder disturbed = new KvBatchBuilder(1, 64);
+    for (KvBatchBuilder builder : List.of(plain, disturbed)) {
+      builder.put(new byte[] {1}, 1, encoder, Vectors.row(type, List.of(1L)), null);
+    }
     assertThrows(
         IllegalArgumentException.class,
         () ->
-            builder.put(
+            disturbed.put(
                 new byte[] {2},
                 1,
                 encoder,
                 new org.apache.flink.table.data.GenericRowData(1),
                 null));
-    assertEquals(hex(before), hex(builder.build()));
+    assertEquals(hex(plain.buildAndReset()), hex(disturbed.buildAndReset()));
   }
 
   @Test
