@@ -38,15 +38,21 @@ class NoData:
         pass
 
 
+async def opened(path: Path, clock: ManualClock | None = None) -> tuple[EmbeddedMetadataStore, MetadataManager]:
+    """The metadata file at ``path``, and what it holds."""
+    store = EmbeddedMetadataStore.open(path)
+    manager = MetadataManager(store, clock or ManualClock())
+    await manager.load()
+    return store, manager
+
+
 @asynccontextmanager
 async def coordinator(
     path: Path, node: ServerNode | None = None, settings: TableSettings | None = None, max_partitions: int = 1000
 ) -> AsyncIterator[int]:
     """Serve the metadata file at ``path``; yields the port."""
-    store = EmbeddedMetadataStore.open(path)
     clock = ManualClock()
-    manager = MetadataManager(store, clock)
-    await manager.load()
+    store, manager = await opened(path, clock)
     service = CoordinatorService(manager, NoData(), node or ServerNode(4), settings)
     partitions = PartitionExecutor(manager, service.ddl, NoData(), clock, max_partitions)
     server = RpcServer(ServiceRegistry(service, PartitionService(manager, partitions)), "127.0.0.1", 0)

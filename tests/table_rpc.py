@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +20,22 @@ from fluss_server.model.table import ArrowCompression
 from fluss_server.rpc.client import RpcClient
 
 MAX_BYTES = 16 << 20
+COLUMNS = [
+    {"name": "id", "data_type": {"type": "BIGINT", "nullable": False}, "id": 0},
+    {"name": "v", "data_type": {"type": "STRING"}, "id": 1},
+]
+
+
+def table_path(table: str, database: str = "fluss") -> pb.PbTablePath:
+    return pb.PbTablePath(database_name=database, table_name=table)
+
+
+@asynccontextmanager
+async def rpc_client(bootstrap_servers: str) -> AsyncIterator[RpcClient]:
+    """A connection of our client."""
+    host, port = bootstrap_servers.rsplit(":", 1)
+    async with await RpcClient.connect(host, int(port)) as client:
+        yield client
 
 
 def with_client(port: int, body: Callable[[RpcClient], Awaitable[None]]) -> None:
@@ -31,6 +48,31 @@ def with_client(port: int, body: Callable[[RpcClient], Awaitable[None]]) -> None
     asyncio.run(run())
 
 
+def descriptor(primary_key: list[str] | None = None, **changes: Any) -> dict[str, Any]:
+    """Document of a table with :data:`COLUMNS`."""
+    schema = {"version": 1, "columns": COLUMNS, "highest_field_id": 1}
+    if primary_key:
+        schema["primary_key"] = primary_key
+    return {
+        "version": 1,
+        "schema": schema,
+        "partition_key": [],
+        "bucket_key": primary_key or [],
+        "bucket_count": 1,
+        "properties": {},
+        "custom_properties": {},
+    } | changes
+
+
+async def create_from(client: RpcClient, name: str, document: dict[str, Any] | bytes) -> int:
+    """Create ``fluss.name`` from a table document and return its id."""
+    data = document if isinstance(document, bytes) else json.dumps(document).encode()
+    request = pb.CreateTableRequest(table_path=table_path(name), table_json=data, ignore_if_exists=False)
+    await client.call(ApiKey.CREATE_TABLE, request)
+    info = await client.call(ApiKey.GET_TABLE_INFO, pb.GetTableInfoRequest(table_path=table_path(name)))
+    return int(info.table_id)
+
+
 async def create_table(
     client: RpcClient,
     name: str,
@@ -40,21 +82,20 @@ async def create_table(
     properties: dict[str, str] | None = None,
 ) -> int:
     """Create ``fluss.name`` and return its id."""
-    document = {
-        "version": 1,
-        "schema": schema.to_json(),
-        "partition_key": [],
-        "bucket_key": list(schema.primary_key),
-        "bucket_count": buckets,
-        "properties": properties or {},
-        "custom_properties": {},
-    }
-    request = pb.CreateTableRequest(table_json=json.dumps(document).encode(), ignore_if_exists=False)
-    request.table_path.database_name, request.table_path.table_name = "fluss", name
-    await client.call(ApiKey.CREATE_TABLE, request)
-    info = pb.GetTableInfoRequest()
-    info.table_path.CopyFrom(request.table_path)
-    return int((await client.call(ApiKey.GET_TABLE_INFO, info)).table_id)
+    key = list(schema.primary_key)
+    document = descriptor(key, schema=schema.to_json(), bucket_count=buckets, properties=properties or {})
+    return await create_from(client, name, document)
+
+
+async def add_columns(bootstrap_servers: str, table: str, columns: dict[str, Any]) -> None:
+    """ALTER TABLE fluss.``table`` ADD columns, given as data type documents by name."""
+    added = [
+        pb.PbAddColumn(column_name=name, data_type_json=json.dumps(kind).encode(), column_position_type=0)
+        for name, kind in columns.items()
+    ]
+    request = pb.AlterTableRequest(table_path=table_path(table), ignore_if_not_exists=False, add_columns=added)
+    async with rpc_client(bootstrap_servers) as client:
+        await client.call(ApiKey.ALTER_TABLE, request)
 
 
 def arrow_log_batch(schema: Schema, columns: Sequence[Sequence[Any]], **header: Any) -> bytes:
@@ -71,16 +112,34 @@ def arrow_log_batch(schema: Schema, columns: Sequence[Sequence[Any]], **header: 
     )
 
 
-async def produce(client: RpcClient, table_id: int, records: bytes, *, bucket: int = 0) -> Any:
+def rows(first: int, count: int) -> pa.RecordBatch:
+    """Rows ``first`` and following of such a table."""
+    return pa.record_batch(
+        {
+            "id": pa.array(range(first, first + count), pa.int64()),
+            "v": [f"v{value}" for value in range(first, first + count)],
+        }
+    )
+
+
+def log_batch(first: int, count: int, *, schema_id: int = 1, record_batch: pa.RecordBatch | None = None) -> bytes:
+    """A log batch of :func:`rows`, or of others."""
+    payload = encode_payload(rows(first, count) if record_batch is None else record_batch, ArrowCompression.NONE, 0)
+    return bytes(build_batch(schema_id, change_types=None, payload=payload, record_count=count))
+
+
+async def produce(client: RpcClient, table_id: int, records: bytes, *, acks: int = -1, bucket: int = 0) -> Any:
     """Append and wait for the acknowledgement."""
-    request = pb.ProduceLogRequest(acks=-1, table_id=table_id, timeout_ms=10_000)
+    request = pb.ProduceLogRequest(acks=acks, table_id=table_id, timeout_ms=10_000)
     request.buckets_req.add(bucket_id=bucket, records=records)
     return (await client.call(ApiKey.PRODUCE_LOG, request)).buckets_resp[0]
 
 
-async def put(client: RpcClient, table_id: int, records: bytes, *, bucket: int = 0) -> Any:
+async def put(
+    client: RpcClient, table_id: int, records: bytes, *, bucket: int = 0, target_columns: Sequence[int] = ()
+) -> Any:
     """Upsert and wait for the acknowledgement."""
-    request = pb.PutKvRequest(acks=-1, table_id=table_id, timeout_ms=10_000)
+    request = pb.PutKvRequest(acks=-1, table_id=table_id, timeout_ms=10_000, target_columns=target_columns)
     request.buckets_req.add(bucket_id=bucket, records=records)
     response: Any = await client.call(ApiKey.PUT_KV, request)
     return response.buckets_resp[0]
@@ -115,6 +174,13 @@ async def fetch(
     table.buckets_req.add(bucket_id=bucket, fetch_offset=offset, max_fetch_bytes=bucket_bytes)
     response: Any = await client.call(ApiKey.FETCH_LOG, request)
     return response.tables_resp[0].buckets_resp[0]
+
+
+async def read(client: RpcClient, table_id: int, offset: int = 0) -> tuple[int, bytes]:
+    """High watermark and records."""
+    answer = await fetch(client, table_id, offset)
+    assert not answer.HasField("error_code"), answer
+    return answer.high_watermark, answer.records
 
 
 async def list_offsets(

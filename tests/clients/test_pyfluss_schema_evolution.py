@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from clients.pyfluss_support import connection, new_table, read_changes
-from schema_support import add_columns
+from table_rpc import add_columns
 
 FIRST = pa.schema([pa.field("id", pa.int32(), nullable=False), pa.field("name", pa.string())])
 ADDED = {

@@ -28,18 +28,12 @@ from fluss_server.model.schema import Column, Schema
 from fluss_server.model.table import ArrowCompression, KvFormat
 from fluss_server.model.types import MAX_COMPACT_DECIMAL_PRECISION, DataType, TypeRoot
 from fluss_server.rpc.client import RpcClient
-from schema_support import fetch, rpc_client
-from server.test_bad_input import create, produce, put
+from table_rpc import create_table, fetch, produce, put, rpc_client
 
 Rows = list[tuple[Any, ...]]
 LIMIT_S = 20.0
 NUMBERS = itertools.count()
 LIVE = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
-
-
-def descriptor(schema: Schema) -> dict[str, Any]:
-    key = list(schema.primary_key)
-    return {"version": 1, "schema": schema.to_json(), "bucket_key": key, "bucket_count": 1, "properties": {}}
 
 
 def record_batch(schema: Schema, rows: Rows) -> pa.RecordBatch:
@@ -56,7 +50,7 @@ async def log_table(servers: str, schema: Schema, rows: Rows) -> None:
     """We append, pyfluss reads; pyfluss appends what it read, we read."""
     async with rpc_client(servers) as client, connection(servers) as connected:
         name = f"types_{next(NUMBERS)}"
-        table_id = await create(client, name, descriptor(schema))
+        table_id = await create_table(client, name, schema)
         payload = encode_payload(record_batch(schema, rows), ArrowCompression.ZSTD)
         data = bytes(build_batch(1, change_types=None, payload=payload, record_count=len(rows)))
         answer = await produce(client, table_id, data)
@@ -135,7 +129,7 @@ async def primary_key_table(servers: str, schema: Schema, rows: Rows) -> None:
     """We put, pyfluss looks up; pyfluss upserts what it saw, we look up."""
     async with rpc_client(servers) as client, connection(servers) as connected:
         name = f"keyed_{next(NUMBERS)}"
-        table_id = await create(client, name, descriptor(schema))
+        table_id = await create_table(client, name, schema)
         codec = row_codec(schema.types, KvFormat.COMPACTED)
         keys = [key_encoder(schema.types[:1]).encode(row[:1]) for row in rows]
         answer = await put(

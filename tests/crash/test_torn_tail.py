@@ -16,7 +16,7 @@ from fluss_server.formats.log_batch import iter_batches
 from fluss_server.local import LocalServer
 from fluss_server.rpc.client import RpcClient
 from fluss_server.testing import LocalCluster
-from server.test_bad_input import create, descriptor, log_batch, produce, put, read
+from table_rpc import create_from, descriptor, log_batch, produce, put, read
 
 BATCHES = 4
 ROWS = 3
@@ -40,7 +40,10 @@ def write_and_kill(data_dir: Path) -> dict[str, int]:
 
     async def write(port: int) -> dict[str, int]:
         client = await RpcClient.connect("127.0.0.1", port)
-        ids = {"log": await create(client, "log", descriptor()), "kv": await create(client, "kv", descriptor(["id"]))}
+        ids = {
+            "log": await create_from(client, "log", descriptor()),
+            "kv": await create_from(client, "kv", descriptor(["id"])),
+        }
         for number in range(BATCHES):
             answers = (
                 await produce(client, ids["log"], log_batch(number * ROWS, ROWS)),

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import random
 import socket
 import struct
-from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -16,94 +13,15 @@ import pytest
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.formats.arrow_batch import encode_payload
 from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.log_batch import build_batch, iter_batches
-from fluss_server.model.table import ArrowCompression
 from fluss_server.rpc.client import RpcClient
-
-COLUMNS = [
-    {"name": "id", "data_type": {"type": "BIGINT", "nullable": False}, "id": 0},
-    {"name": "v", "data_type": {"type": "STRING"}, "id": 1},
-]
-
-
-def descriptor(primary_key: list[str] | None = None, **changes: Any) -> dict[str, Any]:
-    schema = {"version": 1, "columns": COLUMNS, "highest_field_id": 1}
-    if primary_key:
-        schema["primary_key"] = primary_key
-    return {
-        "version": 1,
-        "schema": schema,
-        "partition_key": [],
-        "bucket_key": primary_key or [],
-        "bucket_count": 1,
-        "properties": {},
-        "custom_properties": {},
-    } | changes
-
-
-async def create(client: RpcClient, name: str, document: dict[str, Any] | bytes) -> int:
-    request = pb.CreateTableRequest(ignore_if_exists=False)
-    request.table_path.database_name, request.table_path.table_name = "fluss", name
-    request.table_json = document if isinstance(document, bytes) else json.dumps(document).encode()
-    await client.call(ApiKey.CREATE_TABLE, request)
-    info = pb.GetTableInfoRequest()
-    info.table_path.CopyFrom(request.table_path)
-    return int((await client.call(ApiKey.GET_TABLE_INFO, info)).table_id)
-
-
-def rows(first: int, count: int) -> pa.RecordBatch:
-    return pa.record_batch(
-        {
-            "id": pa.array(range(first, first + count), pa.int64()),
-            "v": [f"v{value}" for value in range(first, first + count)],
-        }
-    )
-
-
-def log_batch(first: int, count: int, *, schema_id: int = 1, record_batch: pa.RecordBatch | None = None) -> bytes:
-    payload = encode_payload(rows(first, count) if record_batch is None else record_batch, ArrowCompression.NONE, 0)
-    return bytes(build_batch(schema_id, change_types=None, payload=payload, record_count=count))
-
-
-async def produce(client: RpcClient, table_id: int, records: bytes, *, acks: int = -1, bucket: int = 0) -> Any:
-    request = pb.ProduceLogRequest(acks=acks, table_id=table_id, timeout_ms=10_000)
-    request.buckets_req.add(bucket_id=bucket, records=records)
-    return (await client.call(ApiKey.PRODUCE_LOG, request)).buckets_resp[0]
-
-
-async def put(client: RpcClient, table_id: int, records: bytes, targets: tuple[int, ...] = ()) -> Any:
-    request = pb.PutKvRequest(acks=-1, table_id=table_id, timeout_ms=10_000)
-    request.target_columns.extend(targets)
-    request.buckets_req.add(bucket_id=0, records=records)
-    return (await client.call(ApiKey.PUT_KV, request)).buckets_resp[0]
-
-
-async def read(client: RpcClient, table_id: int, offset: int = 0) -> tuple[int, bytes]:
-    """High watermark and records."""
-    request = pb.FetchLogRequest(follower_server_id=-1, max_bytes=16 << 20, min_bytes=0, max_wait_ms=0)
-    table = request.tables_req.add(table_id=table_id, projection_pushdown_enabled=False)
-    table.buckets_req.add(bucket_id=0, fetch_offset=offset, max_fetch_bytes=16 << 20)
-    answer = (await client.call(ApiKey.FETCH_LOG, request)).tables_resp[0].buckets_resp[0]
-    assert not answer.HasField("error_code"), answer
-    return answer.high_watermark, answer.records
-
-
-def with_client(fluss_cluster: Any, body: Callable[[RpcClient], Any]) -> None:
-    async def run() -> None:
-        client = await RpcClient.connect("127.0.0.1", fluss_cluster.port)
-        try:
-            await body(client)
-        finally:
-            await client.close()
-
-    asyncio.run(run())
+from table_rpc import create_from, descriptor, log_batch, produce, put, read, rows, with_client
 
 
 def test_every_flipped_bit_of_a_log_batch_is_refused_and_the_log_goes_on(fluss_cluster: Any) -> None:
     async def body(client: RpcClient) -> None:
-        table_id = await create(client, "flipped", descriptor())
+        table_id = await create_from(client, "flipped", descriptor())
         good = log_batch(0, 3)
         damage = (
             ErrorCode.CORRUPT_RECORD_EXCEPTION,
@@ -126,7 +44,7 @@ def test_every_flipped_bit_of_a_log_batch_is_refused_and_the_log_goes_on(fluss_c
         assert high_watermark == 3
         assert len(list(iter_batches(records))) == 1
 
-    with_client(fluss_cluster, body)
+    with_client(fluss_cluster.port, body)
 
 
 def test_batches_that_do_not_fit_the_table_are_refused(fluss_cluster: Any) -> None:
@@ -138,7 +56,7 @@ def test_batches_that_do_not_fit_the_table_are_refused(fluss_cluster: Any) -> No
     }
 
     async def body(client: RpcClient) -> None:
-        table_id = await create(client, "misfits", descriptor())
+        table_id = await create_from(client, "misfits", descriptor())
         for name, record_batch in wrong.items():
             answer = await produce(client, table_id, log_batch(0, 1, record_batch=record_batch))
             assert answer.error_code == ErrorCode.CORRUPT_RECORD_EXCEPTION, name
@@ -150,7 +68,7 @@ def test_batches_that_do_not_fit_the_table_are_refused(fluss_cluster: Any) -> No
         assert await read(client, table_id) == (0, b"")
         assert (await produce(client, table_id, log_batch(0, 1))).base_offset == 0
 
-    with_client(fluss_cluster, body)
+    with_client(fluss_cluster.port, body)
 
 
 def test_broken_kv_batches_are_refused_and_the_table_goes_on(fluss_cluster: Any) -> None:
@@ -160,7 +78,7 @@ def test_broken_kv_batches_are_refused_and_the_table_goes_on(fluss_cluster: Any)
         return bytes(build_kv_batch(1, [(key, value)]))
 
     async def body(client: RpcClient) -> None:
-        table_id = await create(client, "broken_kv", descriptor(["id"]))
+        table_id = await create_from(client, "broken_kv", descriptor(["id"]))
         good = batch(b"\x05", row)
         for position in range(len(good)):
             bad = bytearray(good)
@@ -170,8 +88,8 @@ def test_broken_kv_batches_are_refused_and_the_table_goes_on(fluss_cluster: Any)
         for truncated in range(1, len(row)):  # without any row bytes it is a delete
             answer = await put(client, table_id, batch(b"\x05", row[:truncated]))
             assert answer.error_code != 0, truncated
-        assert (await put(client, table_id, good, (1,))).error_code == ErrorCode.INVALID_TARGET_COLUMN
-        assert (await put(client, table_id, good, (0, 7))).error_code == ErrorCode.INVALID_TARGET_COLUMN
+        assert (await put(client, table_id, good, target_columns=[1])).error_code == ErrorCode.INVALID_TARGET_COLUMN
+        assert (await put(client, table_id, good, target_columns=[0, 7])).error_code == ErrorCode.INVALID_TARGET_COLUMN
         answer = await put(client, table_id, good)
         assert not answer.HasField("error_code"), answer
         lookup = pb.LookupRequest(table_id=table_id)
@@ -180,12 +98,12 @@ def test_broken_kv_batches_are_refused_and_the_table_goes_on(fluss_cluster: Any)
         assert values[0].values == b"\x01\x00" + row
         assert not values[1].HasField("values")
 
-    with_client(fluss_cluster, body)
+    with_client(fluss_cluster.port, body)
 
 
 def test_unknown_things_get_their_codes(fluss_cluster: Any) -> None:
     async def body(client: RpcClient) -> None:
-        table_id = await create(client, "known", descriptor())
+        table_id = await create_from(client, "known", descriptor())
         assert (await produce(client, 10**6, log_batch(0, 1))).error_code == ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION
         assert (
             await produce(client, table_id, log_batch(0, 1), bucket=5)
@@ -203,7 +121,7 @@ def test_unknown_things_get_their_codes(fluss_cluster: Any) -> None:
         assert failure.value.code == ErrorCode.TABLE_NOT_EXIST
         assert "nowhere" in failure.value.message
 
-    with_client(fluss_cluster, body)
+    with_client(fluss_cluster.port, body)
 
 
 @pytest.mark.parametrize(
@@ -223,11 +141,11 @@ def test_unknown_things_get_their_codes(fluss_cluster: Any) -> None:
 def test_bad_tables_are_refused(fluss_cluster: Any, document: dict[str, Any] | bytes, code: ErrorCode) -> None:
     async def body(client: RpcClient) -> None:
         with pytest.raises(FlussError) as failure:
-            await create(client, "refused", document)
+            await create_from(client, "refused", document)
         assert failure.value.code == code
         assert failure.value.message
 
-    with_client(fluss_cluster, body)
+    with_client(fluss_cluster.port, body)
 
 
 def _closed_or_error(port: int, data: bytes) -> bytes:
@@ -265,7 +183,7 @@ def test_garbage_on_the_port_ends_that_connection_only(fluss_cluster: Any, data:
     async def body(client: RpcClient) -> None:
         assert "fluss" in (await client.call(ApiKey.LIST_DATABASES, pb.ListDatabasesRequest())).database_name
 
-    with_client(fluss_cluster, body)
+    with_client(fluss_cluster.port, body)
 
 
 def test_random_bytes_and_mutated_requests_never_stop_the_server(fluss_cluster: Any) -> None:
@@ -282,7 +200,7 @@ def test_random_bytes_and_mutated_requests_never_stop_the_server(fluss_cluster: 
     async def body(client: RpcClient) -> None:
         assert "fluss" in (await client.call(ApiKey.LIST_DATABASES, pb.ListDatabasesRequest())).database_name
 
-    with_client(fluss_cluster, body)
+    with_client(fluss_cluster.port, body)
 
 
 def test_an_oversized_frame_is_answered_and_closed(fluss_cluster: Any) -> None:

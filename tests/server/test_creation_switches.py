@@ -8,8 +8,7 @@ import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.testing import LocalCluster
-from schema_support import rpc_client
-from server.test_bad_input import create, descriptor
+from table_rpc import create_from, descriptor, rpc_client
 
 
 @pytest.mark.parametrize(("option", "forbidden"), [("allow.create.log.tables", []), ("allow.create.kv.tables", ["id"])])
@@ -17,9 +16,9 @@ def test_switches(option: str, forbidden: list[str]) -> None:
     async def run(servers: str) -> None:
         async with rpc_client(servers) as client:
             with pytest.raises(FlussError) as caught:
-                await create(client, "no", descriptor(forbidden))
+                await create_from(client, "no", descriptor(forbidden))
             assert caught.value.code is ErrorCode.INVALID_TABLE_EXCEPTION
-            await create(client, "yes", descriptor(["id"] if not forbidden else []))
+            await create_from(client, "yes", descriptor(["id"] if not forbidden else []))
 
     with LocalCluster(options={option: "false"}) as cluster:
         asyncio.run(run(cluster.bootstrap_servers))

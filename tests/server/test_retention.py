@@ -16,7 +16,7 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode
 from fluss_server.rpc.client import RpcClient
 from fluss_server.testing import LocalCluster
-from schema_support import rpc_client, table_path
+from table_rpc import fetch, rpc_client, table_path
 
 OPTIONS = {
     "log.segment.file-size": "4kb",
@@ -39,18 +39,9 @@ async def wait_until(condition: Callable[[], Awaitable[bool]], deadline_s: float
         await asyncio.sleep(0.02)
 
 
-async def fetch(port: int, table_id: int, offset: int) -> pb.PbFetchLogRespForBucket:
-    async with await RpcClient.connect("127.0.0.1", port) as client:
-        request = pb.FetchLogRequest(follower_server_id=-1, max_bytes=1 << 20)
-        wanted = request.tables_req.add(table_id=table_id, projection_pushdown_enabled=False)
-        wanted.buckets_req.add(bucket_id=0, fetch_offset=offset, max_fetch_bytes=1 << 20)
-        response = await client.call(ApiKey.FETCH_LOG, request)
-    return response.tables_resp[0].buckets_resp[0]  # type: ignore[no-any-return]
-
-
 def test_a_log_table_forgets_and_goes_on(tmp_path: Path) -> None:
     async def run(cluster: LocalCluster) -> None:
-        async with connection(cluster.bootstrap_servers) as connected:
+        async with connection(cluster.bootstrap_servers) as connected, rpc_client(cluster.bootstrap_servers) as client:
             kept = await new_table(connected, "kept", SCHEMA, bucket_count=1, properties={"table.log.ttl": "0 ms"})
             table = await new_table(connected, "t", SCHEMA, bucket_count=1, properties=SHORT)
             writers = [each.new_append().create_writer() for each in (kept, table)]
@@ -66,9 +57,9 @@ def test_a_log_table_forgets_and_goes_on(tmp_path: Path) -> None:
             await wait_until(all_gone)
             assert await end_offsets(connected, table) == {0: 1000}
             table_id = table.get_table_info().table_id
-            below = await fetch(cluster.port, table_id, 999)
+            below = await fetch(client, table_id, 999)
             assert below.error_code == ErrorCode.LOG_OFFSET_OUT_OF_RANGE_EXCEPTION
-            at_end = await fetch(cluster.port, table_id, 1000)
+            at_end = await fetch(client, table_id, 1000)
             assert (at_end.error_code, at_end.log_start_offset, at_end.high_watermark) == (0, 1000, 1000)
             assert not at_end.HasField("error_code")
             writers[1].append([1000, "new"])

@@ -21,8 +21,7 @@ from fluss_server.model.table import KvFormat
 from fluss_server.model.types import DataType
 from fluss_server.rpc.client import RpcClient
 from fluss_server.testing import LocalCluster
-from schema_support import add_columns, fetch, rpc_client
-from server.test_bad_input import create, produce, put
+from table_rpc import add_columns, create_from, fetch, produce, put, rpc_client
 
 COLUMNS: list[dict[str, Any]] = [
     {"name": "id", "data_type": {"type": "INTEGER", "nullable": False}, "id": 0},
@@ -75,7 +74,7 @@ def test_a_log_table(fluss_cluster: LocalCluster, row_format: str) -> None:
     async def run() -> None:
         async with rpc_client(fluss_cluster.bootstrap_servers) as client:
             name = f"log_{row_format.lower()}"
-            table_id = await create(client, name, descriptor(log_format=row_format))
+            table_id = await create_from(client, name, descriptor(log_format=row_format))
             answer = await produce(client, table_id, append_batch(row_format, ROWS))
             assert (answer.HasField("error_code"), answer.base_offset) == (False, 0)
             damaged = append_batch(row_format, ROWS)[:-1] + b"\xff\xff"
@@ -119,7 +118,7 @@ def test_official_batches(fluss_cluster: LocalCluster) -> None:
         document["schema"] = {"version": 1, "columns": columns}
         data = bytes.fromhex(case["bytes"])
         ((_, header),) = iter_batches(data)
-        table_id = await create(client, f"official_{number}", document)
+        table_id = await create_from(client, f"official_{number}", document)
         answer = await produce(client, table_id, data)
         if header.schema_id != 1 or header.batch_sequence > 0:
             assert answer.error_code in (ErrorCode.SCHEMA_NOT_EXIST, ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION)
@@ -144,7 +143,7 @@ def test_the_changelog_of_a_primary_key_table(kv_format: str, log_format: str) -
     encoded = encode(kv_format, ROWS)
 
     async def write(client: RpcClient) -> int:
-        table_id = await create(client, "pk", descriptor(["id"], kv_format=kv_format, log_format=log_format))
+        table_id = await create_from(client, "pk", descriptor(["id"], kv_format=kv_format, log_format=log_format))
         upserts = [(keys.encode(row[:1]), data) for row, data in zip(ROWS, encoded, strict=True)]
         answer = await put(client, table_id, build_kv_batch(1, upserts))
         assert not answer.HasField("error_code"), answer.error_message

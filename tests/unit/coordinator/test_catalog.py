@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from coordinator_support import opened
+from error_support import refused
 from fluss_server.coordinator.catalog import DEFAULT_DATABASE, WRITER_ID_BLOCK, MetadataManager
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata import embedded
@@ -34,23 +36,10 @@ DESCRIPTOR = TableDescriptor.from_json(
 T = TablePath(DEFAULT_DATABASE, "t")
 
 
-async def opened(path: Path, clock: ManualClock | None = None) -> tuple[EmbeddedMetadataStore, MetadataManager]:
-    store = EmbeddedMetadataStore.open(path)
-    manager = MetadataManager(store, clock or ManualClock())
-    await manager.load()
-    return store, manager
-
-
 async def create(manager: MetadataManager, path: TablePath, descriptor: TableDescriptor = DESCRIPTOR) -> TableInfo:
     table = await manager.prepare_table(path, descriptor)
     await manager.add_table(table, [(0,)] * table.bucket_count)
     return table
-
-
-async def refused(change: Awaitable[Any]) -> ErrorCode:
-    with pytest.raises(FlussError) as caught:
-        await change
-    return caught.value.code
 
 
 def run(path: Path, scenario: Callable[[MetadataManager], Awaitable[None]]) -> None:

@@ -7,10 +7,11 @@ import errno
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from coordinator_support import opened
+from error_support import refused
 from fluss_server.coordinator.alterations import AddedColumn, add_columns
 from fluss_server.coordinator.catalog import DEFAULT_DATABASE, MetadataManager
 from fluss_server.coordinator.ddl import DdlExecutor
@@ -97,10 +98,8 @@ def run_with_clock(
     path: Path, scenario: Callable[[DdlExecutor, MetadataManager, RecordingEvents, ManualClock], Awaitable[None]]
 ) -> None:
     async def all_of_it() -> None:
-        store = EmbeddedMetadataStore.open(path)
         clock = ManualClock()
-        manager = MetadataManager(store, clock)
-        await manager.load()
+        store, manager = await opened(path, clock)
         events = RecordingEvents()
         events.manager = manager
         ddl = DdlExecutor(manager, events, TableSettings(), server_id=3)
@@ -109,12 +108,6 @@ def run_with_clock(
         await store.close()
 
     asyncio.run(all_of_it())
-
-
-async def refused(change: Awaitable[Any]) -> ErrorCode:
-    with pytest.raises(FlussError) as caught:
-        await change
-    return caught.value.code
 
 
 def create(ddl: DdlExecutor, path: TablePath = T, *, ignore: bool = False) -> Awaitable[None]:

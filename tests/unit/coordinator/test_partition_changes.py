@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from coordinator_support import opened
 from fluss_server.coordinator.catalog import DEFAULT_DATABASE, MetadataManager
 from fluss_server.coordinator.ddl import DdlExecutor
 from fluss_server.coordinator.partitions import PartitionExecutor
@@ -89,13 +90,6 @@ def run(path: Path, scenario: Scenario) -> None:
         await store.close()
 
     asyncio.run(all_of_it())
-
-
-async def opened(path: Path) -> tuple[EmbeddedMetadataStore, MetadataManager]:
-    store = EmbeddedMetadataStore.open(path)
-    manager = MetadataManager(store, ManualClock())
-    await manager.load()
-    return store, manager
 
 
 def test_a_partition_has_data_before_it_is_visible_and_after_it_is_gone(tmp_path: Path) -> None:

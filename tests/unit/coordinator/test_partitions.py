@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from coordinator_support import coordinator
+from error_support import refused
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.coordinator.validation import TableSettings
@@ -81,12 +82,6 @@ def spec(values: dict[str, str]) -> pb.PbPartitionSpec:
     return pb.PbPartitionSpec(
         partition_key_values=[pb.PbKeyValue(key=key, value=value) for key, value in values.items()]
     )
-
-
-async def refused(change: Awaitable[Any]) -> int:
-    with pytest.raises(FlussError) as caught:
-        await change
-    return int(caught.value.code)
 
 
 def run(directory: Path, scenario: Callable[[Client], Awaitable[None]], **options: Any) -> None:

@@ -8,14 +8,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from coordinator_support import coordinator
+from error_support import refused
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.coordinator.service import ServerNode
 from fluss_server.coordinator.validation import TableSettings
-from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.errors import FlussError
 from fluss_server.rpc.client import RpcClient
 
 LOG: dict[str, Any] = {
@@ -77,13 +76,6 @@ def run(
                 await client.close()
 
     asyncio.run(all_of_it())
-
-
-async def refused(call: Awaitable[Any]) -> ErrorCode:
-    with pytest.raises(FlussError) as caught:
-        await call
-    assert caught.value.message
-    return caught.value.code
 
 
 def test_databases(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from error_support import code_of
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.row_codec import row_codec
@@ -48,12 +48,6 @@ def find_or_insert(bucket: Bucket, *names: str) -> list[Any]:
     values, end = bucket.kv.find_or_insert([bucket.key(name) for name in names])
     bucket.kv.commit(end)
     return [bucket.decode(value) for value in values]
-
-
-def code_of(action: Callable[[], Any]) -> ErrorCode:
-    with pytest.raises(FlussError) as caught:
-        action()
-    return caught.value.code
 
 
 @pytest.mark.parametrize("kv_format", ["COMPACTED", "INDEXED"])

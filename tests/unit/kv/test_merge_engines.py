@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from fluss_server.errors import ErrorCode, FlussError
+from error_support import code_of
+from fluss_server.errors import ErrorCode
 from fluss_server.model.schema import Schema
 from fluss_server.model.types import DataType, TypeRoot
 from kv_support import DOUBLE, INT, STRING, Bucket, make_schema, make_table, open_bucket
@@ -41,12 +42,6 @@ def opened(tmp_path: Path) -> Iterator[Opener]:
     yield opener
     for bucket in buckets:
         bucket.close()
-
-
-def code_of(action: Callable[[], Any]) -> ErrorCode:
-    with pytest.raises(FlussError) as caught:
-        action()
-    return caught.value.code
 
 
 def overwrite(bucket: Bucket, *arguments: Any) -> None:

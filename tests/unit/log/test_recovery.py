@@ -14,24 +14,16 @@ import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import iter_batches
-from fluss_server.log import log_file
 from fluss_server.log.flushed_mark import FlushedMark
 from fluss_server.log.log_file import LogFile
 from fluss_server.log.log_tablet import LogTablet
 from fluss_server.runtime.clock import ManualClock
 from log_support import NOW_MS, all_batches, copy_directory, make_batch, open_log, read_all, segment_files
 
+pytestmark = pytest.mark.usefixtures("without_fsync")
+
 SETTINGS: dict[str, Any] = {"segment_bytes": 700, "index_interval_bytes": 150}
-
-
 ONE_SEGMENT: dict[str, Any] = {"index_interval_bytes": 150}
-
-
-@pytest.fixture(autouse=True)
-def without_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here loses power, and hundreds of logs are opened."""
-    monkeypatch.setattr(os, "fsync", lambda fd: None)
-    monkeypatch.setattr(log_file, "_datasync", lambda fd: None)
 
 
 def crashed(

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.log import log_file
 from fluss_server.log.log_segment import LogSegment
 from fluss_server.log.log_tablet import LogTablet
 from fluss_server.log.recovery_point import RecoveryPoint
@@ -22,12 +21,6 @@ from log_support import NOW_MS, all_batches, copy_directory, make_batch, open_lo
 
 SETTINGS: dict[str, Any] = {"segment_bytes": 200, "index_interval_bytes": 50}
 TTL_MS = 1000
-
-
-@pytest.fixture
-def without_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda fd: None)
-    monkeypatch.setattr(log_file, "_datasync", lambda fd: None)
 
 
 # ---------------------------------------------------------------------- the decision

@@ -17,7 +17,7 @@ from fluss_server.local import LocalServer
 from fluss_server.rpc.client import RpcClient
 from fluss_server.runtime.clock import ManualClock
 from fluss_server.tablet.kv_scanners import ABANDONED_AFTER_S, KvScanners, ScanAnswer
-from server.test_bad_input import create, descriptor, put
+from table_rpc import create_from, descriptor, put
 
 ROWS = 100
 IDLE_LIMIT_MS = 600_000
@@ -51,7 +51,7 @@ def with_table(tmp_path: Path, body: Callable[[Table], object], **options: str) 
         await server.start()
         try:
             async with await RpcClient.connect("127.0.0.1", server.port) as client:
-                table_id = await create(client, "scanned", descriptor(["id"]))
+                table_id = await create_from(client, "scanned", descriptor(["id"]))
                 rows = [(bytes([key]), b"\x00" + bytes([key]) + b"\x01x") for key in range(ROWS)]
                 await put(client, table_id, bytes(build_kv_batch(1, rows)))
                 assert server._scanners is not None
@@ -187,7 +187,7 @@ def test_a_limit_of_rows(tmp_path: Path) -> None:
 
 def test_an_empty_bucket_has_an_offset_and_no_scan(tmp_path: Path) -> None:
     async def body(table: Table) -> None:
-        table.table_id = await create(table.client, "empty", descriptor(["id"]))
+        table.table_id = await create_from(table.client, "empty", descriptor(["id"]))
         answer = await table.open()
         assert not answer.HasField("scanner_id")
         assert not answer.HasField("records")

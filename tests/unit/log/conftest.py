@@ -1,0 +1,16 @@
+"""Fixtures of the tests of the log."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from fluss_server.log import log_file
+
+
+@pytest.fixture
+def without_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests in which nothing loses power and hundreds of logs are opened."""
+    monkeypatch.setattr(os, "fsync", lambda fd: None)
+    monkeypatch.setattr(log_file, "_datasync", lambda fd: None)
