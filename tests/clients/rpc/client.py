@@ -2,7 +2,7 @@
 
 Values of rows are those of JSON, as ``official/java/src/common/Values.java`` describes: numbers and texts as they are,
 decimals as text, bytes in base 64, dates in days, times in milliseconds, timestamps in nanoseconds since the epoch,
-arrays and rows as lists, maps as lists of pairs. A row is a list, a log record a dictionary.
+arrays and rows as lists, maps as lists of pairs, sorted by key. A row is a list, a log record a dictionary.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def to_json(value: Any, data_type: pa.DataType) -> Any:
     if value is None:
         return None
     if pa.types.is_decimal(data_type):
-        return f"{value:f}"
+        return f"{value:.{data_type.scale}f}"  # Decimal rounds nothing here: the scale is that of the column
     if pa.types.is_binary(data_type) or pa.types.is_fixed_size_binary(data_type):
         return base64.b64encode(value).decode()
     if pa.types.is_date(data_type):
@@ -107,7 +107,8 @@ def to_json(value: Any, data_type: pa.DataType) -> Any:
     if pa.types.is_list(data_type):
         return [to_json(element, data_type.value_type) for element in value]
     if pa.types.is_map(data_type):
-        return [[to_json(k, data_type.key_type), to_json(v, data_type.item_type)] for k, v in value]
+        pairs = [[to_json(k, data_type.key_type), to_json(v, data_type.item_type)] for k, v in value]
+        return sorted(pairs, key=lambda pair: str(pair[0]))
     if pa.types.is_struct(data_type):
         return [to_json(value[data_type.field(i).name], data_type.field(i).type) for i in range(data_type.num_fields)]
     return value

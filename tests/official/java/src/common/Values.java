@@ -3,6 +3,7 @@ import java.math.BigInteger;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Base64;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -25,7 +26,7 @@ import org.apache.fluss.types.RowType;
 
 /**
  * Rows as JSON: numbers and texts as they are, decimals as text, bytes in base 64, dates in days, times in
- * milliseconds, timestamps in nanoseconds since the epoch, arrays and rows as lists, maps as lists of pairs.
+ * milliseconds, timestamps in nanoseconds since the epoch, arrays and rows as lists, maps as lists of pairs, sorted.
  */
 final class Values {
   private static final BigInteger NANOS_PER_MILLI = BigInteger.valueOf(1_000_000);
@@ -146,6 +147,7 @@ final class Values {
           pair.add(values.get(i));
           pairs.add(pair);
         }
+        pairs.sort(Comparator.comparing(pair -> String.valueOf(((List<?>) pair).get(0))));
         return pairs;
       case ROW:
         return list((InternalRow) value, (RowType) type);
