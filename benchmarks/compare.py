@@ -16,6 +16,7 @@ import platform
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -265,7 +266,9 @@ def stop_all(sides: list[Side]) -> None:
         side.cluster.__exit__(None, None, None)
 
 
-async def run(sizes: Sizes, only: set[str]) -> list[Line]:
+async def run(sizes: Sizes, only: set[str]) -> tuple[list[Line], bool]:
+    """The complete lines, and whether all works went through."""
+    complete = True
     sides = await start_all(sizes)
     comparison = Comparison(sides, sizes)
     try:
@@ -273,7 +276,11 @@ async def run(sizes: Sizes, only: set[str]) -> list[Line]:
         works["visibility"] = comparison.visibility
         for name, work in works.items():
             if not only or name in only:
-                await work()
+                try:
+                    await work()
+                except Exception:
+                    traceback.print_exc()  # the other works take minutes, so their figures are not thrown away
+                    complete = False
         start = comparison.line("start to first acknowledged write", "s", Target("under 1 s", limit=1.0))
         idle = comparison.line("memory idle", "MB", Target("<= 1/4", value=1 / 4))
         after = comparison.line("memory after all of this", "MB", Target("<= 1/3", value=1 / 3))
@@ -282,7 +289,8 @@ async def run(sizes: Sizes, only: set[str]) -> list[Line]:
             idle.add(side.name, Figures(value=side.idle_mb))
             after.add(side.name, Figures(value=side.memory_mb()))
             await side.connection.close()
-        return list(comparison.lines.values())
+        lines = [line for line in comparison.lines.values() if len(line.runs) == len(sides)]
+        return lines, complete
     finally:
         stop_all(sides)
 
@@ -295,7 +303,7 @@ def main() -> None:
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
     begin = time.monotonic()
-    lines = asyncio.run(run(QUICK if arguments.quick else FULL, set(arguments.only)))
+    lines, complete = asyncio.run(run(QUICK if arguments.quick else FULL, set(arguments.only)))
     runs = (QUICK if arguments.quick else FULL).runs
     title = (
         f"{datetime.now(timezone.utc):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()},"
@@ -305,10 +313,10 @@ def main() -> None:
     table = report(title, lines, official=OFFICIAL, ours=OURS, unsynced=UNSYNCED)
     print("\n" + table)
     output = arguments.output or (None if arguments.quick or arguments.only else RESULTS)
-    if output is not None:
+    if output is not None and complete:
         output.write_text(table)
     sys.stdout.flush()
-    os._exit(0)  # pyfluss may abort at the end of the interpreter
+    os._exit(0 if complete else 1)  # pyfluss may abort at the end of the interpreter
 
 
 if __name__ == "__main__":
