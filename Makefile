@@ -5,7 +5,7 @@
 #   make demo OUTPUT=/somewhere            chooses where the demo puts its data, logs and chart
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-server setup-flink java-tools demo test test-fast test-server test-java test-flink lint format jar reference compatibility bench bench-compare clean clean-all
+.PHONY: help setup setup-server setup-flink java-tools demo test test-fast test-server test-java test-flink lint format jar reference compatibility bench bench-compare bench-scale clean clean-all
 .NOTPARALLEL:
 
 ifdef PYTHON
@@ -85,6 +85,9 @@ bench: setup ## Measure the server through pyfluss, its start, and Flink's inser
 
 bench-compare: setup-server java-tools ## Compare with the official server: 8 minutes (QUICK=1: 3), writes benchmarks/results.md
 	@$(STEP) "Comparison with the official server" $(SERVER) benchmarks/compare.py $(if $(QUICK),--quick)
+
+bench-scale: setup-server ## Measure whether costs grow linearly: rows, tables, connections; 10 minutes (QUICK=1: 1)
+	@$(STEP) "Growth" $(SERVER) benchmarks/scale.py $(if $(QUICK),--quick)
 
 clean: ## Remove what was built or written, but keep the environments
 	@rm -rf "$(OUTPUT)" fluss-data flink-sql/target benchmarks/official/target */build */dist */src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
