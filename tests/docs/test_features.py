@@ -71,14 +71,10 @@ ROWS = list(rows())
 @pytest.fixture(scope="module")
 def served(fluss_cluster: LocalCluster) -> set[ApiKey]:
     async def ask() -> set[ApiKey]:
-        client = await RpcClient.connect("127.0.0.1", fluss_cluster.port)
-        try:
-            answer = await client.call(
-                ApiKey.API_VERSIONS, pb.ApiVersionsRequest(client_software_name="test", client_software_version="0")
-            )
-            return {ApiKey(entry.api_key) for entry in answer.api_versions}
-        finally:
-            await client.close()
+        request = pb.ApiVersionsRequest(client_software_name="test", client_software_version="0")
+        async with await RpcClient.connect("127.0.0.1", fluss_cluster.port) as client:
+            answer = await client.call(ApiKey.API_VERSIONS, request)
+        return {ApiKey(entry.api_key) for entry in answer.api_versions}
 
     return asyncio.run(ask())
 

@@ -92,11 +92,9 @@ def table_rows(port: int, table: str, database: str = "fluss") -> list[tuple[Any
     """All rows of a primary-key table, read through the native protocol."""
 
     async def read() -> list[tuple[Any, ...]]:
-        client = await RpcClient.connect("127.0.0.1", port)
-        try:
-            request = pb.GetTableInfoRequest()
-            request.table_path.database_name, request.table_path.table_name = database, table
-            info = await client.call(ApiKey.GET_TABLE_INFO, request)
+        path = pb.PbTablePath(database_name=database, table_name=table)
+        async with await RpcClient.connect("127.0.0.1", port) as client:
+            info = await client.call(ApiKey.GET_TABLE_INFO, pb.GetTableInfoRequest(table_path=path))
             descriptor = TableDescriptor.from_json_bytes(info.table_json)
             codec = row_codec(descriptor.schema.types, KvFormat.COMPACTED)
             found = []
@@ -106,7 +104,5 @@ def table_rows(port: int, table: str, database: str = "fluss") -> list[tuple[Any
                 assert not answer.HasField("error_code"), answer
                 found += [codec.decode(decode_value(value)[1]) for value in parse_value_batch(answer.records)]
             return found
-        finally:
-            await client.close()
 
     return asyncio.run(read())

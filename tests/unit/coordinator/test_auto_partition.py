@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from coordinator_support import NoData
+from coordinator_support import NoData, opened
 from fluss_server.coordinator.auto_partition import MAX_DELAY_MINUTES, AutoPartitionManager
 from fluss_server.coordinator.catalog import DEFAULT_DATABASE, MetadataManager
 from fluss_server.coordinator.ddl import DdlExecutor
@@ -98,10 +98,8 @@ def run(
     path: Path, scenario: Callable[[Cluster], Awaitable[None]], *, delay_minutes: int = 0, max_partitions: int = 1000
 ) -> None:
     async def all_of_it() -> None:
-        store = EmbeddedMetadataStore.open(path / "m")
         clock = ManualClock()
-        manager = MetadataManager(store, clock)
-        await manager.load()
+        store, manager = await opened(path / "m", clock)
         data = FailingData()
         ddl = DdlExecutor(manager, data, TableSettings(), server_id=0)
         executor = PartitionExecutor(manager, ddl, data, clock, max_partitions)

@@ -86,12 +86,11 @@ def spec(values: dict[str, str]) -> pb.PbPartitionSpec:
 
 def run(directory: Path, scenario: Callable[[Client], Awaitable[None]], **options: Any) -> None:
     async def all_of_it() -> None:
-        async with coordinator(directory / "metadata", **options) as port:
-            client = await RpcClient.connect("127.0.0.1", port)
-            try:
-                await scenario(Client(client))
-            finally:
-                await client.close()
+        async with (
+            coordinator(directory / "metadata", **options) as port,
+            await RpcClient.connect("127.0.0.1", port) as client,
+        ):
+            await scenario(Client(client))
 
     asyncio.run(all_of_it())
 

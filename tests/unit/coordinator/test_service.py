@@ -68,12 +68,11 @@ def run(
     directory: Path, scenario: Callable[[Client], Awaitable[None]], *settings: Any, node: ServerNode | None = None
 ) -> None:
     async def all_of_it() -> None:
-        async with coordinator(directory / "metadata", node, *settings) as port:
-            client = await RpcClient.connect("127.0.0.1", port)
-            try:
-                await scenario(Client(client, port))
-            finally:
-                await client.close()
+        async with (
+            coordinator(directory / "metadata", node, *settings) as port,
+            await RpcClient.connect("127.0.0.1", port) as client,
+        ):
+            await scenario(Client(client, port))
 
     asyncio.run(all_of_it())
 

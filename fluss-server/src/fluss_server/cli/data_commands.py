@@ -310,9 +310,7 @@ def _partition_of(session: Session, table: TableInfo, values: dict[str, Any]) ->
 
 def _lookup(session: Session, table: TableInfo, partition: Partition, bucket: int, key: bytes) -> list[bytes]:
     request = pb.LookupRequest(table_id=table.table_id)
-    entry = request.buckets_req.add(bucket_id=bucket, keys=[key])
-    if partition.partition_id is not None:
-        entry.partition_id = partition.partition_id
+    request.buckets_req.add(partition_id=partition.partition_id, bucket_id=bucket, keys=[key])
     answer = session.call(ApiKey.LOOKUP, request).buckets_resp[0]
     raise_bucket_error(answer)
     return [value.values for value in answer.values if value.HasField("values")]
@@ -320,9 +318,7 @@ def _lookup(session: Session, table: TableInfo, partition: Partition, bucket: in
 
 def _prefix_lookup(session: Session, table: TableInfo, partition: Partition, bucket: int, key: bytes) -> list[bytes]:
     request = pb.PrefixLookupRequest(table_id=table.table_id)
-    entry = request.buckets_req.add(bucket_id=bucket, keys=[key])
-    if partition.partition_id is not None:
-        entry.partition_id = partition.partition_id
+    request.buckets_req.add(partition_id=partition.partition_id, bucket_id=bucket, keys=[key])
     answer = session.call(ApiKey.PREFIX_LOOKUP, request).buckets_resp[0]
     raise_bucket_error(answer)
     return [value for values in answer.value_lists for value in values.values]

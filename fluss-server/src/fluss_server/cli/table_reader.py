@@ -60,12 +60,13 @@ def list_offsets(
         timestamp_ms: epoch milliseconds, for :data:`TIMESTAMP`.
     """
     request = pb.ListOffsetsRequest(
-        follower_server_id=-1, offset_type=kind, table_id=table.table_id, bucket_id=range(table.bucket_count)
+        follower_server_id=-1,
+        offset_type=kind,
+        table_id=table.table_id,
+        partition_id=partition.partition_id,
+        bucket_id=range(table.bucket_count),
+        startTimestamp=timestamp_ms,
     )
-    if partition.partition_id is not None:
-        request.partition_id = partition.partition_id
-    if timestamp_ms is not None:
-        request.startTimestamp = timestamp_ms
     offsets = {}
     for answer in session.call(ApiKey.LIST_OFFSETS, request).buckets_resp:
         raise_bucket_error(answer)
@@ -94,9 +95,12 @@ class LogReader:
         )
         table = request.tables_req.add(table_id=self._table.table_id, projection_pushdown_enabled=False)
         for (partition, bucket), offset in self.positions.items():
-            wanted = table.buckets_req.add(bucket_id=bucket, fetch_offset=offset, max_fetch_bytes=BUCKET_FETCH_BYTES)
-            if partition.partition_id is not None:
-                wanted.partition_id = partition.partition_id
+            table.buckets_req.add(
+                partition_id=partition.partition_id,
+                bucket_id=bucket,
+                fetch_offset=offset,
+                max_fetch_bytes=BUCKET_FETCH_BYTES,
+            )
         if not table.buckets_req:
             return []
         pages: list[LogPage] = []
@@ -167,9 +171,9 @@ def first_rows(
     session: Session, table: TableInfo, partition: Partition, bucket: int, limit: int
 ) -> list[tuple[Any, ...]]:
     """Some rows of a bucket of a primary-key table, at most ``limit``."""
-    request = pb.LimitScanRequest(table_id=table.table_id, bucket_id=bucket, limit=limit)
-    if partition.partition_id is not None:
-        request.partition_id = partition.partition_id
+    request = pb.LimitScanRequest(
+        table_id=table.table_id, partition_id=partition.partition_id, bucket_id=bucket, limit=limit
+    )
     answer = session.call(ApiKey.LIMIT_SCAN, request)
     raise_bucket_error(answer)
     return decode_values(session, table, parse_value_batch(answer.records) if answer.records else [])

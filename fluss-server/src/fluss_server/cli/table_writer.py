@@ -126,18 +126,16 @@ class TableWriter:
     def _put(self, partition: Partition, batches: dict[int, bytes]) -> None:
         request = pb.PutKvRequest(acks=-1, table_id=self._table.table_id, timeout_ms=_TIMEOUT_MS)
         for bucket, batch in batches.items():
-            entry = request.buckets_req.add(bucket_id=bucket, records=batch)
-            if partition.partition_id is not None:
-                entry.partition_id = partition.partition_id
+            request.buckets_req.add(partition_id=partition.partition_id, bucket_id=bucket, records=batch)
         for answer in self._session.call(ApiKey.PUT_KV, request, timeout_s=_TIMEOUT_MS / 1000).buckets_resp:
             raise_bucket_error(answer)
 
     def _append(self, partition: Partition, rows: pa.RecordBatch) -> None:
         request = pb.ProduceLogRequest(acks=-1, table_id=self._table.table_id, timeout_ms=_TIMEOUT_MS)
         for bucket, part in self._by_bucket(rows):
-            entry = request.buckets_req.add(bucket_id=bucket, records=self._log_batch(part))
-            if partition.partition_id is not None:
-                entry.partition_id = partition.partition_id
+            request.buckets_req.add(
+                partition_id=partition.partition_id, bucket_id=bucket, records=self._log_batch(part)
+            )
         for answer in self._session.call(ApiKey.PRODUCE_LOG, request, timeout_s=_TIMEOUT_MS / 1000).buckets_resp:
             raise_bucket_error(answer)
 
