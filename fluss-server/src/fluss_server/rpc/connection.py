@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.model.principal import ANONYMOUS
 from fluss_server.rpc.authentication import Authenticator, Login, not_authenticated
 from fluss_server.rpc.frames import (
     REQUEST_HEADER_SIZE,
@@ -32,17 +31,11 @@ from fluss_server.rpc.frames import (
     piece_size,
     success_prefix,
 )
-from fluss_server.rpc.limits import (
-    MESSAGE_WEIGHT,
-    MIN_RECEIVE_RATE,
-    REQUEST_OVERHEAD_BYTES,
-    AnswerMemory,
-    RequestMemory,
-    RpcLimits,
-)
+from fluss_server.rpc.limits import MIN_RECEIVE_RATE, AnswerMemory, RequestMemory, RpcLimits
 from fluss_server.rpc.output import OutputQueue
 from fluss_server.rpc.output_turns import OutputTurns
-from fluss_server.rpc.service import Handler, RequestContext, ResponseBody, ServiceRegistry
+from fluss_server.rpc.service import Handler, ResponseBody, ServiceRegistry
+from fluss_server.rpc.started_request import StartedRequest
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -70,83 +63,6 @@ class ConnectionHost(Protocol):
 
     def connection_closed(self, connection: ServerConnection) -> None:
         """The client is gone and none of its requests runs any more."""
-
-
-class _Request(RequestContext):
-    """A request that was started."""
-
-    __slots__ = (
-        "admitted",
-        "arrived",
-        "connection",
-        "frame_bytes",
-        "future",
-        "gave_up",
-        "handler",
-        "request_id",
-        "size",
-        "started",
-    )
-
-    def __init__(
-        self,
-        connection: ServerConnection,
-        handler: Handler,
-        version: int,
-        request_id: int,
-        frame_bytes: int,
-        admitted: int,
-    ) -> None:
-        self.api_key = handler.spec.key
-        self.api_version = version
-        self.principal = connection.login.principal or ANONYMOUS
-        self.listener = connection.listener
-        self.peer = connection.peer
-        self.local_host = connection.local_host
-        self.local_port = connection.local_port
-        self.connection = connection
-        self.handler = handler
-        self.request_id = request_id
-        self.frame_bytes = frame_bytes
-        self.arrived = connection.last_activity
-        weight = 1 if handler.is_bulk else MESSAGE_WEIGHT
-        self.size = weight * frame_bytes + REQUEST_OVERHEAD_BYTES
-        self.admitted = admitted  # bytes that were reserved before it arrived
-        self.future: asyncio.Future[Any] | None = None
-        self.started = False
-        self.gave_up = False
-
-    def give_up(self) -> None:
-        """Cancel the method, whether it has started or not."""
-        if self.future is not None and self.started:
-            self.future.cancel()
-        self.gave_up = True  # cancelling a task that has not started would skip the bookkeeping in it
-
-    def log_in(self, mechanism: str, token: bytes) -> Awaitable[None] | None:
-        return self.connection.log_in(mechanism, token)
-
-    def try_output_turn(self) -> bool:
-        return self.connection.try_output_turn(self)
-
-    def answer_room(self) -> int:
-        return self.connection.answer_room()
-
-    async def output_turn(self) -> None:
-        if not self.connection.try_output_turn(self):
-            await self.connection.wait_for_output_turn(self)
-
-    def __repr__(self) -> str:
-        return f"{self.handler.spec.name} request {self.request_id} of {self.peer}"
-
-    def log_fields(self) -> dict[str, object]:
-        """What a structured log tells about a request."""
-        return {
-            "api": self.handler.spec.name,
-            "request_id": self.request_id,
-            "peer": self.peer,
-            "principal": str(self.principal),
-            "listener": self.listener,
-        }
 
 
 class ServerConnection(asyncio.BufferedProtocol):
@@ -187,7 +103,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport
         self._quick_ack: Callable[[], None] | None = None
         self._output: OutputQueue
-        self._running: set[_Request] = set()
+        self._running: set[StartedRequest] = set()
         self._running_bytes = 0
         self._collected: list[Piece] = []
         self._collected_size = 0
@@ -421,7 +337,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             if admitted:
                 self._memory.dismiss(admitted)
             return
-        request = _Request(self, handler, version, request_id, len(frame), admitted)
+        request = StartedRequest(self, handler, version, request_id, len(frame), admitted)
         try:
             handler.check_version(version)
             if not handler.is_bulk and len(frame) > self._limits.max_message_bytes:
@@ -447,12 +363,12 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._running_bytes += request.size
         self._memory.hold(request.size - admitted)
 
-    def _dismiss(self, request: _Request) -> None:
+    def _dismiss(self, request: StartedRequest) -> None:
         """Give back what was reserved for a request that never ran."""
         if request.admitted:
             self._memory.dismiss(request.admitted)
 
-    async def _run(self, request: _Request, method: Coroutine[Any, Any, ResponseBody]) -> None:
+    async def _run(self, request: StartedRequest, method: Coroutine[Any, Any, ResponseBody]) -> None:
         """Run an asynchronous method to its answer; a task of its own."""
         request.started = True
         try:
@@ -471,7 +387,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._answer(request, body)
         self._go_on(request)
 
-    def _finish(self, request: _Request, future: asyncio.Future[ResponseBody]) -> None:
+    def _finish(self, request: StartedRequest, future: asyncio.Future[ResponseBody]) -> None:
         """Answer a request whose method returned a future."""
         self._ended(request)
         if future.cancelled():
@@ -482,11 +398,11 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._answer(request, future.result())
         self._go_on(request)
 
-    def _ended(self, request: _Request) -> None:
+    def _ended(self, request: StartedRequest) -> None:
         self._running.discard(request)
         self._running_bytes -= request.size
 
-    def _go_on(self, request: _Request) -> None:
+    def _go_on(self, request: StartedRequest) -> None:
         """``request`` is answered: start others, or end the connection."""
         if self._lost:
             if not self._running:
@@ -501,7 +417,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     # ---- answers
 
-    def _answer(self, request: _Request, body: ResponseBody) -> None:
+    def _answer(self, request: StartedRequest, body: ResponseBody) -> None:
         try:
             if isinstance(body, (list, tuple)):
                 size = sum(map(piece_size, body))
@@ -515,7 +431,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._record(request)
         self._release_turn(request)
 
-    def _record(self, request: _Request) -> None:
+    def _record(self, request: StartedRequest) -> None:
         stats = request.handler.stats
         stats.request_bytes += request.frame_bytes
         elapsed_ms = (self._loop.time() - request.arrived) * 1000
@@ -528,7 +444,7 @@ class ServerConnection(asyncio.BufferedProtocol):
                 extra={"event": "slow_request", "elapsed_ms": round(elapsed_ms), **request.log_fields()},
             )
 
-    def _answer_exception(self, request: _Request, error: BaseException) -> None:
+    def _answer_exception(self, request: StartedRequest, error: BaseException) -> None:
         if isinstance(error, FlussError):
             logger.debug("%s: %s %s", request, error.name, error)
         else:
@@ -601,15 +517,15 @@ class ServerConnection(asyncio.BufferedProtocol):
         """See RequestContext."""
         return self._answers.room
 
-    def try_output_turn(self, request: _Request) -> bool:
+    def try_output_turn(self, request: StartedRequest) -> bool:
         return self._turns.try_take(request)
 
-    async def wait_for_output_turn(self, request: _Request) -> None:
+    async def wait_for_output_turn(self, request: StartedRequest) -> None:
         if self._lost:
             raise _client_gone()
         await self._turns.take(request)
 
-    def _release_turn(self, request: _Request) -> None:
+    def _release_turn(self, request: StartedRequest) -> None:
         if self._turns.holder is request and self._turns.end():
             self._send_collected()  # so that the next one sees whether the client keeps up
             self._turns.give()

@@ -1,0 +1,125 @@
+"""A request on its way from its connection to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Protocol
+
+from fluss_server.model.principal import ANONYMOUS
+from fluss_server.rpc.authentication import Login
+from fluss_server.rpc.limits import MESSAGE_WEIGHT, REQUEST_OVERHEAD_BYTES
+from fluss_server.rpc.service import Handler, RequestContext
+
+
+class RequestOwner(Protocol):
+    """What a request needs from its connection."""
+
+    login: Login
+    listener: str
+    peer: str
+    local_host: str
+    local_port: int
+    last_activity: float
+
+    def log_in(self, mechanism: str, token: bytes) -> Awaitable[None] | None:
+        """See :meth:`RequestContext.log_in`."""
+
+    def answer_room(self) -> int:
+        """See :meth:`RequestContext.answer_room`."""
+
+    def try_output_turn(self, request: StartedRequest) -> bool:
+        """See :meth:`RequestContext.try_output_turn`."""
+
+    async def wait_for_output_turn(self, request: StartedRequest) -> None:
+        """See :meth:`RequestContext.output_turn`."""
+
+
+class StartedRequest(RequestContext):
+    """A request whose method was called, until it is answered.
+
+    Attributes:
+        connection: that it came by.
+        handler: of its API.
+        request_id: that its answer repeats.
+        frame_bytes: its size as sent.
+        arrived: time of the loop's clock.
+        size: bytes of memory that it counts for.
+        admitted: bytes of memory that were reserved before it arrived.
+        future: of its method, None until there is one.
+        started: whether its method runs.
+        gave_up: whether nobody wants its answer any more.
+    """
+
+    __slots__ = (
+        "admitted",
+        "arrived",
+        "connection",
+        "frame_bytes",
+        "future",
+        "gave_up",
+        "handler",
+        "request_id",
+        "size",
+        "started",
+    )
+
+    def __init__(
+        self,
+        connection: RequestOwner,
+        handler: Handler,
+        version: int,
+        request_id: int,
+        frame_bytes: int,
+        admitted: int,
+    ) -> None:
+        self.api_key = handler.spec.key
+        self.api_version = version
+        self.principal = connection.login.principal or ANONYMOUS
+        self.listener = connection.listener
+        self.peer = connection.peer
+        self.local_host = connection.local_host
+        self.local_port = connection.local_port
+        self.connection = connection
+        self.handler = handler
+        self.request_id = request_id
+        self.frame_bytes = frame_bytes
+        self.arrived = connection.last_activity
+        weight = 1 if handler.is_bulk else MESSAGE_WEIGHT
+        self.size = weight * frame_bytes + REQUEST_OVERHEAD_BYTES
+        self.admitted = admitted
+        self.future: asyncio.Future[Any] | None = None
+        self.started = False
+        self.gave_up = False
+
+    def give_up(self) -> None:
+        """Cancel the method, whether it has started or not."""
+        if self.future is not None and self.started:
+            self.future.cancel()
+        self.gave_up = True  # cancelling a task that has not started would skip the bookkeeping in it
+
+    def log_in(self, mechanism: str, token: bytes) -> Awaitable[None] | None:
+        return self.connection.log_in(mechanism, token)
+
+    def try_output_turn(self) -> bool:
+        return self.connection.try_output_turn(self)
+
+    def answer_room(self) -> int:
+        return self.connection.answer_room()
+
+    async def output_turn(self) -> None:
+        if not self.connection.try_output_turn(self):
+            await self.connection.wait_for_output_turn(self)
+
+    def __repr__(self) -> str:
+        return f"{self.handler.spec.name} request {self.request_id} of {self.peer}"
+
+    def log_fields(self) -> dict[str, object]:
+        """What a structured log tells about a request."""
+        return {
+            "api": self.handler.spec.name,
+            "request_id": self.request_id,
+            "peer": self.peer,
+            "principal": str(self.principal),
+            "listener": self.listener,
+        }
