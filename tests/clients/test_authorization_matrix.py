@@ -31,6 +31,7 @@ YES, REFUSED = "yes", "48"
 
 DATABASE, TABLE = Resource.database("shop"), Resource.table(TablePath("shop", "keyed"))
 EVERY_TABLE = Resource(ResourceType.TABLE, "*")
+PRODUCER = "job"
 O = Operation  # noqa: E741
 
 # user, what it may do on which resource, from where, as the page calls it
@@ -84,6 +85,9 @@ ASKED: dict[ApiKey, tuple[Operation, ResourceType] | None] = {
     ApiKey.SCAN_KV: (O.READ, TABLE_TYPE),
     ApiKey.LIST_OFFSETS: (O.DESCRIBE, TABLE_TYPE),
     ApiKey.GET_TABLE_STATS: (O.READ, TABLE_TYPE),
+    ApiKey.REGISTER_PRODUCER_OFFSETS: (O.WRITE, TABLE_TYPE),
+    ApiKey.GET_PRODUCER_OFFSETS: (O.READ, TABLE_TYPE),
+    ApiKey.DELETE_PRODUCER_OFFSETS: (O.WRITE, TABLE_TYPE),
     ApiKey.CREATE_ACLS: (O.ALL, DATABASE_TYPE),  # of a table: its database
     ApiKey.LIST_ACLS: (O.DESCRIBE, TABLE_TYPE),
     ApiKey.DROP_ACLS: (O.ALL, DATABASE_TYPE),
@@ -97,6 +101,7 @@ HIDDEN = {
     ApiKey.LIST_TABLES: "left out",
     ApiKey.LIST_ACLS: "left out",
     ApiKey.GET_METADATA: "left out",
+    ApiKey.GET_PRODUCER_OFFSETS: "left out",
     ApiKey.DATABASE_EXISTS: "false",
     ApiKey.TABLE_EXISTS: "false",
 }
@@ -157,6 +162,12 @@ def fetch(names: Names) -> pb.FetchLogRequest:
     table = request.tables_req.add(table_id=names.table_id, projection_pushdown_enabled=False)
     table.buckets_req.add(bucket_id=0, fetch_offset=0, max_fetch_bytes=100)
     return request
+
+
+def producer_offsets(names: Names) -> pb.RegisterProducerOffsetsRequest:
+    table = pb.PbProducerTableOffsets(table_id=names.table_id)
+    table.bucket_offsets.add(bucket_id=0, log_end_offset=0)
+    return pb.RegisterProducerOffsetsRequest(producer_id=PRODUCER, table_offsets=[table])
 
 
 def acl(resource: Resource, user: str, operation: Operation, host: str = "*") -> pb.PbAclInfo:
@@ -292,6 +303,15 @@ CALLS: dict[ApiKey, Call] = {
     ApiKey.GET_TABLE_STATS: simple(
         ApiKey.GET_TABLE_STATS, lambda names: with_bucket(pb.GetTableStatsRequest(table_id=names.table_id))
     ),
+    ApiKey.REGISTER_PRODUCER_OFFSETS: simple(ApiKey.REGISTER_PRODUCER_OFFSETS, producer_offsets),
+    ApiKey.GET_PRODUCER_OFFSETS: shown(
+        ApiKey.GET_PRODUCER_OFFSETS,
+        lambda names: pb.GetProducerOffsetsRequest(producer_id=PRODUCER),
+        lambda answer: len(answer.table_offsets) == 1,
+    ),
+    ApiKey.DELETE_PRODUCER_OFFSETS: simple(
+        ApiKey.DELETE_PRODUCER_OFFSETS, lambda names: pb.DeleteProducerOffsetsRequest(producer_id=PRODUCER)
+    ),
     ApiKey.CREATE_ACLS: simple(
         ApiKey.CREATE_ACLS, lambda names: pb.CreateAclsRequest(acl=[acl(TABLE, "stranger", O.READ)])
     ),
@@ -362,13 +382,16 @@ def descriptor() -> bytes:
 
 
 async def prepare(root: RpcClient) -> Names:
-    """The table is there, and the entry about a stranger."""
+    """The table is there, the entry about a stranger, and offsets of a producer."""
     path = pb.PbTablePath(database_name="shop", table_name="keyed")
     create = pb.CreateTableRequest(table_path=path, table_json=descriptor(), ignore_if_exists=True)
     await root.call(ApiKey.CREATE_TABLE, create)
     await root.call(ApiKey.CREATE_ACLS, pb.CreateAclsRequest(acl=[acl(TABLE, "stranger", O.READ)]))
     info = await root.call(ApiKey.GET_TABLE_INFO, pb.GetTableInfoRequest(table_path=path))
-    return Names(path, info.table_id, descriptor())
+    names = Names(path, info.table_id, descriptor())
+    await root.call(ApiKey.DELETE_PRODUCER_OFFSETS, pb.DeleteProducerOffsetsRequest(producer_id=PRODUCER))
+    await root.call(ApiKey.REGISTER_PRODUCER_OFFSETS, producer_offsets(names))
+    return names
 
 
 async def attempt(call: Call, client: RpcClient, names: Names) -> str:

@@ -28,7 +28,7 @@ HOUR_MS = 3_600_000
 
 
 class OnlyTableOne:
-    """The rights of somebody who may write to table 1."""
+    """The rights of somebody who may write to table 1; table 3 is gone."""
 
     def allows(self, operation: Operation, resource: Resource) -> bool:
         raise AssertionError("not asked")
@@ -39,6 +39,8 @@ class OnlyTableOne:
     def table_refusal(self, operation: Operation, table_id: int) -> FlussError | None:
         if (operation, table_id) == (Operation.WRITE, 1):
             return None
+        if table_id == 3:
+            return FlussError(ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION, "gone")
         return FlussError(ErrorCode.AUTHORIZATION_EXCEPTION, f"{operation.name} on {table_id}")
 
 
@@ -110,8 +112,9 @@ async def test_offsets_expire(tmp_path: Path) -> None:
     async with producers(tmp_path) as running:
         await running.register("short", ttl_ms=1000)
         await running.register("long")
-        running.clock.advance(999)
-        assert await running.get("short") is not None
+        running.clock.advance(1000)
+        assert await running.get("short") is not None, "the last moment counts"
+        assert await running.register("short", {}) == Registration.ALREADY_EXISTS
         running.clock.advance(1)
         assert await running.get("short") is None
         assert await running.register("short", {}, ttl_ms=5) == Registration.CREATED, "expired ones are replaced"
@@ -147,12 +150,52 @@ async def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert await running.register("c") == Registration.CREATED
 
 
+@pytest.mark.parametrize("limit", ["MAX_PRODUCERS", "MAX_TOTAL_BYTES"])
+@async_test
+async def test_the_room_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    async with producers(tmp_path) as running:
+        size = len(ProducerRecord(running.clock.now_ms(), OFFSETS).encode())
+        monkeypatch.setattr(producer_service, limit, 2 if limit == "MAX_PRODUCERS" else 2 * size)
+        await running.register("a", ttl_ms=1)
+        await running.register("b")
+        with pytest.raises(FlussError, match="no room for the offsets of producer 'c'") as full:
+            await running.register("c")
+        assert full.value.code is ErrorCode.OPERATION_NOT_ATTEMPTED_EXCEPTION
+        assert await running.register("b") == Registration.ALREADY_EXISTS
+        running.clock.advance(2)
+        assert await running.register("c") == Registration.CREATED, "what has expired makes room at once"
+        assert await running.store.children(PRODUCERS) == ["b", "c"]
+
+
+@async_test
+async def test_a_full_store_lets_an_expired_producer_register_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with producers(tmp_path) as running:
+        monkeypatch.setattr(producer_service, "MAX_PRODUCERS", 1)
+        for _ in range(3):
+            assert await running.register("a", ttl_ms=0) == Registration.CREATED
+            running.clock.advance(1)
+
+
+@async_test
+async def test_a_request_that_is_too_large_is_refused_before_it_is_encoded(tmp_path: Path) -> None:
+    request = pb.RegisterProducerOffsetsRequest(producer_id="large")
+    buckets = request.table_offsets.add(table_id=1).bucket_offsets
+    buckets.extend([pb.PbBucketOffset(bucket_id=2**31 - 1, log_end_offset=2**62)] * 70_000)
+    async with producers(tmp_path) as running:
+        with pytest.raises(FlussError, match=f"take {request.ByteSize()} bytes, more than 1048576") as large:
+            await running.service.register_producer_offsets(request, CONTEXT)
+        assert large.value.code is ErrorCode.RECORD_TOO_LARGE_EXCEPTION
+
+
 @async_test
 async def test_who_may_write_to_all_tables_may_delete(tmp_path: Path) -> None:
     async with producers(tmp_path, rights=lambda context: OnlyTableOne()) as running:
-        await running.register("own", {TableBucket(1, None, 0): 1})
+        await running.register("own", {TableBucket(1, None, 0): 1, TableBucket(3, None, 0): 1})
         await running.register("other")
         await running.delete("own")
+        assert await running.get("own") is None, "one of its tables was dropped, the other is the caller's"
         with pytest.raises(FlussError) as refused:
             await running.delete("other")
         assert refused.value.code is ErrorCode.AUTHORIZATION_EXCEPTION

@@ -93,3 +93,56 @@ def test_an_api_without_a_rule_cannot_be_served(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="STOP_REPLICA has no rule"):
         ServiceRegistry(Unruled(), interceptors=[Guard(Authorizer(store), PATHS.get)])
     asyncio.run(store.close())
+
+
+class Producers:
+    """Has offsets of two tables, and of one that is gone, for every producer."""
+
+    def __init__(self) -> None:
+        self.registered: list[list[int]] = []
+
+    @rpc(ApiKey.REGISTER_PRODUCER_OFFSETS)
+    async def register(self, request: pb.RegisterProducerOffsetsRequest, context: RequestContext) -> ResponseBody:
+        self.registered.append([table.table_id for table in request.table_offsets])
+        return pb.RegisterProducerOffsetsResponse(result=0)
+
+    @rpc(ApiKey.GET_PRODUCER_OFFSETS)
+    async def get(self, request: pb.GetProducerOffsetsRequest, context: RequestContext) -> ResponseBody:
+        tables = [pb.PbProducerTableOffsets(table_id=table) for table in (1, 2, 3)]
+        return pb.GetProducerOffsetsResponse(producer_id=request.producer_id, expiration_time=5, table_offsets=tables)
+
+
+@async_test
+async def test_offsets_of_producers_with_several_tables(tmp_path: Path) -> None:
+    store = EmbeddedMetadataStore.open(tmp_path / "metadata")
+    authorizer = Authorizer(store, [ROOT])
+    entries = [AclEntry(ANN, "*", operation) for operation in (Operation.READ, Operation.WRITE)]
+    await authorizer.create([AclBinding(Resource.table(PATHS[1]), entry) for entry in entries], ROOT, "127.0.0.1")
+    producers = Producers()
+    registry = ServiceRegistry(producers, interceptors=[Guard(authorizer, PATHS.get)])
+
+    async def call(key: ApiKey, request: Any) -> Any:
+        handler = registry.get(key)
+        assert handler is not None
+        answer = handler.method(request, RequestContext(key, principal=ANN, peer="127.0.0.1:1"))
+        return await answer if asyncio.iscoroutine(answer) else answer
+
+    async def register(*tables: int) -> None:
+        offsets = [pb.PbProducerTableOffsets(table_id=table) for table in tables]
+        request = pb.RegisterProducerOffsetsRequest(producer_id="job", table_offsets=offsets)
+        await call(ApiKey.REGISTER_PRODUCER_OFFSETS, request)
+
+    for refused, code in (
+        (2, ErrorCode.AUTHORIZATION_EXCEPTION),
+        (3, ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION),
+    ):
+        with pytest.raises(FlussError) as raised:
+            await register(1, refused)
+        assert raised.value.code is code
+    await register(1)
+    await register()
+    assert producers.registered == [[1], []]
+    found = await call(ApiKey.GET_PRODUCER_OFFSETS, pb.GetProducerOffsetsRequest(producer_id="job"))
+    assert (found.producer_id, found.expiration_time) == ("job", 5)
+    assert [table.table_id for table in found.table_offsets] == [1]
+    await store.close()

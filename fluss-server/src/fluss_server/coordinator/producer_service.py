@@ -2,6 +2,11 @@
 
 A job that writes aggregates registers, before its first write, where the logs of its tables end. When it fails before
 its first checkpoint, the next attempt finds these offsets and undoes what was written behind them.
+
+Where they are kept: Apache Fluss writes a file per table to remote storage and a pointer to the files into ZooKeeper. A
+single server has no remote storage, and two places can disagree after a crash. Here the node itself holds the offsets
+(about 20 bytes per bucket), so a registration is one atomic, durable commit and there are no orphaned files to find. In
+exchange one producer may have 1 MiB of them, enough for 20,000 buckets, and all together 32 MiB.
 """
 
 from __future__ import annotations
@@ -33,6 +38,9 @@ from fluss_server.security.rules import Rights
 MAX_PRODUCERS = 10_000
 """Most producers that have offsets at a time."""
 
+MAX_TOTAL_BYTES = 32 << 20
+"""Most bytes of the offsets of all producers; they are in memory, as everything in the metadata store."""
+
 _MAX_TIME = 2**63 - 1
 
 
@@ -50,7 +58,8 @@ class ProducerService:
         store: keeps them.
         clock: decides what has expired.
         default_ttl_ms: how long offsets are kept whose producer does not say.
-        sweep_interval_ms: expired ones are removed by the first registration after this time.
+        sweep_interval_ms: expired ones are removed by the first registration after this time, and by one that finds
+            no room.
         rights: what the caller of a request may do; None = everybody may do everything.
     """
 
@@ -82,6 +91,7 @@ class ProducerService:
     ) -> ResponseBody:
         """The first registration of a producer counts; later ones leave it as it is."""
         _check_producer_id(request.producer_id)
+        _check_size(request.producer_id, request.ByteSize())  # a node is larger still than its request
         ttl_ms = request.ttl_ms if request.HasField("ttl_ms") else self._default_ttl_ms
         record = ProducerRecord(min(self._clock.now_ms() + ttl_ms, _MAX_TIME), _offsets(request))
         result = await self._tasks.run(self._register(request.producer_id, record.encode()))
@@ -121,46 +131,51 @@ class ProducerService:
         path = producer_path(producer_id)
         node = await self._store.get(path)
         record = None if node is None else ProducerRecord.decode(path, node.value)
-        return None if record is None or record.expiration_time <= self._clock.now_ms() else record
+        return None if record is None or record.expiration_time < self._clock.now_ms() else record
 
     async def _register(self, producer_id: str, value: bytes) -> Registration:
-        if len(value) > MAX_VALUE_BYTES:
-            raise FlussError(
-                ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
-                f"the offsets of producer {producer_id!r} take {len(value)} bytes, more than {MAX_VALUE_BYTES}",
-            )
+        _check_size(producer_id, len(value))
         async with self._lock:
             if await self._find(producer_id) is not None:
                 return Registration.ALREADY_EXISTS
-            await self._sweep()
+            if self._is_sweep_due() or not await self._has_room(len(value)):
+                await self._sweep()
+            if not await self._has_room(len(value)):
+                raise FlussError(
+                    ErrorCode.OPERATION_NOT_ATTEMPTED_EXCEPTION,
+                    f"there is no room for the offsets of producer {producer_id!r}: {MAX_PRODUCERS} producers with"
+                    f" {MAX_TOTAL_BYTES} bytes are the limit",
+                    hint="delete those of producers that are gone, or register with a shorter time to live",
+                )
             path = producer_path(producer_id)
             operations: list[Operation] = await missing_parents(self._store, path)
-            if await self._store.get(path) is not None:  # expired
-                operations.append(Set(path, value))
-            else:
-                await self._check_room(operations)
-                operations.append(Create(path, value))
+            expired = await self._store.get(path) is not None
+            operations.append(Set(path, value) if expired else Create(path, value))
             await self._store.commit(operations)
             return Registration.CREATED
 
-    async def _check_room(self, missing: list[Operation]) -> None:
-        if not missing and len(await self._store.children(PRODUCERS)) >= MAX_PRODUCERS:
-            raise FlussError(
-                ErrorCode.OPERATION_NOT_ATTEMPTED_EXCEPTION,
-                f"{MAX_PRODUCERS} producers have registered offsets, which is the limit",
-                hint="delete those of producers that are gone, or register with a shorter time to live",
-            )
+    async def _has_room(self, size: int) -> bool:
+        """Whether one more node of a size may be there."""
+        if await self._store.get(PRODUCERS) is None:
+            return True
+        names = await self._store.children(PRODUCERS)
+        nodes = [await self._store.get(producer_path(name)) for name in names]
+        total = sum(len(node.value) for node in nodes if node is not None)
+        return len(names) < MAX_PRODUCERS and total + size <= MAX_TOTAL_BYTES
+
+    def _is_sweep_due(self) -> bool:
+        return self._swept_at is None or self._clock.monotonic() - self._swept_at >= self._sweep_interval_s
 
     async def _sweep(self) -> None:
-        """Remove what has expired, unless that was done a moment ago."""
-        now = self._clock.monotonic()
-        if self._swept_at is not None and now - self._swept_at < self._sweep_interval_s:
-            return
-        self._swept_at = now
+        """Remove what has expired."""
+        self._swept_at = self._clock.monotonic()
         if await self._store.get(PRODUCERS) is None:
             return
-        names = await self._store.children(PRODUCERS)
-        expired: list[Operation] = [Delete(producer_path(name)) for name in names if await self._find(name) is None]
+        expired: list[Operation] = []
+        for name in await self._store.children(PRODUCERS):
+            if await self._find(name) is None:
+                expired.append(Delete(producer_path(name)))
+            await asyncio.sleep(0)  # 32 MiB of JSON must not hold up the event loop
         if expired:
             await self._store.commit(expired)
 
@@ -173,7 +188,9 @@ class ProducerService:
             if self._rights is not None:
                 rights = self._rights(context)
                 for table_id in {bucket.table_id for bucket in ProducerRecord.decode(path, node.value).offsets}:
-                    if (refusal := rights.table_refusal(acl.Operation.WRITE, table_id)) is not None:
+                    refusal = rights.table_refusal(acl.Operation.WRITE, table_id)
+                    # Offsets of a table that is gone are nobody's any more.
+                    if refusal is not None and refusal.code is not ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION:
                         raise refusal
             await self._store.commit([Delete(path)])
 
@@ -181,6 +198,14 @@ class ProducerService:
 def _check_producer_id(producer_id: str) -> None:
     if problem := name_characters_problem(producer_id):
         raise FlussError(ErrorCode.INVALID_PRODUCER_ID_EXCEPTION, f"bad producer id {producer_id!r}", hint=problem)
+
+
+def _check_size(producer_id: str, size: int) -> None:
+    if size > MAX_VALUE_BYTES:
+        raise FlussError(
+            ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
+            f"the offsets of producer {producer_id!r} take {size} bytes, more than {MAX_VALUE_BYTES}",
+        )
 
 
 def _offsets(request: pb.RegisterProducerOffsetsRequest) -> dict[TableBucket, int]:

@@ -26,7 +26,7 @@ class ProducerRecord:
     """The offsets of one producer.
 
     Attributes:
-        expiration_time: epoch milliseconds from which on they count as gone.
+        expiration_time: epoch milliseconds; they count up to and including this time.
         offsets: log end offset of each bucket when the producer began.
     """
 
