@@ -167,7 +167,6 @@ def test_refused_tables(tmp_path: Path) -> None:
         assert await create(log_table(), database="a.b") == 16
         assert await create(fluss.TableDescriptor(fluss.Schema(pa.schema([pa.field("__offset", pa.int32())])))) == 15
         assert await create(log_table(properties={"table.nonsense": "1"})) == 39
-        assert await create(log_table(log_format="INDEXED")) == 39
         assert await create(log_table(properties={"table.replication.factor": "3"})) == 17
         assert await create(log_table(bucket_count=5000)) == 49
         assert await admin.list_tables("fluss") == []

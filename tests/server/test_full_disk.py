@@ -164,7 +164,11 @@ def test_writes_stop_before_the_disk_is_full(small_disk: Path) -> None:
             assert [row["n"] for *_, row in await read_changes(connected, log)][-1] == 4
 
     ballast = small_disk / "ballast"
-    options = {"server.data-disk.check-interval": "50 ms"}
+    options = {
+        "server.data-disk.write-limit-ratio": "0.85",
+        "server.data-disk.write-recover-ratio": "0.80",
+        "server.data-disk.check-interval": "50 ms",
+    }
     with LocalCluster(small_disk / "data", options=options) as cluster:
         asyncio.run(run(cluster, ballast))
         assert "writes are refused: 8" in cluster.log

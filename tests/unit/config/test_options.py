@@ -111,7 +111,7 @@ def test_ratios() -> None:
     assert [ratio.parse(text) for text in ("0", "1", "0.85", ".5", "1.000")] == [0.0, 1.0, 0.85, 0.5, 1.0]
     for text in ("", "85%", "1.01", "-0.1", "nan", "1e-3", "0." + "9" * 5000):
         assert "number from 0 to 1" in refused(ratio, text)
-    assert Configuration(SERVER_OPTIONS, {}).get_ratio("server.data-disk.write-limit-ratio") == 0.85
+    assert Configuration(SERVER_OPTIONS, {}).get_ratio("server.data-disk.write-limit-ratio") == 0.95
 
 
 def test_a_configuration_has_defaults_and_given_values() -> None:

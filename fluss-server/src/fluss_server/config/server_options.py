@@ -297,15 +297,16 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
         Option(
             "server.data-disk.write-limit-ratio",
             OptionType.RATIO,
-            "0.85",
+            "0.95",
             "Share of the data directory's disk in use at which writes are refused with DISK_WRITE_LOCKED (70), while"
-            " reads go on. 1.0 = never; then a write is refused when the disk is full.",
+            " reads go on. 1.0 = never; then a write is refused when the disk is full. Official servers, which have"
+            " their disks to themselves, use 0.85.",
             dynamic=True,
         ),
         Option(
             "server.data-disk.write-recover-ratio",
             OptionType.RATIO,
-            "0.80",
+            "0.90",
             "Share in use at which refused writes are accepted again. Not above the limit.",
             dynamic=True,
         ),
