@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from clients.pyfluss_support import connection, new_table, read_changes
+from fluss_server.testing import LocalCluster
 from table_rpc import add_columns
 
 FIRST = pa.schema([pa.field("id", pa.int32(), nullable=False), pa.field("name", pa.string())])
@@ -144,3 +145,31 @@ def test_a_partitioned_table(fluss_cluster: Any) -> None:
                     assert await lookuper.lookup({"day": day, "id": number}) == row
 
     asyncio.run(run())
+
+
+def test_a_new_column_survives_a_crash() -> None:
+    async def before(servers: str) -> None:
+        async with connection(servers) as connected:
+            await append(await new_table(connected, "log", FIRST), *OLD_ROWS)
+            table = await new_table(connected, "pk", FIRST, primary_keys=["id"])
+            await add_columns(servers, "log", ADDED)
+            await add_columns(servers, "pk", ADDED)
+            await append(await connected.get_table(fluss.TablePath("fluss", "log")), NEW_ROW)
+            writer = table.new_upsert().create_writer()
+            writer.upsert(OLD_ROWS[0])
+            await writer.flush()
+
+    async def after(servers: str) -> None:
+        async with connection(servers) as connected:
+            log = await connected.get_table(fluss.TablePath("fluss", "log"))
+            assert log.get_table_info().schema_id == 2
+            await append(log, NEW_ROW)
+            assert await scan(log) == [*map(filled, OLD_ROWS), NEW_ROW, NEW_ROW]
+            pk = await connected.get_table(fluss.TablePath("fluss", "pk"))
+            assert await pk.new_lookup().create_lookuper().lookup({"id": 1}) == filled(OLD_ROWS[0])
+
+    with LocalCluster() as cluster:
+        asyncio.run(before(cluster.bootstrap_servers))
+        cluster.kill()
+        cluster.start()
+        asyncio.run(after(cluster.bootstrap_servers))
