@@ -8,6 +8,7 @@ through each of them and must have made the client call that RPC, in the version
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,13 +37,14 @@ def running() -> Iterator[Running]:
     """Servers, JVMs and clients of this session; a server per client, because Java clients do not say who they are."""
     everything = Running()
     yield everything
-    for client in everything.clients.values():
-        client.close()
-    for driver in everything.drivers.values():
-        driver.close()
-    for cluster in everything.clusters.values():
-        everything.observations.write_if_asked(cluster.port)
-        cluster.stop()
+    with ExitStack() as ending:  # all of it ends, whatever fails on the way
+        for cluster in everything.clusters.values():
+            ending.callback(cluster.stop)
+            ending.callback(everything.observations.write_if_asked, cluster.port)
+        for driver in everything.drivers.values():
+            ending.callback(driver.close)
+        for client in everything.clients.values():
+            ending.callback(client.close)
 
 
 def connect(label: str, servers: str, drivers: dict[str, Any], options: Mapping[str, str] | None = None) -> Client:
