@@ -235,7 +235,7 @@ def test_mistakes_get_clear_errors(batch: Any, flink: StandaloneFlink) -> None:
     mistakes = {
         "CREATE TABLE bad (a VARCHAR(10))": "VARCHAR(10)",
         "CREATE TABLE bad (a INT) WITH ('table.log.formt' = 'ARROW')": "table.log.format",
-        "CREATE TABLE bad (a INT) PARTITIONED BY (a)": "partition",
+        "CREATE TABLE bad (a DECIMAL(4, 2)) PARTITIONED BY (a)": "DECIMAL, ARRAY, MAP and ROW",
         "CREATE TABLE plain (a INT)": "exist",
         "CREATE VIEW v AS SELECT 1": "VIEW",
         "DROP TABLE nowhere": "nowhere",

@@ -14,12 +14,16 @@ import io.fluss.rpc.proto.AlterTableRequest;
 import io.fluss.rpc.proto.AlterTableResponse;
 import io.fluss.rpc.proto.CreateDatabaseRequest;
 import io.fluss.rpc.proto.CreateDatabaseResponse;
+import io.fluss.rpc.proto.CreatePartitionRequest;
+import io.fluss.rpc.proto.CreatePartitionResponse;
 import io.fluss.rpc.proto.CreateTableRequest;
 import io.fluss.rpc.proto.CreateTableResponse;
 import io.fluss.rpc.proto.DatabaseExistsRequest;
 import io.fluss.rpc.proto.DatabaseExistsResponse;
 import io.fluss.rpc.proto.DropDatabaseRequest;
 import io.fluss.rpc.proto.DropDatabaseResponse;
+import io.fluss.rpc.proto.DropPartitionRequest;
+import io.fluss.rpc.proto.DropPartitionResponse;
 import io.fluss.rpc.proto.DropTableRequest;
 import io.fluss.rpc.proto.DropTableResponse;
 import io.fluss.rpc.proto.GetDatabaseInfoRequest;
@@ -32,17 +36,23 @@ import io.fluss.rpc.proto.ListDatabasesRequest;
 import io.fluss.rpc.proto.ListDatabasesResponse;
 import io.fluss.rpc.proto.ListOffsetsRequest;
 import io.fluss.rpc.proto.ListOffsetsResponse;
+import io.fluss.rpc.proto.ListPartitionInfosRequest;
+import io.fluss.rpc.proto.ListPartitionInfosResponse;
 import io.fluss.rpc.proto.ListTablesRequest;
 import io.fluss.rpc.proto.ListTablesResponse;
 import io.fluss.rpc.proto.PbAddColumn;
 import io.fluss.rpc.proto.PbAlterConfig;
+import io.fluss.rpc.proto.PbKeyValue;
 import io.fluss.rpc.proto.PbListOffsetsRespForBucket;
+import io.fluss.rpc.proto.PbPartitionInfo;
+import io.fluss.rpc.proto.PbPartitionSpec;
 import io.fluss.rpc.proto.PbTableStatsReqForBucket;
 import io.fluss.rpc.proto.PbTableStatsRespForBucket;
 import io.fluss.rpc.proto.TableExistsRequest;
 import io.fluss.rpc.proto.TableExistsResponse;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -196,6 +206,55 @@ final class Admin {
         .setIgnoreIfNotExists(ignoreIfNotExists);
   }
 
+  /** Partitions with the given values of some of the partition columns, by id. */
+  List<PartitionInfo> listPartitions(TablePath path, Map<String, String> spec) {
+    ListPartitionInfosRequest.Builder request =
+        ListPartitionInfosRequest.newBuilder().setTablePath(Cluster.toProto(path));
+    if (!spec.isEmpty()) {
+      request.setPartialPartitionSpec(toProto(spec));
+    }
+    List<PartitionInfo> partitions = new ArrayList<>();
+    for (PbPartitionInfo partition :
+        read(ApiKey.LIST_PARTITION_INFOS, request.build(), ListPartitionInfosResponse.parser())
+            .getPartitionsInfoList()) {
+      List<String> values =
+          partition.getPartitionSpec().getPartitionKeyValuesList().stream()
+              .map(PbKeyValue::getValue)
+              .collect(Collectors.toList());
+      partitions.add(new PartitionInfo(partition.getPartitionId(), PartitionInfo.nameOf(values)));
+    }
+    partitions.sort(Comparator.comparingLong(PartitionInfo::id));
+    return partitions;
+  }
+
+  void createPartition(TablePath path, Map<String, String> spec, boolean ignoreIfExists) {
+    CreatePartitionRequest request =
+        CreatePartitionRequest.newBuilder()
+            .setTablePath(Cluster.toProto(path))
+            .setPartitionSpec(toProto(spec))
+            .setIgnoreIfNotExists(ignoreIfExists) // the name on the wire is wrong
+            .build();
+    write(ApiKey.CREATE_PARTITION, request, CreatePartitionResponse.parser(), ignoreIfExists);
+  }
+
+  void dropPartition(TablePath path, Map<String, String> spec, boolean ignoreIfNotExists) {
+    DropPartitionRequest request =
+        DropPartitionRequest.newBuilder()
+            .setTablePath(Cluster.toProto(path))
+            .setPartitionSpec(toProto(spec))
+            .setIgnoreIfNotExists(ignoreIfNotExists)
+            .build();
+    write(ApiKey.DROP_PARTITION, request, DropPartitionResponse.parser(), ignoreIfNotExists);
+  }
+
+  private static PbPartitionSpec toProto(Map<String, String> spec) {
+    PbPartitionSpec.Builder result = PbPartitionSpec.newBuilder();
+    spec.forEach(
+        (key, value) ->
+            result.addPartitionKeyValues(PbKeyValue.newBuilder().setKey(key).setValue(value)));
+    return result.build();
+  }
+
   private <R extends MessageLite> R read(ApiKey key, MessageLite request, Parser<R> parser) {
     return write(key, request, parser, true);
   }
@@ -217,6 +276,9 @@ final class Admin {
                   .setOffsetType(spec.type())
                   .setTableId(table.tableId())
                   .addAllBucketId(group);
+          if (table.partition() != null) {
+            request.setPartitionId(table.partition().id());
+          }
           if (spec.timestamp() >= 0) {
             request.setStartTimestamp(spec.timestamp());
           }
@@ -250,10 +312,14 @@ final class Admin {
             (node, group) -> {
               GetTableStatsRequest.Builder request =
                   GetTableStatsRequest.newBuilder().setTableId(table.tableId());
-              group.forEach(
-                  bucket ->
-                      request.addBucketsReq(
-                          PbTableStatsReqForBucket.newBuilder().setBucketId(bucket)));
+              for (int bucket : group) {
+                PbTableStatsReqForBucket.Builder asked =
+                    PbTableStatsReqForBucket.newBuilder().setBucketId(bucket);
+                if (table.partition() != null) {
+                  asked.setPartitionId(table.partition().id());
+                }
+                request.addBucketsReq(asked);
+              }
               return context
                   .network()
                   .call(
@@ -315,6 +381,6 @@ final class Admin {
                 return offsets;
               });
         },
-        () -> context.cluster().refresh(table.path()));
+        () -> context.cluster().refresh(table));
   }
 }

@@ -10,17 +10,21 @@ import org.apache.flink.types.RowKind;
  * Views stay valid for as long as they are referenced; they keep the memory of the whole run alive.
  */
 public abstract class BucketRecords {
-  private final int bucket;
+  private final TableBucket bucket;
   private final long nextOffset;
   private final long highWatermark;
 
-  protected BucketRecords(int bucket, long nextOffset, long highWatermark) {
+  protected BucketRecords(TableBucket bucket, long nextOffset, long highWatermark) {
     this.bucket = bucket;
     this.nextOffset = nextOffset;
     this.highWatermark = highWatermark;
   }
 
   public final int bucket() {
+    return bucket.bucket();
+  }
+
+  public final TableBucket tableBucket() {
     return bucket;
   }
 

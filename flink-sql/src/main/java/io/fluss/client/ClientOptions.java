@@ -51,6 +51,9 @@ public final class ClientOptions implements Serializable {
         "client.writer.enable-idempotence",
         "Number the batches so that a repeated send is stored once. Default true.");
     KNOWN_KEYS.put(
+        "client.writer.dynamic-create-partition.enabled",
+        "Create the partitions of rows that are written, if they are missing. Default true.");
+    KNOWN_KEYS.put(
         "client.writer.max-inflight-requests-per-bucket",
         "Batches of one bucket on their way at once, 1 to 5. Default 5.");
     KNOWN_KEYS.put("client.lookup.queue-size", "Lookups that may wait. Default 25600.");
@@ -85,7 +88,6 @@ public final class ClientOptions implements Serializable {
             "client.writer.buffer.page-size",
             "client.writer.buffer.per-request-memory-size",
             "client.writer.dynamic-batch-size.enabled",
-            "client.writer.dynamic-create-partition.enabled",
             "client.writer.kv-backpressure.max-throttle",
             "client.scanner.log.read-preference",
             "client.scanner.kv.batch-strategy",
@@ -120,6 +122,7 @@ public final class ClientOptions implements Serializable {
   private final int maxRequestSize;
   private final int writerRetries;
   private final boolean idempotence;
+  private final boolean createsPartitions;
   private final int maxInflightPerBucket;
   private final int lookupQueueSize;
   private final int lookupBatchSize;
@@ -155,6 +158,7 @@ public final class ClientOptions implements Serializable {
     maxRequestSize = (int) in.size("client.writer.request-max-size", "10mb", 1 << 30);
     writerRetries = in.integer("client.writer.retries", Integer.MAX_VALUE, 0, Integer.MAX_VALUE);
     idempotence = in.flag("client.writer.enable-idempotence", true);
+    createsPartitions = in.flag("client.writer.dynamic-create-partition.enabled", true);
     maxInflightPerBucket = in.integer("client.writer.max-inflight-requests-per-bucket", 5, 1, 5);
     lookupQueueSize = in.integer("client.lookup.queue-size", 25600, 1, 1 << 24);
     lookupBatchSize = in.integer("client.lookup.max-batch-size", 128, 1, 1 << 20);
@@ -270,6 +274,11 @@ public final class ClientOptions implements Serializable {
 
   public boolean idempotence() {
     return idempotence;
+  }
+
+  /** Whether writers create the partitions that they meet. */
+  public boolean createsPartitions() {
+    return createsPartitions;
   }
 
   public int maxInflightPerBucket() {

@@ -8,8 +8,12 @@ import io.fluss.client.scan.LimitScan;
 import io.fluss.client.scan.ServerKvScanner;
 import io.fluss.client.write.BatchingAppendWriter;
 import io.fluss.client.write.BatchingUpsertWriter;
+import io.fluss.client.write.PartitionedAppendWriter;
+import io.fluss.client.write.PartitionedUpsertWriter;
 import java.util.Collection;
+import java.util.Collections;
 import java.util.EnumSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -114,17 +118,79 @@ public final class FlussClient implements AutoCloseable {
     admin.addColumns(path, columns, ignoreIfNotExists);
   }
 
-  /** One offset per bucket. */
+  /** The partitions of a table, by id. */
+  public List<PartitionInfo> listPartitions(TablePath path) {
+    return admin.listPartitions(path, Collections.emptyMap());
+  }
+
+  /**
+   * The partitions of a table with these values, by id.
+   *
+   * @param spec values of some of the partition columns
+   */
+  public List<PartitionInfo> listPartitions(TablePath path, Map<String, String> spec) {
+    return admin.listPartitions(path, spec);
+  }
+
+  /**
+   * Creates a partition.
+   *
+   * @param spec values of all partition columns
+   */
+  public void createPartition(TablePath path, Map<String, String> spec, boolean ignoreIfExists) {
+    admin.createPartition(path, spec, ignoreIfExists);
+  }
+
+  public void dropPartition(TablePath path, Map<String, String> spec, boolean ignoreIfNotExists) {
+    admin.dropPartition(path, spec, ignoreIfNotExists);
+  }
+
+  /** The table of which only the partition with this name is meant; PARTITION_NOT_EXISTS. */
+  private TableInfo partition(TableInfo table, String name) {
+    return context.retry(
+        true,
+        () -> context.cluster().partition(table, name).thenApply(table::only),
+        () -> context.cluster().refresh(null));
+  }
+
+  /** {@link #partition}, made if it is missing and {@code client.writer} options say so. */
+  private TableInfo partitionToWrite(TableInfo table, String name) {
+    try {
+      return partition(table, name);
+    } catch (FlussException e) {
+      if (e.code() != ErrorCode.PARTITION_NOT_EXISTS || !context.options().createsPartitions()) {
+        throw e;
+      }
+    }
+    Map<String, String> spec = new LinkedHashMap<>();
+    List<String> values = new PartitionInfo(-1, name).values();
+    for (int i = 0; i < values.size(); i++) {
+      spec.put(table.partitionKeys().get(i), values.get(i));
+    }
+    admin.createPartition(table.path(), spec, true);
+    return partition(table, name);
+  }
+
+  /**
+   * One offset per bucket.
+   *
+   * @param table of a partitioned table only one partition ({@link TableInfo#only})
+   */
   public Map<Integer, Long> listOffsets(
       TableInfo table, Collection<Integer> buckets, OffsetSpec spec) {
-    requireSupported(table);
+    requireOnePlace(table);
     return admin.listOffsets(table, buckets, spec);
   }
 
   /** Rows of a primary-key table, or records in the log of a log table. */
   public long rowCount(TableInfo table) {
     requireSupported(table);
-    return admin.rowCount(table);
+    if (!table.isPartitioned() || table.partition() != null) {
+      return admin.rowCount(table);
+    }
+    return listPartitions(table.path()).stream()
+        .mapToLong(partition -> admin.rowCount(table.only(partition)))
+        .sum();
   }
 
   /** Whether the cluster has this call. */
@@ -133,7 +199,7 @@ public final class FlussClient implements AutoCloseable {
   }
 
   /**
-   * A scanner of the table's logs.
+   * A scanner of the logs of a table or of its partitions.
    *
    * @param projectedFields columns of the rows, by position in the table, in the order wanted; null
    *     for all
@@ -148,7 +214,9 @@ public final class FlussClient implements AutoCloseable {
     if (table.hasPrimaryKey()) {
       throw new IllegalArgumentException(table.path() + " has a primary key: rows are upserted");
     }
-    return new BatchingAppendWriter(context, table);
+    return table.isPartitioned()
+        ? new PartitionedAppendWriter(context, table, name -> partitionToWrite(table, name))
+        : new BatchingAppendWriter(context, table);
   }
 
   /**
@@ -161,7 +229,10 @@ public final class FlussClient implements AutoCloseable {
     if (targetColumns != null) {
       BatchingUpsertWriter.checkTargetColumns(table, targetColumns);
     }
-    return new BatchingUpsertWriter(context, table, targetColumns);
+    return table.isPartitioned()
+        ? new PartitionedUpsertWriter(
+            context, table, name -> partitionToWrite(table, name), targetColumns)
+        : new BatchingUpsertWriter(context, table, targetColumns);
   }
 
   public Lookuper newLookuper(TableInfo table) {
@@ -179,19 +250,35 @@ public final class FlussClient implements AutoCloseable {
     return new BucketKeyLookuper(context, table);
   }
 
-  /** Opens a scan of all rows of one bucket; see {@link #supports} with {@link ApiKey#SCAN_KV}. */
+  /**
+   * Opens a scan of all rows of one bucket; see {@link #supports} with {@link ApiKey#SCAN_KV}.
+   *
+   * @param table of a partitioned table only one partition
+   */
   public KvScanner newKvScanner(TableInfo table, int bucket) {
     requirePrimaryKey(table);
+    requireOnePlace(table);
     return new ServerKvScanner(context, table, bucket);
   }
 
-  /** Up to {@code limit} rows of one bucket: the first in key order, or the last of a log table. */
+  /**
+   * Up to {@code limit} rows of one bucket: the first in key order, or the last of a log table.
+   *
+   * @param table of a partitioned table only one partition
+   */
   public List<RowData> limitScan(TableInfo table, int bucket, int limit) {
-    requireSupported(table);
+    requireOnePlace(table);
     if (limit < 1) {
       throw new IllegalArgumentException("the limit must be positive: " + limit);
     }
     return LimitScan.run(context, table, bucket, limit);
+  }
+
+  private static void requireOnePlace(TableInfo table) {
+    requireSupported(table);
+    if (table.isPartitioned() && table.partition() == null) {
+      throw new IllegalArgumentException(table.path() + " is partitioned: choose a partition");
+    }
   }
 
   private static void requirePrimaryKey(TableInfo table) {
@@ -205,11 +292,6 @@ public final class FlussClient implements AutoCloseable {
    * Refuses tables whose data this client would read wrongly or put where others do not find it.
    */
   private static void requireSupported(TableInfo table) {
-    if (table.isPartitioned()) {
-      throw new FlussException(
-          ErrorCode.UNSUPPORTED_VERSION,
-          table.path() + " is partitioned; this client supports unpartitioned tables only");
-    }
     String lake = table.properties().get("table.datalake.format");
     if (lake != null && !lake.toLowerCase(Locale.ROOT).equals("lance")) {
       throw new FlussException(

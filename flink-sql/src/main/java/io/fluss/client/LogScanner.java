@@ -16,12 +16,22 @@ public interface LogScanner extends AutoCloseable {
   /**
    * Starts (or restarts) reading a bucket at {@code offset}, the offset of the first wanted record.
    */
-  void subscribe(int bucket, long offset);
+  void subscribe(TableBucket bucket, long offset);
+
+  /** {@link #subscribe(TableBucket, long)} of a table without partitions. */
+  default void subscribe(int bucket, long offset) {
+    subscribe(new TableBucket(bucket), offset);
+  }
 
   /**
    * Stops reading a bucket; fetched but unread data of it is dropped. Unknown buckets are ignored.
    */
-  void unsubscribe(int bucket);
+  void unsubscribe(TableBucket bucket);
+
+  /** {@link #unsubscribe(TableBucket)} of a table without partitions. */
+  default void unsubscribe(int bucket) {
+    unsubscribe(new TableBucket(bucket));
+  }
 
   /**
    * Returns what is there, waiting up to {@code timeout} when nothing is. Returns an empty batch

@@ -14,8 +14,7 @@ public interface Lookuper extends AutoCloseable {
   /**
    * The row with this key, with all columns of the table, or null.
    *
-   * @param keyRow the physical primary key columns in key order ({@link
-   *     TableInfo#physicalPrimaryKey()})
+   * @param keyRow the primary key columns in key order ({@link TableInfo#primaryKey()})
    */
   CompletableFuture<RowData> lookup(RowData keyRow);
 

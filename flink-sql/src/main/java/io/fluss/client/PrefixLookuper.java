@@ -12,7 +12,8 @@ public interface PrefixLookuper extends AutoCloseable {
   /**
    * All rows with these bucket key values, in key order.
    *
-   * @param bucketKeyRow the bucket key columns in order ({@link TableInfo#bucketKey()})
+   * @param bucketKeyRow the bucket key columns, and the partition columns behind them ({@link
+   *     TableInfo#prefixKey()})
    */
   CompletableFuture<List<RowData>> lookup(RowData bucketKeyRow);
 

@@ -6,7 +6,9 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
+import javax.annotation.Nullable;
 import org.apache.flink.table.types.logical.RowType;
 
 /**
@@ -31,6 +33,9 @@ public final class TableInfo implements Serializable {
   private final String comment;
   private final long createdTime;
   private final long modifiedTime;
+
+  /** The only partition that is meant; null for the whole table. */
+  @Nullable private final PartitionInfo partition;
 
   /** Built from a descriptor that the server sent, hence with its defaults filled in. */
   public TableInfo(
@@ -60,6 +65,37 @@ public final class TableInfo implements Serializable {
     this.comment = descriptor.comment().orElse(null);
     this.createdTime = createdTime;
     this.modifiedTime = modifiedTime;
+    this.partition = null;
+  }
+
+  private TableInfo(TableInfo table, PartitionInfo partition) {
+    this.path = table.path;
+    this.tableId = table.tableId;
+    this.schemaId = table.schemaId;
+    this.rowType = table.rowType;
+    this.columnIds = table.columnIds;
+    this.columnComments = table.columnComments;
+    this.primaryKey = table.primaryKey;
+    this.bucketKey = table.bucketKey;
+    this.partitionKeys = table.partitionKeys;
+    this.bucketCount = table.bucketCount;
+    this.properties = table.properties;
+    this.customProperties = table.customProperties;
+    this.comment = table.comment;
+    this.createdTime = table.createdTime;
+    this.modifiedTime = table.modifiedTime;
+    this.partition = partition;
+  }
+
+  /** The same table, of which only one partition is meant. */
+  public TableInfo only(PartitionInfo partition) {
+    return new TableInfo(this, Objects.requireNonNull(partition));
+  }
+
+  /** The only partition that is meant; null for the whole table. */
+  @Nullable
+  public PartitionInfo partition() {
+    return partition;
   }
 
   public TablePath path() {
@@ -103,9 +139,7 @@ public final class TableInfo implements Serializable {
     return indexesOf(primaryKey);
   }
 
-  /**
-   * Primary key without the partition columns: the columns of key bytes and of lookups, in order.
-   */
+  /** Primary key without the partition columns: the columns of key bytes, in order. */
   public List<String> physicalPrimaryKey() {
     List<String> result = new ArrayList<>(primaryKey);
     result.removeAll(partitionKeys);
@@ -130,6 +164,21 @@ public final class TableInfo implements Serializable {
 
   public List<String> partitionKeys() {
     return Collections.unmodifiableList(partitionKeys);
+  }
+
+  public int[] partitionKeyIndexes() {
+    return indexesOf(partitionKeys);
+  }
+
+  /** Columns of lookups by bucket key: the bucket key and then the partition columns. */
+  public List<String> prefixKey() {
+    List<String> result = new ArrayList<>(bucketKey);
+    result.addAll(partitionKeys);
+    return result;
+  }
+
+  public int[] prefixKeyIndexes() {
+    return indexesOf(prefixKey());
   }
 
   public boolean isPartitioned() {
@@ -174,6 +223,14 @@ public final class TableInfo implements Serializable {
 
   @Override
   public String toString() {
-    return path + " (id " + tableId + ", schema " + schemaId + ", " + bucketCount + " buckets)";
+    return path
+        + (partition == null ? "" : "/" + partition.name())
+        + " (id "
+        + tableId
+        + ", schema "
+        + schemaId
+        + ", "
+        + bucketCount
+        + " buckets)";
   }
 }

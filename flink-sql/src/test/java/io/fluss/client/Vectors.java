@@ -93,7 +93,8 @@ public final class Vectors {
     return row;
   }
 
-  private static Object toFlink(LogicalType type, Object value) {
+  /** A JSON value as Flink holds it. */
+  public static Object toFlink(LogicalType type, Object value) {
     if (value == null) {
       return null;
     }

@@ -4,6 +4,7 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.UnsafeByteOperations;
 import io.fluss.client.ApiKey;
 import io.fluss.client.PrefixLookuper;
+import io.fluss.client.TableBucket;
 import io.fluss.client.TableInfo;
 import io.fluss.client.rpc.ClientContext;
 import io.fluss.client.rpc.Errors;
@@ -15,6 +16,7 @@ import io.fluss.rpc.proto.PbValueList;
 import io.fluss.rpc.proto.PrefixLookupRequest;
 import io.fluss.rpc.proto.PrefixLookupResponse;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -24,6 +26,7 @@ import org.apache.flink.table.data.RowData;
 
 /** Lookups by bucket key on PREFIX_LOOKUP. */
 public final class BucketKeyLookuper implements PrefixLookuper {
+  private final PartitionRouter partitions;
   private final KeyRouter router;
   private final ValueDecoder decoder;
   private final LookupQueue<List<RawBytes>> queue;
@@ -44,6 +47,7 @@ public final class BucketKeyLookuper implements PrefixLookuper {
               + " and primary key "
               + primaryKey);
     }
+    this.partitions = new PartitionRouter(context, table, table.prefixKey());
     this.router = new KeyRouter(table, bucketKey, bucketKey, table.bucketCount());
     this.decoder = new ValueDecoder(context, table);
     this.queue = new Queue(context, table);
@@ -51,7 +55,13 @@ public final class BucketKeyLookuper implements PrefixLookuper {
 
   @Override
   public CompletableFuture<List<RowData>> lookup(RowData bucketKeyRow) {
-    return router.route(bucketKeyRow, queue::add).thenCompose(this::decode);
+    return partitions.route(
+        bucketKeyRow,
+        Collections.emptyList(),
+        (place, key) ->
+            router
+                .route(key, (bytes, bucket) -> queue.add(place, bytes, bucket))
+                .thenCompose(this::decode));
   }
 
   private CompletableFuture<List<RowData>> decode(List<RawBytes> values) {
@@ -84,18 +94,21 @@ public final class BucketKeyLookuper implements PrefixLookuper {
     private final TableInfo table;
 
     Queue(ClientContext context, TableInfo table) {
-      super(context, table);
+      super(context);
       this.context = context;
       this.table = table;
     }
 
     @Override
-    CompletableFuture<Void> send(Node leader, Map<Integer, Group<List<RawBytes>>> groups) {
+    CompletableFuture<Void> send(Node leader, Map<TableBucket, Group<List<RawBytes>>> groups) {
       PrefixLookupRequest.Builder request =
           PrefixLookupRequest.newBuilder().setTableId(table.tableId());
       for (Group<List<RawBytes>> group : groups.values()) {
         PbPrefixLookupReqForBucket.Builder bucket =
-            PbPrefixLookupReqForBucket.newBuilder().setBucketId(group.bucket);
+            PbPrefixLookupReqForBucket.newBuilder().setBucketId(group.bucket.bucket());
+        if (group.bucket.partition() != null) {
+          bucket.setPartitionId(group.bucket.partition().id());
+        }
         for (Pending<List<RawBytes>> pending : group.keys) {
           bucket.addKeys(UnsafeByteOperations.unsafeWrap(pending.key));
         }
@@ -109,8 +122,11 @@ public final class BucketKeyLookuper implements PrefixLookuper {
     }
 
     private static void accept(
-        Map<Integer, Group<List<RawBytes>>> groups, PbPrefixLookupRespForBucket answer) {
-      Group<List<RawBytes>> group = groups.get(answer.getBucketId());
+        Map<TableBucket, Group<List<RawBytes>>> groups, PbPrefixLookupRespForBucket answer) {
+      Group<List<RawBytes>> group =
+          groups.get(
+              TableBucket.answered(
+                  answer.hasPartitionId(), answer.getPartitionId(), answer.getBucketId()));
       if (group == null) {
         return;
       }

@@ -3,6 +3,7 @@ package io.fluss.client.lookup;
 import io.fluss.client.ClientOptions;
 import io.fluss.client.ErrorCode;
 import io.fluss.client.FlussException;
+import io.fluss.client.TableBucket;
 import io.fluss.client.TableInfo;
 import io.fluss.client.rpc.Backoff;
 import io.fluss.client.rpc.CallFailedException;
@@ -33,7 +34,6 @@ import java.util.concurrent.Semaphore;
 abstract class LookupQueue<V> {
   private final ClientContext context;
   private final ClientOptions options;
-  private final TableInfo table;
   private final Semaphore room;
 
   // Guarded by this.
@@ -52,21 +52,23 @@ abstract class LookupQueue<V> {
   /** One key on its way. */
   static final class Pending<V> {
     final byte[] key;
-    final int bucket;
+    final TableInfo place;
+    final TableBucket bucket;
     final CompletableFuture<V> result = new CompletableFuture<>();
     private final long startNanos = System.nanoTime();
     private int attempts;
     private Backoff backoff;
 
-    Pending(byte[] key, int bucket) {
+    Pending(TableInfo place, byte[] key, int bucket) {
+      this.place = place;
       this.key = key;
-      this.bucket = bucket;
+      this.bucket = new TableBucket(place.partition(), bucket);
     }
   }
 
   /** Keys of one bucket in a request, and what became of them. */
   static final class Group<V> {
-    final int bucket;
+    final TableBucket bucket;
     final List<Pending<V>> keys = new ArrayList<>();
 
     /** Set by the answer: one result per key, or an error of them all. */
@@ -74,15 +76,14 @@ abstract class LookupQueue<V> {
 
     FlussException error;
 
-    Group(int bucket) {
+    Group(TableBucket bucket) {
       this.bucket = bucket;
     }
   }
 
-  LookupQueue(ClientContext context, TableInfo table) {
+  LookupQueue(ClientContext context) {
     this.context = context;
     this.options = context.options();
-    this.table = table;
     this.room = new Semaphore(options.lookupQueueSize());
     context.onClose(onClientClosed);
   }
@@ -91,11 +92,15 @@ abstract class LookupQueue<V> {
    * Sends one request with the keys of all groups; when its future completes normally each group
    * has results or an error.
    */
-  abstract CompletableFuture<Void> send(Node leader, Map<Integer, Group<V>> groups);
+  abstract CompletableFuture<Void> send(Node leader, Map<TableBucket, Group<V>> groups);
 
-  /** Adds a key; waits for room unless called on the network thread. */
-  final CompletableFuture<V> add(byte[] key, int bucket) {
-    Pending<V> pending = new Pending<>(key, bucket);
+  /**
+   * Adds a key; waits for room unless called on the network thread.
+   *
+   * @param place the table, or one partition of it
+   */
+  final CompletableFuture<V> add(TableInfo place, byte[] key, int bucket) {
+    Pending<V> pending = new Pending<>(place, key, bucket);
     if (takeRoom()) {
       pending.result.whenComplete((value, error) -> room.release());
     }
@@ -126,17 +131,17 @@ abstract class LookupQueue<V> {
   private void dispatch(Pending<V> pending) {
     Node leader;
     try {
-      leader = context.cluster().leader(table, pending.bucket);
+      leader = context.cluster().leader(pending.place, pending.bucket.bucket());
     } catch (FlussException e) {
       pending.result.completeExceptionally(e);
       return;
     }
     if (leader == null) {
-      retry(pending, ClientContext.noLeader(table, pending.bucket));
+      retry(pending, ClientContext.noLeader(pending.place, pending.bucket.bucket()));
       return;
     }
     Lane<V> lane = null;
-    List<Map<Integer, Group<V>>> requests = Collections.emptyList();
+    List<Map<TableBucket, Group<V>>> requests = Collections.emptyList();
     synchronized (this) {
       if (!closed) {
         lane = lanes.computeIfAbsent(leader, node -> new Lane<>());
@@ -159,13 +164,13 @@ abstract class LookupQueue<V> {
    * Requests that may be sent by the rule in the class comment; each counts as in flight from now
    * on.
    */
-  private List<Map<Integer, Group<V>>> takeReady(Lane<V> lane) {
-    List<Map<Integer, Group<V>>> requests = new ArrayList<>(1);
+  private List<Map<TableBucket, Group<V>>> takeReady(Lane<V> lane) {
+    List<Map<TableBucket, Group<V>>> requests = new ArrayList<>(1);
     while (!lane.keys.isEmpty()
         && (lane.inFlight == 0
             || lane.keys.size() >= options.lookupBatchSize()
                 && lane.inFlight < options.lookupMaxInflight())) {
-      Map<Integer, Group<V>> groups = new HashMap<>();
+      Map<TableBucket, Group<V>> groups = new HashMap<>();
       for (int i = 0; i < options.lookupBatchSize() && !lane.keys.isEmpty(); i++) {
         Pending<V> pending = lane.keys.poll();
         pending.attempts++;
@@ -181,15 +186,16 @@ abstract class LookupQueue<V> {
    * Sends outside of the lock, since a fast answer is handled, and its receivers are called, in
    * this thread.
    */
-  private void sendAll(Node leader, Lane<V> lane, List<Map<Integer, Group<V>>> requests) {
-    for (Map<Integer, Group<V>> groups : requests) {
+  private void sendAll(Node leader, Lane<V> lane, List<Map<TableBucket, Group<V>>> requests) {
+    for (Map<TableBucket, Group<V>> groups : requests) {
       send(leader, groups).whenComplete((nothing, error) -> onAnswer(leader, lane, groups, error));
     }
   }
 
   /** Runs on the network thread, or in the sending thread when the answer was fast. */
-  private void onAnswer(Node leader, Lane<V> lane, Map<Integer, Group<V>> groups, Throwable error) {
-    List<Map<Integer, Group<V>>> requests;
+  private void onAnswer(
+      Node leader, Lane<V> lane, Map<TableBucket, Group<V>> groups, Throwable error) {
+    List<Map<TableBucket, Group<V>>> requests;
     synchronized (this) {
       lane.inFlight--;
       requests = takeReady(lane);
@@ -239,7 +245,7 @@ abstract class LookupQueue<V> {
     if (error.code().staleMetadata() || error instanceof CallFailedException) {
       context
           .cluster()
-          .refresh(table.path())
+          .refresh(pending.place)
           .whenComplete(
               (nothing, refreshError) -> {
                 if (refreshError != null && !Errors.unwrap(refreshError).retriable()) {

@@ -5,6 +5,7 @@ import io.fluss.client.ApiKey;
 import io.fluss.client.ErrorCode;
 import io.fluss.client.FlussException;
 import io.fluss.client.Lookuper;
+import io.fluss.client.TableBucket;
 import io.fluss.client.TableInfo;
 import io.fluss.client.rpc.ClientContext;
 import io.fluss.client.rpc.Errors;
@@ -23,11 +24,13 @@ import org.apache.flink.table.data.RowData;
 
 /** Lookups by primary key on LOOKUP. */
 public final class PrimaryKeyLookuper implements Lookuper {
+  private final PartitionRouter partitions;
   private final KeyRouter router;
   private final ValueDecoder decoder;
   private final LookupQueue<RawBytes> queue;
 
   public PrimaryKeyLookuper(ClientContext context, TableInfo table) {
+    this.partitions = new PartitionRouter(context, table, table.primaryKey());
     this.router =
         new KeyRouter(table, table.physicalPrimaryKey(), table.bucketKey(), table.bucketCount());
     this.decoder = new ValueDecoder(context, table);
@@ -36,8 +39,12 @@ public final class PrimaryKeyLookuper implements Lookuper {
 
   @Override
   public CompletableFuture<RowData> lookup(RowData keyRow) {
+    return partitions.route(keyRow, null, this::lookup);
+  }
+
+  private CompletableFuture<RowData> lookup(TableInfo place, RowData key) {
     return router
-        .route(keyRow, queue::add)
+        .route(key, (bytes, bucket) -> queue.add(place, bytes, bucket))
         .thenCompose(
             value -> {
               if (value == null) {
@@ -60,17 +67,20 @@ public final class PrimaryKeyLookuper implements Lookuper {
     private final TableInfo table;
 
     Queue(ClientContext context, TableInfo table) {
-      super(context, table);
+      super(context);
       this.context = context;
       this.table = table;
     }
 
     @Override
-    CompletableFuture<Void> send(Node leader, Map<Integer, Group<RawBytes>> groups) {
+    CompletableFuture<Void> send(Node leader, Map<TableBucket, Group<RawBytes>> groups) {
       LookupRequest.Builder request = LookupRequest.newBuilder().setTableId(table.tableId());
       for (Group<RawBytes> group : groups.values()) {
         PbLookupReqForBucket.Builder bucket =
-            PbLookupReqForBucket.newBuilder().setBucketId(group.bucket);
+            PbLookupReqForBucket.newBuilder().setBucketId(group.bucket.bucket());
+        if (group.bucket.partition() != null) {
+          bucket.setPartitionId(group.bucket.partition().id());
+        }
         for (Pending<RawBytes> pending : group.keys) {
           bucket.addKeys(UnsafeByteOperations.unsafeWrap(pending.key));
         }
@@ -83,8 +93,12 @@ public final class PrimaryKeyLookuper implements Lookuper {
               answer -> answer.getBucketsRespList().forEach(bucket -> accept(groups, bucket)));
     }
 
-    private static void accept(Map<Integer, Group<RawBytes>> groups, PbLookupRespForBucket answer) {
-      Group<RawBytes> group = groups.get(answer.getBucketId());
+    private static void accept(
+        Map<TableBucket, Group<RawBytes>> groups, PbLookupRespForBucket answer) {
+      Group<RawBytes> group =
+          groups.get(
+              TableBucket.answered(
+                  answer.hasPartitionId(), answer.getPartitionId(), answer.getBucketId()));
       if (group == null) {
         return;
       }

@@ -229,13 +229,13 @@ public final class ClientContext implements AutoCloseable {
               ? CompletableFuture.failedFuture(noLeader(table, bucket))
               : call.apply(leader);
         },
-        () -> cluster.refresh(table.path()));
+        () -> cluster.refresh(table));
   }
 
   public static FlussException noLeader(TableInfo table, int bucket) {
     return new FlussException(
         ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION,
-        "bucket " + bucket + " of " + table.path() + " has no known leader");
+        "bucket " + bucket + " of " + table + " has no known leader");
   }
 
   /** {@link #retry} of a call to the coordinator. */

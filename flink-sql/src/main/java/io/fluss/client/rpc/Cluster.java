@@ -3,6 +3,7 @@ package io.fluss.client.rpc;
 import io.fluss.client.ApiKey;
 import io.fluss.client.ErrorCode;
 import io.fluss.client.FlussException;
+import io.fluss.client.PartitionInfo;
 import io.fluss.client.TableInfo;
 import io.fluss.client.TablePath;
 import io.fluss.rpc.proto.GetTableInfoRequest;
@@ -10,6 +11,8 @@ import io.fluss.rpc.proto.GetTableInfoResponse;
 import io.fluss.rpc.proto.MetadataRequest;
 import io.fluss.rpc.proto.MetadataResponse;
 import io.fluss.rpc.proto.PbBucketMetadata;
+import io.fluss.rpc.proto.PbPartitionMetadata;
+import io.fluss.rpc.proto.PbPhysicalTablePath;
 import io.fluss.rpc.proto.PbServerNode;
 import io.fluss.rpc.proto.PbTableMetadata;
 import io.fluss.rpc.proto.PbTablePath;
@@ -19,10 +22,12 @@ import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
+import javax.annotation.Nullable;
 
 /**
  * What is known of the cluster: its servers and the leaders of the buckets of tables in use. Kept
@@ -32,7 +37,7 @@ public final class Cluster {
   private final NetworkClient network;
   private final List<Node> bootstrap;
   private final AtomicInteger turn = new AtomicInteger();
-  private final Map<TablePath, Leaders> leaders = new ConcurrentHashMap<>();
+  private final Map<Place, Leaders> leaders = new ConcurrentHashMap<>();
   private final Map<Object, CompletableFuture<Void>> refreshing = new HashMap<>();
   private volatile Servers servers = new Servers(null, Collections.emptyMap());
 
@@ -46,14 +51,51 @@ public final class Cluster {
     }
   }
 
+  /** What has buckets: a table, or a partition by its name. */
+  private static final class Place {
+    private final TablePath path;
+    @Nullable private final String partition;
+
+    Place(TablePath path, @Nullable String partition) {
+      this.path = path;
+      this.partition = partition;
+    }
+
+    static Place of(TableInfo table) {
+      PartitionInfo partition = table.partition();
+      return new Place(table.path(), partition == null ? null : partition.name());
+    }
+
+    @Override
+    public boolean equals(Object other) {
+      return other instanceof Place
+          && path.equals(((Place) other).path)
+          && Objects.equals(partition, ((Place) other).partition);
+    }
+
+    @Override
+    public int hashCode() {
+      return Objects.hash(path, partition);
+    }
+
+    @Override
+    public String toString() {
+      return partition == null ? path.toString() : "partition " + partition + " of " + path;
+    }
+  }
+
   private static final class Leaders {
     private final long tableId;
+
+    /** -1 for a table. */
+    private final long partitionId;
 
     /** Node by bucket; null while there is no leader. */
     private final Node[] nodes;
 
-    Leaders(long tableId, Node[] nodes) {
+    Leaders(long tableId, long partitionId, Node[] nodes) {
       this.tableId = tableId;
+      this.partitionId = partitionId;
       this.nodes = nodes;
     }
   }
@@ -77,10 +119,12 @@ public final class Cluster {
   /**
    * The leader of a bucket as far as is known, or null: then {@link #refresh}.
    *
-   * @throws FlussException TABLE_NOT_EXIST when the name now belongs to another table
+   * @param table a table without partitions, or only one partition
+   * @throws FlussException TABLE_NOT_EXIST or PARTITION_NOT_EXISTS when the name now belongs to
+   *     another table or partition
    */
   public Node leader(TableInfo table, int bucket) {
-    Leaders known = leaders.get(table.path());
+    Leaders known = leaders.get(Place.of(table));
     if (known == null) {
       return null;
     }
@@ -89,15 +133,46 @@ public final class Cluster {
           ErrorCode.TABLE_NOT_EXIST,
           table.path() + " was dropped and created again while it was in use");
     }
+    if (table.partition() != null && known.partitionId != table.partition().id()) {
+      throw new FlussException(
+          ErrorCode.PARTITION_NOT_EXISTS,
+          Place.of(table) + " was dropped and created again while it was in use");
+    }
     return bucket < known.nodes.length ? known.nodes[bucket] : null;
   }
 
   /**
-   * Asks for the servers and, unless {@code path} is null, for the leaders of a table. Askers at
-   * the same time share one request. Fails with TABLE_NOT_EXIST when there is no such table.
+   * A partition by its name; fails with PARTITION_NOT_EXISTS. Asks the server only for partitions
+   * that are not known yet.
    */
-  public CompletableFuture<Void> refresh(TablePath path) {
-    Object key = path == null ? "" : path;
+  public CompletableFuture<PartitionInfo> partition(TableInfo table, String name) {
+    Place place = new Place(table.path(), name);
+    Leaders known = leaders.get(place);
+    if (known != null && known.tableId == table.tableId()) {
+      return CompletableFuture.completedFuture(new PartitionInfo(known.partitionId, name));
+    }
+    return refreshPlace(place)
+        .thenApply(
+            nothing -> {
+              Leaders found = leaders.get(place);
+              if (found == null || found.tableId != table.tableId()) {
+                throw new FlussException(ErrorCode.PARTITION_NOT_EXISTS, place + " does not exist");
+              }
+              return new PartitionInfo(found.partitionId, name);
+            });
+  }
+
+  /**
+   * Asks for the servers and, unless {@code table} is null, for the leaders of a table or
+   * partition. Askers at the same time share one request. Fails with TABLE_NOT_EXIST when there is
+   * no such table, with PARTITION_NOT_EXISTS when there is no such partition.
+   */
+  public CompletableFuture<Void> refresh(@Nullable TableInfo table) {
+    return refreshPlace(table == null ? null : Place.of(table));
+  }
+
+  private CompletableFuture<Void> refreshPlace(@Nullable Place place) {
+    Object key = place == null ? "" : place;
     CompletableFuture<Void> result;
     synchronized (refreshing) {
       CompletableFuture<Void> running = refreshing.get(key);
@@ -107,7 +182,7 @@ public final class Cluster {
       result = new CompletableFuture<>();
       refreshing.put(key, result);
     }
-    ask(path, candidates(), 0)
+    ask(place, candidates(), 0)
         .whenComplete(
             (nothing, error) -> {
               synchronized (refreshing) {
@@ -116,7 +191,11 @@ public final class Cluster {
               if (error == null) {
                 result.complete(null);
               } else {
-                result.completeExceptionally(Errors.unwrap(error));
+                FlussException cause = Errors.unwrap(error);
+                if (place != null && cause.code() == ErrorCode.PARTITION_NOT_EXISTS) {
+                  leaders.remove(place);
+                }
+                result.completeExceptionally(cause);
               }
             });
     return result;
@@ -137,27 +216,34 @@ public final class Cluster {
     return new ArrayList<>(result);
   }
 
-  private CompletableFuture<Void> ask(TablePath path, List<Node> candidates, int index) {
+  private CompletableFuture<Void> ask(@Nullable Place place, List<Node> candidates, int index) {
     Node node = candidates.get(index);
     MetadataRequest.Builder request = MetadataRequest.newBuilder();
-    if (path != null) {
-      request.addTablePath(toProto(path));
+    if (place != null) {
+      request.addTablePath(toProto(place.path));
+      if (place.partition != null) {
+        request.addPartitionsPath(
+            PbPhysicalTablePath.newBuilder()
+                .setDatabaseName(place.path.database())
+                .setTableName(place.path.table())
+                .setPartitionName(place.partition));
+      }
     }
     return network
         .call(node, ApiKey.GET_METADATA, request.build(), MetadataResponse.parser())
         .handle(
             (answer, error) -> {
               if (error == null) {
-                apply(answer, path);
+                apply(answer, place);
                 return CompletableFuture.<Void>completedFuture(null);
               }
               FlussException cause = Errors.unwrap(error);
               if (cause.retriable() && index + 1 < candidates.size()) {
-                return ask(path, candidates, index + 1);
+                return ask(place, candidates, index + 1);
               }
-              if (cause.code() == ErrorCode.UNKNOWN_SERVER_ERROR && path != null) {
+              if (cause.code() == ErrorCode.UNKNOWN_SERVER_ERROR && place != null) {
                 // Official servers answer so for a table that does not exist.
-                return confirmTable(node, path, cause);
+                return confirmTable(node, place.path, cause);
               }
               return CompletableFuture.<Void>failedFuture(cause);
             })
@@ -175,7 +261,7 @@ public final class Cluster {
             });
   }
 
-  private void apply(MetadataResponse answer, TablePath path) {
+  private void apply(MetadataResponse answer, @Nullable Place place) {
     Map<Integer, Node> tablets = new HashMap<>();
     for (PbServerNode server : answer.getTabletServersList()) {
       tablets.put(server.getNodeId(), new Node(server.getHost(), server.getPort()));
@@ -186,28 +272,46 @@ public final class Cluster {
                 answer.getCoordinatorServer().getHost(), answer.getCoordinatorServer().getPort())
             : null;
     servers = new Servers(coordinator, tablets);
-    boolean found = path == null;
+    if (place == null) {
+      return;
+    }
+    boolean found = false;
     for (PbTableMetadata table : answer.getTableMetadataList()) {
-      int buckets = 0;
-      for (PbBucketMetadata bucket : table.getBucketMetadataList()) {
-        buckets = Math.max(buckets, bucket.getBucketId() + 1);
-      }
-      Node[] nodes = new Node[buckets];
-      for (PbBucketMetadata bucket : table.getBucketMetadataList()) {
-        nodes[bucket.getBucketId()] =
-            bucket.hasLeaderId() ? tablets.get(bucket.getLeaderId()) : null;
-      }
-      TablePath name =
-          new TablePath(
-              table.getTablePath().getDatabaseName(), table.getTablePath().getTableName());
-      leaders.put(name, new Leaders(table.getTableId(), nodes));
-      found |= name.equals(path);
+      Place described =
+          new Place(
+              new TablePath(
+                  table.getTablePath().getDatabaseName(), table.getTablePath().getTableName()),
+              null);
+      Node[] nodes = leadersOf(table.getBucketMetadataList(), tablets);
+      leaders.put(described, new Leaders(table.getTableId(), -1, nodes));
+      found |= described.path.equals(place.path);
     }
     if (!found) {
-      leaders.remove(path);
+      leaders.remove(place);
       throw new FlussException(
-          ErrorCode.TABLE_NOT_EXIST, path + " does not exist, or is not visible to this user");
+          ErrorCode.TABLE_NOT_EXIST,
+          place.path + " does not exist, or is not visible to this user");
     }
+    for (PbPartitionMetadata partition : answer.getPartitionMetadataList()) {
+      leaders.put(
+          new Place(place.path, partition.getPartitionName()),
+          new Leaders(
+              partition.getTableId(),
+              partition.getPartitionId(),
+              leadersOf(partition.getBucketMetadataList(), tablets)));
+    }
+  }
+
+  private static Node[] leadersOf(List<PbBucketMetadata> buckets, Map<Integer, Node> tablets) {
+    int count = 0;
+    for (PbBucketMetadata bucket : buckets) {
+      count = Math.max(count, bucket.getBucketId() + 1);
+    }
+    Node[] nodes = new Node[count];
+    for (PbBucketMetadata bucket : buckets) {
+      nodes[bucket.getBucketId()] = bucket.hasLeaderId() ? tablets.get(bucket.getLeaderId()) : null;
+    }
+    return nodes;
   }
 
   public static PbTablePath toProto(TablePath path) {

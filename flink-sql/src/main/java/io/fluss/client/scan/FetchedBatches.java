@@ -2,6 +2,7 @@ package io.fluss.client.scan;
 
 import io.fluss.client.BucketRecords;
 import io.fluss.client.ChangeType;
+import io.fluss.client.TableBucket;
 import io.fluss.client.log.LogBatch;
 import io.fluss.client.log.LogBatchHeader;
 import io.fluss.client.row.Bytes;
@@ -10,7 +11,7 @@ import org.apache.flink.table.data.RowData;
 
 /** The batches of one bucket in one fetch answer, and how far they were read. Not thread-safe. */
 final class FetchedBatches {
-  private final int bucket;
+  private final TableBucket bucket;
   private final RawBytes records;
   private final LogDecoder decoder;
   private final long highWatermark;
@@ -30,7 +31,11 @@ final class FetchedBatches {
    * @param records one or more whole batches, perhaps a part of another one behind them
    */
   FetchedBatches(
-      int bucket, RawBytes records, LogDecoder decoder, long startOffset, long highWatermark) {
+      TableBucket bucket,
+      RawBytes records,
+      LogDecoder decoder,
+      long startOffset,
+      long highWatermark) {
     this.bucket = bucket;
     this.records = records;
     this.decoder = decoder;
@@ -53,7 +58,7 @@ final class FetchedBatches {
     return LogBatchHeader.parse(records.data(), at, records.offset() + records.length());
   }
 
-  int bucket() {
+  TableBucket bucket() {
     return bucket;
   }
 
@@ -92,7 +97,7 @@ final class FetchedBatches {
     private final int start;
     private final int size;
 
-    Run(int bucket, LogBatch batch, int start, int end, long highWatermark) {
+    Run(TableBucket bucket, LogBatch batch, int start, int end, long highWatermark) {
       super(bucket, end == batch.size() ? batch.nextOffset() : batch.offset(end), highWatermark);
       this.batch = batch;
       this.start = start;

@@ -7,6 +7,7 @@ import io.fluss.client.ErrorCode;
 import io.fluss.client.FlussException;
 import io.fluss.client.LogScanner;
 import io.fluss.client.ScanBatch;
+import io.fluss.client.TableBucket;
 import io.fluss.client.TableInfo;
 import io.fluss.client.rpc.Backoff;
 import io.fluss.client.rpc.CallFailedException;
@@ -25,8 +26,10 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
@@ -62,12 +65,13 @@ public final class FetchingLogScanner implements LogScanner {
   private final Condition arrived = lock.newCondition();
 
   // Guarded by the lock.
-  private final Map<Integer, Subscription> subscriptions = new HashMap<>();
+  private final Map<TableBucket, Subscription> subscriptions = new HashMap<>();
+  private final Set<TableBucket> dropped = new HashSet<>();
   private final ArrayDeque<FetchedBatches> fetched = new ArrayDeque<>();
   private final Map<Node, Integer> requests = new HashMap<>();
   private FlussException failure;
   private boolean wakeup;
-  private boolean refreshing;
+  private final Set<TableBucket> refreshing = new HashSet<>();
   private boolean closed;
 
   private final Runnable onClientClosed = this::onClientClosed;
@@ -77,7 +81,8 @@ public final class FetchingLogScanner implements LogScanner {
 
   /** One bucket being read. */
   private static final class Subscription {
-    private final int bucket;
+    private final TableBucket bucket;
+    private final TableInfo place;
     private final Backoff backoff = Backoff.standard();
     private long nextOffset;
     private boolean inFlight;
@@ -89,8 +94,9 @@ public final class FetchingLogScanner implements LogScanner {
 
     private long retryAtNanos = System.nanoTime();
 
-    Subscription(int bucket, LogDecoder decoder, long offset) {
+    Subscription(TableBucket bucket, TableInfo place, LogDecoder decoder, long offset) {
       this.bucket = bucket;
+      this.place = place;
       this.decoder = decoder;
       this.nextOffset = offset;
     }
@@ -120,10 +126,21 @@ public final class FetchingLogScanner implements LogScanner {
   }
 
   @Override
-  public void subscribe(int bucket, long offset) {
-    if (bucket < 0 || bucket >= table.bucketCount()) {
+  public void subscribe(TableBucket bucket, long offset) {
+    if (bucket.bucket() < 0 || bucket.bucket() >= table.bucketCount()) {
       throw new IllegalArgumentException(
           table.path() + " has " + table.bucketCount() + " buckets, there is no " + bucket);
+    }
+    TableInfo place = bucket.placeIn(table);
+    if (table.isPartitioned() != (place.partition() != null)) {
+      throw new IllegalArgumentException(
+          "bucket "
+              + bucket
+              + " does not fit "
+              + table.path()
+              + ", which has "
+              + (table.isPartitioned() ? "" : "no ")
+              + "partitions");
     }
     if (offset < 0 && offset != EARLIEST_OFFSET) {
       throw new IllegalArgumentException("bad start offset " + offset);
@@ -132,14 +149,14 @@ public final class FetchingLogScanner implements LogScanner {
     try {
       checkOpen();
       drop(bucket);
-      subscriptions.put(bucket, new Subscription(bucket, projecting, offset));
+      subscriptions.put(bucket, new Subscription(bucket, place, projecting, offset));
     } finally {
       lock.unlock();
     }
   }
 
   @Override
-  public void unsubscribe(int bucket) {
+  public void unsubscribe(TableBucket bucket) {
     lock.lock();
     try {
       drop(bucket);
@@ -148,11 +165,20 @@ public final class FetchingLogScanner implements LogScanner {
     }
   }
 
-  private void drop(int bucket) {
+  private void drop(TableBucket bucket) {
     subscriptions.remove(bucket);
-    fetched.removeIf(batches -> batches.bucket() == bucket);
-    if (current != null && current.bucket() == bucket) {
+    dropped.remove(bucket);
+    fetched.removeIf(batches -> batches.bucket().equals(bucket));
+    if (current != null && current.bucket().equals(bucket)) {
       current = null;
+    }
+  }
+
+  /** What was fetched of a dropped partition is still read; nothing more comes. */
+  private void partitionDropped(Subscription subscription) {
+    LOG.info("{} of {} is read no more: its partition was dropped", subscription.bucket, table);
+    if (subscriptions.remove(subscription.bucket, subscription)) {
+      dropped.add(subscription.bucket);
     }
   }
 
@@ -183,7 +209,24 @@ public final class FetchingLogScanner implements LogScanner {
         room -= run.size();
       }
     }
-    return records.isEmpty() ? ScanBatch.EMPTY : new ScanBatch(records);
+    Set<TableBucket> gone = takeDropped();
+    return records.isEmpty() && gone.isEmpty() ? ScanBatch.EMPTY : new ScanBatch(records, gone);
+  }
+
+  /** Dropped buckets of which everything fetched was read. */
+  private Set<TableBucket> takeDropped() {
+    lock.lock();
+    try {
+      Set<TableBucket> gone = new HashSet<>(dropped);
+      fetched.forEach(batches -> gone.remove(batches.bucket()));
+      if (current != null) {
+        gone.remove(current.bucket());
+      }
+      dropped.removeAll(gone);
+      return gone;
+    } finally {
+      lock.unlock();
+    }
   }
 
   /**
@@ -196,11 +239,14 @@ public final class FetchingLogScanner implements LogScanner {
         checkOpen();
         FetchedBatches batches = fetched.poll();
         if (batches != null) {
-          subscriptions.get(batches.bucket()).waiting = false;
+          Subscription subscription = subscriptions.get(batches.bucket());
+          if (subscription != null) {
+            subscription.waiting = false;
+          }
           fetchDue();
           return batches;
         }
-        if (!mayWait) {
+        if (!mayWait || !dropped.isEmpty()) {
           return null;
         }
         if (failure != null) {
@@ -251,19 +297,24 @@ public final class FetchingLogScanner implements LogScanner {
     }
     long now = System.nanoTime();
     Map<LogDecoder, Map<Node, List<Subscription>>> due = new HashMap<>();
-    for (Subscription subscription : subscriptions.values()) {
+    for (Subscription subscription : new ArrayList<>(subscriptions.values())) {
       if (!subscription.due(now)) {
         continue;
       }
       Node leader;
       try {
-        leader = context.cluster().leader(table, subscription.bucket);
+        leader = context.cluster().leader(subscription.place, subscription.bucket.bucket());
       } catch (FlussException e) {
+        if (e.code() == ErrorCode.PARTITION_NOT_EXISTS) {
+          partitionDropped(subscription);
+          continue;
+        }
         failure = e;
         return;
       }
       if (leader == null) {
-        onError(subscription, ClientContext.noLeader(table, subscription.bucket));
+        onError(
+            subscription, ClientContext.noLeader(subscription.place, subscription.bucket.bucket()));
       } else if (requests.getOrDefault(leader, 0) < MAX_REQUESTS_PER_NODE) {
         subscription.inFlight = true;
         due.computeIfAbsent(subscription.decoder, decoder -> new HashMap<>())
@@ -285,11 +336,15 @@ public final class FetchingLogScanner implements LogScanner {
       Arrays.stream(requested).forEach(tableRequest::addProjectedFields);
     }
     for (Subscription subscription : buckets) {
-      tableRequest.addBucketsReq(
+      PbFetchLogReqForBucket.Builder bucket =
           PbFetchLogReqForBucket.newBuilder()
-              .setBucketId(subscription.bucket)
+              .setBucketId(subscription.bucket.bucket())
               .setFetchOffset(subscription.nextOffset)
-              .setMaxFetchBytes(options.fetchMaxBytesForBucket()));
+              .setMaxFetchBytes(options.fetchMaxBytesForBucket());
+      if (subscription.place.partition() != null) {
+        bucket.setPartitionId(subscription.place.partition().id());
+      }
+      tableRequest.addBucketsReq(bucket);
     }
     FetchLogRequest request =
         FetchLogRequest.newBuilder()
@@ -312,7 +367,7 @@ public final class FetchingLogScanner implements LogScanner {
     lock.lock();
     try {
       requests.merge(leader, -1, Integer::sum);
-      Map<Integer, Subscription> pending = new HashMap<>();
+      Map<TableBucket, Subscription> pending = new HashMap<>();
       for (Subscription subscription : buckets) {
         subscription.inFlight = false;
         if (subscriptions.get(subscription.bucket) == subscription) {
@@ -322,7 +377,12 @@ public final class FetchingLogScanner implements LogScanner {
       if (error == null) {
         for (PbFetchLogRespForTable tableAnswer : answer.getTablesRespList()) {
           for (PbFetchLogRespForBucket bucketAnswer : tableAnswer.getBucketsRespList()) {
-            Subscription subscription = pending.remove(bucketAnswer.getBucketId());
+            Subscription subscription =
+                pending.remove(
+                    TableBucket.answered(
+                        bucketAnswer.hasPartitionId(),
+                        bucketAnswer.getPartitionId(),
+                        bucketAnswer.getBucketId()));
             if (subscription != null) {
               onBucket(subscription, bucketAnswer);
             }
@@ -403,31 +463,44 @@ public final class FetchingLogScanner implements LogScanner {
     if (error.code().staleMetadata()
         || error.code() == ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION
         || error instanceof CallFailedException) {
-      refreshMetadata();
+      refreshMetadata(subscription.place);
     }
   }
 
-  private void refreshMetadata() {
-    if (refreshing) {
+  private void refreshMetadata(TableInfo place) {
+    TableBucket key = new TableBucket(place.partition(), 0);
+    if (!refreshing.add(key)) {
       return;
     }
-    refreshing = true;
     context
         .cluster()
-        .refresh(table.path())
+        .refresh(place)
         .whenComplete(
             (nothing, error) -> {
               lock.lock();
               try {
-                refreshing = false;
-                if (error != null && !Errors.unwrap(error).retriable() && !closed) {
-                  failure = Errors.unwrap(error);
+                refreshing.remove(key);
+                if (error != null) {
+                  onRefreshFailed(place, Errors.unwrap(error));
                 }
                 arrived.signalAll();
               } finally {
                 lock.unlock();
               }
             });
+  }
+
+  private void onRefreshFailed(TableInfo place, FlussException error) {
+    if (error.code() == ErrorCode.PARTITION_NOT_EXISTS && place.partition() != null) {
+      long id = place.partition().id();
+      for (Subscription subscription : new ArrayList<>(subscriptions.values())) {
+        if (subscription.place.partition().id() == id) {
+          partitionDropped(subscription);
+        }
+      }
+    } else if (!error.retriable() && !closed) {
+      failure = error;
+    }
   }
 
   @Override

@@ -2,6 +2,7 @@ package io.fluss.client.scan;
 
 import io.fluss.client.ApiKey;
 import io.fluss.client.BucketRecords;
+import io.fluss.client.TableBucket;
 import io.fluss.client.TableInfo;
 import io.fluss.client.lookup.ValueDecoder;
 import io.fluss.client.row.ValueBatch;
@@ -22,12 +23,15 @@ public final class LimitScan {
   private LimitScan() {}
 
   public static List<RowData> run(ClientContext context, TableInfo table, int bucket, int limit) {
-    LimitScanRequest request =
+    LimitScanRequest.Builder asked =
         LimitScanRequest.newBuilder()
             .setTableId(table.tableId())
             .setBucketId(bucket)
-            .setLimit(limit)
-            .build();
+            .setLimit(limit);
+    if (table.partition() != null) {
+      asked.setPartitionId(table.partition().id());
+    }
+    LimitScanRequest request = asked.build();
     LimitScanResponse answer =
         context.callLeader(
             table,
@@ -57,7 +61,8 @@ public final class LimitScan {
               rows.add(decoder.decode(schemaId, data, offset, length)));
     } else if (records.length() > 0) {
       LogDecoder decoder = new LogDecoder(context, table, null, false);
-      FetchedBatches batches = new FetchedBatches(bucket, records, decoder, 0, -1);
+      FetchedBatches batches =
+          new FetchedBatches(new TableBucket(table.partition(), bucket), records, decoder, 0, -1);
       for (BucketRecords run = batches.next(Integer.MAX_VALUE);
           run != null;
           run = batches.next(Integer.MAX_VALUE)) {

@@ -49,10 +49,14 @@ public final class ServerKvScanner implements KvScanner {
 
   private CompletableFuture<ScanKvResponse> open(Node node) {
     leader = node;
+    PbScanReqForBucket.Builder scanned =
+        PbScanReqForBucket.newBuilder().setTableId(table.tableId()).setBucketId(bucket);
+    if (table.partition() != null) {
+      scanned.setPartitionId(table.partition().id());
+    }
     ScanKvRequest request =
         ScanKvRequest.newBuilder()
-            .setBucketScanReq(
-                PbScanReqForBucket.newBuilder().setTableId(table.tableId()).setBucketId(bucket))
+            .setBucketScanReq(scanned)
             .setCallSeqId(0)
             .setBatchSizeBytes(context.options().kvFetchMaxBytes())
             .build();

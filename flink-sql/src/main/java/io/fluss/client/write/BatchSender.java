@@ -385,7 +385,7 @@ final class BatchSender {
     refreshing = true;
     context
         .cluster()
-        .refresh(table.path())
+        .refresh(table)
         .whenComplete(
             (nothing, error) -> {
               lock.lock();

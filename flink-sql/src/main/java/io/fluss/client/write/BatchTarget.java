@@ -81,10 +81,14 @@ interface BatchTarget {
               .setTableId(table.tableId())
               .setTimeoutMs((int) timeout.toMillis());
       for (PendingBatch batch : batches) {
-        request.addBucketsReq(
+        PbProduceLogReqForBucket.Builder bucket =
             PbProduceLogReqForBucket.newBuilder()
                 .setBucketId(batch.bucket)
-                .setRecords(UnsafeByteOperations.unsafeWrap(batch.bytes)));
+                .setRecords(UnsafeByteOperations.unsafeWrap(batch.bytes));
+        if (table.partition() != null) {
+          bucket.setPartitionId(table.partition().id());
+        }
+        request.addBucketsReq(bucket);
       }
       return network
           .call(leader, ApiKey.PRODUCE_LOG, request.build(), ProduceLogResponse.parser(), timeout)
@@ -130,10 +134,14 @@ interface BatchTarget {
         request.addTargetColumns(column);
       }
       for (PendingBatch batch : batches) {
-        request.addBucketsReq(
+        PbPutKvReqForBucket.Builder bucket =
             PbPutKvReqForBucket.newBuilder()
                 .setBucketId(batch.bucket)
-                .setRecords(UnsafeByteOperations.unsafeWrap(batch.bytes)));
+                .setRecords(UnsafeByteOperations.unsafeWrap(batch.bytes));
+        if (table.partition() != null) {
+          bucket.setPartitionId(table.partition().id());
+        }
+        request.addBucketsReq(bucket);
       }
       return network
           .call(leader, ApiKey.PUT_KV, request.build(), PutKvResponse.parser(), timeout)

@@ -231,8 +231,8 @@ abstract class BatchingWriter<B extends BatchBuffer> implements TableWriter {
     return new InterruptedIOException("interrupted while writing");
   }
 
-  @Override
-  public final void flush() throws IOException {
+  /** Begins to send everything that was gathered. */
+  final void send() throws IOException {
     checkUsable();
     appendLock.lock();
     try {
@@ -240,6 +240,11 @@ abstract class BatchingWriter<B extends BatchBuffer> implements TableWriter {
     } finally {
       appendLock.unlock();
     }
+  }
+
+  @Override
+  public final void flush() throws IOException {
+    send();
     try {
       sender.awaitAcknowledged();
     } catch (InterruptedException e) {

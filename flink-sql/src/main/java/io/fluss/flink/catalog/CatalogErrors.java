@@ -2,13 +2,18 @@ package io.fluss.flink.catalog;
 
 import io.fluss.client.ErrorCode;
 import io.fluss.client.FlussException;
+import java.util.List;
+import org.apache.flink.table.catalog.CatalogPartitionSpec;
 import org.apache.flink.table.catalog.ObjectPath;
 import org.apache.flink.table.catalog.exceptions.CatalogException;
 import org.apache.flink.table.catalog.exceptions.DatabaseAlreadyExistException;
 import org.apache.flink.table.catalog.exceptions.DatabaseNotEmptyException;
 import org.apache.flink.table.catalog.exceptions.DatabaseNotExistException;
+import org.apache.flink.table.catalog.exceptions.PartitionAlreadyExistsException;
+import org.apache.flink.table.catalog.exceptions.PartitionSpecInvalidException;
 import org.apache.flink.table.catalog.exceptions.TableAlreadyExistException;
 import org.apache.flink.table.catalog.exceptions.TableNotExistException;
+import org.apache.flink.table.catalog.exceptions.TableNotPartitionedException;
 
 /**
  * Turns errors of the client into the exceptions Flink expects of a catalog. Each method throws the
@@ -52,6 +57,32 @@ final class CatalogErrors {
       throw new TableNotExistException(catalog, path, e);
     }
     return other(verb + " table " + path, e);
+  }
+
+  CatalogException partitions(String verb, ObjectPath path, FlussException e)
+      throws TableNotExistException, TableNotPartitionedException {
+    if (e.code() == ErrorCode.TABLE_NOT_PARTITIONED_EXCEPTION) {
+      throw new TableNotPartitionedException(catalog, path, e);
+    }
+    if (e.code() == ErrorCode.TABLE_NOT_EXIST || e.code() == ErrorCode.DATABASE_NOT_EXIST) {
+      throw new TableNotExistException(catalog, path, e);
+    }
+    return other(verb + " table " + path, e);
+  }
+
+  CatalogException createPartition(
+      ObjectPath path, List<String> partitionKeys, CatalogPartitionSpec spec, FlussException e)
+      throws TableNotExistException,
+          TableNotPartitionedException,
+          PartitionSpecInvalidException,
+          PartitionAlreadyExistsException {
+    if (e.code() == ErrorCode.PARTITION_SPEC_INVALID_EXCEPTION) {
+      throw new PartitionSpecInvalidException(catalog, partitionKeys, path, spec, e);
+    }
+    if (e.code() == ErrorCode.PARTITION_ALREADY_EXISTS) {
+      throw new PartitionAlreadyExistsException(catalog, path, spec, e);
+    }
+    return partitions("create partition " + spec.getPartitionSpec() + " of", path, e);
   }
 
   CatalogException createTable(ObjectPath path, FlussException e)

@@ -3,13 +3,18 @@ package io.fluss.flink.catalog;
 import io.fluss.client.ApiKey;
 import io.fluss.client.ClientOptions;
 import io.fluss.client.DatabaseDescriptor;
+import io.fluss.client.ErrorCode;
 import io.fluss.client.FlussClient;
 import io.fluss.client.FlussException;
+import io.fluss.client.PartitionInfo;
 import io.fluss.client.TablePath;
 import io.fluss.flink.table.FlussConnectorOptions;
 import io.fluss.flink.table.FlussTableFactory;
+import java.util.ArrayList;
 import java.util.Collections;
+import java.util.Comparator;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -20,7 +25,9 @@ import org.apache.flink.table.catalog.CatalogDatabase;
 import org.apache.flink.table.catalog.CatalogDatabaseImpl;
 import org.apache.flink.table.catalog.CatalogFunction;
 import org.apache.flink.table.catalog.CatalogPartition;
+import org.apache.flink.table.catalog.CatalogPartitionImpl;
 import org.apache.flink.table.catalog.CatalogPartitionSpec;
+import org.apache.flink.table.catalog.CatalogTable;
 import org.apache.flink.table.catalog.ObjectPath;
 import org.apache.flink.table.catalog.ResolvedCatalogTable;
 import org.apache.flink.table.catalog.TableChange;
@@ -29,7 +36,9 @@ import org.apache.flink.table.catalog.exceptions.DatabaseAlreadyExistException;
 import org.apache.flink.table.catalog.exceptions.DatabaseNotEmptyException;
 import org.apache.flink.table.catalog.exceptions.DatabaseNotExistException;
 import org.apache.flink.table.catalog.exceptions.FunctionNotExistException;
+import org.apache.flink.table.catalog.exceptions.PartitionAlreadyExistsException;
 import org.apache.flink.table.catalog.exceptions.PartitionNotExistException;
+import org.apache.flink.table.catalog.exceptions.PartitionSpecInvalidException;
 import org.apache.flink.table.catalog.exceptions.TableAlreadyExistException;
 import org.apache.flink.table.catalog.exceptions.TableNotExistException;
 import org.apache.flink.table.catalog.exceptions.TableNotPartitionedException;
@@ -284,31 +293,59 @@ public final class FlussCatalog extends AbstractCatalog {
 
   @Override
   public List<CatalogPartitionSpec> listPartitions(ObjectPath path)
-      throws TableNotPartitionedException {
-    throw new TableNotPartitionedException(getName(), path);
+      throws TableNotExistException, TableNotPartitionedException {
+    return partitions(path, Collections.emptyMap());
   }
 
   @Override
   public List<CatalogPartitionSpec> listPartitions(ObjectPath path, CatalogPartitionSpec spec)
-      throws TableNotPartitionedException {
-    throw new TableNotPartitionedException(getName(), path);
+      throws TableNotExistException, TableNotPartitionedException {
+    return partitions(path, spec.getPartitionSpec());
   }
 
+  private List<CatalogPartitionSpec> partitions(ObjectPath path, Map<String, String> spec)
+      throws TableNotExistException, TableNotPartitionedException {
+    try {
+      List<String> keys = client().getTable(tablePath(path)).partitionKeys();
+      List<CatalogPartitionSpec> result = new ArrayList<>();
+      List<PartitionInfo> partitions = client().listPartitions(tablePath(path), spec);
+      partitions.sort(Comparator.comparing(PartitionInfo::name));
+      for (PartitionInfo partition : partitions) {
+        Map<String, String> values = new LinkedHashMap<>();
+        for (int i = 0; i < keys.size(); i++) {
+          values.put(keys.get(i), partition.values().get(i));
+        }
+        result.add(new CatalogPartitionSpec(values));
+      }
+      return result;
+    } catch (FlussException e) {
+      throw errors.partitions("list partitions of", path, e);
+    }
+  }
+
+  /** Flink falls back to a filter of its own. */
   @Override
   public List<CatalogPartitionSpec> listPartitionsByFilter(
-      ObjectPath path, List<Expression> filters) throws TableNotPartitionedException {
-    throw new TableNotPartitionedException(getName(), path);
+      ObjectPath path, List<Expression> filters) {
+    throw new UnsupportedOperationException("Partitions are not listed by filter.");
   }
 
   @Override
   public CatalogPartition getPartition(ObjectPath path, CatalogPartitionSpec spec)
       throws PartitionNotExistException {
-    throw new PartitionNotExistException(getName(), path, spec);
+    if (!partitionExists(path, spec)) {
+      throw new PartitionNotExistException(getName(), path, spec);
+    }
+    return new CatalogPartitionImpl(Collections.emptyMap(), null);
   }
 
   @Override
   public boolean partitionExists(ObjectPath path, CatalogPartitionSpec spec) {
-    return false;
+    try {
+      return partitions(path, spec.getPartitionSpec()).contains(spec);
+    } catch (TableNotExistException | TableNotPartitionedException e) {
+      return false;
+    }
   }
 
   @Override
@@ -317,14 +354,36 @@ public final class FlussCatalog extends AbstractCatalog {
       CatalogPartitionSpec spec,
       CatalogPartition partition,
       boolean ignoreIfExists)
-      throws TableNotPartitionedException {
-    throw new TableNotPartitionedException(getName(), path);
+      throws TableNotExistException,
+          TableNotPartitionedException,
+          PartitionSpecInvalidException,
+          PartitionAlreadyExistsException {
+    if (!partition.getProperties().isEmpty()) {
+      throw new CatalogException("Partitions of Fluss tables have no properties of their own.");
+    }
+    try {
+      client().createPartition(tablePath(path), spec.getPartitionSpec(), ignoreIfExists);
+    } catch (FlussException e) {
+      throw errors.createPartition(path, keys(path), spec, e);
+    }
+  }
+
+  private List<String> keys(ObjectPath path) throws TableNotExistException {
+    return ((CatalogTable) getTable(path)).getPartitionKeys();
   }
 
   @Override
   public void dropPartition(ObjectPath path, CatalogPartitionSpec spec, boolean ignoreIfNotExists)
       throws PartitionNotExistException {
-    throw new PartitionNotExistException(getName(), path, spec);
+    try {
+      client().dropPartition(tablePath(path), spec.getPartitionSpec(), ignoreIfNotExists);
+    } catch (FlussException e) {
+      if (e.code() == ErrorCode.PARTITION_NOT_EXISTS
+          || e.code() == ErrorCode.TABLE_NOT_PARTITIONED_EXCEPTION) {
+        throw new PartitionNotExistException(getName(), path, spec, e);
+      }
+      throw errors.other("drop partition " + spec.getPartitionSpec() + " of table " + path, e);
+    }
   }
 
   @Override

@@ -86,9 +86,6 @@ public final class TableMapping {
       throw new ValidationException(
           "A Fluss catalog holds only Fluss tables; leave out 'connector' = '" + connector + "'.");
     }
-    if (table.isPartitioned()) {
-      throw new ValidationException("Partitioned tables are not supported yet.");
-    }
     OptionCheck.checkNewTable(options);
 
     ResolvedSchema schema = table.getResolvedSchema();
@@ -99,6 +96,7 @@ public final class TableMapping {
             .rowType(rowType(schema))
             .columnComments(columnComments(schema))
             .primaryKey(primaryKey)
+            .partitionKeys(table.getPartitionKeys())
             .customProperties(computedColumns(schema))
             .customProperties(watermarks(schema.getWatermarkSpecs()));
     if (table.getComment() != null && !table.getComment().isEmpty()) {
@@ -249,7 +247,8 @@ public final class TableMapping {
     } else {
       distribution.flatMap(TableDistribution::getBucketCount).ifPresent(builder::bucketCount);
     }
-    List<String> bucketKey = primaryKey;
+    List<String> bucketKey = new ArrayList<>(primaryKey);
+    bucketKey.removeAll(table.getPartitionKeys());
     if (options.containsKey(FlussConnectorOptions.BUCKET_KEY.key())) {
       bucketKey = names(options.get(FlussConnectorOptions.BUCKET_KEY.key()));
     } else if (distribution.isPresent() && !distribution.get().getBucketKeys().isEmpty()) {

@@ -14,8 +14,9 @@ import org.apache.flink.table.types.logical.RowType;
  * How the equalities of a lookup join become a question to the server.
  *
  * <p>If they fix all columns of the primary key, one row is looked up by it. Otherwise, if the
- * bucket key is the beginning of the primary key and is fixed, all rows with that prefix are. What
- * is fixed beyond that is compared with the rows found.
+ * bucket key is the beginning of the primary key and is fixed, all rows with that prefix are. The
+ * columns of a partition key always have to be fixed. What is fixed beyond that is compared with
+ * the rows found.
  */
 public final class LookupPlan implements Serializable {
 
@@ -40,6 +41,7 @@ public final class LookupPlan implements Serializable {
    * @param table name of the table, for messages
    * @param primaryKey key columns in key order
    * @param bucketKey columns that choose the bucket
+   * @param partitionKey columns that choose the partition
    * @param producedType the columns the lookup returns
    * @param lookupKeys for each value of a lookup the produced column it is compared with
    * @throws TableException if the values fix neither the primary key nor its prefix
@@ -48,6 +50,7 @@ public final class LookupPlan implements Serializable {
       String table,
       List<String> primaryKey,
       List<String> bucketKey,
+      List<String> partitionKey,
       RowType producedType,
       int[] lookupKeys) {
     List<String> names = new ArrayList<>();
@@ -55,22 +58,26 @@ public final class LookupPlan implements Serializable {
       names.add(producedType.getFieldNames().get(column));
     }
     boolean byPrimaryKey = names.containsAll(primaryKey);
+    List<String> keyInPartition = new ArrayList<>(primaryKey);
+    keyInPartition.removeAll(partitionKey);
+    List<String> prefixKey = new ArrayList<>(bucketKey);
+    prefixKey.addAll(partitionKey);
     boolean byPrefix =
-        bucketKey.size() < primaryKey.size()
-            && primaryKey.subList(0, bucketKey.size()).equals(bucketKey)
-            && names.containsAll(bucketKey);
+        bucketKey.size() < keyInPartition.size()
+            && keyInPartition.subList(0, bucketKey.size()).equals(bucketKey)
+            && names.containsAll(prefixKey);
     if (!byPrimaryKey && !byPrefix) {
       throw new TableException(
           String.format(
               "Table %s can be looked up by all columns of its primary key %s%s, not by %s.",
               table,
               primaryKey,
-              primaryKey.equals(bucketKey)
+              keyInPartition.equals(bucketKey)
                   ? ""
-                  : ", or by a bucket key that begins it, " + bucketKey,
+                  : ", or by a bucket key that begins it, " + prefixKey,
               names));
     }
-    List<String> key = byPrimaryKey ? primaryKey : bucketKey;
+    List<String> key = byPrimaryKey ? primaryKey : prefixKey;
     int[] keyPositions = key.stream().mapToInt(names::indexOf).toArray();
     Set<Integer> asked = new HashSet<>();
     for (int position : keyPositions) {

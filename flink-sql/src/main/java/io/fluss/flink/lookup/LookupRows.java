@@ -25,8 +25,7 @@ final class LookupRows {
   LookupRows(LookupSpec spec, TableInfo table) {
     plan = spec.plan();
     projection = ScanSchema.resolve(table, spec.producedType()).projectFull();
-    int[] keyColumns =
-        plan.isPrefix() ? table.bucketKeyIndexes() : table.physicalPrimaryKeyIndexes();
+    int[] keyColumns = plan.isPrefix() ? table.prefixKeyIndexes() : table.primaryKeyIndexes();
     keyGetters = new RowData.FieldGetter[keyColumns.length];
     for (int i = 0; i < keyColumns.length; i++) {
       keyGetters[i] =

@@ -1,7 +1,6 @@
 package io.fluss.flink.row;
 
 import io.fluss.client.TableInfo;
-import org.apache.flink.table.api.TableException;
 import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.table.types.logical.LogicalType;
 import org.apache.flink.table.types.logical.RowType;
@@ -15,25 +14,11 @@ public final class TableColumns {
   private TableColumns() {}
 
   /**
-   * Refuses tables that this connector cannot read or write yet.
-   *
-   * @throws TableException for a partitioned table
-   */
-  public static void checkSupported(TableInfo table) {
-    if (table.isPartitioned()) {
-      throw new TableException(
-          "Table " + table.path() + " is partitioned; partitioned tables are not supported yet.");
-    }
-  }
-
-  /**
    * The positions in the table of the columns of {@code planned}.
    *
    * @throws ValidationException if a column is missing or has another type, nullability apart
-   * @throws TableException as {@link #checkSupported}
    */
   public static int[] find(TableInfo table, RowType planned) {
-    checkSupported(table);
     RowType tableType = table.rowType();
     int[] positions = new int[planned.getFieldCount()];
     for (int i = 0; i < positions.length; i++) {

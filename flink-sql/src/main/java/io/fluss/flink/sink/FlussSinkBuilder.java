@@ -4,7 +4,6 @@ import io.fluss.client.ClientOptions;
 import io.fluss.client.FlussClient;
 import io.fluss.client.TableInfo;
 import io.fluss.client.TablePath;
-import io.fluss.flink.row.TableColumns;
 import io.fluss.flink.table.FlussConnectorOptions;
 import io.fluss.flink.table.FlussConnectorOptions.DistributionMode;
 import io.fluss.flink.table.OptionCheck;
@@ -111,9 +110,7 @@ public final class FlussSinkBuilder {
     }
     OptionCheck.checkBuilder(options, FlussConnectorOptions.CLIENT_PREFIX, "sink.");
     try (FlussClient client = FlussClient.connect(clientOptions())) {
-      TableInfo info = client.getTable(new TablePath(database, table));
-      TableColumns.checkSupported(info);
-      return info;
+      return client.getTable(new TablePath(database, table));
     }
   }
 

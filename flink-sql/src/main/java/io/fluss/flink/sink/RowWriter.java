@@ -40,8 +40,7 @@ public abstract class RowWriter implements AutoCloseable {
                 spec.path(), table.hasPrimaryKey() ? "has" : "has no longer"));
       }
       boolean keyOnly =
-          spec.isUpsert()
-              && table.physicalPrimaryKey().containsAll(spec.inputType().getFieldNames());
+          spec.isUpsert() && table.primaryKey().containsAll(spec.inputType().getFieldNames());
       ColumnAlignment columns =
           new ColumnAlignment(table, spec.inputType(), spec.targetColumns(), keyOnly);
       return table.hasPrimaryKey()

@@ -8,6 +8,7 @@ import io.fluss.flink.source.reader.FlussSourceReader;
 import io.fluss.flink.source.split.FlussSplit;
 import io.fluss.flink.source.split.FlussSplitSerializer;
 import java.util.Objects;
+import javax.annotation.Nullable;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.api.connector.source.Boundedness;
 import org.apache.flink.api.connector.source.Source;
@@ -50,13 +51,14 @@ public final class FlussSource<T>
   @Override
   public SplitEnumerator<FlussSplit, EnumeratorState> createEnumerator(
       SplitEnumeratorContext<FlussSplit> context) {
-    return new FlussSplitEnumerator(context, new ClientSplitPlanner(spec));
+    return restoreEnumerator(context, null);
   }
 
   @Override
   public SplitEnumerator<FlussSplit, EnumeratorState> restoreEnumerator(
-      SplitEnumeratorContext<FlussSplit> context, EnumeratorState checkpoint) {
-    return new FlussSplitEnumerator(context, new ClientSplitPlanner(spec), checkpoint);
+      SplitEnumeratorContext<FlussSplit> context, @Nullable EnumeratorState checkpoint) {
+    return new FlussSplitEnumerator(
+        context, new ClientSplitPlanner(spec), checkpoint, spec.discoveryIntervalMs());
   }
 
   @Override

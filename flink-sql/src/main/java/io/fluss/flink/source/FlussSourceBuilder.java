@@ -4,7 +4,6 @@ import io.fluss.client.ClientOptions;
 import io.fluss.client.FlussClient;
 import io.fluss.client.TableInfo;
 import io.fluss.client.TablePath;
-import io.fluss.flink.row.TableColumns;
 import io.fluss.flink.table.FlussConnectorOptions;
 import io.fluss.flink.table.OptionCheck;
 import java.util.ArrayList;
@@ -105,14 +104,18 @@ public final class FlussSourceBuilder {
     try (FlussClient client = FlussClient.connect(clientOptions)) {
       info = client.getTable(path);
     }
-    TableColumns.checkSupported(info);
     if (bounded && info.hasPrimaryKey() && startingOffsets.kind() != OffsetsInitializer.Kind.FULL) {
       throw new IllegalArgumentException(
           "A bounded source reads a primary-key table from 'full' only, not from "
               + startingOffsets
               + ".");
     }
-    return ScanSpec.scan(clientOptions, path, project(info.rowType()), startingOffsets, bounded);
+    ScanSpec spec =
+        ScanSpec.scan(clientOptions, path, project(info.rowType()), startingOffsets, bounded);
+    return bounded || !info.isPartitioned()
+        ? spec
+        : spec.discovering(
+            FlussConnectorOptions.SCAN_PARTITION_DISCOVERY_INTERVAL.defaultValue().toMillis());
   }
 
   private RowType project(RowType all) {

@@ -24,6 +24,7 @@ public final class ScanSpec implements Serializable {
   @Nullable private final Query query;
   private final long limit;
   @Nullable private final Object[] key;
+  private final long discoveryIntervalMs;
 
   private ScanSpec(
       ClientOptions clientOptions,
@@ -33,7 +34,8 @@ public final class ScanSpec implements Serializable {
       boolean bounded,
       @Nullable Query query,
       long limit,
-      @Nullable Object[] key) {
+      @Nullable Object[] key,
+      long discoveryIntervalMs) {
     this.clientOptions = Objects.requireNonNull(clientOptions);
     this.path = Objects.requireNonNull(path);
     this.producedType = Objects.requireNonNull(producedType);
@@ -42,6 +44,7 @@ public final class ScanSpec implements Serializable {
     this.query = query;
     this.limit = limit;
     this.key = key;
+    this.discoveryIntervalMs = discoveryIntervalMs;
   }
 
   /**
@@ -56,7 +59,31 @@ public final class ScanSpec implements Serializable {
       RowType producedType,
       OffsetsInitializer start,
       boolean bounded) {
-    return new ScanSpec(clientOptions, path, producedType, start, bounded, null, -1, null);
+    return new ScanSpec(clientOptions, path, producedType, start, bounded, null, -1, null, 0);
+  }
+
+  /** The same scan of a partitioned table, which new partitions join while it runs. */
+  public ScanSpec discovering(long intervalMs) {
+    if (bounded) {
+      throw new IllegalStateException("A bounded source reads what is there when it starts.");
+    }
+    return new ScanSpec(
+        clientOptions, path, producedType, start, false, null, -1, null, intervalMs);
+  }
+
+  /** The same scan of partitions that are newer than it: all of their rows. */
+  public ScanSpec fromTheBeginning() {
+    boolean full = start.kind() == OffsetsInitializer.Kind.FULL;
+    return new ScanSpec(
+        clientOptions,
+        path,
+        producedType,
+        full ? start : OffsetsInitializer.earliest(),
+        bounded,
+        query,
+        limit,
+        key,
+        discoveryIntervalMs);
   }
 
   /** Instead of the scan at least {@code limit} rows of it, fewer only if there are no more. */
@@ -82,7 +109,8 @@ public final class ScanSpec implements Serializable {
     if (!bounded) {
       throw new IllegalStateException("Only a bounded source can ask instead of scanning.");
     }
-    return new ScanSpec(clientOptions, path, producedType, start, true, newQuery, newLimit, newKey);
+    return new ScanSpec(
+        clientOptions, path, producedType, start, true, newQuery, newLimit, newKey, 0);
   }
 
   public ClientOptions clientOptions() {
@@ -103,6 +131,11 @@ public final class ScanSpec implements Serializable {
 
   public boolean isBounded() {
     return bounded;
+  }
+
+  /** Milliseconds between two looks for new partitions; 0: none. */
+  public long discoveryIntervalMs() {
+    return discoveryIntervalMs;
   }
 
   /** What is asked instead of scanning; null for a scan. */

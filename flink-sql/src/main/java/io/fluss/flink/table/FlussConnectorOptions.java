@@ -1,5 +1,6 @@
 package io.fluss.flink.table;
 
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -67,6 +68,14 @@ public final class FlussConnectorOptions {
               "Start of a scan in 'timestamp' mode: epoch milliseconds, or 'yyyy-MM-dd HH:mm:ss'"
                   + " in the time zone of the session.");
 
+  public static final ConfigOption<Duration> SCAN_PARTITION_DISCOVERY_INTERVAL =
+      ConfigOptions.key("scan.partition.discovery.interval")
+          .durationType()
+          .defaultValue(Duration.ofMinutes(1))
+          .withDescription(
+              "How often a streaming scan of a partitioned table looks for new partitions, which it"
+                  + " reads from their beginning; 0 for never.");
+
   public static final ConfigOption<Boolean> LOOKUP_ASYNC =
       ConfigOptions.key("lookup.async")
           .booleanType()
@@ -102,6 +111,7 @@ public final class FlussConnectorOptions {
         BUCKET_KEY,
         SCAN_STARTUP_MODE,
         SCAN_STARTUP_TIMESTAMP,
+        SCAN_PARTITION_DISCOVERY_INTERVAL,
         LOOKUP_ASYNC,
         LookupOptions.CACHE_TYPE,
         LookupOptions.MAX_RETRIES,

@@ -14,7 +14,6 @@ import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.ExecutionOptions;
 import org.apache.flink.configuration.ReadableConfig;
-import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.table.catalog.CatalogTable;
 import org.apache.flink.table.connector.sink.DynamicTableSink;
 import org.apache.flink.table.connector.source.DynamicTableSource;
@@ -75,12 +74,6 @@ public final class FlussTableFactory implements DynamicTableSourceFactory, Dynam
   }
 
   private Map<String, String> checkedOptions(Context context) {
-    if (context.getCatalogTable().isPartitioned()) {
-      throw new ValidationException(
-          "Table "
-              + context.getObjectIdentifier()
-              + " is partitioned; partitioned tables are not supported yet.");
-    }
     Map<String, String> options = new HashMap<>(catalogOptions);
     options.putAll(context.getCatalogTable().getOptions());
     CatalogTable origin = context.getCatalogTable().getOrigin();
@@ -103,6 +96,7 @@ public final class FlussTableFactory implements DynamicTableSourceFactory, Dynam
             context.getObjectIdentifier().getObjectName()),
         (RowType) context.getPhysicalRowDataType().getLogicalType(),
         context.getPrimaryKeyIndexes(),
+        context.getCatalogTable().getPartitionKeys(),
         options,
         ClientOptions.fromMap(FlussConnectorOptions.clientOptions(options)));
   }

@@ -10,6 +10,7 @@ import io.fluss.flink.table.FlussConnectorOptions.DistributionMode;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
@@ -23,6 +24,7 @@ import org.apache.flink.table.connector.RowLevelModificationScanContext;
 import org.apache.flink.table.connector.sink.DynamicTableSink;
 import org.apache.flink.table.connector.sink.SinkV2Provider;
 import org.apache.flink.table.connector.sink.abilities.SupportsDeletePushDown;
+import org.apache.flink.table.connector.sink.abilities.SupportsPartitioning;
 import org.apache.flink.table.connector.sink.abilities.SupportsRowLevelDelete;
 import org.apache.flink.table.connector.sink.abilities.SupportsRowLevelUpdate;
 import org.apache.flink.table.data.GenericRowData;
@@ -35,6 +37,7 @@ import org.apache.flink.types.RowKind;
 /** A Fluss table as a sink of Flink SQL: INSERT, and in batch mode UPDATE and DELETE. */
 final class FlussTableSink
     implements DynamicTableSink,
+        SupportsPartitioning,
         SupportsDeletePushDown,
         SupportsRowLevelDelete,
         SupportsRowLevelUpdate {
@@ -46,6 +49,7 @@ final class FlussTableSink
 
   private RowType inputType;
   private boolean updating;
+  private List<String> staticColumns = new ArrayList<>();
   @Nullable private Object[] deletedKey;
 
   FlussTableSink(
@@ -62,6 +66,7 @@ final class FlussTableSink
     FlussTableSink copy = new FlussTableSink(table, schema, options, streaming);
     copy.inputType = inputType;
     copy.updating = updating;
+    copy.staticColumns = staticColumns;
     copy.deletedKey = deletedKey;
     return copy;
   }
@@ -69,6 +74,12 @@ final class FlussTableSink
   @Override
   public String asSummaryString() {
     return "Fluss table " + table.path();
+  }
+
+  /** The rows that arrive have the values of these columns as well. */
+  @Override
+  public void applyStaticPartition(Map<String, String> partition) {
+    staticColumns = new ArrayList<>(partition.keySet());
   }
 
   private boolean ignoresDelete() {
@@ -120,6 +131,10 @@ final class FlussTableSink
         throw new ValidationException("Single fields of a nested column cannot be written.");
       }
       names.add(schema.getColumnNames().get(path[0]));
+    }
+    if (!names.isEmpty()) {
+      names.removeAll(staticColumns);
+      names.addAll(staticColumns);
     }
     if (names.isEmpty() || names.containsAll(table.physicalType().getFieldNames())) {
       return null;

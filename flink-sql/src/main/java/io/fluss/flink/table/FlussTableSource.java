@@ -132,6 +132,9 @@ final class FlussTableSource
             (RowType) producedDataType.getLogicalType(),
             options.start(),
             bounded);
+    if (!bounded && !table.partitionKeys().isEmpty()) {
+      return spec.discovering(options.discoveryInterval().toMillis());
+    }
     if (count) {
       return spec.counting();
     }
@@ -240,6 +243,7 @@ final class FlussTableSource
             table.path().toString(),
             table.primaryKey(),
             table.bucketKey(),
+            table.partitionKeys(),
             producedType,
             topLevel(context.getKeys()));
     LookupSpec spec = new LookupSpec(lookupClient(), table.path(), producedType, plan);

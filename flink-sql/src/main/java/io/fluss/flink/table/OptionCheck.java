@@ -22,11 +22,10 @@ public final class OptionCheck {
 
   private static final List<String> GROUPS = Arrays.asList("scan.", "lookup.", "sink.", "bucket.");
 
-  /** Options of the official connector that are harmless to a table without partitions. */
+  /** Options of the official connector that are harmless here. */
   private static final Set<String> WITHOUT_EFFECT =
       new HashSet<>(
           Arrays.asList(
-              "scan.partition.discovery.interval",
               "scan.split.assignment.batch-size",
               "scan.kv.snapshot.lease.id",
               "scan.kv.snapshot.lease.duration",

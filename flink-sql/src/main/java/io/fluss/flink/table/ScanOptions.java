@@ -3,6 +3,7 @@ package io.fluss.flink.table;
 import io.fluss.flink.source.OffsetsInitializer;
 import io.fluss.flink.table.FlussConnectorOptions.StartupMode;
 import java.time.DateTimeException;
+import java.time.Duration;
 import java.time.LocalDateTime;
 import java.time.ZoneId;
 import java.time.format.DateTimeFormatter;
@@ -95,6 +96,11 @@ final class ScanOptions {
 
   boolean isStreaming() {
     return streaming;
+  }
+
+  /** Time between two looks for new partitions; zero: none. */
+  Duration discoveryInterval() {
+    return tableOptions.get(FlussConnectorOptions.SCAN_PARTITION_DISCOVERY_INTERVAL);
   }
 
   /** Parallelism of the scan; null: as the job. */

@@ -19,6 +19,7 @@ final class TableSpec {
   private final TablePath path;
   private final RowType physicalType;
   private final int[] primaryKey;
+  private final List<String> partitionKeys;
   private final Map<String, String> options;
   private final ClientOptions clientOptions;
 
@@ -29,11 +30,13 @@ final class TableSpec {
       TablePath path,
       RowType physicalType,
       int[] primaryKey,
+      List<String> partitionKeys,
       Map<String, String> options,
       ClientOptions clientOptions) {
     this.path = path;
     this.physicalType = physicalType;
     this.primaryKey = primaryKey.clone();
+    this.partitionKeys = Collections.unmodifiableList(new ArrayList<>(partitionKeys));
     this.options = Collections.unmodifiableMap(new HashMap<>(options));
     this.clientOptions = clientOptions;
   }
@@ -58,14 +61,21 @@ final class TableSpec {
   List<String> primaryKey() {
     return Arrays.stream(primaryKey)
         .mapToObj(physicalType.getFieldNames()::get)
-        .collect(Collectors.toList());
+        .collect(Collectors.toCollection(ArrayList::new));
+  }
+
+  /** Columns that choose the partition; empty for a table without partitions. */
+  List<String> partitionKeys() {
+    return partitionKeys;
   }
 
   /** Columns that choose the bucket; empty for a log table without a bucket key. */
   List<String> bucketKey() {
     String key = options.get(FlussConnectorOptions.BUCKET_KEY.key());
     if (key == null) {
-      return primaryKey();
+      List<String> all = primaryKey();
+      all.removeAll(partitionKeys);
+      return all;
     }
     List<String> names = new ArrayList<>();
     for (String name : key.split(",")) {

@@ -34,7 +34,7 @@ class LookupPlanTest {
   private static final List<String> KEY = Arrays.asList("a", "b");
 
   private static LookupPlan resolve(List<String> bucketKey, int... lookupKeys) {
-    return LookupPlan.resolve("db.t", KEY, bucketKey, PRODUCED, lookupKeys);
+    return LookupPlan.resolve("db.t", KEY, bucketKey, List.of(), PRODUCED, lookupKeys);
   }
 
   @Test
@@ -88,6 +88,30 @@ class LookupPlanTest {
         e.getMessage());
     assertThrows(TableException.class, () -> resolve(Collections.singletonList("b"), B));
     assertThrows(TableException.class, () -> resolve(KEY, A));
+  }
+
+  @Test
+  void partitionColumnsAlwaysHaveToBeFixed() {
+    List<String> key = Arrays.asList("a", "b", "v");
+    List<String> bucketKey = Collections.singletonList("a");
+    List<String> partitionKey = Collections.singletonList("v");
+
+    LookupPlan plan =
+        LookupPlan.resolve("db.t", key, bucketKey, partitionKey, PRODUCED, new int[] {V, A});
+    assertTrue(plan.isPrefix());
+    assertArrayEquals(new int[] {1, 0}, plan.keyPositions());
+    plan = LookupPlan.resolve("db.t", key, bucketKey, partitionKey, PRODUCED, new int[] {V, B, A});
+    assertFalse(plan.isPrefix());
+    assertArrayEquals(new int[] {2, 1, 0}, plan.keyPositions());
+    TableException e =
+        assertThrows(
+            TableException.class,
+            () ->
+                LookupPlan.resolve("db.t", key, bucketKey, partitionKey, PRODUCED, new int[] {A}));
+    assertEquals(
+        "Table db.t can be looked up by all columns of its primary key [a, b, v], or by a bucket"
+            + " key that begins it, [a, v], not by [a].",
+        e.getMessage());
   }
 
   @Test

@@ -8,6 +8,7 @@ import io.fluss.client.TableInfo;
 import io.fluss.flink.Tables;
 import java.util.Arrays;
 import java.util.Collection;
+import java.util.List;
 import java.util.Map;
 import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
@@ -25,7 +26,7 @@ class LookupRowsTest {
             Arrays.asList(Tables.ROW_TYPE.getFields().get(1), Tables.ROW_TYPE.getFields().get(0)));
     LookupPlan plan =
         LookupPlan.resolve(
-            "db.t", table.primaryKey(), table.bucketKey(), produced, new int[] {0, 1});
+            "db.t", table.primaryKey(), table.bucketKey(), List.of(), produced, new int[] {0, 1});
     return new LookupRows(
         new LookupSpec(
             ClientOptions.fromMap(Map.of("bootstrap.servers", "localhost:1")),

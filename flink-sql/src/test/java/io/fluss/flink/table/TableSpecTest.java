@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import io.fluss.client.ClientOptions;
 import io.fluss.flink.Tables;
+import java.util.List;
 import java.util.Map;
 import org.apache.flink.types.RowKind;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -17,6 +18,7 @@ class TableSpecTest {
             Tables.PATH,
             Tables.ROW_TYPE,
             primaryKey ? new int[] {0} : new int[0],
+            List.of(),
             options,
             ClientOptions.fromMap(Map.of("bootstrap.servers", "localhost:1")));
     StringBuilder text = new StringBuilder();

@@ -10,17 +10,21 @@ import org.apache.flink.core.memory.DataInputDeserializer;
 import org.apache.flink.core.memory.DataOutputSerializer;
 
 /**
- * The enumerator's state in checkpoints. Big endian; version 1:
+ * The enumerator's state in checkpoints. Big endian; version 2:
  *
  * <pre>
  *   boolean planned | int version of the splits | int n | n x (int length, split bytes)
+ *   | int p | p x long partition id
  * </pre>
+ *
+ * <p>Version 1 had no partitions.
  */
 public final class EnumeratorStateSerializer implements SimpleVersionedSerializer<EnumeratorState> {
 
   public static final EnumeratorStateSerializer INSTANCE = new EnumeratorStateSerializer();
 
-  private static final int VERSION = 1;
+  private static final int VERSION = 2;
+  private static final int WITHOUT_PARTITIONS = 1;
 
   private EnumeratorStateSerializer() {}
 
@@ -40,12 +44,16 @@ public final class EnumeratorStateSerializer implements SimpleVersionedSerialize
       out.writeInt(bytes.length);
       out.write(bytes);
     }
+    out.writeInt(state.partitions().size());
+    for (long partition : state.partitions()) {
+      out.writeLong(partition);
+    }
     return out.getCopyOfBuffer();
   }
 
   @Override
   public EnumeratorState deserialize(int version, byte[] serialized) throws IOException {
-    if (version != VERSION) {
+    if (version != VERSION && version != WITHOUT_PARTITIONS) {
       throw new IOException(
           "The checkpoint holds an enumerator state of version "
               + version
@@ -63,6 +71,12 @@ public final class EnumeratorStateSerializer implements SimpleVersionedSerialize
       in.readFully(bytes);
       unassigned.add(FlussSplitSerializer.INSTANCE.deserialize(splitVersion, bytes));
     }
-    return new EnumeratorState(planned, unassigned);
+    List<Long> partitions = new ArrayList<>();
+    if (version != WITHOUT_PARTITIONS) {
+      for (int left = in.readInt(); left > 0; left--) {
+        partitions.add(in.readLong());
+      }
+    }
+    return new EnumeratorState(planned, unassigned, partitions);
   }
 }

@@ -1,5 +1,6 @@
 package io.fluss.flink.source.enumerator;
 
+import io.fluss.client.TableBucket;
 import io.fluss.flink.source.split.FlussSplit;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -9,6 +10,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import javax.annotation.Nullable;
 import org.apache.flink.api.connector.source.SplitEnumerator;
 import org.apache.flink.api.connector.source.SplitEnumeratorContext;
@@ -25,9 +27,12 @@ import org.slf4j.LoggerFactory;
  *       had and whether the splits were made at all.
  *   <li>{@link #start} has the splits made by the planner outside of the coordinator's thread,
  *       unless they were made before the checkpoint. If that fails, the job fails.
+ *   <li>With a discovery interval the planner is then asked for the splits of new partitions, again
+ *       and again; a failure is logged, and the next try may succeed. Such a scan never ends.
  *   <li>Readers register with {@link #addReader}, before or after the splits are there. The splits
- *       of bucket {@code b} belong to reader {@code b % parallelism}, which gets them as soon as
- *       both are there; nobody has to ask.
+ *       of bucket {@code b} belong to reader {@code b % parallelism} (for partitions the row of
+ *       readers begins elsewhere for each), which gets them as soon as both are there; nobody has
+ *       to ask.
  *   <li>A reader that has its share of the planned splits is told that there will be no more. A
  *       bounded reader ends when it has read them; one without splits ends at once and holds back
  *       no watermark.
@@ -45,13 +50,17 @@ public final class FlussSplitEnumerator implements SplitEnumerator<FlussSplit, E
   private final SplitEnumeratorContext<FlussSplit> context;
   private final SplitPlanner planner;
 
+  /** 0: partitions are not looked for. */
+  private final long discoveryIntervalMs;
+
   private boolean planned;
+  private final Set<Long> partitions = ConcurrentHashMap.newKeySet();
   private final Map<String, FlussSplit> unassigned = new LinkedHashMap<>();
   private final Set<Integer> readersWithAll = new HashSet<>();
 
   /** The enumerator of a new job. */
   public FlussSplitEnumerator(SplitEnumeratorContext<FlussSplit> context, SplitPlanner planner) {
-    this(context, planner, null);
+    this(context, planner, null, 0);
   }
 
   /** The enumerator of a job that is restored from a checkpoint. */
@@ -59,10 +68,24 @@ public final class FlussSplitEnumerator implements SplitEnumerator<FlussSplit, E
       SplitEnumeratorContext<FlussSplit> context,
       SplitPlanner planner,
       @Nullable EnumeratorState checkpoint) {
+    this(context, planner, checkpoint, 0);
+  }
+
+  /**
+   * @param checkpoint null for a new job
+   * @param discoveryIntervalMs how often new partitions are looked for, 0 for never
+   */
+  public FlussSplitEnumerator(
+      SplitEnumeratorContext<FlussSplit> context,
+      SplitPlanner planner,
+      @Nullable EnumeratorState checkpoint,
+      long discoveryIntervalMs) {
     this.context = context;
     this.planner = planner;
+    this.discoveryIntervalMs = discoveryIntervalMs;
     if (checkpoint != null) {
       planned = checkpoint.isPlanned();
+      partitions.addAll(checkpoint.partitions());
       addUnassigned(checkpoint.unassigned());
     }
   }
@@ -71,6 +94,37 @@ public final class FlussSplitEnumerator implements SplitEnumerator<FlussSplit, E
   public void start() {
     if (!planned) {
       context.callAsync(planner::plan, this::handlePlanned);
+    } else {
+      discover(0);
+    }
+  }
+
+  private void discover(long delayMs) {
+    if (discoveryIntervalMs > 0) {
+      context.callAsync(
+          () -> planner.planNew(new HashSet<>(partitions)),
+          this::handleDiscovered,
+          delayMs,
+          discoveryIntervalMs);
+    }
+  }
+
+  private void handleDiscovered(List<FlussSplit> splits, @Nullable Throwable failure) {
+    if (failure != null) {
+      LOG.warn("Looking for new partitions failed; it is tried again.", failure);
+      return;
+    }
+    // Two looks may overlap: the later one may bring what the earlier one has brought.
+    List<FlussSplit> added = new ArrayList<>();
+    for (FlussSplit split : splits) {
+      if (!partitions.contains(split.bucket().partition().id())) {
+        added.add(split);
+      }
+    }
+    if (!added.isEmpty()) {
+      LOG.info("Found {} splits of new partitions: {}", added.size(), added);
+      addUnassigned(added);
+      assign(context.registeredReaders().keySet());
     }
   }
 
@@ -82,6 +136,7 @@ public final class FlussSplitEnumerator implements SplitEnumerator<FlussSplit, E
     planned = true;
     addUnassigned(splits);
     assign(context.registeredReaders().keySet());
+    discover(discoveryIntervalMs);
   }
 
   @Override
@@ -101,6 +156,9 @@ public final class FlussSplitEnumerator implements SplitEnumerator<FlussSplit, E
   private void addUnassigned(List<FlussSplit> splits) {
     for (FlussSplit split : splits) {
       unassigned.put(split.splitId(), split);
+      if (split.bucket().partition() != null) {
+        partitions.add(split.bucket().partition().id());
+      }
     }
   }
 
@@ -110,7 +168,7 @@ public final class FlussSplitEnumerator implements SplitEnumerator<FlussSplit, E
     }
     Map<Integer, List<FlussSplit>> assignment = new HashMap<>();
     for (FlussSplit split : unassigned.values()) {
-      int owner = split.bucket() % context.currentParallelism();
+      int owner = owner(split.bucket());
       if (readers.contains(owner) && context.registeredReaders().containsKey(owner)) {
         assignment.computeIfAbsent(owner, ignored -> new ArrayList<>()).add(split);
       }
@@ -120,10 +178,18 @@ public final class FlussSplitEnumerator implements SplitEnumerator<FlussSplit, E
       assignment.values().forEach(list -> list.forEach(s -> unassigned.remove(s.splitId())));
     }
     for (int reader : readers) {
+      if (discoveryIntervalMs > 0) {
+        break; // there may always be more
+      }
       if (context.registeredReaders().containsKey(reader) && readersWithAll.add(reader)) {
         context.signalNoMoreSplits(reader);
       }
     }
+  }
+
+  private int owner(TableBucket bucket) {
+    long first = bucket.partition() == null ? 0 : bucket.partition().id();
+    return (int) Math.floorMod(first + bucket.bucket(), (long) context.currentParallelism());
   }
 
   @Override
@@ -133,7 +199,7 @@ public final class FlussSplitEnumerator implements SplitEnumerator<FlussSplit, E
 
   @Override
   public EnumeratorState snapshotState(long checkpointId) {
-    return new EnumeratorState(planned, unassigned.values());
+    return new EnumeratorState(planned, unassigned.values(), partitions);
   }
 
   @Override

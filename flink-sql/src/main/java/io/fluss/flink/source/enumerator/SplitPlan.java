@@ -1,12 +1,14 @@
 package io.fluss.flink.source.enumerator;
 
 import io.fluss.client.OffsetSpec;
+import io.fluss.client.TableBucket;
 import io.fluss.client.TableInfo;
 import io.fluss.flink.source.OffsetsInitializer;
 import io.fluss.flink.source.ScanSpec;
 import io.fluss.flink.source.split.FlussSplit;
 import io.fluss.flink.source.split.LogSplit;
 import io.fluss.flink.source.split.QuerySplit;
+import io.fluss.flink.source.split.ScanHistory;
 import io.fluss.flink.source.split.SnapshotLogSplit;
 import java.util.ArrayList;
 import java.util.List;
@@ -26,6 +28,7 @@ final class SplitPlan {
   private final Function<OffsetSpec, Map<Integer, Long>> offsets;
 
   /**
+   * @param table the table, or one partition of it
    * @param scansState whether the server can scan the state of a primary-key table
    * @param offsets asks for an offset of every bucket
    */
@@ -43,7 +46,7 @@ final class SplitPlan {
   List<FlussSplit> splits() {
     if (spec.query() != null) {
       int buckets = spec.query() == QuerySplit.Query.LIMIT ? table.bucketCount() : 1;
-      return perBucket(buckets, b -> new QuerySplit(table.tableId(), b, spec.query()));
+      return perBucket(buckets, b -> new QuerySplit(table.tableId(), bucket(b), spec.query()));
     }
     boolean full = spec.start().kind() == OffsetsInitializer.Kind.FULL;
     if (!table.hasPrimaryKey() || !full) {
@@ -51,7 +54,14 @@ final class SplitPlan {
     }
     if (scansState) {
       return perBucket(
-          table.bucketCount(), b -> new SnapshotLogSplit(table.tableId(), b, spec.isBounded()));
+          table.bucketCount(),
+          b ->
+              new SnapshotLogSplit(
+                  table.tableId(),
+                  bucket(b),
+                  spec.isBounded(),
+                  ScanHistory.empty(),
+                  SnapshotLogSplit.NOT_STARTED));
     }
     if (spec.isBounded()) {
       throw new TableException(
@@ -70,7 +80,7 @@ final class SplitPlan {
         b ->
             new LogSplit(
                 table.tableId(),
-                b,
+                bucket(b),
                 starts == null ? LogSplit.EARLIEST : starts.get(b),
                 stops == null ? LogSplit.NO_STOP : stops.get(b)));
   }
@@ -87,6 +97,10 @@ final class SplitPlan {
         // A bounded split must know at once when it has nothing to read.
         return spec.isBounded() ? offsets.apply(OffsetSpec.earliest()) : null;
     }
+  }
+
+  private TableBucket bucket(int bucket) {
+    return new TableBucket(table.partition(), bucket);
   }
 
   private static List<FlussSplit> perBucket(int buckets, Function<Integer, FlussSplit> split) {

@@ -1,7 +1,11 @@
 package io.fluss.flink.source.reader;
 
 import io.fluss.client.BucketRecords;
+import io.fluss.client.ErrorCode;
+import io.fluss.client.FlussException;
 import io.fluss.client.LogScanner;
+import io.fluss.client.ScanBatch;
+import io.fluss.client.TableBucket;
 import io.fluss.flink.source.ScanSpec;
 import io.fluss.flink.source.split.FlussSplit;
 import io.fluss.flink.source.split.LogSplit;
@@ -50,7 +54,7 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
   private final ReaderMetrics metrics;
 
   private final Deque<FlussSplit> waiting = new ArrayDeque<>();
-  private final Map<Integer, LogRead> logs = new HashMap<>();
+  private final Map<TableBucket, LogRead> logs = new HashMap<>();
   private final Set<String> paused = new HashSet<>();
   private final Set<String> finished = new HashSet<>();
   @Nullable private StateRead state;
@@ -210,8 +214,24 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
     return new ScanRecords(batches, done);
   }
 
+  private static boolean isDropped(FlussSplit split, FlussException e) {
+    return e.code() == ErrorCode.PARTITION_NOT_EXISTS && split.bucket().partition() != null;
+  }
+
   private ScanRecords readState() {
-    List<RowData> rows = state.step();
+    List<RowData> rows;
+    try {
+      rows = state.step();
+    } catch (FlussException e) {
+      if (!isDropped(state.split(), e)) {
+        throw e;
+      }
+      LOG.info("{} of {} ends: its partition was dropped.", state.split(), spec.path());
+      finished.add(state.split().splitId());
+      state.close();
+      state = null;
+      return records(Collections.emptyList());
+    }
     ScanHistory history = state.history();
     String splitId = state.split().splitId();
     SplitBatch batch =
@@ -233,8 +253,9 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
   private ScanRecords pollLog() {
     List<SplitBatch> batches = new ArrayList<>();
     long newest = ScanRecord.NO_TIMESTAMP;
-    for (BucketRecords run : logScanner().poll(POLL_TIMEOUT).buckets()) {
-      LogRead read = logs.get(run.bucket());
+    ScanBatch polled = logScanner().poll(POLL_TIMEOUT);
+    for (BucketRecords run : polled.buckets()) {
+      LogRead read = logs.get(run.tableBucket());
       if (read == null || paused.contains(read.splitId())) {
         continue;
       }
@@ -249,6 +270,9 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
         finished.add(read.splitId());
       }
     }
+    for (TableBucket bucket : polled.dropped()) {
+      partitionDropped(logs.remove(bucket));
+    }
     if (newest != ScanRecord.NO_TIMESTAMP) {
       metrics.fetched(newest);
     }
@@ -256,8 +280,24 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
     return records(batches);
   }
 
+  /** A partition that was dropped has been read as far as it could. */
+  private void partitionDropped(@Nullable LogRead read) {
+    if (read != null) {
+      LOG.info("{} of {} ends: its partition was dropped.", read.splitId(), spec.path());
+      finished.add(read.splitId());
+    }
+  }
+
   private ScanRecords answer(QuerySplit split) throws IOException {
-    List<RowData> rows = table.answer(split.query(), split.bucket());
+    List<RowData> rows;
+    try {
+      rows = table.answer(split.query(), split.bucket());
+    } catch (FlussException e) {
+      if (!isDropped(split, e)) {
+        throw e;
+      }
+      rows = Collections.emptyList();
+    }
     finished.add(split.splitId());
     return records(List.of(SplitBatch.answer(split.splitId(), rows)));
   }

@@ -2,6 +2,7 @@ package io.fluss.flink.source.reader;
 
 import io.fluss.client.BucketRecords;
 import io.fluss.client.KeyEncoder;
+import io.fluss.client.TableBucket;
 import io.fluss.flink.source.split.LogSplit;
 import io.fluss.flink.source.split.ScanHistory;
 import java.util.function.UnaryOperator;
@@ -12,7 +13,7 @@ import org.apache.flink.table.data.RowData;
 final class LogRead {
 
   private final String splitId;
-  private final int bucket;
+  private final TableBucket bucket;
   private final long stopOffset;
   @Nullable private final ScanHistory history;
 
@@ -25,7 +26,11 @@ final class LogRead {
    * @param history how the state of the bucket was read before, null if it was not
    */
   LogRead(
-      String splitId, int bucket, long position, long stopOffset, @Nullable ScanHistory history) {
+      String splitId,
+      TableBucket bucket,
+      long position,
+      long stopOffset,
+      @Nullable ScanHistory history) {
     this.splitId = splitId;
     this.bucket = bucket;
     this.position = position;
@@ -37,7 +42,7 @@ final class LogRead {
     return splitId;
   }
 
-  int bucket() {
+  TableBucket bucket() {
     return bucket;
   }
 

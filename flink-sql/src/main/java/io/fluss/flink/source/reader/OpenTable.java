@@ -2,6 +2,7 @@ package io.fluss.flink.source.reader;
 
 import io.fluss.client.KeyEncoder;
 import io.fluss.client.LogScanner;
+import io.fluss.client.TableBucket;
 import io.fluss.client.TableInfo;
 import io.fluss.flink.row.RowConverter;
 import io.fluss.flink.source.OffsetsInitializer;
@@ -97,7 +98,7 @@ final class OpenTable implements AutoCloseable {
   }
 
   /** Asks instead of scanning. */
-  List<RowData> answer(Query query, int bucket) throws IOException {
+  List<RowData> answer(Query query, TableBucket bucket) throws IOException {
     switch (query) {
       case LIMIT:
         List<RowData> rows = new ArrayList<>();
@@ -117,7 +118,7 @@ final class OpenTable implements AutoCloseable {
 
   private RowData internalKey() {
     Object[] key = spec.key();
-    int[] fields = info.physicalPrimaryKeyIndexes();
+    int[] fields = info.primaryKeyIndexes();
     GenericRowData row = new GenericRowData(fields.length);
     for (int i = 0; i < fields.length; i++) {
       LogicalType type = info.rowType().getTypeAt(fields[i]);

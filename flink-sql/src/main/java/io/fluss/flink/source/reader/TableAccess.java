@@ -4,6 +4,7 @@ import io.fluss.client.FlussClient;
 import io.fluss.client.KvScanner;
 import io.fluss.client.LogScanner;
 import io.fluss.client.Lookuper;
+import io.fluss.client.TableBucket;
 import io.fluss.client.TableInfo;
 import io.fluss.flink.source.ScanSpec;
 import java.io.IOException;
@@ -21,10 +22,10 @@ public interface TableAccess extends AutoCloseable {
   LogScanner newLogScanner(@Nullable int[] fields);
 
   /** A scan of the state of a bucket, in key order. */
-  KvScanner newKvScanner(int bucket);
+  KvScanner newKvScanner(TableBucket bucket);
 
   /** Up to {@code limit} rows of a bucket, fewer only if it has no more. */
-  List<RowData> limitScan(int bucket, int limit);
+  List<RowData> limitScan(TableBucket bucket, int limit);
 
   /** The row with this primary key, null if there is none. */
   @Nullable
@@ -68,13 +69,13 @@ public interface TableAccess extends AutoCloseable {
     }
 
     @Override
-    public KvScanner newKvScanner(int bucket) {
-      return client.newKvScanner(table, bucket);
+    public KvScanner newKvScanner(TableBucket bucket) {
+      return client.newKvScanner(bucket.placeIn(table), bucket.bucket());
     }
 
     @Override
-    public List<RowData> limitScan(int bucket, int limit) {
-      return client.limitScan(table, bucket, limit);
+    public List<RowData> limitScan(TableBucket bucket, int limit) {
+      return client.limitScan(bucket.placeIn(table), bucket.bucket(), limit);
     }
 
     @Nullable

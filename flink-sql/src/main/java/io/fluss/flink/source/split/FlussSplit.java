@@ -1,15 +1,17 @@
 package io.fluss.flink.source.split;
 
+import io.fluss.client.PartitionInfo;
+import io.fluss.client.TableBucket;
 import java.util.Objects;
 import org.apache.flink.api.connector.source.SourceSplit;
 
-/** One piece of a scan: a bucket of one table and where to go on reading it. Immutable. */
+/** One piece of a scan: a bucket of one table or partition and where to go on. Immutable. */
 public abstract class FlussSplit implements SourceSplit {
 
   private final long tableId;
-  private final int bucket;
+  private final TableBucket bucket;
 
-  FlussSplit(long tableId, int bucket) {
+  FlussSplit(long tableId, TableBucket bucket) {
     this.tableId = tableId;
     this.bucket = bucket;
   }
@@ -19,7 +21,7 @@ public abstract class FlussSplit implements SourceSplit {
     return tableId;
   }
 
-  public final int bucket() {
+  public final TableBucket bucket() {
     return bucket;
   }
 
@@ -27,7 +29,13 @@ public abstract class FlussSplit implements SourceSplit {
 
   @Override
   public final String splitId() {
-    return kind() + "-" + tableId + "-" + bucket;
+    PartitionInfo partition = bucket.partition();
+    return kind()
+        + "-"
+        + tableId
+        + (partition == null ? "" : "-p" + partition.id())
+        + "-"
+        + bucket.bucket();
   }
 
   @Override
@@ -36,7 +44,7 @@ public abstract class FlussSplit implements SourceSplit {
       return false;
     }
     FlussSplit that = (FlussSplit) other;
-    return tableId == that.tableId && bucket == that.bucket;
+    return tableId == that.tableId && bucket.equals(that.bucket);
   }
 
   @Override

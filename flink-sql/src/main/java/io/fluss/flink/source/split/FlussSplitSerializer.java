@@ -1,5 +1,7 @@
 package io.fluss.flink.source.split;
 
+import io.fluss.client.PartitionInfo;
+import io.fluss.client.TableBucket;
 import io.fluss.flink.source.split.QuerySplit.Query;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -9,21 +11,26 @@ import org.apache.flink.core.memory.DataInputDeserializer;
 import org.apache.flink.core.memory.DataOutputSerializer;
 
 /**
- * Splits in checkpoints. Big endian; version 1:
+ * Splits in checkpoints. Big endian; version 2:
  *
  * <pre>
  *   byte kind (1 log, 2 snapshot-log, 3 query) | long table id | int bucket
+ *   | long partition id (-1: none) | UTF name of the partition, if there is one
  *   log:          long start offset | long stop offset (Long.MIN_VALUE: none)
  *   snapshot-log: boolean bounded | long log offset (-1: not started) | boolean history complete
  *                 | int n | n x (int length of the last key, -1: open; key bytes; long offset)
  *   query:        byte query (0 limit, 1 lookup, 2 count)
  * </pre>
+ *
+ * <p>Version 1 had no partitions.
  */
 public final class FlussSplitSerializer implements SimpleVersionedSerializer<FlussSplit> {
 
   public static final FlussSplitSerializer INSTANCE = new FlussSplitSerializer();
 
-  private static final int VERSION = 1;
+  private static final int VERSION = 2;
+  private static final int WITHOUT_PARTITIONS = 1;
+  private static final long NO_PARTITION = -1;
 
   private static final byte LOG = 1;
   private static final byte SNAPSHOT_LOG = 2;
@@ -41,7 +48,12 @@ public final class FlussSplitSerializer implements SimpleVersionedSerializer<Flu
     DataOutputSerializer out = new DataOutputSerializer(64);
     out.writeByte(kindOf(split));
     out.writeLong(split.tableId());
-    out.writeInt(split.bucket());
+    out.writeInt(split.bucket().bucket());
+    PartitionInfo partition = split.bucket().partition();
+    out.writeLong(partition == null ? NO_PARTITION : partition.id());
+    if (partition != null) {
+      out.writeUTF(partition.name());
+    }
     if (split instanceof LogSplit) {
       LogSplit log = (LogSplit) split;
       out.writeLong(log.startOffset());
@@ -79,7 +91,7 @@ public final class FlussSplitSerializer implements SimpleVersionedSerializer<Flu
 
   @Override
   public FlussSplit deserialize(int version, byte[] serialized) throws IOException {
-    if (version != VERSION) {
+    if (version != VERSION && version != WITHOUT_PARTITIONS) {
       throw new IOException(
           "The checkpoint holds splits of version "
               + version
@@ -90,7 +102,7 @@ public final class FlussSplitSerializer implements SimpleVersionedSerializer<Flu
     DataInputDeserializer in = new DataInputDeserializer(serialized);
     byte kind = in.readByte();
     long tableId = in.readLong();
-    int bucket = in.readInt();
+    TableBucket bucket = readBucket(version, in);
     switch (kind) {
       case LOG:
         return new LogSplit(tableId, bucket, in.readLong(), in.readLong());
@@ -103,8 +115,16 @@ public final class FlussSplitSerializer implements SimpleVersionedSerializer<Flu
     }
   }
 
+  private static TableBucket readBucket(int version, DataInputDeserializer in) throws IOException {
+    int bucket = in.readInt();
+    long partitionId = version == WITHOUT_PARTITIONS ? NO_PARTITION : in.readLong();
+    return partitionId == NO_PARTITION
+        ? new TableBucket(bucket)
+        : new TableBucket(new PartitionInfo(partitionId, in.readUTF()), bucket);
+  }
+
   private static SnapshotLogSplit readSnapshotLog(
-      long tableId, int bucket, DataInputDeserializer in) throws IOException {
+      long tableId, TableBucket bucket, DataInputDeserializer in) throws IOException {
     boolean bounded = in.readBoolean();
     long logOffset = in.readLong();
     boolean complete = in.readBoolean();

@@ -1,5 +1,7 @@
 package io.fluss.flink.source.split;
 
+import io.fluss.client.TableBucket;
+
 /** The log of a bucket from an offset on, to a stop offset or for ever. */
 public final class LogSplit extends FlussSplit {
 
@@ -12,11 +14,16 @@ public final class LogSplit extends FlussSplit {
   private final long startOffset;
   private final long stopOffset;
 
+  /** A split of a table without partitions. */
+  public LogSplit(long tableId, int bucket, long startOffset, long stopOffset) {
+    this(tableId, new TableBucket(bucket), startOffset, stopOffset);
+  }
+
   /**
    * @param startOffset first offset to read, or {@link #EARLIEST}
    * @param stopOffset first offset not to read, or {@link #NO_STOP}
    */
-  public LogSplit(long tableId, int bucket, long startOffset, long stopOffset) {
+  public LogSplit(long tableId, TableBucket bucket, long startOffset, long stopOffset) {
     super(tableId, bucket);
     if (startOffset < 0 && startOffset != EARLIEST) {
       throw new IllegalArgumentException("Invalid start offset " + startOffset + ".");

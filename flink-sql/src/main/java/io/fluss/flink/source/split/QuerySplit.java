@@ -1,5 +1,6 @@
 package io.fluss.flink.source.split;
 
+import io.fluss.client.TableBucket;
 import java.util.Objects;
 
 /**
@@ -20,7 +21,12 @@ public final class QuerySplit extends FlussSplit {
 
   private final Query query;
 
+  /** A query of a table without partitions. */
   public QuerySplit(long tableId, int bucket, Query query) {
+    this(tableId, new TableBucket(bucket), query);
+  }
+
+  public QuerySplit(long tableId, TableBucket bucket, Query query) {
     super(tableId, bucket);
     this.query = Objects.requireNonNull(query);
   }

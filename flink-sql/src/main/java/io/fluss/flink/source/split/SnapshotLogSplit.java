@@ -1,5 +1,6 @@
 package io.fluss.flink.source.split;
 
+import io.fluss.client.TableBucket;
 import java.util.Objects;
 
 /**
@@ -15,9 +16,15 @@ public final class SnapshotLogSplit extends FlussSplit {
   private final ScanHistory history;
   private final long logOffset;
 
-  /** A split of which nothing was read. */
+  /** A split of a table without partitions of which nothing was read. */
   public SnapshotLogSplit(long tableId, int bucket, boolean bounded) {
-    this(tableId, bucket, bounded, ScanHistory.empty(), NOT_STARTED);
+    this(tableId, new TableBucket(bucket), bounded, ScanHistory.empty(), NOT_STARTED);
+  }
+
+  /** A split of a table without partitions. */
+  public SnapshotLogSplit(
+      long tableId, int bucket, boolean bounded, ScanHistory history, long logOffset) {
+    this(tableId, new TableBucket(bucket), bounded, history, logOffset);
   }
 
   /**
@@ -26,7 +33,7 @@ public final class SnapshotLogSplit extends FlussSplit {
    * @param logOffset next offset of the changelog to read, {@link #NOT_STARTED} before the first
    */
   public SnapshotLogSplit(
-      long tableId, int bucket, boolean bounded, ScanHistory history, long logOffset) {
+      long tableId, TableBucket bucket, boolean bounded, ScanHistory history, long logOffset) {
     super(tableId, bucket);
     this.bounded = bounded;
     this.history = Objects.requireNonNull(history);

@@ -27,13 +27,22 @@ class EnumeratorStateSerializerTest {
             true,
             Arrays.asList(
                 new LogSplit(1, 0, 5, LogSplit.NO_STOP), new SnapshotLogSplit(1, 1, false))));
+    assertRoundTrip(new EnumeratorState(true, Collections.emptyList(), Arrays.asList(4L, 2L)));
+  }
+
+  @Test
+  void readsVersionOneWhichHadNoPartitions() throws IOException {
+    byte[] bytes = {1, 0, 0, 0, 1, 0, 0, 0, 0};
+
+    assertEquals(
+        new EnumeratorState(true, Collections.emptyList()), SERIALIZER.deserialize(1, bytes));
   }
 
   @Test
   void refusesUnknownVersion() throws IOException {
     byte[] bytes = SERIALIZER.serialize(new EnumeratorState(true, Collections.emptyList()));
 
-    assertEquals(1, SERIALIZER.getVersion());
+    assertEquals(2, SERIALIZER.getVersion());
     assertThrows(IOException.class, () -> SERIALIZER.deserialize(0, bytes));
   }
 }

@@ -4,6 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.fluss.client.PartitionInfo;
+import io.fluss.client.TableBucket;
 import io.fluss.flink.source.split.FlussSplit;
 import io.fluss.flink.source.split.LogSplit;
 import java.util.ArrayList;
@@ -11,6 +13,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.function.BiConsumer;
 import java.util.stream.Collectors;
@@ -128,6 +131,82 @@ class FlussSplitEnumeratorTest {
     assertThrows(FlinkRuntimeException.class, context::runAsync);
   }
 
+  private static LogSplit split(long partition, int bucket) {
+    return new LogSplit(
+        1,
+        new TableBucket(new PartitionInfo(partition, "p" + partition), bucket),
+        LogSplit.EARLIEST,
+        LogSplit.NO_STOP);
+  }
+
+  /** Partitions 0 and 1 with two buckets each, and those that are added to {@code later}. */
+  private static SplitPlanner partitions(List<Long> later) {
+    return new SplitPlanner() {
+      @Override
+      public List<FlussSplit> plan() {
+        return Arrays.asList(split(0L, 0), split(0L, 1), split(1L, 0), split(1L, 1));
+      }
+
+      @Override
+      public List<FlussSplit> planNew(Set<Long> known) {
+        List<FlussSplit> splits = new ArrayList<>();
+        for (long partition : later) {
+          if (partition < 0) {
+            throw new IllegalStateException("no server");
+          }
+          if (!known.contains(partition)) {
+            splits.add(split(partition, 0));
+          }
+        }
+        return splits;
+      }
+    };
+  }
+
+  @Test
+  void newPartitionsJoinTheScan() {
+    List<Long> later = new ArrayList<>();
+    FlussSplitEnumerator enumerator =
+        new FlussSplitEnumerator(context, partitions(later), null, 100);
+    enumerator.start();
+    context.runAsync();
+    context.register(0, enumerator);
+    context.register(1, enumerator);
+    assertEquals(
+        Arrays.asList(split(0L, 0), split(1L, 1)), context.assigned.get(0), "spread over readers");
+    assertEquals(Arrays.asList(split(0L, 1), split(1L, 0)), context.assigned.get(1));
+    assertEquals(Arrays.asList(), context.noMoreSplits, "there may always be more");
+
+    context.assigned.clear();
+    later.add(-1L);
+    context.periodic.run();
+    context.runAsync();
+    assertTrue(context.assigned.isEmpty(), "a failed look is no failure of the job");
+    later.set(0, 5L);
+    context.periodic.run();
+    context.periodic.run();
+    context.runAsync();
+    assertEquals(Map.of(1, Arrays.asList(split(5L, 0))), context.assigned, "and only once");
+    assertEquals(Set.of(0L, 1L, 5L), enumerator.snapshotState(1).partitions());
+  }
+
+  @Test
+  void aRestoredEnumeratorLooksForPartitionsAtOnce() {
+    FlussSplitEnumerator enumerator =
+        new FlussSplitEnumerator(
+            context,
+            partitions(Arrays.asList(0L, 3L)),
+            new EnumeratorState(true, Arrays.asList(), Arrays.asList(0L, 1L)),
+            100);
+    enumerator.start();
+    context.register(0, enumerator);
+    context.register(1, enumerator);
+    context.periodic.run();
+    context.runAsync();
+
+    assertEquals(Map.of(1, Arrays.asList(split(3L, 0))), context.assigned);
+  }
+
   /** A coordinator that runs what is asynchronous when the test says so. */
   private static final class FakeContext implements SplitEnumeratorContext<FlussSplit> {
     final Map<Integer, List<FlussSplit>> assigned = new HashMap<>();
@@ -135,6 +214,7 @@ class FlussSplitEnumeratorTest {
     private final Map<Integer, ReaderInfo> readers = new HashMap<>();
     private final List<Runnable> pending = new ArrayList<>();
     private final int parallelism;
+    Runnable periodic;
 
     FakeContext(int parallelism) {
       this.parallelism = parallelism;
@@ -150,13 +230,14 @@ class FlussSplitEnumeratorTest {
     }
 
     void runAsync() {
-      pending.forEach(Runnable::run);
+      List<Runnable> due = new ArrayList<>(pending);
       pending.clear();
+      due.forEach(Runnable::run);
     }
 
     List<Integer> bucketsOf(int reader) {
       return assigned.getOrDefault(reader, new ArrayList<>()).stream()
-          .map(FlussSplit::bucket)
+          .map(split -> split.bucket().bucket())
           .collect(Collectors.toList());
     }
 
@@ -212,7 +293,7 @@ class FlussSplitEnumeratorTest {
     @Override
     public <T> void callAsync(
         Callable<T> callable, BiConsumer<T, Throwable> handler, long initialDelay, long period) {
-      throw new AssertionError("unexpected periodic call");
+      periodic = () -> callAsync(callable, handler);
     }
 
     @Override

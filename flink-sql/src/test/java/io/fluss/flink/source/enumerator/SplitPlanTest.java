@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import io.fluss.client.ClientOptions;
 import io.fluss.client.OffsetSpec;
+import io.fluss.client.PartitionInfo;
+import io.fluss.client.TableBucket;
 import io.fluss.client.TableInfo;
 import io.fluss.flink.Tables;
 import io.fluss.flink.source.OffsetsInitializer;
@@ -121,5 +123,28 @@ class SplitPlanTest {
     assertEquals(
         Arrays.asList(new QuerySplit(Tables.TABLE_ID, 0, QuerySplit.Query.LOOKUP)),
         plan(bounded.lookingUp(new Object[] {1L}), PRIMARY_KEY, true));
+  }
+
+  @Test
+  void onePartition() {
+    PartitionInfo partition = new PartitionInfo(5, "a");
+    TableBucket first = new TableBucket(partition, 0);
+    List<FlussSplit> splits =
+        plan(spec(OffsetsInitializer.full(), true), LOG.only(partition), true);
+
+    assertEquals(new LogSplit(Tables.TABLE_ID, first, 3, 11), splits.get(0));
+    assertEquals(partition, splits.get(1).bucket().partition());
+    splits = plan(spec(OffsetsInitializer.full(), false), PRIMARY_KEY.only(partition), true);
+    assertEquals(first, splits.get(0).bucket());
+  }
+
+  @Test
+  void partitionsThatAreNewerThanTheScanAreReadFromTheirBeginning() {
+    ScanSpec latest = spec(OffsetsInitializer.latest(), false).discovering(100);
+
+    assertEquals(100, latest.discoveryIntervalMs());
+    assertEquals(OffsetsInitializer.Kind.EARLIEST, latest.fromTheBeginning().start().kind());
+    ScanSpec full = spec(OffsetsInitializer.full(), false);
+    assertEquals(OffsetsInitializer.Kind.FULL, full.fromTheBeginning().start().kind());
   }
 }

@@ -8,6 +8,7 @@ import io.fluss.client.KeyEncoder;
 import io.fluss.client.KvScanner;
 import io.fluss.client.LogScanner;
 import io.fluss.client.ScanBatch;
+import io.fluss.client.TableBucket;
 import io.fluss.client.TableInfo;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -116,8 +117,8 @@ final class FakeTable implements TableAccess {
   }
 
   @Override
-  public KvScanner newKvScanner(int bucket) {
-    Bucket b = buckets.get(bucket);
+  public KvScanner newKvScanner(TableBucket bucket) {
+    Bucket b = buckets.get(bucket.bucket());
     long offset = b.log.size();
     Iterator<RowData> rows = new ArrayList<>(b.state.values()).iterator();
     openScans++;
@@ -154,13 +155,13 @@ final class FakeTable implements TableAccess {
     Map<Integer, Long> positions = new HashMap<>();
     return new LogScanner() {
       @Override
-      public void subscribe(int bucket, long offset) {
-        positions.put(bucket, Math.max(0, offset));
+      public void subscribe(TableBucket bucket, long offset) {
+        positions.put(bucket.bucket(), Math.max(0, offset));
       }
 
       @Override
-      public void unsubscribe(int bucket) {
-        positions.remove(bucket);
+      public void unsubscribe(TableBucket bucket) {
+        positions.remove(bucket.bucket());
       }
 
       @Override
@@ -195,7 +196,7 @@ final class FakeTable implements TableAccess {
             .filter(offset -> log.get(offset) != null)
             .mapToLong(offset -> offset)
             .toArray();
-    return new BucketRecords(bucket, to, log.size()) {
+    return new BucketRecords(new TableBucket(bucket), to, log.size()) {
       @Override
       public int size() {
         return offsets.length;
@@ -234,8 +235,8 @@ final class FakeTable implements TableAccess {
   }
 
   @Override
-  public List<RowData> limitScan(int bucket, int limit) {
-    List<RowData> rows = state(bucket);
+  public List<RowData> limitScan(TableBucket bucket, int limit) {
+    List<RowData> rows = state(bucket.bucket());
     return rows.subList(0, Math.min(limit, rows.size()));
   }
 

@@ -1,8 +1,11 @@
 package io.fluss.flink.source.split;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import io.fluss.client.PartitionInfo;
+import io.fluss.client.TableBucket;
 import java.io.IOException;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -39,22 +42,50 @@ class FlussSplitSerializerTest {
   }
 
   @Test
-  void layoutOfVersionOne() throws IOException {
-    byte[] bytes = SERIALIZER.serialize(new LogSplit(0x0102, 3, 4, 5));
+  void layout() throws IOException {
+    String kindTableBucket = "01" + "0000000000000102" + "00000003";
+    String offsets = "0000000000000004" + "0000000000000005";
 
-    assertEquals(1, SERIALIZER.getVersion());
+    assertEquals(2, SERIALIZER.getVersion());
     assertEquals(
-        "01" + "0000000000000102" + "00000003" + "0000000000000004" + "0000000000000005",
-        hex(bytes));
+        kindTableBucket + "ffffffffffffffff" + offsets,
+        hex(SERIALIZER.serialize(new LogSplit(0x0102, 3, 4, 5))));
+    TableBucket bucket = new TableBucket(new PartitionInfo(7, "a$b"), 3);
+    assertEquals(
+        kindTableBucket + "0000000000000007" + "0003612462" + offsets,
+        hex(SERIALIZER.serialize(new LogSplit(0x0102, bucket, 4, 5))));
+  }
+
+  @Test
+  void readsVersionOneWhichHadNoPartitions() throws IOException {
+    byte[] bytes = new byte[29];
+    bytes[0] = 1;
+    bytes[8] = 9;
+    bytes[12] = 3;
+    bytes[20] = 4;
+    bytes[28] = 5;
+
+    assertEquals(new LogSplit(9, 3, 4, 5), SERIALIZER.deserialize(1, bytes));
+  }
+
+  @Test
+  void partitionsAreToldApart() throws IOException {
+    LogSplit first = new LogSplit(1, new TableBucket(new PartitionInfo(7, "a"), 3), 0, 0);
+    LogSplit second = new LogSplit(1, new TableBucket(new PartitionInfo(8, "b"), 3), 0, 0);
+
+    assertEquals("log-1-p7-3", first.splitId());
+    assertNotEquals(first, second);
+    FlussSplit read = SERIALIZER.deserialize(2, SERIALIZER.serialize(first));
+    assertEquals("a", read.bucket().partition().name());
   }
 
   @Test
   void refusesUnknownVersion() throws IOException {
     byte[] bytes = SERIALIZER.serialize(new LogSplit(1, 0, 0, 0));
 
-    IOException e = assertThrows(IOException.class, () -> SERIALIZER.deserialize(2, bytes));
+    IOException e = assertThrows(IOException.class, () -> SERIALIZER.deserialize(3, bytes));
     assertEquals(
-        "The checkpoint holds splits of version 2, this connector reads version 1.",
+        "The checkpoint holds splits of version 3, this connector reads version 2.",
         e.getMessage());
   }
 
