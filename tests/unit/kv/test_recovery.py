@@ -277,7 +277,7 @@ def test_the_largest_memtable_is_flushed_when_all_together_are_too_large(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(committed_rows, "_MIN_FLUSH_BYTES", 1)
-    resources = KvResources(4 << 20)
+    resources = KvResources(6 << 20)
     large = open_bucket(tmp_path / "large", resources=resources)
     small = open_bucket(tmp_path / "small", resources=resources)
     large.write([(n, "x" * 500, None) for n in range(1000)])

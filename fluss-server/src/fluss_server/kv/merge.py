@@ -179,6 +179,8 @@ def _merge_together(
     """
     if not isinstance(merger, MergesTogether):
         return None
+    if len(current) == len(keys):  # all keys are different
+        return merger.upsert_all(list(map(current.__getitem__, keys)), values)
     newest = dict(current)
     results = [b""] * len(keys)
     rest: Sequence[int] = range(len(keys))

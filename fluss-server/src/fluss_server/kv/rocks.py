@@ -69,7 +69,7 @@ class KvResources:
     """Memory that the KvTablets of a server share. Used by the KV worker thread only.
 
     Args:
-        memory_bytes: for caches and memtables of all tablets together. A quarter holds recently used rows as Python
+        memory_bytes: for caches and memtables of all tablets together. Half of it holds recently used rows as Python
             objects, the rest is RocksDB's block cache. Memtables are charged to that and may take half of it; when
             they do, the tablet with the largest one is flushed.
         max_pending_bytes: rows merged but not committed, all tablets together; beyond that, puts are refused.
@@ -86,8 +86,8 @@ class KvResources:
         backpressure_trigger: int = 8,
     ) -> None:
         self.backpressure_trigger = backpressure_trigger
-        self.row_cache_memory = RowCacheMemory(memory_bytes // 4 if row_cache_bytes is None else row_cache_bytes)
-        block_cache_bytes = memory_bytes - memory_bytes // 4
+        self.row_cache_memory = RowCacheMemory(memory_bytes // 2 if row_cache_bytes is None else row_cache_bytes)
+        block_cache_bytes = memory_bytes - memory_bytes // 2
         self.cache = rocksdict.Cache(block_cache_bytes)
         self.memtable_bytes = block_cache_bytes // 2
         # RocksDB's own reaction to a full manager is to flush the tablet that happens to write next, however little it
