@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -157,8 +158,37 @@ class Bucket:
 
     def crash(self, target: Path) -> Bucket:
         """What a process finds that starts after this one was killed now; this one stays as it is."""
-        shutil.copytree(self.directory, target)
+        copy_live(self.directory, target)
         return open_bucket(target, self.table)
+
+
+def copy_live(source: Path, target: Path) -> None:
+    """The files of an open bucket as a kill would leave them now, also while RocksDB works in the background."""
+    for _ in range(_COPY_ATTEMPTS):
+        before = _files(source, target)
+        try:
+            shutil.copytree(source, target)
+        except shutil.Error:  # a file went away
+            pass
+        else:
+            if _files(source, target) == before:
+                return
+        shutil.rmtree(target)
+    raise AssertionError(f"the files below {source} never stood still")
+
+
+def _files(directory: Path, target: Path) -> list[tuple[str, int]]:
+    """Names and sizes of the files; the copy, and those that are gone already, are left out."""
+    found = []
+    for path in sorted(directory.rglob("*")):
+        if path.is_relative_to(target):
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            found.append((str(path), path.stat().st_size))
+    return found
+
+
+_COPY_ATTEMPTS = 50
 
 
 def scratch_directory() -> Path:

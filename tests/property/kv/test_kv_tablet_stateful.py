@@ -27,6 +27,7 @@ from kv_support import (
     Bucket,
     Change,
     Values,
+    copy_live,
     encode_key,
     make_schema,
     make_table,
@@ -245,7 +246,7 @@ class KvTabletMachine(RuleBasedStateMachine):
         self.drop_scans()
         old, before = self.bucket, self.directory / str(self.incarnation)
         self.incarnation += 1
-        shutil.copytree(before, self.directory / str(self.incarnation))
+        copy_live(before, self.directory / str(self.incarnation))
         old.close()
         shutil.rmtree(before)
         self.bucket = self.open()

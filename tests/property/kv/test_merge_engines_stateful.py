@@ -36,6 +36,7 @@ from kv_support import (
     Bucket,
     Change,
     Values,
+    copy_live,
     encode_key,
     make_schema,
     make_table,
@@ -344,7 +345,7 @@ class EngineMachine(RuleBasedStateMachine):
     def next_life(self) -> None:
         old, before = self.bucket, self.directory / str(self.lives)
         self.lives += 1
-        shutil.copytree(before, self.directory / str(self.lives))
+        copy_live(before, self.directory / str(self.lives))
         old.close()
         shutil.rmtree(before)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.row_codec import row_codec
 from fluss_server.model.schema import Schema
 from fluss_server.model.types import DataType, TypeRoot
-from kv_support import INT, STRING, Bucket, make_schema, make_table, open_bucket
+from kv_support import INT, STRING, Bucket, copy_live, make_schema, make_table, open_bucket
 
 BIGINT = DataType(TypeRoot.BIGINT)
 SCHEMA = replace(make_schema({"name": STRING, "uid": BIGINT, "note": STRING}, ["name"]), auto_increment_column="uid")
@@ -94,7 +93,7 @@ def test_no_id_is_given_twice_whatever_happens(tmp_path: Path) -> None:
             assert row is not None
             given.append(row[1])
         if life % 2 == 0:  # a crash: the next life finds the files as they are now
-            shutil.copytree(bucket.directory, tmp_path / str(life + 1))
+            copy_live(bucket.directory, tmp_path / str(life + 1))
         bucket.close()
         bucket = opened(tmp_path / str(life + 1) if life % 2 == 0 else bucket.directory, counter)
     assert len(set(given)) == len(given) == 20

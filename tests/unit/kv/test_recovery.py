@@ -20,7 +20,7 @@ from fluss_server.kv.rocks import KvResources
 from fluss_server.log import log_file
 from fluss_server.log.log_config import LogConfig
 from fluss_server.runtime.clock import ManualClock
-from kv_support import Bucket, make_table, open_bucket
+from kv_support import Bucket, copy_live, make_table, open_bucket
 from log_support import NOW_MS
 
 
@@ -52,7 +52,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("crashed")
     bucket = open_bucket(directory / "live")
     fill(bucket)
-    shutil.copytree(directory / "live", directory / "image")
+    copy_live(directory / "live", directory / "image")
     bucket.close()
     return directory / "image"
 
@@ -357,7 +357,7 @@ def shortened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     assert bucket.log.delete_expired(1000, floor, roll_active=False) > 0
     assert 0 < bucket.log.start_offset <= floor
     (tmp_path / "rows").write_text(repr(bucket.rows()))
-    shutil.copytree(tmp_path / "live", tmp_path / "image")
+    copy_live(tmp_path / "live", tmp_path / "image")
     bucket.close()
     return tmp_path / "image"
 
