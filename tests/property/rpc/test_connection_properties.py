@@ -13,6 +13,7 @@ from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.rpc.authentication import Authenticator
 from fluss_server.rpc.connection import ServerConnection
+from fluss_server.rpc.frame_memory import FrameMemory
 from fluss_server.rpc.frames import RECEIVE_BUFFER_SIZE, FrameReader, ResponseType, parse_response
 from fluss_server.rpc.limits import AnswerMemory, RequestMemory, RpcLimits
 from fluss_server.rpc.service import RequestContext, ResponseBody, ServiceRegistry, rpc
@@ -45,6 +46,7 @@ class Host:
         self.request_memory = RequestMemory(1 << 20)
         self.answer_memory = AnswerMemory(1 << 20)
         self.receive_buffer = memoryview(bytearray(RECEIVE_BUFFER_SIZE))
+        self.frame_memory = FrameMemory()
         self.closed = False
 
     def connection_opened(self, connection: ServerConnection) -> bool:

@@ -30,6 +30,12 @@ class BucketRecords(NamedTuple):
     records: memoryview
 
 
+def without_records(buckets: Sequence[BucketRecords]) -> list[BucketRecords]:
+    """The same buckets, without a hold on the request's frame."""
+    nothing = memoryview(b"")
+    return [BucketRecords(bucket.partition_id, bucket.bucket_id, nothing) for bucket in buckets]
+
+
 @dataclass(slots=True)
 class ProduceLogRequest:
     """``PRODUCE_LOG``; the fields are those of the message."""

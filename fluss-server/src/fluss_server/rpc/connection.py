@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.authentication import Authenticator, Login, not_authenticated
+from fluss_server.rpc.frame_memory import FrameMemory
 from fluss_server.rpc.frames import (
     REQUEST_HEADER_SIZE,
     FrameReader,
@@ -57,6 +58,7 @@ class ConnectionHost(Protocol):
     request_memory: RequestMemory
     answer_memory: AnswerMemory
     receive_buffer: memoryview
+    frame_memory: FrameMemory
 
     def connection_opened(self, connection: ServerConnection) -> bool:
         """A client connected; False refuses it, with a word if the connection was not aborted."""
@@ -88,7 +90,9 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._opened = loop.time()
         self._login_refused = False  # a failed login is not answered yet
         max_frame_bytes = host.limits.max_frame_bytes if self._ready else host.limits.max_login_frame_bytes
-        self._reader = FrameReader(max_frame_bytes, REQUEST_HEADER_SIZE, host.receive_buffer, admit=True)
+        self._reader = FrameReader(
+            max_frame_bytes, REQUEST_HEADER_SIZE, host.receive_buffer, admit=True, memory=host.frame_memory
+        )
         self._answers = host.answer_memory
         self._admitted = 0  # bytes reserved for the request that is arriving
         self._awaits_admission = False

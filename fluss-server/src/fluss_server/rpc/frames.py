@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeAlias
 
 from fluss_server.api import messages as pb
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.rpc.frame_memory import FrameMemory
 from fluss_server.runtime.files import FileRegion
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
@@ -152,6 +153,7 @@ class FrameReader:
         min_frame_size: shortest one.
         buffer: shared with other readers, of :data:`RECEIVE_BUFFER_SIZE` bytes; None = one of its own.
         admit: whether frames with memory of their own wait for :meth:`begin`.
+        memory: where that memory comes from, shared with other readers; None = from the system.
 
     Attributes:
         max_frame_size: may be changed; holds for frames whose length is read from then on.
@@ -160,12 +162,19 @@ class FrameReader:
     """
 
     def __init__(
-        self, max_frame_size: int, min_frame_size: int, buffer: memoryview | None = None, *, admit: bool = False
+        self,
+        max_frame_size: int,
+        min_frame_size: int,
+        buffer: memoryview | None = None,
+        *,
+        admit: bool = False,
+        memory: FrameMemory | None = None,
     ) -> None:
         self.max_frame_size = max_frame_size
         self._min_frame_size = min_frame_size
         self._buffer = memoryview(bytearray(RECEIVE_BUFFER_SIZE)) if buffer is None else buffer
         self._admit = admit
+        self._memory = memory
         self._view = self._buffer  # holds what is received and not taken: the buffer, or a copy of its rest
         self._start = 0  # first byte of the view not yet taken
         self._end = 0  # first byte of the view not yet received
@@ -264,12 +273,7 @@ class FrameReader:
         self._start = self._end = self.announced = 0
 
     def _start_large(self, length: int) -> None:
-        if length <= RECEIVE_BUFFER_SIZE:
-            large = memoryview(bytearray(length))
-        else:
-            import numpy as np  # not needed before the first long frame
-
-            large = np.empty(length, np.uint8).data  # unlike bytearray, not filled with zeros first
+        large = memoryview(bytearray(length)) if self._memory is None else self._memory.take(length)
         body = self._view[self._start + LENGTH_SIZE : self._end]
         large[: len(body)] = body
         self._large, self._large_filled = large, len(body)

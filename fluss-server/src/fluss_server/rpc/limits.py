@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fluss_server.config import Configuration
+from fluss_server.rpc.frame_memory import FrameMemory
 from fluss_server.rpc.frames import RECEIVE_BUFFER_SIZE
 from fluss_server.runtime.open_files import connections_for
 
@@ -269,6 +270,7 @@ class SharedResources:
         request_memory: of all connections.
         answer_memory: of all connections.
         receive_buffer: of all connections: they are served by one thread.
+        frame_memory: likewise.
         connections: open connections.
         refused_connections: those refused so far because there were too many.
     """
@@ -278,5 +280,6 @@ class SharedResources:
         self.request_memory = RequestMemory(limits.max_server_request_bytes)
         self.answer_memory = AnswerMemory(limits.max_server_answer_bytes)
         self.receive_buffer = memoryview(bytearray(RECEIVE_BUFFER_SIZE))
+        self.frame_memory = FrameMemory()
         self.connections = 0
         self.refused_connections = 0

@@ -54,6 +54,7 @@ class RpcServer:
         self.request_memory = self.shared.request_memory
         self.answer_memory = self.shared.answer_memory
         self.receive_buffer = self.shared.receive_buffer
+        self.frame_memory = self.shared.frame_memory
         self._host = host
         self._port = port
         self._servers: list[asyncio.Server] = []

@@ -19,7 +19,7 @@ from fluss_server.log.log_tablet import AppendResult
 from fluss_server.metrics.instruments import BucketCounters
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
-from fluss_server.rpc.bulk import BucketRecords, ProduceLogRequest, PutKvRequest
+from fluss_server.rpc.bulk import BucketRecords, ProduceLogRequest, PutKvRequest, without_records
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.tablet.byte_budget import ByteBudget
 from fluss_server.tablet.disk_guard import DiskWriteLock
@@ -61,6 +61,8 @@ class WriteService:
         """Append one or more batches per bucket; ``acks`` 1 and -1 wait until they are acknowledged."""
         _check_acks(request.acks)
         outcomes = [self._append(request.table_id, bucket) for bucket in request.buckets]
+        # What is in the log needs the memory of the request no more.
+        request.buckets = without_records(request.buckets)
         settled = await _settle(outcomes, request.acks, request.timeout_ms)
         response = pb.ProduceLogResponse()
         for bucket, outcome in zip(request.buckets, settled, strict=True):
@@ -97,6 +99,8 @@ class WriteService:
                 for bucket in request.buckets
             ]
             outcomes = [await put for put in puts]
+        puts.clear()
+        request.buckets = without_records(request.buckets)
         settled = await _settle(outcomes, request.acks, request.timeout_ms)
         response = pb.PutKvResponse()
         for bucket, outcome in zip(request.buckets, settled, strict=True):
