@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from clients.pyfluss_support import connection, end_offsets, every_type_batch, new_table, read_changes
+from fluss_server.errors import ErrorCode
 
 COMPRESSIONS = ["NONE", "LZ4_FRAME", "ZSTD"]
 
@@ -233,5 +234,21 @@ def test_an_offset_outside_of_the_log_is_refused(fluss_cluster: Any) -> None:
             scanner.subscribe(0, 5)
             with pytest.raises(fluss.FlussError, match=r"offset 5 is outside of \[0, 0\]"):
                 await scanner.poll(5000)
+
+    asyncio.run(run())
+
+
+def test_rows_that_do_not_fit_fail_instead_of_being_sent_for_ever(fluss_cluster: Any) -> None:
+    async def run() -> None:
+        async with connection(fluss_cluster.bootstrap_servers) as connected:
+            path = fluss.TablePath("fluss", "row_log")
+            schema = fluss.Schema(pa.schema([pa.field("n", pa.int32())]))
+            await connected.get_admin().create_table(path, fluss.TableDescriptor(schema, log_format="INDEXED"), False)
+            writer = (await connected.get_table(path)).new_append().create_writer()
+            handle = writer.append({"n": 1})  # pyfluss 1.0.0 writes Arrow, whatever the format of the log
+            await asyncio.wait_for(writer.flush(), 20)
+            with pytest.raises(fluss.FlussError, match="rows do not fit the table") as raised:
+                await handle.wait()
+            assert raised.value.error_code == ErrorCode.INVALID_TABLE_EXCEPTION
 
     asyncio.run(run())

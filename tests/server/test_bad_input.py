@@ -59,10 +59,10 @@ def test_batches_that_do_not_fit_the_table_are_refused(fluss_cluster: Any) -> No
         table_id = await create_from(client, "misfits", descriptor())
         for name, record_batch in wrong.items():
             answer = await produce(client, table_id, log_batch(0, 1, record_batch=record_batch))
-            assert answer.error_code == ErrorCode.CORRUPT_RECORD_EXCEPTION, name
+            assert answer.error_code == ErrorCode.INVALID_TABLE_EXCEPTION, name
             assert answer.error_message, name
         garbage = bytes(build_batch(1, change_types=None, payload=b"no arrow message" * 4, record_count=1))
-        assert (await produce(client, table_id, garbage)).error_code == ErrorCode.CORRUPT_RECORD_EXCEPTION
+        assert (await produce(client, table_id, garbage)).error_code == ErrorCode.INVALID_TABLE_EXCEPTION
         unknown_schema = log_batch(0, 1, schema_id=9)
         assert (await produce(client, table_id, unknown_schema)).error_code == ErrorCode.SCHEMA_NOT_EXIST
         assert await read(client, table_id) == (0, b"")

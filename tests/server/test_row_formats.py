@@ -81,7 +81,7 @@ def test_a_log_table(fluss_cluster: LocalCluster, row_format: str) -> None:
             assert (await produce(client, table_id, damaged)).error_code != 0
             other = FORMATS[1 - FORMATS.index(row_format)]
             refused = await produce(client, table_id, append_batch(other, [(300, "some text", [])]))
-            assert refused.error_code == ErrorCode.CORRUPT_RECORD_EXCEPTION
+            assert refused.error_code == ErrorCode.INVALID_TABLE_EXCEPTION
 
             await add_columns(fluss_cluster.bootstrap_servers, name, {"more": {"type": "DOUBLE"}})
             assert (await produce(client, table_id, append_batch(row_format, ROWS[:1]))).base_offset == 3
@@ -150,7 +150,7 @@ def test_the_changelog_of_a_primary_key_table(kv_format: str, log_format: str) -
         await put(client, table_id, build_kv_batch(1, [(keys.encode((1,)), encode(kv_format, [(1, "b", None)])[0])]))
         await put(client, table_id, build_kv_batch(1, [(keys.encode((2,)), None)]))
         bad = await put(client, table_id, build_kv_batch(1, [(keys.encode((7,)), encoded[0])]))
-        assert bad.error_code == ErrorCode.CORRUPT_RECORD_EXCEPTION
+        assert bad.error_code == ErrorCode.INVALID_TABLE_EXCEPTION
         return table_id
 
     async def read(client: RpcClient, table_id: int) -> None:

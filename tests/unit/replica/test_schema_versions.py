@@ -89,8 +89,8 @@ def test_writers_of_every_schema_so_far(tmp_path: Path) -> None:
 def test_a_batch_must_have_the_columns_of_the_schema_it_names(tmp_path: Path) -> None:
     async def scenario(replica: Replica) -> None:
         await replica.update_table(table(2))
-        assert refusal(replica, batch(1, 2)) is ErrorCode.CORRUPT_RECORD_EXCEPTION
-        assert refusal(replica, batch(2, 1)) is ErrorCode.CORRUPT_RECORD_EXCEPTION
+        assert refusal(replica, batch(1, 2)) is ErrorCode.INVALID_TABLE_EXCEPTION
+        assert refusal(replica, batch(2, 1)) is ErrorCode.INVALID_TABLE_EXCEPTION
         assert replica.log.end_offset == 0
 
     with_replica(tmp_path, scenario)

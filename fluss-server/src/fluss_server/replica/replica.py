@@ -92,7 +92,8 @@ class Replica:
 
         Raises:
             FlussError: what ``LogTablet.append`` raises; ``STORAGE_EXCEPTION`` when the replica is offline;
-                ``INVALID_TABLE_EXCEPTION`` for a primary-key table, whose log only its KvTablet writes.
+                ``INVALID_TABLE_EXCEPTION`` when the rows do not fit the table, and for a primary-key table, whose log
+                only its KvTablet writes.
         """
         self._check_online()
         if self.kv is not None:
@@ -113,11 +114,11 @@ class Replica:
             try:
                 shape = self._shapes.get(header.schema_id) or self._shape_of(header.schema_id)
                 shape.check(batch, header)
-            except FlussError:
+            except FlussError as error:
                 # A batch damaged on the way may look like anything: then the log says so, and its writer sends it
                 # again.
                 if crc_matches(records, position, header):
-                    raise
+                    raise _not_again(error) from None
 
     def _shape_of(self, schema_id: int) -> Shape:
         """The shape of batches of an older schema; writers that have not heard of a newer one go on with it."""
@@ -138,12 +139,16 @@ class Replica:
             overwrite: see ``KvTablet.put``.
 
         Raises:
-            FlussError: what ``KvTablet.put`` raises; ``STORAGE_EXCEPTION``; ``NON_PRIMARY_KEY_TABLE_EXCEPTION``.
+            FlussError: what ``KvTablet.put`` raises, with ``INVALID_TABLE_EXCEPTION`` for rows that do not fit the
+                table; ``STORAGE_EXCEPTION``; ``NON_PRIMARY_KEY_TABLE_EXCEPTION``.
         """
         self._check_online()
         kv = self.require_kv()
         put = partial(kv.put, records, target_columns, overwrite=overwrite)
-        result = await asyncio.get_running_loop().run_in_executor(self._kv_worker, put)
+        try:
+            result = await asyncio.get_running_loop().run_in_executor(self._kv_worker, put)
+        except FlussError as error:
+            raise _not_again(error) from None
         self._schedule_commit()
         return result
 
@@ -321,3 +326,13 @@ def _log_ttl_ms(table: TableInfo) -> int:
     value = option.parse(table.descriptor.properties.get(option.key, option.default or ""))
     assert isinstance(value, int), f"{option.key} is a duration"
     return value
+
+
+def _not_again(error: FlussError) -> FlussError:
+    """The error for a batch that arrived as its writer made it, and does not fit the table.
+
+    Clients repeat a batch that is answered with CORRUPT_RECORD, for ever: see docs/decisions/0003.
+    """
+    if error.code is not ErrorCode.CORRUPT_RECORD_EXCEPTION:
+        return error
+    return FlussError(ErrorCode.INVALID_TABLE_EXCEPTION, f"rows do not fit the table: {error.message}", hint=error.hint)
