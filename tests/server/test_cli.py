@@ -150,6 +150,8 @@ def test_follow_prints_what_comes_until_it_is_interrupted(fluss: Fluss, tmp_path
         env=fluss.environment,
         stdout=subprocess.PIPE,
         text=True,
+        # Programs that a shell starts in the background ignore SIGINT, and so do their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert process.stdout is not None
