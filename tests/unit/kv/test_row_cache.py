@@ -13,8 +13,8 @@ def test_values_absences_and_the_unknown() -> None:
     cache = RowCache(RowCacheMemory(10_000))
     cache.update({b"x": b"1", b"y": None}, 3)
     assert cache.get([b"x", b"y", b"z"]) == [b"1", None, UNKNOWN]
-    assert cache.read([b"x", b"y", b"z"]) == ({b"x": b"1", b"y": None}, [b"z"])
-    assert cache.read([b"x", b"y"]) == ({b"x": b"1", b"y": None}, [])
+    assert cache.read({b"x", b"y", b"z"}) == ({b"x": b"1", b"y": None}, {b"z"})
+    assert cache.read({b"x", b"y"}) == ({b"x": b"1", b"y": None}, set())
     cache.clear()
     assert cache.get([b"x"]) == [UNKNOWN]
 
@@ -24,7 +24,7 @@ def test_a_newer_value_hides_the_old_generation() -> None:
     cache.update({b"x": b"1", b"y": b"1", b"z": b"1"}, 6)  # more than half of the limit: becomes the old generation
     cache.update({b"x": None}, 1)
     assert cache.get([b"x", b"y"]) == [None, b"1"]
-    assert cache.read([b"x", b"y"]) == ({b"x": None, b"y": b"1"}, [])
+    assert cache.read({b"x", b"y"}) == ({b"x": None, b"y": b"1"}, set())
 
 
 def test_size_is_bounded_and_hot_keys_stay() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ def run_local(host: str, port: int, data_dir: Path, options: Sequence[str], *, g
         FlussError: ``INVALID_CONFIG_EXCEPTION`` for a bad option; what ``LocalServer.start`` raises.
     """
     server = LocalServer(data_dir, host=host, port=port, grpc_port=grpc_port, options=_parse(options))
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start a thread for each core, and never use them
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     gc.set_threshold(_GC_THRESHOLD)
     asyncio.run(_serve(server))

@@ -278,11 +278,11 @@ class CommittedRows:
             cache.learn(unknown, found, state)
         return values  # type: ignore[return-value]  # no UNKNOWN is left
 
-    def read(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
+    def read(self, keys: set[bytes]) -> dict[bytes, bytes | None]:
         """Values of different ``keys``, None for absent ones. Worker thread only."""
-        values, unknown = self._cache.read(keys)
-        if unknown:
-            unknown.sort()
+        values, rest = self._cache.read(keys)
+        if rest:
+            unknown = sorted(rest)
             values.update(zip(unknown, self._store.get(unknown), strict=True))
         return values
 
