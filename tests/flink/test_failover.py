@@ -21,7 +21,7 @@ PYFLUSS_PYTHON = os.environ.get("FLUSS_PYFLUSS_PYTHON", str(ROOT / ".venv" / "bi
 KEYS = 10
 
 WRITER = """
-import asyncio, sys, fluss
+import asyncio, os, sys, fluss
 
 async def main():
     servers, first, count, chunk, keys = sys.argv[1], *map(int, sys.argv[2:])
@@ -37,6 +37,7 @@ async def main():
     await connection.close()
 
 asyncio.run(main())
+os._exit(0)  # pyfluss 1.0.0 sometimes aborts while the interpreter ends
 """
 
 
