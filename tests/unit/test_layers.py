@@ -28,16 +28,16 @@ LAYERS = {
     "replica": 5,
     "coordinator": 6,
     "tablet": 6,
-    "local": 7,
+    "server_settings": 7,
     "reporters": 7,
-    "testing": 8,
-    "cli": 8,
-    "__main__": 9,
+    "local": 8,
+    "testing": 9,
+    "cli": 9,
+    "__main__": 10,
     "__init__": 0,
 }
 SIBLINGS = {
     ("kv", "log"),  # the log is the write-ahead log of the KvStore
-    ("local", "reporters"),  # a part of it that is rarely needed
 }
 
 

@@ -10,6 +10,7 @@ Files of the data directory (names with a dot cannot be database names)::
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 from collections.abc import Mapping
@@ -26,9 +27,7 @@ from fluss_server.coordinator.partition_service import PartitionService
 from fluss_server.coordinator.partitions import PartitionExecutor
 from fluss_server.coordinator.producer_service import ProducerService
 from fluss_server.coordinator.service import CoordinatorService, ServerNode
-from fluss_server.coordinator.validation import TableSettings
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.log.log_config import LogConfig
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.store import MetadataStore
 from fluss_server.rpc.limits import SharedResources, rpc_limits
@@ -44,18 +43,17 @@ from fluss_server.security.credentials import check_configured_users
 from fluss_server.security.guard import Guard
 from fluss_server.security.listeners import CREDENTIALS, Listener, ListenerSecurity
 from fluss_server.security.sasl import PasswordCheck
+from fluss_server.server_settings import replica_config, scanner_config, table_settings
 from fluss_server.tablet.disk_guard import DISK_RATIOS, DiskMonitor, DiskWriteLock, check_ratios, disk_ratios
-from fluss_server.tablet.kv_scanners import KvScanners, ScannerConfig
+from fluss_server.tablet.hosted_tables import HostedTables
+from fluss_server.tablet.kv_scanners import KvScanners
 from fluss_server.tablet.read_service import ReadService
-from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
-from fluss_server.tablet.upkeep import UpkeepConfig
+from fluss_server.tablet.replica_manager import ReplicaManager
 from fluss_server.tablet.write_service import WriteService
 
 if TYPE_CHECKING:
     from fluss_server.grpc_door.door import GrpcDoor
     from fluss_server.metrics.http_endpoint import HttpEndpoint
-    from fluss_server.model.partition import PartitionInfo
-    from fluss_server.model.table import TableInfo
 
 logger = logging.getLogger(__name__)
 
@@ -91,22 +89,14 @@ class LocalServer:
         self._requested_grpc_port = grpc_port
         self._dynamic = DynamicConfiguration(SERVER_OPTIONS, options or {})
         self._clock = clock or SystemClock()
-        self._lock = DirectoryLock(data_dir)
         self._disk_lock = DiskWriteLock(*disk_ratios(self._configuration))
-        self._disk_monitor: DiskMonitor | None = None
-        self._store: EmbeddedMetadataStore | None = None
         self._replicas: ReplicaManager | None = None
         self._scanners: KvScanners | None = None
-        self._coordinator: CoordinatorService | None = None
-        self._cluster: ClusterService | None = None
-        self._producers: ProducerService | None = None
-        self._authorizer: Authorizer | None = None
-        self._auto_partitions: AutoPartitionManager | None = None
         self._security = ListenerSecurity(self._configuration, host, port)
-        self._rpc_shared: SharedResources | None = None
         self._servers: list[RpcServer] = []
         self._grpc_door: GrpcDoor | None = None
         self._metrics: HttpEndpoint | None = None
+        self._resources = contextlib.AsyncExitStack()  # what is open, to be closed in reverse
 
     @property
     def _configuration(self) -> Configuration:
@@ -152,9 +142,98 @@ class LocalServer:
             raise
 
     async def _start(self) -> None:
+        self._lock_directory()
+        closing = self._resources.push_async_callback
+        interval_s = self._configuration.get_int("server.data-disk.check-interval") / 1000
+        disk_monitor = DiskMonitor(self._data_dir, self._disk_lock, interval_s)
+        closing(disk_monitor.close)
+        await disk_monitor.start()
+        store = EmbeddedMetadataStore.open(self._data_dir / METADATA_FILE)
+        closing(store.close)
+        cluster = ClusterService(store, self._dynamic, self._replica_counts)
+        closing(cluster.close)
+        await cluster.load()  # settings that were changed at run time count for everything below
+        manager = MetadataManager(store, self._clock)
+        await manager.load()
+        replicas, scanners = await self._open_replicas(manager)
+
+        authorizer = await self._load_authorizer(store)
+        guard = None if authorizer is None else Guard(authorizer, manager.table_path)
+        self._follow_changes(replicas)
+        tables = HostedTables(replicas, scanners)
+        node = ServerNode(SERVER_ID, self._security.advertised)
+        coordinator = CoordinatorService(manager, tables, node, table_settings(self._configuration))
+        closing(coordinator.close)
+        partitions = PartitionExecutor(
+            manager, coordinator.ddl, tables, self._clock, self._configuration.get_int("max.partition.num")
+        )
+        auto_partitions = AutoPartitionManager(
+            manager,
+            partitions,
+            self._clock,
+            interval_s=self._configuration.get_int("auto-partition.check.interval") / 1000,
+            random=Random(),
+        )
+        coordinator.ddl.on_change = auto_partitions.table_changed
+        closing(auto_partitions.close)
+        producers = ProducerService(
+            store,
+            self._clock,
+            default_ttl_ms=self._configuration.get_int("coordinator.producer-offsets.ttl"),
+            sweep_interval_ms=self._configuration.get_int("coordinator.producer-offsets.cleanup-interval"),
+            rights=None if guard is None else guard.rights,
+        )
+        closing(producers.close)
+        writes = WriteService(
+            replicas, self._disk_lock, kv_queue_bytes=self._configuration.get_int("kv.write-queue.size")
+        )
+        reads = ReadService(
+            replicas,
+            scanners,
+            self._disk_lock,
+            self._clock,
+            max_parked_fetches=self._configuration.get_int("server.fetch.max-parked"),
+        )
+        registry = ServiceRegistry(
+            coordinator,
+            cluster,
+            PartitionService(manager, partitions),
+            writes,
+            reads,
+            AclService(authorizer),
+            producers,
+            interceptors=[] if guard is None else [guard],
+        )
+        shared = SharedResources(rpc_limits(self._configuration, open_files=raise_open_files_limit()))
+        closing(self._stop_listening)
+        for listener in self._security.listeners:
+            await self._listen(registry, shared, listener)
+        self._security.warn_if_exposed()
+        if self._configuration.get_list("metrics.reporters"):
+            from fluss_server.reporters import start_prometheus
+
+            self._metrics = await start_prometheus(
+                self._configuration,
+                server_id=SERVER_ID,
+                registry=registry,
+                shared=shared,
+                manager=manager,
+                replicas=replicas,
+                scanners=scanners,
+                parked=reads.parked,
+                disk=self._disk_lock,
+                replica_counts=self._replica_counts,
+            )
+            closing(self._metrics.close)
+        if self._requested_grpc_port is not None:
+            await self._open_grpc_door(registry, self._requested_grpc_port)
+        auto_partitions.start()
+
+    def _lock_directory(self) -> None:
+        lock = DirectoryLock(self._data_dir)
         try:
             self._data_dir.mkdir(parents=True, exist_ok=True)
-            locked = self._lock.acquire()
+            locked = lock.acquire()
         except OSError as error:
             raise FlussError(
                 ErrorCode.STORAGE_EXCEPTION, f"cannot use the data directory {self._data_dir}: {error}"
@@ -165,120 +244,46 @@ class LocalServer:
                 f"another process uses the data directory {self._data_dir}",
                 hint="stop it, or choose another directory with --data-dir",
             )
-        interval_s = self._configuration.get_int("server.data-disk.check-interval") / 1000
-        self._disk_monitor = DiskMonitor(self._data_dir, self._disk_lock, interval_s)
-        await self._disk_monitor.start()
-        self._store = EmbeddedMetadataStore.open(self._data_dir / METADATA_FILE)
-        self._cluster = ClusterService(self._store, self._dynamic, self._replica_counts)
-        await self._cluster.load()
-        manager = MetadataManager(self._store, self._clock)
-        await manager.load()
-        next_table_id, next_partition_id = await manager.next_ids()
+        self._resources.callback(lock.release)
 
-        self._replicas = ReplicaManager(
+    async def _open_replicas(self, manager: MetadataManager) -> tuple[ReplicaManager, KvScanners]:
+        """Open, and recover where that is needed, everything that the metadata knows."""
+        next_table_id, next_partition_id = await manager.next_ids()
+        self._replicas = replicas = ReplicaManager(
             self._data_dir,
             replica_config(self._configuration),
             self._clock,
             lambda table, schema_id: manager.schema(table.table_id, schema_id),
             manager.reserve_ids,
         )
-        self._scanners = KvScanners(self._replicas.kv_worker, self._clock, scanner_config(self._configuration))
-        self._scanners.start()
+        self._resources.push_async_callback(replicas.close)
+        self._scanners = scanners = KvScanners(replicas.kv_worker, self._clock, scanner_config(self._configuration))
+        scanners.start()
+        self._resources.push_async_callback(scanners.stop)
         tables = manager.tables()
-        await self._replicas.start(
+        await replicas.start(
             tables,
             [partition for table in tables if table.is_partitioned for partition in manager.partitions(table)],
             next_table_id=next_table_id,
             next_partition_id=next_partition_id,
         )
+        return replicas, scanners
 
-        settings = TableSettings(
-            default_bucket_count=self._configuration.get_int("default.bucket.number"),
-            max_bucket_count=self._configuration.get_int("max.bucket.num"),
-            allow_log_tables=self._configuration.get_bool("allow.create.log.tables"),
-            allow_kv_tables=self._configuration.get_bool("allow.create.kv.tables"),
-        )
-        advertised = {
-            listener.endpoint.listener: (listener.advertised.host, listener.advertised.port)
-            for listener in self._security.listeners
-            if listener.advertised is not None
-        }
-        self._coordinator = CoordinatorService(manager, self, ServerNode(SERVER_ID, advertised), settings)
-        self._authorizer = authorizer = await self._load_authorizer(self._store)
-        self._follow_changes(self._replicas)
-        partitions = PartitionExecutor(
-            manager, self._coordinator.ddl, self, self._clock, self._configuration.get_int("max.partition.num")
-        )
-        self._auto_partitions = AutoPartitionManager(
-            manager,
-            partitions,
-            self._clock,
-            interval_s=self._configuration.get_int("auto-partition.check.interval") / 1000,
-            random=Random(),
-        )
-        self._coordinator.ddl.on_change = self._auto_partitions.table_changed
-        reads = ReadService(
-            self._replicas,
-            self._scanners,
-            self._disk_lock,
-            self._clock,
-            max_parked_fetches=self._configuration.get_int("server.fetch.max-parked"),
-        )
-        guard = None if authorizer is None else Guard(authorizer, manager.table_path)
-        self._producers = ProducerService(
-            self._store,
-            self._clock,
-            default_ttl_ms=self._configuration.get_int("coordinator.producer-offsets.ttl"),
-            sweep_interval_ms=self._configuration.get_int("coordinator.producer-offsets.cleanup-interval"),
-            rights=None if guard is None else guard.rights,
-        )
-        registry = ServiceRegistry(
-            self._coordinator,
-            self._cluster,
-            PartitionService(manager, partitions),
-            WriteService(
-                self._replicas, self._disk_lock, kv_queue_bytes=self._configuration.get_int("kv.write-queue.size")
-            ),
-            reads,
-            AclService(authorizer),
-            self._producers,
-            interceptors=[] if guard is None else [guard],
-        )
-        self._rpc_shared = SharedResources(rpc_limits(self._configuration, open_files=raise_open_files_limit()))
-        for listener in self._security.listeners:
-            await self._listen(registry, listener)
-        self._security.warn_if_exposed()
-        if self._configuration.get_list("metrics.reporters"):
-            from fluss_server.reporters import start_prometheus
+    async def _open_grpc_door(self, registry: ServiceRegistry, port: int) -> None:
+        """The door stands beside the first listener, and asks its callers what that one asks its clients."""
+        from fluss_server.grpc_door.door import GrpcDoor  # gRPC costs 10 MB and 20 ms
 
-            self._metrics = await start_prometheus(
-                self._configuration,
-                server_id=SERVER_ID,
-                registry=registry,
-                shared=self._rpc_shared,
-                manager=manager,
-                replicas=self._replicas,
-                scanners=self._scanners,
-                parked=reads.parked,
-                disk=self._disk_lock,
-                replica_counts=self._replica_counts,
-            )
-        if self._requested_grpc_port is not None:
-            from fluss_server.grpc_door.door import GrpcDoor  # gRPC costs 10 MB and 20 ms
-
-            # The door stands beside the first listener and asks its callers what that one asks its clients.
-            first = self._security.listeners[0]
-            authenticate = None if first.authenticator is None else PasswordCheck(first.authenticator)
-            self._grpc_door = GrpcDoor(
-                registry,
-                first.endpoint.host,
-                self._requested_grpc_port,
-                native_port=self.port,
-                listener=first.endpoint.listener,
-                authenticate=authenticate,
-            )
-            await self._grpc_door.start()
-        self._auto_partitions.start()
+        first = self._security.listeners[0]
+        self._grpc_door = GrpcDoor(
+            registry,
+            first.endpoint.host,
+            port,
+            native_port=self.port,
+            listener=first.endpoint.listener,
+            authenticate=None if first.authenticator is None else PasswordCheck(first.authenticator),
+        )
+        self._resources.push_async_callback(self._grpc_door.close)
+        await self._grpc_door.start()
 
     def _follow_changes(self, replicas: ReplicaManager) -> None:
         """What options that change while the server runs do then."""
@@ -316,15 +321,13 @@ class LocalServer:
             logger.warning("authorizer.enabled without super.users: only who has been granted ALL before can grant")
         ignore_case = self._configuration.get_bool("security.acl.principal.ignore-case")
         authorizer = Authorizer(store, super_users, ignore_case=ignore_case)
+        self._resources.push_async_callback(authorizer.close)
         await authorizer.load()
         return authorizer
 
-    async def _listen(self, registry: ServiceRegistry, listener: Listener) -> None:
+    async def _listen(self, registry: ServiceRegistry, shared: SharedResources, listener: Listener) -> None:
         name, host, port = listener.endpoint
-        assert self._rpc_shared is not None
-        server = RpcServer(
-            registry, host, port, shared=self._rpc_shared, listener=name, authenticator=listener.authenticator
-        )
+        server = RpcServer(registry, host, port, shared=shared, listener=name, authenticator=listener.authenticator)
         try:
             await server.start()
         except OSError as error:
@@ -338,101 +341,10 @@ class LocalServer:
             ) from error
         self._servers.append(server)
 
-    async def table_created(self, table: TableInfo) -> None:
-        """See ``TableEvents``."""
-        assert self._replicas is not None
-        await self._replicas.table_created(table)
-
-    async def table_altered(self, table: TableInfo) -> None:
-        """See ``TableEvents``."""
-        assert self._replicas is not None
-        await self._replicas.table_altered(table)
-
-    async def table_dropped(self, table: TableInfo) -> None:
-        """See ``TableEvents``."""
-        assert self._replicas is not None
-        assert self._scanners is not None
-        self._scanners.close_table(table.table_id)
-        await self._replicas.table_dropped(table)
-
-    async def partition_created(self, table: TableInfo, partition: PartitionInfo) -> None:
-        """See ``TableEvents``."""
-        assert self._replicas is not None
-        await self._replicas.partition_created(table, partition)
-
-    async def partition_dropped(self, table: TableInfo, partition: PartitionInfo) -> None:
-        """See ``TableEvents``."""
-        assert self._replicas is not None
-        assert self._scanners is not None
-        self._scanners.close_table(table.table_id, partition.partition_id)
-        await self._replicas.partition_dropped(table, partition)
-
     async def close(self) -> None:
         """Answer what is in flight, make everything durable, and let go of the directory. May be called twice."""
-        metrics, self._metrics = self._metrics, None
-        if metrics is not None:
-            await metrics.close()
-        door, self._grpc_door = self._grpc_door, None
-        if door is not None:
-            await door.close()
+        await self._resources.aclose()
+
+    async def _stop_listening(self) -> None:
         servers, self._servers = self._servers, []
         await asyncio.gather(*(server.close() for server in servers))
-        auto_partitions, self._auto_partitions = self._auto_partitions, None
-        if auto_partitions is not None:
-            await auto_partitions.close()
-        coordinator, self._coordinator = self._coordinator, None
-        if coordinator is not None:
-            await coordinator.close()
-        if self._cluster is not None:
-            await self._cluster.close()
-        if self._producers is not None:
-            await self._producers.close()
-        if self._authorizer is not None:
-            await self._authorizer.close()
-        scanners, self._scanners = self._scanners, None
-        if scanners is not None:
-            await scanners.stop()
-        replicas, self._replicas = self._replicas, None
-        if replicas is not None:
-            await replicas.close()
-        monitor, self._disk_monitor = self._disk_monitor, None
-        if monitor is not None:
-            await monitor.close()
-        store, self._store = self._store, None
-        if store is not None:
-            await store.close()
-        self._lock.release()
-
-
-def replica_config(configuration: Configuration) -> ReplicaConfig:
-    """The part of the options that concerns replicas."""
-    before_acknowledge = configuration.get_bool("log.flush.before-acknowledge")
-    return ReplicaConfig(
-        log=LogConfig(
-            segment_bytes=configuration.get_int("log.segment.file-size"),
-            index_interval_bytes=configuration.get_int("log.index.interval-size"),
-            writer_expiration_ms=configuration.get_int("server.writer-id.expiration-time"),
-        ),
-        max_unflushed=0 if before_acknowledge else configuration.get_int("log.flush.interval-messages") - 1,
-        upkeep=UpkeepConfig(
-            flush_interval_s=None if before_acknowledge else configuration.get_int("log.flush.interval") / 1000,
-            persist_interval_s=configuration.get_int("kv.persist.interval") / 1000,
-            persist_after_offsets=configuration.get_int("kv.persist.after-offsets"),
-            retention_interval_s=configuration.get_int("log.retention.check-interval") / 1000,
-            writer_expiration_interval_s=configuration.get_int("server.writer-id.expiration-check-interval") / 1000,
-            roll_expired_segments=configuration.get_bool("log.retention.roll-active-segment.enabled"),
-        ),
-        kv_cache_bytes=configuration.get_int("kv.cache.size"),
-        kv_backpressure_trigger=configuration.get_int("kv.backpressure.l0-slowdown-trigger"),
-    )
-
-
-def scanner_config(configuration: Configuration) -> ScannerConfig:
-    """The part of the options that concerns full scans of primary-key tables."""
-    return ScannerConfig(
-        idle_limit_s=configuration.get_int("kv.scanner.ttl") / 1000,
-        check_interval_s=configuration.get_int("kv.scanner.expiration-interval") / 1000,
-        max_per_bucket=configuration.get_int("kv.scanner.max-per-bucket"),
-        max_per_server=configuration.get_int("kv.scanner.max-per-server"),
-        max_batch_bytes=configuration.get_int("kv.scanner.max-batch-size"),
-    )

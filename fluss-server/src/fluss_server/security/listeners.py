@@ -73,6 +73,15 @@ class ListenerSecurity:
         )
         self.configure_users(configuration.get_map(CREDENTIALS))
 
+    @property
+    def advertised(self) -> dict[str, tuple[str, int]]:
+        """Host and port that clients of a listener are told, by its name; those that are told what they used lack."""
+        return {
+            listener.endpoint.listener: (listener.advertised.host, listener.advertised.port)
+            for listener in self.listeners
+            if listener.advertised is not None
+        }
+
     def configure_users(self, passwords: Mapping[str, str]) -> None:
         """Replace the users of ``security.sasl.plain.credentials``; who is logged in stays so.
 

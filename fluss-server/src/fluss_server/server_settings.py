@@ -1,0 +1,54 @@
+"""The options of a server, as the settings of its components."""
+
+from __future__ import annotations
+
+from fluss_server.config import Configuration
+from fluss_server.coordinator.validation import TableSettings
+from fluss_server.log.log_config import LogConfig
+from fluss_server.tablet.kv_scanners import ScannerConfig
+from fluss_server.tablet.replica_manager import ReplicaConfig
+from fluss_server.tablet.upkeep import UpkeepConfig
+
+
+def table_settings(configuration: Configuration) -> TableSettings:
+    """What tables may look like."""
+    return TableSettings(
+        default_bucket_count=configuration.get_int("default.bucket.number"),
+        max_bucket_count=configuration.get_int("max.bucket.num"),
+        allow_log_tables=configuration.get_bool("allow.create.log.tables"),
+        allow_kv_tables=configuration.get_bool("allow.create.kv.tables"),
+    )
+
+
+def replica_config(configuration: Configuration) -> ReplicaConfig:
+    """How replicas are kept."""
+    before_acknowledge = configuration.get_bool("log.flush.before-acknowledge")
+    return ReplicaConfig(
+        log=LogConfig(
+            segment_bytes=configuration.get_int("log.segment.file-size"),
+            index_interval_bytes=configuration.get_int("log.index.interval-size"),
+            writer_expiration_ms=configuration.get_int("server.writer-id.expiration-time"),
+        ),
+        max_unflushed=0 if before_acknowledge else configuration.get_int("log.flush.interval-messages") - 1,
+        upkeep=UpkeepConfig(
+            flush_interval_s=None if before_acknowledge else configuration.get_int("log.flush.interval") / 1000,
+            persist_interval_s=configuration.get_int("kv.persist.interval") / 1000,
+            persist_after_offsets=configuration.get_int("kv.persist.after-offsets"),
+            retention_interval_s=configuration.get_int("log.retention.check-interval") / 1000,
+            writer_expiration_interval_s=configuration.get_int("server.writer-id.expiration-check-interval") / 1000,
+            roll_expired_segments=configuration.get_bool("log.retention.roll-active-segment.enabled"),
+        ),
+        kv_cache_bytes=configuration.get_int("kv.cache.size"),
+        kv_backpressure_trigger=configuration.get_int("kv.backpressure.l0-slowdown-trigger"),
+    )
+
+
+def scanner_config(configuration: Configuration) -> ScannerConfig:
+    """What full scans of primary-key tables may cost."""
+    return ScannerConfig(
+        idle_limit_s=configuration.get_int("kv.scanner.ttl") / 1000,
+        check_interval_s=configuration.get_int("kv.scanner.expiration-interval") / 1000,
+        max_per_bucket=configuration.get_int("kv.scanner.max-per-bucket"),
+        max_per_server=configuration.get_int("kv.scanner.max-per-server"),
+        max_batch_bytes=configuration.get_int("kv.scanner.max-batch-size"),
+    )
