@@ -12,9 +12,7 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
-import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -35,7 +33,9 @@ from fluss_server.rpc.frames import (
 from fluss_server.rpc.limits import MIN_RECEIVE_RATE, AnswerMemory, RequestMemory, RpcLimits
 from fluss_server.rpc.output import OutputQueue
 from fluss_server.rpc.output_turns import OutputTurns
+from fluss_server.rpc.progress import Progress
 from fluss_server.rpc.service import Handler, ResponseBody, ServiceRegistry
+from fluss_server.rpc.sockets import address_of, tune
 from fluss_server.rpc.started_request import StartedRequest
 
 if TYPE_CHECKING:
@@ -102,8 +102,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self.local_host = ""
         self.local_port = 0
         self.last_activity = loop.time()
-        self._stalled_since = self.last_activity
-        self._stalled_at: int | None = ~0  # as if the first request had begun with the connection
+        self._progress = Progress(~0, self.last_activity)  # as if the first request had begun with the connection
         self._transport: asyncio.Transport
         self._quick_ack: Callable[[], None] | None = None
         self._output: OutputQueue
@@ -125,16 +124,11 @@ class ServerConnection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._output = OutputQueue(self._transport, self._backlog_changed)
-        self.peer = "{}:{}".format(*_address(transport.get_extra_info("peername")))
-        self.local_host, self.local_port = _address(transport.get_extra_info("sockname"))
+        self.peer = "{}:{}".format(*address_of(transport.get_extra_info("peername")))
+        self.local_host, self.local_port = address_of(transport.get_extra_info("sockname"))
         sock = transport.get_extra_info("socket")
         if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            # asyncio does this only for sockets that were made with the protocol number, which accepted ones are not.
-            # Without it two answers in a row cost 40 ms: the second waits for the client's delayed acknowledgement.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if hasattr(socket, "TCP_QUICKACK"):  # Linux; the kernel forgets it again, so it is repeated
-                self._quick_ack = functools.partial(sock.setsockopt, socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            self._quick_ack = tune(sock)
         if not self._host.connection_opened(self):
             self._refuse(FlussError(ErrorCode.NETWORK_EXCEPTION, "the server takes no more connections"))
 
@@ -215,23 +209,17 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._drop("it has not authenticated within %.0f s", limits.max_login_s)
         elif self._output.blocked:
             # The system's buffers hide a slow reader from us, so ask how much of them is taken.
-            if self._stalls(now, self._output.unacknowledged_bytes(), limits.send_timeout_s):
+            if self._progress.stalls(now, self._output.unacknowledged_bytes(), limits.send_timeout_s):
                 self._drop("it has read nothing of its answers for %.0f s", limits.send_timeout_s)
         elif not self._running and now - self.last_activity >= limits.max_idle_s:
             logger.info("closing the idle connection of %s", self.peer)
             self._disconnect()
         elif not self._reading_paused and (not reader.idle or not reader.frames):
             allowed = limits.receive_timeout_s + reader.arriving_bytes / MIN_RECEIVE_RATE
-            if self._stalls(now, ~reader.frames, allowed):
+            if self._progress.stalls(now, ~reader.frames, allowed):
                 self._drop("a request did not arrive within %.0f s", allowed)
         else:
-            self._stalled_at = None
-
-    def _stalls(self, now: float, position: int, allowed_s: float) -> bool:
-        """Whether ``position`` has been the same for too long."""
-        if position != self._stalled_at:
-            self._stalled_at, self._stalled_since = position, now
-        return now - self._stalled_since >= allowed_s
+            self._progress.forget()
 
     def _drop(self, reason: str, seconds: float) -> None:
         logger.warning(
@@ -594,7 +582,7 @@ def _too_long(handler: Handler, size: int, limit: int) -> FlussError:
     return FlussError(
         ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
         f"a {handler.spec.name} request of {size} bytes, the limit is {limit}",
-        hint="ask for less at a time, or raise server.max-message-size",
+        hint="ask for less at a time, or raise server.request.max-message-size",
     )
 
 
@@ -604,10 +592,3 @@ def _given_up() -> FlussError:
 
 def _client_gone() -> FlussError:
     return FlussError(ErrorCode.NETWORK_EXCEPTION, "the client is gone")
-
-
-def _address(name: object) -> tuple[str, int]:
-    """Host and port of a socket name; an IPv4 address without the prefix it has on an IPv6 socket."""
-    if not isinstance(name, tuple):  # not a TCP connection, for example a simulated one
-        return "", 0
-    return str(name[0]).removeprefix("::ffff:"), int(name[1])
