@@ -30,6 +30,7 @@ from crash.test_sigkill import (
     check_log,
     wait_for_progress,
 )
+from fluss_server.log.flushed_mark import FlushedMark
 from fluss_server.testing import LocalCluster
 
 ROUNDS = int(os.environ.get("FLUSS_POWER_ROUNDS", "3"))
@@ -75,6 +76,16 @@ def machine(home: Path, **options: str) -> Iterator[Machine]:
         yield running
     finally:
         running.cluster.kill()
+
+
+def wait_until_durable(power: Machine, offset: int) -> None:
+    """Wait for the mark that the server leaves beside the only log after it has flushed it up to ``offset``."""
+    (log,) = (power.disk.data / "fluss").glob("t-*/log-0")
+    mark = FlushedMark(log)
+    deadline = time.monotonic() + 20
+    while (mark.read() or 0) < offset:
+        assert time.monotonic() < deadline, f"durable up to {mark.read()} after 20 s"
+        time.sleep(0.01)
 
 
 def table_names(data: Path) -> set[str]:
@@ -181,7 +192,7 @@ def test_without_fsync_sigkill_loses_nothing_and_the_loss_of_power_what_was_not_
 def test_without_fsync_an_interval_bounds_the_loss(tmp_path: Path, keyed: bool) -> None:
     with machine(tmp_path, **RELAXED, **{"log.flush.interval": "100ms"}) as power:
         run_with_rows(power, 50, keyed=keyed)
-        time.sleep(1)  # ten intervals; there is nothing to see of a flush from outside
+        wait_until_durable(power, 50)
         power.lose_power(everything=True)
         assert asyncio.run(kept(power, keyed=keyed)) == 50
 

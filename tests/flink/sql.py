@@ -43,6 +43,11 @@ def environment(
     return env
 
 
+def insert(env: TableEnvironment, statement: str) -> None:
+    """Run a statement that writes, to its end."""
+    env.execute_sql(statement).wait()
+
+
 def rows(env: TableEnvironment, query: str) -> list[tuple[Any, ...]]:
     """All rows of a query that ends."""
     with env.execute_sql(query).collect() as found:

@@ -39,12 +39,6 @@ def environment_variables() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def fluss() -> Iterator[LocalCluster]:
-    with LocalCluster() as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
 def tables(fluss: LocalCluster) -> Any:
     env = TableEnvironment.create(EnvironmentSettings.in_batch_mode())
     add_jar(env)

@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from pyflink.util.exceptions import TableException
 
-from flink.sql import cancel, environment, rows, running, wait_until
-from flink.standalone_flink import StandaloneFlink
-from fluss_server.testing import LocalCluster
+from flink.sql import cancel, insert, rows, running, wait_until
 
 pytestmark = [pytest.mark.flink, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def fluss() -> Iterator[LocalCluster]:
-    with LocalCluster() as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def batch(flink: StandaloneFlink, fluss: LocalCluster) -> Any:
-    return environment(flink, fluss.bootstrap_servers, batch=True)
-
-
-@pytest.fixture(scope="module")
-def stream(flink: StandaloneFlink, fluss: LocalCluster) -> Any:
-    return environment(flink, fluss.bootstrap_servers, {"execution.checkpointing.interval": "500ms"})
-
-
-def insert(env: Any, statement: str) -> None:
-    env.execute_sql(statement).wait()
 
 
 def test_partitions_by_ddl(batch: Any) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from flink.sql import changes, environment, rows, running, table_rows, wait_until
+from flink.sql import changes, environment, insert, rows, running, table_rows, wait_until
 from flink.standalone_flink import StandaloneFlink
 from fluss_server.testing import LocalCluster
 
@@ -40,26 +39,6 @@ SCALARS = {
     "c_array ARRAY<STRING>": ("ARRAY['x', 'yyyyyyyyyyyy']", ["x", "yyyyyyyyyyyy"]),
     "c_map MAP<STRING NOT NULL, INT>": ("MAP['k', 1]", {"k": 1}),
 }
-
-
-@pytest.fixture(scope="module")
-def fluss() -> Iterator[LocalCluster]:
-    with LocalCluster() as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def batch(flink: StandaloneFlink, fluss: LocalCluster) -> Any:
-    return environment(flink, fluss.bootstrap_servers, batch=True)
-
-
-@pytest.fixture(scope="module")
-def stream(flink: StandaloneFlink, fluss: LocalCluster) -> Any:
-    return environment(flink, fluss.bootstrap_servers, {"execution.checkpointing.interval": "500ms"})
-
-
-def insert(env: Any, statement: str) -> None:
-    env.execute_sql(statement).wait()
 
 
 def test_databases_and_tables_by_ddl(batch: Any) -> None:
