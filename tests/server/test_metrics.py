@@ -95,6 +95,9 @@ def test_values_after_traffic(tmp_path: Path) -> None:
         assert value(after, "tabletserver_table_messagesIn_total", **users) == 30
         assert value(after, "tabletserver_messagesIn_total") == 230, "what was dropped stays counted"
         assert value(after, "tabletserver_messagesInPerSecond") > 0
+        written = [value(after, "tabletserver_table_bytesIn_total", **table) for table in (clicks, users)]
+        assert min(written) > 30 * 8, "each row brings more than its number"
+        assert value(after, "tabletserver_bytesIn_total") >= sum(written)
         assert value(after, "tabletserver_table_bytesOut_total", **clicks) > 100 * 8
         assert 1 <= value(after, "tabletserver_table_totalLookupRequests_total", **users) <= 5
         assert value(after, "tabletserver_table_failedProduceLogRequests_total", **clicks) == 0

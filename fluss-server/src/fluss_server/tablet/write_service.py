@@ -62,10 +62,11 @@ class WriteService:
         _check_acks(request.acks)
         outcomes = [self._append(request.table_id, bucket) for bucket in request.buckets]
         # What is in the log needs the memory of the request no more.
+        sizes = [len(bucket.records) for bucket in request.buckets]
         request.buckets = without_records(request.buckets)
         settled = await _settle(outcomes, request.acks, request.timeout_ms)
         response = pb.ProduceLogResponse()
-        for bucket, outcome in zip(request.buckets, settled, strict=True):
+        for bucket, size, outcome in zip(request.buckets, sizes, settled, strict=True):
             entry = response.buckets_resp.add(bucket_id=bucket.bucket_id)
             if bucket.partition_id is not None:
                 entry.partition_id = bucket.partition_id
@@ -73,7 +74,7 @@ class WriteService:
             if replica is not None:
                 counters = replica.counters
                 counters.produce_requests += 1
-                counters.failed_produce_requests += _count(counters, bucket, outcome)
+                counters.failed_produce_requests += _count(counters, size, outcome)
             if isinstance(outcome, FlussError):
                 entry.error_code, entry.error_message = int(outcome.code), str(outcome)
             else:
@@ -100,10 +101,11 @@ class WriteService:
             ]
             outcomes = [await put for put in puts]
         puts.clear()
+        sizes = [len(bucket.records) for bucket in request.buckets]
         request.buckets = without_records(request.buckets)
         settled = await _settle(outcomes, request.acks, request.timeout_ms)
         response = pb.PutKvResponse()
-        for bucket, outcome in zip(request.buckets, settled, strict=True):
+        for bucket, size, outcome in zip(request.buckets, sizes, settled, strict=True):
             entry = response.buckets_resp.add(bucket_id=bucket.bucket_id)
             if bucket.partition_id is not None:
                 entry.partition_id = bucket.partition_id
@@ -116,7 +118,7 @@ class WriteService:
             if replica is not None:
                 counters = replica.counters
                 counters.put_requests += 1
-                counters.failed_put_requests += _count(counters, bucket, outcome)
+                counters.failed_put_requests += _count(counters, size, outcome)
                 if replica.kv is not None and (pressure := replica.kv.backpressure.pressure):
                     entry.pressure = pressure
         return response
@@ -144,13 +146,13 @@ class WriteService:
         return asyncio.ensure_future(run())
 
 
-def _count(counters: BucketCounters, bucket: BucketRecords, outcome: FlussError | AppendResult) -> bool:
-    """Count what a write brought; returns whether the server failed."""
+def _count(counters: BucketCounters, size: int, outcome: FlussError | AppendResult) -> bool:
+    """Count what a write of ``size`` bytes brought; returns whether the server failed."""
     if isinstance(outcome, FlussError):
         return outcome.code in _SERVER_FAULTS
     if not outcome.duplicate:
         counters.messages_in += outcome.last_offset - outcome.base_offset + 1
-        counters.bytes_in += len(bucket.records)
+        counters.bytes_in += size
     return False
 
 
