@@ -211,12 +211,14 @@ def open_bucket(
     log_config: LogConfig | None = None,
     clock: Clock | None = None,
     reserve_ids: Callable[[int], int] | None = None,
+    partition: Sequence[str] = (),
 ) -> Bucket:
     """Open or create log and KvTablet below ``directory``."""
     table = table or make_table()
     versions = {**(schemas or {}), table.schema_id: table.schema}
     log = LogTablet.open(directory / "log", log_config or LogConfig(), clock or ManualClock(NOW_MS))
-    kv = KvTablet.open(directory / "kv", table, versions.__getitem__, log, resources or KvResources(), reserve_ids)
+    resources = resources or KvResources()
+    kv = KvTablet.open(directory / "kv", table, versions.__getitem__, log, resources, reserve_ids, partition)
     return Bucket(directory, table, log, kv)
 
 

@@ -84,6 +84,40 @@ def test_lookups_of_the_same_new_key_insert_one_row(tmp_path: Path) -> None:
         asyncio.run(run(cluster))
 
 
+def test_one_request_inserts_into_several_partitions(tmp_path: Path) -> None:
+    async def run(cluster: LocalCluster) -> None:
+        async with connection(cluster.bootstrap_servers) as connected:
+            path = fluss.TablePath("fluss", "visits")
+            columns = [pa.field("day", pa.string(), nullable=False), *SCHEMA]
+            schema = fluss.Schema(pa.schema(columns), primary_keys=["name", "day"], auto_increment_column="uid")
+            properties = {"table.auto-increment.cache-size": "10"}  # the next bucket begins with 11
+            descriptor = fluss.TableDescriptor(schema, partition_keys=["day"], bucket_count=1, properties=properties)
+            admin = connected.get_admin()
+            await admin.create_table(path, descriptor, False)
+            for day in ("mon", "tue"):
+                await admin.create_partition(path, {"day": day})
+            ids = {part.partition_name: part.partition_id for part in await admin.list_partition_infos(path)}
+            table_id = (await connected.get_table(path)).get_table_info().table_id
+            request = pb.LookupRequest(table_id=table_id, insert_if_not_exists=True, acks=-1, timeout_ms=10_000)
+            request.buckets_req.add(bucket_id=0, partition_id=ids["mon"], keys=[KEYS.encode([n]) for n in ("a", "b")])
+            request.buckets_req.add(bucket_id=0, partition_id=ids["tue"], keys=[KEYS.encode(["a"])])
+            request.buckets_req.add(bucket_id=0, partition_id=999, keys=[KEYS.encode(["a"])])
+            rows = row_codec((TYPES[0], *TYPES), KvFormat.COMPACTED)
+            async with await RpcClient.connect("127.0.0.1", cluster.port) as client:
+                for _ in range(2):
+                    mon, tue, unknown = (await client.call(ApiKey.LOOKUP, request)).buckets_resp
+                    found = [rows.decode(value.values[2:]) for value in mon.values]
+                    assert found == [("mon", "a", 1, None), ("mon", "b", 2, None)]
+                    assert [rows.decode(value.values[2:]) for value in tue.values] == [("tue", "a", 11, None)]
+                    assert unknown.error_code == ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION
+                    assert [mon.partition_id, tue.partition_id, unknown.partition_id] == [ids["mon"], ids["tue"], 999]
+            lookuper = (await connected.get_table(path)).new_lookup().create_lookuper()
+            assert await lookuper.lookup(["a", "tue"]) == {"day": "tue", "name": "a", "uid": 11, "note": None}
+
+    with LocalCluster(tmp_path) as cluster:
+        asyncio.run(run(cluster))
+
+
 def test_numbers_are_unique_across_writers_lookups_and_crashes(tmp_path: Path) -> None:
     seen: dict[str, object] = {}
 

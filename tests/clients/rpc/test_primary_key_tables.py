@@ -93,6 +93,17 @@ class TestLookupThatInserts:
         assert client.lookup(name, [["a"], ["b"]], insert_if_not_exists=True) == found
         assert client.lookup(name, [["a"], ["b"], ["c"]]) == [*found, []]
 
+    def test_in_several_partitions(self, client: Client, name: str) -> None:
+        table = columns("day DATE NOT NULL, name STRING NOT NULL, id BIGINT")
+        key = ["name", "day"]
+        client.create_table(name, table, primary_key=key, partitioned_by=["day"], auto_increment="id")
+        for day in ("1970-01-02", "1970-01-03"):
+            client.create_partition(name, {"day": day})
+        keys = [["a", 1], ["a", 2], ["b", 2]]
+        found = client.lookup(name, keys, insert_if_not_exists=True)
+        assert [row[:2] for [row] in found] == [[1, "a"], [2, "a"], [2, "b"]]
+        assert client.lookup(name, keys) == found
+
 
 class TestAutoIncrement:
     API = ApiKey.PUT_KV

@@ -11,6 +11,7 @@ import pytest
 
 from error_support import code_of
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.keys import key_encoder
 from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.row_codec import row_codec
 from fluss_server.model.schema import Schema
@@ -191,6 +192,25 @@ def test_aggregates_insert_too(tmp_path: Path) -> None:
     for _ in range(2):
         assert [bucket.decode(value) for value in bucket.kv.find_or_insert([bucket.key(1)])[0]] == [(1, None)]
     assert bucket.changes() == [("+I", (1, None))]
+    bucket.close()
+
+
+def test_rows_of_partitioned_tables_get_the_values_of_their_partition(tmp_path: Path) -> None:
+    columns = {"day": DataType(TypeRoot.DATE), "name": STRING, "uid": BIGINT, "region": STRING}
+    schema = replace(make_schema(columns, ["region", "name", "day"]), auto_increment_column="uid")
+    table = make_table(schema, bucket_key=["name"])
+    table = replace(table, descriptor=replace(table.descriptor, partition_key=("day", "region")))
+    bucket = open_bucket(tmp_path, table, reserve_ids=Counter(), partition=("2022-01-08", "eu"))
+    key = key_encoder([STRING]).encode(["ada"])
+    [value], end = bucket.kv.find_or_insert([key])
+    bucket.kv.commit(end)
+    assert bucket.decode(value) == (19_000, "ada", 1, "eu")
+    assert bucket.kv.lookup([key]) == [value]
+    assert bucket.changes() == [("+I", (19_000, "ada", 1, "eu"))]
+    bucket.close()
+    bucket = open_bucket(tmp_path / "no day", table, reserve_ids=Counter(), partition=("winter", "eu"))
+    assert code_of(lambda: bucket.kv.find_or_insert([key])) is ErrorCode.PARTITION_SPEC_INVALID_EXCEPTION
+    assert bucket.log.end_offset == 0
     bucket.close()
 
 

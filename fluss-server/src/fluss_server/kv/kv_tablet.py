@@ -24,6 +24,7 @@ from fluss_server.kv.recovery import replay
 from fluss_server.kv.rocks import KvResources
 from fluss_server.kv.scan import KvScan
 from fluss_server.log.log_tablet import AppendResult, LogTablet
+from fluss_server.model.partition_values import partition_value
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
 from fluss_server.runtime.files import fsync_directory
@@ -59,8 +60,10 @@ class KvTablet:
         resources: KvResources,
         rows: CommittedRows,
         reserve_ids: ReserveIds | None = None,
+        partition: Sequence[str] = (),
     ) -> None:
         self._directory = directory
+        self._partition = tuple(partition)
         self._schemas = schemas
         self._log = log
         self._resources = resources
@@ -92,6 +95,7 @@ class KvTablet:
         log: LogTablet,
         resources: KvResources,
         reserve_ids: ReserveIds | None = None,
+        partition: Sequence[str] = (),
     ) -> KvTablet:
         """Open or create the tablet and bring it to the end of the log; everything in the log counts as committed.
 
@@ -105,6 +109,7 @@ class KvTablet:
             log: open log of the same bucket.
             resources: shared by the tablets of a server.
             reserve_ids: for tables with an auto-increment column: where ids come from.
+            partition: for partitioned tables: the values of the partition columns, as text.
 
         Raises:
             FlussError: ``KV_STORAGE_EXCEPTION`` if the store is unusable and cannot be built again; errors of the log.
@@ -115,7 +120,7 @@ class KvTablet:
         except BaseException:
             rows.abandon()
             raise
-        return cls(directory, table, schemas, log, resources, rows, reserve_ids)
+        return cls(directory, table, schemas, log, resources, rows, reserve_ids, partition)
 
     # ------------------------------------------------------------------ write
 
@@ -164,8 +169,8 @@ class KvTablet:
         Raises:
             FlussError: nothing changed. ``CORRUPT_RECORD_EXCEPTION`` for bytes that are no key,
                 ``INVALID_TARGET_COLUMN`` if the table has NOT NULL columns beside its key or an engine that knows no
-                partial updates, ``INVALID_TABLE_EXCEPTION`` if its keys do not hold the whole primary key; others as
-                :meth:`put`.
+                partial updates, ``PARTITION_SPEC_INVALID_EXCEPTION`` if the name of the partition holds no values of
+                the partition columns; others as :meth:`put`.
         """
         self._check_open()
         current = self._current(set(keys))
@@ -203,16 +208,14 @@ class KvTablet:
         return result
 
     def _row_of_key(self, key: bytes) -> bytes:
+        """The value with the key, the partition's values, which keys lack, and null elsewhere."""
         table = self._table
-        if table.physical_primary_key != table.schema.primary_key:
-            raise FlussError(
-                ErrorCode.INVALID_TABLE_EXCEPTION,
-                f"lookups cannot insert rows into {table.path}: its keys lack the partition columns",
-                hint="write the rows with an upsert",
-            )
-        row: list[Any] = [None] * len(table.schema.columns)
-        for index, value in zip(table.schema.primary_key_indexes, self._keys.decode(key), strict=True):
+        schema = table.schema
+        row: list[Any] = [None] * len(schema.columns)
+        for index, value in zip(schema.indexes_of(table.physical_primary_key), self._keys.decode(key), strict=True):
             row[index] = value
+        for index, text in zip(schema.indexes_of(table.descriptor.partition_key), self._partition, strict=True):
+            row[index] = partition_value(text, schema.types[index])
         return encode_value(table.schema_id, self._mergers.codec(table.schema_id).encode(row))
 
     def _admit(self, size_bytes: int) -> None:

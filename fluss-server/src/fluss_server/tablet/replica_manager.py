@@ -18,7 +18,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
@@ -260,7 +260,9 @@ class ReplicaManager:
         log = await loop.run_in_executor(self._io_pool, self._open_log, directory / f"log-{bucket}")
         kv = None
         if table.has_primary_key:
-            open_kv = partial(self._open_kv, directory / f"kv-{bucket}", table, log, self._id_source(table.table_id))
+            values = () if partition is None else partition.values
+            ids = self._id_source(table.table_id)
+            open_kv = partial(self._open_kv, directory / f"kv-{bucket}", table, values, log, ids)
             kv = await loop.run_in_executor(self._kv_worker, open_kv)
         table_bucket = TableBucket(table.table_id, partition.partition_id if partition else None, bucket)
         self._replicas[table_bucket] = Replica(
@@ -297,7 +299,9 @@ class ReplicaManager:
 
         return reserve
 
-    def _open_kv(self, directory: Path, table: TableInfo, log: LogTablet, reserve_ids: ReserveIds) -> KvTablet:
+    def _open_kv(
+        self, directory: Path, table: TableInfo, partition: Sequence[str], log: LogTablet, reserve_ids: ReserveIds
+    ) -> KvTablet:
         from fluss_server.kv.kv_tablet import (
             KvTablet,
         )  # RocksDB and Arrow cost start-up time: load with the first table
@@ -308,7 +312,13 @@ class ReplicaManager:
                 self._config.kv_cache_bytes, backpressure_trigger=self._config.kv_backpressure_trigger
             )
         return KvTablet.open(
-            directory, table, lambda schema_id: self._schemas(table, schema_id), log, self._kv_resources, reserve_ids
+            directory,
+            table,
+            lambda schema_id: self._schemas(table, schema_id),
+            log,
+            self._kv_resources,
+            reserve_ids,
+            partition,
         )
 
     # ------------------------------------------------------------------ files
