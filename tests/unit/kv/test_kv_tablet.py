@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.crc import crc32c
 from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.log_batch import iter_batches
-from fluss_server.kv.rocks import KvResources
+from fluss_server.kv import scan as scan_module
+from fluss_server.kv.rocks import KvResources, StoreSnapshot
 from kv_support import DOUBLE, INT, SCHEMA, STRING, Bucket, encode_key, make_schema, make_table, open_bucket
 
 
@@ -418,6 +420,33 @@ def test_closing_ends_scans(tmp_path: Path) -> None:
     bucket.close()
     with pytest.raises(FlussError):
         scan.next(100)
+    reopened = open_bucket(tmp_path)  # would fail if an iterator still held RocksDB's lock
+    assert reopened.get(1) == (1, "a", None)
+    reopened.close()
+
+
+def test_closing_ends_a_scan_that_is_read_in_another_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = StoreSnapshot.rows
+    reading = threading.Event()
+
+    def endless(snapshot: StoreSnapshot, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        while True:
+            yield from read(snapshot, start)
+            reading.set()
+
+    monkeypatch.setattr(StoreSnapshot, "rows", endless)
+    monkeypatch.setattr(scan_module, "_MAX_STEP_ROWS", 1 << 60)
+    bucket = open_bucket(tmp_path)
+    bucket.write([(key, "a", None) for key in range(100)])
+    scan = bucket.kv.open_scan()
+    with ThreadPoolExecutor(1) as pool:
+        step = pool.submit(scan.next, 1 << 60)
+        assert reading.wait(30)
+        bucket.close()
+        with pytest.raises(FlussError) as caught:
+            step.result(30)
+    assert code_of(caught) is ErrorCode.SCANNER_EXPIRED
+    monkeypatch.undo()
     reopened = open_bucket(tmp_path)  # would fail if an iterator still held RocksDB's lock
     assert reopened.get(1) == (1, "a", None)
     reopened.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.value_batch import parse_value_batch
+from fluss_server.kv import scan as scan_module
+from fluss_server.kv.rocks import StoreSnapshot
+from fluss_server.kv.scan import KvScan
 from fluss_server.local import LocalServer
 from fluss_server.rpc.client import RpcClient
 from fluss_server.runtime.clock import ManualClock
@@ -227,6 +231,52 @@ def test_options(tmp_path: Path) -> None:
 
     options = {"ttl": "1 s", "expiration-interval": "10 ms", "max-per-server": "2", "max-batch-size": "12 b"}
     with_table(tmp_path, body, **options)
+
+
+def test_writes_do_not_wait_for_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = KvScan.next
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(scan: KvScan, max_bytes: int, max_rows: int | None = None) -> list[bytes]:
+        begun.set()
+        assert go_on.wait(30)
+        return read(scan, max_bytes, max_rows)
+
+    async def body(table: Table) -> None:
+        monkeypatch.setattr(KvScan, "next", slow)
+        answer = asyncio.ensure_future(table.open(1 << 20))
+        try:
+            assert await asyncio.to_thread(begun.wait, 30)
+            row = (b"\x00", b"\x00\x00\x01y")
+            await put(table.client, table.table_id, bytes(build_kv_batch(1, [row])))
+        finally:
+            go_on.set()
+        values = parse_value_batch((await answer).records)
+        assert [bytes(value)[-1:] for value in values] == [b"x"] * ROWS
+
+    with_table(tmp_path, body)
+
+
+def test_dropping_the_table_ends_a_step_that_is_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = StoreSnapshot.rows
+    reading = threading.Event()
+
+    def endless(snapshot: StoreSnapshot, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        while True:
+            yield from read(snapshot, start)
+            reading.set()
+
+    async def body(table: Table) -> None:
+        monkeypatch.setattr(StoreSnapshot, "rows", endless)
+        monkeypatch.setattr(scan_module, "_MAX_STEP_ROWS", 1 << 60)
+        answer = asyncio.ensure_future(table.open((1 << 31) - 1))
+        assert await asyncio.to_thread(reading.wait, 30)
+        drop = pb.DropTableRequest(ignore_if_not_exists=False)
+        drop.table_path.database_name, drop.table_path.table_name = "fluss", "scanned"
+        await table.client.call(ApiKey.DROP_TABLE, drop)
+        assert (await answer).error_code == ErrorCode.SCANNER_EXPIRED
+
+    with_table(tmp_path, body, **{"max-batch-size": "1 tb"})
 
 
 def test_dropping_the_table_ends_its_scans(tmp_path: Path) -> None:

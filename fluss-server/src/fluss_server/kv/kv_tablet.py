@@ -43,10 +43,10 @@ class KvTablet:
     it).
 
     Threads: :meth:`put`, :meth:`find_or_insert`, :meth:`commit`, :meth:`persist`, :meth:`update_table`,
-    :meth:`open_scan` and the scan itself, and the end of life belong to one worker thread, the same for all tablets
-    that share a :class:`KvResources`. :meth:`lookup`, :meth:`prefix_lookup`, :meth:`limit_scan` and the properties may
-    be used in another thread at the same time. A lookup sees every commit that returned before it began; while a commit
-    runs it may see a part of it.
+    :meth:`open_scan`, and the end of life belong to one worker thread, the same for all tablets that share a
+    :class:`KvResources`. A scan may be read in any thread. :meth:`lookup`, :meth:`prefix_lookup`, :meth:`limit_scan`
+    and the properties may be used in another thread at the same time. A lookup sees every commit that returned before
+    it began; while a commit runs it may see a part of it.
 
     All calls block. Errors of the store are ``KV_STORAGE_EXCEPTION``.
     """

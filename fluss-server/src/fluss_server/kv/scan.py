@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.kv.rocks import StoreSnapshot
 
 _MAX_STEP_ROWS = 100_000
+_ROWS_BETWEEN_LOOKS = 1_000  # whether the scan was cancelled
 
 
 class KvScan:
     """All committed rows as of :attr:`log_offset`, in key order; later commits do not change what it returns.
 
-    An open scan keeps the memtables and files of its moment, so scans must not be left idle for long. One thread at a
-    time.
+    An open scan keeps the memtables and files of its moment, so scans must not be left idle for long. Calls may come
+    from any thread: :meth:`close` ends a :meth:`next` that is running, within about a millisecond.
 
     Args:
         snapshot: of the committed rows.
@@ -29,6 +31,8 @@ class KvScan:
         self._on_close = on_close
         self._start = b""
         self._exhausted = False
+        self._closed = False
+        self._lock = threading.Lock()  # held while the snapshot is read or released
 
     @property
     def exhausted(self) -> bool:
@@ -45,25 +49,38 @@ class KvScan:
         Raises:
             FlussError: ``SCANNER_EXPIRED`` after :meth:`close`; ``KV_STORAGE_EXCEPTION``.
         """
-        if self._snapshot is None:
-            raise FlussError(ErrorCode.SCANNER_EXPIRED, "the scan is closed", hint="start a new scan")
         values: list[bytes] = []
         limit = _MAX_STEP_ROWS if max_rows is None else min(max_rows, _MAX_STEP_ROWS)
         size = 0
-        if self._exhausted:
-            return values
-        for key, value in self._snapshot.rows(self._start):
-            if len(values) >= limit or (values and size + len(value) > max_bytes):
-                self._start = key
+        with self._lock:
+            self._check_open()
+            assert self._snapshot is not None, "close sets both"
+            if self._exhausted:
                 return values
-            values.append(value)
-            size += len(value)
-        self._exhausted = True
+            for key, value in self._snapshot.rows(self._start):
+                if len(values) >= limit or (values and size + len(value) > max_bytes):
+                    self._start = key
+                    return values
+                values.append(value)
+                size += len(value)
+                if len(values) % _ROWS_BETWEEN_LOOKS == 0:
+                    self._check_open()
+            self._exhausted = True
         return values
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise FlussError(ErrorCode.SCANNER_EXPIRED, "the scan is closed", hint="start a new scan")
+
+    def cancel(self) -> None:
+        """Let a :meth:`next` that is running or will be called end with ``SCANNER_EXPIRED``. Does not wait."""
+        self._closed = True
+
     def close(self) -> None:
-        """Let the snapshot go; may be called again."""
-        if self._snapshot is not None:
-            self._snapshot.release()
-            self._snapshot = None
-            self._on_close(self)
+        """Let the snapshot go, after ending a step that is running; may be called again."""
+        self.cancel()
+        with self._lock:
+            if self._snapshot is not None:
+                self._snapshot.release()
+                self._snapshot = None
+                self._on_close(self)

@@ -1,4 +1,8 @@
-"""Sessions of SCAN_KV: a scan of a bucket's whole state takes many requests, and pins a RocksDB snapshot meanwhile."""
+"""Sessions of SCAN_KV: a scan of a bucket's whole state takes many requests, and pins a RocksDB snapshot meanwhile.
+
+Scans begin in the KV worker thread, which alone knows the offset that a state belongs to, and are read in a thread of
+their own, so that writes do not wait for them. One thread: reading holds the GIL, more would only compete.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -73,13 +77,19 @@ class ScanAnswer:
 
 
 class KvScanners:
-    """The open scans of a server. Scans run in the KV worker thread; everything else on the event loop.
+    """The open scans of a server. Used on the event loop.
 
     Every error ends its scan: nothing can be repeated.
+
+    Args:
+        kv_worker: the thread in which KvTablets change.
+        clock: for what is idle.
+        config: limits.
     """
 
-    def __init__(self, worker: Executor, clock: Clock, config: ScannerConfig | None = None) -> None:
-        self._worker = worker
+    def __init__(self, kv_worker: Executor, clock: Clock, config: ScannerConfig | None = None) -> None:
+        self._kv_worker = kv_worker
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="fluss-scan")
         self._clock = clock
         self._config = config or ScannerConfig()
         self._sessions: dict[bytes, _Session] = {}
@@ -113,7 +123,7 @@ class KvScanners:
             raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, f"a scan begins with call 0, not {call_seq_id}")
         self._expire_idle()
         self._make_room(bucket)
-        scan = await asyncio.get_running_loop().run_in_executor(self._worker, opener)
+        scan = await asyncio.get_running_loop().run_in_executor(self._kv_worker, opener)
         session = _Session(bucket, scan, limit, 0, self._clock.monotonic())
         scanner_id = secrets.token_hex(16).encode()
         self._sessions[scanner_id] = session
@@ -164,7 +174,7 @@ class KvScanners:
         max_bytes = min(max_bytes, self._config.max_batch_bytes)
         try:
             values = await asyncio.get_running_loop().run_in_executor(
-                self._worker, session.scan.next, max_bytes, session.rows_left
+                self._reader, session.scan.next, max_bytes, session.rows_left
             )
         except BaseException:
             self.close(scanner_id)
@@ -182,7 +192,7 @@ class KvScanners:
         """End a scan, after the step that is running; unknown ids are ignored."""
         session = self._sessions.pop(scanner_id, None)
         if session is not None:
-            self._worker.submit(session.scan.close)
+            self._reader.submit(session.scan.close)
 
     def close_table(self, table_id: int, partition_id: int | None = None) -> None:
         """End every scan of a table, or of one of its partitions, before its KvTablets are closed."""
@@ -192,12 +202,13 @@ class KvScanners:
                 self._expire(scanner_id)
 
     async def stop(self) -> None:
-        """End every scan."""
+        """End every scan, also those that are being read."""
         if self._upkeep is not None:
             self._upkeep.cancel()
             await asyncio.wait([self._upkeep])
         for scanner_id in list(self._sessions):
-            self.close(scanner_id)
+            self._expire(scanner_id)
+        self._reader.shutdown(wait=False)
 
     async def _expire_regularly(self) -> None:
         while True:
@@ -224,7 +235,9 @@ class KvScanners:
             self._expire(min(idle)[1])
 
     def _expire(self, scanner_id: bytes) -> None:
-        self._worker.submit(self._sessions.pop(scanner_id).scan.close)
+        scan = self._sessions.pop(scanner_id).scan
+        scan.cancel()
+        self._reader.submit(scan.close)
         self._expired[scanner_id] = None
         if len(self._expired) > MAX_REMEMBERED:
             del self._expired[next(iter(self._expired))]
