@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -203,9 +204,9 @@ class Replica:
         try:
             while self.high_watermark.value < self.log.end_offset:
                 if self.log.end_offset - self.log.flushed_offset > self._max_unflushed:
-                    started = loop.time()
+                    started = time.monotonic()
                     target = await loop.run_in_executor(self._flush_pool, self.log.flush)
-                    self._flush_times.record((loop.time() - started) * 1000)
+                    self._flush_times.record((time.monotonic() - started) * 1000)
                 else:
                     target = self.log.end_offset
                 if self.kv is not None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from fluss_server.api.keys import ApiKey
@@ -31,7 +32,7 @@ from fluss_server.rpc.frames import (
     success_prefix,
 )
 from fluss_server.rpc.limits import MIN_RECEIVE_RATE, AnswerMemory, RequestMemory, RpcLimits
-from fluss_server.rpc.output import OutputQueue
+from fluss_server.rpc.output import SMALL_SIZE, OutputQueue
 from fluss_server.rpc.output_turns import OutputTurns
 from fluss_server.rpc.progress import Progress
 from fluss_server.rpc.service import Handler, ResponseBody, ServiceRegistry
@@ -75,7 +76,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         peer: ``host:port`` of the client.
         local_host: address the client connected to.
         local_port: port the client connected to.
-        last_activity: time of the loop's clock when bytes last moved.
+        last_activity: time of the monotonic clock when bytes last moved.
         login: who uses the connection.
     """
 
@@ -87,7 +88,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._memory = host.request_memory
         self.login = Login(host.authenticator, host.limits.max_login_failures)
         self._ready = self.login.principal is not None
-        self._opened = loop.time()
+        self._opened = self.last_activity = monotonic()
         self._login_refused = False  # a failed login is not answered yet
         max_frame_bytes = host.limits.max_frame_bytes if self._ready else host.limits.max_login_frame_bytes
         self._reader = FrameReader(
@@ -101,7 +102,6 @@ class ServerConnection(asyncio.BufferedProtocol):
         self.peer = ""
         self.local_host = ""
         self.local_port = 0
-        self.last_activity = loop.time()
         self._progress = Progress(~0, self.last_activity)  # as if the first request had begun with the connection
         self._transport: asyncio.Transport
         self._quick_ack: Callable[[], None] | None = None
@@ -137,7 +137,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._discarding is None:
-            self.last_activity = self._loop.time()
+            self.last_activity = monotonic()
             self._reader.received(nbytes)
             self._pump()
             if self._running and self._quick_ack is not None:
@@ -153,7 +153,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._output.pause()
 
     def resume_writing(self) -> None:
-        self.last_activity = self._loop.time()
+        self.last_activity = monotonic()
         self._output.resume()
         self._turns.give()
         if self._reading_paused:
@@ -201,7 +201,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         """Close when nothing has moved for too long, or nobody has logged in in time; called every few seconds.
 
         Args:
-            now: of the loop's clock.
+            now: of the monotonic clock.
         """
         limits = self._limits
         reader = self._reader
@@ -261,21 +261,24 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _pump(self) -> None:
         """Start the requests that have arrived, as many as may be started."""
+        reader = self._reader
         self._pumping = True
         try:
             while self._may_start():
-                frame = self._reader.next_frame()
+                frame = reader.next_frame()
                 if frame is None:
-                    if self._reader.announced and not self._admit():
+                    if reader.announced and not self._admit():
                         self._pause_reading()
                     else:
                         self._resume_reading()
                     break
                 self._start(frame)
+                if reader.idle and not (self._running or self._reading_paused):
+                    break  # a single request, answered at once: the usual case, and nothing more to look at
             else:
-                self._reader.leave()
+                reader.leave()
                 self._pause_reading()
-                self._keep(self._reader.kept_bytes)
+                self._keep(reader.kept_bytes)
         except FlussError as error:
             self._fail(error)
         finally:
@@ -337,6 +340,10 @@ class ServerConnection(asyncio.BufferedProtocol):
             result = handler.method(handler.parse(frame), request)
         except Exception as error:
             self._answer_exception(request, error)
+            self._dismiss(request)
+            return
+        if type(result) is list:  # pieces, looked for first because asyncio's questions take longer than most answers
+            self._answer(request, result)
             self._dismiss(request)
             return
         if handler.is_async or asyncio.iscoroutine(result):
@@ -411,12 +418,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _answer(self, request: StartedRequest, body: ResponseBody) -> None:
         try:
-            if isinstance(body, (list, tuple)):
-                size = sum(map(piece_size, body))
-                self._collect([success_prefix(request.request_id, size), *body], size)
-            else:
-                data = cast("Message", body).SerializeToString()
-                self._collect((success_prefix(request.request_id, len(data)) + data,), len(data))
+            self._collect(*_success_frame(request.request_id, body))
         except Exception as error:
             self._answer_exception(request, error)
             return
@@ -426,7 +428,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _record(self, request: StartedRequest) -> None:
         stats = request.handler.stats
         stats.request_bytes += request.frame_bytes
-        elapsed_ms = (self._loop.time() - request.arrived) * 1000
+        elapsed_ms = (monotonic() - request.arrived) * 1000
         stats.times.record(elapsed_ms)
         if elapsed_ms >= self._limits.slow_request_ms and not request.handler.cancel_on_disconnect:
             logger.warning(
@@ -576,6 +578,18 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._reading_paused = False
             self._keep(0)
             self._transport.resume_reading()
+
+
+def _success_frame(request_id: int, body: ResponseBody) -> tuple[Sequence[Piece], int]:
+    """The pieces of an answer, and about how many bytes they have."""
+    if not isinstance(body, (list, tuple)):
+        data = cast("Message", body).SerializeToString()
+    elif len(body) == 1 and type(body[0]) is bytes and len(body[0]) < SMALL_SIZE:
+        data = body[0]
+    else:
+        size = sum(map(piece_size, body))
+        return [success_prefix(request_id, size), *body], size
+    return (success_prefix(request_id, len(data)) + data,), len(data)
 
 
 def _too_long(handler: Handler, size: int, limit: int) -> FlussError:

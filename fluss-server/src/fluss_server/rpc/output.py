@@ -97,12 +97,16 @@ class OutputQueue:
             pieces: the parts of the frames, ``size`` bytes in all.
             size: bytes in all.
         """
-        if size < SMALL_SIZE and not self._paused and not self._pending and not _has_region(pieces):
-            self._write(_joined(pieces))
-        else:
-            self._pending.extend(pieces)
-            self._pending_bytes += sum(piece_size(piece) for piece in pieces if not isinstance(piece, FileRegion))
-            self._flush()
+        if size < SMALL_SIZE and not self._paused and not self._pending:
+            if len(pieces) == 1 and type(pieces[0]) is bytes:
+                self._write(pieces[0])
+                return
+            if not _has_region(pieces):
+                self._write(_joined(pieces))
+                return
+        self._pending.extend(pieces)
+        self._pending_bytes += sum(piece_size(piece) for piece in pieces if not isinstance(piece, FileRegion))
+        self._flush()
 
     def pause(self) -> None:
         """The transport holds something that the socket does not take."""

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import socket
+import time
 from typing import Any
 
 from fluss_server.rpc.authentication import Authenticator
@@ -144,7 +145,7 @@ class RpcServer:
         return True
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
+        now = time.monotonic()
         for connection in list(self._connections):
             connection.check_deadlines(now)
         if self._refusals:

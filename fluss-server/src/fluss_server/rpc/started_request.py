@@ -43,7 +43,7 @@ class StartedRequest(RequestContext):
         handler: of its API.
         request_id: that its answer repeats.
         frame_bytes: its size as sent.
-        arrived: time of the loop's clock.
+        arrived: time of the monotonic clock.
         size: bytes of memory that it counts for.
         admitted: bytes of memory that were reserved before it arrived.
         future: of its method, None until there is one.

@@ -140,6 +140,8 @@ def varint(value: int) -> bytes:
     """A varint; negative numbers take ten bytes, as int32 and int64 fields do."""
     if 0 <= value < 0x80:
         return _ONE_BYTE[value]
+    if 0 <= value < 0x4000:
+        return bytes((value & 0x7F | 0x80, value >> 7))
     value &= _MASK64
     out = bytearray()
     while value >= 0x80:

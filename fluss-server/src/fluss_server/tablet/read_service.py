@@ -195,7 +195,7 @@ class ReadService:
             try:
                 replica = self._replicas.replica(TableBucket(request.table_id, partition_id, bucket.bucket_id))
                 replica.counters.lookup_requests += 1
-                values = read_values(replica.require_kv(), list(bucket.keys), response.size_bytes)
+                values = read_values(replica.require_kv(), bucket.keys[:], response.size_bytes)
             except FlussError as error:
                 response.error(bucket.bucket_id, int(error.code), str(error), partition_id=partition_id)
             else:
