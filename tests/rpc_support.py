@@ -15,17 +15,18 @@ from fluss_server.rpc.frames import ResponseFrame, parse_response, request_prefi
 from fluss_server.rpc.limits import RpcLimits
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
+from fluss_server.runtime import event_loop
 
 P = ParamSpec("P")
 TEST_LIMIT_S = 30.0
 
 
 def async_test(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run a test coroutine on a loop of its own, within :data:`TEST_LIMIT_S`."""
+    """Run a test coroutine on a loop of its own, of the kind that servers have, within :data:`TEST_LIMIT_S`."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        asyncio.run(asyncio.wait_for(test(*args, **kwargs), TEST_LIMIT_S))
+        event_loop.run(asyncio.wait_for(test(*args, **kwargs), TEST_LIMIT_S))
 
     return run
 

@@ -6,12 +6,13 @@ import asyncio
 import os
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from fluss_server.rpc.frames import Piece, piece_size
 from fluss_server.rpc.output import CHUNK_SIZE, OutputQueue
+from fluss_server.runtime import event_loop
 from fluss_server.runtime.files import FileRegion
 from rpc_support import async_test
 
@@ -134,6 +135,12 @@ def test_what_cannot_be_read_ends_the_connection(tmp_path: Path, caplog: pytest.
     assert "failed" in caplog.text
 
 
+@pytest.fixture(params=[asyncio.run, event_loop.run], ids=["asyncio", "as the server"])
+def each_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loops' transports differ in when they write, pause and resume."""
+    monkeypatch.setattr(event_loop, "run", request.param)
+
+
 class Pausing(asyncio.Protocol):
     """Passes the transport's word on, as connections do."""
 
@@ -141,8 +148,7 @@ class Pausing(asyncio.Protocol):
     lost: asyncio.Future[None]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.queue = OutputQueue(transport)
+        self.queue = OutputQueue(cast(asyncio.Transport, transport))
         self.lost = asyncio.get_running_loop().create_future()
 
     def pause_writing(self) -> None:
@@ -156,6 +162,7 @@ class Pausing(asyncio.Protocol):
         self.lost.set_result(None)
 
 
+@pytest.mark.usefixtures("each_loop")
 @async_test
 async def test_order_and_content_over_a_full_socket(tmp_path: Path) -> None:
     path = tmp_path / "file"
@@ -186,6 +193,7 @@ async def test_order_and_content_over_a_full_socket(tmp_path: Path) -> None:
     await protocol.lost
 
 
+@pytest.mark.usefixtures("each_loop")
 @async_test
 async def test_a_peer_that_closes_while_much_is_unsent() -> None:
     loop = asyncio.get_running_loop()
@@ -199,6 +207,7 @@ async def test_a_peer_that_closes_while_much_is_unsent() -> None:
     assert not protocol.queue.blocked or protocol.queue._paused
 
 
+@pytest.mark.usefixtures("each_loop")
 @async_test
 async def test_a_peer_that_closed_before_much_is_sent() -> None:
     loop = asyncio.get_running_loop()

@@ -14,6 +14,7 @@ from pathlib import Path
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.local import LocalServer
 from fluss_server.rpc.listeners import Endpoint
+from fluss_server.runtime import event_loop
 from fluss_server.runtime.logs import configure_logs
 
 
@@ -37,7 +38,7 @@ def run_local(host: str, port: int, data_dir: Path, options: Sequence[str], *, g
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start a thread for each core, and never use them
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     gc.set_threshold(_GC_THRESHOLD)
-    asyncio.run(_serve(server))
+    event_loop.run(_serve(server))
     return 0
 
 
