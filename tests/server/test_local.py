@@ -6,6 +6,7 @@ import asyncio
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import fluss
@@ -34,6 +35,57 @@ def test_it_says_where_it_is_and_how_to_connect(tmp_path: Path) -> None:
         cluster.stop()
         assert f"'bootstrap.servers' = '127.0.0.1:{cluster.port}'" in cluster.log
         assert "CREATE CATALOG" in cluster.log
+
+
+PARENT = """
+import sys
+from fluss_server.testing import LocalCluster
+cluster = LocalCluster(sys.argv[1]).start()
+print(cluster.pid, cluster.port, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_server_of_a_test_that_is_killed_stops(tmp_path: Path) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    with parent:
+        pid, port = map(int, parent.stdout.readline().split())
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+            parent.kill()
+            parent.wait()
+            assert client.recv(1) == b""  # the server closes its connections when it stops
+        deadline = time.monotonic() + 30
+        while is_running(pid):
+            assert time.monotonic() < deadline, "the server outlived its parent"
+            time.sleep(0.01)
+    with LocalCluster(tmp_path) as cluster:  # its directory is free
+        assert cluster.pid != pid
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process; one that has ended and that nobody has waited for is none."""
+    found = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return bool(found.strip()) and not found.startswith("Z")
+
+
+def test_without_the_option_the_end_of_input_means_nothing(tmp_path: Path) -> None:
+    async def databases(servers: str) -> list[str]:
+        async with connection(servers) as connected:
+            return list(await connected.get_admin().list_databases())
+
+    command = [sys.executable, "-m", "fluss_server", "local", "--port", "0", "--grpc-port", "none"]
+    with subprocess.Popen(
+        [*command, "--data-dir", str(tmp_path)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        servers = server.stdout.readline().strip().partition("bootstrap.servers=")[2]
+        assert asyncio.run(databases(servers)) == ["fluss"]
+        assert server.poll() is None
+        server.terminate()
+        assert server.wait(30) == 0
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])

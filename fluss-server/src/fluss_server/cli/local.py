@@ -8,7 +8,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fluss_server.errors import ErrorCode, FlussError
@@ -21,15 +21,31 @@ from fluss_server.runtime.logs import configure_logs
 def run(parsed: argparse.Namespace) -> int:
     """``fluss local``"""
     configure_logs(parsed.log_level, parsed.log_format)
-    return run_local(parsed.host, parsed.port, parsed.data_dir, parsed.options, grpc_port=parsed.grpc_port)
+    return run_local(
+        parsed.host,
+        parsed.port,
+        parsed.data_dir,
+        parsed.options,
+        grpc_port=parsed.grpc_port,
+        stop_at_end_of_input=parsed.stop_at_end_of_input,
+    )
 
 
-def run_local(host: str, port: int, data_dir: Path, options: Sequence[str], *, grpc_port: int | None = None) -> int:
+def run_local(
+    host: str,
+    port: int,
+    data_dir: Path,
+    options: Sequence[str],
+    *,
+    grpc_port: int | None = None,
+    stop_at_end_of_input: bool = False,
+) -> int:
     """Run the one-process cluster until SIGTERM or SIGINT.
 
     Args:
         grpc_port: port of the gRPC door; None = no door.
         options: ``key=value`` texts.
+        stop_at_end_of_input: stop at the end of standard input, too, which is a pipe.
 
     Raises:
         FlussError: ``INVALID_CONFIG_EXCEPTION`` for a bad option; what ``LocalServer.start`` raises.
@@ -38,7 +54,7 @@ def run_local(host: str, port: int, data_dir: Path, options: Sequence[str], *, g
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start a thread for each core, and never use them
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     gc.set_threshold(_GC_THRESHOLD)
-    event_loop.run(_serve(server))
+    event_loop.run(_serve(server, stop_at_end_of_input))
     return 0
 
 
@@ -49,11 +65,13 @@ _SWITCH_INTERVAL_S = 0.001
 _GC_THRESHOLD = 10_000
 
 
-async def _serve(server: LocalServer) -> None:
+async def _serve(server: LocalServer, stop_at_end_of_input: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if stop_at_end_of_input:
+        _at_end_of(sys.stdin.fileno(), stop.set)
     await server.start()
     gc.freeze()  # what is there now stays
     try:
@@ -71,6 +89,18 @@ async def _serve(server: LocalServer) -> None:
         await stop.wait()
     finally:
         await server.close()
+
+
+def _at_end_of(pipe: int, action: Callable[[], object]) -> None:
+    """Do something when the last process has closed the other end of a pipe; what comes through it is dropped."""
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        if not os.read(pipe, 4096):
+            loop.remove_reader(pipe)
+            action()
+
+    loop.add_reader(pipe, read)
 
 
 def _address(endpoint: Endpoint) -> str:

@@ -84,6 +84,12 @@ def _add_local(commands: Any) -> None:
         default="text",
         help="how to print them: for people, or one JSON object a line (default: %(default)s)",
     )
+    local.add_argument(
+        "--stop-at-end-of-input",
+        action="store_true",
+        help="stop cleanly, too, when standard input, a pipe, is closed at its other end: the server then ends with "
+        "the process that started it, however that ends",
+    )
     local.set_defaults(run=_plain("local:run"))
 
 

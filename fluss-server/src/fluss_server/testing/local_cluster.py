@@ -24,7 +24,7 @@ _KEPT_LOG_LINES = 1_000
 
 
 class LocalCluster:
-    """A server on a free loopback port, in a process of its own.
+    """A server on a free loopback port, in a process of its own, which ends at the latest with the present one.
 
     Args:
         data_dir: where the data lives; None = a temporary directory that is removed at the end.
@@ -84,8 +84,10 @@ class LocalCluster:
         """
         if self._process is not None:
             raise RuntimeError("the cluster is running already")
+        # The server reads its input to the end. Only this process has the other end of the pipe, and keeps it open for
+        # as long as it lives; when it is killed, the system closes it.
         self._process = subprocess.Popen(
-            self._command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            self._command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         ready: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=self._read_output, args=(self._process, ready), daemon=True).start()
@@ -97,8 +99,7 @@ class LocalCluster:
                 self.kill()
                 raise RuntimeError(f"not ready within {self._ready_timeout_s} s; it printed:\n{self.log}") from None
             if line is None:
-                code = self._process.wait()
-                self._process = None
+                code = self._end(signal.SIGTERM, 30.0)
                 raise RuntimeError(f"the server ended with code {code}; it printed:\n{self.log}")
             if line.startswith(READY_PREFIX):
                 self.port = int(line.rsplit(":", 1)[1])
@@ -110,7 +111,7 @@ class LocalCluster:
     def _command(self) -> list[str]:
         command = [sys.executable, "-m", "fluss_server", "local", "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--grpc-port", "none" if self.grpc_port is None else str(self.grpc_port)]
-        command += ["--data-dir", str(self.data_dir)]
+        command += ["--data-dir", str(self.data_dir), "--stop-at-end-of-input"]
         for key, value in self._options.items():
             command += ["--set", f"{key}={value}"]
         command += self._arguments
@@ -143,6 +144,9 @@ class LocalCluster:
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
 
     def restart(self) -> LocalCluster:
         """Stop cleanly and start again on the same data and port."""
