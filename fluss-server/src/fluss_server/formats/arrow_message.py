@@ -60,12 +60,22 @@ def parse_message(data: Buffer, position: int, end: int) -> RecordBatchMessage:
         FlussError: ``CORRUPT_RECORD_EXCEPTION`` if it is not a RecordBatch message, is cut off, or its buffers are not
             inside the body.
     """
-    end = min(end, len(data))
-    if end - position < _PREFIX.size:
+    return parse_message_head(data, position, min(end, len(data)))
+
+
+def metadata_end(data: Buffer, position: int) -> int:
+    """Position behind the metadata of the message at ``position``, as its prefix says; nothing is checked."""
+    size: int = _PREFIX.unpack_from(data, position)[1]
+    return position + _PREFIX.size + size
+
+
+def parse_message_head(data: Buffer, position: int, end: int) -> RecordBatchMessage:
+    """As :func:`parse_message` for data that may end with the metadata; ``end`` counts the body."""
+    if min(end, len(data)) - position < _PREFIX.size:
         raise _corrupt("it is shorter than its prefix")
     continuation, size = _PREFIX.unpack_from(data, position)
     start = position + _PREFIX.size
-    if continuation != _CONTINUATION or not 0 < size <= end - start:
+    if continuation != _CONTINUATION or not 0 < size <= min(end, len(data)) - start:
         raise _corrupt(f"bad prefix {continuation:08x} or metadata length {size}")
     meta = bytes(data[start : start + size])
     try:

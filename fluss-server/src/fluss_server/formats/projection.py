@@ -15,9 +15,10 @@ import struct
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from operator import add
+from typing import NamedTuple
 
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.formats.arrow_message import build_metadata, parse_message
+from fluss_server.formats.arrow_message import build_metadata, parse_message_head
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.log_batch import FIXED_HEADER_SIZES, LENGTH_OFFSET, LENGTH_OVERHEAD, BatchHeader
 from fluss_server.formats.null_columns import null_columns
@@ -44,6 +45,22 @@ def check_projection(fields: Sequence[int], column_count: int) -> None:
         raise _invalid(f"the columns {list(fields)} are not all among the {column_count} of the table")
 
 
+class ProjectedBatch(NamedTuple):
+    """What a projected batch is made of, in this order.
+
+    Attributes:
+        head: header, change types and metadata.
+        spans: (start, end) in the original batch of what is taken from its body.
+        tail: buffers that it does not have.
+        size: bytes of all.
+    """
+
+    head: Buffer
+    spans: list[tuple[int, int]]
+    tail: bytes
+    size: int
+
+
 class TableProjector:
     """Projects batches of every schema of a table.
 
@@ -65,8 +82,14 @@ class TableProjector:
 
     def project(self, batch: Buffer, header: BatchHeader) -> list[Buffer]:
         """As :meth:`BatchProjector.project`; ``RECORD_TOO_LARGE_EXCEPTION`` if that takes too many nulls."""
-        projector = self._projectors.get(header.schema_id) or self._projector(header.schema_id)
-        return projector.project(batch, header)
+        return self._of_schema(header.schema_id).project(batch, header)
+
+    def plan(self, head: Buffer, header: BatchHeader) -> ProjectedBatch:
+        """As :meth:`BatchProjector.plan`; ``RECORD_TOO_LARGE_EXCEPTION`` if that takes too many nulls."""
+        return self._of_schema(header.schema_id).plan(head, header)
+
+    def _of_schema(self, schema_id: int) -> BatchProjector:
+        return self._projectors.get(schema_id) or self._projector(schema_id)
 
     def _projector(self, schema_id: int) -> BatchProjector:
         schema = self._schemas(schema_id)
@@ -107,10 +130,26 @@ class BatchProjector:
         Raises:
             FlussError: ``CORRUPT_RECORD_EXCEPTION`` if it is not an Arrow batch of the schema.
         """
-        view = memoryview(batch)
+        view = memoryview(batch)[: header.size]
+        if len(view) < header.size:
+            raise _corrupt(f"{len(view)} bytes, its header says {header.size}")
+        head, spans, tail, _ = self.plan(view, header)
+        return [head, *(view[start:end] for start, end in spans), tail]
+
+    def plan(self, head: Buffer, header: BatchHeader) -> ProjectedBatch:
+        """How the projected batch is made.
+
+        Args:
+            head: the batch, at least to the end of its metadata.
+            header: of the batch.
+
+        Raises:
+            FlussError: as :meth:`project`.
+        """
+        view = memoryview(head)
         if header.record_count == 0:
-            return [view[: header.size]]
-        message = parse_message(view, header.payload_offset, header.size)
+            return ProjectedBatch(bytes(view[: header.size]), [], b"", header.size)
+        message = parse_message_head(view, header.payload_offset, header.size)
         if len(message.nodes) != 2 * self._node_count or len(message.buffers) != 2 * self._buffer_count:
             raise _corrupt(
                 f"{len(message.nodes) // 2} fields and {len(message.buffers) // 2} buffers, "
@@ -118,7 +157,8 @@ class BatchProjector:
             )
         nodes: list[int] = []
         buffers: list[int] = []
-        body: list[Buffer] = []
+        spans: list[tuple[int, int]] = []
+        tail = b""
         position = 0
         all_buffers = message.buffers
         for first_node, end_node, first_buffer, end_buffer in self._runs:
@@ -133,26 +173,27 @@ class BatchProjector:
             for offset, length in zip(offsets, lengths, strict=True):
                 buffers.append(offset + shift)
                 buffers.append(length)
-            body.append(view[message.body_position + start : message.body_position + end])
+            spans.append((message.body_position + start, message.body_position + end))
             position += end - start
         if self._missing:
             nulls = null_columns(self._missing, message.row_count, message.codec)
-            body.append(bytes(-position % _ALIGNMENT))
-            position += -position % _ALIGNMENT
+            padding = bytes(-position % _ALIGNMENT)
+            position += len(padding)
             nodes += nulls.nodes
             for index in range(0, len(nulls.buffers), 2):
                 buffers += (nulls.buffers[index] + position, nulls.buffers[index + 1])
-            body.append(nulls.body)
+            tail = padding + nulls.body
             position += len(nulls.body)
         metadata = build_metadata(message.row_count, nodes, buffers, position, message.codec)
         fixed_size = FIXED_HEADER_SIZES[header.magic]
-        head = bytearray(view[:fixed_size])
+        new_head = bytearray(view[:fixed_size])
         if header.magic > 0:
-            _LENGTH.pack_into(head, fixed_size - _LENGTH.size, 0)  # statistics
-        head += view[header.header_size : header.payload_offset]
-        head += metadata
-        _LENGTH.pack_into(head, LENGTH_OFFSET, len(head) + position - LENGTH_OVERHEAD)
-        return [head, *body]
+            _LENGTH.pack_into(new_head, fixed_size - _LENGTH.size, 0)  # statistics
+        new_head += view[header.header_size : header.payload_offset]
+        new_head += metadata
+        size = len(new_head) + position
+        _LENGTH.pack_into(new_head, LENGTH_OFFSET, size - LENGTH_OVERHEAD)
+        return ProjectedBatch(bytes(new_head), spans, tail, size)
 
 
 def nodes_and_buffers(data_type: DataType) -> tuple[int, int]:

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.formats.log_batch import iter_batches
 from fluss_server.formats.projection import TableProjector
 from fluss_server.log.batch_selection import select_batches
 from fluss_server.log.log_tablet import LogTablet
@@ -21,6 +20,7 @@ from fluss_server.replica.replica import Replica
 from fluss_server.runtime.files import FileRegion
 from fluss_server.tablet.log_filter import LogFilter
 from fluss_server.tablet.parked_fetches import ParkedFetches
+from fluss_server.tablet.projected_read import project_batches
 
 EARLIEST_OFFSET = -2
 """A fetch offset that stands for the start of the log."""
@@ -30,7 +30,9 @@ MAX_WAIT_MS = 60_000
 """Upper bound of the time a fetch is parked, whatever it asks for."""
 
 MAX_EXAMINED_BATCHES = 500
-"""Most batches of a bucket that one fetch judges by a filter, some milliseconds; the reader asks again behind them."""
+"""Most batches of a bucket that one fetch filters or projects, some milliseconds; the reader asks again behind them."""
+
+_ALL_BYTES = 2**31 - 1
 
 # A lost bucket is reported with the others when the wait is over, so that polling does not become a busy loop.
 _PATIENT_ERRORS = frozenset({ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION})
@@ -203,8 +205,10 @@ def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: 
         return
     projector = result.fetch.projector
     # Without a projection one slice is the answer. A projection shrinks what it reads: go on until the answer is full.
-    while offset < high_watermark and (max_bytes > 0 or at_least_one):
-        piece = log.read(offset, max_bytes, high_watermark, at_least_one=at_least_one)
+    remaining = MAX_EXAMINED_BATCHES
+    while offset < high_watermark and remaining > 0 and (max_bytes > 0 or at_least_one):
+        read_bytes = max_bytes if projector is None else _ALL_BYTES
+        piece = log.read(offset, read_bytes, high_watermark, at_least_one=at_least_one)
         if piece is None:
             return
         if projector is None:
@@ -212,29 +216,35 @@ def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: 
             result.size_bytes += piece.region.length
             return
         before = result.size_bytes
-        if _project(result, projector, piece.region, max_bytes, at_least_one) is not None:
+        added = _project(result, projector, piece.region, max_bytes, at_least_one, remaining)
+        if added is None:
             return
+        remaining -= added
         max_bytes -= result.size_bytes - before
         at_least_one = at_least_one and not result.pieces
         offset = piece.next_offset
 
 
 def _project(
-    result: BucketResult, projector: TableProjector, region: FileRegion, max_bytes: int, at_least_one: bool
+    result: BucketResult,
+    projector: TableProjector,
+    region: FileRegion,
+    max_bytes: int,
+    at_least_one: bool,
+    max_batches: int,
 ) -> int | None:
-    """Add the projected batches of a region, whole ones; returns the offset of the first that does not fit, if any."""
-    data = memoryview(region.read())
-    for position, header in iter_batches(data):
-        # Joined, because its parts would keep all of ``data`` in memory until the client has read them.
-        projected = b"".join(projector.project(data[position : position + header.size], header))
-        size = len(projected)
-        if size > max_bytes and not at_least_one:
-            return header.base_offset
-        result.pieces.append(projected)
-        result.size_bytes += size
-        max_bytes -= size
-        at_least_one = False
-    return None
+    """Add the projected batches of a region, whole ones; returns how many, or None if not all of them fit."""
+    count = 0
+    with storage_errors(f"cannot read bucket {result.fetch.bucket}"):
+        for _, pieces, size in project_batches(region, projector):
+            if count == max_batches or (size > max_bytes and not at_least_one):
+                return None
+            result.pieces += pieces
+            result.size_bytes += size
+            max_bytes -= size
+            at_least_one = False
+            count += 1
+    return count
 
 
 def _read_filtered(
@@ -266,8 +276,7 @@ def _read_filtered(
             break
         for region in found.regions:
             before = result.size_bytes
-            stopped_at = _project(result, projector, region, max_bytes, at_least_one)
-            if stopped_at is not None:
+            if _project(result, projector, region, max_bytes, at_least_one, MAX_EXAMINED_BATCHES) is None:
                 return
             max_bytes -= result.size_bytes - before
             at_least_one = False
