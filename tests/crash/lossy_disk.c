@@ -5,7 +5,9 @@
    LOSSY_NOTES   directory of the notes:
      files/KEY   content of a file at its last sync
      names/KEY   entries of a directory at its last sync, a line each: kind (d or f), key, name
-   KEY           inode and time of birth: inodes are used again */
+     hold        while this file is there, syncs wait
+   KEY           inode and time of birth: inodes are used again
+   LOSSY_IGNORED name of directories that are never synced, as if the server had left that out */
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -78,6 +80,18 @@ static void note_content(const char *self, const char *key) {
     end_note(note, path, temporary);
 }
 
+static void wait_while_held(void) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/hold", getenv("LOSSY_NOTES"));
+    while (access(path, F_OK) == 0)
+        usleep(1000);
+}
+
+static int is_ignored(const char *directory) {
+    const char *ignored = getenv("LOSSY_IGNORED"), *name = strrchr(directory, '/');
+    return ignored != NULL && name != NULL && strcmp(name + 1, ignored) == 0;
+}
+
 static int note(int fd) {
     char self[64], path[PATH_MAX], key[KEY_SIZE], kind;
     const char *root = getenv("LOSSY_ROOT");
@@ -85,12 +99,14 @@ static int note(int fd) {
     ssize_t length = readlink(self, path, sizeof path - 1);
     if (root == NULL || length < 0 || strncmp(path, root, strlen(root)) != 0)
         return 0;
+    path[length] = '\0';
+    wait_while_held();
     pthread_mutex_lock(&lock);
     if (key_of(fd, "", key, &kind) != 0)
         fail("statx");
-    if (kind == 'd')
+    if (kind == 'd' && !is_ignored(path))
         note_names(self, key);
-    else
+    if (kind == 'f')
         note_content(self, key);
     pthread_mutex_unlock(&lock);
     return 0;

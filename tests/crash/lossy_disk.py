@@ -27,6 +27,8 @@ class LossyDisk:
 
     Attributes:
         data: the directory; for the server to use.
+        ignored: name of directories whose syncs count for nothing, as if the server had left them out; for processes
+            that are started from now on.
     """
 
     def __init__(self, home: Path, seed: int) -> None:
@@ -35,6 +37,7 @@ class LossyDisk:
         self._home = home
         self._random = random.Random(seed)
         self._number = 0
+        self.ignored: str | None = None
         self._library = home / "lossy_disk.so"
         command = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(self._library), str(SOURCE)]
         subprocess.run([*command, "-ldl", "-lpthread"], check=True)
@@ -45,7 +48,12 @@ class LossyDisk:
     @property
     def environment(self) -> dict[str, str]:
         """Variables for the server."""
-        return {"LD_PRELOAD": str(self._library), "LOSSY_ROOT": str(self.data), "LOSSY_NOTES": str(self._notes)}
+        found = {"LD_PRELOAD": str(self._library), "LOSSY_ROOT": str(self.data), "LOSSY_NOTES": str(self._notes)}
+        return found if self.ignored is None else {**found, "LOSSY_IGNORED": self.ignored}
+
+    def hold_syncs(self) -> None:
+        """Let every sync that begins from now on wait, until power is lost."""
+        (self._notes / "hold").touch()
 
     @property
     def _notes(self) -> Path:
@@ -70,6 +78,7 @@ class LossyDisk:
         for kind in ("files", "names"):
             (self._notes / kind).mkdir(parents=True)
         environment = {**os.environ, **self.environment}
+        environment.pop("LOSSY_IGNORED", None)
         subprocess.run([sys.executable, "-c", _KEYS, str(self.data)], env=environment, check=True)
 
     def _rebuild(

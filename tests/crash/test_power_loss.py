@@ -236,3 +236,46 @@ def test_without_fsync_rocksdb_never_knows_more_than_the_log(tmp_path: Path) -> 
 
     with machine(tmp_path, **RELAXED, **QUICK_RETENTION, **options) as power:
         asyncio.run(run(power))
+
+
+@pytest.mark.parametrize("keyed", [False, True], ids=["log", "primary key"])
+def test_acks_0_may_lose_what_was_sent_and_nothing_that_was_acknowledged_before(tmp_path: Path, keyed: bool) -> None:
+    """The disk does not get to syncing: rows are answered at once, and gone with the power."""
+
+    without_acks = {"writer.acks": "0", "writer.enable-idempotence": "false"}
+
+    async def run(power: Machine) -> None:
+        async with connection(power.cluster.bootstrap_servers, **RETRY, **without_acks) as connected:
+            await write(await connected.get_table(fluss.TablePath("fluss", "t")), 50, 20, keyed=keyed)
+
+    with machine(tmp_path) as power:
+        run_with_rows(power, 50, keyed=keyed)
+        power.disk.hold_syncs()
+        asyncio.run(run(power))
+        power.lose_power(everything=True)
+        assert asyncio.run(kept(power, keyed=keyed)) == 50
+
+
+@pytest.mark.parametrize("keyed", [False, True], ids=["log", "primary key"])
+@pytest.mark.parametrize("ignored", [None, "fluss", "log-0"], ids=["", "new table", "new segment"])
+def test_the_disk_loses_files_whose_directory_is_not_synced(tmp_path: Path, keyed: bool, ignored: str | None) -> None:
+    """A check of the tests above: were the sync of a directory missing in the server, they would see rows lost."""
+    with machine(tmp_path, **{"log.segment.file-size": "1kb"}) as power:
+        if ignored == "log-0":  # the table is there, with its first segment, and the loss of a later one is wanted
+            run_with_rows(power, 1, keyed=keyed)
+        power.disk.ignored = ignored
+        power.lose_power(everything=True)
+
+        async def write_more() -> None:
+            async with connection(power.cluster.bootstrap_servers, **RETRY) as connected:
+                await write(await connected.get_table(fluss.TablePath("fluss", "t")), 1, 99, keyed=keyed)
+
+        if ignored == "log-0":
+            asyncio.run(write_more())
+        else:
+            run_with_rows(power, 100, keyed=keyed)
+        assert len(list((power.disk.data / "fluss").glob("t-*/log-0/*.log"))) > 5
+        power.disk.ignored = None
+        power.lose_power(everything=True)
+        found = asyncio.run(kept(power, keyed=keyed))
+        assert found == 100 if ignored is None else found < 100
