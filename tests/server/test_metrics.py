@@ -21,6 +21,7 @@ from clients.pyfluss_support import connection, new_table, read_changes
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import FlussError
+from fluss_server.grpc_door.client import GrpcClient
 from fluss_server.metrics.catalogue import CATALOGUE
 from fluss_server.rpc.client import RpcClient
 from fluss_server.testing import LocalCluster
@@ -123,6 +124,24 @@ def test_values_after_traffic(tmp_path: Path) -> None:
         asyncio.run(run(cluster))
         exported = {name for name, _ in scrape(cluster)}
         check_dashboard(exported)
+
+
+def test_calls_of_the_grpc_door_are_requests(tmp_path: Path) -> None:
+    def count(name: str, request: str) -> float:
+        return value(scrape(cluster), f"tabletserver_request_{name}", request=request)
+
+    with LocalCluster(tmp_path, options=OPTIONS, grpc=True) as cluster:
+        exists = pb.DatabaseExistsRequest(database_name="fluss")
+        with GrpcClient(f"127.0.0.1:{cluster.grpc_port}") as client:
+            for _ in range(3):
+                client.call(ApiKey.DATABASE_EXISTS, exists)
+            with pytest.raises(FlussError, match="does not exist"):
+                client.call(ApiKey.GET_DATABASE_INFO, pb.GetDatabaseInfoRequest(database_name="missing"))
+        assert count("requests_total", "databaseExists") == 3
+        assert count("errors_total", "databaseExists") == 0
+        assert count("requestBytes_total", "databaseExists") == 3 * exists.ByteSize()
+        assert count("totalTimeMs_count", "databaseExists") == 3
+        assert count("requests_total", "getDatabaseInfo") == count("errors_total", "getDatabaseInfo") == 1
 
 
 def check_dashboard(exported: set[str]) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import binascii
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -150,7 +151,11 @@ class GrpcDoor:
         return tuple(grpc.method_handlers_generic_handler(name, handlers) for name, handlers in services.items())
 
     async def _call(self, handler: Handler, request: bytes, call: Any) -> bytes:
-        """Answer one call; the message goes through undecoded, as a frame's body does."""
+        """Answer one call; the message goes through undecoded, as a frame's body does.
+
+        It counts as a request of the API, like one that came over the native protocol.
+        """
+        started = time.monotonic()
         context = RequestContext(
             handler.spec.key,
             handler.spec.max_version,
@@ -170,13 +175,17 @@ class GrpcDoor:
                 result = await (task if handler.cancel_on_disconnect else asyncio.shield(task))
             elif asyncio.isfuture(result):
                 result = await result
-            return _encoded(result)
+            answer = _encoded(result)
+            _record(handler, len(request), started)
+            return answer
         except FlussError as error:
             failure = error
         except Exception as error:
             logger.exception("%s over gRPC failed", handler.spec.name)
             text = f"{type(error).__name__}: {error}"
             failure = FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, text, hint="the server's log has the details")
+        handler.stats.errors += 1
+        _record(handler, len(request), started)
         await call.abort(status_of(failure), str(failure), error_metadata(failure))
         raise AssertionError("abort() raises")
 
@@ -204,6 +213,11 @@ class GrpcDoor:
         response = standard_protos.message_class(f"{standard_protos.HEALTH_PACKAGE}.HealthCheckResponse")
         stopping = self._stopping.is_set()
         return response(status=standard_protos.NOT_SERVING if stopping else standard_protos.SERVING)
+
+
+def _record(handler: Handler, size_bytes: int, started: float) -> None:
+    handler.stats.request_bytes += size_bytes
+    handler.stats.times.record((time.monotonic() - started) * 1000)
 
 
 def _encoded(body: ResponseBody) -> bytes:
