@@ -24,6 +24,8 @@ def test_a_newer_value_hides_the_old_generation() -> None:
     cache.update({b"x": b"1", b"y": b"1", b"z": b"1"}, 6)  # more than half of the limit: becomes the old generation
     cache.update({b"x": None}, 1)
     assert cache.get([b"x", b"y"]) == [None, b"1"]
+    assert cache.get_recent([b"x", b"x"]) == [None, None]
+    assert cache.get_recent([b"x", b"y"]) is None
     assert cache.read({b"x", b"y"}) == ({b"x": None, b"y": b"1"}, set())
 
 

@@ -267,6 +267,8 @@ class CommittedRows:
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Values of ``keys`` in order, None for absent ones. Any thread."""
         cache = self._cache
+        if (recent := cache.get_recent(keys)) is not None:
+            return recent
         values = cache.get(keys)
         if UNKNOWN in values:
             state = cache.state

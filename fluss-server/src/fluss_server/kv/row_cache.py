@@ -73,6 +73,13 @@ class RowCache:
         self._changes = 0
         self._changing = False
 
+    def get_recent(self, keys: Sequence[bytes]) -> list[bytes | None] | None:
+        """Value or None (absent) of each key if all were used lately; None for what :meth:`get` must answer."""
+        try:
+            return list(map(self._young.__getitem__, keys))
+        except KeyError:
+            return None
+
     def get(self, keys: Sequence[bytes]) -> list[bytes | Unknown | None]:
         """Value, None (absent) or :data:`UNKNOWN` of each key."""
         young = self._young  # before the old generation: it becomes that one, never the other way round

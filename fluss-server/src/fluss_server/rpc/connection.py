@@ -344,7 +344,8 @@ class ServerConnection(asyncio.BufferedProtocol):
             return
         if type(result) is list:  # pieces, looked for first because asyncio's questions take longer than most answers
             self._answer(request, result)
-            self._dismiss(request)
+            if admitted:
+                self._memory.dismiss(admitted)
             return
         if handler.is_async or asyncio.iscoroutine(result):
             request.future = self._loop.create_task(
@@ -462,8 +463,10 @@ class ServerConnection(asyncio.BufferedProtocol):
             return
         self._collected.extend(pieces)
         self._collected_size += size
-        if self._collected_size >= _MAX_COLLECTED or (not self._pumping and not self._running):
+        if self._collected_size >= _MAX_COLLECTED:
             self._send_collected()
+        elif not self._running and (self._reader.idle or not self._pumping):
+            self._send_collected()  # nothing else can become ready in this turn
         elif not self._pumping and not self._send_scheduled:
             self._send_scheduled = True
             self._loop.call_soon(self._send_scheduled_now)

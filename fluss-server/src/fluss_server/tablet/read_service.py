@@ -190,7 +190,7 @@ class ReadService:
         if request.insert_if_not_exists:
             return self._find_or_insert(request)
         response = LookupResponseBuilder()
-        for bucket in request.buckets_req:
+        for bucket in request.buckets_req[:]:  # slices cost less than protobuf's iterators
             partition_id = bucket.partition_id if bucket.HasField("partition_id") else None
             try:
                 replica = self._replicas.replica(TableBucket(request.table_id, partition_id, bucket.bucket_id))
