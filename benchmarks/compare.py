@@ -30,7 +30,7 @@ from fluss_server.testing import LocalCluster
 from java_lookups import JavaLookups
 from official import OfficialCluster
 from support import batch_of, cpu_seconds, percentile, resident_mb
-from workloads import append, connect, create, delete, rows_of, scan, upsert, visible_ms
+from workloads import append, connect, create, delete, drop, rows_of, scan, upsert, visible_ms
 
 OFFICIAL, OURS, UNSYNCED = "official", "ours", "ours, no fsync"
 RESULTS = Path(__file__).resolve().parent / "results.md"
@@ -139,6 +139,8 @@ class Comparison:
                             for side in self.sides:
                                 work = functools.partial(scan, tables[side.name], columns)
                                 await self.measure(side, f"{name}, {label}", SAME_AT_60, work)
+                    for side in self.sides:
+                        await drop(side.connection, tables[side.name])
 
     async def upserts(self) -> None:
         """Upserts of new and of hot keys, partial updates, deletes."""

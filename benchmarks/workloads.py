@@ -55,6 +55,15 @@ async def create(
     raise RuntimeError(f"none of {_MAX_ATTEMPTS} new tables got leaders within {_LEADER_TIMEOUT_S} s each")
 
 
+async def drop(connected: fluss.FlussConnection, table: fluss.FlussTable) -> None:
+    """Drop a table that is not measured any more, so that the page cache does not grow from one line to the next.
+
+    A virtual machine pays for the first touch of memory: once the page cache reaches pages that it never had, or has
+    given back, a row of 190 bytes costs any server 0.35 CPU s per million more, several times all of its own work.
+    """
+    await connected.get_admin().drop_table(table.get_table_path(), False)
+
+
 async def append(table: fluss.FlussTable, batches: Sequence[pa.RecordBatch], repeat: int) -> int:
     """Append Arrow batches, ``repeat`` times over; returns the number of rows."""
     writer = table.new_append().create_writer()
