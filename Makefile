@@ -45,8 +45,8 @@ test: lint test-server test-java test-flink ## Run everything that CI runs: form
 test-fast: setup-server ## Run the unit and property tests of the server: under a minute
 	@$(SERVER) -m pytest tests/unit tests/property -m "not slow and not flink"
 
-test-server: setup-server ## Run all tests that need no Flink, with current pyarrow, numpy and protobuf
-	@$(STEP) "Server tests" $(SERVER) -m pytest tests --ignore=tests/flink --ignore=tests/official -m "not flink and not java"
+test-server: setup-server ## Run all tests that need no Flink, with current pyarrow, numpy and protobuf; property tests try more
+	@$(STEP) "Server tests" env FLUSS_EXAMPLES=4 $(SERVER) -m pytest tests --ignore=tests/flink --ignore=tests/official -m "not flink and not java"
 
 test-java: setup-server ## Run the connector's Java tests, and the official Java clients against the server
 	@$(STEP) "Java tests" $(SERVER) tools/java_tests.py

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,12 +189,6 @@ def _files(directory: Path, target: Path) -> list[tuple[str, int]]:
 _COPY_ATTEMPTS = 50
 
 
-def scratch_directory() -> Path:
-    """A new directory for one example of a property test, in memory if possible: RocksDB syncs a lot when it opens."""
-    memory = "/dev/shm"
-    return Path(tempfile.mkdtemp(prefix="fluss-kv-", dir=memory if os.access(memory, os.W_OK) else None))
-
-
 def encode_key(table: TableInfo, values: Sequence[Any]) -> bytes:
     """Key bytes, the default encoding."""
     types = [table.schema.types[index] for index in table.schema.primary_key_indexes]
@@ -273,5 +265,4 @@ __all__ = [
     "open_bucket",
     "read_changelog",
     "replay_changes",
-    "scratch_directory",
 ]

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import format_strategies as strategies
+from example_support import examples
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.row_codec import row_codec
 from fluss_server.formats.row_splicing import RowSplicer
@@ -19,7 +20,7 @@ PREFIX = b"\x07\x00"
 
 
 @given(strategies.tables(), st.data())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(6), deadline=None)
 def test_spliced_rows(table: tuple[Schema, list[tuple[Any, ...]]], data: st.DataObject) -> None:
     schema, rows = table
     codec = row_codec(schema.types, KvFormat.COMPACTED)
@@ -42,7 +43,7 @@ def test_spliced_rows(table: tuple[Schema, list[tuple[Any, ...]]], data: st.Data
 
 
 @given(strategies.tables(max_rows=4), st.booleans(), st.data())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(6), deadline=None)
 def test_broken_rows_are_refused(
     table: tuple[Schema, list[tuple[Any, ...]]], in_second: bool, data: st.DataObject
 ) -> None:

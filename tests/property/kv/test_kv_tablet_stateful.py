@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from example_support import examples
 from fluss_server.errors import FlussError
 from fluss_server.kv.rocks import KvResources
 from fluss_server.kv.scan import KvScan
@@ -32,8 +33,8 @@ from kv_support import (
     make_schema,
     make_table,
     open_bucket,
-    scratch_directory,
 )
+from scratch_support import scratch_directory
 
 SCHEMA = make_schema(
     {
@@ -335,7 +336,7 @@ class KvTabletMachine(RuleBasedStateMachine):
 
 
 KvTabletMachine.TestCase.settings = settings(
-    max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(7), stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestKvTablet = KvTabletMachine.TestCase
 

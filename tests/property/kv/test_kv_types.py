@@ -8,9 +8,11 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from example_support import examples
 from fluss_server.model.schema import Column, Schema
 from format_strategies import data_types, scalar_types, values
-from kv_support import make_table, open_bucket, scratch_directory
+from kv_support import make_table, open_bucket
+from scratch_support import scratch_directory
 from vectors_loader import comparable
 
 
@@ -28,7 +30,7 @@ def keyed_tables(draw: st.DrawFn) -> tuple[Schema, list[tuple[Any, ...]]]:
     return schema, rows + draw(st.lists(st.sampled_from(rows), max_size=3))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(12), deadline=None, suppress_health_check=list(HealthCheck))
 @given(keyed_tables(), st.sampled_from(["COMPACTED", "INDEXED"]), st.sampled_from(["NONE", "ZSTD", "LZ4_FRAME"]))
 def test_all_types(table: tuple[Schema, list[tuple[Any, ...]]], kv_format: str, compression: str) -> None:
     schema, rows = table

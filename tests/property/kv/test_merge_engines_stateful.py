@@ -42,8 +42,8 @@ from kv_support import (
     make_table,
     open_bucket,
     replay_changes,
-    scratch_directory,
 )
+from scratch_support import scratch_directory
 
 BIGINT = DataType(TypeRoot.BIGINT)
 MONEY = DataType(TypeRoot.DECIMAL, precision=6, scale=2)

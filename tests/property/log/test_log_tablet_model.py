@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,6 +24,7 @@ from fluss_server.log.log_segment import LogSegment
 from fluss_server.log.log_tablet import LogTablet
 from fluss_server.runtime.clock import ManualClock
 from log_support import WatchedDisk, all_batches, make_batch, open_log, read_all
+from scratch_support import scratch_directory
 
 WRITERS = 3
 
@@ -51,7 +50,7 @@ class LogMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.home = Path(tempfile.mkdtemp())
+        self.home = scratch_directory()
         self.patches = pytest.MonkeyPatch()
         self.disk = WatchedDisk(self.patches)
         self.directory = self.home / "0"
