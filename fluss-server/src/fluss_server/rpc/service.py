@@ -258,16 +258,18 @@ class _MessageParser:
     def __init__(self, spec: ApiSpec) -> None:
         self._spec = spec
         self._from_string: Callable[[bytes], Message] | None = None
+        self._decode_error: type[Exception]
 
     def __call__(self, frame: bytes | memoryview) -> Message:
-        from google.protobuf.message import DecodeError
-
         if self._from_string is None:
+            from google.protobuf.message import DecodeError
+
+            self._decode_error = DecodeError
             self._from_string = self._spec.request.FromString
         try:
             # Every runtime takes a memoryview, whatever its annotations say.
             message = self._from_string(frame[REQUEST_HEADER_SIZE:])  # type: ignore[arg-type]
-        except DecodeError as error:
+        except self._decode_error as error:
             raise FlussError(ErrorCode.CORRUPT_MESSAGE, f"not a {self._spec.messages}Request: {error}") from None
         if not message.IsInitialized():
             missing = ", ".join(message.FindInitializationErrors())  # type: ignore[attr-defined]
