@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, TypeVar
 
 from fluss_server.config import TABLE_OPTIONS
 from fluss_server.errors import ErrorCode, FlussError
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from fluss_server.kv.kv_tablet import KvTablet
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Replica:
@@ -75,7 +77,7 @@ class Replica:
         self._flush_pool = flush_pool
         self._kv_worker = kv_worker
         self._max_unflushed = max_unflushed
-        self._commit_task: asyncio.Task[None] | None = None
+        self._committing: asyncio.Future[None] | None = None  # completes when the running commit has ended
         self._offline: FlussError | None = None
         self._closed = False
         self.counters = BucketCounters()
@@ -195,30 +197,68 @@ class Replica:
     # ------------------------------------------------------------------ commit
 
     def _schedule_commit(self) -> None:
-        if self._commit_task is None and self._offline is None and not self._closed:
-            self._commit_task = asyncio.get_running_loop().create_task(self._commit())
+        """Commit what is not committed yet; appends of this turn of the event loop are covered too."""
+        if self._committing is None and self._offline is None and not self._closed:
+            loop = asyncio.get_running_loop()
+            self._committing = loop.create_future()
+            loop.call_soon(self._step, self._commit_next)
 
-    async def _commit(self) -> None:
-        """Commit until nothing is left; appends that happen meanwhile are covered by the next round."""
+    # A commit is a chain of callbacks. A task and the futures of an executor would cost every write that waits for its
+    # fsync two more turns of the event loop.
+
+    def _commit_next(self) -> None:
+        end = self.log.end_offset
+        if self.high_watermark.value >= end:
+            self._end_commit()
+        elif end - self.log.flushed_offset <= self._max_unflushed:
+            self._flushed(end)
+        else:
+            self._submit(self._flush_pool, self.log.flush, partial(self._flush_ended, monotonic()))
+
+    def _flush_ended(self, started: float, target: int) -> None:
+        self._flush_times.record((monotonic() - started) * 1000)
+        self._flushed(target)
+
+    def _flushed(self, target: int) -> None:
+        if self.kv is None:
+            self._committed(target)
+        else:
+            self._submit(self._kv_worker, partial(self.kv.commit, target), lambda _: self._committed(target))
+
+    def _committed(self, target: int) -> None:
+        self.high_watermark.advance(target)
+        self._commit_next()
+
+    def _submit(self, executor: Executor, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        """Run ``work`` in ``executor`` and then, in the event loop, ``then`` with what it returned."""
         loop = asyncio.get_running_loop()
+
+        def run() -> None:
+            try:
+                step = partial(then, work())
+            except BaseException as error:
+                step = partial(self._commit_failed, error)
+            loop.call_soon_threadsafe(self._step, step)
+
+        executor.submit(run)
+
+    def _step(self, step: Callable[[], None]) -> None:
         try:
-            while self.high_watermark.value < self.log.end_offset:
-                if self.log.end_offset - self.log.flushed_offset > self._max_unflushed:
-                    started = time.monotonic()
-                    target = await loop.run_in_executor(self._flush_pool, self.log.flush)
-                    self._flush_times.record((time.monotonic() - started) * 1000)
-                else:
-                    target = self.log.end_offset
-                if self.kv is not None:
-                    await loop.run_in_executor(self._kv_worker, self.kv.commit, target)
-                self.high_watermark.advance(target)
-        except FlussError as error:
-            self._go_offline(error)
+            step()
         except Exception as error:
-            logger.exception("commit of bucket %s failed", self.bucket)
-            self._go_offline(FlussError(ErrorCode.STORAGE_EXCEPTION, f"commit of bucket {self.bucket} failed: {error}"))
-        finally:
-            self._commit_task = None
+            self._commit_failed(error)
+
+    def _commit_failed(self, error: BaseException) -> None:
+        if not isinstance(error, FlussError):
+            logger.error("commit of bucket %s failed", self.bucket, exc_info=error)
+            error = FlussError(ErrorCode.STORAGE_EXCEPTION, f"commit of bucket {self.bucket} failed: {error}")
+        self._go_offline(error)
+        self._end_commit()
+
+    def _end_commit(self) -> None:
+        committing, self._committing = self._committing, None
+        if committing is not None and not committing.done():
+            committing.set_result(None)
 
     def _go_offline(self, error: FlussError) -> None:
         """The storage cannot be trusted any more: refuse writes until a restart; acknowledged rows stay readable."""
@@ -309,8 +349,8 @@ class Replica:
 
     async def _stop(self) -> None:
         self._closed = True
-        if self._commit_task is not None:
-            await asyncio.wait([self._commit_task])
+        if self._committing is not None:
+            await asyncio.wait([self._committing])
         self.high_watermark.fail(
             FlussError(ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION, f"bucket {self.bucket} is closed here")
         )

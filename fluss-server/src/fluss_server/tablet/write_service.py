@@ -180,17 +180,32 @@ async def _settle(
                 waiting[index] = replica.acknowledged(result)
             except FlussError as error:
                 settled[index] = error
-    if waiting:
-        await asyncio.wait(waiting.values(), timeout=min(max(timeout_ms, 1), MAX_TIMEOUT_MS) / 1000)
-    for index, future in waiting.items():
-        if not future.done():
+    if not waiting:
+        return settled
+    time_is_up = False
+
+    def give_up() -> None:
+        nonlocal time_is_up
+        time_is_up = True
+        for future in waiting.values():
             future.cancel()
-            settled[index] = FlussError(
-                ErrorCode.REQUEST_TIME_OUT,
-                f"not acknowledged within {timeout_ms} ms; the rows are in the log and may still be acknowledged",
-            )
-        elif failure := future.exception():
-            settled[index] = _as_fluss_error(failure)
+
+    timer = asyncio.get_running_loop().call_later(min(max(timeout_ms, 1), MAX_TIMEOUT_MS) / 1000, give_up)
+    try:
+        for index, future in waiting.items():
+            try:
+                await future
+            except asyncio.CancelledError:
+                if not time_is_up:
+                    raise
+                settled[index] = FlussError(
+                    ErrorCode.REQUEST_TIME_OUT,
+                    f"not acknowledged within {timeout_ms} ms; the rows are in the log and may still be acknowledged",
+                )
+            except Exception as error:
+                settled[index] = _as_fluss_error(error)
+    finally:
+        timer.cancel()
     return settled
 
 

@@ -1,0 +1,159 @@
+"""When writes are acknowledged: after the flush that covers them, or never."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import pytest
+
+from fluss_server.api.keys import ApiKey
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.arrow_batch import encode_payload
+from fluss_server.formats.log_batch import build_batch
+from fluss_server.log.log_file import LogFile
+from fluss_server.model.identifiers import TableBucket, TablePath
+from fluss_server.model.schema import Schema
+from fluss_server.model.table import ArrowCompression, TableDescriptor, TableInfo
+from fluss_server.replica.replica import Replica
+from fluss_server.rpc.bulk import BucketRecords, ProduceLogRequest
+from fluss_server.rpc.service import RequestContext
+from fluss_server.tablet.disk_guard import DiskWriteLock
+from fluss_server.tablet.write_service import WriteService
+from log_support import open_log
+
+SCHEMA = Schema.from_json({"columns": [{"name": "a", "data_type": {"type": "INTEGER"}}]})
+TABLE = TableInfo(TablePath("d", "t"), 1, 1, TableDescriptor(SCHEMA, bucket_count=1), 0, 0)
+PAYLOAD = encode_payload(pa.record_batch([pa.array([1, 2], pa.int32())], names=["a"]), ArrowCompression.NONE)
+TWO_ROWS = memoryview(build_batch(1, change_types=None, payload=PAYLOAD, record_count=2))
+
+
+class HeldExecutor(Executor):
+    """Keeps what is submitted until :meth:`run_one`."""
+
+    def __init__(self) -> None:
+        self.held: list[Callable[[], object]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.held.append(lambda: fn(*args, **kwargs))
+        return Future()
+
+    def run_one(self) -> None:
+        self.held.pop(0)()
+
+
+async def turns() -> None:
+    """Let everything run that needs no executor."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def with_replica(directory: Path, scenario: Callable[[Replica, HeldExecutor], Awaitable[None]]) -> None:
+    """A bucket of a log table whose commits are held back."""
+
+    async def run() -> None:
+        flushes = HeldExecutor()
+        with ThreadPoolExecutor(1) as pool:
+            bucket = TableBucket(1, None, 0)
+            schemas = {1: SCHEMA}.__getitem__
+            log = open_log(directory)
+            replica = Replica(bucket, TABLE, log, None, schemas=schemas, flush_pool=flushes, kv_worker=pool)
+            await scenario(replica, flushes)
+        log.close()
+
+    asyncio.run(run())
+
+
+def test_a_flush_covers_the_appends_before_it_and_the_next_those_during_it(tmp_path: Path) -> None:
+    async def scenario(replica: Replica, flushes: HeldExecutor) -> None:
+        first = replica.acknowledged(replica.append(TWO_ROWS))
+        second = replica.acknowledged(replica.append(TWO_ROWS))
+        await turns()
+        assert len(flushes.held) == 1
+        assert not first.done()
+        flushes.run_one()
+        third = replica.acknowledged(replica.append(TWO_ROWS))
+        await turns()
+        assert (first.done(), second.done(), third.done()) == (True, True, False)
+        assert replica.high_watermark.value == replica.log.flushed_offset == 4
+        assert len(flushes.held) == 1
+        flushes.run_one()
+        await turns()
+        assert third.done()
+        assert replica.high_watermark.value == 6
+        assert not flushes.held
+
+    with_replica(tmp_path, scenario)
+
+
+def test_closing_waits_for_the_commit_that_runs(tmp_path: Path) -> None:
+    async def scenario(replica: Replica, flushes: HeldExecutor) -> None:
+        written = replica.acknowledged(replica.append(TWO_ROWS))
+        await turns()
+        closing = asyncio.ensure_future(replica._stop())
+        await turns()
+        assert not closing.done()
+        flushes.run_one()
+        await closing
+        assert written.result() is None
+
+    with_replica(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("error", [OSError(5, "no"), ValueError("unexpected")])
+def test_a_failed_flush_acknowledges_nothing_and_ends_the_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(_: LogFile) -> None:
+        raise error
+
+    async def scenario(replica: Replica, flushes: HeldExecutor) -> None:
+        written = replica.acknowledged(replica.append(TWO_ROWS))
+        await turns()
+        with monkeypatch.context() as patched:
+            patched.setattr(LogFile, "sync", fail)
+            flushes.run_one()
+        with pytest.raises(FlussError) as caught:
+            await written
+        assert caught.value.code is ErrorCode.STORAGE_EXCEPTION
+        assert not replica.is_online
+        assert replica.high_watermark.value == 0
+        with pytest.raises(FlussError, match="is offline"):
+            replica.append(TWO_ROWS)
+        await replica._stop()
+        assert not flushes.held
+
+    with_replica(tmp_path, scenario)
+
+
+def test_writes_that_are_not_acknowledged_in_time(tmp_path: Path) -> None:
+    async def scenario(replica: Replica, flushes: HeldExecutor) -> None:
+        class Replicas:
+            def replica(self, _: TableBucket) -> Replica:
+                return replica
+
+            find = replica
+
+        service = WriteService(cast("Any", Replicas()), DiskWriteLock(0.9, 0.8), kv_queue_bytes=1 << 20)
+        buckets = [BucketRecords(None, 0, TWO_ROWS), BucketRecords(None, 0, TWO_ROWS[:-1])]
+        request = ProduceLogRequest(1, -1, 1, buckets)
+        answer = cast("Any", await service.produce_log(request, RequestContext(ApiKey.PRODUCE_LOG)))
+        codes = [bucket.error_code for bucket in answer.buckets_resp]
+        assert codes == [ErrorCode.REQUEST_TIME_OUT, ErrorCode.CORRUPT_RECORD_EXCEPTION]
+        assert "within 1 ms; the rows are in the log" in answer.buckets_resp[0].error_message
+        flushes.run_one()
+        await turns()
+        assert replica.high_watermark.value == 2
+        request = ProduceLogRequest(1, -1, 60_000, buckets[:1])
+        produced = asyncio.ensure_future(service.produce_log(request, RequestContext(ApiKey.PRODUCE_LOG)))
+        await turns()
+        flushes.run_one()
+        answer = cast("Any", await produced)
+        assert answer.buckets_resp[0].base_offset == 2
+        assert not answer.buckets_resp[0].HasField("error_code")
+
+    with_replica(tmp_path, scenario)
