@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import iter_batches
+from fluss_server.log.file_names import RECOVERY_POINT, WRITER_SNAPSHOT
 from fluss_server.log.log_segment import LogSegment
 from fluss_server.log.log_tablet import LogTablet
 from fluss_server.runtime.clock import ManualClock
@@ -230,11 +231,17 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(choice=st.integers(0, 1 << 32))
     def kill_and_lose_small_files(self, choice: int) -> None:
-        """The process dies, and files go that can be made anew."""
+        """The process dies, and files go that can be made anew.
+
+        When batches have been deleted, nothing else knows where the log began and what their writers had sent.
+        """
         self.small_files_were_damaged = True
         choose = random.Random(choice)
+        irreplaceable = (RECOVERY_POINT, WRITER_SNAPSHOT) if self.deleted else ()
         for path in sorted(self.directory.iterdir()):
-            if path.suffix != ".log" and choose.random() < 0.5:
+            if path.name.endswith((".log", *irreplaceable)):
+                continue
+            if choose.random() < 0.5:
                 if choose.random() < 0.5:
                     path.unlink()
                 else:
