@@ -37,7 +37,8 @@ def merge(
     keys = [key for key, _ in records]
     values = [sent for _, sent in records]
     wanted = keys_to_read(merger, keys, values, image)
-    return merge_batch(merger, keys, values, {key: current.get(key) for key in wanted}, deletes=deletes, image=image)
+    olds = [current.get(key) for key in wanted]
+    return merge_batch(merger, keys, values, wanted, olds, deletes=deletes, image=image)
 
 
 A, B, C = value(1, "a", None), value(1, "b", 2.0), value(1, "c", 3.0)
@@ -64,6 +65,12 @@ def test_an_equal_row_is_an_update_and_an_absent_key_no_delete() -> None:
     assert changes.keys == [b"x"]
 
 
+def test_a_batch_of_deletes_alone() -> None:
+    changes = merge(ReplaceMerger(), [(b"x", None), (b"y", None), (b"z", None)], {b"x": A, b"z": C})
+    assert changes == Changes(bytearray([4, 4]), [A, C], [b"x", b"z"], [None, None])
+    assert merge(ReplaceMerger(), [(b"x", None), (b"x", None)], {b"x": A}).keys == [b"x"]
+
+
 def test_ignored_deletes_do_nothing_and_forbidden_ones_fail() -> None:
     assert merge(ReplaceMerger(), [(b"x", None)], {b"x": A}, DeleteBehavior.IGNORE) == Changes()
     with pytest.raises(FlussError) as caught:
@@ -74,7 +81,7 @@ def test_ignored_deletes_do_nothing_and_forbidden_ones_fail() -> None:
 
 def test_wal_image_reads_old_rows_for_deletes_only() -> None:
     records = [(b"x", A), (b"y", B), (b"z", None)]
-    assert keys_to_read(ReplaceMerger(), [b"x", b"y", b"z"], [A, B, None], ChangelogImage.WAL) == {b"z"}
+    assert keys_to_read(ReplaceMerger(), [b"x", b"y", b"z"], [A, B, None], ChangelogImage.WAL) == [b"z"]
     changes = merge(ReplaceMerger(), records, {b"z": C}, image=ChangelogImage.WAL)
     assert changes.change_types == bytes([3, 3, 4])
     assert changes.images == [A, B, C]

@@ -13,8 +13,9 @@ def test_values_absences_and_the_unknown() -> None:
     cache = RowCache(RowCacheMemory(10_000))
     cache.update({b"x": b"1", b"y": None}, 3)
     assert cache.get([b"x", b"y", b"z"]) == [b"1", None, UNKNOWN]
-    assert cache.read({b"x", b"y", b"z"}) == ({b"x": b"1", b"y": None}, {b"z"})
-    assert cache.read({b"x", b"y"}) == ({b"x": b"1", b"y": None}, set())
+    assert cache.read([b"y", b"z", b"x"]) == ([None, UNKNOWN, b"1"], [1])
+    assert cache.read([b"x", b"y"]) == ([b"1", None], [])
+    assert cache.read([b"z", b"u"]) == ([UNKNOWN, UNKNOWN], range(2))
     cache.clear()
     assert cache.get([b"x"]) == [UNKNOWN]
 
@@ -26,7 +27,8 @@ def test_a_newer_value_hides_the_old_generation() -> None:
     assert cache.get([b"x", b"y"]) == [None, b"1"]
     assert cache.get_recent([b"x", b"x"]) == [None, None]
     assert cache.get_recent([b"x", b"y"]) is None
-    assert cache.read({b"x", b"y"}) == ({b"x": None, b"y": b"1"}, set())
+    assert cache.read([b"u", b"y", b"x"]) == ([UNKNOWN, b"1", None], [0])
+    assert cache.read([b"y", b"z"]) == ([b"1", b"1"], [])
 
 
 def test_size_is_bounded_and_hot_keys_stay() -> None:

@@ -37,6 +37,7 @@ _COUNT = struct.Struct("<i")
 _COUNT_OFFSET = 24
 _ROW_COST_BYTES = 512  # measured: keys, old and new rows and changelog as Python objects
 _LENGTH = struct.Struct("<i")
+_RECORD = struct.Struct("<iB")  # length of the rest, key length if that is below 128
 _CRC = struct.Struct("<I")
 _CRC_OFFSET = 5
 _CHECKED_FROM = 9
@@ -88,8 +89,8 @@ class KvBatch:
             raise _corrupt("the CRC of a KV batch does not match")
         return cls(size, schema_id, writer_id, sequence, count, data)
 
-    def records(self) -> tuple[list[bytes], list[bytes | None]]:
-        """Keys and rows in order; row None = the key is deleted.
+    def records(self, prefix: bytes = b"") -> tuple[list[bytes], list[bytes | None]]:
+        """Keys and rows in order, ``prefix`` in front of each row; row None = the key is deleted.
 
         Raises:
             FlussError: ``CORRUPT_MESSAGE`` if the records do not fill the batch exactly.
@@ -101,23 +102,24 @@ class KvBatch:
         rows: list[bytes | None] = []
         add_key = keys.append
         add_row = rows.append
-        length_at = _LENGTH.unpack_from
-        for _ in range(self.record_count):
-            if end - position < _MIN_RECORD_SIZE:
-                raise _corrupt("a KV batch ends inside a record")
-            start = position + 5
-            position += 4 + length_at(data, position)[0]
-            key_size = data[start - 1]
-            if key_size >= 0x80:
-                try:
-                    key_size, start = decode_unsigned32(data, start - 1)
-                except FlussError as error:
-                    raise _corrupt(error.message) from None
-            key_end = start + key_size
-            if not key_end <= position <= end:
-                raise _corrupt("a record of a KV batch reaches behind its end")
-            add_key(data[start:key_end])
-            add_row(data[key_end:position] if key_end < position else None)
+        sizes_at = _RECORD.unpack_from
+        try:
+            for _ in range(self.record_count):
+                length, key_size = sizes_at(data, position)
+                start = position + 5
+                position += 4 + length
+                if key_size >= 0x80:
+                    try:
+                        key_size, start = decode_unsigned32(data, start - 1)
+                    except FlussError as error:
+                        raise _corrupt(error.message) from None
+                key_end = start + key_size
+                if not key_end <= position <= end:
+                    raise _corrupt("a record of a KV batch reaches behind its end")
+                add_key(data[start:key_end])
+                add_row(prefix + data[key_end:position] if key_end < position else None)
+        except struct.error:
+            raise _corrupt("a KV batch ends inside a record") from None
         if position != end:
             raise _corrupt(f"a KV batch has {end - position} bytes behind its last record")
         return keys, rows

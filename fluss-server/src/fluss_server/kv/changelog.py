@@ -80,7 +80,7 @@ class ChangelogWriter:
 def _check_keys(found: list[bytes], changes: Changes) -> None:
     """Check that the new rows have the keys under which they are stored: replay knows no others."""
     keys = changes.keys
-    if None in changes.values:
+    if not all(changes.values):
         keys = [key for key, value in zip(keys, changes.values, strict=True) if value is not None]
     if found != keys:
         key, own = next((key, own) for key, own in zip(keys, found, strict=True) if key != own)

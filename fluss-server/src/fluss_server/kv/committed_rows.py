@@ -6,7 +6,7 @@ import logging
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice, takewhile
+from itertools import islice, repeat, takewhile
 from operator import itemgetter
 from pathlib import Path
 
@@ -280,13 +280,22 @@ class CommittedRows:
             cache.learn(unknown, found, state)
         return values  # type: ignore[return-value]  # no UNKNOWN is left
 
-    def read(self, keys: set[bytes]) -> dict[bytes, bytes | None]:
-        """Values of different ``keys``, None for absent ones. Worker thread only."""
-        values, rest = self._cache.read(keys)
-        if rest:
-            unknown = sorted(rest)
-            values.update(zip(unknown, self._store.get(unknown), strict=True))
-        return values
+    def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Values of different ``keys`` in order, None for absent ones. Worker thread only."""
+        values, missing = self._cache.read(keys)
+        if missing:
+            unknown = sorted([keys[index] for index in missing])
+            stored = self._store.get(unknown)
+            if not any(stored):  # new keys
+                found: Iterable[bytes | None] = repeat(None, len(stored))
+            else:
+                by_key = dict(zip(unknown, stored, strict=True))
+                found = [by_key[keys[index]] for index in missing]
+            if len(missing) == len(keys):
+                return list(found)
+            for index, value in zip(missing, found, strict=True):
+                values[index] = value
+        return values  # type: ignore[return-value]  # no UNKNOWN is left
 
     def with_prefix(self, prefix: bytes, max_bytes: int) -> list[bytes]:
         """Values of the keys that begin with ``prefix``, in key order. Any thread.

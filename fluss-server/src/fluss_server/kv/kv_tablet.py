@@ -155,9 +155,7 @@ class KvTablet:
             self._auto_increment.check_targets(target_columns)
         merger, deletes = self._mergers.merger(target_columns, overwrite=overwrite)
         self._check_schema(sent.schema_id)
-        keys, rows = sent.records()
-        prefix = encode_value(sent.schema_id, b"")
-        values = [None if row is None else prefix + row for row in rows]
+        keys, values = sent.records(encode_value(sent.schema_id, b""))
         return self._merge(merger, deletes, keys, values, sent.writer_id, sent.batch_sequence)
 
     def find_or_insert(self, keys: Sequence[bytes]) -> tuple[list[bytes], int]:
@@ -173,14 +171,15 @@ class KvTablet:
                 the partition columns; others as :meth:`put`.
         """
         self._check_open()
-        current = self._current(set(keys))
-        missing = [key for key in dict.fromkeys(keys) if current[key] is None]
+        different = list(dict.fromkeys(keys))
+        current = dict(zip(different, self._current(different), strict=True))
+        missing = [key for key, value in current.items() if value is None]
         if missing:
             self._admit(sum(map(len, missing)))
             merger, deletes = self._mergers.merger(self._table.schema.primary_key_indexes, overwrite=False)
             values = [self._row_of_key(key) for key in missing]
             self._merge(merger, deletes, missing, values, NO_WRITER_ID, NO_BATCH_SEQUENCE)
-            current = self._current(set(keys))
+            current = dict(zip(different, self._current(different), strict=True))
         found = [current[key] for key in keys]
         assert None not in found, "what was missing has been inserted"
         return found, self._log.end_offset  # type: ignore[return-value]  # no None is left
@@ -197,8 +196,9 @@ class KvTablet:
         """Merge, append the changelog, and let the changes wait for their commit."""
         image = self._mergers.image
         on_insert = None if self._auto_increment is None else self._auto_increment.fill
-        current = self._current(keys_to_read(merger, keys, values, image, on_insert))
-        changes = merge_batch(merger, keys, values, current, deletes=deletes, image=image, on_insert=on_insert)
+        read = keys_to_read(merger, keys, values, image, on_insert)
+        olds = self._current(read)
+        changes = merge_batch(merger, keys, values, read, olds, deletes=deletes, image=image, on_insert=on_insert)
         log_batch = self._changelog.build(changes, writer_id, batch_sequence)
         pending = PendingBatch(bytes(changes.change_types), changes.keys, changes.values)
         result = self._log.append(log_batch)
@@ -247,14 +247,15 @@ class KvTablet:
         self._rows.apply(changes.rows, changes.row_count_change, offset, changes.size_bytes)
         self._resources.pending_bytes -= self._pending.drop(offset)
 
-    def _current(self, keys: set[bytes]) -> dict[bytes, bytes | None]:
-        """Newest values, pending ones included; None = absent."""
+    def _current(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Newest values of different keys in order, pending ones included; None = absent."""
         pending = self._pending.read(keys)
         if not pending:
             return self._rows.read(keys)
-        values = self._rows.read(keys - pending.keys())
+        rest = [key for key in keys if key not in pending]
+        values = dict(zip(rest, self._rows.read(rest), strict=True))
         values.update(pending)
-        return values
+        return list(map(values.__getitem__, keys))
 
     def _check_schema(self, schema_id: int) -> None:
         latest = self._table.schema_id

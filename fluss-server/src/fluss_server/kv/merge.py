@@ -7,7 +7,7 @@ times, and records every change as changelog rows and as new values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -21,6 +21,7 @@ _INSERT = int(ChangeType.INSERT)
 _UPDATE_AFTER = int(ChangeType.UPDATE_AFTER)
 _DELETE = int(ChangeType.DELETE)
 _INSERTS = bytes([ChangeType.INSERT])
+_DELETES = bytes([ChangeType.DELETE])
 _UPDATE = bytes([ChangeType.UPDATE_BEFORE, ChangeType.UPDATE_AFTER])
 _MAX_TURNS = 4
 
@@ -48,18 +49,19 @@ def keys_to_read(
     values: Sequence[bytes | None],
     image: ChangelogImage,
     on_insert: OnInsert | None = None,
-) -> set[bytes]:
-    """Keys whose present values :func:`merge_batch` needs."""
+) -> list[bytes]:
+    """Keys whose present values :func:`merge_batch` needs, each once, in the order of the records."""
     if image is ChangelogImage.WAL and merger.ignores_old and on_insert is None:
-        return {key for key, value in zip(keys, values, strict=True) if value is None}
-    return set(keys)
+        keys = [key for key, value in zip(keys, values, strict=True) if value is None]
+    return list(dict.fromkeys(keys))
 
 
 def merge_batch(
     merger: RowMerger,
     keys: Sequence[bytes],
     values: Sequence[bytes | None],
-    current: dict[bytes, bytes | None],
+    read: Sequence[bytes],
+    olds: Sequence[bytes | None],
     *,
     deletes: DeleteBehavior,
     image: ChangelogImage,
@@ -74,26 +76,31 @@ def merge_batch(
     Args:
         merger: of the table's engine and the batch's target columns.
         keys: of the records, in order.
-        values: of the records; None = delete.
-        current: values of :func:`keys_to_read` before the batch, None = absent; updated to those after it.
+        values: of the records, never empty; None = delete.
+        read: what :func:`keys_to_read` names.
+        olds: values of ``read`` before the batch, None = absent.
         deletes: of the table.
         image: of the table.
         on_insert: what becomes of the value of a row whose key was absent.
 
     Raises:
-        FlussError: ``DELETION_DISABLED_EXCEPTION``; what the merger raises. ``current`` is then useless.
+        FlussError: ``DELETION_DISABLED_EXCEPTION``; what the merger raises.
     """
     full = image is ChangelogImage.FULL
     upsert = None if merger.ignores_old else merger.upsert
-    if on_insert is None and None not in values:
+    all_different = len(read) == len(keys)
+    if on_insert is None and all(values):
         news = cast("Sequence[bytes]", values)
-        merged = news if upsert is None else _merge_together(merger, keys, news, current)
+        merged = news if upsert is None else _merge_together(merger, keys, news, read, olds)
         if merged is not None:
-            if full and len(current) == len(keys) and (replaced := _replace_all(keys, merged, current)) is not None:
+            if full and all_different and (replaced := _replace_all(keys, merged, olds)) is not None:
                 return replaced
             if upsert is not None:
                 results = iter(merged)
                 upsert = lambda old, new: next(results)  # noqa: E731
+    elif deletes is DeleteBehavior.ALLOW and merger.ignores_old and all_different and not any(values):
+        return _delete_all(keys, olds)
+    current = dict(zip(read, olds, strict=True))
     changes = Changes()
     types = changes.change_types
     add_type = types.append
@@ -151,26 +158,36 @@ def merge_batch(
     return changes
 
 
-def _replace_all(keys: Sequence[bytes], values: Sequence[bytes], current: dict[bytes, bytes | None]) -> Changes | None:
+def _replace_all(keys: Sequence[bytes], values: Sequence[bytes], olds: Sequence[bytes | None]) -> Changes | None:
     """Changes of upserts of different keys that replace whole rows, if all of these are inserts or all are updates."""
-    olds = list(map(current.__getitem__, keys))
     images: list[bytes | None]
-    if None not in olds:
+    if all(olds):
         change_types = _UPDATE * len(keys)
         images = [None] * (2 * len(keys))
         images[0::2] = olds
         images[1::2] = values
-    elif olds.count(None) == len(olds):
+    elif not any(olds):
         change_types = _INSERTS * len(keys)
         images = list(values)
     else:
         return None
-    current.update(zip(keys, values, strict=True))
     return Changes(bytearray(change_types), images, list(keys), list(values))  # type: ignore[arg-type]  # no None is left
 
 
+def _delete_all(keys: Sequence[bytes], olds: Sequence[bytes | None]) -> Changes:
+    """Changes of deletes of different keys that leave nothing of the rows."""
+    if not all(olds):
+        keys = [key for key, old in zip(keys, olds, strict=True) if old is not None]
+    images = list(filter(None, olds))
+    return Changes(bytearray(_DELETES * len(images)), images, list(keys), [None] * len(images))
+
+
 def _merge_together(
-    merger: RowMerger, keys: Sequence[bytes], values: Sequence[bytes], current: Mapping[bytes, bytes | None]
+    merger: RowMerger,
+    keys: Sequence[bytes],
+    values: Sequence[bytes],
+    read: Sequence[bytes],
+    olds: Sequence[bytes | None],
 ) -> Sequence[bytes] | None:
     """Results of upserts in their order, None if the merger cannot merge many at a time.
 
@@ -179,9 +196,9 @@ def _merge_together(
     """
     if not isinstance(merger, MergesTogether):
         return None
-    if len(current) == len(keys):  # all keys are different
-        return merger.upsert_all(list(map(current.__getitem__, keys)), values)
-    newest = dict(current)
+    if len(read) == len(keys):  # all keys are different
+        return merger.upsert_all(olds, values)
+    newest = dict(zip(read, olds, strict=True))
     results = [b""] * len(keys)
     rest: Sequence[int] = range(len(keys))
     for turn in range(_MAX_TURNS):

@@ -8,6 +8,7 @@ back. Entries leave in log order.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from fluss_server.formats.log_batch import ChangeType
@@ -77,12 +78,12 @@ class PreWriteBuffer:
     def __len__(self) -> int:
         return len(self._batches)
 
-    def read(self, keys: set[bytes]) -> dict[bytes, bytes | None]:
+    def read(self, keys: Collection[bytes]) -> dict[bytes, bytes | None]:
         """Newest pending values of those of ``keys`` that have one; None = deleted."""
         holder = self._holder
-        if not holder:
+        if not holder or holder.keys().isdisjoint(keys):
             return {}
-        return {key: holder[key].newest[key] for key in keys & holder.keys()}
+        return {key: holder[key].newest[key] for key in keys if key in holder}
 
     def add(self, batch: PendingBatch, base_offset: int, next_offset: int) -> None:
         """Take in the changes of a batch that was just appended to the log, with its offsets there."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from itertools import repeat
 from typing import Final
 
 _ROW_OVERHEAD_BYTES = 150  # two bytes objects and a place in a dict
@@ -86,15 +87,28 @@ class RowCache:
         old = self._old
         return [old.get(key, UNKNOWN) if (value := young.get(key, UNKNOWN)) is UNKNOWN else value for key in keys]
 
-    def read(self, keys: set[bytes]) -> tuple[dict[bytes, bytes | None], set[bytes]]:
-        """Values of those of ``keys`` that are known, and the other keys. Changing thread only."""
-        found: dict[bytes, bytes | None] = {}
-        for generation in (self._young, self._old):
-            known = keys & generation.keys()
-            if known:
-                found.update(zip(known, map(generation.__getitem__, known), strict=True))
-                keys = keys - known
-        return found, keys
+    def read(self, keys: Sequence[bytes]) -> tuple[list[bytes | Unknown | None], Sequence[int]]:
+        """As :meth:`get`, and the positions of the unknown ones; fastest when all are known or all unknown."""
+        young, old = self._young, self._old  # in this order, as above
+        count = len(keys)
+        values: list[bytes | Unknown | None] = [UNKNOWN] * count
+        missing: Sequence[int] = range(count)
+        # Keys are looked up in the order in which they came: often it is the one in which they were written, whose
+        # memory lies together.
+        for generation in (young, old):
+            if not missing:
+                break
+            wanted = keys if len(missing) == count else [keys[index] for index in missing]
+            if generation.keys().isdisjoint(wanted):
+                continue
+            found = list(map(generation.get, wanted, repeat(UNKNOWN)))
+            if len(missing) == count:
+                values = found
+            else:
+                for index, value in zip(missing, found, strict=True):
+                    values[index] = value
+            missing = [index for index, value in zip(missing, found, strict=True) if value is UNKNOWN]
+        return values, missing
 
     def begin_change(self) -> None:
         """Rows in RocksDB are going to change."""

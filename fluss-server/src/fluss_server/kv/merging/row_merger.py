@@ -41,7 +41,7 @@ class RowMerger(Protocol):
     """A merge engine, configured for the target columns of a batch.
 
     Attributes:
-        ignores_old: whether an upsert's result is the new value, whatever was there.
+        ignores_old: whether an upsert's result is the new value and a delete leaves nothing, whatever was there.
     """
 
     ignores_old: bool
