@@ -312,11 +312,11 @@ def test_a_failed_commit_can_be_repeated(bucket: Bucket, monkeypatch: pytest.Mon
     store = bucket.kv._rows._store
     write, calls = store.write, []
 
-    def failing(rows: Any) -> None:
-        calls.append(len(rows))
+    def failing(keys: Any, values: Any) -> None:
+        calls.append(len(keys))
         if len(calls) == 2:
             raise FlussError(ErrorCode.KV_STORAGE_EXCEPTION, "disk full")
-        write(rows)
+        write(keys, values)
 
     with monkeypatch.context() as patched:
         patched.setattr(store, "write", failing)

@@ -23,7 +23,8 @@ def resources() -> KvResources:
 def fill(store: RocksStore, count: int, value: bytes = b"v" * 50) -> list[bytes]:
     keys = [b"%06d" % number for number in range(count)]
     for start in range(0, count, rocks.MAX_WRITE_ROWS):
-        store.write([(key, value) for key in keys[start : start + rocks.MAX_WRITE_ROWS]])
+        part = keys[start : start + rocks.MAX_WRITE_ROWS]
+        store.write(part, [value] * len(part))
     return keys
 
 
@@ -33,17 +34,18 @@ def largest_table(directory: Path) -> Path:
 
 def test_reads_and_writes(tmp_path: Path, resources: KvResources) -> None:
     store = RocksStore(tmp_path / "db", resources)
-    store.write([(b"a", b"1"), (b"b", b"2"), (b"", b"empty key"), (b"c", b"")])
-    store.write([(b"b", None), (b"z", None)])
+    store.write([b"a", b"b", b"", b"c", b"d"], [b"1", b"2", b"empty key", b"", b"4"])
+    store.write([b"b", b"z"], [None, None])
+    store.write([b"c", b"d"], [b"", None])
     assert store.get([b"b", b"a", b"c", b""]) == [None, b"1", b"", b"empty key"]
     assert store.get([b"a"]) == [b"1"]
     assert store.get([]) == []
     assert list(store.rows()) == [(b"", b"empty key"), (b"a", b"1"), (b"c", b"")]
     assert list(store.rows(b"aa")) == [(b"c", b"")]
-    assert store.sequence == 6
+    assert store.sequence == 9
     store.close()
     store = RocksStore(tmp_path / "db", resources)
-    assert store.sequence == 6
+    assert store.sequence == 9
     assert store.get([b"a"]) == [b"1"]
     store.close()
 
@@ -52,7 +54,7 @@ def test_a_snapshot_does_not_change(tmp_path: Path, resources: KvResources) -> N
     store = RocksStore(tmp_path / "db", resources)
     keys = fill(store, 3)
     snapshot = store.snapshot()
-    store.write([(keys[0], b"new"), (keys[1], None), (b"x", b"x")])
+    store.write([keys[0], keys[1], b"x"], [b"new", None, b"x"])
     store.flush(wait=True)
     assert [value for _, value in snapshot.rows()] == [b"v" * 50] * 3
     assert [value for _, value in snapshot.rows(keys[1])] == [b"v" * 50] * 2

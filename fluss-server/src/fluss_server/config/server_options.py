@@ -335,8 +335,8 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
         Option(
             "kv.cache.size",
             OptionType.SIZE,
-            "128mb",
-            "Memory for blocks and write buffers of all primary-key tables together.",
+            "192mb",
+            "Memory for recently used rows (half of it), blocks and write buffers of all primary-key tables together.",
             minimum=1 << 20,
         ),
         Option(

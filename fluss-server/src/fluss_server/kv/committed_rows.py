@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice, repeat, takewhile
-from operator import itemgetter
 from pathlib import Path
 
 from fluss_server.errors import ErrorCode, FlussError
@@ -158,11 +157,12 @@ class CommittedRows:
             if memtable_bytes >= FLUSH_LOG_AFTER_BYTES:
                 self._log.flush()  # RocksDB might write this memtable to disk by itself
         if rows:
-            ordered = sorted(rows.items(), key=itemgetter(0))
+            ordered = sorted(rows)
             self._half_applied = True
             self._cache.begin_change()
             for start in range(0, len(ordered), MAX_WRITE_ROWS):
-                self._store.write(ordered[start : start + MAX_WRITE_ROWS])
+                keys = ordered[start : start + MAX_WRITE_ROWS]
+                self._store.write(keys, list(map(rows.__getitem__, keys)))
             self._cache.update(rows, size_bytes)
             self._half_applied = False
         self.row_count += row_count_change

@@ -19,6 +19,7 @@ Facts about rocksdict 0.3.29 (RocksDB 9.8) that shape this module, each found by
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,19 +156,23 @@ class RocksStore:
         except Exception as error:
             raise self._error("cannot read from RocksDB", error) from error
 
-    def write(self, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
-        """Put (value) or delete (None) up to :data:`MAX_WRITE_ROWS` rows, all or none; sorted rows twice as fast."""
-        assert len(rows) <= MAX_WRITE_ROWS, f"{len(rows)} rows would hold the GIL for too long"
+    def write(self, keys: Sequence[bytes], values: Sequence[bytes | None]) -> None:
+        """Put (value) or delete (None) up to :data:`MAX_WRITE_ROWS` rows, all or none; sorted keys twice as fast."""
+        assert len(keys) <= MAX_WRITE_ROWS, f"{len(keys)} rows would hold the GIL for too long"
         deadline = time.monotonic() + STALL_LIMIT_S
         pause = 0.001
         while True:
             batch = rocksdict.WriteBatch(raw_mode=True)
-            put = batch.put
-            for key, value in rows:
-                if value is None:
-                    batch.delete(key)
-                else:
-                    put(key, value)
+            if None not in values:
+                _for_each(map(batch.put, keys, values))
+            elif values.count(None) == len(values):
+                _for_each(map(batch.delete, keys))
+            else:
+                for key, value in zip(keys, values, strict=True):
+                    if value is None:
+                        batch.delete(key)
+                    else:
+                        batch.put(key, value)
             try:
                 self._db.write(batch, self._write_options)
                 return
@@ -251,6 +256,11 @@ class RocksStore:
             hint = "restart the server: a damaged store is built again from the log"
             self._on_damage()
         return FlussError(ErrorCode.KV_STORAGE_EXCEPTION, f"{message}: {cause}", hint=hint)
+
+
+def _for_each(calls: Iterator[None]) -> None:
+    """Make the calls of a ``map`` without a Python instruction for each."""
+    deque(calls, maxlen=0)
 
 
 class StoreSnapshot:
