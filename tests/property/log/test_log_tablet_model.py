@@ -174,7 +174,7 @@ class LogMachine(RuleBasedStateMachine):
         self.batches = [batch for batch in self.batches if batch.next_offset > start]
         self.start = start
 
-    @precondition(lambda self: self.batches)
+    @precondition(lambda self: self.batches and not self.deleted)  # see LogTablet.truncate_to
     @rule(where=st.floats(0, 1))
     def truncate(self, where: float) -> None:
         offset = self.start + round(where * (self.end - self.start))

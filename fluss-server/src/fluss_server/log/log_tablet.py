@@ -471,6 +471,11 @@ class LogTablet:
                 segment.delete()
             except OSError as error:
                 logger.warning("%s is left until the next start: %s", segment.path, error)
+        try:
+            # A loss of power could bring a name back, and only the recovery point tells it from the start of the log.
+            fsync_directory(self._directory)
+        except OSError as error:
+            logger.warning("%s: a loss of power may bring deleted segments back: %s", self._directory, error)
         logger.info("%s: deleted %d segments, it begins at %d now", self._directory, count, doomed[-1].next_offset)
         return count
 
@@ -491,7 +496,8 @@ class LogTablet:
     def truncate_to(self, offset: int) -> int:
         """Remove all batches that end behind ``offset``; returns the new end offset, at most ``offset``.
 
-        Slices handed out before may turn out short, or hold batches that are appended later.
+        Slices handed out before may turn out short, or hold batches that are appended later. What writers had sent in
+        batches that retention has deleted may be forgotten.
 
         Raises:
             FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``: in front of the log;
