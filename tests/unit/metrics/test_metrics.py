@@ -28,9 +28,9 @@ def test_distributions_count_by_class() -> None:
 def test_request_stats() -> None:
     stats = RequestStats()
     assert stats.count == 0
-    stats.times.record(3.0)
-    stats.times.record(4.0)
-    assert stats.count == 2
+    stats.record(10, 3.0)
+    stats.record(20, 4.0)
+    assert (stats.count, stats.request_bytes, stats.times.total) == (2, 30, 7.0)
 
 
 def test_counters_add_up() -> None:

@@ -176,7 +176,7 @@ class GrpcDoor:
             elif asyncio.isfuture(result):
                 result = await result
             answer = _encoded(result)
-            _record(handler, len(request), started)
+            handler.stats.record(len(request), (time.monotonic() - started) * 1000)
             return answer
         except FlussError as error:
             failure = error
@@ -185,7 +185,7 @@ class GrpcDoor:
             text = f"{type(error).__name__}: {error}"
             failure = FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, text, hint="the server's log has the details")
         handler.stats.errors += 1
-        _record(handler, len(request), started)
+        handler.stats.record(len(request), (time.monotonic() - started) * 1000)
         await call.abort(status_of(failure), str(failure), error_metadata(failure))
         raise AssertionError("abort() raises")
 
@@ -213,11 +213,6 @@ class GrpcDoor:
         response = standard_protos.message_class(f"{standard_protos.HEALTH_PACKAGE}.HealthCheckResponse")
         stopping = self._stopping.is_set()
         return response(status=standard_protos.NOT_SERVING if stopping else standard_protos.SERVING)
-
-
-def _record(handler: Handler, size_bytes: int, started: float) -> None:
-    handler.stats.request_bytes += size_bytes
-    handler.stats.times.record((time.monotonic() - started) * 1000)
 
 
 def _encoded(body: ResponseBody) -> bytes:

@@ -72,6 +72,11 @@ class RequestStats:
         self.request_bytes = 0
         self.times = Distribution()
 
+    def record(self, size_bytes: int, elapsed_ms: float) -> None:
+        """Count a request that is answered."""
+        self.request_bytes += size_bytes
+        self.times.record(elapsed_ms)
+
     @property
     def count(self) -> int:
         """Requests answered."""

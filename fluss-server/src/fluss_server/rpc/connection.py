@@ -15,7 +15,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
@@ -28,19 +28,15 @@ from fluss_server.rpc.frames import (
     error_frame,
     failure_frame,
     parse_request_header,
-    piece_size,
-    success_prefix,
+    success_frame,
 )
 from fluss_server.rpc.limits import MIN_RECEIVE_RATE, AnswerMemory, RequestMemory, RpcLimits
-from fluss_server.rpc.output import SMALL_SIZE, OutputQueue
+from fluss_server.rpc.output import OutputQueue
 from fluss_server.rpc.output_turns import OutputTurns
 from fluss_server.rpc.progress import Progress
-from fluss_server.rpc.service import Handler, ResponseBody, ServiceRegistry
+from fluss_server.rpc.service import ResponseBody, ServiceRegistry
 from fluss_server.rpc.sockets import address_of, tune
 from fluss_server.rpc.started_request import StartedRequest
-
-if TYPE_CHECKING:
-    from google.protobuf.message import Message
 
 logger = logging.getLogger(__name__)
 
@@ -335,8 +331,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         request = StartedRequest(self, handler, version, request_id, len(frame), admitted)
         try:
             handler.check_version(version)
-            if not handler.is_bulk and len(frame) > self._limits.max_message_bytes:
-                raise _too_long(handler, len(frame), self._limits.max_message_bytes)
+            handler.check_size(len(frame), self._limits.max_message_bytes)
             result = handler.method(handler.parse(frame), request)
         except Exception as error:
             self._answer_exception(request, error)
@@ -419,7 +414,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _answer(self, request: StartedRequest, body: ResponseBody) -> None:
         try:
-            self._collect(*_success_frame(request.request_id, body))
+            self._collect(*success_frame(request.request_id, body))
         except Exception as error:
             self._answer_exception(request, error)
             return
@@ -427,10 +422,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._release_turn(request)
 
     def _record(self, request: StartedRequest) -> None:
-        stats = request.handler.stats
-        stats.request_bytes += request.frame_bytes
         elapsed_ms = (monotonic() - request.arrived) * 1000
-        stats.times.record(elapsed_ms)
+        request.handler.stats.record(request.frame_bytes, elapsed_ms)
         if elapsed_ms >= self._limits.slow_request_ms and not request.handler.cancel_on_disconnect:
             logger.warning(
                 "%s took %.0f ms",
@@ -581,26 +574,6 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._reading_paused = False
             self._keep(0)
             self._transport.resume_reading()
-
-
-def _success_frame(request_id: int, body: ResponseBody) -> tuple[Sequence[Piece], int]:
-    """The pieces of an answer, and about how many bytes they have."""
-    if not isinstance(body, (list, tuple)):
-        data = cast("Message", body).SerializeToString()
-    elif len(body) == 1 and type(body[0]) is bytes and len(body[0]) < SMALL_SIZE:
-        data = body[0]
-    else:
-        size = sum(map(piece_size, body))
-        return [success_prefix(request_id, size), *body], size
-    return (success_prefix(request_id, len(data)) + data,), len(data)
-
-
-def _too_long(handler: Handler, size: int, limit: int) -> FlussError:
-    return FlussError(
-        ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
-        f"a {handler.spec.name} request of {size} bytes, the limit is {limit}",
-        hint="ask for less at a time, or raise server.request.max-message-size",
-    )
 
 
 def _given_up() -> FlussError:

@@ -14,13 +14,17 @@ but 0 as type 1, so a SERVER_FAILURE must never be followed by anything else.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from fluss_server.api import messages as pb
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.frame_memory import FrameMemory
 from fluss_server.runtime.files import FileRegion
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
 Piece: TypeAlias = "bytes | bytearray | memoryview | FileRegion"
@@ -36,6 +40,7 @@ RECEIVE_BUFFER_SIZE = 64 * 1024
 SMALL_FRAME_SIZE = 4 * 1024
 """The beginning of a frame up to this long is kept as it is; a longer frame gets memory of its own to arrive in."""
 
+_JOINED_SIZE = 64 * 1024  # a body in one piece below this size is copied behind its prefix
 _LENGTH = struct.Struct(">I")  # unsigned: a negative length reads as an absurdly long one
 parse_request_header = struct.Struct(">hhi").unpack_from
 """API key, API version and request id of a request frame (without its length); the key is not checked."""
@@ -83,6 +88,22 @@ def success_prefix(request_id: int, body_size: int) -> bytes:
     if length > MAX_LENGTH:
         raise FlussError(ErrorCode.RECORD_TOO_LARGE_EXCEPTION, f"a response of {body_size} bytes does not fit a frame")
     return _RESPONSE_PREFIX.pack(length, ResponseType.SUCCESS, request_id)
+
+
+def success_frame(request_id: int, body: Message | Sequence[Piece]) -> tuple[Sequence[Piece], int]:
+    """The pieces of a whole SUCCESS response, and how many bytes its body has.
+
+    Raises:
+        FlussError: as :func:`success_prefix`.
+    """
+    if not isinstance(body, (list, tuple)):
+        data = cast("Message", body).SerializeToString()
+    elif len(body) == 1 and type(body[0]) is bytes and len(body[0]) < _JOINED_SIZE:
+        data = body[0]
+    else:
+        size = sum(map(piece_size, body))
+        return [success_prefix(request_id, size), *body], size
+    return (success_prefix(request_id, len(data)) + data,), len(data)
 
 
 def error_frame(request_id: int, code: int, message: str | None) -> bytes:

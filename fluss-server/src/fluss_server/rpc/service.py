@@ -153,6 +153,15 @@ class Handler:
     is_bulk: bool = False
     stats: RequestStats = field(default_factory=RequestStats)
 
+    def check_size(self, size: int, limit: int) -> None:
+        """Raise ``RECORD_TOO_LARGE_EXCEPTION`` for a request that is decoded as a whole and has more bytes."""
+        if size > limit and not self.is_bulk:
+            raise FlussError(
+                ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
+                f"a {self.spec.name} request of {size} bytes, the limit is {limit}",
+                hint="ask for less at a time, or raise server.request.max-message-size",
+            )
+
     def check_version(self, version: int) -> None:
         """Raise ``UNSUPPORTED_VERSION`` for a version outside the advertised range."""
         spec = self.spec
