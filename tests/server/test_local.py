@@ -19,9 +19,10 @@ from fluss_server.testing import LocalCluster
 SCHEMA = pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("v", pa.string())])
 
 
-def fluss_local(*arguments: str) -> subprocess.CompletedProcess[str]:
+def fluss_local(*arguments: str, stdin: int | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "fluss_server", "local", *arguments],
+        stdin=stdin,
         capture_output=True,
         text=True,
         timeout=60,
@@ -86,6 +87,13 @@ def test_without_the_option_the_end_of_input_means_nothing(tmp_path: Path) -> No
         assert server.poll() is None
         server.terminate()
         assert server.wait(30) == 0
+
+
+def test_input_that_has_no_end_to_wait_for_is_refused(tmp_path: Path) -> None:
+    ended = fluss_local("--port", "0", "--data-dir", str(tmp_path), "--stop-at-end-of-input", stdin=subprocess.DEVNULL)
+    assert ended.returncode == 1
+    assert "INVALID_CONFIG_EXCEPTION: --stop-at-end-of-input: standard input cannot be watched" in ended.stderr
+    assert "hint: give the server a pipe" in ended.stderr
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])

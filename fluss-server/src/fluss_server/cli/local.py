@@ -96,11 +96,22 @@ def _at_end_of(pipe: int, action: Callable[[], object]) -> None:
     loop = asyncio.get_running_loop()
 
     def read() -> None:
-        if not os.read(pipe, 4096):
+        try:
+            ended = not os.read(pipe, 4096)
+        except OSError:  # a terminal that is gone; reading again would fail for ever
+            ended = True
+        if ended:
             loop.remove_reader(pipe)
             action()
 
-    loop.add_reader(pipe, read)
+    try:
+        loop.add_reader(pipe, read)
+    except OSError as error:  # an ordinary file
+        raise FlussError(
+            ErrorCode.INVALID_CONFIG_EXCEPTION,
+            f"--stop-at-end-of-input: standard input cannot be watched: {error}",
+            hint="give the server a pipe",
+        ) from error
 
 
 def _address(endpoint: Endpoint) -> str:
