@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from fluss_server.formats.arrow_batch import decode_batch
 from fluss_server.formats.arrow_types import arrow_schema
@@ -16,8 +19,9 @@ from fluss_server.formats.keys import key_encoder
 from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.row_codec import row_codec
 from fluss_server.formats.row_log import decode_row_batch
+from fluss_server.kv import scan
 from fluss_server.kv.kv_tablet import KvTablet
-from fluss_server.kv.rocks import KvResources
+from fluss_server.kv.rocks import KvResources, StoreSnapshot
 from fluss_server.log.log_tablet import LogConfig, LogTablet
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.schema import Column, Schema
@@ -266,3 +270,22 @@ __all__ = [
     "read_changelog",
     "replay_changes",
 ]
+
+
+def let_scans_never_end(patched: pytest.MonkeyPatch) -> threading.Event:
+    """Make scans of KvTablets begin again at their end, and one step of them take all rows.
+
+    Returns:
+        set when a scan has read all rows once: it is in the middle of a step then.
+    """
+    read = StoreSnapshot.rows
+    reading = threading.Event()
+
+    def endless(snapshot: StoreSnapshot, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        while True:
+            yield from read(snapshot, start)
+            reading.set()
+
+    patched.setattr(StoreSnapshot, "rows", endless)
+    patched.setattr(scan, "_MAX_STEP_ROWS", 1 << 60)
+    return reading

@@ -14,9 +14,19 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.crc import crc32c
 from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.log_batch import iter_batches
-from fluss_server.kv import scan as scan_module
-from fluss_server.kv.rocks import KvResources, StoreSnapshot
-from kv_support import DOUBLE, INT, SCHEMA, STRING, Bucket, encode_key, make_schema, make_table, open_bucket
+from fluss_server.kv.rocks import KvResources
+from kv_support import (
+    DOUBLE,
+    INT,
+    SCHEMA,
+    STRING,
+    Bucket,
+    encode_key,
+    let_scans_never_end,
+    make_schema,
+    make_table,
+    open_bucket,
+)
 
 
 @pytest.fixture
@@ -426,16 +436,7 @@ def test_closing_ends_scans(tmp_path: Path) -> None:
 
 
 def test_closing_ends_a_scan_that_is_read_in_another_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = StoreSnapshot.rows
-    reading = threading.Event()
-
-    def endless(snapshot: StoreSnapshot, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        while True:
-            yield from read(snapshot, start)
-            reading.set()
-
-    monkeypatch.setattr(StoreSnapshot, "rows", endless)
-    monkeypatch.setattr(scan_module, "_MAX_STEP_ROWS", 1 << 60)
+    reading = let_scans_never_end(monkeypatch)
     bucket = open_bucket(tmp_path)
     bucket.write([(key, "a", None) for key in range(100)])
     scan = bucket.kv.open_scan()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,13 +14,12 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.value_batch import parse_value_batch
-from fluss_server.kv import scan as scan_module
-from fluss_server.kv.rocks import StoreSnapshot
 from fluss_server.kv.scan import KvScan
 from fluss_server.local import LocalServer
 from fluss_server.rpc.client import RpcClient
 from fluss_server.runtime.clock import ManualClock
 from fluss_server.tablet.kv_scanners import ABANDONED_AFTER_S, KvScanners, ScanAnswer
+from kv_support import let_scans_never_end
 from table_rpc import create_from, descriptor, put
 
 ROWS = 100
@@ -258,17 +257,8 @@ def test_writes_do_not_wait_for_a_step(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_dropping_the_table_ends_a_step_that_is_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = StoreSnapshot.rows
-    reading = threading.Event()
-
-    def endless(snapshot: StoreSnapshot, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        while True:
-            yield from read(snapshot, start)
-            reading.set()
-
     async def body(table: Table) -> None:
-        monkeypatch.setattr(StoreSnapshot, "rows", endless)
-        monkeypatch.setattr(scan_module, "_MAX_STEP_ROWS", 1 << 60)
+        reading = let_scans_never_end(monkeypatch)
         answer = asyncio.ensure_future(table.open((1 << 31) - 1))
         assert await asyncio.to_thread(reading.wait, 30)
         drop = pb.DropTableRequest(ignore_if_not_exists=False)
