@@ -44,10 +44,10 @@ class JavaLookups:
         assert self._process.stdout is not None
         self._process.stdin.write(f"{bootstrap} fluss {table} {keys} {in_flight} {int(seconds * 1000)}\n")
         self._process.stdin.flush()
-        answer = self._process.stdout.readline().split()
-        if len(answer) != 4:
+        response = self._process.stdout.readline().split()
+        if len(response) != 4:
             raise RuntimeError("the Java client failed")
-        count, took, p50_us, p99_us = answer
+        count, took, p50_us, p99_us = response
         return Lookups(int(count), float(took), float(p50_us) / 1000, float(p99_us) / 1000)
 
     def __exit__(

@@ -178,9 +178,9 @@ async def fetch(
 
 async def read(client: RpcClient, table_id: int, offset: int = 0) -> tuple[int, bytes]:
     """High watermark and records."""
-    answer = await fetch(client, table_id, offset)
-    assert not answer.HasField("error_code"), answer
-    return answer.high_watermark, answer.records
+    response = await fetch(client, table_id, offset)
+    assert not response.HasField("error_code"), response
+    return response.high_watermark, response.records
 
 
 async def list_offsets(

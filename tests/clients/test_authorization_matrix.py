@@ -240,12 +240,14 @@ CALLS: dict[ApiKey, Call] = {
         ApiKey.GET_DATABASE_INFO, lambda names: pb.GetDatabaseInfoRequest(database_name="shop")
     ),
     ApiKey.LIST_DATABASES: shown(
-        ApiKey.LIST_DATABASES, lambda names: pb.ListDatabasesRequest(), lambda answer: "shop" in answer.database_name
+        ApiKey.LIST_DATABASES,
+        lambda names: pb.ListDatabasesRequest(),
+        lambda response: "shop" in response.database_name,
     ),
     ApiKey.DATABASE_EXISTS: shown(
         ApiKey.DATABASE_EXISTS,
         lambda names: pb.DatabaseExistsRequest(database_name="shop"),
-        lambda answer: bool(answer.exists),
+        lambda response: bool(response.exists),
     ),
     ApiKey.DROP_TABLE: simple(
         ApiKey.DROP_TABLE, lambda names: pb.DropTableRequest(table_path=names.path, ignore_if_not_exists=False)
@@ -253,17 +255,17 @@ CALLS: dict[ApiKey, Call] = {
     ApiKey.LIST_TABLES: shown(
         ApiKey.LIST_TABLES,
         lambda names: pb.ListTablesRequest(database_name="shop"),
-        lambda answer: "keyed" in answer.table_name,
+        lambda response: "keyed" in response.table_name,
     ),
     ApiKey.TABLE_EXISTS: shown(
         ApiKey.TABLE_EXISTS,
         lambda names: pb.TableExistsRequest(table_path=names.path),
-        lambda answer: bool(answer.exists),
+        lambda response: bool(response.exists),
     ),
     ApiKey.GET_METADATA: shown(
         ApiKey.GET_METADATA,
         lambda names: pb.MetadataRequest(table_path=[names.path]),
-        lambda answer: len(answer.table_metadata) == 1,
+        lambda response: len(response.table_metadata) == 1,
     ),
     ApiKey.PRODUCE_LOG: per_bucket(
         ApiKey.PRODUCE_LOG,
@@ -307,7 +309,7 @@ CALLS: dict[ApiKey, Call] = {
     ApiKey.GET_PRODUCER_OFFSETS: shown(
         ApiKey.GET_PRODUCER_OFFSETS,
         lambda names: pb.GetProducerOffsetsRequest(producer_id=PRODUCER),
-        lambda answer: len(answer.table_offsets) == 1,
+        lambda response: len(response.table_offsets) == 1,
     ),
     ApiKey.DELETE_PRODUCER_OFFSETS: simple(
         ApiKey.DELETE_PRODUCER_OFFSETS, lambda names: pb.DeleteProducerOffsetsRequest(producer_id=PRODUCER)
@@ -318,7 +320,7 @@ CALLS: dict[ApiKey, Call] = {
     ApiKey.LIST_ACLS: shown(
         ApiKey.LIST_ACLS,
         lambda names: pb.ListAclsRequest(acl_filter=acl_filter(**STRANGER)),
-        lambda answer: len(answer.acl) == 1,
+        lambda response: len(response.acl) == 1,
     ),
     ApiKey.DROP_ACLS: simple(ApiKey.DROP_ACLS, lambda names: pb.DropAclsRequest(acl_filter=[acl_filter(**STRANGER)])),
     ApiKey.DESCRIBE_CLUSTER_CONFIGS: simple(
@@ -366,7 +368,7 @@ def cluster() -> Iterator[LocalCluster]:
 
 @asynccontextmanager
 async def logged_in(cluster: LocalCluster, user: str) -> AsyncIterator[RpcClient]:
-    async with await RpcClient.connect("127.0.0.1", cluster.port, login=(user, f"{user}_pass")) as client:
+    async with await RpcClient.connect("127.0.0.1", cluster.port, authentication=(user, f"{user}_pass")) as client:
         yield client
 
 

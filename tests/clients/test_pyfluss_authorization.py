@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from clients.pyfluss_support import connection, new_table, read_changes
-from clients.test_pyfluss_sasl import login
+from clients.test_pyfluss_sasl import authentication
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode
@@ -52,13 +52,13 @@ async def grant(port: int, *grants: tuple[str, Operation, Resource]) -> list[int
             operation_type=operation,
             permission_type=Permission.ALLOW,
         )
-    async with await RpcClient.connect("127.0.0.1", port, login=("root", "root-pass")) as client:
+    async with await RpcClient.connect("127.0.0.1", port, authentication=("root", "root-pass")) as client:
         response = await client.call(ApiKey.CREATE_ACLS, request)
     return [result.error_code for result in response.aclRes]
 
 
 async def prepare(cluster: LocalCluster) -> None:
-    async with connection(cluster.bootstrap_servers, **login("root", "root-pass")) as root:
+    async with connection(cluster.bootstrap_servers, **authentication("root", "root-pass")) as root:
         await root.get_admin().create_database("shop", None, False)
         keyed = await new_table(root, "keyed", SCHEMA, database="shop", primary_keys=["id"])
         await new_table(root, "log", SCHEMA, database="shop")
@@ -86,7 +86,7 @@ async def code_of(call: Awaitable[object]) -> int:
 
 def test_a_reader_reads_and_nothing_else(cluster: LocalCluster) -> None:
     async def run() -> None:
-        async with connection(cluster.bootstrap_servers, **login("reader", "reader-pass")) as connected:
+        async with connection(cluster.bootstrap_servers, **authentication("reader", "reader-pass")) as connected:
             admin = connected.get_admin()
             assert await admin.list_databases() == []
             assert sorted(await admin.list_tables("shop")) == ["keyed", "log"]
@@ -104,7 +104,7 @@ def test_a_reader_reads_and_nothing_else(cluster: LocalCluster) -> None:
             descriptor = fluss.TableDescriptor(fluss.Schema(SCHEMA))
             assert await code_of(admin.create_table(fluss.TablePath("shop", "mine"), descriptor, False)) == DENIED
         # On a connection of its own: the client's writer does not get over a refused INIT_WRITER.
-        async with connection(cluster.bootstrap_servers, **login("reader", "reader-pass")) as connected:
+        async with connection(cluster.bootstrap_servers, **authentication("reader", "reader-pass")) as connected:
             log = await connected.get_table(fluss.TablePath("shop", "log"))
             assert await code_of(log.new_append().create_writer().append([1, "x"]).wait()) == DENIED
 
@@ -113,7 +113,7 @@ def test_a_reader_reads_and_nothing_else(cluster: LocalCluster) -> None:
 
 def test_a_writer_writes_and_does_not_read(cluster: LocalCluster) -> None:
     async def run() -> None:
-        async with connection(cluster.bootstrap_servers, **login("writer", "writer-pass")) as connected:
+        async with connection(cluster.bootstrap_servers, **authentication("writer", "writer-pass")) as connected:
             log = await connected.get_table(fluss.TablePath("shop", "log"))
             await log.new_append().create_writer().append([1, "x"]).wait()
             keyed = await connected.get_table(fluss.TablePath("shop", "keyed"))
@@ -138,7 +138,7 @@ def test_a_writer_writes_and_does_not_read(cluster: LocalCluster) -> None:
 
 def test_who_has_nothing_sees_nothing(cluster: LocalCluster) -> None:
     async def run() -> None:
-        async with connection(cluster.bootstrap_servers, **login("nobody", "nobody-pass")) as connected:
+        async with connection(cluster.bootstrap_servers, **authentication("nobody", "nobody-pass")) as connected:
             admin = connected.get_admin()
             assert await admin.list_databases() == []
             assert await admin.list_tables("shop") == []
@@ -152,14 +152,14 @@ def test_who_has_nothing_sees_nothing(cluster: LocalCluster) -> None:
 
 def test_grants_can_be_given_and_taken_while_clients_are_connected(cluster: LocalCluster) -> None:
     async def run() -> None:
-        async with connection(cluster.bootstrap_servers, **login("nobody", "nobody-pass")) as connected:
+        async with connection(cluster.bootstrap_servers, **authentication("nobody", "nobody-pass")) as connected:
             admin = connected.get_admin()
             assert await code_of(admin.create_database("later", None, False)) == DENIED
             assert await grant(cluster.port, ("nobody", Operation.CREATE, CLUSTER)) == [0]
             await admin.create_database("later", None, False)
             selection = pb.PbAclFilter(principal_name="nobody", principal_type="User")
             selection.resource_type = selection.operation_type = selection.permission_type = 1
-            async with await RpcClient.connect("127.0.0.1", cluster.port, login=("root", "root-pass")) as root:
+            async with await RpcClient.connect("127.0.0.1", cluster.port, authentication=("root", "root-pass")) as root:
                 dropped = await root.call(ApiKey.DROP_ACLS, pb.DropAclsRequest(acl_filter=[selection]))
             assert [len(result.matching_acls) for result in dropped.filter_results] == [1]
             assert await code_of(admin.create_database("never", None, False)) == DENIED

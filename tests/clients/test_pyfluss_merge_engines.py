@@ -240,11 +240,11 @@ def test_overwriting_undoes_what_was_aggregated(fluss_cluster: Any) -> None:
                 table_id = table.get_table_info().table_id
                 request = pb.PutKvRequest(table_id=table_id, acks=-1, timeout_ms=10_000, agg_mode=1)
                 request.buckets_req.add(bucket_id=0, records=batch)
-                answer = (await client.call(ApiKey.PUT_KV, request)).buckets_resp[0]
-                assert not answer.HasField("error_code"), answer.error_message
+                response = (await client.call(ApiKey.PUT_KV, request)).buckets_resp[0]
+                assert not response.HasField("error_code"), response.error_message
                 request.agg_mode = 7
-                answer = (await client.call(ApiKey.PUT_KV, request)).buckets_resp[0]
-                assert answer.error_code == ErrorCode.UNSUPPORTED_VERSION
+                response = (await client.call(ApiKey.PUT_KV, request)).buckets_resp[0]
+                assert response.error_code == ErrorCode.UNSUPPORTED_VERSION
             changes = await read_changes(connected, table)
             assert [(kind, row["id"], row["total"]) for _, _, kind, row in changes] == [
                 ("+I", 1, 5),

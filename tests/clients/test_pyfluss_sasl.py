@@ -18,7 +18,7 @@ SCHEMA = pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("v", pa
 SASL = {"security.protocol.map": "FLUSS:SASL"}
 
 
-def login(user: str, password: str) -> dict[str, str]:
+def authentication(user: str, password: str) -> dict[str, str]:
     return {
         "security.protocol": "sasl",
         "security.sasl.mechanism": "PLAIN",
@@ -36,7 +36,7 @@ async def refused(servers: str, **options: str) -> tuple[int, str]:
 
 def test_pyfluss_works_on_a_sasl_listener(tmp_path: Path) -> None:
     async def run(servers: str) -> None:
-        async with connection(servers, **login("bob", "bob-pass")) as connected:
+        async with connection(servers, **authentication("bob", "bob-pass")) as connected:
             table = await new_table(connected, "t", SCHEMA, primary_keys=["id"], bucket_count=2)
             writer = table.new_upsert().create_writer()
             for value in range(10):
@@ -44,9 +44,9 @@ def test_pyfluss_works_on_a_sasl_listener(tmp_path: Path) -> None:
             await writer.flush()
             assert await table.new_lookup().create_lookuper().lookup([7]) == {"id": 7, "v": "v7"}
             assert len(await read_changes(connected, table)) == 10
-        code, text = await refused(servers, **login("bob", "wrong"))
+        code, text = await refused(servers, **authentication("bob", "wrong"))
         assert (code, "Invalid username or password" in text) == (ErrorCode.AUTHENTICATE_EXCEPTION, True)
-        assert (await refused(servers, **login("nobody", "bob-pass")))[0] == ErrorCode.AUTHENTICATE_EXCEPTION
+        assert (await refused(servers, **authentication("nobody", "bob-pass")))[0] == ErrorCode.AUTHENTICATE_EXCEPTION
         code, text = await refused(servers)
         assert (code, "security.protocol" in text) == (ErrorCode.AUTHENTICATE_EXCEPTION, True)
 
@@ -60,12 +60,12 @@ def test_a_changed_file_of_users_holds_for_new_connections(tmp_path: Path) -> No
     users.write_text("bob:one\n")
 
     async def run(servers: str) -> None:
-        async with connection(servers, **login("bob", "one")) as before:
+        async with connection(servers, **authentication("bob", "one")) as before:
             assert await before.get_admin().database_exists("fluss")
             (tmp_path / "new").write_text("bob:two\n")
             os.replace(tmp_path / "new", users)
-            assert (await refused(servers, **login("bob", "one")))[0] == ErrorCode.AUTHENTICATE_EXCEPTION
-            async with connection(servers, **login("bob", "two")) as after:
+            assert (await refused(servers, **authentication("bob", "one")))[0] == ErrorCode.AUTHENTICATE_EXCEPTION
+            async with connection(servers, **authentication("bob", "two")) as after:
                 assert await after.get_admin().database_exists("fluss")
             assert await before.get_admin().database_exists("fluss"), "who is in stays in"
 
@@ -81,12 +81,12 @@ def test_each_listener_sends_its_clients_to_itself(tmp_path: Path) -> None:
             writer = table.new_append().create_writer()
             writer.append([1, "x"])
             await writer.flush()
-        async with connection(sasl, **login("bob", "bob-pass")) as connected:
+        async with connection(sasl, **authentication("bob", "bob-pass")) as connected:
             nodes = await connected.get_admin().get_server_nodes()
             assert {f"{node.host}:{node.port}" for node in nodes} == {sasl}
             table = await connected.get_table(fluss.TablePath("fluss", "t"))
             assert len(await read_changes(connected, table)) == 1
-        assert (await refused(plain, **login("bob", "bob-pass")))[0] == ErrorCode.AUTHENTICATE_EXCEPTION
+        assert (await refused(plain, **authentication("bob", "bob-pass")))[0] == ErrorCode.AUTHENTICATE_EXCEPTION
 
     options = {
         "bind.listeners": "INTERNAL://127.0.0.1:0,CLIENT://127.0.0.1:0",

@@ -53,8 +53,8 @@ async def log_table(servers: str, schema: Schema, rows: Rows) -> None:
         table_id = await create_table(client, name, schema)
         payload = encode_payload(record_batch(schema, rows), ArrowCompression.ZSTD)
         data = bytes(build_batch(1, change_types=None, payload=payload, record_count=len(rows)))
-        answer = await produce(client, table_id, data)
-        assert not answer.HasField("error_code"), answer.error_message
+        response = await produce(client, table_id, data)
+        assert not response.HasField("error_code"), response.error_message
 
         table = await connected.get_table(fluss.TablePath("fluss", name))
         scanner = await table.new_scan().create_record_batch_log_scanner()
@@ -132,10 +132,10 @@ async def primary_key_table(servers: str, schema: Schema, rows: Rows) -> None:
         table_id = await create_table(client, name, schema)
         codec = row_codec(schema.types, KvFormat.COMPACTED)
         keys = [key_encoder(schema.types[:1]).encode(row[:1]) for row in rows]
-        answer = await put(
+        response = await put(
             client, table_id, build_kv_batch(1, [(k, codec.encode(row)) for k, row in zip(keys, rows, strict=True)])
         )
-        assert not answer.HasField("error_code"), answer.error_message
+        assert not response.HasField("error_code"), response.error_message
 
         table = await connected.get_table(fluss.TablePath("fluss", name))
         lookuper = table.new_lookup().create_lookuper()

@@ -30,7 +30,7 @@ from crash.test_sigkill import (
     check_log,
     wait_for_progress,
 )
-from fluss_server.log.flushed_mark import FlushedMark
+from fluss_server.log.flush_checkpoint import FlushCheckpoint
 from fluss_server.testing import LocalCluster
 
 ROUNDS = int(os.environ.get("FLUSS_POWER_ROUNDS", "3"))
@@ -81,7 +81,7 @@ def machine(home: Path, **options: str) -> Iterator[Machine]:
 def wait_until_durable(power: Machine, offset: int) -> None:
     """Wait for the mark that the server leaves beside the only log after it has flushed it up to ``offset``."""
     (log,) = (power.disk.data / "fluss").glob("t-*/log-0")
-    mark = FlushedMark(log)
+    mark = FlushCheckpoint(log)
     deadline = time.monotonic() + 20
     while (mark.read() or 0) < offset:
         assert time.monotonic() < deadline, f"durable up to {mark.read()} after 20 s"

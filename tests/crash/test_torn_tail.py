@@ -45,11 +45,11 @@ def write_and_kill(data_dir: Path) -> dict[str, int]:
             "kv": await create_from(client, "kv", descriptor(["id"])),
         }
         for number in range(BATCHES):
-            answers = (
+            responses = (
                 await produce(client, ids["log"], log_batch(number * ROWS, ROWS)),
                 await put(client, ids["kv"], upsert_batch(number * ROWS)),
             )
-            assert not any(answer.HasField("error_code") for answer in answers)
+            assert not any(response.HasField("error_code") for response in responses)
         await client.close()
         return ids
 
@@ -62,8 +62,8 @@ def write_and_kill(data_dir: Path) -> dict[str, int]:
 async def lookup_all(client: RpcClient, table_id: int) -> list[bool]:
     request = pb.LookupRequest(table_id=table_id)
     request.buckets_req.add(bucket_id=0, keys=[bytes([key]) for key in range(BATCHES * ROWS)])
-    answer = (await client.call(ApiKey.LOOKUP, request)).buckets_resp[0]
-    return [value.HasField("values") for value in answer.values]
+    response = (await client.call(ApiKey.LOOKUP, request)).buckets_resp[0]
+    return [value.HasField("values") for value in response.values]
 
 
 async def check(data_dir: Path, ids: dict[str, int], name: str, batches: int) -> None:
@@ -78,11 +78,11 @@ async def check(data_dir: Path, ids: dict[str, int], name: str, batches: int) ->
         ]
         if name == "kv":
             assert await lookup_all(client, ids["kv"]) == [key < batches * ROWS for key in range(BATCHES * ROWS)]
-            answer: Any = await put(client, ids["kv"], upsert_batch(BATCHES * ROWS))
-            assert answer.log_end_offset == (batches + 1) * ROWS
+            response: Any = await put(client, ids["kv"], upsert_batch(BATCHES * ROWS))
+            assert response.log_end_offset == (batches + 1) * ROWS
         else:
-            answer = await produce(client, ids["log"], log_batch(0, ROWS))
-            assert answer.base_offset == batches * ROWS
+            response = await produce(client, ids["log"], log_batch(0, ROWS))
+            assert response.base_offset == batches * ROWS
         await client.close()
     finally:
         await server.close()

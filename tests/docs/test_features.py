@@ -73,8 +73,8 @@ def served(fluss_cluster: LocalCluster) -> set[ApiKey]:
     async def ask() -> set[ApiKey]:
         request = pb.ApiVersionsRequest(client_software_name="test", client_software_version="0")
         async with await RpcClient.connect("127.0.0.1", fluss_cluster.port) as client:
-            answer = await client.call(ApiKey.API_VERSIONS, request)
-        return {ApiKey(entry.api_key) for entry in answer.api_versions}
+            response = await client.call(ApiKey.API_VERSIONS, request)
+        return {ApiKey(entry.api_key) for entry in response.api_versions}
 
     return asyncio.run(ask())
 

@@ -105,9 +105,9 @@ def table_rows(port: int, table: str, database: str = "fluss") -> list[tuple[Any
             found = []
             for bucket in range(descriptor.bucket_count or 1):
                 scan = pb.LimitScanRequest(table_id=info.table_id, bucket_id=bucket, limit=1_000_000)
-                answer = await client.call(ApiKey.LIMIT_SCAN, scan)
-                assert not answer.HasField("error_code"), answer
-                found += [codec.decode(decode_value(value)[1]) for value in parse_value_batch(answer.records)]
+                response = await client.call(ApiKey.LIMIT_SCAN, scan)
+                assert not response.HasField("error_code"), response
+                found += [codec.decode(decode_value(value)[1]) for value in parse_value_batch(response.records)]
             return found
 
     return asyncio.run(read())

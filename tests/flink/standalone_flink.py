@@ -129,8 +129,8 @@ class StandaloneFlink:
         while True:
             # A killed TaskManager stays listed until its heartbeat times out, so wait for one that was not there
             # before.
-            answer = self.get("/taskmanagers")
-            listed = {str(entry["id"]) for entry in answer["taskmanagers"]} if answer else set()
+            response = self.get("/taskmanagers")
+            listed = {str(entry["id"]) for entry in response["taskmanagers"]} if response else set()
             if listed - self._seen:
                 self._seen |= listed
                 return
@@ -151,8 +151,8 @@ class StandaloneFlink:
     def get(self, path: str) -> dict[str, Any] | None:
         """An answer of the REST API, or None while the JobManager does not answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.rest_port}{path}", timeout=5) as answer:
-                parsed: dict[str, Any] = json.load(answer)
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.rest_port}{path}", timeout=5) as response:
+                parsed: dict[str, Any] = json.load(response)
                 return parsed
         except OSError:
             return None

@@ -148,8 +148,8 @@ def test_lookup_joins(stream: Any, batch: Any, asynchronous: str) -> None:
     for query, wanted in expected.items():
         result = stream.execute_sql(query)
         found = []
-        with result.collect() as answers:
-            for row in answers:
+        with result.collect() as responses:
+            for row in responses:
                 found.append(tuple(row))
                 if len(found) == len(wanted):
                     break

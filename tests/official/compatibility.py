@@ -118,8 +118,8 @@ def served_apis(port: int) -> set[ApiKey]:
         client = await RpcClient.connect("127.0.0.1", port)
         try:
             request = pb.ApiVersionsRequest(client_software_name="tests", client_software_version="0")
-            answer = await client.call(ApiKey.API_VERSIONS, request)
-            return {ApiKey(entry.api_key) for entry in answer.api_versions}
+            response = await client.call(ApiKey.API_VERSIONS, request)
+            return {ApiKey(entry.api_key) for entry in response.api_versions}
         finally:
             await client.close()
 

@@ -96,15 +96,15 @@ def _cancel(result: TableResult) -> None:
 
 
 def main() -> None:
-    answers = os.fdopen(os.dup(1), "w")
+    responses = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever Java prints must not end up between the answers
     session = Session(int(sys.argv[1]), sys.argv[2])
     for line in sys.stdin:
         try:
-            answer = {"ok": session.run(json.loads(line))}
+            response = {"ok": session.run(json.loads(line))}
         except Exception as error:
-            answer = {"error": str(error)}
-        print(json.dumps(answer), file=answers, flush=True)
+            response = {"error": str(error)}
+        print(json.dumps(response), file=responses, flush=True)
 
 
 if __name__ == "__main__":

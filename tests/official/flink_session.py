@@ -61,7 +61,7 @@ class FlinkSession:
         self._servers = servers
         self._log = (directory / "session.log").open("w+")
         self._cluster = StandaloneFlink(directory / "cluster", slots=6, lib=self._lib)
-        self._answers: queue.Queue[str | None] = queue.Queue()
+        self._responses: queue.Queue[str | None] = queue.Queue()
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> FlinkSession:
@@ -86,8 +86,8 @@ class FlinkSession:
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            self._answers.put(line)
-        self._answers.put(None)
+            self._responses.put(line)
+        self._responses.put(None)
 
     def _call(self, request: dict[str, Any]) -> Any:
         assert self._process is not None
@@ -95,17 +95,17 @@ class FlinkSession:
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         try:
-            line = self._answers.get(timeout=_CALL_TIMEOUT_S)
+            line = self._responses.get(timeout=_CALL_TIMEOUT_S)
         except queue.Empty:
             self._process.kill()
             raise AssertionError(f"not answered within {_CALL_TIMEOUT_S} s: {request}") from None
         if line is None:
             self._log.seek(0)
             raise AssertionError(f"the session ended: {self._log.read()[-3000:]}")
-        answer = json.loads(line)
-        if "error" in answer:
-            raise FlinkError(answer["error"])
-        return answer["ok"]
+        response = json.loads(line)
+        if "error" in response:
+            raise FlinkError(response["error"])
+        return response["ok"]
 
     def batch(self, sql: str) -> Rows:
         """Run a statement to its end and return its rows as ``[kind, values...]``."""

@@ -50,14 +50,14 @@ class JavaDriver:
             stderr=self._log,
             text=True,
         )
-        self._answers: queue.Queue[str | None] = queue.Queue()
+        self._responses: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._answers.put(line)
-        self._answers.put(None)
+            self._responses.put(line)
+        self._responses.put(None)
 
     def call(self, name: str, /, **arguments: Any) -> Any:
         """Run one call and return its result.
@@ -69,17 +69,17 @@ class JavaDriver:
         self._process.stdin.write(json.dumps({"call": name, **arguments}) + "\n")
         self._process.stdin.flush()
         try:
-            line = self._answers.get(timeout=_CALL_TIMEOUT_S)
+            line = self._responses.get(timeout=_CALL_TIMEOUT_S)
         except queue.Empty:
             self._process.kill()
             raise AssertionError(f"{name} {arguments} was not answered within {_CALL_TIMEOUT_S} s") from None
         if line is None:
             self._log.seek(0)
             raise AssertionError(f"the JVM ended during {name}: {self._log.read()[-2000:]}")
-        answer = json.loads(line)
-        if "error" in answer:
-            raise JavaError(answer["error"]["code"], answer["error"]["class"], answer["error"]["message"])
-        return answer["ok"]
+        response = json.loads(line)
+        if "error" in response:
+            raise JavaError(response["error"]["code"], response["error"]["class"], response["error"]["message"])
+        return response["ok"]
 
     def close(self) -> None:
         """End the JVM."""

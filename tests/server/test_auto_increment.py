@@ -60,14 +60,14 @@ def test_lookups_of_the_same_new_key_insert_one_row(tmp_path: Path) -> None:
             table_id = table.get_table_info().table_id
             clients = [await RpcClient.connect("127.0.0.1", cluster.port) for _ in range(8)]
             names = ["ada", "bob", "cyd"]
-            answers = await asyncio.gather(
+            responses = await asyncio.gather(
                 *(
                     find_or_insert(client, table_id, names[n % 3 :] + names[: n % 3])
                     for client in clients
                     for n in range(9)
                 )
             )
-            rows = {row for answer in answers for row in answer}
+            rows = {row for response in responses for row in response}
             assert sorted(row[0] for row in rows) == names
             assert sorted(row[1] for row in rows) == [1, 2, 3]
             changes = await read_changes(connected, table)
@@ -162,8 +162,8 @@ def test_the_column_cannot_be_written(tmp_path: Path) -> None:
                 )
                 batch = build_kv_batch(1, [(KEYS.encode(["a"]), ROWS.encode(("a", 5, None)))])
                 put.buckets_req.add(bucket_id=0, records=batch)
-                answer = (await client.call(ApiKey.PUT_KV, put)).buckets_resp[0]
-                assert answer.error_code == ErrorCode.INVALID_TARGET_COLUMN
+                response = (await client.call(ApiKey.PUT_KV, put)).buckets_resp[0]
+                assert response.error_code == ErrorCode.INVALID_TARGET_COLUMN
 
     with LocalCluster(tmp_path) as cluster:
         asyncio.run(run(cluster))

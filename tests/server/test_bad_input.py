@@ -32,14 +32,14 @@ def test_every_flipped_bit_of_a_log_batch_is_refused_and_the_log_goes_on(fluss_c
         for position in [*range(8, 13), *range(21, len(good))]:
             bad = bytearray(good)
             bad[position] ^= 0x10
-            answer = await produce(client, table_id, bytes(bad))
-            assert answer.error_code in damage, (position, answer)
+            response = await produce(client, table_id, bytes(bad))
+            assert response.error_code in damage, (position, response)
         for end in range(len(good)):
-            answer = await produce(client, table_id, good[:end])
-            assert answer.error_code in damage, (end, answer)
-        answer = await produce(client, table_id, good)
-        assert not answer.HasField("error_code")
-        assert answer.base_offset == 0
+            response = await produce(client, table_id, good[:end])
+            assert response.error_code in damage, (end, response)
+        response = await produce(client, table_id, good)
+        assert not response.HasField("error_code")
+        assert response.base_offset == 0
         high_watermark, records = await read(client, table_id)
         assert high_watermark == 3
         assert len(list(iter_batches(records))) == 1
@@ -58,9 +58,9 @@ def test_batches_that_do_not_fit_the_table_are_refused(fluss_cluster: Any) -> No
     async def body(client: RpcClient) -> None:
         table_id = await create_from(client, "misfits", descriptor())
         for name, record_batch in wrong.items():
-            answer = await produce(client, table_id, log_batch(0, 1, record_batch=record_batch))
-            assert answer.error_code == ErrorCode.INVALID_TABLE_EXCEPTION, name
-            assert answer.error_message, name
+            response = await produce(client, table_id, log_batch(0, 1, record_batch=record_batch))
+            assert response.error_code == ErrorCode.INVALID_TABLE_EXCEPTION, name
+            assert response.error_message, name
         garbage = bytes(build_batch(1, change_types=None, payload=b"no arrow message" * 4, record_count=1))
         assert (await produce(client, table_id, garbage)).error_code == ErrorCode.INVALID_TABLE_EXCEPTION
         unknown_schema = log_batch(0, 1, schema_id=9)
@@ -83,15 +83,15 @@ def test_broken_kv_batches_are_refused_and_the_table_goes_on(fluss_cluster: Any)
         for position in range(len(good)):
             bad = bytearray(good)
             bad[position] ^= 0x04
-            answer = await put(client, table_id, bytes(bad))
-            assert answer.error_code != 0, position
+            response = await put(client, table_id, bytes(bad))
+            assert response.error_code != 0, position
         for truncated in range(1, len(row)):  # without any row bytes it is a delete
-            answer = await put(client, table_id, batch(b"\x05", row[:truncated]))
-            assert answer.error_code != 0, truncated
+            response = await put(client, table_id, batch(b"\x05", row[:truncated]))
+            assert response.error_code != 0, truncated
         assert (await put(client, table_id, good, target_columns=[1])).error_code == ErrorCode.INVALID_TARGET_COLUMN
         assert (await put(client, table_id, good, target_columns=[0, 7])).error_code == ErrorCode.INVALID_TARGET_COLUMN
-        answer = await put(client, table_id, good)
-        assert not answer.HasField("error_code"), answer
+        response = await put(client, table_id, good)
+        assert not response.HasField("error_code"), response
         lookup = pb.LookupRequest(table_id=table_id)
         lookup.buckets_req.add(bucket_id=0, keys=[b"\x05", b"\x06"])
         values = (await client.call(ApiKey.LOOKUP, lookup)).buckets_resp[0].values
@@ -204,15 +204,15 @@ def test_random_bytes_and_mutated_requests_never_stop_the_server(fluss_cluster: 
 
 
 def test_an_oversized_frame_is_answered_and_closed(fluss_cluster: Any) -> None:
-    answer = _closed_or_error(fluss_cluster.port, struct.pack(">ihhi", 101 << 20, 1014, 0, 1) + bytes(1000))
-    assert answer == b"reset" or answer[4] == 2, "SERVER_FAILURE"
+    response = _closed_or_error(fluss_cluster.port, struct.pack(">ihhi", 101 << 20, 1014, 0, 1) + bytes(1000))
+    assert response == b"reset" or response[4] == 2, "SERVER_FAILURE"
 
 
 def test_an_unknown_api_and_an_unreadable_body_are_answered(fluss_cluster: Any) -> None:
-    answer = _closed_or_error(fluss_cluster.port, struct.pack(">ihhi", 8, 32000, 0, 77))
-    assert answer[4] == 1
-    assert struct.unpack(">i", answer[5:9]) == (77,)
-    assert pb.ErrorResponse.FromString(answer[9:]).error_code == ErrorCode.UNSUPPORTED_VERSION
-    answer = _closed_or_error(fluss_cluster.port, struct.pack(">ihhi", 8, int(ApiKey.CREATE_TABLE), 0, 78))
-    assert answer[4] == 1
-    assert pb.ErrorResponse.FromString(answer[9:]).error_code == ErrorCode.CORRUPT_MESSAGE
+    response = _closed_or_error(fluss_cluster.port, struct.pack(">ihhi", 8, 32000, 0, 77))
+    assert response[4] == 1
+    assert struct.unpack(">i", response[5:9]) == (77,)
+    assert pb.ErrorResponse.FromString(response[9:]).error_code == ErrorCode.UNSUPPORTED_VERSION
+    response = _closed_or_error(fluss_cluster.port, struct.pack(">ihhi", 8, int(ApiKey.CREATE_TABLE), 0, 78))
+    assert response[4] == 1
+    assert pb.ErrorResponse.FromString(response[9:]).error_code == ErrorCode.CORRUPT_MESSAGE

@@ -41,7 +41,7 @@ VALID_FLOOD, GARBAGE_FLOOD, OVERSIZE_FLOOD = 8, 16, 16
 
 OPTIONS = {
     "server.request.memory-size": "200mb",
-    "server.answer.memory-size": "32mb",
+    "server.response.memory-size": "32mb",
     "kv.cache.size": "16mb",
 }
 BOUND_BYTES = (

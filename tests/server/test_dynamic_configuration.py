@@ -19,7 +19,7 @@ SET, DELETE, APPEND, SUBTRACT = range(4)
 
 
 async def connect(cluster: LocalCluster, user: str, password: str) -> RpcClient:
-    return await RpcClient.connect("127.0.0.1", cluster.port, login=(user, password))
+    return await RpcClient.connect("127.0.0.1", cluster.port, authentication=(user, password))
 
 
 async def alter(client: RpcClient, *changes: tuple[str, str | None, int]) -> None:

@@ -60,12 +60,12 @@ def leaf(function: F, value: Any = None, field_id: int = 0, literal_type: int = 
     return predicate
 
 
-def bases(answer: Any) -> list[int]:
-    return [header.base_offset for _, header in iter_batches(answer.records)]
+def bases(response: Any) -> list[int]:
+    return [header.base_offset for _, header in iter_batches(response.records)]
 
 
-def end(answer: Any) -> int | None:
-    return int(answer.filtered_end_offset) if answer.HasField("filtered_end_offset") else None
+def end(response: Any) -> int | None:
+    return int(response.filtered_end_offset) if response.HasField("filtered_end_offset") else None
 
 
 async def filled(client: RpcClient, name: str) -> int:
@@ -79,8 +79,8 @@ async def filled(client: RpcClient, name: str) -> int:
         batch([None] * 10),
         batch(list(range(40, 50))),
     ):
-        answer = await produce(client, table_id, records)
-        assert not answer.HasField("error_code"), answer
+        response = await produce(client, table_id, records)
+        assert not response.HasField("error_code"), response
     return table_id
 
 
@@ -104,13 +104,13 @@ def test_batches_that_cannot_match_are_left_out(
 ) -> None:
     async def body(client: RpcClient) -> None:
         table_id = await table_of(client, fluss_cluster)
-        answer = await fetch(client, table_id, predicate=predicate)
-        assert (bases(answer), end(answer)) == (expected, filtered_end)
-        assert (answer.high_watermark, answer.log_start_offset) == (60, 0)
+        response = await fetch(client, table_id, predicate=predicate)
+        assert (bases(response), end(response)) == (expected, filtered_end)
+        assert (response.high_watermark, response.log_start_offset) == (60, 0)
         for fields in ([0], [1, 2]):
             projected = await fetch(client, table_id, predicate=predicate, fields=fields)
             assert (bases(projected), end(projected)) == (expected, filtered_end)
-            assert len(projected.records) < len(answer.records)
+            assert len(projected.records) < len(response.records)
 
     with_client(fluss_cluster.port, body)
 
@@ -168,13 +168,13 @@ def test_a_reader_gets_ahead_and_then_waits(fluss_cluster: LocalCluster) -> None
         for first in range(0, 6000, 10):
             await produce(client, table_id, batch(list(range(first, first + 10))))
         wanted = leaf(F.EQUAL, 10_000)
-        begun, offset, answers = time.monotonic(), 0, 0
+        begun, offset, responses = time.monotonic(), 0, 0
         while offset < 6000:
-            answer = await fetch(client, table_id, offset, predicate=wanted, min_bytes=1, wait_ms=20_000)
-            assert answer.records == b""
-            offset, answers = answer.filtered_end_offset, answers + 1
+            response = await fetch(client, table_id, offset, predicate=wanted, min_bytes=1, wait_ms=20_000)
+            assert response.records == b""
+            offset, responses = response.filtered_end_offset, responses + 1
         assert time.monotonic() - begun < 10
-        assert answers == 2  # a fetch looks at 500 batches
+        assert responses == 2  # a fetch looks at 500 batches
         waiting = asyncio.create_task(fetch(client, table_id, 6000, predicate=wanted, min_bytes=1, wait_ms=20_000))
         await asyncio.sleep(0.05)
         assert not waiting.done()
@@ -204,8 +204,8 @@ def test_magic_1_of_fluss_0_9_is_refused(fluss_cluster: LocalCluster) -> None:
         plain = arrow_log_batch(SCHEMA, [[1], ["a"], [0.5]])
         old = bytearray(plain[:12] + b"\x01" + plain[13:21] + b"\xff" * 4 + plain[21:])
         old[8:12] = struct.pack("<i", len(old) - 12)
-        answer = await produce(client, table_id, bytes(old))
-        assert answer.HasField("error_code")
+        response = await produce(client, table_id, bytes(old))
+        assert response.HasField("error_code")
         assert (await fetch(client, table_id)).high_watermark == 0
 
     with_client(fluss_cluster.port, body)

@@ -131,10 +131,10 @@ def test_writes_stop_before_the_disk_is_full(small_disk: Path) -> None:
     async def wait_until(refusing: bool, table: fluss.FlussTable, row: list[Any]) -> str:
         deadline = time.monotonic() + 20
         while True:
-            answer = await refused(table, row)
-            if (answer is not None) == refusing:
-                return answer or ""
-            assert time.monotonic() < deadline, answer
+            response = await refused(table, row)
+            if (response is not None) == refusing:
+                return response or ""
+            assert time.monotonic() < deadline, response
             await asyncio.sleep(0.05)
 
     async def run(cluster: LocalCluster, ballast: Path) -> None:

@@ -199,7 +199,7 @@ def test_a_listener_that_may_be_reached_from_elsewhere_is_warned_about(tmp_path:
         cluster.stop()
         assert "WARNING" in cluster.log
         assert "NO AUTHENTICATION: listener FLUSS on 2130706433" in cluster.log
-    guarded = {**exposed, "security.protocol.map": "FLUSS:SASL", "security.sasl.plain.credentials": "bob:bob-pass"}
-    with LocalCluster(tmp_path / "guarded", options=guarded) as cluster:
+    intercepted = {**exposed, "security.protocol.map": "FLUSS:SASL", "security.sasl.plain.credentials": "bob:bob-pass"}
+    with LocalCluster(tmp_path / "guarded", options=intercepted) as cluster:
         cluster.stop()
         assert "NO AUTHENTICATION" not in cluster.log

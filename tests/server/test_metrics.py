@@ -21,7 +21,7 @@ from clients.pyfluss_support import connection, new_table, read_changes
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import FlussError
-from fluss_server.grpc_door.client import GrpcClient
+from fluss_server.grpc_server.client import GrpcClient
 from fluss_server.metrics.catalogue import CATALOGUE
 from fluss_server.rpc.client import RpcClient
 from fluss_server.testing import LocalCluster
@@ -37,8 +37,8 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 def page(cluster: LocalCluster, path: str) -> str:
     found = _ADDRESS.search(cluster.log)
     assert found, cluster.log
-    with urllib.request.urlopen(f"{found[1]}/{path}", timeout=10) as answer:
-        text: str = answer.read().decode()
+    with urllib.request.urlopen(f"{found[1]}/{path}", timeout=10) as response:
+        text: str = response.read().decode()
     return text
 
 
@@ -126,7 +126,7 @@ def test_values_after_traffic(tmp_path: Path) -> None:
         check_dashboard(exported)
 
 
-def test_calls_of_the_grpc_door_are_requests(tmp_path: Path) -> None:
+def test_calls_of_the_grpc_server_are_requests(tmp_path: Path) -> None:
     def count(name: str, request: str) -> float:
         return value(scrape(cluster), f"tabletserver_request_{name}", request=request)
 

@@ -75,8 +75,8 @@ def test_a_log_table(fluss_cluster: LocalCluster, row_format: str) -> None:
         async with rpc_client(fluss_cluster.bootstrap_servers) as client:
             name = f"log_{row_format.lower()}"
             table_id = await create_from(client, name, descriptor(log_format=row_format))
-            answer = await produce(client, table_id, append_batch(row_format, ROWS))
-            assert (answer.HasField("error_code"), answer.base_offset) == (False, 0)
+            response = await produce(client, table_id, append_batch(row_format, ROWS))
+            assert (response.HasField("error_code"), response.base_offset) == (False, 0)
             damaged = append_batch(row_format, ROWS)[:-1] + b"\xff\xff"
             assert (await produce(client, table_id, damaged)).error_code != 0
             other = FORMATS[1 - FORMATS.index(row_format)]
@@ -119,11 +119,11 @@ def test_official_batches(fluss_cluster: LocalCluster) -> None:
         data = bytes.fromhex(case["bytes"])
         ((_, header),) = iter_batches(data)
         table_id = await create_from(client, f"official_{number}", document)
-        answer = await produce(client, table_id, data)
+        response = await produce(client, table_id, data)
         if header.schema_id != 1 or header.batch_sequence > 0:
-            assert answer.error_code in (ErrorCode.SCHEMA_NOT_EXIST, ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION)
+            assert response.error_code in (ErrorCode.SCHEMA_NOT_EXIST, ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION)
             return
-        assert not answer.HasField("error_code"), answer.error_message
+        assert not response.HasField("error_code"), response.error_message
         assert bytes((await fetch(client, table_id)).records)[header.header_size :] == data[header.header_size :]
 
     async def all_of_them() -> None:
@@ -145,8 +145,8 @@ def test_the_changelog_of_a_primary_key_table(kv_format: str, log_format: str) -
     async def write(client: RpcClient) -> int:
         table_id = await create_from(client, "pk", descriptor(["id"], kv_format=kv_format, log_format=log_format))
         upserts = [(keys.encode(row[:1]), data) for row, data in zip(ROWS, encoded, strict=True)]
-        answer = await put(client, table_id, build_kv_batch(1, upserts))
-        assert not answer.HasField("error_code"), answer.error_message
+        response = await put(client, table_id, build_kv_batch(1, upserts))
+        assert not response.HasField("error_code"), response.error_message
         await put(client, table_id, build_kv_batch(1, [(keys.encode((1,)), encode(kv_format, [(1, "b", None)])[0])]))
         await put(client, table_id, build_kv_batch(1, [(keys.encode((2,)), None)]))
         bad = await put(client, table_id, build_kv_batch(1, [(keys.encode((7,)), encoded[0])]))
@@ -163,8 +163,8 @@ def test_the_changelog_of_a_primary_key_table(kv_format: str, log_format: str) -
         ]
         request = pb.LookupRequest(table_id=table_id)
         request.buckets_req.add(bucket_id=0, keys=[keys.encode((key,)) for key in (1, 2, -3)])
-        ((answer,),) = [(await client.call(ApiKey.LOOKUP, request)).buckets_resp]
-        values = [value.values if value.HasField("values") else None for value in answer.values]
+        ((response,),) = [(await client.call(ApiKey.LOOKUP, request)).buckets_resp]
+        values = [value.values if value.HasField("values") else None for value in response.values]
         assert values == [encode_value(1, encode(kv_format, [(1, "b", None)])[0]), None, encode_value(1, encoded[2])]
 
     async def once(cluster: LocalCluster, table_id: int | None) -> int:

@@ -21,7 +21,7 @@ LAYERS = {
     "formats": 2,
     "metadata": 3,
     "rpc": 3,
-    "grpc_door": 4,
+    "grpc_server": 4,
     "security": 4,
     "log": 4,
     "kv": 4,

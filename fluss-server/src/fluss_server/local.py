@@ -38,13 +38,13 @@ from fluss_server.runtime.clock import Clock, SystemClock
 from fluss_server.runtime.files import DirectoryLock
 from fluss_server.runtime.open_files import raise_open_files_limit
 from fluss_server.security.acl_service import AclService
+from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
 from fluss_server.security.authorizer import Authorizer, parse_super_users
 from fluss_server.security.credentials import check_configured_users
-from fluss_server.security.guard import Guard
 from fluss_server.security.listeners import CREDENTIALS, Listener, ListenerSecurity
 from fluss_server.security.sasl import PasswordCheck
 from fluss_server.server_settings import replica_config, scanner_config, table_settings
-from fluss_server.tablet.disk_guard import DISK_RATIOS, DiskMonitor, DiskWriteLock, check_ratios, disk_ratios
+from fluss_server.tablet.disk_write_lock import DISK_RATIOS, DiskMonitor, DiskWriteLock, check_ratios, disk_ratios
 from fluss_server.tablet.hosted_tables import HostedTables
 from fluss_server.tablet.kv_scanners import KvScanners
 from fluss_server.tablet.read_service import ReadService
@@ -52,7 +52,7 @@ from fluss_server.tablet.replica_manager import ReplicaManager
 from fluss_server.tablet.write_service import WriteService
 
 if TYPE_CHECKING:
-    from fluss_server.grpc_door.door import GrpcDoor
+    from fluss_server.grpc_server.server import GrpcServer
     from fluss_server.metrics.http_endpoint import HttpEndpoint
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class LocalServer:
         self._scanners: KvScanners | None = None
         self._security = ListenerSecurity(self._configuration, host, port)
         self._servers: list[RpcServer] = []
-        self._grpc_door: GrpcDoor | None = None
+        self._grpc_server: GrpcServer | None = None
         self._metrics: HttpEndpoint | None = None
         self._resources = contextlib.AsyncExitStack()  # what is open, to be closed in reverse
 
@@ -119,9 +119,9 @@ class LocalServer:
     @property
     def grpc_endpoint(self) -> Endpoint | None:
         """Where the gRPC door listens, once started; None without one."""
-        if self._grpc_door is None:
+        if self._grpc_server is None:
             return None
-        return self._security.listeners[0].endpoint._replace(port=self._grpc_door.port)
+        return self._security.listeners[0].endpoint._replace(port=self._grpc_server.port)
 
     @property
     def metrics_address(self) -> str | None:
@@ -158,7 +158,7 @@ class LocalServer:
         replicas, scanners = await self._open_replicas(manager)
 
         authorizer = await self._load_authorizer(store)
-        guard = None if authorizer is None else Guard(authorizer, manager.table_path)
+        interceptor = None if authorizer is None else AuthorizationInterceptor(authorizer, manager.table_path)
         self._follow_changes(replicas)
         tables = HostedTables(replicas, scanners)
         node = ServerNode(SERVER_ID, self._security.advertised)
@@ -181,7 +181,7 @@ class LocalServer:
             self._clock,
             default_ttl_ms=self._configuration.get_int("coordinator.producer-offsets.ttl"),
             sweep_interval_ms=self._configuration.get_int("coordinator.producer-offsets.cleanup-interval"),
-            rights=None if guard is None else guard.rights,
+            permissions=None if interceptor is None else interceptor.permissions,
         )
         closing(producers.close)
         writes = WriteService(
@@ -202,7 +202,7 @@ class LocalServer:
             reads,
             AclService(authorizer),
             producers,
-            interceptors=[] if guard is None else [guard],
+            interceptors=[] if interceptor is None else [interceptor],
         )
         shared = SharedResources(rpc_limits(self._configuration, open_files=raise_open_files_limit()))
         closing(self._stop_listening)
@@ -226,7 +226,7 @@ class LocalServer:
             )
             closing(self._metrics.close)
         if self._requested_grpc_port is not None:
-            await self._open_grpc_door(registry, self._requested_grpc_port)
+            await self._open_grpc_server(registry, self._requested_grpc_port)
         auto_partitions.start()
 
     def _lock_directory(self) -> None:
@@ -269,12 +269,12 @@ class LocalServer:
         )
         return replicas, scanners
 
-    async def _open_grpc_door(self, registry: ServiceRegistry, port: int) -> None:
+    async def _open_grpc_server(self, registry: ServiceRegistry, port: int) -> None:
         """The door stands beside the first listener, and asks its callers what that one asks its clients."""
-        from fluss_server.grpc_door.door import GrpcDoor  # gRPC costs 10 MB and 20 ms
+        from fluss_server.grpc_server.server import GrpcServer  # gRPC costs 10 MB and 20 ms
 
         first = self._security.listeners[0]
-        self._grpc_door = GrpcDoor(
+        self._grpc_server = GrpcServer(
             registry,
             first.endpoint.host,
             port,
@@ -282,8 +282,8 @@ class LocalServer:
             listener=first.endpoint.listener,
             authenticate=None if first.authenticator is None else PasswordCheck(first.authenticator),
         )
-        self._resources.push_async_callback(self._grpc_door.close)
-        await self._grpc_door.start()
+        self._resources.push_async_callback(self._grpc_server.close)
+        await self._grpc_server.start()
 
     def _follow_changes(self, replicas: ReplicaManager) -> None:
         """What options that change while the server runs do then."""

@@ -15,7 +15,7 @@ from fluss_server.metrics.http_endpoint import HttpEndpoint, parse_ports
 from fluss_server.rpc.limits import SharedResources
 from fluss_server.rpc.metrics import connection_samples, request_samples
 from fluss_server.rpc.service import ServiceRegistry
-from fluss_server.tablet.disk_guard import DiskWriteLock
+from fluss_server.tablet.disk_write_lock import DiskWriteLock
 from fluss_server.tablet.kv_scanners import KvScanners
 from fluss_server.tablet.metrics import TabletMetrics
 from fluss_server.tablet.parked_fetches import ParkedFetches

@@ -6,8 +6,8 @@ from fluss_server.config import Configuration
 from fluss_server.coordinator.validation import TableSettings
 from fluss_server.log.log_config import LogConfig
 from fluss_server.tablet.kv_scanners import ScannerConfig
+from fluss_server.tablet.maintenance import MaintenanceConfig
 from fluss_server.tablet.replica_manager import ReplicaConfig
-from fluss_server.tablet.upkeep import UpkeepConfig
 
 
 def table_settings(configuration: Configuration) -> TableSettings:
@@ -30,7 +30,7 @@ def replica_config(configuration: Configuration) -> ReplicaConfig:
             writer_expiration_ms=configuration.get_int("server.writer-id.expiration-time"),
         ),
         max_unflushed=0 if before_acknowledge else configuration.get_int("log.flush.interval-messages") - 1,
-        upkeep=UpkeepConfig(
+        maintenance=MaintenanceConfig(
             flush_interval_s=None if before_acknowledge else configuration.get_int("log.flush.interval") / 1000,
             persist_interval_s=configuration.get_int("kv.persist.interval") / 1000,
             persist_after_offsets=configuration.get_int("kv.persist.after-offsets"),

@@ -12,7 +12,7 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode
 
 
-def login(user: str, password: str) -> dict[str, str]:
+def authentication(user: str, password: str) -> dict[str, str]:
     """Options of a client that logs in."""
     return {
         "security.protocol": "SASL",
@@ -29,17 +29,17 @@ class TestAuthenticate:
         "security.protocol.map": "FLUSS:SASL",
         "security.sasl.plain.credentials": "admin:admin-pass,bob:bob-pass",
     }
-    CLIENT_OPTIONS: ClassVar = login("admin", "admin-pass")
+    CLIENT_OPTIONS: ClassVar = authentication("admin", "admin-pass")
 
     def test_the_right_password(self, client: Client, name: str) -> None:
-        with client.fresh(**login("bob", "bob-pass")) as bob:
+        with client.fresh(**authentication("bob", "bob-pass")) as bob:
             bob.create_table(name, columns("a INT NOT NULL"), primary_key=["a"])
             bob.upsert(name, [[1]])
             assert bob.lookup(name, [[1]]) == [[[1]]]
             assert [record["row"] for record in bob.scan(name, 1)] == [[1]]
 
     def test_a_wrong_password(self, client: Client) -> None:
-        with pytest.raises(ClientError) as error, client.fresh(**login("bob", "no")) as bob:
+        with pytest.raises(ClientError) as error, client.fresh(**authentication("bob", "no")) as bob:
             bob.list_databases()
         assert code_of(error) is ErrorCode.AUTHENTICATE_EXCEPTION
         assert "Invalid username or password" in error.value.message
@@ -75,7 +75,7 @@ class TestCreateAcls(AclTests):
 
     def test_rights_on_a_table(self, client: Client, name: str) -> None:
         client.create_table(name, columns("a INT"))
-        with client.fresh(**login("bob", "bob-pass")) as bob:
+        with client.fresh(**authentication("bob", "bob-pass")) as bob:
             assert denied(lambda: bob.table_info(name))
             table = {"principal": "bob", "type": "TABLE", "resource": f"fluss.{name}"}
             client.create_acls([{**table, "operation": "WRITE"}])
@@ -87,7 +87,7 @@ class TestCreateAcls(AclTests):
 
     def test_rights_on_a_database_hold_for_its_tables(self, client: Client, name: str) -> None:
         client.create_database(name)
-        with client.fresh(**login("bob", "bob-pass")) as bob:
+        with client.fresh(**authentication("bob", "bob-pass")) as bob:
             assert name not in bob.list_databases()
             assert denied(lambda: bob.create_table("t", columns("a INT"), database=name))
             client.create_acls([{"principal": "bob", "operation": "ALL", "type": "DATABASE", "resource": name}])
@@ -100,7 +100,7 @@ class TestCreateAcls(AclTests):
         client.create_table(name, columns("a INT"))
         grant = {"principal": "bob", "operation": "READ", "type": "TABLE", "resource": f"fluss.{name}"}
         client.create_acls([grant])
-        with client.fresh(**login("bob", "bob-pass")) as bob:
+        with client.fresh(**authentication("bob", "bob-pass")) as bob:
             assert denied(lambda: bob.create_acls([{**grant, "operation": "WRITE"}]))
 
 
@@ -124,7 +124,7 @@ class TestDropAcls(AclTests):
         client.create_table(name, columns("a INT"))
         acl = {"principal": "bob", "type": "TABLE", "resource": f"fluss.{name}"}
         client.create_acls([{**acl, "operation": "READ"}, {**acl, "operation": "WRITE"}])
-        with client.fresh(**login("bob", "bob-pass")) as bob:
+        with client.fresh(**authentication("bob", "bob-pass")) as bob:
             bob.append(name, [[1]])
             dropped = client.drop_acls({"type": "TABLE", "resource": f"fluss.{name}", "operation": "WRITE"})
             assert dropped == [["bob", "*", "WRITE", "TABLE", f"fluss.{name}"]]

@@ -15,7 +15,7 @@ from fluss_server.rpc.authentication import Authenticator
 from fluss_server.rpc.connection import ServerConnection
 from fluss_server.rpc.frame_memory import FrameMemory
 from fluss_server.rpc.frames import RECEIVE_BUFFER_SIZE, FrameReader, ResponseType, parse_response
-from fluss_server.rpc.limits import AnswerMemory, RequestMemory, RpcLimits
+from fluss_server.rpc.limits import RequestMemory, ResponseMemory, RpcLimits
 from fluss_server.rpc.service import RequestContext, ResponseBody, ServiceRegistry, rpc
 
 MAX_FRAME = 300
@@ -44,7 +44,7 @@ class Host:
         self.registry = ServiceRegistry(Service())
         self.limits = RpcLimits(max_frame_bytes=MAX_FRAME, max_requests_in_flight=requests_in_flight)
         self.request_memory = RequestMemory(1 << 20)
-        self.answer_memory = AnswerMemory(1 << 20)
+        self.response_memory = ResponseMemory(1 << 20)
         self.receive_buffer = memoryview(bytearray(RECEIVE_BUFFER_SIZE))
         self.frame_memory = FrameMemory()
         self.closed = False
@@ -122,7 +122,7 @@ async def converse(data: bytes, cuts: list[int], requests_in_flight: int) -> tup
     connection.connection_lost(None)
     assert host.closed
     assert host.request_memory.held == 0
-    assert host.answer_memory.held == 0
+    assert host.response_memory.held == 0
     return transport.sent, ended
 
 

@@ -128,13 +128,13 @@ async def test_health(tmp_path: Path) -> None:
     async with cluster(tmp_path) as running:
 
         def health() -> tuple[int, int, int, int, int]:
-            answer: Any = running.service.get_cluster_health(pb.GetClusterHealthRequest(), CONTEXT)
+            response: Any = running.service.get_cluster_health(pb.GetClusterHealthRequest(), CONTEXT)
             return (
-                answer.num_replicas,
-                answer.in_sync_replicas,
-                answer.num_leader_replicas,
-                answer.active_leader_replicas,
-                answer.status,
+                response.num_replicas,
+                response.in_sync_replicas,
+                response.num_leader_replicas,
+                response.active_leader_replicas,
+                response.status,
             )
 
         assert health() == (3, 3, 3, 3, 0)

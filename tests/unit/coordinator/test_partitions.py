@@ -263,8 +263,8 @@ def test_of_concurrent_creations_one_wins(tmp_path: Path) -> None:
         drop = pb.DropTableRequest(table_path=path("t"), ignore_if_not_exists=False)
         calls = [client.create("t", ignore=True, dt=f"x{n}") for n in range(10)]
         calls.insert(5, client.call(ApiKey.DROP_TABLE, drop))
-        answers = await asyncio.gather(*calls, return_exceptions=True)
-        assert {int(a.code) for a in answers if isinstance(a, FlussError)} <= {7}
+        responses = await asyncio.gather(*calls, return_exceptions=True)
+        assert {int(a.code) for a in responses if isinstance(a, FlussError)} <= {7}
         assert await refused(client.list("t")) == 7
 
     run(tmp_path, scenario)

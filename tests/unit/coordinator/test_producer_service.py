@@ -57,24 +57,24 @@ class Producers:
         for (table_id, partition_id, bucket), offset in (OFFSETS if offsets is None else offsets).items():
             table = request.table_offsets.add(table_id=table_id)
             table.bucket_offsets.add(partition_id=partition_id, bucket_id=bucket, log_end_offset=offset)
-        answer: Any = await self.service.register_producer_offsets(request, CONTEXT)
-        return int(answer.result)
+        response: Any = await self.service.register_producer_offsets(request, CONTEXT)
+        return int(response.result)
 
     async def get(self, producer: str) -> tuple[int, dict[TableBucket, int]] | None:
         request = pb.GetProducerOffsetsRequest(producer_id=producer)
-        answer: Any = await self.service.get_producer_offsets(request, CONTEXT)
-        if not answer.HasField("producer_id"):
-            assert not answer.table_offsets
+        response: Any = await self.service.get_producer_offsets(request, CONTEXT)
+        if not response.HasField("producer_id"):
+            assert not response.table_offsets
             return None
-        assert len({table.table_id for table in answer.table_offsets}) == len(answer.table_offsets)
+        assert len({table.table_id for table in response.table_offsets}) == len(response.table_offsets)
         found = {
             TableBucket(
                 table.table_id, entry.partition_id if entry.HasField("partition_id") else None, entry.bucket_id
             ): entry.log_end_offset
-            for table in answer.table_offsets
+            for table in response.table_offsets
             for entry in table.bucket_offsets
         }
-        return answer.expiration_time, found
+        return response.expiration_time, found
 
     async def delete(self, producer: str) -> None:
         await self.service.delete_producer_offsets(pb.DeleteProducerOffsetsRequest(producer_id=producer), CONTEXT)
@@ -191,7 +191,7 @@ async def test_a_request_that_is_too_large_is_refused_before_it_is_encoded(tmp_p
 
 @async_test
 async def test_who_may_write_to_all_tables_may_delete(tmp_path: Path) -> None:
-    async with producers(tmp_path, rights=lambda context: OnlyTableOne()) as running:
+    async with producers(tmp_path, permissions=lambda context: OnlyTableOne()) as running:
         await running.register("own", {TableBucket(1, None, 0): 1, TableBucket(3, None, 0): 1})
         await running.register("other")
         await running.delete("own")

@@ -163,8 +163,8 @@ def test_alter_database(tmp_path: Path) -> None:
             return client.call(ApiKey.ALTER_DATABASE, request)
 
         async def info() -> Any:
-            answer = await client.call(ApiKey.GET_DATABASE_INFO, pb.GetDatabaseInfoRequest(database_name="d"))
-            return json.loads(answer.database_json)
+            response = await client.call(ApiKey.GET_DATABASE_INFO, pb.GetDatabaseInfoRequest(database_name="d"))
+            return json.loads(response.database_json)
 
         await client.create_database("d", data=b'{"version":1,"comment":"c","custom_properties":{"k":"v"}}')
         await alter(
@@ -215,9 +215,9 @@ def test_alter_table(tmp_path: Path) -> None:
         assert (entry.schema_id, entry.table_json) == (2, info.table_json)
         for schema_id, count in ((None, 2), (2, 2), (1, 1)):
             request = pb.GetTableSchemaRequest(table_path=path(), schema_id=schema_id)
-            answer = await client.call(ApiKey.GET_TABLE_SCHEMA, request)
-            assert answer.schema_id == (schema_id or 2)
-            assert json.loads(answer.schema_json)["columns"] == columns[:count]
+            response = await client.call(ApiKey.GET_TABLE_SCHEMA, request)
+            assert response.schema_id == (schema_id or 2)
+            assert json.loads(response.schema_json)["columns"] == columns[:count]
 
     run(tmp_path, scenario)
 

@@ -28,8 +28,8 @@ def test_keys_and_buckets(case: dict[str, Any], lake: str | None) -> None:
     schema = vectors.schema_of(case["schema"])
     indexes = schema.indexes_of(case["keys"])
     types = [schema.types[index] for index in indexes]
-    answers = [entry[lake or "fluss"] for entry in case["rows"]]
-    if any("error" in answer for answer in answers):
+    responses = [entry[lake or "fluss"] for entry in case["rows"]]
+    if any("error" in response for response in responses):
         with pytest.raises(FlussError) as caught:
             key_encoder(types, lake)
         assert caught.value.code is ErrorCode.INVALID_TABLE_EXCEPTION
@@ -37,17 +37,17 @@ def test_keys_and_buckets(case: dict[str, Any], lake: str | None) -> None:
     encoder = key_encoder(types, lake)
     rows = [vectors.row_of(entry["values"], schema) for entry in case["rows"]]
     keys = [[row[index] for index in indexes] for row in rows]
-    for key, answer in zip(keys, answers, strict=True):
+    for key, response in zip(keys, responses, strict=True):
         encoded = encoder.encode(key)
-        assert encoded.hex() == answer["key"]
-        if "bucket_error" in answer:
+        assert encoded.hex() == response["key"]
+        if "bucket_error" in response:
             with pytest.raises(FlussError, match="empty"):
                 bucket_of(encoded, 3, lake)
         else:
-            assert [bucket_of(encoded, count, lake) for count in range(1, 17)] == answer["buckets"]
+            assert [bucket_of(encoded, count, lake) for count in range(1, 17)] == response["buckets"]
     representable = [
-        (key, answer["key"])
-        for key, answer in zip(keys, answers, strict=True)
+        (key, response["key"])
+        for key, response in zip(keys, responses, strict=True)
         if all(_in_arrow_unit(value, kind) for value, kind in zip(key, types, strict=True))
     ]
     columns = [to_arrow([key[place] for key, _ in representable], kind) for place, kind in enumerate(types)]

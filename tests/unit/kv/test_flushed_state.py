@@ -12,7 +12,7 @@ from fluss_server.kv.flushed_state import (
     UNKNOWN_BOOT,
     FlushedState,
     boot_id,
-    distrust,
+    invalidate,
     read_state,
     write_state,
 )
@@ -79,5 +79,5 @@ NORMAL: dict[str, Any] = {
 )
 def test_distrust(state: dict[str, Any], sequence: int, changes: dict[str, Any], trusted: bool) -> None:
     found = FlushedState(STATE.offset, STATE.row_count, STATE.sequence, **({"boot_id": STATE.boot_id} | state))
-    reason = distrust(found, sequence, **(NORMAL | changes))
+    reason = invalidate(found, sequence, **(NORMAL | changes))
     assert (reason is None) == trusted, reason

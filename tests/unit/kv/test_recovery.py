@@ -389,6 +389,6 @@ def test_a_damaged_store_holds_the_log_back(tmp_path: Path) -> None:
     bucket.write([(1, "a", None)])
     bucket.kv.persist()
     assert bucket.kv.retention_floor == 1
-    bucket.kv._rows._mark_damaged()
+    bucket.kv._rows._set_damaged()
     assert bucket.kv.retention_floor == 0
     bucket.close()

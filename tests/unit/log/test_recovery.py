@@ -14,7 +14,7 @@ import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import iter_batches
-from fluss_server.log.flushed_mark import FlushedMark
+from fluss_server.log.flush_checkpoint import FlushCheckpoint
 from fluss_server.log.log_file import LogFile
 from fluss_server.log.log_tablet import LogTablet
 from fluss_server.runtime.clock import ManualClock
@@ -291,7 +291,7 @@ def test_damage_among_durable_batches_is_not_cut(tmp_path: Path, number: int, cl
 
 def test_damage_in_front_of_durable_segments_is_not_cut(tmp_path: Path) -> None:
     crashed(tmp_path, 40)
-    FlushedMark(tmp_path).lower(80)  # as if every batch had been flushed
+    FlushCheckpoint(tmp_path).lower(80)  # as if every batch had been flushed
     damage_batch(tmp_path, int(segment_files(tmp_path)[2].name[:20]) // 2 - 1)
     with pytest.raises(FlussError, match="undamaged batches follow"):
         open_log(tmp_path, **SETTINGS)
@@ -402,7 +402,7 @@ def test_a_crash_during_truncation(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_the_flushed_mark_never_runs_ahead(tmp_path: Path) -> None:
     log = open_log(tmp_path)
-    mark = FlushedMark(tmp_path)
+    mark = FlushCheckpoint(tmp_path)
     log.append(make_batch(3))
     assert mark.read() is None
     assert log.flush() == 3

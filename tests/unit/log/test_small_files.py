@@ -10,7 +10,7 @@ import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.log.file_names import LOG, TIME_INDEX, offset_of, offsets_in, path_of
-from fluss_server.log.flushed_mark import FlushedMark
+from fluss_server.log.flush_checkpoint import FlushCheckpoint
 from fluss_server.log.log_config import LogConfig
 from fluss_server.log.recovery_point import RecoveryPoint
 
@@ -38,7 +38,7 @@ def test_damaged_recovery_points_do_not_count() -> None:
 
 
 def test_flushed_mark(tmp_path: Path) -> None:
-    mark = FlushedMark(tmp_path)
+    mark = FlushCheckpoint(tmp_path)
     assert mark.read() is None
     mark.advance(17)
     assert mark.read() == 17

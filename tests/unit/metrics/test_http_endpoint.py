@@ -58,8 +58,8 @@ async def test_metrics() -> None:
 async def test_health(ready: bool, status: int) -> None:
     health: dict[str, object] = {"ready": ready, "offline_buckets": 7}
     async with endpoint(health) as served:
-        answer = await ask(served, b"GET /health HTTP/1.1\r\n\r\n")
-        assert (answer[0], json.loads(answer[2])) == (status, health)
+        response = await ask(served, b"GET /health HTTP/1.1\r\n\r\n")
+        assert (response[0], json.loads(response[2])) == (status, health)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_scrapes_close_together_keep_the_rate_steady() -> None:
     for step in range(10_000):
         time.now += 0.01
         assert rate(rates, step + 1) == pytest.approx(100, rel=0.05)
-    assert len(rates._moments) <= 64
+    assert len(rates._samples) <= 64
 
 
 def test_a_count_that_begins_again_is_no_negative_rate() -> None:

@@ -22,7 +22,7 @@ from fluss_server.model.table import ArrowCompression, TableDescriptor, TableInf
 from fluss_server.replica.replica import Replica
 from fluss_server.rpc.bulk import BucketRecords, ProduceLogRequest
 from fluss_server.rpc.service import RequestContext
-from fluss_server.tablet.disk_guard import DiskWriteLock
+from fluss_server.tablet.disk_write_lock import DiskWriteLock
 from fluss_server.tablet.write_service import WriteService
 from log_support import open_log
 
@@ -141,10 +141,10 @@ def test_writes_that_are_not_acknowledged_in_time(tmp_path: Path) -> None:
         service = WriteService(cast("Any", Replicas()), DiskWriteLock(0.9, 0.8), kv_queue_bytes=1 << 20)
         buckets = [BucketRecords(None, 0, TWO_ROWS), BucketRecords(None, 0, TWO_ROWS[:-1])]
         request = ProduceLogRequest(1, -1, 1, buckets)
-        answer = cast("Any", await service.produce_log(request, RequestContext(ApiKey.PRODUCE_LOG)))
-        codes = [bucket.error_code for bucket in answer.buckets_resp]
+        response = cast("Any", await service.produce_log(request, RequestContext(ApiKey.PRODUCE_LOG)))
+        codes = [bucket.error_code for bucket in response.buckets_resp]
         assert codes == [ErrorCode.REQUEST_TIME_OUT, ErrorCode.CORRUPT_RECORD_EXCEPTION]
-        assert "within 1 ms; the rows are in the log" in answer.buckets_resp[0].error_message
+        assert "within 1 ms; the rows are in the log" in response.buckets_resp[0].error_message
         flushes.run_one()
         await turns()
         assert replica.high_watermark.value == 2
@@ -152,8 +152,8 @@ def test_writes_that_are_not_acknowledged_in_time(tmp_path: Path) -> None:
         produced = asyncio.ensure_future(service.produce_log(request, RequestContext(ApiKey.PRODUCE_LOG)))
         await turns()
         flushes.run_one()
-        answer = cast("Any", await produced)
-        assert answer.buckets_resp[0].base_offset == 2
-        assert not answer.buckets_resp[0].HasField("error_code")
+        response = cast("Any", await produced)
+        assert response.buckets_resp[0].base_offset == 2
+        assert not response.buckets_resp[0].HasField("error_code")
 
     with_replica(tmp_path, scenario)

@@ -76,7 +76,7 @@ def test_a_store_that_cannot_be_persisted_keeps_the_changelog(tmp_path: Path) ->
     async def scenario(replica: Replica, bucket: Bucket, clock: ManualClock) -> None:
         await fill(replica, bucket)
         clock.advance(2 * TTL_MS)
-        bucket.kv._rows._mark_damaged()
+        bucket.kv._rows._set_damaged()
         await replica.delete_expired(roll_active=True)
         assert replica.log.start_offset == 0
 

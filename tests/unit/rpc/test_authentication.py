@@ -37,7 +37,7 @@ class WhoAmI:
 @asynccontextmanager
 async def sasl_server(service: object, **limits: Any) -> AsyncIterator[RpcServer]:
     authenticator = SaslAuthenticator(["PLAIN"], lambda: Credentials({"bob": "bob-pass"}))
-    limits.setdefault("login_failure_delay_s", 0.0)
+    limits.setdefault("authentication_failure_delay_s", 0.0)
     server = RpcServer(
         ServiceRegistry(service),
         "127.0.0.1",
@@ -53,7 +53,7 @@ async def sasl_server(service: object, **limits: Any) -> AsyncIterator[RpcServer
         await server.close(0)
 
 
-def login(password: str, mechanism: str = "PLAIN") -> bytes:
+def authentication(password: str, mechanism: str = "PLAIN") -> bytes:
     token = b"\0bob\0" + password.encode()
     return pb.AuthenticateRequest(protocol=mechanism, token=token).SerializeToString()
 
@@ -67,7 +67,7 @@ async def test_nothing_is_served_before_the_login() -> None:
         assert (await client.receive_error())[0] == REFUSED
         client.send(4711, b"", 2)
         assert (await client.receive_error())[0] == REFUSED
-        client.send(ApiKey.AUTHENTICATE, login("bob-pass"), 3)
+        client.send(ApiKey.AUTHENTICATE, authentication("bob-pass"), 3)
         client.send(ApiKey.DATABASE_EXISTS, EXISTS, 4)
         response = await client.receive()
         assert (response.type, response.request_id, bytes(response.body)) == (0, 3, b""), "no challenge"
@@ -79,28 +79,33 @@ async def test_nothing_is_served_before_the_login() -> None:
 
 @async_test
 async def test_a_wrong_password_may_be_corrected_but_not_for_ever() -> None:
-    async with sasl_server(WhoAmI(), max_login_failures=3) as server:
+    async with sasl_server(WhoAmI(), max_authentication_failures=3) as server:
         async with RawClient.connected(server.port) as client:
             for request_id in range(2):
-                client.send(ApiKey.AUTHENTICATE, login("wrong"), request_id)
+                client.send(ApiKey.AUTHENTICATE, authentication("wrong"), request_id)
                 assert await client.receive_error() == (REFUSED, "Authentication failed: Invalid username or password")
-            client.send(ApiKey.AUTHENTICATE, login("bob-pass"), 2)
+            client.send(ApiKey.AUTHENTICATE, authentication("bob-pass"), 2)
             assert (await client.receive()).type == 0
         async with RawClient.connected(server.port) as client:
             for request_id in range(3):
-                client.send(ApiKey.AUTHENTICATE, login("wrong", "PLAIN" if request_id else "SCRAM"), request_id)
+                client.send(
+                    ApiKey.AUTHENTICATE, authentication("wrong", "PLAIN" if request_id else "SCRAM"), request_id
+                )
                 assert (await client.receive_error())[0] == REFUSED
             assert await client.closed() == b""
 
 
 @async_test
 async def test_passwords_cannot_be_tried_in_parallel() -> None:
-    async with sasl_server(WhoAmI(), login_failure_delay_s=0.2) as server, RawClient.connected(server.port) as client:
+    async with (
+        sasl_server(WhoAmI(), authentication_failure_delay_s=0.2) as server,
+        RawClient.connected(server.port) as client,
+    ):
         started = asyncio.get_running_loop().time()
-        client.send(ApiKey.AUTHENTICATE, login("wrong"), 0)
-        client.send(ApiKey.AUTHENTICATE, login("bob-pass"), 1)
-        answers = [await client.receive(), await client.receive()]
-        assert [(answer.request_id, answer.type) for answer in answers] == [(1, 1), (0, 1)]
+        client.send(ApiKey.AUTHENTICATE, authentication("wrong"), 0)
+        client.send(ApiKey.AUTHENTICATE, authentication("bob-pass"), 1)
+        responses = [await client.receive(), await client.receive()]
+        assert [(response.request_id, response.type) for response in responses] == [(1, 1), (0, 1)]
         assert asyncio.get_running_loop().time() - started >= 0.19
         client.send(ApiKey.DATABASE_EXISTS, EXISTS, 2)
         assert (await client.receive_error())[0] == REFUSED
@@ -111,7 +116,7 @@ async def test_requests_are_short_before_the_login() -> None:
     big = pb.DatabaseExistsRequest(database_name="d" * 100_000).SerializeToString()
     async with sasl_server(WhoAmI()) as server:
         async with RawClient.connected(server.port) as client:
-            client.send(ApiKey.AUTHENTICATE, login("bob-pass"))
+            client.send(ApiKey.AUTHENTICATE, authentication("bob-pass"))
             client.send(ApiKey.DATABASE_EXISTS, big, 1)
             assert [(await client.receive()).type, (await client.receive()).type] == [0, 0]
         async with RawClient.connected(server.port) as client:
@@ -123,11 +128,11 @@ async def test_requests_are_short_before_the_login() -> None:
 @async_test
 async def test_who_does_not_log_in_in_time_is_disconnected() -> None:
     async with (
-        sasl_server(WhoAmI(), max_login_s=0.1) as server,
+        sasl_server(WhoAmI(), max_authentication_s=0.1) as server,
         RawClient.connected(server.port) as late,
         RawClient.connected(server.port) as client,
     ):
-        client.send(ApiKey.AUTHENTICATE, login("bob-pass"))
+        client.send(ApiKey.AUTHENTICATE, authentication("bob-pass"))
         await client.receive()
         assert await late.closed() == b""
         assert await client.alive()
@@ -136,8 +141,11 @@ async def test_who_does_not_log_in_in_time_is_disconnected() -> None:
 @async_test
 async def test_a_plaintext_listener_refuses_logins_and_goes_on() -> None:
     service = WhoAmI()
-    async with serving(service, login_failure_delay_s=0.0) as server, RawClient.connected(server.port) as client:
-        client.send(ApiKey.AUTHENTICATE, login("bob-pass"))
+    async with (
+        serving(service, authentication_failure_delay_s=0.0) as server,
+        RawClient.connected(server.port) as client,
+    ):
+        client.send(ApiKey.AUTHENTICATE, authentication("bob-pass"))
         code, text = await client.receive_error()
         assert code == REFUSED
         assert "PLAINTEXT" in text
@@ -149,9 +157,9 @@ async def test_a_plaintext_listener_refuses_logins_and_goes_on() -> None:
 @async_test
 async def test_our_client_logs_in() -> None:
     async with sasl_server(WhoAmI()) as server:
-        async with await RpcClient.connect("127.0.0.1", server.port, login=("bob", "bob-pass")) as client:
+        async with await RpcClient.connect("127.0.0.1", server.port, authentication=("bob", "bob-pass")) as client:
             request = pb.DatabaseExistsRequest(database_name="d")
             assert (await client.call(ApiKey.DATABASE_EXISTS, request)).exists
         with pytest.raises(FlussError) as raised:
-            await RpcClient.connect("127.0.0.1", server.port, login=("bob", "wrong"))
+            await RpcClient.connect("127.0.0.1", server.port, authentication=("bob", "wrong"))
         assert raised.value.code is REFUSED

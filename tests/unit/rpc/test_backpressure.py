@@ -15,7 +15,7 @@ import pytest
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.rpc.limits import REQUEST_OVERHEAD_BYTES, AnswerMemory, RequestMemory
+from fluss_server.rpc.limits import REQUEST_OVERHEAD_BYTES, RequestMemory, ResponseMemory
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.runtime.files import FileRegion
 from rpc_support import RawClient, async_test, eventually, serving
@@ -30,7 +30,7 @@ class Parking:
         self.gates: list[asyncio.Future[None]] = []
         self.large_started = 0
         self.turns: list[str] = []
-        self.answer: Any = bytes(MIB)
+        self.response: Any = bytes(MIB)
         self.errors: list[FlussError] = []
 
     @rpc(ApiKey.LIMIT_SCAN, raw=True)
@@ -43,7 +43,7 @@ class Parking:
     @rpc(ApiKey.SCAN_KV, raw=True)
     def large(self, request: memoryview, context: RequestContext) -> ResponseBody:
         self.large_started += 1
-        return [self.answer]
+        return [self.response]
 
     @rpc(ApiKey.LOOKUP, raw=True)
     async def large_in_turn(self, request: memoryview, context: RequestContext) -> ResponseBody:
@@ -51,7 +51,7 @@ class Parking:
         self.gates.append(gate)
         await gate  # as a long poll does
         try:
-            await context.output_turn()
+            await context.response_slot()
         except FlussError as error:
             self.errors.append(error)
             raise
@@ -245,7 +245,7 @@ class Owner:
 
 def test_who_leaves_most_unread_is_disconnected_first() -> None:
     dropped: list[str] = []
-    memory = AnswerMemory(100)
+    memory = ResponseMemory(100)
     a, b, c = (Owner(name, dropped) for name in "abc")
     memory.update(a, 50)
     memory.update(b, 30)
@@ -261,27 +261,27 @@ def test_who_leaves_most_unread_is_disconnected_first() -> None:
 
 
 def test_answers_become_smaller_when_much_is_unread() -> None:
-    memory = AnswerMemory(256 * MIB)
+    memory = ResponseMemory(256 * MIB)
     slow = Owner("slow", [])
-    assert memory.room == 16 * MIB
+    assert memory.capacity == 16 * MIB
     memory.update(slow, 128 * MIB)
-    assert memory.room == 8 * MIB
+    assert memory.capacity == 8 * MIB
     memory.update(slow, 256 * MIB)
-    assert memory.room == 256 * 1024
+    assert memory.capacity == 256 * 1024
 
 
 @pytest.mark.parametrize("from_file", [False, True])
 @async_test
 async def test_unread_answers_of_all_connections_are_bounded(tmp_path: Path, from_file: bool) -> None:
     service = Parking()
-    service.answer = bytes(8 * MIB)
+    service.response = bytes(8 * MIB)
     path = tmp_path / "segment"
-    path.write_bytes(service.answer)
+    path.write_bytes(service.response)
     async with contextlib.AsyncExitStack() as stack:
         file = stack.enter_context(path.open("rb"))
         if from_file:
-            service.answer = FileRegion(file.fileno(), 0, 8 * MIB, file)
-        server = await stack.enter_async_context(serving(service, max_server_answer_bytes=20 * MIB))
+            service.response = FileRegion(file.fileno(), 0, 8 * MIB, file)
+        server = await stack.enter_async_context(serving(service, max_server_response_bytes=20 * MIB))
         clients = []
         for number in range(4):
             client = await stack.enter_async_context(RawClient.connected(server.port))
@@ -290,8 +290,8 @@ async def test_unread_answers_of_all_connections_are_bounded(tmp_path: Path, fro
             clients.append(client)
             await eventually(lambda number=number: service.large_started == number + 1)  # type: ignore[misc]
         await eventually(lambda: server.connection_count == (4 if from_file else 2))
-        assert server.answer_memory.evictions == (0 if from_file else 2)
-        assert server.answer_memory.held <= (65536 if from_file else 20 * MIB)
+        assert server.response_memory.evictions == (0 if from_file else 2)
+        assert server.response_memory.held <= (65536 if from_file else 20 * MIB)
         received = 0
         for number, client in enumerate(clients):
             client.writer.transport.resume_reading()  # type: ignore[attr-defined]
@@ -300,7 +300,7 @@ async def test_unread_answers_of_all_connections_are_bounded(tmp_path: Path, fro
                 assert (response.request_id, len(response.body)) == (number, 8 * MIB)
                 received += 1
         assert received == (4 if from_file else 2)
-        assert server.answer_memory.held == 0
+        assert server.response_memory.held == 0
 
 
 @async_test
@@ -329,7 +329,7 @@ async def test_a_client_that_does_not_read_costs_little(tmp_path: Path, from_fil
     path.write_bytes(bytes(MIB))
     with path.open("rb") as file:
         if from_file:
-            service.answer = FileRegion(file.fileno(), 0, MIB, file)
+            service.response = FileRegion(file.fileno(), 0, MIB, file)
         async with serving(service) as server, RawClient.connected(server.port) as client:
             client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
             client.writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -393,8 +393,8 @@ async def test_waiting_for_a_turn_ends_with_the_client() -> None:
 @async_test
 async def test_a_context_without_connection_never_waits() -> None:
     context = RequestContext(ApiKey.LOOKUP)
-    assert context.try_output_turn()
-    await context.output_turn()
+    assert context.try_response_slot()
+    await context.response_slot()
 
 
 @async_test
@@ -402,8 +402,8 @@ async def test_a_request_may_take_its_turn_twice() -> None:
     class Twice:
         @rpc(ApiKey.LOOKUP, raw=True)
         def lookup(self, request: memoryview, context: RequestContext) -> ResponseBody:
-            assert context.try_output_turn()
-            assert context.try_output_turn()
+            assert context.try_response_slot()
+            assert context.try_response_slot()
             return []
 
     async with serving(Twice()) as server, RawClient.connected(server.port) as client:

@@ -74,8 +74,8 @@ async def test_calls_overlap_and_large_bodies_pass() -> None:
     service = Service()
     async with serving(service) as server, await RpcClient.connect("127.0.0.1", server.port) as client:
         slow = asyncio.create_task(client.call(ApiKey.DATABASE_EXISTS, pb.DatabaseExistsRequest(database_name="slow")))
-        answers = await asyncio.gather(*(client.call(ApiKey.DATABASE_EXISTS, REQUEST) for _ in range(2500)))
-        assert all(answer.exists for answer in answers)
+        responses = await asyncio.gather(*(client.call(ApiKey.DATABASE_EXISTS, REQUEST) for _ in range(2500)))
+        assert all(response.exists for response in responses)
         bodies = [bytes([number]) * (number * 500_000) for number in range(8)]
         echoed = await asyncio.gather(*(client.call_raw(ApiKey.LIMIT_SCAN, [body[:9], body[9:]]) for body in bodies))
         assert [bytes(body) for body in echoed] == bodies

@@ -53,10 +53,10 @@ async def test_a_client_that_takes_nothing_of_its_answer() -> None:
         client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         client.send(ApiKey.SCAN_KV, b"", 1)
-        await eventually(lambda: server.answer_memory.held > 0)
-        assert server.answer_memory.held >= SIZE - (5 << 20)
+        await eventually(lambda: server.response_memory.held > 0)
+        assert server.response_memory.held >= SIZE - (5 << 20)
         await eventually(lambda: server.connection_count == 0)
-        assert server.answer_memory.held == 0
+        assert server.response_memory.held == 0
 
 
 @async_test

@@ -336,11 +336,11 @@ async def test_pipelined_mix_is_answered_completely() -> None:
         for request_id in range(5000):
             key, body, _ = kinds[request_id % len(kinds)]
             client.send(key, body, request_id)
-        answers = {}
+        responses = {}
         for _ in range(5000):
             response = await client.receive()
-            answers[response.request_id] = response.type
-        assert answers == {request_id: kinds[request_id % len(kinds)][2] for request_id in range(5000)}
+            responses[response.request_id] = response.type
+        assert responses == {request_id: kinds[request_id % len(kinds)][2] for request_id in range(5000)}
 
 
 @async_test

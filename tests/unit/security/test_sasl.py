@@ -6,7 +6,7 @@ import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.principal import ANONYMOUS, Principal
-from fluss_server.rpc.authentication import Login
+from fluss_server.rpc.authentication import ConnectionAuthentication
 from fluss_server.security.credentials import Credentials
 from fluss_server.security.sasl import SaslAuthenticator
 
@@ -53,24 +53,24 @@ def test_other_mechanisms_name_what_is_enabled() -> None:
 
 
 def test_a_connection_logs_in_once() -> None:
-    login = Login(authenticator(), max_failures=2)
-    assert login.principal is None
+    authentication = ConnectionAuthentication(authenticator(), max_failures=2)
+    assert authentication.principal is None
     with pytest.raises(FlussError):
-        login.attempt("PLAIN", b"\0bob\0wrong")
-    assert (login.principal, login.exhausted) == (None, False)
-    login.attempt("PLAIN", b"\0bob\0bob-pass")
-    assert login.principal == BOB
-    login.attempt("PLAIN", b"")  # what pyfluss sends after a challenge
-    assert login.principal == BOB
+        authentication.attempt("PLAIN", b"\0bob\0wrong")
+    assert (authentication.principal, authentication.exhausted) == (None, False)
+    authentication.attempt("PLAIN", b"\0bob\0bob-pass")
+    assert authentication.principal == BOB
+    authentication.attempt("PLAIN", b"")  # what pyfluss sends after a challenge
+    assert authentication.principal == BOB
     with pytest.raises(FlussError, match="GSSAPI"):
-        login.attempt("GSSAPI", b"")
-    assert login.exhausted
+        authentication.attempt("GSSAPI", b"")
+    assert authentication.exhausted
 
 
 def test_a_plaintext_listener_takes_everybody_and_no_login() -> None:
-    login = Login(None, max_failures=2)
-    assert login.principal is ANONYMOUS
+    authentication = ConnectionAuthentication(None, max_failures=2)
+    assert authentication.principal is ANONYMOUS
     with pytest.raises(FlussError, match="does not authenticate") as raised:
-        login.attempt("PLAIN", b"\0bob\0bob-pass")
+        authentication.attempt("PLAIN", b"\0bob\0bob-pass")
     assert raised.value.code is ErrorCode.AUTHENTICATE_EXCEPTION
-    assert login.principal is ANONYMOUS
+    assert authentication.principal is ANONYMOUS

@@ -18,7 +18,7 @@ from fluss_server.kv.scan import KvScan
 from fluss_server.local import LocalServer
 from fluss_server.rpc.client import RpcClient
 from fluss_server.runtime.clock import ManualClock
-from fluss_server.tablet.kv_scanners import ABANDONED_AFTER_S, KvScanners, ScanAnswer
+from fluss_server.tablet.kv_scanners import ABANDONED_AFTER_S, KvScanners, ScanResponse
 from kv_support import let_scans_never_end
 from table_rpc import create_from, descriptor, put
 
@@ -38,13 +38,13 @@ class Table:
         if limit is not None:
             request.bucket_scan_req.limit = limit
         request.bucket_scan_req.table_id, request.bucket_scan_req.bucket_id = self.table_id, 0
-        answer: pb.ScanKvResponse = await self.client.call(ApiKey.SCAN_KV, request)
-        return answer
+        response: pb.ScanKvResponse = await self.client.call(ApiKey.SCAN_KV, request)
+        return response
 
     async def next(self, scanner_id: bytes, call: int, batch_size: int = 1) -> pb.ScanKvResponse:
         request = pb.ScanKvRequest(scanner_id=scanner_id, call_seq_id=call, batch_size_bytes=batch_size)
-        answer: pb.ScanKvResponse = await self.client.call(ApiKey.SCAN_KV, request)
-        return answer
+        response: pb.ScanKvResponse = await self.client.call(ApiKey.SCAN_KV, request)
+        return response
 
 
 def with_table(tmp_path: Path, body: Callable[[Table], object], **options: str) -> None:
@@ -67,17 +67,17 @@ def with_table(tmp_path: Path, body: Callable[[Table], object], **options: str) 
 
 def test_a_scan_gives_every_row_once_in_key_order(tmp_path: Path) -> None:
     async def body(table: Table) -> None:
-        answer = await table.open(100)
-        assert answer.log_offset == ROWS
-        assert len(answer.scanner_id) == 32
-        values = list(parse_value_batch(answer.records))
+        response = await table.open(100)
+        assert response.log_offset == ROWS
+        assert len(response.scanner_id) == 32
+        values = list(parse_value_batch(response.records))
         call = 0
-        while answer.has_more_results:
+        while response.has_more_results:
             call += 1
-            answer = await table.next(scanner_id=answer.scanner_id, call=call, batch_size=100)
-            assert not answer.HasField("error_code")
-            assert not answer.HasField("log_offset")
-            values += parse_value_batch(answer.records)
+            response = await table.next(scanner_id=response.scanner_id, call=call, batch_size=100)
+            assert not response.HasField("error_code")
+            assert not response.HasField("log_offset")
+            values += parse_value_batch(response.records)
         assert [bytes(value)[3] for value in values] == list(range(ROWS))
         assert call > 5
 
@@ -111,12 +111,12 @@ def test_more_scans_than_allowed_are_refused_unless_one_was_abandoned(tmp_path: 
             assert not (await table.open()).HasField("error_code")
         if abandoned:
             table.clock.advance(int(ABANDONED_AFTER_S * 1000))
-        answer = await table.open()
+        response = await table.open()
         if abandoned:
-            assert not answer.HasField("error_code")
+            assert not response.HasField("error_code")
             assert (await table.next(first, 1)).error_code == ErrorCode.SCANNER_EXPIRED
         else:
-            assert answer.error_code == ErrorCode.TOO_MANY_SCANNERS
+            assert response.error_code == ErrorCode.TOO_MANY_SCANNERS
             assert not (await table.next(first, 1)).HasField("error_code")
 
     with_table(tmp_path, body)
@@ -125,8 +125,8 @@ def test_more_scans_than_allowed_are_refused_unless_one_was_abandoned(tmp_path: 
 def test_requests_that_make_no_sense(tmp_path: Path) -> None:
     async def body(table: Table) -> None:
         async def code(**fields: object) -> int:
-            answer = await table.client.call(ApiKey.SCAN_KV, pb.ScanKvRequest(**fields))  # type: ignore[arg-type]
-            return int(answer.error_code)
+            response = await table.client.call(ApiKey.SCAN_KV, pb.ScanKvRequest(**fields))  # type: ignore[arg-type]
+            return int(response.error_code)
 
         invalid = ErrorCode.INVALID_SCAN_REQUEST
         bucket = pb.PbScanReqForBucket(table_id=table.table_id, bucket_id=0)
@@ -153,7 +153,7 @@ def test_two_requests_at_a_time_end_the_scan(tmp_path: Path) -> None:
         scanner_id = (await table.open()).scanner_id
         calls = [table.scanners.next(scanner_id, call, 1) for call in (1, 2)]
         first, second = await asyncio.gather(*calls, return_exceptions=True)
-        assert isinstance(first, ScanAnswer)
+        assert isinstance(first, ScanResponse)
         assert first.has_more
         assert isinstance(second, FlussError)
         assert second.code is ErrorCode.INVALID_SCAN_REQUEST
@@ -167,8 +167,8 @@ def test_closing(tmp_path: Path) -> None:
         scanner_id = (await table.open()).scanner_id
         for _ in range(2):
             request = pb.ScanKvRequest(scanner_id=scanner_id, close_scanner=True)
-            answer = await table.client.call(ApiKey.SCAN_KV, request)
-            assert (answer.scanner_id, answer.has_more_results, answer.error_code) == (scanner_id, False, 0)
+            response = await table.client.call(ApiKey.SCAN_KV, request)
+            assert (response.scanner_id, response.has_more_results, response.error_code) == (scanner_id, False, 0)
         assert (await table.next(scanner_id, 1)).error_code == ErrorCode.UNKNOWN_SCANNER_ID
 
     with_table(tmp_path, body)
@@ -176,14 +176,14 @@ def test_closing(tmp_path: Path) -> None:
 
 def test_a_limit_of_rows(tmp_path: Path) -> None:
     async def body(table: Table) -> None:
-        answer = await table.open(1 << 20, limit=7)
-        assert len(parse_value_batch(answer.records)) == 7
-        assert not answer.has_more_results
-        assert (await table.next(answer.scanner_id, 1)).error_code == ErrorCode.UNKNOWN_SCANNER_ID
-        answer = await table.open(4, limit=2)
-        assert answer.has_more_results
-        answer = await table.next(answer.scanner_id, 1)
-        assert (len(parse_value_batch(answer.records)), answer.has_more_results) == (1, False)
+        response = await table.open(1 << 20, limit=7)
+        assert len(parse_value_batch(response.records)) == 7
+        assert not response.has_more_results
+        assert (await table.next(response.scanner_id, 1)).error_code == ErrorCode.UNKNOWN_SCANNER_ID
+        response = await table.open(4, limit=2)
+        assert response.has_more_results
+        response = await table.next(response.scanner_id, 1)
+        assert (len(parse_value_batch(response.records)), response.has_more_results) == (1, False)
 
     with_table(tmp_path, body)
 
@@ -191,23 +191,23 @@ def test_a_limit_of_rows(tmp_path: Path) -> None:
 def test_an_empty_bucket_has_an_offset_and_no_scan(tmp_path: Path) -> None:
     async def body(table: Table) -> None:
         table.table_id = await create_from(table.client, "empty", descriptor(["id"]))
-        answer = await table.open()
-        assert not answer.HasField("scanner_id")
-        assert not answer.HasField("records")
-        assert (answer.has_more_results, answer.log_offset, answer.HasField("log_offset")) == (False, 0, True)
+        response = await table.open()
+        assert not response.HasField("scanner_id")
+        assert not response.HasField("records")
+        assert (response.has_more_results, response.log_offset, response.HasField("log_offset")) == (False, 0, True)
 
     with_table(tmp_path, body)
 
 
 def test_a_scan_shows_one_moment_while_rows_change(tmp_path: Path) -> None:
     async def body(table: Table) -> None:
-        answer = await table.open()
+        response = await table.open()
         rows = [(bytes([key]), b"\x00" + bytes([key]) + b"\x01y") for key in range(ROWS)]
         await put(table.client, table.table_id, bytes(build_kv_batch(1, rows)))
-        values = parse_value_batch(answer.records)
-        assert answer.log_offset == ROWS
-        answer = await table.next(answer.scanner_id, 1, 1 << 20)
-        values += parse_value_batch(answer.records)
+        values = parse_value_batch(response.records)
+        assert response.log_offset == ROWS
+        response = await table.next(response.scanner_id, 1, 1 << 20)
+        values += parse_value_batch(response.records)
         assert [bytes(value)[-1:] for value in values] == [b"x"] * ROWS
         assert (await table.open()).log_offset == 3 * ROWS
 
@@ -243,14 +243,14 @@ def test_writes_do_not_wait_for_a_step(tmp_path: Path, monkeypatch: pytest.Monke
 
     async def body(table: Table) -> None:
         monkeypatch.setattr(KvScan, "next", slow)
-        answer = asyncio.ensure_future(table.open(1 << 20))
+        response = asyncio.ensure_future(table.open(1 << 20))
         try:
             assert await asyncio.to_thread(begun.wait, 30)
             row = (b"\x00", b"\x00\x00\x01y")
             await put(table.client, table.table_id, bytes(build_kv_batch(1, [row])))
         finally:
             go_on.set()
-        values = parse_value_batch((await answer).records)
+        values = parse_value_batch((await response).records)
         assert [bytes(value)[-1:] for value in values] == [b"x"] * ROWS
 
     with_table(tmp_path, body)
@@ -259,12 +259,12 @@ def test_writes_do_not_wait_for_a_step(tmp_path: Path, monkeypatch: pytest.Monke
 def test_dropping_the_table_ends_a_step_that_is_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(table: Table) -> None:
         reading = let_scans_never_end(monkeypatch)
-        answer = asyncio.ensure_future(table.open((1 << 31) - 1))
+        response = asyncio.ensure_future(table.open((1 << 31) - 1))
         assert await asyncio.to_thread(reading.wait, 30)
         drop = pb.DropTableRequest(ignore_if_not_exists=False)
         drop.table_path.database_name, drop.table_path.table_name = "fluss", "scanned"
         await table.client.call(ApiKey.DROP_TABLE, drop)
-        assert (await answer).error_code == ErrorCode.SCANNER_EXPIRED
+        assert (await response).error_code == ErrorCode.SCANNER_EXPIRED
 
     with_table(tmp_path, body, **{"max-batch-size": "1 tb"})
 

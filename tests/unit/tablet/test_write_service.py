@@ -12,7 +12,7 @@ from fluss_server.formats.kv_batch import build_kv_batch, merge_cost_bytes
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.rpc.bulk import BucketRecords, ProduceLogRequest, PutKvRequest
 from fluss_server.rpc.service import RequestContext
-from fluss_server.tablet.disk_guard import DiskWriteLock
+from fluss_server.tablet.disk_write_lock import DiskWriteLock
 from fluss_server.tablet.write_service import MERGE_SHARE, WriteService, put_kv_code
 from rpc_support import async_test
 
@@ -51,8 +51,8 @@ async def test_nothing_is_written_while_the_disk_is_locked() -> None:
     put = PutKvRequest(1, -1, 1000, [BucketRecords(None, 3, memoryview(BATCH))], [], 0)
     produce = ProduceLogRequest(1, -1, 1000, [BucketRecords(7, 3, memoryview(b""))])
     context = RequestContext(ApiKey.PUT_KV)
-    for answer in (await service.put_kv(put, context), await service.produce_log(produce, context)):
-        (bucket,) = cast("Any", answer).buckets_resp
+    for response in (await service.put_kv(put, context), await service.produce_log(produce, context)):
+        (bucket,) = cast("Any", response).buckets_resp
         assert (bucket.bucket_id, bucket.error_code) == (3, ErrorCode.DISK_WRITE_LOCKED)
 
 

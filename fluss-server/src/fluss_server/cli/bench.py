@@ -145,9 +145,9 @@ async def _look_up(client: RpcClient, table: TableInfo, rows: int) -> list[Any]:
     async def one(number: int) -> None:
         request = pb.LookupRequest(table_id=table.table_id)
         request.buckets_req.add(bucket_id=0, keys=[keys.key_of([number * 7919 % written])[0]])
-        answer = (await client.call(ApiKey.LOOKUP, request)).buckets_resp[0]
-        raise_bucket_error(answer)
-        assert answer.values[0].HasField("values"), "a row that was upserted is missing"
+        response = (await client.call(ApiKey.LOOKUP, request)).buckets_resp[0]
+        raise_bucket_error(response)
+        assert response.values[0].HasField("values"), "a row that was upserted is missing"
 
     return _result("lookup", "keys/s", 1, await _timed(one, _LOOKUPS))
 

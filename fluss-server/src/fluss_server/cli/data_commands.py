@@ -311,17 +311,17 @@ def _partition_of(session: Session, table: TableInfo, values: dict[str, Any]) ->
 def _lookup(session: Session, table: TableInfo, partition: Partition, bucket: int, key: bytes) -> list[bytes]:
     request = pb.LookupRequest(table_id=table.table_id)
     request.buckets_req.add(partition_id=partition.partition_id, bucket_id=bucket, keys=[key])
-    answer = session.call(ApiKey.LOOKUP, request).buckets_resp[0]
-    raise_bucket_error(answer)
-    return [value.values for value in answer.values if value.HasField("values")]
+    response = session.call(ApiKey.LOOKUP, request).buckets_resp[0]
+    raise_bucket_error(response)
+    return [value.values for value in response.values if value.HasField("values")]
 
 
 def _prefix_lookup(session: Session, table: TableInfo, partition: Partition, bucket: int, key: bytes) -> list[bytes]:
     request = pb.PrefixLookupRequest(table_id=table.table_id)
     request.buckets_req.add(partition_id=partition.partition_id, bucket_id=bucket, keys=[key])
-    answer = session.call(ApiKey.PREFIX_LOOKUP, request).buckets_resp[0]
-    raise_bucket_error(answer)
-    return [value for values in answer.value_lists for value in values.values]
+    response = session.call(ApiKey.PREFIX_LOOKUP, request).buckets_resp[0]
+    raise_bucket_error(response)
+    return [value for values in response.value_lists for value in values.values]
 
 
 def _print_values(table: TableInfo, rows: Sequence[Sequence[Any]], output_format: OutputFormat) -> None:

@@ -27,7 +27,7 @@ from fluss_server.log.file_names import (
     offsets_in,
     path_of,
 )
-from fluss_server.log.flushed_mark import FlushedMark
+from fluss_server.log.flush_checkpoint import FlushCheckpoint
 from fluss_server.log.log_file import LogFile
 from fluss_server.log.offset_index import OffsetIndex
 from fluss_server.log.recovery_point import RecoveryPoint
@@ -122,7 +122,7 @@ def _check_log(root: Path, directory: Path) -> tuple[Finding, int, int]:
     """The finding, the start offset and the end offset of the undamaged part."""
     finding = Finding(str(directory.relative_to(root)))
     bases = offsets_in(directory, LOG)
-    durable = FlushedMark(directory).read()
+    durable = FlushCheckpoint(directory).read()
     if durable is None and any(path_of(directory, base, LOG).stat().st_size for base in bases):
         finding.notes.append("the flushed mark is missing or damaged: all batches will be checked at the next start")
     point = RecoveryPoint.read(directory)

@@ -84,12 +84,12 @@ def from_json(value: Any, data_type: DataType, name: str) -> Any:
     """
     if value is None:
         if not data_type.nullable:
-            raise _misfit(name, value, data_type)
+            raise _violation(name, value, data_type)
         return None
     try:
         return _convert(value, data_type, name)
     except (ValueError, TypeError, InvalidOperation, binascii.Error, OverflowError):
-        raise _misfit(name, value, data_type) from None
+        raise _violation(name, value, data_type) from None
 
 
 def _convert(value: Any, data_type: DataType, name: str) -> Any:
@@ -234,7 +234,7 @@ def _shortest_float(value: float) -> float:
     return float(str(np.float32(value)))
 
 
-def _misfit(name: str, value: Any, data_type: DataType) -> FlussError:
+def _violation(name: str, value: Any, data_type: DataType) -> FlussError:
     shown = repr(value)
     shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
     return FlussError(ErrorCode.INVALID_TABLE_EXCEPTION, f"column {name!r}: {shown} is not a {data_type}")

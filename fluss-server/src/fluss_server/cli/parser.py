@@ -258,7 +258,7 @@ def _remote(
 
     def run(parsed: argparse.Namespace) -> int:
         from fluss_server.cli.session import Session
-        from fluss_server.grpc_door.client import GrpcClient
+        from fluss_server.grpc_server.client import GrpcClient
 
         action: Callable[[Session, argparse.Namespace], int | None] = _find(function)
         with GrpcClient(parsed.server, user=parsed.user, password=os.environ.get(PASSWORD_VARIABLE, "")) as client:

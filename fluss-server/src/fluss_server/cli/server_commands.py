@@ -16,10 +16,10 @@ _HEALTH = {0: "green", 1: "yellow", 2: "red"}
 
 def show_config(session: Session, parsed: argparse.Namespace) -> None:
     """``fluss config list``"""
-    answer = session.call(ApiKey.DESCRIBE_CLUSTER_CONFIGS, pb.DescribeClusterConfigsRequest())
+    response = session.call(ApiKey.DESCRIBE_CLUSTER_CONFIGS, pb.DescribeClusterConfigsRequest())
     rows = sorted(
         (entry.config_key, entry.config_value if entry.HasField("config_value") else None, entry.config_source)
-        for entry in answer.configs
+        for entry in response.configs
     )
     print_rows(("option", "value", "source"), rows, parsed.output)
 
@@ -44,15 +44,15 @@ def reset_config(session: Session, parsed: argparse.Namespace) -> None:
 
 def health(session: Session, parsed: argparse.Namespace) -> int:
     """``fluss health``: exit code 0 when green."""
-    answer = session.call(ApiKey.GET_CLUSTER_HEALTH, pb.GetClusterHealthRequest())
-    state = _HEALTH.get(answer.status, "unknown")
+    response = session.call(ApiKey.GET_CLUSTER_HEALTH, pb.GetClusterHealthRequest())
+    state = _HEALTH.get(response.status, "unknown")
     print_fields(
         {
             "state": state,
-            "replicas": answer.num_replicas,
-            "in sync": answer.in_sync_replicas,
-            "leaders": answer.num_leader_replicas,
-            "active leaders": answer.active_leader_replicas,
+            "replicas": response.num_replicas,
+            "in sync": response.in_sync_replicas,
+            "leaders": response.num_leader_replicas,
+            "active leaders": response.active_leader_replicas,
         },
         parsed.output,
     )

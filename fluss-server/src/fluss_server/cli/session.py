@@ -15,7 +15,7 @@ from fluss_server.model.table import TableDescriptor, TableInfo
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from fluss_server.grpc_door.client import GrpcClient
+    from fluss_server.grpc_server.client import GrpcClient
 
 DEFAULT_DATABASE = "fluss"
 
@@ -55,14 +55,14 @@ class Session:
     def table(self, name: str) -> TableInfo:
         """A table; ``TABLE_NOT_EXIST``."""
         path = table_path(name)
-        answer = self.call(ApiKey.GET_TABLE_INFO, pb.GetTableInfoRequest(table_path=path_message(path)))
+        response = self.call(ApiKey.GET_TABLE_INFO, pb.GetTableInfoRequest(table_path=path_message(path)))
         table = TableInfo(
             path,
-            answer.table_id,
-            answer.schema_id,
-            TableDescriptor.from_json_bytes(answer.table_json),
-            answer.created_time,
-            answer.modified_time,
+            response.table_id,
+            response.schema_id,
+            TableDescriptor.from_json_bytes(response.table_json),
+            response.created_time,
+            response.modified_time,
         )
         self._schemas[table.table_id, table.schema_id] = table.schema
         return table
@@ -72,18 +72,18 @@ class Session:
         key = table.table_id, schema_id
         if key not in self._schemas:
             request = pb.GetTableSchemaRequest(table_path=path_message(table.path), schema_id=schema_id)
-            answer = self.call(ApiKey.GET_TABLE_SCHEMA, request)
-            self._schemas[key] = Schema.from_json_bytes(answer.schema_json)
+            response = self.call(ApiKey.GET_TABLE_SCHEMA, request)
+            self._schemas[key] = Schema.from_json_bytes(response.schema_json)
         return self._schemas[key]
 
     def partitions(self, table: TableInfo) -> list[Partition]:
         """Partitions of a table, by name; one without name and id if it has none."""
         if not table.is_partitioned:
             return [WHOLE_TABLE]
-        answer = self.call(
+        response = self.call(
             ApiKey.LIST_PARTITION_INFOS, pb.ListPartitionInfosRequest(table_path=path_message(table.path))
         )
-        found = [Partition(_partition_name(info), info.partition_id) for info in answer.partitions_info]
+        found = [Partition(_partition_name(info), info.partition_id) for info in response.partitions_info]
         return sorted(found, key=lambda partition: partition.name or "")
 
 
@@ -92,14 +92,14 @@ def path_message(path: TablePath) -> pb.PbTablePath:
     return pb.PbTablePath(database_name=path.database, table_name=path.table)
 
 
-def raise_bucket_error(answer: Any) -> None:
+def raise_bucket_error(response: Any) -> None:
     """Raise the error that a part of an answer reports, if it does."""
-    if answer.HasField("error_code") and answer.error_code:
+    if response.HasField("error_code") and response.error_code:
         try:
-            code = ErrorCode(answer.error_code)
+            code = ErrorCode(response.error_code)
         except ValueError:
             code = ErrorCode.UNKNOWN_SERVER_ERROR
-        raise FlussError(code, answer.error_message or f"error {answer.error_code}")
+        raise FlussError(code, response.error_message or f"error {response.error_code}")
 
 
 def _partition_name(info: pb.PbPartitionInfo) -> str:

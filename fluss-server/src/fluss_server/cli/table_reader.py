@@ -68,9 +68,9 @@ def list_offsets(
         startTimestamp=timestamp_ms,
     )
     offsets = {}
-    for answer in session.call(ApiKey.LIST_OFFSETS, request).buckets_resp:
-        raise_bucket_error(answer)
-        offsets[answer.bucket_id] = answer.offset
+    for response in session.call(ApiKey.LIST_OFFSETS, request).buckets_resp:
+        raise_bucket_error(response)
+        offsets[response.bucket_id] = response.offset
     return offsets
 
 
@@ -104,10 +104,10 @@ class LogReader:
         if not table.buckets_req:
             return []
         pages: list[LogPage] = []
-        for answer in self._session.call(ApiKey.FETCH_LOG, request).tables_resp[0].buckets_resp:
-            raise_bucket_error(answer)
-            partition = self._partitions[answer.partition_id if answer.HasField("partition_id") else None]
-            pages += self._pages(partition, answer.bucket_id, answer.records)
+        for response in self._session.call(ApiKey.FETCH_LOG, request).tables_resp[0].buckets_resp:
+            raise_bucket_error(response)
+            partition = self._partitions[response.partition_id if response.HasField("partition_id") else None]
+            pages += self._pages(partition, response.bucket_id, response.records)
         return pages
 
     def _pages(self, partition: Partition, bucket: int, records: bytes) -> Iterator[LogPage]:
@@ -174,6 +174,6 @@ def first_rows(
     request = pb.LimitScanRequest(
         table_id=table.table_id, partition_id=partition.partition_id, bucket_id=bucket, limit=limit
     )
-    answer = session.call(ApiKey.LIMIT_SCAN, request)
-    raise_bucket_error(answer)
-    return decode_values(session, table, parse_value_batch(answer.records) if answer.records else [])
+    response = session.call(ApiKey.LIMIT_SCAN, request)
+    raise_bucket_error(response)
+    return decode_values(session, table, parse_value_batch(response.records) if response.records else [])

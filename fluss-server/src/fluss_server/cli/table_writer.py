@@ -127,8 +127,8 @@ class TableWriter:
         request = pb.PutKvRequest(acks=-1, table_id=self._table.table_id, timeout_ms=_TIMEOUT_MS)
         for bucket, batch in batches.items():
             request.buckets_req.add(partition_id=partition.partition_id, bucket_id=bucket, records=batch)
-        for answer in self._session.call(ApiKey.PUT_KV, request, timeout_s=_TIMEOUT_MS / 1000).buckets_resp:
-            raise_bucket_error(answer)
+        for response in self._session.call(ApiKey.PUT_KV, request, timeout_s=_TIMEOUT_MS / 1000).buckets_resp:
+            raise_bucket_error(response)
 
     def _append(self, partition: Partition, rows: pa.RecordBatch) -> None:
         request = pb.ProduceLogRequest(acks=-1, table_id=self._table.table_id, timeout_ms=_TIMEOUT_MS)
@@ -136,8 +136,8 @@ class TableWriter:
             request.buckets_req.add(
                 partition_id=partition.partition_id, bucket_id=bucket, records=self._log_batch(part)
             )
-        for answer in self._session.call(ApiKey.PRODUCE_LOG, request, timeout_s=_TIMEOUT_MS / 1000).buckets_resp:
-            raise_bucket_error(answer)
+        for response in self._session.call(ApiKey.PRODUCE_LOG, request, timeout_s=_TIMEOUT_MS / 1000).buckets_resp:
+            raise_bucket_error(response)
 
     def _by_bucket(self, rows: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
         if self._keys is None:

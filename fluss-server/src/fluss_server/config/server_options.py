@@ -201,7 +201,7 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             " part of the server's totals only.",
         ),
         Option(
-            "server.answer.memory-size",
+            "server.response.memory-size",
             OptionType.SIZE,
             "256mb",
             "Memory for answers that clients do not read, all connections together. When there are more, the client"
@@ -209,7 +209,7 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             minimum=1 << 20,
         ),
         Option(
-            "server.answer.send-timeout",
+            "server.response.send-timeout",
             OptionType.DURATION,
             "2 min",
             "A client that takes not a single byte of its answers for this long is disconnected.",

@@ -145,14 +145,14 @@ class DdlExecutor:
 
     async def exclusively(self, database: str, change: Coroutine[Any, Any, _T]) -> _T:
         """Run a change of something in a database when no other one is under way, to its end."""
-        return await self._tasks.run(self._in_turn(database, change))
+        return await self._tasks.run(self._in_order(database, change))
 
     async def _tell(self, path: TablePath) -> None:
         table = self._manager.find_table(path)
         if table is not None and self.on_change is not None:
             await self.on_change(table)
 
-    async def _in_turn(self, database: str, change: Coroutine[Any, Any, _T]) -> _T:
+    async def _in_order(self, database: str, change: Coroutine[Any, Any, _T]) -> _T:
         lock = self._locks.get(database)
         if lock is None:
             lock = self._locks[database] = asyncio.Lock()

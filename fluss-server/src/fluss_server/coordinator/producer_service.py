@@ -33,7 +33,7 @@ from fluss_server.model import acl
 from fluss_server.model.identifiers import TableBucket, name_characters_problem
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.runtime.clock import Clock
-from fluss_server.security.rules import Rights
+from fluss_server.security.rules import Permissions
 
 MAX_PRODUCERS = 10_000
 """Most producers that have offsets at a time."""
@@ -70,13 +70,13 @@ class ProducerService:
         *,
         default_ttl_ms: int,
         sweep_interval_ms: int,
-        rights: Callable[[RequestContext], Rights] | None = None,
+        permissions: Callable[[RequestContext], Permissions] | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._default_ttl_ms = default_ttl_ms
         self._sweep_interval_s = sweep_interval_ms / 1000
-        self._rights = rights
+        self._permissions = permissions
         self._swept_at: float | None = None
         self._lock = asyncio.Lock()
         self._tasks = UninterruptedTasks()
@@ -138,9 +138,9 @@ class ProducerService:
         async with self._lock:
             if await self._find(producer_id) is not None:
                 return Registration.ALREADY_EXISTS
-            if self._is_sweep_due() or not await self._has_room(len(value)):
+            if self._is_sweep_due() or not await self._has_capacity(len(value)):
                 await self._sweep()
-            if not await self._has_room(len(value)):
+            if not await self._has_capacity(len(value)):
                 raise FlussError(
                     ErrorCode.OPERATION_NOT_ATTEMPTED_EXCEPTION,
                     f"there is no room for the offsets of producer {producer_id!r}: {MAX_PRODUCERS} producers with"
@@ -154,7 +154,7 @@ class ProducerService:
             await self._store.commit(operations)
             return Registration.CREATED
 
-    async def _has_room(self, size: int) -> bool:
+    async def _has_capacity(self, size: int) -> bool:
         """Whether one more node of a size may be there."""
         if await self._store.get(PRODUCERS) is None:
             return True
@@ -185,10 +185,10 @@ class ProducerService:
             node = await self._store.get(path)
             if node is None:
                 return
-            if self._rights is not None:
-                rights = self._rights(context)
+            if self._permissions is not None:
+                permissions = self._permissions(context)
                 for table_id in {bucket.table_id for bucket in ProducerRecord.decode(path, node.value).offsets}:
-                    refusal = rights.table_refusal(acl.Operation.WRITE, table_id)
+                    refusal = permissions.table_refusal(acl.Operation.WRITE, table_id)
                     # Offsets of a table that is gone are nobody's any more.
                     if refusal is not None and refusal.code is not ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION:
                         raise refusal

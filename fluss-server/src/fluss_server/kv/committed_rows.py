@@ -10,7 +10,7 @@ from itertools import islice, repeat, takewhile
 from pathlib import Path
 
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.kv.flushed_state import FILE_NAME, FlushedState, boot_id, distrust, read_state, write_state
+from fluss_server.kv.flushed_state import FILE_NAME, FlushedState, boot_id, invalidate, read_state, write_state
 from fluss_server.kv.rocks import MAX_WRITE_ROWS, MEMTABLE_BYTES, KvResources, RocksStore, StoreDamaged, StoreSnapshot
 from fluss_server.kv.row_cache import UNKNOWN, RowCache
 from fluss_server.log.log_tablet import LogTablet
@@ -92,7 +92,7 @@ class CommittedRows:
         except StoreDamaged as error:
             self._start_over(f"RocksDB cannot open it: {error}")
             return self._open_store(), self._durable
-        reason = distrust(
+        reason = invalidate(
             state,
             store.sequence,
             boot=self._boot_id,
@@ -108,9 +108,9 @@ class CommittedRows:
         return self._open_store(), self._durable
 
     def _open_store(self) -> RocksStore:
-        return RocksStore(self._directory / STORE_DIRECTORY, self._resources, self._mark_damaged)
+        return RocksStore(self._directory / STORE_DIRECTORY, self._resources, self._set_damaged)
 
-    def _mark_damaged(self) -> None:
+    def _set_damaged(self) -> None:
         """See to it that the next start builds the store again. Any thread."""
         if not self._damaged:
             self._damaged = True

@@ -103,7 +103,7 @@ def boot_id() -> bytes:
         return UNKNOWN_BOOT
 
 
-def distrust(
+def invalidate(
     state: FlushedState,
     sequence: int,
     *,

@@ -29,7 +29,7 @@ from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
 from fluss_server.runtime.files import fsync_directory
 
-MAX_ANSWER_BYTES = 64 << 20
+MAX_RESPONSE_BYTES = 64 << 20
 """Most bytes of rows in one answer that has to hold all of them."""
 
 _SAMPLE_INTERVAL_S = 0.1  # of the number of files, which a flush or a compaction changes now and then
@@ -298,7 +298,7 @@ class KvTablet:
         self._check_open()
         return self._rows.get(keys)
 
-    def prefix_lookup(self, prefix: bytes, max_bytes: int = MAX_ANSWER_BYTES) -> list[bytes]:
+    def prefix_lookup(self, prefix: bytes, max_bytes: int = MAX_RESPONSE_BYTES) -> list[bytes]:
         """Values of all keys that begin with the encoded bucket key ``prefix``, in key order.
 
         Raises:
@@ -310,7 +310,7 @@ class KvTablet:
             raise FlussError(ErrorCode.CORRUPT_MESSAGE, "a prefix lookup needs a prefix")
         return self._rows.with_prefix(prefix, max_bytes)
 
-    def limit_scan(self, limit: int, max_bytes: int = MAX_ANSWER_BYTES) -> list[bytes]:
+    def limit_scan(self, limit: int, max_bytes: int = MAX_RESPONSE_BYTES) -> list[bytes]:
         """Values of the first ``limit`` rows in key order.
 
         Raises:

@@ -23,7 +23,7 @@ _DELETE = int(ChangeType.DELETE)
 _INSERTS = bytes([ChangeType.INSERT])
 _DELETES = bytes([ChangeType.DELETE])
 _UPDATE = bytes([ChangeType.UPDATE_BEFORE, ChangeType.UPDATE_AFTER])
-_MAX_TURNS = 4
+_MAX_ROUNDS = 4
 
 
 @dataclass(slots=True)
@@ -201,7 +201,7 @@ def _merge_together(
     newest = dict(zip(read, olds, strict=True))
     results = [b""] * len(keys)
     rest: Sequence[int] = range(len(keys))
-    for turn in range(_MAX_TURNS):
+    for turn in range(_MAX_ROUNDS):
         first: dict[bytes, int] = {}
         later = [index for index in rest if first.setdefault(keys[index], index) != index]
         merged = merger.upsert_all([newest[key] for key in first], [values[index] for index in first.values()])

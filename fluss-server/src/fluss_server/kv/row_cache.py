@@ -47,7 +47,7 @@ class RowCacheMemory:
         self._young_bytes += size_bytes
         if 2 * self._young_bytes > self._limit_bytes:
             self._young_bytes = 0
-            self._filled = {filled for filled in self._filled if filled.turn_over()}
+            self._filled = {filled for filled in self._filled if filled.start_generation()}
 
     def forget(self, cache: RowCache) -> None:
         """``cache`` is empty. With the lock held."""
@@ -148,7 +148,7 @@ class RowCache:
             size_bytes = sum(map(len, keys)) + sum(map(len, filter(None, values)))
             self._memory.grow(self, size_bytes + _ROW_OVERHEAD_BYTES * len(keys))
 
-    def turn_over(self) -> bool:
+    def start_generation(self) -> bool:
         """Make the young generation the old one. Returns whether anything is left."""
         self._old = self._young
         self._young = {}

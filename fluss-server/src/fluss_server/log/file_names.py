@@ -6,7 +6,7 @@
 ``{base:020d}.timeindex``     its time index
 ``{end:020d}.writer_snapshot``  writer state as of the end of offset ``end`` (exclusive)
 ``recovery-point``            :mod:`fluss_server.log.recovery_point`
-``flushed-offset``            :mod:`fluss_server.log.flushed_mark`
+``flushed-offset``            :mod:`fluss_server.log.flush_checkpoint`
 ``*.tmp``                     an unfinished replacement of one of the above
 ============================  =====================================================================
 
@@ -25,7 +25,7 @@ TIME_INDEX = ".timeindex"
 WRITER_SNAPSHOT = ".writer_snapshot"
 TEMPORARY = ".tmp"
 RECOVERY_POINT = "recovery-point"
-FLUSHED_MARK = "flushed-offset"
+FLUSH_CHECKPOINT = "flushed-offset"
 
 _DIGITS = 20
 

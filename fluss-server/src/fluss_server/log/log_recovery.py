@@ -11,7 +11,7 @@ from pathlib import Path
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.log.batch_reader import find_intact_batch, read_batches
 from fluss_server.log.file_names import (
-    FLUSHED_MARK,
+    FLUSH_CHECKPOINT,
     LOG,
     OFFSET_INDEX,
     RECOVERY_POINT,
@@ -20,7 +20,7 @@ from fluss_server.log.file_names import (
     offsets_in,
     path_of,
 )
-from fluss_server.log.flushed_mark import FlushedMark
+from fluss_server.log.flush_checkpoint import FlushCheckpoint
 from fluss_server.log.log_config import LogConfig
 from fluss_server.log.log_segment import IndexDamagedError, LogSegment
 from fluss_server.log.recovery_point import RecoveryPoint
@@ -32,8 +32,8 @@ from fluss_server.runtime.files import fsync_directory
 logger = logging.getLogger(__name__)
 
 ACCEPT_LOSS_HINT = (
-    f"restore the log directory from a copy; or delete its files {RECOVERY_POINT} and {FLUSHED_MARK}, and everything "
-    "from the damage on is given up at the next start"
+    f"restore the log directory from a copy; or delete {RECOVERY_POINT} and {FLUSH_CHECKPOINT} in it: the next start "
+    "then discards everything from the damage on"
 )
 
 
@@ -125,7 +125,7 @@ class LogRecovery:
         for path in self._directory.glob(f"*{TEMPORARY}"):
             path.unlink()
         point = RecoveryPoint.read(self._directory)
-        mark = FlushedMark(self._directory).read()
+        mark = FlushCheckpoint(self._directory).read()
         durable = max(point.offset if point else 0, mark or 0)
         bases = self._finish_retention(offsets_in(self._directory, LOG), point)
         self._check_files(bases, point, durable)
@@ -137,7 +137,7 @@ class LogRecovery:
         for base, next_base in pairwise(bases[: trusted + 1]):
             self._trust(base, next_base)
         report = self._scan(bases[trusted:], point, durable)
-        self._remove_strays(report.end_offset)
+        self._remove_orphaned_files(report.end_offset)
         return RecoveredLog(self._segments, self._writers, report)
 
     def _finish_retention(self, bases: list[int], point: RecoveryPoint | None) -> list[int]:
@@ -327,7 +327,7 @@ class LogRecovery:
 
     # ------------------------------------------------------------------ leftovers
 
-    def _remove_strays(self, end_offset: int) -> None:
+    def _remove_orphaned_files(self, end_offset: int) -> None:
         """Remove files that belong to no segment or to a future that is gone."""
         removed = False
         bases = {segment.base_offset for segment in self._segments}
@@ -351,5 +351,5 @@ def forget_durable_offsets(directory: Path) -> None:
         OSError: they may still be there.
     """
     (directory / RECOVERY_POINT).unlink(missing_ok=True)
-    (directory / FLUSHED_MARK).unlink(missing_ok=True)
+    (directory / FLUSH_CHECKPOINT).unlink(missing_ok=True)
     fsync_directory(directory)

@@ -175,7 +175,7 @@ class LogSegment:
 
     # ------------------------------------------------------------------ appending
 
-    def has_room(self, size: int, last_offset: int) -> bool:
+    def has_capacity(self, size: int, last_offset: int) -> bool:
         """Whether ``size`` more bytes up to ``last_offset`` may go into this segment."""
         if self.size == 0:
             return True

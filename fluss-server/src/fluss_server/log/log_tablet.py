@@ -17,16 +17,16 @@ from fluss_server.formats.log_batch import BatchHeader, stamp
 from fluss_server.log.batch_check import check_batches
 from fluss_server.log.batch_reader import read_batches
 from fluss_server.log.file_names import LOG, path_of
-from fluss_server.log.flushed_mark import FlushedMark
+from fluss_server.log.flush_checkpoint import FlushCheckpoint
 from fluss_server.log.log_config import MAX_SEGMENT_BYTES, LogConfig
 from fluss_server.log.log_recovery import LogRecovery, RecoveredLog, RecoveryReport, forget_durable_offsets
 from fluss_server.log.log_segment import IndexDamagedError, LogSegment
 from fluss_server.log.log_view import LogSlice, LogView
 from fluss_server.log.open_segments import OpenSegments
-from fluss_server.log.recovery_point_writer import LogMoment, RecoveryPointWriter
+from fluss_server.log.recovery_point_writer import LogSnapshot, RecoveryPointWriter
 from fluss_server.log.retention import SegmentAge, count_expired, is_expired
+from fluss_server.log.stalled_writers import StalledWriters
 from fluss_server.log.storage_errors import storage_error, storage_errors, storage_failure
-from fluss_server.log.stuck_writers import StuckWriters
 from fluss_server.log.writer_replay import replay_writers
 from fluss_server.log.writer_snapshot import WriterSnapshots
 from fluss_server.runtime.clock import Clock
@@ -82,9 +82,9 @@ class LogTablet:
         self._config = config
         self._clock = clock
         self._snapshots = WriterSnapshots(directory)
-        self._mark = FlushedMark(directory)
+        self._checkpoint = FlushCheckpoint(directory)
         self._writers = recovered.writers
-        self._stuck = StuckWriters()
+        self._stalled = StalledWriters()
         self._append_lock = threading.RLock()
         self._flush_lock = threading.RLock()
         self._closed = False
@@ -176,7 +176,7 @@ class LogTablet:
                 ``CORRUPT_RECORD_EXCEPTION``: no batch, a damaged one, or a partial one;
                 ``RECORD_TOO_LARGE_EXCEPTION``: a batch larger than the limit;
                 ``OUT_OF_ORDER_SEQUENCE_EXCEPTION``: see :class:`WriterStates`;
-                ``UNKNOWN_WRITER_ID_EXCEPTION``: see :class:`StuckWriters`;
+                ``UNKNOWN_WRITER_ID_EXCEPTION``: see :class:`StalledWriters`;
                 ``DISK_WRITE_LOCKED``: the disk is full; ``LOG_STORAGE_EXCEPTION``: it failed to write, or the log is
                 closed;
                 ``STORAGE_EXCEPTION``: an earlier flush failed.
@@ -192,11 +192,11 @@ class LogTablet:
             except FlussError as error:
                 if error.code is not ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION:
                     raise
-                raise self._stuck.refused(headers[0].writer_id, self._clock.now_ms(), error) from None
+                raise self._stalled.refused(headers[0].writer_id, self._clock.now_ms(), error) from None
             if original is not None:
                 return AppendResult(original.base_offset, original.last_offset, True, len(headers))
-            if self._stuck:
-                self._stuck.in_order(headers[0].writer_id)
+            if self._stalled:
+                self._stalled.in_order(headers[0].writer_id)
             return self._append(data, headers)
 
     def find_duplicate(self, writer_id: int, sequence: int) -> AppendResult | None:
@@ -221,7 +221,7 @@ class LogTablet:
             pieces += (head, data[body:end])
             offset, position = header.next_offset, end
         segment = self._view.segments[-1]
-        if not segment.has_room(position, offset - 1):
+        if not segment.has_capacity(position, offset - 1):
             segment = self._roll()
         if offset - 1 - segment.base_offset > MAX_SEGMENT_BYTES:
             raise FlussError(ErrorCode.CORRUPT_RECORD_EXCEPTION, "the batches of one append count too many records")
@@ -385,12 +385,12 @@ class LogTablet:
             raise self._failure
         return self._flushed_offset
 
-    def _capture(self, dropped: int = 0) -> LogMoment:
+    def _capture(self, dropped: int = 0) -> LogSnapshot:
         """The present moment of the log without its first ``dropped`` segments."""
         with self._append_lock:
             return self._point.capture(self._view.without(dropped), self._writers)
 
-    def _flush(self, moment: LogMoment | None) -> bool:
+    def _flush(self, moment: LogSnapshot | None) -> bool:
         """Flush, holding the flush lock, and move the recovery point to ``moment``; returns whether that succeeded."""
         view = moment.view if moment else self._view
         try:
@@ -401,7 +401,7 @@ class LogTablet:
             raise self._failure from error
         self._flushed_offset = view.end
         try:
-            self._mark.advance(view.end)
+            self._checkpoint.advance(view.end)
         except OSError as error:  # an older mark is true as well
             logger.warning("cannot write the flushed mark of %s: %s", self._directory, error)
         if moment is None:
@@ -462,11 +462,11 @@ class LogTablet:
             if count == 0 or not self._flush(self._capture(dropped=count)):
                 return 0
             with self._append_lock:
-                doomed = self._view.segments[:count]
+                to_delete = self._view.segments[:count]
                 self._view = self._view.without(count)
-                self._sealed_bytes -= sum(segment.size for segment in doomed)
+                self._sealed_bytes -= sum(segment.size for segment in to_delete)
             self._open_sealed.forget_below(self._view.bases[0])
-        for segment in doomed:
+        for segment in to_delete:
             try:
                 segment.delete()
             except OSError as error:
@@ -476,7 +476,7 @@ class LogTablet:
             fsync_directory(self._directory)
         except OSError as error:
             logger.warning("%s: a loss of power may bring deleted segments back: %s", self._directory, error)
-        logger.info("%s: deleted %d segments, it begins at %d now", self._directory, count, doomed[-1].next_offset)
+        logger.info("%s: deleted %d segments, it begins at %d now", self._directory, count, to_delete[-1].next_offset)
         return count
 
     def _roll_expired(self, now_ms: int, ttl_ms: int, limit: int) -> None:

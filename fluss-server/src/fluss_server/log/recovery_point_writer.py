@@ -19,7 +19,7 @@ _RETRY_SECONDS = 10.0
 _MAX_PENDING_SNAPSHOTS = 8
 
 
-class LogMoment(NamedTuple):
+class LogSnapshot(NamedTuple):
     """A moment of a log from which a recovery point can be made once its batches are durable."""
 
     view: LogView
@@ -58,8 +58,8 @@ class RecoveryPointWriter:
         self._snapshots = WriterSnapshots(directory)
         self._pending: dict[int, list[WriterEntry]] = {}
         self._appended_bytes = 0
-        self._last_moment = clock.monotonic()
-        self._not_before = self._last_moment
+        self._last_snapshot = clock.monotonic()
+        self._not_before = self._last_snapshot
 
     def note_append(self, size: int) -> None:
         """Take note of appended bytes."""
@@ -82,17 +82,17 @@ class RecoveryPointWriter:
         return now >= self._not_before and (
             bool(self._pending)
             or self._appended_bytes >= self._config.recovery_point_bytes
-            or (now - self._last_moment) * 1000 >= self._config.recovery_point_interval_ms
+            or (now - self._last_snapshot) * 1000 >= self._config.recovery_point_interval_ms
         )
 
-    def capture(self, view: LogView, writers: WriterStates) -> LogMoment:
+    def capture(self, view: LogView, writers: WriterStates) -> LogSnapshot:
         """The present moment."""
         active = view.segments[-1]
         offset_index, time_index = active.indexes
         writers.expire(self._clock.now_ms())
         self._appended_bytes = 0
-        self._last_moment = self._clock.monotonic()
-        return LogMoment(
+        self._last_snapshot = self._clock.monotonic()
+        return LogSnapshot(
             view,
             active.max_timestamp,
             active.max_timestamp_offset,
@@ -101,7 +101,7 @@ class RecoveryPointWriter:
             writers.entries(),
         )
 
-    def write(self, moment: LogMoment) -> bool:
+    def write(self, moment: LogSnapshot) -> bool:
         """Move the recovery point to a moment whose batches are durable; whether it succeeded.
 
         A failure costs time at the next opening, nothing else; it is logged, and tried again some seconds later.
@@ -143,7 +143,7 @@ class RecoveryPointWriter:
         self._pending = {offset: entries for offset, entries in self._pending.items() if offset <= end_offset}
 
     @staticmethod
-    def _point(moment: LogMoment, snapshot_crc: int) -> RecoveryPoint:
+    def _point(moment: LogSnapshot, snapshot_crc: int) -> RecoveryPoint:
         view = moment.view
         return RecoveryPoint(
             log_start_offset=view.bases[0],

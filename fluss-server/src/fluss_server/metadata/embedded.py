@@ -103,7 +103,7 @@ class EmbeddedMetadataStore:
         self._fd = fd
         self._end = end
         self._next_id = next_id
-        self._marked = True
+        self._commit_marked = True
         self._compact_from = 0
         self._failure: str | None = None
         self._closed = False
@@ -166,7 +166,7 @@ class EmbeddedMetadataStore:
             os.close(fd)
             raise
         store = cls(path, tree, fd, contents.end, contents.next_id, recovery)
-        store._marked = contents.ends_with_mark
+        store._commit_marked = contents.ends_with_commit_marker
         return store
 
     # Reading
@@ -234,7 +234,7 @@ class EmbeddedMetadataStore:
             if self._failure is not None:
                 self._check_usable()
             await self._in_thread(self._append, encode_transaction(self._next_id, changes))
-            self._marked = False
+            self._commit_marked = False
         self._tree.apply(plan)
         for watch in tuple(self._watches):
             watch.offer(plan.events)
@@ -259,7 +259,7 @@ class EmbeddedMetadataStore:
             self._sessions.clear()
             for watch in tuple(self._watches):
                 watch.close()
-            if not self._marked and self._failure is None:
+            if not self._commit_marked and self._failure is None:
                 with contextlib.suppress(FlussError):  # the mark only helps to tell damage from a torn tail
                     await self._in_thread(self._append, encode_transaction(self._next_id, ()))
             self._thread.shutdown(wait=False)
@@ -311,7 +311,7 @@ class EmbeddedMetadataStore:
             return
         os.close(self._fd)
         self._fd, self._end, self._next_id = fd, len(data), next_id
-        self._marked = True
+        self._commit_marked = True
         self._compact_from = 0
         logger.info("%s: compacted from %d to %d bytes", self.path, before, self._end)
 

@@ -61,13 +61,13 @@ class Contents:
         transactions: changes of each, in order; marks are empty ones.
         end: position behind the last good frame; what follows is a torn tail.
         next_id: id of the transaction to write next.
-        ends_with_mark: the last frame is a mark, or there are no frames.
+        ends_with_commit_marker: the last frame is a mark, or there are no frames.
     """
 
     transactions: list[list[tuple[str, Node | None]]]
     end: int
     next_id: int
-    ends_with_mark: bool
+    ends_with_commit_marker: bool
 
 
 def encode_header(base_length: int, first_id: int) -> bytes:
@@ -147,7 +147,7 @@ def read_file(data: bytes) -> Contents:
         next_id += 1
     if position < base_length:
         raise JournalDamaged(f"the file ends at byte {position}, but {base_length} bytes were complete")
-    return Contents(transactions, position, next_id, ends_with_mark=not transactions or not transactions[-1])
+    return Contents(transactions, position, next_id, ends_with_commit_marker=not transactions or not transactions[-1])
 
 
 def _read_header(data: bytes) -> tuple[int, int]:

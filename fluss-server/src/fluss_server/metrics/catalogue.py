@@ -128,7 +128,7 @@ CATALOGUE: Mapping[str, Metric] = _catalogue(
     Metric("server_refusedConnections", _COUNTER, "Connections refused because there were too many."),
     Metric("server_requestMemoryBytes", _GAUGE, "Bytes held for requests that arrive or are under way."),
     Metric("server_requestsWaitingForMemory", _GAUGE, "Connections that wait for that memory."),
-    Metric("server_answerMemoryBytes", _GAUGE, "Bytes of answers that clients do not read."),
+    Metric("server_responseMemoryBytes", _GAUGE, "Bytes of answers that clients do not read."),
     Metric("server_evictedConnections", _COUNTER, "Connections closed because they left the most unread."),
     Metric("server_shedFetches", _COUNTER, "Waiting fetches answered early because there were too many."),
     Metric("server_kvScannerCount", _GAUGE, "Full scans of primary-key tables that are open."),

@@ -89,7 +89,7 @@ class HttpEndpoint:
         self._connections += 1
         try:
             if self._connections <= MAX_CONNECTIONS:
-                await asyncio.wait_for(self._answer(reader, writer), LIMIT_S)
+                await asyncio.wait_for(self._respond(reader, writer), LIMIT_S)
         except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             logger.debug("a scraper went away: %r", error)
         except Exception:
@@ -100,7 +100,7 @@ class HttpEndpoint:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         words = head.split(b"\r\n", 1)[0].split()
         if len(words) != 3 or not words[2].startswith(b"HTTP/"):

@@ -14,7 +14,7 @@ WINDOW_S = 60.0
 """A rate is the mean over about so many seconds."""
 
 _MIN_STEP_S = 1.0  # scrapes closer together than this do not make a new moment
-_MAX_MOMENTS = 64
+_MAX_SAMPLES = 64
 
 
 class Sample(NamedTuple):
@@ -37,7 +37,7 @@ Source = Callable[[], Iterable[Sample]]
 class Rates:
     """Turns counts into rates per second, from the counts of earlier scrapes.
 
-    Holds at most :data:`_MAX_MOMENTS` sets of counts, all younger than a window but one.
+    Holds at most :data:`_MAX_SAMPLES` sets of counts, all younger than a window but one.
 
     Args:
         now: seconds of a monotonic clock.
@@ -45,7 +45,7 @@ class Rates:
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._moments: deque[tuple[float, dict[tuple[str, tuple[str, ...]], float]]] = deque([(now(), {})])
+        self._samples: deque[tuple[float, dict[tuple[str, tuple[str, ...]], float]]] = deque([(now(), {})])
 
     def rates(self, samples: Sequence[Sample]) -> dict[tuple[str, tuple[str, ...]], float]:
         """Rates of the samples of kind RATE, by name and labels.
@@ -58,14 +58,14 @@ class Rates:
             if CATALOGUE[sample.name].kind is MetricKind.RATE
         }
         now = self._now()
-        while len(self._moments) > 1 and now - self._moments[1][0] >= WINDOW_S:
-            self._moments.popleft()
-        then, before = self._moments[0]
+        while len(self._samples) > 1 and now - self._samples[1][0] >= WINDOW_S:
+            self._samples.popleft()
+        then, before = self._samples[0]
         seconds = max(now - then, 1e-3)
         # A table that was dropped and made again begins at 0: its counts are smaller than before.
         rates = {key: max(count - before.get(key, 0.0), 0.0) / seconds for key, count in counts.items()}
-        if now - self._moments[-1][0] >= _MIN_STEP_S:
-            if len(self._moments) == _MAX_MOMENTS:
-                del self._moments[1]
-            self._moments.append((now, counts))
+        if now - self._samples[-1][0] >= _MIN_STEP_S:
+            if len(self._samples) == _MAX_SAMPLES:
+                del self._samples[1]
+            self._samples.append((now, counts))
         return rates

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 from fluss_server.config import TABLE_OPTIONS
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import crc_matches, iter_batches
-from fluss_server.formats.row_shape import Shape, shape_of
+from fluss_server.formats.row_validation import Validator, validator_of
 from fluss_server.log.log_tablet import AppendResult, LogTablet
 from fluss_server.metrics.instruments import BucketCounters, Distribution
 from fluss_server.model.identifiers import TableBucket
@@ -73,7 +73,7 @@ class Replica:
         self.kv = kv
         self.high_watermark = HighWatermark(log.end_offset)
         self._schemas = schemas
-        self._shapes = {table.schema_id: shape_of(table.schema.types, table.log_format)}
+        self._validators = {table.schema_id: validator_of(table.schema.types, table.log_format)}
         self._flush_pool = flush_pool
         self._kv_worker = kv_worker
         self._max_unflushed = max_unflushed
@@ -105,17 +105,17 @@ class Replica:
                 f"{self.table.path} has a primary key",
                 hint="write it with upserts and deletes (PUT_KV), not with appends",
             )
-        self._check_shape(records)
+        self._validate(records)
         result = self.log.append(records)
         self._schedule_commit()
         return result
 
-    def _check_shape(self, records: memoryview) -> None:
+    def _validate(self, records: memoryview) -> None:
         """Refuse batches that no reader could decode."""
         for position, header in iter_batches(records):
             batch = records[position : position + header.size]
             try:
-                shape = self._shapes.get(header.schema_id) or self._shape_of(header.schema_id)
+                shape = self._validators.get(header.schema_id) or self._validator_of(header.schema_id)
                 shape.check(batch, header)
             except FlussError as error:
                 # A batch damaged on the way may look like anything: then the log says so, and its writer sends it
@@ -123,14 +123,14 @@ class Replica:
                 if crc_matches(records, position, header):
                     raise _not_again(error) from None
 
-    def _shape_of(self, schema_id: int) -> Shape:
+    def _validator_of(self, schema_id: int) -> Validator:
         """The shape of batches of an older schema; writers that have not heard of a newer one go on with it."""
         if not 0 < schema_id <= self.table.schema_id:
             raise FlussError(
                 ErrorCode.SCHEMA_NOT_EXIST,
                 f"{self.table.path} has no schema {schema_id}; the newest is {self.table.schema_id}",
             )
-        shape = self._shapes[schema_id] = shape_of(self._schemas(schema_id).types, self.table.log_format)
+        shape = self._validators[schema_id] = validator_of(self._schemas(schema_id).types, self.table.log_format)
         return shape
 
     async def put(self, records: memoryview, target_columns: Sequence[int], *, overwrite: bool = False) -> AppendResult:

@@ -32,7 +32,7 @@ class Authenticator(Protocol):
         """
 
 
-class Login:
+class ConnectionAuthentication:
     """State of one connection.
 
     Args:

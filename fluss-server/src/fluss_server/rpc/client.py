@@ -48,7 +48,12 @@ class RpcClient:
 
     @classmethod
     async def connect(
-        cls, host: str, port: int, *, login: tuple[str, str] | None = None, timeout_s: float = DEFAULT_TIMEOUT_S
+        cls,
+        host: str,
+        port: int,
+        *,
+        authentication: tuple[str, str] | None = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> RpcClient:
         """Connect, learn what the server serves, and log in.
 
@@ -73,8 +78,8 @@ class RpcClient:
             request = pb.ApiVersionsRequest(client_software_name=SOFTWARE_NAME, client_software_version="1")
             response = await client.call(ApiKey.API_VERSIONS, request, timeout_s=timeout_s)
             client.api_versions = {api.api_key: (api.min_version, api.max_version) for api in response.api_versions}
-            if login is not None:
-                token = "\0".join(("", *login)).encode()
+            if authentication is not None:
+                token = "\0".join(("", *authentication)).encode()
                 authenticate = pb.AuthenticateRequest(protocol="PLAIN", token=token)
                 await client.call(ApiKey.AUTHENTICATE, authenticate, timeout_s=timeout_s)
         except BaseException:

@@ -19,7 +19,7 @@ from typing import Any, Protocol, cast
 
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.rpc.authentication import Authenticator, Login, not_authenticated
+from fluss_server.rpc.authentication import Authenticator, ConnectionAuthentication, not_authenticated
 from fluss_server.rpc.frame_memory import FrameMemory
 from fluss_server.rpc.frames import (
     REQUEST_HEADER_SIZE,
@@ -30,10 +30,10 @@ from fluss_server.rpc.frames import (
     parse_request_header,
     success_frame,
 )
-from fluss_server.rpc.limits import MIN_RECEIVE_RATE, AnswerMemory, RequestMemory, RpcLimits
+from fluss_server.rpc.limits import MIN_RECEIVE_RATE, RequestMemory, ResponseMemory, RpcLimits
 from fluss_server.rpc.output import OutputQueue
-from fluss_server.rpc.output_turns import OutputTurns
 from fluss_server.rpc.progress import Progress
+from fluss_server.rpc.response_slots import ResponseSlots
 from fluss_server.rpc.service import ResponseBody, ServiceRegistry
 from fluss_server.rpc.sockets import address_of, tune
 from fluss_server.rpc.started_request import StartedRequest
@@ -41,7 +41,7 @@ from fluss_server.rpc.started_request import StartedRequest
 logger = logging.getLogger(__name__)
 
 _MAX_COLLECTED = 64 * 1024  # bytes of answers that may wait for the end of a turn
-_BEFORE_LOGIN = frozenset({ApiKey.API_VERSIONS, ApiKey.AUTHENTICATE})
+_BEFORE_AUTHENTICATION = frozenset({ApiKey.API_VERSIONS, ApiKey.AUTHENTICATE})
 _LINGER_S = 1.0  # how long a refused client gets to read the reason
 
 
@@ -53,7 +53,7 @@ class ConnectionHost(Protocol):
     listener: str
     authenticator: Authenticator | None
     request_memory: RequestMemory
-    answer_memory: AnswerMemory
+    response_memory: ResponseMemory
     receive_buffer: memoryview
     frame_memory: FrameMemory
 
@@ -82,15 +82,15 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._registry = host.registry
         self._limits = host.limits
         self._memory = host.request_memory
-        self.login = Login(host.authenticator, host.limits.max_login_failures)
-        self._ready = self.login.principal is not None
+        self.authentication = ConnectionAuthentication(host.authenticator, host.limits.max_authentication_failures)
+        self._ready = self.authentication.principal is not None
         self._opened = self.last_activity = monotonic()
-        self._login_refused = False  # a failed login is not answered yet
-        max_frame_bytes = host.limits.max_frame_bytes if self._ready else host.limits.max_login_frame_bytes
+        self._authentication_refused = False  # a failed login is not answered yet
+        max_frame_bytes = host.limits.max_frame_bytes if self._ready else host.limits.max_unauthenticated_frame_bytes
         self._reader = FrameReader(
             max_frame_bytes, REQUEST_HEADER_SIZE, host.receive_buffer, admit=True, memory=host.frame_memory
         )
-        self._answers = host.answer_memory
+        self._responses = host.response_memory
         self._admitted = 0  # bytes reserved for the request that is arriving
         self._awaits_admission = False
         self._kept_bytes = 0  # of requests that arrived and must wait
@@ -113,7 +113,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._discarding: memoryview | None = None  # where input goes after a SERVER_FAILURE
         self._linger: asyncio.TimerHandle | None = None
         self._lost = False
-        self._turns = OutputTurns(lambda: not (self._output.blocked or self._lost))
+        self._slots = ResponseSlots(lambda: not (self._output.blocked or self._lost))
 
     # ---- callbacks of the transport
 
@@ -151,7 +151,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self.last_activity = monotonic()
         self._output.resume()
-        self._turns.give()
+        self._slots.give()
         if self._reading_paused:
             self._pump()
         self._close_if_done()
@@ -162,7 +162,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._linger.cancel()
         self._output.clear()
         self._forget_arriving()
-        self._answers.update(self, 0)
+        self._responses.update(self, 0)
         self._forget_client()
         if not self._running:
             self._host.connection_closed(self)
@@ -185,11 +185,11 @@ class ServerConnection(asyncio.BufferedProtocol):
         """Close at once and cancel everything."""
         self._closing = True
         for request in list(self._running):
-            request.give_up()
+            request.abandon()
         self._transport.abort()
 
     def drop_unread(self) -> None:
-        """See :class:`fluss_server.rpc.limits.AnswerOwner`."""
+        """See :class:`fluss_server.rpc.limits.ResponseOwner`."""
         self._disconnect()
         self._output.clear()
 
@@ -201,8 +201,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         """
         limits = self._limits
         reader = self._reader
-        if not self._ready and now - self._opened >= limits.max_login_s:
-            self._drop("it has not authenticated within %.0f s", limits.max_login_s)
+        if not self._ready and now - self._opened >= limits.max_authentication_s:
+            self._drop("it has not authenticated within %.0f s", limits.max_authentication_s)
         elif self._output.blocked:
             # The system's buffers hide a slow reader from us, so ask how much of them is taken.
             if self._progress.stalls(now, self._output.unacknowledged_bytes(), limits.send_timeout_s):
@@ -233,7 +233,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _backlog_changed(self, size: int) -> None:
         """The client makes us keep ``size`` bytes of answers, and requests that must wait."""
-        self._answers.update(self, size + self._kept_bytes)
+        self._responses.update(self, size + self._kept_bytes)
 
     # ---- requests
 
@@ -316,7 +316,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _start(self, frame: bytes | memoryview) -> None:
         admitted, self._admitted = self._admitted, 0
         api_key, version, request_id = parse_request_header(frame)
-        if not self._ready and api_key not in _BEFORE_LOGIN:
+        if not self._ready and api_key not in _BEFORE_AUTHENTICATION:
             self._collect_error(request_id, not_authenticated())
             if admitted:
                 self._memory.dismiss(admitted)
@@ -334,11 +334,11 @@ class ServerConnection(asyncio.BufferedProtocol):
             handler.check_size(len(frame), self._limits.max_message_bytes)
             result = handler.method(handler.parse(frame), request)
         except Exception as error:
-            self._answer_exception(request, error)
+            self._respond_with_error(request, error)
             self._dismiss(request)
             return
         if type(result) is list:  # pieces, looked for first because asyncio's questions take longer than most answers
-            self._answer(request, result)
+            self._respond(request, result)
             if admitted:
                 self._memory.dismiss(admitted)
             return
@@ -351,7 +351,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             request.started = True
             result.add_done_callback(lambda done: self._finish(request, done))
         else:
-            self._answer(request, cast("ResponseBody", result))
+            self._respond(request, cast("ResponseBody", result))
             self._dismiss(request)
             return
         self._running.add(request)
@@ -367,30 +367,30 @@ class ServerConnection(asyncio.BufferedProtocol):
         """Run an asynchronous method to its answer; a task of its own."""
         request.started = True
         try:
-            if request.gave_up:
+            if request.abandoned:
                 method.close()
                 raise asyncio.CancelledError
             body = await method
         except asyncio.CancelledError:
             self._ended(request)
-            self._answer_exception(request, _given_up())
+            self._respond_with_error(request, _abandoned())
         except Exception as error:
             self._ended(request)
-            self._answer_exception(request, error)
+            self._respond_with_error(request, error)
         else:
             self._ended(request)
-            self._answer(request, body)
+            self._respond(request, body)
         self._go_on(request)
 
     def _finish(self, request: StartedRequest, future: asyncio.Future[ResponseBody]) -> None:
         """Answer a request whose method returned a future."""
         self._ended(request)
         if future.cancelled():
-            self._answer_exception(request, _given_up())
+            self._respond_with_error(request, _abandoned())
         elif (error := future.exception()) is not None:
-            self._answer_exception(request, error)
+            self._respond_with_error(request, error)
         else:
-            self._answer(request, future.result())
+            self._respond(request, future.result())
         self._go_on(request)
 
     def _ended(self, request: StartedRequest) -> None:
@@ -412,14 +412,14 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     # ---- answers
 
-    def _answer(self, request: StartedRequest, body: ResponseBody) -> None:
+    def _respond(self, request: StartedRequest, body: ResponseBody) -> None:
         try:
             self._collect(*success_frame(request.request_id, body))
         except Exception as error:
-            self._answer_exception(request, error)
+            self._respond_with_error(request, error)
             return
         self._record(request)
-        self._release_turn(request)
+        self._release_slot(request)
 
     def _record(self, request: StartedRequest) -> None:
         elapsed_ms = (monotonic() - request.arrived) * 1000
@@ -432,7 +432,7 @@ class ServerConnection(asyncio.BufferedProtocol):
                 extra={"event": "slow_request", "elapsed_ms": round(elapsed_ms), **request.log_fields()},
             )
 
-    def _answer_exception(self, request: StartedRequest, error: BaseException) -> None:
+    def _respond_with_error(self, request: StartedRequest, error: BaseException) -> None:
         if isinstance(error, FlussError):
             logger.debug("%s: %s %s", request, error.name, error)
         else:
@@ -444,7 +444,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._collect_error(request.request_id, error)
         request.handler.stats.errors += 1
         self._record(request)
-        self._release_turn(request)
+        self._release_slot(request)
 
     def _collect_error(self, request_id: int, error: FlussError) -> None:
         frame = error_frame(request_id, error.code, str(error))
@@ -477,48 +477,48 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     # ---- login: see RequestContext.log_in
 
-    def log_in(self, mechanism: str, token: bytes) -> Awaitable[None] | None:
-        if self._login_refused:
+    def authenticate(self, mechanism: str, token: bytes) -> Awaitable[None] | None:
+        if self._authentication_refused:
             # Otherwise the delay would cost a client nothing: it could send many passwords at once.
             raise not_authenticated()
         try:
-            self.login.attempt(mechanism, token)
+            self.authentication.attempt(mechanism, token)
         except FlussError as error:
-            self._login_refused = True
+            self._authentication_refused = True
             logger.warning("a login from %s on listener %s failed: %s", self.peer, self.listener, error)
-            return self._refuse_login(error)
+            return self._refuse_authentication(error)
         if not self._ready:
             self._ready = True
             self._reader.max_frame_size = self._limits.max_frame_bytes
-            logger.debug("%s logged in as %s", self.peer, self.login.principal)
+            logger.debug("%s logged in as %s", self.peer, self.authentication.principal)
         return None
 
-    async def _refuse_login(self, error: FlussError) -> None:
-        await asyncio.sleep(self._limits.login_failure_delay_s)
-        self._login_refused = False
-        if self.login.exhausted:
+    async def _refuse_authentication(self, error: FlussError) -> None:
+        await asyncio.sleep(self._limits.authentication_failure_delay_s)
+        self._authentication_refused = False
+        if self.authentication.exhausted:
             self._closing = True
             self._pause_reading()
         raise error
 
-    # ---- turns: see RequestContext.output_turn
+    # ---- turns: see RequestContext.response_slot
 
-    def answer_room(self) -> int:
+    def response_capacity(self) -> int:
         """See RequestContext."""
-        return self._answers.room
+        return self._responses.capacity
 
-    def try_output_turn(self, request: StartedRequest) -> bool:
-        return self._turns.try_take(request)
+    def try_response_slot(self, request: StartedRequest) -> bool:
+        return self._slots.try_take(request)
 
-    async def wait_for_output_turn(self, request: StartedRequest) -> None:
+    async def wait_for_response_slot(self, request: StartedRequest) -> None:
         if self._lost:
             raise _client_gone()
-        await self._turns.take(request)
+        await self._slots.take(request)
 
-    def _release_turn(self, request: StartedRequest) -> None:
-        if self._turns.holder is request and self._turns.end():
+    def _release_slot(self, request: StartedRequest) -> None:
+        if self._slots.holder is request and self._slots.end():
             self._send_collected()  # so that the next one sees whether the client keeps up
-            self._turns.give()
+            self._slots.give()
 
     # ---- ends
 
@@ -557,12 +557,12 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _forget_client(self) -> None:
         self._closing = True
         self._cancel_parked()
-        self._turns.refuse(_client_gone)
+        self._slots.refuse(_client_gone)
 
     def _cancel_parked(self) -> None:
         for request in list(self._running):
             if request.handler.cancel_on_disconnect:
-                request.give_up()
+                request.abandon()
 
     def _pause_reading(self) -> None:
         if not self._reading_paused:
@@ -576,7 +576,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
 
-def _given_up() -> FlussError:
+def _abandoned() -> FlussError:
     return FlussError(ErrorCode.NETWORK_EXCEPTION, "the request was given up because the server is closing")
 
 

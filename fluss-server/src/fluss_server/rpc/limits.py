@@ -3,7 +3,7 @@
 Three accounts bound what all clients together can make the server hold in memory:
 
 * :class:`RequestMemory`: requests that are being received, or are started and unanswered;
-* :class:`AnswerMemory`: answers that their clients do not read;
+* :class:`ResponseMemory`: answers that their clients do not read;
 * the number of connections.
 """
 
@@ -32,8 +32,8 @@ MESSAGE_WEIGHT = 8
 MIN_RECEIVE_RATE = 64 * 1024
 """Bytes per second a client must manage, on the average, for a request too long for the shared receive buffer."""
 
-_ROOM_SHARE = 16  # an answer built in memory takes one part in so many of what is free
-_MIN_ROOM = 256 * 1024
+_CAPACITY_SHARE = 16  # an answer built in memory takes one part in so many of what is free
+_MIN_CAPACITY = 256 * 1024
 _LARGE_SHARE = 32  # a request is large when it takes more than one part in so many of the whole budget
 
 
@@ -52,17 +52,17 @@ class RpcLimits:
             (``server.request.memory-size-per-connection``).
         max_server_request_bytes: the same for all connections together, requests that are still arriving included
             (``server.request.memory-size``).
-        max_server_answer_bytes: unread answers of all connections together (``server.answer.memory-size``).
+        max_server_response_bytes: unread answers of all connections together (``server.response.memory-size``).
         max_connections: open connections; further ones are refused (``server.max-connections``).
         max_idle_s: a connection without traffic for this long is closed (``netty.connection.max-idle-time``).
-        max_login_s: time a connection of a SASL listener may take to authenticate.
-        max_login_frame_bytes: longest request before that.
-        max_login_failures: failed logins after which the connection is closed.
-        login_failure_delay_s: time until a failed login is answered.
+        max_authentication_s: time a connection of a SASL listener may take to authenticate.
+        max_unauthenticated_frame_bytes: longest request before that.
+        max_authentication_failures: failed logins after which the connection is closed.
+        authentication_failure_delay_s: time until a failed login is answered.
         receive_timeout_s: time for a request to arrive once it has begun, and for the first one of a connection
             (``server.request.receive-timeout``). Long ones get a second more for every :data:`MIN_RECEIVE_RATE` bytes.
         send_timeout_s: a client that takes nothing of its waiting answers for this long is disconnected
-            (``server.answer.send-timeout``).
+            (``server.response.send-timeout``).
         slow_request_ms: a request that takes longer is reported in the log, unless it waits for data
             (``server.request.slow-log-threshold``).
     """
@@ -72,13 +72,13 @@ class RpcLimits:
     max_requests_in_flight: int = 500
     max_request_bytes_in_flight: int = 64 * MIB
     max_server_request_bytes: int = 512 * MIB
-    max_server_answer_bytes: int = 256 * MIB
+    max_server_response_bytes: int = 256 * MIB
     max_connections: int = 16_000
     max_idle_s: float = 600.0
-    max_login_s: float = 30.0
-    max_login_frame_bytes: int = 64 * 1024
-    max_login_failures: int = 3
-    login_failure_delay_s: float = 0.5
+    max_authentication_s: float = 30.0
+    max_unauthenticated_frame_bytes: int = 64 * 1024
+    max_authentication_failures: int = 3
+    authentication_failure_delay_s: float = 0.5
     receive_timeout_s: float = 30.0
     send_timeout_s: float = 120.0
     slow_request_ms: float = 5_000.0
@@ -101,12 +101,12 @@ def rpc_limits(configuration: Configuration, *, open_files: int) -> RpcLimits:
         max_requests_in_flight=configuration.get_int("netty.server.max-queued-requests"),
         max_request_bytes_in_flight=configuration.get_int("server.request.memory-size-per-connection"),
         max_server_request_bytes=configuration.get_int("server.request.memory-size"),
-        max_server_answer_bytes=configuration.get_int("server.answer.memory-size"),
+        max_server_response_bytes=configuration.get_int("server.response.memory-size"),
         max_connections=connections,
         max_idle_s=configuration.get_int("netty.connection.max-idle-time") / 1000,
         receive_timeout_s=configuration.get_int("server.request.receive-timeout") / 1000,
         slow_request_ms=configuration.get_int("server.request.slow-log-threshold"),
-        send_timeout_s=configuration.get_int("server.answer.send-timeout") / 1000,
+        send_timeout_s=configuration.get_int("server.response.send-timeout") / 1000,
     )
 
 
@@ -160,7 +160,7 @@ class RequestMemory:
             What is reserved must be given back with :meth:`dismiss`.
         """
         pool = self._pool(length)
-        if not pool.waiting and pool.has_room(length):
+        if not pool.waiting and pool.has_capacity(length):
             pool.held += length
             return True
 
@@ -193,21 +193,21 @@ class _Pool:
         # In order of arrival: who waits for how many bytes, and what to call then.
         self.waiting: dict[object, tuple[int, Callable[[], None]]] = {}
 
-    def has_room(self, size: int) -> bool:
+    def has_capacity(self, size: int) -> bool:
         return self.held == 0 or self.held + size <= self.limit
 
     def release(self, size: int) -> None:
         self.held -= size
         while self.waiting:
             owner, (wanted, wake) = next(iter(self.waiting.items()))
-            if not self.has_room(wanted):
+            if not self.has_capacity(wanted):
                 return
             del self.waiting[owner]
             wake()
 
 
-class AnswerOwner(Protocol):
-    """A connection, as :class:`AnswerMemory` sees it."""
+class ResponseOwner(Protocol):
+    """A connection, as :class:`ResponseMemory` sees it."""
 
     peer: str
 
@@ -215,7 +215,7 @@ class AnswerOwner(Protocol):
         """Forget the unread answers and close."""
 
 
-class AnswerMemory:
+class ResponseMemory:
     """Bytes of answers that clients have not read, all connections together; and of requests that wait behind them.
 
     Only connections whose client does not keep up have an entry. When the sum exceeds the limit, the connection that
@@ -224,18 +224,18 @@ class AnswerMemory:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._held: dict[AnswerOwner, int] = {}
+        self._held: dict[ResponseOwner, int] = {}
         self.held = 0
         """Bytes held now."""
         self.evictions = 0
         """Connections closed so far."""
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """Bytes that one answer should have at most, so that many slow clients find room for one each."""
-        return max((self._limit - self.held) // _ROOM_SHARE, _MIN_ROOM)
+        return max((self._limit - self.held) // _CAPACITY_SHARE, _MIN_CAPACITY)
 
-    def update(self, owner: AnswerOwner, size: int) -> None:
+    def update(self, owner: ResponseOwner, size: int) -> None:
         """The unread answers of ``owner`` are now ``size`` bytes."""
         self.held += size - (self._held.pop(owner, 0) if not size else self._held.get(owner, 0))
         if size:
@@ -250,7 +250,7 @@ class AnswerMemory:
         self.evictions += 1
         logger.warning(
             "closing the connection of %s: it does not read %d bytes of answers, and all clients together may leave %d"
-            " unread (server.answer.memory-size)",
+            " unread (server.response.memory-size)",
             victim.peer,
             size,
             self._limit,
@@ -268,7 +268,7 @@ class SharedResources:
     Attributes:
         limits: as given.
         request_memory: of all connections.
-        answer_memory: of all connections.
+        response_memory: of all connections.
         receive_buffer: of all connections: they are served by one thread.
         frame_memory: likewise.
         connections: open connections.
@@ -278,7 +278,7 @@ class SharedResources:
     def __init__(self, limits: RpcLimits) -> None:
         self.limits = limits
         self.request_memory = RequestMemory(limits.max_server_request_bytes)
-        self.answer_memory = AnswerMemory(limits.max_server_answer_bytes)
+        self.response_memory = ResponseMemory(limits.max_server_response_bytes)
         self.receive_buffer = memoryview(bytearray(RECEIVE_BUFFER_SIZE))
         self.frame_memory = FrameMemory()
         self.connections = 0

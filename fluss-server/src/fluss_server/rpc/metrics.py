@@ -29,8 +29,8 @@ def connection_samples(shared: SharedResources) -> Iterable[Sample]:
     yield Sample("server_refusedConnections", shared.refused_connections)
     yield Sample("server_requestMemoryBytes", shared.request_memory.held)
     yield Sample("server_requestsWaitingForMemory", shared.request_memory.waiting)
-    yield Sample("server_answerMemoryBytes", shared.answer_memory.held)
-    yield Sample("server_evictedConnections", shared.answer_memory.evictions)
+    yield Sample("server_responseMemoryBytes", shared.response_memory.held)
+    yield Sample("server_evictedConnections", shared.response_memory.evictions)
 
 
 def request_name(spec: ApiSpec) -> str:

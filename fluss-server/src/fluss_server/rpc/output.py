@@ -177,14 +177,14 @@ class OutputQueue:
     def _gather(self) -> list[Buffer]:
         """The bytes at the front, as many as one system call should carry."""
         buffers: list[Buffer] = []
-        room = _MAX_READ
+        capacity = _MAX_READ
         for piece in self._pending:
             if isinstance(piece, FileRegion):
                 # What the socket does not take is read again; that is cheaper than sendfile.
-                length = min(piece.length, room)
+                length = min(piece.length, capacity)
                 buffers.append(_read(piece, length))
-                room -= length
-                if not room:
+                capacity -= length
+                if not capacity:
                     break
             else:
                 buffers.append(piece)

@@ -53,7 +53,7 @@ class RpcServer:
         self.listener = listener
         self.authenticator = authenticator
         self.request_memory = self.shared.request_memory
-        self.answer_memory = self.shared.answer_memory
+        self.response_memory = self.shared.response_memory
         self.receive_buffer = self.shared.receive_buffer
         self.frame_memory = self.shared.frame_memory
         self._host = host
@@ -152,7 +152,7 @@ class RpcServer:
             logger.warning("refused %d connections: %d are open", self._refusals, self.shared.connections)
             self._refusals = 0
         limits = self.limits
-        shortest = min(limits.max_idle_s, limits.receive_timeout_s, limits.send_timeout_s, limits.max_login_s)
+        shortest = min(limits.max_idle_s, limits.receive_timeout_s, limits.send_timeout_s, limits.max_authentication_s)
         self._sweeper = loop.call_later(min(shortest / 10, _MAX_SWEEP_INTERVAL_S), self._sweep, loop)
 
 

@@ -36,7 +36,7 @@ Method: TypeAlias = "Callable[..., ResponseBody | Awaitable[ResponseBody]]"
 _MethodT = TypeVar("_MethodT", bound=Callable[..., Any])
 
 DEFAULT_LISTENER = "FLUSS"
-_MARK = "__rpc__"
+_API_ATTRIBUTE = "__rpc__"
 _BULK_PARSERS: dict[ApiKey, Callable[[memoryview], object]] = {
     ApiKey.PRODUCE_LOG: bulk.parse_produce_log,
     ApiKey.PUT_KV: bulk.parse_put_kv,
@@ -47,7 +47,7 @@ _BULK_PARSERS: dict[ApiKey, Callable[[memoryview], object]] = {
 class RequestContext:
     """Where a request came from.
 
-    A context made by hand, as tests do, has no connection: :meth:`output_turn` never waits.
+    A context made by hand, as tests do, has no connection: :meth:`response_slot` never waits.
 
     Attributes:
         api_key: number of the API.
@@ -72,7 +72,7 @@ class RequestContext:
         """Address of the client."""
         return self.peer.rpartition(":")[0].strip("[]")
 
-    def log_in(self, mechanism: str, token: bytes) -> Awaitable[None] | None:
+    def authenticate(self, mechanism: str, token: bytes) -> Awaitable[None] | None:
         """Serve an AUTHENTICATE for the connection; wait for the result if there is one.
 
         Raises:
@@ -80,15 +80,15 @@ class RequestContext:
         """
         raise FlussError(ErrorCode.AUTHENTICATE_EXCEPTION, "there is no connection to authenticate")
 
-    def try_output_turn(self) -> bool:
-        """Take the turn of :meth:`output_turn` if that needs no wait; False if it does."""
+    def try_response_slot(self) -> bool:
+        """Take the turn of :meth:`response_slot` if that needs no wait; False if it does."""
         return True
 
-    def answer_room(self) -> int:
+    def response_capacity(self) -> int:
         """Bytes that an answer built in memory should have at most; fewer when clients leave much unread."""
         return 1 << 31
 
-    async def output_turn(self) -> None:
+    async def response_slot(self) -> None:
         """Wait until the client has read enough of what it was sent before, and no other request of it has the turn.
 
         Await this before building a large answer in memory, so that a client that asks much and reads slowly costs a
@@ -123,7 +123,7 @@ def rpc(key: ApiKey, *, raw: bool = False, cancel_on_disconnect: bool = False) -
     """
 
     def mark(method: _MethodT) -> _MethodT:
-        setattr(method, _MARK, RpcOptions(key, raw, cancel_on_disconnect))
+        setattr(method, _API_ATTRIBUTE, RpcOptions(key, raw, cancel_on_disconnect))
         return method
 
     return mark
@@ -187,7 +187,7 @@ class ServiceRegistry:
     def __init__(self, *services: object, interceptors: Sequence[Callable[[Handler], Handler]] = ()) -> None:
         self._handlers: dict[int, Handler] = {}
         for service in services:
-            for method, options in _marked_methods(service):
+            for method, options in _rpc_methods(service):
                 if options.key in self._handlers:
                     raise ValueError(f"{options.key.name} is served twice, the second time by {method}")
                 self._handlers[options.key] = Handler(
@@ -240,13 +240,13 @@ class ServiceRegistry:
             return pb.AuthenticateResponse()
 
         # The challenge stays absent: pyfluss would take an empty one for a question.
-        waiting = context.log_in(request.protocol, request.token)
+        waiting = context.authenticate(request.protocol, request.token)
         return pb.AuthenticateResponse() if waiting is None else refuse(waiting)
 
 
-def _marked_methods(service: object) -> Iterator[tuple[Method, RpcOptions]]:
+def _rpc_methods(service: object) -> Iterator[tuple[Method, RpcOptions]]:
     for name, function in inspect.getmembers(type(service), inspect.isfunction):
-        options = getattr(function, _MARK, None)
+        options = getattr(function, _API_ATTRIBUTE, None)
         if isinstance(options, RpcOptions):
             yield getattr(service, name), options
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from typing import Any, Protocol
 
 from fluss_server.model.principal import ANONYMOUS
-from fluss_server.rpc.authentication import Login
+from fluss_server.rpc.authentication import ConnectionAuthentication
 from fluss_server.rpc.limits import MESSAGE_WEIGHT, REQUEST_OVERHEAD_BYTES
 from fluss_server.rpc.service import Handler, RequestContext
 
@@ -15,24 +15,24 @@ from fluss_server.rpc.service import Handler, RequestContext
 class RequestOwner(Protocol):
     """What a request needs from its connection."""
 
-    login: Login
+    authentication: ConnectionAuthentication
     listener: str
     peer: str
     local_host: str
     local_port: int
     last_activity: float
 
-    def log_in(self, mechanism: str, token: bytes) -> Awaitable[None] | None:
+    def authenticate(self, mechanism: str, token: bytes) -> Awaitable[None] | None:
         """See :meth:`RequestContext.log_in`."""
 
-    def answer_room(self) -> int:
-        """See :meth:`RequestContext.answer_room`."""
+    def response_capacity(self) -> int:
+        """See :meth:`RequestContext.response_capacity`."""
 
-    def try_output_turn(self, request: StartedRequest) -> bool:
-        """See :meth:`RequestContext.try_output_turn`."""
+    def try_response_slot(self, request: StartedRequest) -> bool:
+        """See :meth:`RequestContext.try_response_slot`."""
 
-    async def wait_for_output_turn(self, request: StartedRequest) -> None:
-        """See :meth:`RequestContext.output_turn`."""
+    async def wait_for_response_slot(self, request: StartedRequest) -> None:
+        """See :meth:`RequestContext.response_slot`."""
 
 
 class StartedRequest(RequestContext):
@@ -48,16 +48,16 @@ class StartedRequest(RequestContext):
         admitted: bytes of memory that were reserved before it arrived.
         future: of its method, None until there is one.
         started: whether its method runs.
-        gave_up: whether nobody wants its answer any more.
+        abandoned: whether nobody wants its answer any more.
     """
 
     __slots__ = (
+        "abandoned",
         "admitted",
         "arrived",
         "connection",
         "frame_bytes",
         "future",
-        "gave_up",
         "handler",
         "request_id",
         "size",
@@ -75,7 +75,7 @@ class StartedRequest(RequestContext):
     ) -> None:
         self.api_key = handler.spec.key
         self.api_version = version
-        self.principal = connection.login.principal or ANONYMOUS
+        self.principal = connection.authentication.principal or ANONYMOUS
         self.listener = connection.listener
         self.peer = connection.peer
         self.local_host = connection.local_host
@@ -90,26 +90,26 @@ class StartedRequest(RequestContext):
         self.admitted = admitted
         self.future: asyncio.Future[Any] | None = None
         self.started = False
-        self.gave_up = False
+        self.abandoned = False
 
-    def give_up(self) -> None:
+    def abandon(self) -> None:
         """Cancel the method, whether it has started or not."""
         if self.future is not None and self.started:
             self.future.cancel()
-        self.gave_up = True  # cancelling a task that has not started would skip the bookkeeping in it
+        self.abandoned = True  # cancelling a task that has not started would skip the bookkeeping in it
 
-    def log_in(self, mechanism: str, token: bytes) -> Awaitable[None] | None:
-        return self.connection.log_in(mechanism, token)
+    def authenticate(self, mechanism: str, token: bytes) -> Awaitable[None] | None:
+        return self.connection.authenticate(mechanism, token)
 
-    def try_output_turn(self) -> bool:
-        return self.connection.try_output_turn(self)
+    def try_response_slot(self) -> bool:
+        return self.connection.try_response_slot(self)
 
-    def answer_room(self) -> int:
-        return self.connection.answer_room()
+    def response_capacity(self) -> int:
+        return self.connection.response_capacity()
 
-    async def output_turn(self) -> None:
-        if not self.connection.try_output_turn(self):
-            await self.connection.wait_for_output_turn(self)
+    async def response_slot(self) -> None:
+        if not self.connection.try_response_slot(self):
+            await self.connection.wait_for_response_slot(self)
 
     def __repr__(self) -> str:
         return f"{self.handler.spec.name} request {self.request_id} of {self.peer}"

@@ -24,11 +24,11 @@ from fluss_server.model.acl import (
 )
 from fluss_server.model.identifiers import TablePath, check_database_name, check_table_path
 from fluss_server.model.principal import Principal
-from fluss_server.security.decisions import Grants
+from fluss_server.security.acl_evaluator import AclEvaluator
 
 logger = logging.getLogger(__name__)
 
-MAX_CACHED_DECISIONS = 20_000
+MAX_CACHED_RESULTS = 20_000
 MAX_ENTRIES_PER_RESOURCE = 2_000
 MAX_BINDINGS_PER_REQUEST = 10_000
 MAX_WORD_LENGTH = 255
@@ -52,8 +52,8 @@ class Authorizer:
         self, store: MetadataStore, super_users: Collection[Principal] = (), *, ignore_case: bool = False
     ) -> None:
         self._store = store
-        self._grants = Grants(super_users, ignore_case=ignore_case)
-        self._decisions: dict[tuple[Principal, str, Operation, Resource | int], bool] = {}
+        self._evaluator = AclEvaluator(super_users, ignore_case=ignore_case)
+        self._results: dict[tuple[Principal, str, Operation, Resource | int], bool] = {}
         self._lock = asyncio.Lock()
         self._tasks = UninterruptedTasks()
 
@@ -71,7 +71,7 @@ class Authorizer:
                 resource = Resource(resource_type, name)
                 node = await self._store.get(acl_path(resource))
                 if node is not None:
-                    self._grants.replace(resource, decode_acls(acl_path(resource), node.value))
+                    self._evaluator.replace(resource, decode_acls(acl_path(resource), node.value))
 
     async def close(self) -> None:
         """Wait for changes that have begun."""
@@ -82,28 +82,28 @@ class Authorizer:
     def allows(self, principal: Principal, host: str, operation: Operation, resource: Resource) -> bool:
         """Whether a client at an address may do something."""
         key = (principal, host, operation, resource)
-        decision = self._decisions.get(key)
-        if decision is None:
-            decision = self._remember(key, self._grants.allows(principal, host, operation, resource))
-        return decision
+        result = self._results.get(key)
+        if result is None:
+            result = self._remember(key, self._evaluator.allows(principal, host, operation, resource))
+        return result
 
     def allows_table(
         self, principal: Principal, host: str, operation: Operation, table_id: int, path: TablePath | None
     ) -> bool:
         """The same for a table by id, which always has the same path; None = there is no such table."""
         key = (principal, host, operation, table_id)
-        decision = self._decisions.get(key)
-        if decision is None:
+        result = self._results.get(key)
+        if result is None:
             if path is None:
                 return False
-            decision = self._remember(key, self._grants.allows(principal, host, operation, Resource.table(path)))
-        return decision
+            result = self._remember(key, self._evaluator.allows(principal, host, operation, Resource.table(path)))
+        return result
 
-    def _remember(self, key: tuple[Principal, str, Operation, Resource | int], decision: bool) -> bool:
-        if len(self._decisions) >= MAX_CACHED_DECISIONS:
-            self._decisions.clear()
-        self._decisions[key] = decision
-        return decision
+    def _remember(self, key: tuple[Principal, str, Operation, Resource | int], result: bool) -> bool:
+        if len(self._results) >= MAX_CACHED_RESULTS:
+            self._results.clear()
+        self._results[key] = result
+        return result
 
     def require(self, principal: Principal, host: str, operation: Operation, resource: Resource) -> None:
         """``AUTHORIZATION_EXCEPTION`` unless it is allowed."""
@@ -114,7 +114,7 @@ class Authorizer:
         """The matching entries on resources that the client may describe."""
         return [
             AclBinding(resource, entry)
-            for resource, entries in sorted(self._grants.entries.items())
+            for resource, entries in sorted(self._evaluator.entries.items())
             if selection.matches_resource(resource) and self.allows(principal, host, Operation.DESCRIBE, resource)
             for entry in sorted(entries)
             if selection.matches_entry(entry)
@@ -169,7 +169,7 @@ class Authorizer:
             self._require_control({binding.resource for binding in bindings}, principal, host)
             for resource, added in by_resource.items():
                 try:
-                    current = self._grants.entries.get(resource, frozenset())
+                    current = self._evaluator.entries.get(resource, frozenset())
                     await self._write(resource, current, current | frozenset(added.values()))
                 except FlussError as error:
                     results = [error if index in added else result for index, result in enumerate(results)]
@@ -182,12 +182,12 @@ class Authorizer:
         async with self._lock:
             concerned = [
                 resource
-                for resource in sorted(self._grants.entries)
+                for resource in sorted(self._evaluator.entries)
                 if any(selection.matches_resource(resource) for selection in filters)
             ]
             self._require_control(concerned, principal, host)
             for resource in concerned:
-                current = self._grants.entries[resource]
+                current = self._evaluator.entries[resource]
                 claims = {
                     entry: index
                     for entry in sorted(current)
@@ -219,8 +219,8 @@ class Authorizer:
         else:
             changes = [*await missing_parents(self._store, path), Create(path, encode_acls(after))]
         await self._store.commit(changes)
-        self._grants.replace(resource, after)
-        self._decisions.clear()
+        self._evaluator.replace(resource, after)
+        self._results.clear()
         logger.info("%s now has %d access control entries", resource, len(after))
 
 

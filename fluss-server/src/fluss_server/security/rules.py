@@ -22,11 +22,11 @@ from fluss_server.rpc.service import ResponseBody
 
 DEFAULT_DATABASE = "fluss"
 
-Answer: TypeAlias = "ResponseBody | Awaitable[ResponseBody]"
-Proceed: TypeAlias = "Callable[[], Answer]"
+Response: TypeAlias = "ResponseBody | Awaitable[ResponseBody]"
+Proceed: TypeAlias = "Callable[[], Response]"
 
 
-class Rights(Protocol):
+class Permissions(Protocol):
     """What the caller of one request may do."""
 
     def allows(self, operation: Operation, resource: Resource) -> bool:
@@ -53,7 +53,7 @@ class Rule:
     operation: Operation | None
     resource: ResourceType | None
     refusal: str
-    apply: Callable[[Rights, Any, Proceed], Answer]
+    apply: Callable[[Permissions, Any, Proceed], Response]
 
 
 _ERROR = "error 48"
@@ -61,36 +61,36 @@ _BUCKETS = "error 48 for every bucket"
 
 
 def _free(why: str) -> Rule:
-    return Rule(None, None, why, lambda rights, request, proceed: proceed())
+    return Rule(None, None, why, lambda permissions, request, proceed: proceed())
 
 
 def _cluster(operation: Operation) -> Rule:
-    def apply(rights: Rights, request: Any, proceed: Proceed) -> Answer:
-        rights.require(operation, CLUSTER)
+    def apply(permissions: Permissions, request: Any, proceed: Proceed) -> Response:
+        permissions.require(operation, CLUSTER)
         return proceed()
 
     return Rule(operation, ResourceType.CLUSTER, _ERROR, apply)
 
 
 def _database(operation: Operation, name: Callable[[Any], str] = lambda request: request.database_name) -> Rule:
-    def apply(rights: Rights, request: Any, proceed: Proceed) -> Answer:
-        rights.require(operation, Resource.database(name(request)))
+    def apply(permissions: Permissions, request: Any, proceed: Proceed) -> Response:
+        permissions.require(operation, Resource.database(name(request)))
         return proceed()
 
     return Rule(operation, ResourceType.DATABASE, _ERROR, apply)
 
 
 def _table(operation: Operation) -> Rule:
-    def apply(rights: Rights, request: Any, proceed: Proceed) -> Answer:
-        rights.require(operation, _resource(request.table_path))
+    def apply(permissions: Permissions, request: Any, proceed: Proceed) -> Response:
+        permissions.require(operation, _resource(request.table_path))
         return proceed()
 
     return Rule(operation, ResourceType.TABLE, _ERROR, apply)
 
 
 def _table_id(operation: Operation) -> Rule:
-    def apply(rights: Rights, request: Any, proceed: Proceed) -> Answer:
-        if (refusal := rights.table_refusal(operation, request.table_id)) is not None:
+    def apply(permissions: Permissions, request: Any, proceed: Proceed) -> Response:
+        if (refusal := permissions.table_refusal(operation, request.table_id)) is not None:
             raise refusal
         return proceed()
 
@@ -98,8 +98,8 @@ def _table_id(operation: Operation) -> Rule:
 
 
 def _buckets(operation: Operation, refuse: Callable[[Any, FlussError], ResponseBody]) -> Rule:
-    def apply(rights: Rights, request: Any, proceed: Proceed) -> Answer:
-        if (refusal := rights.table_refusal(operation, request.table_id)) is not None:
+    def apply(permissions: Permissions, request: Any, proceed: Proceed) -> Response:
+        if (refusal := permissions.table_refusal(operation, request.table_id)) is not None:
             return refuse(request, refusal)
         return proceed()
 
@@ -135,16 +135,16 @@ def _refused_lookups(
     return response
 
 
-def _lookup(rights: Rights, request: pb.LookupRequest, proceed: Proceed) -> Answer:
+def _lookup(permissions: Permissions, request: pb.LookupRequest, proceed: Proceed) -> Response:
     operation = Operation.WRITE if request.insert_if_not_exists else Operation.READ
-    if (refusal := rights.table_refusal(operation, request.table_id)) is not None:
+    if (refusal := permissions.table_refusal(operation, request.table_id)) is not None:
         return _refused_lookups(pb.LookupResponse(), request.buckets_req, refusal)
     return proceed()
 
 
-def _fetch_log(rights: Rights, request: pb.FetchLogRequest, proceed: Proceed) -> Answer:
+def _fetch_log(permissions: Permissions, request: pb.FetchLogRequest, proceed: Proceed) -> Response:
     """Also for requests that call themselves a follower's: there is nobody here who could be one."""
-    refusals = [rights.table_refusal(Operation.READ, table.table_id) for table in request.tables_req]
+    refusals = [permissions.table_refusal(Operation.READ, table.table_id) for table in request.tables_req]
     if not any(refusals):
         return proceed()
     refused, allowed = pb.FetchLogResponse(), []
@@ -154,11 +154,11 @@ def _fetch_log(rights: Rights, request: pb.FetchLogRequest, proceed: Proceed) ->
             continue
         entry = refused.tables_resp.add(table_id=table.table_id)
         for bucket in table.buckets_req:
-            answer = entry.buckets_resp.add(
+            response = entry.buckets_resp.add(
                 bucket_id=bucket.bucket_id, error_code=int(refusal.code), error_message=str(refusal)
             )
             if bucket.HasField("partition_id"):
-                answer.partition_id = bucket.partition_id
+                response.partition_id = bucket.partition_id
     if not allowed:
         return refused
     rest = pb.FetchLogRequest(follower_server_id=request.follower_server_id, max_bytes=request.max_bytes)
@@ -168,24 +168,24 @@ def _fetch_log(rights: Rights, request: pb.FetchLogRequest, proceed: Proceed) ->
     return _append_refused(proceed(), refused.SerializeToString())
 
 
-async def _append_refused(answer: Answer, refused: bytes) -> ResponseBody:
-    body = await answer if isinstance(answer, Awaitable) else answer
+async def _append_refused(response: Response, refused: bytes) -> ResponseBody:
+    body = await response if isinstance(response, Awaitable) else response
     pieces = list(body) if isinstance(body, (list, tuple)) else [body.SerializeToString()]  # type: ignore[union-attr]
     return [*pieces, refused]  # encodings of a message, one behind the other, are the encoding of both together
 
 
-def _scan_kv(rights: Rights, request: pb.ScanKvRequest, proceed: Proceed) -> Answer:
+def _scan_kv(permissions: Permissions, request: pb.ScanKvRequest, proceed: Proceed) -> Response:
     """Who opened a scan was checked; its id cannot be guessed."""
     if request.HasField("bucket_scan_req"):
-        refusal = rights.table_refusal(Operation.READ, request.bucket_scan_req.table_id)
+        refusal = permissions.table_refusal(Operation.READ, request.bucket_scan_req.table_id)
         if refusal is not None:
             return pb.ScanKvResponse(error_code=int(refusal.code), error_message=str(refusal))
     return proceed()
 
 
-def _init_writer(rights: Rights, request: pb.InitWriterRequest, proceed: Proceed) -> Answer:
+def _init_writer(permissions: Permissions, request: pb.InitWriterRequest, proceed: Proceed) -> Response:
     resources = [_resource(path) for path in request.table_path]
-    if not any(rights.allows(Operation.WRITE, resource) for resource in resources):
+    if not any(permissions.allows(Operation.WRITE, resource) for resource in resources):
         names = ", ".join(resource.name for resource in resources[:20])
         raise FlussError(
             ErrorCode.AUTHORIZATION_EXCEPTION,
@@ -194,103 +194,109 @@ def _init_writer(rights: Rights, request: pb.InitWriterRequest, proceed: Proceed
     return proceed()
 
 
-def _filtered(operation: Operation, resource: ResourceType, keep: Callable[[Rights, Any, Any], None]) -> Rule:
+def _filtered(operation: Operation, resource: ResourceType, keep: Callable[[Permissions, Any, Any], None]) -> Rule:
     """``keep(rights, request, response)`` takes out of the response what the caller may not see."""
 
-    def apply(rights: Rights, request: Any, proceed: Proceed) -> Answer:
-        answer = proceed()
-        if isinstance(answer, Awaitable):
-            return later(rights, request, answer)
-        keep(rights, request, answer)
-        return answer
+    def apply(permissions: Permissions, request: Any, proceed: Proceed) -> Response:
+        response = proceed()
+        if isinstance(response, Awaitable):
+            return later(permissions, request, response)
+        keep(permissions, request, response)
+        return response
 
-    async def later(rights: Rights, request: Any, answer: Awaitable[ResponseBody]) -> ResponseBody:
-        body = await answer
-        keep(rights, request, body)
+    async def later(permissions: Permissions, request: Any, response: Awaitable[ResponseBody]) -> ResponseBody:
+        body = await response
+        keep(permissions, request, body)
         return body
 
     return Rule(operation, resource, "left out", apply)
 
 
-def _keep_databases(rights: Rights, request: pb.ListDatabasesRequest, response: pb.ListDatabasesResponse) -> None:
-    names = [name for name in response.database_name if rights.allows(Operation.DESCRIBE, Resource.database(name))]
+def _keep_databases(
+    permissions: Permissions, request: pb.ListDatabasesRequest, response: pb.ListDatabasesResponse
+) -> None:
+    names = [name for name in response.database_name if permissions.allows(Operation.DESCRIBE, Resource.database(name))]
     summaries = [
         summary
         for summary in response.database_summary
-        if rights.allows(Operation.DESCRIBE, Resource.database(summary.database_name))
+        if permissions.allows(Operation.DESCRIBE, Resource.database(summary.database_name))
     ]
     response.CopyFrom(pb.ListDatabasesResponse(database_name=names, database_summary=summaries))
 
 
-def _keep_tables(rights: Rights, request: pb.ListTablesRequest, response: pb.ListTablesResponse) -> None:
+def _keep_tables(permissions: Permissions, request: pb.ListTablesRequest, response: pb.ListTablesResponse) -> None:
     database = request.database_name
     names = [
         name
         for name in response.table_name
-        if rights.allows(Operation.DESCRIBE, Resource.table(TablePath(database, name)))
+        if permissions.allows(Operation.DESCRIBE, Resource.table(TablePath(database, name)))
     ]
     response.CopyFrom(pb.ListTablesResponse(table_name=names))
 
 
-def _database_exists(rights: Rights, request: pb.DatabaseExistsRequest, proceed: Proceed) -> Answer:
+def _database_exists(permissions: Permissions, request: pb.DatabaseExistsRequest, proceed: Proceed) -> Response:
     name = request.database_name
     # Catalogs ask for the default database when they open.
-    if name != DEFAULT_DATABASE and not rights.allows(Operation.DESCRIBE, Resource.database(name)):
+    if name != DEFAULT_DATABASE and not permissions.allows(Operation.DESCRIBE, Resource.database(name)):
         return pb.DatabaseExistsResponse(exists=False)
     return proceed()
 
 
-def _table_exists(rights: Rights, request: pb.TableExistsRequest, proceed: Proceed) -> Answer:
-    if not rights.allows(Operation.DESCRIBE, _resource(request.table_path)):
+def _table_exists(permissions: Permissions, request: pb.TableExistsRequest, proceed: Proceed) -> Response:
+    if not permissions.allows(Operation.DESCRIBE, _resource(request.table_path)):
         return pb.TableExistsResponse(exists=False)
     return proceed()
 
 
-def _get_metadata(rights: Rights, request: pb.MetadataRequest, proceed: Proceed) -> Answer:
+def _get_metadata(permissions: Permissions, request: pb.MetadataRequest, proceed: Proceed) -> Response:
     """Tables are taken out of the question, partitions asked for by id out of the answer."""
-    paths = [path for path in request.table_path if rights.allows(Operation.DESCRIBE, _resource(path))]
+    paths = [path for path in request.table_path if permissions.allows(Operation.DESCRIBE, _resource(path))]
     if len(paths) < len(request.table_path):
         del request.table_path[:]
         request.table_path.extend(paths)
     partitions = [
         path
         for path in request.partitions_path
-        if rights.allows(Operation.DESCRIBE, Resource.table(TablePath(path.database_name, path.table_name)))
+        if permissions.allows(Operation.DESCRIBE, Resource.table(TablePath(path.database_name, path.table_name)))
     ]
     if len(partitions) < len(request.partitions_path):
         del request.partitions_path[:]
         request.partitions_path.extend(partitions)
-    return _METADATA_ANSWER.apply(rights, request, proceed)
+    return _METADATA_RESPONSE.apply(permissions, request, proceed)
 
 
-def _keep_partitions(rights: Rights, request: pb.MetadataRequest, response: pb.MetadataResponse) -> None:
+def _keep_partitions(permissions: Permissions, request: pb.MetadataRequest, response: pb.MetadataResponse) -> None:
     if response.partition_metadata:
         kept = [
             partition
             for partition in response.partition_metadata
-            if rights.table_refusal(Operation.DESCRIBE, partition.table_id) is None
+            if permissions.table_refusal(Operation.DESCRIBE, partition.table_id) is None
         ]
         del response.partition_metadata[:]
         response.partition_metadata.extend(kept)
 
 
-def _register_producer_offsets(rights: Rights, request: pb.RegisterProducerOffsetsRequest, proceed: Proceed) -> Answer:
+def _register_producer_offsets(
+    permissions: Permissions, request: pb.RegisterProducerOffsetsRequest, proceed: Proceed
+) -> Response:
     for table in request.table_offsets:
-        if (refusal := rights.table_refusal(Operation.WRITE, table.table_id)) is not None:
+        if (refusal := permissions.table_refusal(Operation.WRITE, table.table_id)) is not None:
             raise refusal
     return proceed()
 
 
 def _keep_producer_offsets(
-    rights: Rights, request: pb.GetProducerOffsetsRequest, response: pb.GetProducerOffsetsResponse
+    permissions: Permissions, request: pb.GetProducerOffsetsRequest, response: pb.GetProducerOffsetsResponse
 ) -> None:
-    kept = [table for table in response.table_offsets if rights.table_refusal(Operation.READ, table.table_id) is None]
+    kept = [
+        table for table in response.table_offsets if permissions.table_refusal(Operation.READ, table.table_id) is None
+    ]
     if len(kept) < len(response.table_offsets):
         del response.table_offsets[:]
         response.table_offsets.extend(kept)
 
 
-_METADATA_ANSWER = _filtered(Operation.DESCRIBE, ResourceType.TABLE, _keep_partitions)
+_METADATA_RESPONSE = _filtered(Operation.DESCRIBE, ResourceType.TABLE, _keep_partitions)
 _HANDSHAKE = _free("always served")
 _SELF_CHECKED = "the service checks every entry: ALL to change, DESCRIBE to see"
 
@@ -359,7 +365,7 @@ RULES: Mapping[ApiKey, Rule] = MappingProxyType(
             Operation.WRITE,
             ResourceType.TABLE,
             "error 48 unless allowed for all of the tables; checked by the service, which knows them",
-            lambda rights, request, proceed: proceed(),
+            lambda permissions, request, proceed: proceed(),
         ),
         # Administration
         ApiKey.CREATE_ACLS: _free(_SELF_CHECKED),

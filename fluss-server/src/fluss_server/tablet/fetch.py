@@ -84,8 +84,8 @@ async def fetch_log(
     max_bytes: int,
     min_bytes: int | None,
     max_wait_ms: int | None,
-    output_turn: Callable[[], Awaitable[None]],
-    answer_room: Callable[[], int],
+    response_slot: Callable[[], Awaitable[None]],
+    response_capacity: Callable[[], int],
     parked: ParkedFetches,
 ) -> list[BucketResult]:
     """Read every bucket of ``fetches``; wait until at least ``min_bytes`` are there, at most ``max_wait_ms``.
@@ -95,16 +95,16 @@ async def fetch_log(
         max_bytes: most bytes of the whole answer; one batch is sent even if it is larger.
         min_bytes: None = answer at once. Counted before a projection makes batches smaller.
         max_wait_ms: None = 100 ms.
-        output_turn: awaited before batches are held in memory, so that a slow reader costs a bounded amount.
-        answer_room: most bytes that should be held in memory then.
+        response_slot: awaited before batches are held in memory, so that a slow reader costs a bounded amount.
+        response_capacity: most bytes that should be held in memory then.
         parked: where to be while waiting.
     """
     projected = any(fetch.projector is not None for fetch in fetches)
     whole = [replace(fetch, projector=None) for fetch in fetches] if projected else fetches
     results = await _read_patiently(whole, replica_of, max_bytes, min_bytes, max_wait_ms, parked)
     if projected:
-        await output_turn()
-        results = _read_all(fetches, replica_of, min(max_bytes, answer_room()))
+        await response_slot()
+        results = _read_all(fetches, replica_of, min(max_bytes, response_capacity()))
     return results
 
 
@@ -125,16 +125,16 @@ async def _read_patiently(
     moved = asyncio.Event()
     time_is_up = False
 
-    def answer_now() -> None:
+    def respond_now() -> None:
         nonlocal time_is_up
         time_is_up = True
         moved.set()
 
-    timer = asyncio.get_running_loop().call_later(wait_ms / 1000, answer_now)
+    timer = asyncio.get_running_loop().call_later(wait_ms / 1000, respond_now)
     replicas = _reachable(fetches, replica_of)
     for replica in replicas:
         replica.high_watermark.add_reader(moved.set)
-    parked.enter(len(fetches), answer_now)
+    parked.enter(len(fetches), respond_now)
     try:
         while not time_is_up and _worth_waiting(results, min_bytes):
             await moved.wait()
@@ -142,7 +142,7 @@ async def _read_patiently(
             results = _read_all(fetches, replica_of, max_bytes)
         return results
     finally:
-        parked.leave(answer_now)
+        parked.leave(respond_now)
         timer.cancel()
         for replica in replicas:
             replica.high_watermark.remove_reader(moved.set)

@@ -60,7 +60,7 @@ class _Session:
 
 
 @dataclass(frozen=True, slots=True)
-class ScanAnswer:
+class ScanResponse:
     """One answer of a scan.
 
     Attributes:
@@ -94,11 +94,11 @@ class KvScanners:
         self._config = config or ScannerConfig()
         self._sessions: dict[bytes, _Session] = {}
         self._expired: dict[bytes, None] = {}
-        self._upkeep: asyncio.Task[None] | None = None
+        self._maintenance: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Look for idle scans from time to time: each pins memory and files of its moment."""
-        self._upkeep = asyncio.get_running_loop().create_task(self._expire_regularly())
+        self._maintenance = asyncio.get_running_loop().create_task(self._expire_regularly())
 
     def __len__(self) -> int:
         """Number of open scans."""
@@ -106,7 +106,7 @@ class KvScanners:
 
     async def open(
         self, bucket: TableBucket, opener: Callable[[], KvScan], limit: int | None, call_seq_id: int, max_bytes: int
-    ) -> ScanAnswer:
+    ) -> ScanResponse:
         """Start a scan and return its first rows.
 
         Args:
@@ -122,15 +122,15 @@ class KvScanners:
         if call_seq_id != 0:
             raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, f"a scan begins with call 0, not {call_seq_id}")
         self._expire_idle()
-        self._make_room(bucket)
+        self._evict_expired(bucket)
         scan = await asyncio.get_running_loop().run_in_executor(self._kv_worker, opener)
         session = _Session(bucket, scan, limit, 0, self._clock.monotonic())
         scanner_id = secrets.token_hex(16).encode()
         self._sessions[scanner_id] = session
-        answer = await self._advance(scanner_id, session, max_bytes, scan.log_offset)
-        return answer if answer.values else replace(answer, scanner_id=None)
+        response = await self._advance(scanner_id, session, max_bytes, scan.log_offset)
+        return response if response.values else replace(response, scanner_id=None)
 
-    def _make_room(self, bucket: TableBucket) -> None:
+    def _evict_expired(self, bucket: TableBucket) -> None:
         config = self._config
         in_bucket = self._count(bucket)
         if in_bucket >= config.max_per_bucket or len(self._sessions) >= config.max_per_server:
@@ -144,7 +144,7 @@ class KvScanners:
                 hint="read the open scans to their end, or close them",
             )
 
-    async def next(self, scanner_id: bytes, call_seq_id: int, max_bytes: int) -> ScanAnswer:
+    async def next(self, scanner_id: bytes, call_seq_id: int, max_bytes: int) -> ScanResponse:
         """The next rows of a scan.
 
         Raises:
@@ -169,7 +169,7 @@ class KvScanners:
 
     async def _advance(
         self, scanner_id: bytes, session: _Session, max_bytes: int, log_offset: int | None
-    ) -> ScanAnswer:
+    ) -> ScanResponse:
         session.busy = True
         max_bytes = min(max_bytes, self._config.max_batch_bytes)
         try:
@@ -186,7 +186,7 @@ class KvScanners:
         has_more = not session.scan.exhausted and session.rows_left != 0
         if not has_more:
             self.close(scanner_id)
-        return ScanAnswer(scanner_id, values, log_offset, has_more)
+        return ScanResponse(scanner_id, values, log_offset, has_more)
 
     def close(self, scanner_id: bytes) -> None:
         """End a scan, after the step that is running; unknown ids are ignored."""
@@ -203,9 +203,9 @@ class KvScanners:
 
     async def stop(self) -> None:
         """End every scan, also those that are being read."""
-        if self._upkeep is not None:
-            self._upkeep.cancel()
-            await asyncio.wait([self._upkeep])
+        if self._maintenance is not None:
+            self._maintenance.cancel()
+            await asyncio.wait([self._maintenance])
         for scanner_id in list(self._sessions):
             self._expire(scanner_id)
         self._reader.shutdown(wait=False)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from fluss_server.metrics.instruments import BucketCounters
 from fluss_server.metrics.samples import Sample
 from fluss_server.replica.replica import Replica
-from fluss_server.tablet.disk_guard import DiskWriteLock
+from fluss_server.tablet.disk_write_lock import DiskWriteLock
 from fluss_server.tablet.kv_scanners import KvScanners
 from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.replica_manager import ReplicaManager

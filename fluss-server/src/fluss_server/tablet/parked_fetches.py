@@ -31,9 +31,9 @@ class ParkedFetches:
     def __len__(self) -> int:
         return len(self._parked)
 
-    def enter(self, buckets: int, answer_now: Callable[[], None]) -> None:
-        """A fetch of ``buckets`` buckets begins to wait; ``answer_now`` is called when it must end."""
-        self._parked[answer_now] = places = 1 + (buckets - 1) // BUCKETS_PER_PLACE
+    def enter(self, buckets: int, respond_now: Callable[[], None]) -> None:
+        """A fetch of ``buckets`` buckets begins to wait; ``respond_now`` is called when it must end."""
+        self._parked[respond_now] = places = 1 + (buckets - 1) // BUCKETS_PER_PLACE
         self.places += places
         while self.places > self._limit and len(self._parked) > 1:
             oldest = next(iter(self._parked))
@@ -41,6 +41,6 @@ class ParkedFetches:
             self.shed += 1
             oldest()
 
-    def leave(self, answer_now: Callable[[], None]) -> None:
+    def leave(self, respond_now: Callable[[], None]) -> None:
         """It waits no more; may be called again."""
-        self.places -= self._parked.pop(answer_now, 0)
+        self.places -= self._parked.pop(respond_now, 0)

@@ -23,7 +23,7 @@ from fluss_server.rpc.bulk import (
 )
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.runtime.clock import Clock
-from fluss_server.tablet.disk_guard import DiskWriteLock
+from fluss_server.tablet.disk_write_lock import DiskWriteLock
 from fluss_server.tablet.fetch import BucketFetch, BucketResult, fetch_log
 from fluss_server.tablet.inserting_lookups import MAX_TIMEOUT_MS, find_or_insert
 from fluss_server.tablet.kv_scanners import KvScanners
@@ -106,8 +106,8 @@ class ReadService:
             max_bytes=min(max(request.max_bytes, 0), MAX_FETCH_BYTES),
             min_bytes=request.min_bytes if request.HasField("min_bytes") and not failed else None,
             max_wait_ms=request.max_wait_ms if request.HasField("max_wait_ms") else None,
-            output_turn=context.output_turn,
-            answer_room=context.answer_room,
+            response_slot=context.response_slot,
+            response_capacity=context.response_capacity,
             parked=self.parked,
         )
         for result in results:
@@ -228,9 +228,9 @@ class ReadService:
     @rpc(ApiKey.PREFIX_LOOKUP)
     async def prefix_lookup(self, request: pb.PrefixLookupRequest, context: RequestContext) -> ResponseBody:
         """All values whose keys start with an encoded bucket key, in key order."""
-        await context.output_turn()
+        await context.response_slot()
         response = pb.PrefixLookupResponse()
-        room = MAX_PREFIX_LOOKUP_BYTES
+        capacity = MAX_PREFIX_LOOKUP_BYTES
         for bucket in request.buckets_req:
             entry = response.buckets_resp.add(bucket_id=bucket.bucket_id)
             if bucket.HasField("partition_id"):
@@ -241,8 +241,8 @@ class ReadService:
                 kv = replica.require_kv()
                 found = []
                 for prefix in bucket.keys:
-                    found.append(kv.prefix_lookup(prefix, room))
-                    room -= sum(map(len, found[-1]))
+                    found.append(kv.prefix_lookup(prefix, capacity))
+                    capacity -= sum(map(len, found[-1]))
             except FlussError as error:
                 entry.error_code, entry.error_message = int(error.code), str(error)
                 continue
@@ -256,7 +256,7 @@ class ReadService:
         try:
             replica = self._replica(request.table_id, request)
             replica.counters.limit_scan_requests += 1
-            await context.output_turn()
+            await context.response_slot()
             limit = min(request.limit, MAX_LIMIT_SCAN_ROWS)
             if limit <= 0:
                 raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, f"limit must be positive, not {request.limit}")
@@ -277,7 +277,7 @@ class ReadService:
     async def scan_kv(self, request: pb.ScanKvRequest, context: RequestContext) -> ResponseBody:
         """One step of a scan over the whole state of a bucket as it was at one changelog offset."""
         try:
-            await context.output_turn()
+            await context.response_slot()
             return await self._scan_step(request)
         except FlussError as error:
             return pb.ScanKvResponse(error_code=int(error.code), error_message=str(error))
@@ -301,19 +301,19 @@ class ReadService:
             raise
         call, max_bytes = request.call_seq_id, request.batch_size_bytes
         if continues:
-            answer = await self._scanners.next(request.scanner_id, call, max_bytes)
+            response = await self._scanners.next(request.scanner_id, call, max_bytes)
         else:
             scan = request.bucket_scan_req
             replica = self._replica(scan.table_id, scan)
             limit = scan.limit if scan.HasField("limit") and scan.limit > 0 else None
-            answer = await self._scanners.open(replica.bucket, replica.require_kv().open_scan, limit, call, max_bytes)
-        if answer.scanner_id is None:
-            return pb.ScanKvResponse(has_more_results=False, log_offset=answer.log_offset)
+            response = await self._scanners.open(replica.bucket, replica.require_kv().open_scan, limit, call, max_bytes)
+        if response.scanner_id is None:
+            return pb.ScanKvResponse(has_more_results=False, log_offset=response.log_offset)
         return encode_scan_kv_response(
-            scanner_id=answer.scanner_id,
-            has_more_results=answer.has_more,
-            records=[build_value_batch(answer.values)],
-            log_offset=answer.log_offset,
+            scanner_id=response.scanner_id,
+            has_more_results=response.has_more,
+            records=[build_value_batch(response.values)],
+            log_offset=response.log_offset,
         )
 
     @rpc(ApiKey.GET_TABLE_STATS)

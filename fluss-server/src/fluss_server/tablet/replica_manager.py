@@ -36,7 +36,7 @@ from fluss_server.model.table import TableInfo
 from fluss_server.replica.replica import Replica
 from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.files import fsync_directory, make_directories_durably
-from fluss_server.tablet.upkeep import Upkeep, UpkeepConfig
+from fluss_server.tablet.maintenance import Maintenance, MaintenanceConfig
 
 if TYPE_CHECKING:
     from fluss_server.kv.auto_increment import ReserveIds
@@ -67,7 +67,7 @@ class ReplicaConfig:
 
     log: LogConfig
     max_unflushed: int = 0
-    upkeep: UpkeepConfig = field(default_factory=UpkeepConfig)
+    maintenance: MaintenanceConfig = field(default_factory=MaintenanceConfig)
     io_threads: int = 4
     kv_cache_bytes: int = 128 << 20
     kv_backpressure_trigger: int = 8
@@ -107,7 +107,7 @@ class ReplicaManager:
         self._kv_resources: KvResources | None = None
         self.dropped_counters = BucketCounters()
         self.flush_times = Distribution()
-        self._upkeep = Upkeep(config.upkeep, self.replicas)
+        self._maintenance = Maintenance(config.maintenance, self.replicas)
 
     # ------------------------------------------------------------------ look-up
 
@@ -147,8 +147,8 @@ class ReplicaManager:
         return 0 if self._kv_resources is None else self._kv_resources.memory_bytes
 
     def set_roll_expired_segments(self, enabled: bool) -> None:
-        """Change ``UpkeepConfig.roll_expired_segments``."""
-        self._upkeep.roll_expired_segments = enabled
+        """Change ``MaintenanceConfig.roll_expired_segments``."""
+        self._maintenance.roll_expired_segments = enabled
 
     @property
     def kv_worker(self) -> ThreadPoolExecutor:
@@ -181,7 +181,7 @@ class ReplicaManager:
         self._tables.update((table.table_id, table) for table in tables)
         self._partitions.update((partition.partition_id, partition) for partition in partitions)
         await asyncio.get_running_loop().run_in_executor(
-            self._io_pool, self._remove_leftovers, next_table_id, next_partition_id
+            self._io_pool, self._remove_orphans, next_table_id, next_partition_id
         )
         slots = asyncio.Semaphore(self._config.io_threads)
 
@@ -194,11 +194,11 @@ class ReplicaManager:
         ]
         owners += [(self._tables[partition.table_id], partition) for partition in self._partitions.values()]
         await asyncio.gather(*(open_one(*owner, bucket) for owner in owners for bucket in range(owner[0].bucket_count)))
-        self._upkeep.start()
+        self._maintenance.start()
 
     async def close(self) -> None:
         """Close every replica: after this a start needs no recovery."""
-        await self._upkeep.stop()
+        await self._maintenance.stop()
         results = await asyncio.gather(*(replica.close() for replica in self.replicas()), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -330,42 +330,42 @@ class ReplicaManager:
     def _remove(self, directory: Path) -> None:
         """Remove the directory of a table or partition; a crash leaves it under a name that the next start removes."""
         if directory.exists():
-            doomed = directory.with_name(directory.name + _DELETED)
-            os.rename(directory, doomed)
+            to_delete = directory.with_name(directory.name + _DELETED)
+            os.rename(directory, to_delete)
             fsync_directory(directory.parent)
-            shutil.rmtree(doomed, ignore_errors=True)
+            shutil.rmtree(to_delete, ignore_errors=True)
 
-    def _remove_leftovers(self, next_table_id: int, next_partition_id: int) -> None:
+    def _remove_orphans(self, next_table_id: int, next_partition_id: int) -> None:
         """Remove what dropped tables and partitions left, once it is clear that everything else is known."""
-        leftovers: list[Path] = []
+        orphans: list[Path] = []
         for path in self._directory.glob("*/*"):
             match = _TABLE_DIRECTORY.match(path.name)
             if path.name.endswith(_DELETED):
-                leftovers.append(path)
+                orphans.append(path)
             elif match is not None and path.is_dir():
                 table = self._tables.get(int(match["id"]))
                 if table is None:
                     _check_drawn(path, int(match["id"]), next_table_id)
-                    leftovers.append(path)
+                    orphans.append(path)
                 elif table.is_partitioned:
-                    leftovers += self._partition_leftovers(path, next_partition_id)
-        for path in leftovers:
+                    orphans += self._partition_orphans(path, next_partition_id)
+        for path in orphans:
             logger.info("removing %s, left over from a dropped table or partition", path)
             if path.name.endswith(_DELETED):
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 self._remove(path)
 
-    def _partition_leftovers(self, table_directory: Path, next_partition_id: int) -> list[Path]:
-        leftovers = []
+    def _partition_orphans(self, table_directory: Path, next_partition_id: int) -> list[Path]:
+        orphans = []
         for path in table_directory.iterdir():
             match = _PARTITION_DIRECTORY.match(path.name)
             if path.name.endswith(_DELETED):
-                leftovers.append(path)
+                orphans.append(path)
             elif match is not None and path.is_dir() and int(match["id"]) not in self._partitions:
                 _check_drawn(path, int(match["id"]), next_partition_id)
-                leftovers.append(path)
-        return leftovers
+                orphans.append(path)
+        return orphans
 
 
 def _check_drawn(path: Path, number: int, next_id: int) -> None:

@@ -22,7 +22,7 @@ from fluss_server.replica.replica import Replica
 from fluss_server.rpc.bulk import BucketRecords, ProduceLogRequest, PutKvRequest, without_records
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.tablet.byte_budget import ByteBudget
-from fluss_server.tablet.disk_guard import DiskWriteLock
+from fluss_server.tablet.disk_write_lock import DiskWriteLock
 from fluss_server.tablet.replica_manager import ReplicaManager
 
 logger = logging.getLogger(__name__)
@@ -184,13 +184,13 @@ async def _settle(
         return settled
     time_is_up = False
 
-    def give_up() -> None:
+    def abandon() -> None:
         nonlocal time_is_up
         time_is_up = True
         for future in waiting.values():
             future.cancel()
 
-    timer = asyncio.get_running_loop().call_later(min(max(timeout_ms, 1), MAX_TIMEOUT_MS) / 1000, give_up)
+    timer = asyncio.get_running_loop().call_later(min(max(timeout_ms, 1), MAX_TIMEOUT_MS) / 1000, abandon)
     try:
         for index, future in waiting.items():
             try:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from fluss_server.errors import FlussError
 
 
-class OutputTurns:
-    """The turns of one connection; see :meth:`fluss_server.rpc.service.RequestContext.output_turn`.
+class ResponseSlots:
+    """The turns of one connection; see :meth:`fluss_server.rpc.service.RequestContext.response_slot`.
 
     Args:
         may_give: whether the client keeps up, so that the next request may have its turn.

@@ -8,7 +8,7 @@ import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.log.log_tablet import LogTablet
-from fluss_server.log.stuck_writers import MIN_REFUSALS, PATIENCE_MS, StuckWriters
+from fluss_server.log.stalled_writers import GRACE_PERIOD_MS, MIN_REFUSALS, StalledWriters
 from fluss_server.runtime.clock import ManualClock
 from log_support import NOW_MS, make_batch, open_log
 
@@ -16,29 +16,31 @@ ERROR = FlussError(ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION, "sequence 5, the l
 
 
 def test_patience_ends_after_some_time_and_some_refusals() -> None:
-    writers = StuckWriters()
-    answers = [writers.refused(1, PATIENCE_MS * number // MIN_REFUSALS, ERROR) for number in range(MIN_REFUSALS + 1)]
-    assert all(answer is ERROR for answer in answers[:-1])
-    assert answers[-1].code is ErrorCode.UNKNOWN_WRITER_ID_EXCEPTION
-    assert not answers[-1].retriable
-    quick = [writers.refused(2, PATIENCE_MS - 1, ERROR) for _ in range(1000)]
-    assert all(answer is ERROR for answer in quick)
-    rare = [writers.refused(3, PATIENCE_MS * number, ERROR) for number in range(MIN_REFUSALS - 1)]
-    assert all(answer is ERROR for answer in rare)
+    writers = StalledWriters()
+    responses = [
+        writers.refused(1, GRACE_PERIOD_MS * number // MIN_REFUSALS, ERROR) for number in range(MIN_REFUSALS + 1)
+    ]
+    assert all(response is ERROR for response in responses[:-1])
+    assert responses[-1].code is ErrorCode.UNKNOWN_WRITER_ID_EXCEPTION
+    assert not responses[-1].retriable
+    quick = [writers.refused(2, GRACE_PERIOD_MS - 1, ERROR) for _ in range(1000)]
+    assert all(response is ERROR for response in quick)
+    rare = [writers.refused(3, GRACE_PERIOD_MS * number, ERROR) for number in range(MIN_REFUSALS - 1)]
+    assert all(response is ERROR for response in rare)
 
 
 def test_a_batch_in_order_starts_anew() -> None:
-    writers = StuckWriters()
+    writers = StalledWriters()
     for _ in range(MIN_REFUSALS):
         writers.refused(1, 0, ERROR)
     assert writers
     writers.in_order(1)
     assert not writers
-    assert writers.refused(1, 2 * PATIENCE_MS, ERROR) is ERROR
+    assert writers.refused(1, 2 * GRACE_PERIOD_MS, ERROR) is ERROR
 
 
 def test_the_number_of_refused_writers_is_bounded() -> None:
-    writers = StuckWriters()
+    writers = StalledWriters()
     for writer_id in range(100_000):
         writers.refused(writer_id, 0, ERROR)
     assert len(writers._refusals) == 1000
@@ -57,7 +59,7 @@ def test_a_client_that_lost_a_batch_gets_out_of_it(tmp_path: Path, known: bool) 
         clock.advance(1000)
         assert len(codes) < 1000
     assert codes[:-2] == [ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION] * len(codes[:-2])
-    assert clock.now_ms() - NOW_MS == PATIENCE_MS + 1000
+    assert clock.now_ms() - NOW_MS == GRACE_PERIOD_MS + 1000
     assert log.append(make_batch(writer_id=2, sequence=0)).duplicate is False
     assert log.end_offset == known + 1
 
@@ -67,11 +69,11 @@ def test_a_client_that_repeats_the_batch_that_is_due_is_waited_for(tmp_path: Pat
     log = open_log(tmp_path, clock)
     for _ in range(100):
         assert refusal(log, 1) is ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION
-        clock.advance(PATIENCE_MS // 20)
-        log._stuck.in_order(1)  # batch 0 came, and the disk was full, for example
+        clock.advance(GRACE_PERIOD_MS // 20)
+        log._stalled.in_order(1)  # batch 0 came, and the disk was full, for example
     log.append(make_batch(writer_id=1, sequence=0))
     log.append(make_batch(writer_id=1, sequence=1))
-    assert not log._stuck
+    assert not log._stalled
 
 
 def refusal(log: LogTablet, sequence: int) -> ErrorCode:

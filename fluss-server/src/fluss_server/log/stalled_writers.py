@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from fluss_server.errors import ErrorCode, FlussError
 
-PATIENCE_MS = 60_000
+GRACE_PERIOD_MS = 60_000
 """How long a writer must have been refused."""
 
 MIN_REFUSALS = 10
@@ -20,13 +20,13 @@ class _Refusals(NamedTuple):
     times: int
 
 
-class StuckWriters:
+class StalledWriters:
     """Tells a batch that is too early from one that can never be taken.
 
     A client that has several batches in flight may send the later ones again and again while the one before them is
     being repeated; OUT_OF_ORDER_SEQUENCE makes it do so, without end. When the missing batch was given up by the client
     (its retries are used up), that goes on for ever. So the owner of this object reports every refusal and every batch
-    that was in order, and a writer that was refused for :data:`PATIENCE_MS` without one in order gets
+    that was in order, and a writer that was refused for :data:`GRACE_PERIOD_MS` without one in order gets
     UNKNOWN_WRITER_ID: clients then fail the batch to their user, take a new writer id and begin at 0
     (docs/decisions/0007).
 
@@ -52,7 +52,7 @@ class StuckWriters:
                 del self._refusals[next(iter(self._refusals))]
             refusals = _Refusals(now_ms, 0)
         self._refusals[writer_id] = refusals = refusals._replace(times=refusals.times + 1)
-        if refusals.times < MIN_REFUSALS or now_ms - refusals.since_ms < PATIENCE_MS:
+        if refusals.times < MIN_REFUSALS or now_ms - refusals.since_ms < GRACE_PERIOD_MS:
             return error
         return FlussError(
             ErrorCode.UNKNOWN_WRITER_ID_EXCEPTION,

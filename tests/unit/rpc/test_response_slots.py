@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.rpc.output_turns import OutputTurns
+from fluss_server.rpc.response_slots import ResponseSlots
 from rpc_support import async_test
 
 A, B, C = object(), object(), object()
@@ -17,7 +17,7 @@ def _gone() -> FlussError:
     return FlussError(ErrorCode.NETWORK_EXCEPTION, "gone")
 
 
-async def _taken(turns: OutputTurns, *requests: object) -> list[asyncio.Task[None]]:
+async def _taken(turns: ResponseSlots, *requests: object) -> list[asyncio.Task[None]]:
     tasks = [asyncio.create_task(turns.take(request)) for request in requests]
     await asyncio.sleep(0)  # each waits now
     return tasks
@@ -25,7 +25,7 @@ async def _taken(turns: OutputTurns, *requests: object) -> list[asyncio.Task[Non
 
 @async_test
 async def test_turns_go_round_in_the_order_of_the_requests() -> None:
-    turns = OutputTurns(lambda: True)
+    turns = ResponseSlots(lambda: True)
     assert turns.try_take(A)
     assert turns.try_take(A)
     assert not turns.try_take(B)
@@ -47,7 +47,7 @@ async def test_turns_go_round_in_the_order_of_the_requests() -> None:
 @async_test
 async def test_nobody_has_a_turn_while_the_client_does_not_keep_up() -> None:
     keeps_up = False
-    turns = OutputTurns(lambda: keeps_up)
+    turns = ResponseSlots(lambda: keeps_up)
     assert not turns.try_take(A)
     (waiting,) = await _taken(turns, A)
     turns.give()
@@ -60,7 +60,7 @@ async def test_nobody_has_a_turn_while_the_client_does_not_keep_up() -> None:
 
 @async_test
 async def test_a_request_that_was_given_up_is_passed_over() -> None:
-    turns = OutputTurns(lambda: True)
+    turns = ResponseSlots(lambda: True)
     assert turns.try_take(A)
     first, second = await _taken(turns, B, C)
     first.cancel()
@@ -73,7 +73,7 @@ async def test_a_request_that_was_given_up_is_passed_over() -> None:
 
 @async_test
 async def test_waits_end_with_an_error_when_the_client_is_gone() -> None:
-    turns = OutputTurns(lambda: True)
+    turns = ResponseSlots(lambda: True)
     assert turns.try_take(A)
     (waiting,) = await _taken(turns, B)
     turns.refuse(_gone)

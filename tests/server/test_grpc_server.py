@@ -17,7 +17,7 @@ from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import build_batch, parse_header
-from fluss_server.grpc_door.client import GrpcClient
+from fluss_server.grpc_server.client import GrpcClient
 from fluss_server.testing import LocalCluster
 
 SCHEMA = {
@@ -66,8 +66,8 @@ def test_health(address: str) -> None:
     with grpc.insecure_channel(address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         for service in ("", "fluss.Fluss"):
-            answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
-            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            response = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
+            assert response.status == health_pb2.HealthCheckResponse.SERVING
         with pytest.raises(grpc.RpcError) as refused:
             stub.Check(health_pb2.HealthCheckRequest(service="other"), timeout=10)
         assert refused.value.code() is grpc.StatusCode.NOT_FOUND
@@ -167,7 +167,7 @@ def test_the_door_asks_for_the_logins_of_the_first_listener(tmp_path: Path) -> N
         address = f"127.0.0.1:{own.grpc_port}"
         with GrpcClient(address, user="bob", password="bob-pass") as bob:
             assert bob.call(ApiKey.DATABASE_EXISTS, request).exists
-        for login in ({}, {"user": "bob", "password": "wrong"}, {"user": "eve", "password": "bob-pass"}):
-            with GrpcClient(address, **login) as stranger, pytest.raises(FlussError) as refused:
+        for authentication in ({}, {"user": "bob", "password": "wrong"}, {"user": "eve", "password": "bob-pass"}):
+            with GrpcClient(address, **authentication) as stranger, pytest.raises(FlussError) as refused:
                 stranger.call(ApiKey.DATABASE_EXISTS, request)
             assert refused.value.code is ErrorCode.AUTHENTICATE_EXCEPTION

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.tablet.disk_guard import DiskMonitor, DiskWriteLock, disk_usage
+from fluss_server.tablet.disk_write_lock import DiskMonitor, DiskWriteLock, disk_usage
 from rpc_support import async_test, eventually
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from fluss_server.api.keys import API_SPECS, ApiKey
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.grpc_door.door import MAX_MESSAGE_BYTES
-from fluss_server.grpc_door.service_file import method_path
-from fluss_server.grpc_door.status import error_from_metadata
+from fluss_server.grpc_server.server import MAX_MESSAGE_BYTES
+from fluss_server.grpc_server.service_file import method_path
+from fluss_server.grpc_server.status import error_from_metadata
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

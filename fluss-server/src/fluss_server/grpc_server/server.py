@@ -1,7 +1,7 @@
 """The gRPC server: the APIs of a :class:`ServiceRegistry` under ``fluss.Fluss``, health checking and reflection.
 
 For people, probes and tools of any language; data-heavy clients use the native protocol, which costs a fiftieth. A
-failed call ends with the gRPC status of :mod:`fluss_server.grpc_door.status` and the official error code in its
+failed call ends with the gRPC status of :mod:`fluss_server.grpc_server.status` and the official error code in its
 trailing metadata.
 """
 
@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.grpc_door import standard_protos
-from fluss_server.grpc_door.reflection import Reflection
-from fluss_server.grpc_door.service_file import SERVICE, service_file
-from fluss_server.grpc_door.status import error_metadata, status_of
+from fluss_server.grpc_server import standard_protos
+from fluss_server.grpc_server.reflection import Reflection
+from fluss_server.grpc_server.service_file import SERVICE, service_file
+from fluss_server.grpc_server.status import error_metadata, status_of
 from fluss_server.model.principal import ANONYMOUS, Principal
 from fluss_server.rpc.frames import REQUEST_HEADER_SIZE
 from fluss_server.rpc.service import DEFAULT_LISTENER, Handler, RequestContext, ResponseBody, ServiceRegistry
@@ -49,7 +49,7 @@ Authenticate = Callable[[str, str], Awaitable[Principal]]
 """Takes user name and password, returns who that is; raises ``FlussError(AUTHENTICATE_EXCEPTION)``."""
 
 
-class GrpcDoor:
+class GrpcServer:
     """Serves a registry over gRPC.
 
     Args:
@@ -143,7 +143,7 @@ class GrpcDoor:
         for package in standard_protos.REFLECTION_PACKAGES:
             services[standard_protos.reflection_service(package)] = {
                 "ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(
-                    partial(reflection.answer_all, package),
+                    partial(reflection.respond_all, package),
                     request_deserializer=message(f"{package}.ServerReflectionRequest").FromString,
                     response_serializer=message(f"{package}.ServerReflectionResponse").SerializeToString,
                 )
@@ -175,9 +175,9 @@ class GrpcDoor:
                 result = await (task if handler.cancel_on_disconnect else asyncio.shield(task))
             elif asyncio.isfuture(result):
                 result = await result
-            answer = _encoded(result)
+            response = _encoded(result)
             handler.stats.record(len(request), (time.monotonic() - started) * 1000)
-            return answer
+            return response
         except FlussError as error:
             failure = error
         except Exception as error:

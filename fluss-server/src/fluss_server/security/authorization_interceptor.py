@@ -12,10 +12,10 @@ from fluss_server.model.identifiers import TablePath
 from fluss_server.model.principal import Principal
 from fluss_server.rpc.service import Handler, RequestContext
 from fluss_server.security.authorizer import Authorizer, denied
-from fluss_server.security.rules import RULES, Answer, Rights
+from fluss_server.security.rules import RULES, Permissions, Response
 
 
-class Guard:
+class AuthorizationInterceptor:
     """Wraps handlers; give it to a ``ServiceRegistry``.
 
     Args:
@@ -36,20 +36,20 @@ class Guard:
         rule = RULES.get(handler.spec.key)
         if rule is None:
             raise ValueError(f"{handler.spec.name} has no rule in security/rules.py, so it cannot be served")
-        apply, method, rights_of = rule.apply, handler.method, self.rights
+        apply, method, permissions_of = rule.apply, handler.method, self.permissions
 
-        def guarded(request: Any, context: RequestContext) -> Answer:
-            return apply(rights_of(context), request, lambda: method(request, context))
+        def intercepted(request: Any, context: RequestContext) -> Response:
+            return apply(permissions_of(context), request, lambda: method(request, context))
 
         # What `guarded` returns is a coroutine when the method's is, and the caller looks.
-        return dataclasses.replace(handler, method=guarded, is_async=False)
+        return dataclasses.replace(handler, method=intercepted, is_async=False)
 
-    def rights(self, context: RequestContext) -> Rights:
+    def permissions(self, context: RequestContext) -> Permissions:
         """What the caller of a request may do."""
-        return _CallerRights(self._authorizer, self._table_path, context.principal, context.peer_host)
+        return _CallerPermissions(self._authorizer, self._table_path, context.principal, context.peer_host)
 
 
-class _CallerRights:
+class _CallerPermissions:
     """See ``rules.Rights``."""
 
     __slots__ = ("_authorizer", "_host", "_principal", "_table_path")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fluss_server.api.messages import FILE_NAME, pool
-from fluss_server.grpc_door.standard_protos import REFLECTION_PACKAGES, message_class, reflection_file
+from fluss_server.grpc_server.standard_protos import REFLECTION_PACKAGES, message_class, reflection_file
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
@@ -32,16 +32,16 @@ class Reflection:
             for symbol in _symbols(file):
                 self._file_of[symbol] = file.name
 
-    async def answer_all(self, package: str, requests: AsyncIterator[Any], call: Any) -> AsyncIterator[Any]:
+    async def respond_all(self, package: str, requests: AsyncIterator[Any], call: Any) -> AsyncIterator[Any]:
         """Answer a stream of requests of one version of the protocol."""
         response_class = message_class(f"{package}.ServerReflectionResponse")
         async for request in requests:
             response = response_class(valid_host=request.host)
             response.original_request.CopyFrom(request)
-            self._answer(request, response)
+            self._respond(request, response)
             yield response
 
-    def _answer(self, request: Any, response: Any) -> None:
+    def _respond(self, request: Any, response: Any) -> None:
         kind = request.WhichOneof("message_request")
         name = None
         if kind == "list_services":

@@ -58,7 +58,7 @@ class _Step(NamedTuple):
     nullable: bool
 
 
-class BatchShape:
+class BatchValidator:
     """The shape of the batches of a table.
 
     Args:
@@ -115,9 +115,9 @@ class BatchShape:
         position = header.header_size + (0 if header.append_only else header.record_count)
         message = parse_message(batch, position, header.size)
         if message.row_count != header.record_count:
-            raise misfit(f"{message.row_count} rows in the Arrow data, {header.record_count} in the header")
+            raise violation(f"{message.row_count} rows in the Arrow data, {header.record_count} in the header")
         if len(message.nodes) != 2 * len(self._plan) or len(message.buffers) != 2 * self._buffers:
-            raise misfit(
+            raise violation(
                 f"{len(message.nodes) // 2} fields and {len(message.buffers) // 2} buffers, but the table has "
                 f"{len(self._plan)} fields and {self._buffers} buffers"
             )
@@ -126,15 +126,15 @@ class BatchShape:
             count, nulls = message.nodes[2 * number : 2 * number + 2]
             wanted = header.record_count if parent == 0 else message.nodes[2 * (parent - 1)] if parent > 0 else count
             if count != wanted or nulls > count:
-                raise misfit(f"field {number} has {count} values and {nulls} nulls where {wanted} values are due")
+                raise violation(f"field {number} has {count} values and {nulls} nulls where {wanted} values are due")
             if nulls and not nullable:
-                raise misfit(f"field {number} has {nulls} nulls, and may have none")
+                raise violation(f"field {number} has {nulls} nulls, and may have none")
             self._check_node(number, what, count, nulls, lengths)
 
     @staticmethod
     def _check_node(number: int, what: int, count: int, nulls: int, lengths: Iterator[int]) -> None:
         if nulls and next(lengths) * 8 < count:
-            raise misfit(f"the validity of field {number} is too short for {count} values")
+            raise violation(f"the validity of field {number} is too short for {count} values")
         if not nulls:
             next(lengths)  # a validity buffer may be left out
         if what == _BARE:
@@ -147,7 +147,7 @@ class BatchShape:
         else:
             needed = (count * what + 7) // 8
         if length < needed:
-            raise misfit(f"field {number} needs {needed} bytes for {count} values, its buffer has {length}")
+            raise violation(f"field {number} needs {needed} bytes for {count} values, its buffer has {length}")
 
     @staticmethod
     def _lengths(batch: Buffer, message: RecordBatchMessage) -> Iterator[int]:
@@ -158,16 +158,16 @@ class BatchShape:
                 yield length
                 continue
             if length < _I64.size:
-                raise misfit(f"compressed buffer {index // 2} has only {length} bytes")
+                raise violation(f"compressed buffer {index // 2} has only {length} bytes")
             size = _I64.unpack_from(batch, message.body_position + offset)[0]
             if size == _STORED_RAW:
                 size = length - _I64.size
             if not 0 <= size <= _MAX_BUFFER_BYTES:
-                raise misfit(f"compressed buffer {index // 2} claims {size} bytes")
+                raise violation(f"compressed buffer {index // 2} claims {size} bytes")
             yield size
 
 
-def misfit(reason: str) -> FlussError:
+def violation(reason: str) -> FlussError:
     """The error of a batch that cannot belong to its table."""
     return FlussError(
         ErrorCode.CORRUPT_RECORD_EXCEPTION,

@@ -8,11 +8,11 @@ import pytest
 
 import vectors_loader as vectors
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.formats.batch_shape import BatchShape
+from fluss_server.formats.batch_validation import BatchValidator
 from fluss_server.formats.log_batch import build_batch, parse_header
 from fluss_server.formats.row_codec import row_codec
 from fluss_server.formats.row_log import encode_row_payload
-from fluss_server.formats.row_shape import shape_of
+from fluss_server.formats.row_validation import validator_of
 from fluss_server.model.table import KvFormat, LogFormat
 from fluss_server.model.types import DataType, TypeRoot
 
@@ -28,7 +28,7 @@ def batch_of(rows: list[bytes], change_types: bytes | None = None, *, append_onl
 
 
 def check(data: bytes, log_format: LogFormat, types: tuple[DataType, ...] = TYPES) -> None:
-    shape_of(types, log_format).check(data, parse_header(data))
+    validator_of(types, log_format).check(data, parse_header(data))
 
 
 def row(log_format: LogFormat, *values: Any) -> bytes:
@@ -62,7 +62,7 @@ def test_batches_that_do_not_fit(log_format: LogFormat) -> None:
 
 
 def test_batches_of_another_format_do_not_fit() -> None:
-    assert isinstance(shape_of(TYPES, LogFormat.ARROW), BatchShape)
+    assert isinstance(validator_of(TYPES, LogFormat.ARROW), BatchValidator)
     for log_format, other in ((ROW_FORMATS[0], ROW_FORMATS[1]), (ROW_FORMATS[1], ROW_FORMATS[0])):
         with pytest.raises(FlussError):
             check(batch_of([row(other, 300, "a longer text")]), log_format)

@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 from fluss_server.formats.crc import crc32c
-from fluss_server.log.file_names import FLUSHED_MARK
+from fluss_server.log.file_names import FLUSH_CHECKPOINT
 from fluss_server.runtime.files import replace_durably
 
 _MAGIC = b"FlussFO1"
@@ -15,7 +15,7 @@ _BODY = struct.Struct("<8sq")
 _CRC = struct.Struct("<I")
 
 
-class FlushedMark:
+class FlushCheckpoint:
     """The offset up to which a log was durable at its last flush.
 
     The recovery point moves rarely; between it and the end of the log recovery could not tell a torn tail, which was
@@ -35,7 +35,7 @@ class FlushedMark:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / FLUSHED_MARK
+        self._path = directory / FLUSH_CHECKPOINT
 
     def read(self) -> int | None:
         """The offset; None if there is no file, or a damaged one.

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class UpkeepConfig:
+class MaintenanceConfig:
     """When replicas are looked after.
 
     Attributes:
@@ -35,14 +35,14 @@ class UpkeepConfig:
     roll_expired_segments: bool = False
 
 
-class Upkeep:
+class Maintenance:
     """Background tasks over all replicas of a server, one replica at a time. Lives on one event loop.
 
     Args:
         replicas: the open replicas at the moment of the call.
     """
 
-    def __init__(self, config: UpkeepConfig, replicas: Callable[[], list[Replica]]) -> None:
+    def __init__(self, config: MaintenanceConfig, replicas: Callable[[], list[Replica]]) -> None:
         self._config = config
         self.roll_expired_segments = config.roll_expired_segments  # may be changed at any time
         self._replicas = replicas
@@ -52,14 +52,16 @@ class Upkeep:
     def start(self) -> None:
         """Begin."""
         config = self._config
-        chores: list[tuple[str, float | None, Callable[[Replica], Awaitable[None]]]] = [
+        background_tasks: list[tuple[str, float | None, Callable[[Replica], Awaitable[None]]]] = [
             ("flushed", config.flush_interval_s, self._flush),
             ("persisted", config.persist_interval_s, self._persist),
             ("cleared of old segments", config.retention_interval_s, self._delete_expired),
             ("cleared of silent writers", config.writer_expiration_interval_s, self._expire_writers),
         ]
         self._tasks = [
-            asyncio.create_task(self._repeat(name, interval, chore)) for name, interval, chore in chores if interval
+            asyncio.create_task(self._repeat(name, interval, background_task))
+            for name, interval, background_task in background_tasks
+            if interval
         ]
 
     async def stop(self) -> None:
@@ -69,12 +71,14 @@ class Upkeep:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
 
-    async def _repeat(self, name: str, interval_s: float, chore: Callable[[Replica], Awaitable[None]]) -> None:
+    async def _repeat(
+        self, name: str, interval_s: float, background_task: Callable[[Replica], Awaitable[None]]
+    ) -> None:
         while True:
             await asyncio.sleep(interval_s)
             for replica in self._replicas():
                 try:
-                    await chore(replica)
+                    await background_task(replica)
                 except FlussError as error:
                     if not replica.is_closed:  # else its table was dropped meanwhile
                         logger.warning("bucket %s could not be %s: %s", replica.bucket, name, error)

@@ -16,8 +16,8 @@ from fluss_server.model.acl import AclBinding, AclEntry, Operation, Resource
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.principal import Principal
 from fluss_server.rpc.service import RequestContext, ResponseBody, ServiceRegistry, rpc
+from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
 from fluss_server.security.authorizer import Authorizer
-from fluss_server.security.guard import Guard
 from rpc_support import async_test
 
 ROOT, ANN = Principal("User", "root"), Principal("User", "ann")
@@ -57,14 +57,16 @@ async def test_a_fetch_of_several_tables_is_answered_for_each(tmp_path: Path) ->
     grant = AclBinding(Resource.table(PATHS[1]), AclEntry(ANN, "*", Operation.READ))
     await authorizer.create([grant], ROOT, "127.0.0.1")
     data = Data()
-    handler = ServiceRegistry(data, interceptors=[Guard(authorizer, PATHS.get)]).get(ApiKey.FETCH_LOG)
+    handler = ServiceRegistry(data, interceptors=[AuthorizationInterceptor(authorizer, PATHS.get)]).get(
+        ApiKey.FETCH_LOG
+    )
     assert handler is not None
     assert handler.cancel_on_disconnect
 
     async def call(principal: Principal, *tables: int) -> dict[int, list[tuple[int, int, int]]]:
         context = RequestContext(ApiKey.FETCH_LOG, principal=principal, peer="127.0.0.1:1")
-        answer = handler.method(fetch(*tables), context)
-        body: Any = await answer if asyncio.iscoroutine(answer) else answer
+        response = handler.method(fetch(*tables), context)
+        body: Any = await response if asyncio.iscoroutine(response) else response
         encoded = b"".join(body) if isinstance(body, list) else body.SerializeToString()
         response = pb.FetchLogResponse.FromString(encoded)
         return {
@@ -91,7 +93,7 @@ def test_an_api_without_a_rule_cannot_be_served(tmp_path: Path) -> None:
     store = EmbeddedMetadataStore.open(tmp_path / "metadata")
     ServiceRegistry(Unruled())
     with pytest.raises(ValueError, match="STOP_REPLICA has no rule"):
-        ServiceRegistry(Unruled(), interceptors=[Guard(Authorizer(store), PATHS.get)])
+        ServiceRegistry(Unruled(), interceptors=[AuthorizationInterceptor(Authorizer(store), PATHS.get)])
     asyncio.run(store.close())
 
 
@@ -119,13 +121,13 @@ async def test_offsets_of_producers_with_several_tables(tmp_path: Path) -> None:
     entries = [AclEntry(ANN, "*", operation) for operation in (Operation.READ, Operation.WRITE)]
     await authorizer.create([AclBinding(Resource.table(PATHS[1]), entry) for entry in entries], ROOT, "127.0.0.1")
     producers = Producers()
-    registry = ServiceRegistry(producers, interceptors=[Guard(authorizer, PATHS.get)])
+    registry = ServiceRegistry(producers, interceptors=[AuthorizationInterceptor(authorizer, PATHS.get)])
 
     async def call(key: ApiKey, request: Any) -> Any:
         handler = registry.get(key)
         assert handler is not None
-        answer = handler.method(request, RequestContext(key, principal=ANN, peer="127.0.0.1:1"))
-        return await answer if asyncio.iscoroutine(answer) else answer
+        response = handler.method(request, RequestContext(key, principal=ANN, peer="127.0.0.1:1"))
+        return await response if asyncio.iscoroutine(response) else response
 
     async def register(*tables: int) -> None:
         offsets = [pb.PbProducerTableOffsets(table_id=table) for table in tables]

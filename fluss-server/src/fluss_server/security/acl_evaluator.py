@@ -28,7 +28,7 @@ from fluss_server.model.acl import (
 from fluss_server.model.principal import Principal
 
 
-class Grants:
+class AclEvaluator:
     """The entries of all resources, arranged for decisions.
 
     Args:

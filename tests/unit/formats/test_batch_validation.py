@@ -11,7 +11,7 @@ import pytest
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.arrow_batch import encode_payload
 from fluss_server.formats.arrow_types import arrow_schema
-from fluss_server.formats.batch_shape import BatchShape
+from fluss_server.formats.batch_validation import BatchValidator
 from fluss_server.formats.log_batch import build_batch, parse_header
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import ArrowCompression
@@ -55,7 +55,7 @@ def batch_of(record_batch: pa.RecordBatch, compression: ArrowCompression) -> byt
 
 
 def check(schema: Schema, batch: bytes) -> None:
-    BatchShape(schema.types).check(batch, parse_header(batch))
+    BatchValidator(schema.types).check(batch, parse_header(batch))
 
 
 @pytest.mark.parametrize("compression", list(ArrowCompression))

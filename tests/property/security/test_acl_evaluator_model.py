@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from example_support import examples
 from fluss_server.model.acl import CLUSTER, AclBinding, AclEntry, Operation, Permission, Resource, ResourceType
 from fluss_server.model.principal import Principal
-from fluss_server.security.decisions import Grants
+from fluss_server.security.acl_evaluator import AclEvaluator
 
 OPERATIONS = [operation for operation in Operation if operation is not Operation.ANY]
 HOSTS = ["127.0.0.1", "10.0.0.1", "::1"]
@@ -77,7 +77,7 @@ def test_decisions_are_those_of_the_model(
     ignore_case: bool,
     question: tuple[Principal, str, Operation, Resource],
 ) -> None:
-    grants = Grants(super_users, ignore_case=ignore_case)
+    grants = AclEvaluator(super_users, ignore_case=ignore_case)
     for resource in {binding.resource for binding in given_bindings}:
         grants.replace(resource, [entry for where, entry in given_bindings if where == resource])
     assert grants.allows(*question) == allows(given_bindings, super_users, ignore_case, *question)
@@ -88,7 +88,7 @@ def test_decisions_are_those_of_the_model(
 def test_taking_everything_back_leaves_nothing(
     given_bindings: list[AclBinding], question: tuple[Principal, str, Operation, Resource]
 ) -> None:
-    grants = Grants()
+    grants = AclEvaluator()
     for resource, entry in given_bindings:
         grants.replace(resource, [entry])
     for resource, _ in given_bindings:

@@ -1,4 +1,4 @@
-"""Does a batch of rows (log formats INDEXED and COMPACTED) fit its table? The counterpart of :mod:`batch_shape`.
+"""Does a batch of rows (log formats INDEXED and COMPACTED) fit its table? The counterpart of :mod:`batch_validation`.
 
 Every record is split into its fields, whose values are not looked at. That costs some microseconds per row.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from fluss_server.formats.batch_shape import BatchShape, misfit
+from fluss_server.formats.batch_validation import BatchValidator, violation
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.log_batch import BatchHeader
 from fluss_server.formats.row_codec import row_codec
@@ -16,19 +16,19 @@ from fluss_server.model.table import KvFormat, LogFormat
 from fluss_server.model.types import DataType
 
 
-class Shape(Protocol):
+class Validator(Protocol):
     """What the batches of a table must look like."""
 
     def check(self, batch: Buffer, header: BatchHeader) -> None:
         """``CORRUPT_RECORD_EXCEPTION`` with the reason unless the batch fits; its CRC is checked elsewhere."""
 
 
-def shape_of(types: tuple[DataType, ...], log_format: LogFormat) -> Shape:
+def validator_of(types: tuple[DataType, ...], log_format: LogFormat) -> Validator:
     """The shape of the batches of a table with these columns and ``table.log.format``."""
-    return BatchShape(types) if log_format is LogFormat.ARROW else RowShape(types, KvFormat(log_format.value))
+    return BatchValidator(types) if log_format is LogFormat.ARROW else RowValidator(types, KvFormat(log_format.value))
 
 
-class RowShape:
+class RowValidator:
     """The shape of the batches of a table.
 
     Args:
@@ -44,10 +44,10 @@ class RowShape:
         """See :class:`Shape`."""
         change_types, rows = decode_row_batch(batch, header)
         if header.append_only and any(change_types):
-            raise misfit("a record has a change type, but the batch only appends")
+            raise violation("a record has a change type, but the batch only appends")
         split = self._codec.split
         for number, row in enumerate(rows):
             fields = split(row)
             for index in self._not_null:
                 if fields[index] is None:
-                    raise misfit(f"column {index} of record {number} is null, and may not be")
+                    raise violation(f"column {index} of record {number} is null, and may not be")
