@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from fluss_server.formats.log_batch import BatchHeader, build_batch, iter_batches
-from fluss_server.log import log_file
 from fluss_server.log.log_tablet import LogConfig, LogTablet
+from fluss_server.runtime import system_disk
 from fluss_server.runtime.clock import ManualClock
 
 NOW_MS = 1_700_000_000_000
@@ -74,7 +74,7 @@ class WatchedDisk:
         self._open = os.open
         monkeypatch.setattr(os, "open", self._watched_open)
         monkeypatch.setattr(os, "fsync", self._sync)
-        monkeypatch.setattr(log_file, "_datasync", self._sync)
+        monkeypatch.setattr(system_disk, "_datasync", self._sync)
 
     def _watched_open(self, path: str | Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         is_new = bool(flags & os.O_CREAT) and not os.path.exists(path)

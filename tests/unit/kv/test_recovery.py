@@ -17,8 +17,8 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.kv import committed_rows
 from fluss_server.kv.flushed_state import FILE_NAME, UNKNOWN_BOOT, read_state
 from fluss_server.kv.rocks import KvResources
-from fluss_server.log import log_file
 from fluss_server.log.log_config import LogConfig
+from fluss_server.runtime import system_disk
 from fluss_server.runtime.clock import ManualClock
 from kv_support import Bucket, copy_live, make_table, open_bucket
 from log_support import NOW_MS
@@ -215,7 +215,7 @@ def test_closing_a_store_whose_log_is_broken(tmp_path: Path, monkeypatch: pytest
     result = bucket.kv.put(bucket.batch([(1, "lost", None), (2, "lost", None)]))
     bucket.kv.commit(result.last_offset + 1)
     with monkeypatch.context() as broken:
-        broken.setattr(log_file, "_datasync", fail_to_sync)
+        broken.setattr(system_disk, "_datasync", fail_to_sync)
         with pytest.raises(FlussError) as caught:
             bucket.close()
     assert caught.value.code is ErrorCode.STORAGE_EXCEPTION

@@ -6,11 +6,11 @@ import os
 
 import pytest
 
-from fluss_server.log import log_file
+from fluss_server.runtime import system_disk
 
 
 @pytest.fixture
 def without_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests in which nothing loses power and hundreds of logs are opened."""
     monkeypatch.setattr(os, "fsync", lambda fd: None)
-    monkeypatch.setattr(log_file, "_datasync", lambda fd: None)
+    monkeypatch.setattr(system_disk, "_datasync", lambda fd: None)

@@ -10,7 +10,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import parse_header, stamp
 from fluss_server.log import batch_reader
 from fluss_server.log.batch_reader import find_intact_batch, read_batches
-from fluss_server.log.log_file import LogFile
+from fluss_server.runtime.system_disk import SystemFile
 from log_support import make_batch
 
 
@@ -23,12 +23,12 @@ def stamped(*sizes: int, first: int = 0) -> bytes:
     return data
 
 
-def file_of(tmp_path: Path, data: bytes) -> LogFile:
+def file_of(tmp_path: Path, data: bytes) -> SystemFile:
     (tmp_path / "x.log").write_bytes(data)
-    return LogFile(tmp_path / "x.log")
+    return SystemFile(tmp_path / "x.log")
 
 
-def read(file: LogFile, position: int, end: int) -> list[tuple[int, int, bytes]]:
+def read(file: SystemFile, position: int, end: int) -> list[tuple[int, int, bytes]]:
     return [(at, header.base_offset, bytes(data)) for at, header, data in read_batches(file, position, end)]
 
 

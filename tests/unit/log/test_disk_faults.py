@@ -15,10 +15,10 @@ import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
-from fluss_server.log import log_file
-from fluss_server.log.log_file import LogFile
 from fluss_server.log.log_tablet import LogTablet
+from fluss_server.runtime import system_disk
 from fluss_server.runtime.clock import ManualClock
+from fluss_server.runtime.system_disk import SystemFile
 from log_support import NOW_MS, all_batches, make_batch, open_log, segment_files
 
 
@@ -45,12 +45,14 @@ def test_a_failed_write_leaves_the_log_as_it_was(
     before = content(log)
     three = b"".join(make_batch(writer_id=1, sequence=sequence) for sequence in range(3, 6))
 
-    def fail(file: LogFile, pieces: Sequence[Buffer], position: int) -> None:
-        os.pwrite(file.fd, b"".join(pieces)[:written], position)
+    write = SystemFile.write
+
+    def fail(file: SystemFile, pieces: Sequence[Buffer], position: int) -> None:
+        write(file, [b"".join(pieces)[:written]], position)
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as broken:
-        broken.setattr(LogFile, "write_at", fail)
+        broken.setattr(SystemFile, "write", fail)
         with refused(ErrorCode.DISK_WRITE_LOCKED if number == errno.ENOSPC else ErrorCode.LOG_STORAGE_EXCEPTION):
             log.append(three)
     assert segment_files(tmp_path)[0].stat().st_size == 300
@@ -114,8 +116,8 @@ def test_a_write_that_can_be_neither_finished_nor_undone(tmp_path: Path, monkeyp
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as broken:
-        broken.setattr(LogFile, "write_at", fail)
-        broken.setattr(LogFile, "truncate", fail)
+        broken.setattr(SystemFile, "write", fail)
+        broken.setattr(SystemFile, "truncate", fail)
         with refused(ErrorCode.STORAGE_EXCEPTION):
             log.append(make_batch())
     with refused(ErrorCode.STORAGE_EXCEPTION):
@@ -136,7 +138,7 @@ def test_after_a_failed_fsync_nothing_is_promised_any_more(tmp_path: Path, monke
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as broken:
-        broken.setattr(log_file, "_datasync", fail)
+        broken.setattr(system_disk, "_datasync", fail)
         with refused(ErrorCode.STORAGE_EXCEPTION):
             log.flush()
     for _ in range(2):  # also when the disk works again: it would only say that there is nothing left to write

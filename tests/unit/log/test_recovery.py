@@ -15,9 +15,9 @@ import pytest
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import iter_batches
 from fluss_server.log.flush_checkpoint import FlushCheckpoint
-from fluss_server.log.log_file import LogFile
 from fluss_server.log.log_tablet import LogTablet
 from fluss_server.runtime.clock import ManualClock
+from fluss_server.runtime.system_disk import SystemFile
 from log_support import NOW_MS, all_batches, copy_directory, make_batch, open_log, read_all, segment_files
 
 pytestmark = pytest.mark.usefixtures("without_fsync")
@@ -378,8 +378,8 @@ def test_a_crash_during_truncation(tmp_path: Path, monkeypatch: pytest.MonkeyPat
                 (os, "unlink"),
                 (os, "fsync"),
                 (os, "replace"),
-                (LogFile, "truncate"),
-                (LogFile, "sync"),
+                (SystemFile, "truncate"),
+                (SystemFile, "sync"),
             ):
                 patched.setattr(owner, name, counted(getattr(owner, name)))
             patched.setattr(Path, "unlink", counted(Path.unlink))

@@ -15,13 +15,13 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.arrow_batch import encode_payload
 from fluss_server.formats.log_batch import build_batch
-from fluss_server.log.log_file import LogFile
 from fluss_server.model.identifiers import TableBucket, TablePath
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import ArrowCompression, TableDescriptor, TableInfo
 from fluss_server.replica.replica import Replica
 from fluss_server.rpc.bulk import BucketRecords, ProduceLogRequest
 from fluss_server.rpc.service import RequestContext
+from fluss_server.runtime.system_disk import SystemFile
 from fluss_server.tablet.disk_write_lock import DiskWriteLock
 from fluss_server.tablet.write_service import WriteService
 from log_support import open_log
@@ -108,14 +108,14 @@ def test_closing_waits_for_the_commit_that_runs(tmp_path: Path) -> None:
 def test_a_failed_flush_acknowledges_nothing_and_ends_the_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def fail(_: LogFile) -> None:
+    def fail(_: SystemFile) -> None:
         raise error
 
     async def scenario(replica: Replica, flushes: HeldExecutor) -> None:
         written = replica.acknowledged(replica.append(TWO_ROWS))
         await turns()
         with monkeypatch.context() as patched:
-            patched.setattr(LogFile, "sync", fail)
+            patched.setattr(SystemFile, "sync", fail)
             flushes.run_one()
         with pytest.raises(FlussError) as caught:
             await written

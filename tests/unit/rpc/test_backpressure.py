@@ -7,7 +7,7 @@ import contextlib
 import resource
 import socket
 import struct
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
@@ -17,7 +17,8 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.limits import REQUEST_OVERHEAD_BYTES, RequestMemory, ResponseMemory
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
-from fluss_server.runtime.files import FileRegion
+from fluss_server.runtime.disk import FileRegion
+from fluss_server.runtime.system_disk import SystemFile
 from rpc_support import RawClient, async_test, eventually, serving
 
 MIB = 1 << 20
@@ -278,9 +279,9 @@ async def test_unread_answers_of_all_connections_are_bounded(tmp_path: Path, fro
     path = tmp_path / "segment"
     path.write_bytes(service.response)
     async with contextlib.AsyncExitStack() as stack:
-        file = stack.enter_context(path.open("rb"))
+        file = stack.enter_context(contextlib.closing(SystemFile(path, read_only=True)))
         if from_file:
-            service.response = FileRegion(file.fileno(), 0, 8 * MIB, file)
+            service.response = FileRegion(file, 0, 8 * MIB)
         server = await stack.enter_async_context(serving(service, max_server_response_bytes=20 * MIB))
         clients = []
         for number in range(4):
@@ -327,9 +328,9 @@ async def test_a_client_that_does_not_read_costs_little(tmp_path: Path, from_fil
     service = Parking()
     path = tmp_path / "segment"
     path.write_bytes(bytes(MIB))
-    with path.open("rb") as file:
+    with contextlib.closing(SystemFile(path, read_only=True)) as file:
         if from_file:
-            service.response = FileRegion(file.fileno(), 0, MIB, file)
+            service.response = FileRegion(file, 0, MIB)
         async with serving(service) as server, RawClient.connected(server.port) as client:
             client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
             client.writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -416,5 +417,10 @@ async def test_a_request_may_take_its_turn_twice() -> None:
 def test_answers_are_messages_or_pieces() -> None:
     """What services return is what the annotations promise."""
     body: ResponseBody = pb.CreateDatabaseResponse()
-    pieces: ResponseBody = [b"a", bytearray(b"b"), memoryview(b"c"), FileRegion(0, 0, 1)]
+    pieces: ResponseBody = [
+        b"a",
+        bytearray(b"b"),
+        memoryview(b"c"),
+        FileRegion(SystemFile(PurePath("/dev/null")), 0, 1),
+    ]
     assert body is not pieces

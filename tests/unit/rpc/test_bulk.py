@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,8 @@ from fluss_server.rpc.bulk import (
     parse_put_kv,
 )
 from fluss_server.rpc.frames import Piece, piece_size
-from fluss_server.runtime.files import FileRegion
+from fluss_server.runtime.disk import FileRegion
+from fluss_server.runtime.system_disk import SystemFile
 from vectors_loader import load
 
 
@@ -126,42 +126,39 @@ def test_recorded_fetch_responses_are_built_again() -> None:
 def test_fetch_response_equals_protobuf(tmp_path: Path) -> None:
     path = tmp_path / "segment"
     path.write_bytes(bytes(range(256)) * 10)
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        expected = pb.FetchLogResponse()
-        builder = FetchLogResponseBuilder()
-        for table_id in (0, 300, 2**40):
-            table = expected.tables_resp.add(table_id=table_id)
-            builder.table(table_id)
-            table.buckets_resp.add(bucket_id=0, high_watermark=-1, log_start_offset=0, records=b"")
-            builder.data(0, high_watermark=-1, log_start_offset=0)
-            table.buckets_resp.add(
-                partition_id=7,
-                bucket_id=1,
-                high_watermark=2**50,
-                log_start_offset=5,
-                records=path.read_bytes()[10:2000] + b"ab",
-            )
-            region = FileRegion(fd, 10, 1990)
-            builder.data(
-                1,
-                partition_id=7,
-                high_watermark=2**50,
-                log_start_offset=5,
-                records=[region, memoryview(b"a"), bytearray(b"b")],
-            )
-            table.buckets_resp.add(bucket_id=2, error_code=-1, error_message="\N{SNOWMAN}")
-            builder.error(2, -1, "\N{SNOWMAN}")
-            table.buckets_resp.add(partition_id=7, bucket_id=200, error_code=19)
-            builder.error(200, 19, None, partition_id=7)
-        pieces = builder.pieces()
-        assert joined(pieces) == expected.SerializeToString()
-        assert sum(map(piece_size, pieces)) == expected.ByteSize()
-        assert sum(isinstance(piece, FileRegion) for piece in pieces) == 3
-        assert len(pieces) == 3 * 4 + 1  # small fields in a row are one piece
-        assert builder.records_size == 3 * 1992
-    finally:
-        os.close(fd)
+    file = SystemFile(path, read_only=True)
+    expected = pb.FetchLogResponse()
+    builder = FetchLogResponseBuilder()
+    for table_id in (0, 300, 2**40):
+        table = expected.tables_resp.add(table_id=table_id)
+        builder.table(table_id)
+        table.buckets_resp.add(bucket_id=0, high_watermark=-1, log_start_offset=0, records=b"")
+        builder.data(0, high_watermark=-1, log_start_offset=0)
+        table.buckets_resp.add(
+            partition_id=7,
+            bucket_id=1,
+            high_watermark=2**50,
+            log_start_offset=5,
+            records=path.read_bytes()[10:2000] + b"ab",
+        )
+        region = FileRegion(file, 10, 1990)
+        builder.data(
+            1,
+            partition_id=7,
+            high_watermark=2**50,
+            log_start_offset=5,
+            records=[region, memoryview(b"a"), bytearray(b"b")],
+        )
+        table.buckets_resp.add(bucket_id=2, error_code=-1, error_message="\N{SNOWMAN}")
+        builder.error(2, -1, "\N{SNOWMAN}")
+        table.buckets_resp.add(partition_id=7, bucket_id=200, error_code=19)
+        builder.error(200, 19, None, partition_id=7)
+    pieces = builder.pieces()
+    assert joined(pieces) == expected.SerializeToString()
+    assert sum(map(piece_size, pieces)) == expected.ByteSize()
+    assert sum(isinstance(piece, FileRegion) for piece in pieces) == 3
+    assert len(pieces) == 3 * 4 + 1  # small fields in a row are one piece
+    assert builder.records_size == 3 * 1992
 
 
 def test_an_empty_fetch_response() -> None:

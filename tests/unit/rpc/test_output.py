@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 from fluss_server.rpc.frames import Piece, piece_size
 from fluss_server.rpc.output import CHUNK_SIZE, OutputQueue
 from fluss_server.runtime import event_loop
-from fluss_server.runtime.files import FileRegion
+from fluss_server.runtime.disk import FileRegion
+from fluss_server.runtime.system_disk import SystemFile
 from rpc_support import async_test
 
 
@@ -79,13 +81,13 @@ def test_chunks_over_a_transport_without_socket(tmp_path: Path) -> None:
     path.write_bytes(content)
     transport = FakeTransport()
     queue = queue_on(transport)
-    with path.open("rb") as file:
+    with contextlib.closing(SystemFile(path, read_only=True)) as file:
         send(queue, b"small")
         assert transport.held == [b"small"]
         assert queue.blocked, "the transport could not send it"
         transport.drain()
         assert not queue.blocked
-        send(queue, b"a" * 200_000, FileRegion(file.fileno(), 100, 400_000, file), b"")
+        send(queue, b"a" * 200_000, FileRegion(file, 100, 400_000), b"")
         assert queue.blocked
         send(queue, b"later")
         rounds = 0
@@ -120,17 +122,16 @@ def test_what_cannot_be_read_ends_the_connection(tmp_path: Path, caplog: pytest.
     for length in (10, 300_000):
         transport = FakeTransport()
         queue = queue_on(transport)
-        with path.open("rb") as file:
-            send(queue, b"head", FileRegion(file.fileno(), 0, length))
+        with contextlib.closing(SystemFile(path, read_only=True)) as file:
+            send(queue, b"head", FileRegion(file, 0, length))
         assert transport.aborted
         assert not queue.blocked
         assert "the file ends before byte" in caplog.text
     transport = FakeTransport()
     queue = queue_on(transport)
-    read_end, write_end = os.pipe()  # cannot be read at a position
-    send(queue, FileRegion(read_end, 0, 10))
-    os.close(read_end)
-    os.close(write_end)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)  # cannot be read at a position
+    send(queue, FileRegion(SystemFile(pipe), 0, 10))
     assert transport.aborted
     assert "failed" in caplog.text
 
@@ -173,11 +174,9 @@ async def test_order_and_content_over_a_full_socket(tmp_path: Path) -> None:
     theirs.setblocking(False)
     _, protocol = await loop.create_connection(Pausing, sock=ours)
     expected = b""
-    with path.open("rb") as file:
+    with contextlib.closing(SystemFile(path, read_only=True)) as file:
         for size in (10, 70_000, 1_000_000, 5, 3_000_000):
-            region = (
-                FileRegion(file.fileno(), size, size, file) if size < 2_000_001 else FileRegion(file.fileno(), 0, size)
-            )
+            region = FileRegion(file, size if size < 2_000_001 else 0, size)
             send(protocol.queue, b"x" * size, region, memoryview(b"y"))
             expected += b"x" * size + content[region.position : region.position + size] + b"y"
         many = [bytes((index % 256,)) for index in range(100_000)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -19,7 +20,8 @@ from fluss_server.rpc.bulk import ProduceLogRequest
 from fluss_server.rpc.client import RpcClient
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import RequestContext, ResponseBody, ServiceRegistry, rpc
-from fluss_server.runtime.files import FileRegion
+from fluss_server.runtime.disk import FileRegion
+from fluss_server.runtime.system_disk import SystemFile
 from rpc_support import RawClient, async_test, eventually, serving
 
 EXISTS = pb.DatabaseExistsRequest(database_name="d").SerializeToString()
@@ -349,15 +351,14 @@ async def test_answers_in_pieces_and_from_files(tmp_path: Path) -> None:
     content = os.urandom(3_000_000)
     path.write_bytes(content)
     service = Service()
-    with path.open("rb") as file:
-        fd = file.fileno()
+    with contextlib.closing(SystemFile(path, read_only=True)) as file:
         async with serving(service) as server, RawClient.connected(server.port) as client:
             for start, length in ((0, 1), (5, 1000), (1, 70_000), (100, 600_000), (0, 3_000_000)):
                 service.pieces = [
                     b"head",
-                    FileRegion(fd, start, length, file),
+                    FileRegion(file, start, length),
                     memoryview(b"middle"),
-                    FileRegion(fd, 7, 9),
+                    FileRegion(file, 7, 9),
                     b"tail",
                 ]
                 client.send(ApiKey.SCAN_KV, b"", 1)
@@ -378,8 +379,8 @@ async def test_a_file_that_became_shorter_ends_the_connection(
     path = tmp_path / "segment"
     path.write_bytes(bytes(50))
     service = Service()
-    with path.open("rb") as file:
-        service.pieces = [b"head", FileRegion(file.fileno(), 0, length, file)]
+    with contextlib.closing(SystemFile(path, read_only=True)) as file:
+        service.pieces = [b"head", FileRegion(file, 0, length)]
         async with serving(service) as server, RawClient.connected(server.port) as client:
             client.send(ApiKey.SCAN_KV, b"", 1)
             await client.closed()

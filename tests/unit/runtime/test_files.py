@@ -3,7 +3,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from fluss_server.runtime.files import DirectoryLock, FileRegion, make_directories_durably, replace_durably
+from fluss_server.runtime.disk import FileRegion
+from fluss_server.runtime.files import DirectoryLock, make_directories_durably, replace_durably
+from fluss_server.runtime.system_disk import SystemFile
 
 
 def test_replace_leaves_the_new_content_and_no_temporary_file(tmp_path: Path) -> None:
@@ -33,8 +35,4 @@ def test_a_directory_is_locked_once_until_released(tmp_path: Path) -> None:
 def test_a_region_reads_its_range(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(b"0123456789")
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        assert FileRegion(fd, 3, 4).read() == b"3456"
-    finally:
-        os.close(fd)
+    assert FileRegion(SystemFile(path, read_only=True), 3, 4).read() == b"3456"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +15,8 @@ from fluss_server.formats.log_batch import build_batch, parse_header
 from fluss_server.formats.projection import TableProjector
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import ArrowCompression
-from fluss_server.runtime.files import FileRegion
+from fluss_server.runtime.disk import FileRegion
+from fluss_server.runtime.system_disk import SystemFile
 from fluss_server.tablet.projected_read import project_batches
 from vectors_loader import schema_of
 
@@ -42,21 +41,19 @@ def projector(*fields: int) -> TableProjector:
 @dataclass
 class Stored:
     path: Path
-    fd: int
+    file: SystemFile
 
     def region(self, *batches: bytes) -> FileRegion:
         """The batches in the file, behind something else."""
         data = b"".join(batches)
         self.path.write_bytes(bytes(100) + data + bytes(100))
-        return FileRegion(self.fd, 100, len(data), self)
+        return FileRegion(self.file, 100, len(data))
 
 
 @pytest.fixture
-def stored(tmp_path: Path) -> Iterator[Stored]:
+def stored(tmp_path: Path) -> Stored:
     path = tmp_path / "log"
-    fd = os.open(path, os.O_RDONLY | os.O_CREAT)
-    yield Stored(path, fd)
-    os.close(fd)
+    return Stored(path, SystemFile(path, create=True))
 
 
 def test_equals_the_projection_of_whole_batches(stored: Stored) -> None:
@@ -81,9 +78,9 @@ def test_large_batches_stay_in_the_file(stored: Stored) -> None:
     (_, copied, _), (_, first, _), (_, second, _) = project_batches(region, projector(2, 5))
     assert [type(piece) for piece in copied] == [bytes]
     body = 100 + len(small) + len(large) - 12 * 80_000
-    regions = [FileRegion(stored.fd, body + column * 80_000, 80_000, stored) for column in (2, 5)]
+    regions = [FileRegion(stored.file, body + column * 80_000, 80_000) for column in (2, 5)]
     assert first[1:] == regions
-    moved = [FileRegion(one.fd, one.position + len(large), one.length, stored) for one in regions]
+    moved = [FileRegion(one.file, one.position + len(large), one.length) for one in regions]
     assert second[1:] == moved
 
 

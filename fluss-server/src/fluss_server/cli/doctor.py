@@ -28,13 +28,13 @@ from fluss_server.log.file_names import (
     path_of,
 )
 from fluss_server.log.flush_checkpoint import FlushCheckpoint
-from fluss_server.log.log_file import LogFile
 from fluss_server.log.offset_index import OffsetIndex
 from fluss_server.log.recovery_point import RecoveryPoint
 from fluss_server.log.time_index import TimeIndex
 from fluss_server.log.writer_snapshot import decode_snapshot
 from fluss_server.metadata.journal import JournalDamaged, read_file
 from fluss_server.runtime.files import DirectoryLock
+from fluss_server.runtime.system_disk import SystemFile
 
 METADATA_FILE = "metadata.journal"
 _INDEX_LIMIT = 1 << 31
@@ -159,7 +159,7 @@ class _Segment:
 
 def _check_segment(directory: Path, base: int, finding: Finding, durable: int | None, *, is_last: bool) -> _Segment:
     path = path_of(directory, base, LOG)
-    file = LogFile(path, read_only=True)
+    file = SystemFile(path, read_only=True)
     size = file.size()
     segment = _Segment(base)
     starts: dict[int, tuple[int, int, int]] = {}

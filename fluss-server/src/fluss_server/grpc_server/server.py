@@ -25,7 +25,7 @@ from fluss_server.grpc_server.status import error_metadata, status_of
 from fluss_server.model.principal import ANONYMOUS, Principal
 from fluss_server.rpc.frames import REQUEST_HEADER_SIZE
 from fluss_server.rpc.service import DEFAULT_LISTENER, Handler, RequestContext, ResponseBody, ServiceRegistry
-from fluss_server.runtime.files import FileRegion
+from fluss_server.runtime.disk import FileRegion
 
 if TYPE_CHECKING:
     import grpc.aio

@@ -14,14 +14,14 @@ from fluss_server.formats.log_batch import (
     crc_matches,
     parse_header,
 )
-from fluss_server.log.log_file import LogFile
+from fluss_server.runtime.system_disk import SystemFile
 
 CHUNK_BYTES = 1 << 20
 _SEARCH_CHUNK_BYTES = 4 << 20
 _MAX_OFFSET_GAP = 2**31
 
 
-def read_batches(file: LogFile, position: int, end: int) -> Iterator[tuple[int, BatchHeader, memoryview]]:
+def read_batches(file: SystemFile, position: int, end: int) -> Iterator[tuple[int, BatchHeader, memoryview]]:
     """Position, header and bytes of every batch in ``[position, end)``, whole and with a matching CRC.
 
     The bytes are valid until the next step. Memory: one chunk of 1 MiB, or one batch if that is larger.
@@ -53,7 +53,7 @@ def read_batches(file: LogFile, position: int, end: int) -> Iterator[tuple[int, 
         window = window[header.size :]
 
 
-def find_intact_batch(file: LogFile, position: int, end: int, min_offset: int) -> int | None:
+def find_intact_batch(file: SystemFile, position: int, end: int, min_offset: int) -> int | None:
     """Position of some undamaged batch that starts in ``[position, end)`` at an offset of ``min_offset`` or later.
 
     Looks at every byte: the length field in front may be the damaged one. None if there is no such batch. Offsets more
@@ -65,7 +65,7 @@ def find_intact_batch(file: LogFile, position: int, end: int, min_offset: int) -
     import numpy as np
 
     while end - position >= HEADER_SIZE_V0:
-        data = file.read_at(min(_SEARCH_CHUNK_BYTES, end - position), position)
+        data = file.read(min(_SEARCH_CHUNK_BYTES, end - position), position)
         candidates: list[int] = []
         for shift in range(min(8, len(data) - 7)):
             count = (len(data) - shift) // 8
@@ -81,12 +81,12 @@ def find_intact_batch(file: LogFile, position: int, end: int, min_offset: int) -
     return None
 
 
-def _is_intact(file: LogFile, position: int, end: int, min_offset: int) -> bool:
+def _is_intact(file: SystemFile, position: int, end: int, min_offset: int) -> bool:
     try:
-        header = parse_header(file.read_at(MAX_FIXED_HEADER_SIZE, position))
+        header = parse_header(file.read(MAX_FIXED_HEADER_SIZE, position))
         if header.base_offset < min_offset or header.size > end - position:
             return False
-        return crc_matches(file.read_at(header.size, position), 0, header)
+        return crc_matches(file.read(header.size, position), 0, header)
     except FlussError:
         return False
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.log_batch import FIXED_HEADER_SIZES, MAX_FIXED_HEADER_SIZE, BatchHeader, parse_header
 from fluss_server.log.log_tablet import LogTablet
-from fluss_server.runtime.files import FileRegion
+from fluss_server.runtime.disk import FileRegion
 
 Keep = Callable[[BatchHeader, Buffer], bool]
 """Whether to keep a batch with this header and these statistics (empty if it has none)."""
@@ -77,10 +76,10 @@ def select_batches(
 
 def _add(selection: Selection, source: FileRegion, position: int, size: int) -> None:
     last = selection.regions[-1] if selection.regions else None
-    if last is not None and last.fd == source.fd and last.position + last.length == position:
-        selection.regions[-1] = FileRegion(last.fd, last.position, last.length + size, last.owner)
+    if last is not None and last.file is source.file and last.position + last.length == position:
+        selection.regions[-1] = FileRegion(last.file, last.position, last.length + size)
     else:
-        selection.regions.append(FileRegion(source.fd, position, size, source.owner))
+        selection.regions.append(FileRegion(source.file, position, size))
     selection.size_bytes += size
 
 
@@ -91,10 +90,10 @@ def _heads(region: FileRegion) -> Iterator[tuple[int, BatchHeader, Buffer]]:
     while position < end:
         at = position - start
         if len(data) - at < MAX_FIXED_HEADER_SIZE and start + len(data) < end:
-            data, start, at = os.pread(region.fd, min(_HEAD_BYTES, end - position), position), position, 0
+            data, start, at = region.file.read(min(_HEAD_BYTES, end - position), position), position, 0
         header = parse_header(data, at)
         fixed = FIXED_HEADER_SIZES[header.magic]
         if len(data) - at < header.header_size:
-            data, start, at = os.pread(region.fd, max(header.header_size, _HEAD_BYTES), position), position, 0
+            data, start, at = region.file.read(max(header.header_size, _HEAD_BYTES), position), position, 0
         yield position, header, memoryview(data)[at + fixed : at + header.header_size]
         position += header.size

@@ -219,7 +219,7 @@ class LogRecovery:
             if size > start:
                 # What counts is what is on the disk, not what a failed write-back has left in memory.
                 segment.file.sync()
-                segment.file.forget_cached_pages(start)
+                segment.file.drop_cached_pages(start)
                 reason = self._scan_segment(segment, size)
             scanned_bytes += segment.size - start
             expected = segment.next_offset

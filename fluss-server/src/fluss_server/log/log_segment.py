@@ -14,10 +14,10 @@ from fluss_server.log.batch_reader import read_batches
 from fluss_server.log.file_names import LOG, OFFSET_INDEX, TIME_INDEX, path_of
 from fluss_server.log.index_file import IndexFile
 from fluss_server.log.log_config import MAX_SEGMENT_BYTES, LogConfig
-from fluss_server.log.log_file import LogFile
 from fluss_server.log.offset_index import OffsetIndex
 from fluss_server.log.tail_positions import TailPositions
 from fluss_server.log.time_index import TimeIndex
+from fluss_server.runtime.system_disk import SystemFile
 
 _WALK_BYTES = 8192
 """Read at a time when walking from header to header; covers the stretch between two index entries and a header."""
@@ -77,7 +77,7 @@ class LogSegment:
         self.offset_index_file = IndexFile(path_of(directory, base_offset, OFFSET_INDEX), OffsetIndex.ENTRY_BYTES)
         self.time_index_file = IndexFile(path_of(directory, base_offset, TIME_INDEX), TimeIndex.ENTRY_BYTES)
         self._config = config
-        self._file: LogFile | None = None
+        self._file: SystemFile | None = None
         self._indexes: tuple[OffsetIndex, TimeIndex] | None = None
         self._tail: TailPositions | None = None
         self._load_lock = threading.Lock()
@@ -90,7 +90,7 @@ class LogSegment:
             OSError: there is no such segment; an empty file may be left.
         """
         segment = cls(directory, base_offset, config)
-        segment._file = LogFile(segment.path, create=True)
+        segment._file = SystemFile(segment.path, create=True)
         if segment._file.size():
             raise FileExistsError(f"{segment.path} has data although the log ends in front of it")
         segment.start_indexes()
@@ -99,7 +99,7 @@ class LogSegment:
     # ------------------------------------------------------------------ resources
 
     @property
-    def file(self) -> LogFile:
+    def file(self) -> SystemFile:
         """The open ``.log`` file.
 
         Raises:
@@ -110,7 +110,7 @@ class LogSegment:
             with self._load_lock:
                 file = self._file
                 if file is None:
-                    self._file = file = LogFile(self.path)
+                    self._file = file = SystemFile(self.path)
         return file
 
     @property
@@ -193,7 +193,7 @@ class LogSegment:
         Raises:
             OSError: bytes may lie behind :attr:`size` in the file, see :meth:`restore`.
         """
-        self.file.write_at(pieces, self.size)
+        self.file.write(pieces, self.size)
         for header in headers:
             self.note_batch(header)
 
@@ -324,7 +324,7 @@ class LogSegment:
         Raises:
             As :meth:`position_of`.
         """
-        head = self.file.read_at(HEADER_SIZE_V0, position)
+        head = self.file.read(HEADER_SIZE_V0, position)
         if len(head) < HEADER_SIZE_V0:
             raise self._damaged(position, "the file is too short")
         return position + _FRAME.unpack_from(head)[1] + LENGTH_OVERHEAD, _last_offset(head) + 1
@@ -377,7 +377,7 @@ class LogSegment:
         for last_position, _ in self._walk(start, self.size):
             if last_position - start > self._config.index_interval_bytes + _MAX_UNINDEXED_BYTES:
                 raise IndexDamagedError(self, f"{self.offset_index_file.path} ends too early")
-        head = self.file.read_at(HEADER_SIZE_V0, last_position)
+        head = self.file.read(HEADER_SIZE_V0, last_position)
         end = last_position + _FRAME.unpack_from(head)[1] + LENGTH_OVERHEAD if len(head) == HEADER_SIZE_V0 else -1
         if end != self.size or _last_offset(head) + 1 != next_offset:
             raise self._damaged(last_position, f"the segment does not end with offset {next_offset - 1}")
@@ -394,7 +394,7 @@ class LogSegment:
         if entry is None:
             return 0
         last_offset, position = entry
-        head = self.file.read_at(HEADER_SIZE_V0, position)
+        head = self.file.read(HEADER_SIZE_V0, position)
         if len(head) < HEADER_SIZE_V0 or _last_offset(head) != last_offset:
             raise IndexDamagedError(self, f"{self.offset_index_file.path} contradicts its log at position {position}")
         return position
@@ -403,7 +403,7 @@ class LogSegment:
         """(position, base offset) of every batch from the one at ``position`` to the end of the visible bytes."""
         file = self.file
         while position < size:
-            chunk = file.read_at(min(_WALK_BYTES, size - position), position)
+            chunk = file.read(min(_WALK_BYTES, size - position), position)
             at, last = 0, len(chunk) - LENGTH_OVERHEAD
             if last < 0:
                 raise self._damaged(position, "the file is too short")
@@ -419,7 +419,7 @@ class LogSegment:
         """(base offset, commit timestamp) of every batch from the one at ``position`` on."""
         file = self.file
         while position < size:
-            chunk = file.read_at(min(_WALK_BYTES, size - position), position)
+            chunk = file.read(min(_WALK_BYTES, size - position), position)
             at, last = 0, len(chunk) - _TIMED_FRAME.size
             if last < 0:
                 raise self._damaged(position, "the file is too short")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.log.log_segment import LogSegment
-from fluss_server.runtime.files import FileRegion
+from fluss_server.runtime.disk import FileRegion
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class LogView(NamedTuple):
             if next_offset > max_offset:
                 return None
         file = segment.file
-        return LogSlice(FileRegion(file.fd, start, stop - start, file), first_offset, next_offset)
+        return LogSlice(FileRegion(file, start, stop - start), first_offset, next_offset)
 
     def offset_for_timestamp(self, timestamp: int) -> tuple[int, LogSegment] | None:
         """First offset of the first batch that is not older, and its segment; None if all are older."""

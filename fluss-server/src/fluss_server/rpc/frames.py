@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 from fluss_server.api import messages as pb
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.frame_memory import FrameMemory
-from fluss_server.runtime.files import FileRegion
+from fluss_server.runtime.disk import FileRegion
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

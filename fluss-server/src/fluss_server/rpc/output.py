@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from fluss_server.rpc.frames import Buffer, Piece, piece_size
-from fluss_server.runtime.files import FileRegion
+from fluss_server.runtime.disk import FileRegion
 
 logger = logging.getLogger(__name__)
 
@@ -226,8 +226,8 @@ def _plain_socket_fd(transport: asyncio.Transport) -> int | None:
 def _split(piece: Piece, size: int) -> tuple[Piece, Piece]:
     if isinstance(piece, FileRegion):
         return (
-            FileRegion(piece.fd, piece.position, size, piece.owner),
-            FileRegion(piece.fd, piece.position + size, piece.length - size, piece.owner),
+            piece.part(piece.position, size),
+            piece.part(piece.position + size, piece.length - size),
         )
     view = memoryview(piece).cast("B")
     return view[:size], view[size:]
@@ -245,7 +245,7 @@ def _joined(pieces: Sequence[Piece]) -> Buffer:
 def _read(region: FileRegion, length: int) -> bytes:
     """The first ``length`` bytes of a region."""
     try:
-        data = os.pread(region.fd, length, region.position)
+        data = region.file.read(length, region.position)
     except OSError as error:
         raise _RegionError(f"reading {length} bytes at {region.position} failed: {error}") from error
     if len(data) != length:

@@ -15,6 +15,9 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds of a clock that never goes backwards; for time-outs and intervals only."""
 
+    def sleep(self, seconds: float) -> None:
+        """Block the calling worker thread. Never call it on the event loop: ``await asyncio.sleep`` there."""
+
 
 class SystemClock:
     """The clocks of the operating system."""
@@ -24,6 +27,9 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
 
 
 class ManualClock:
@@ -38,6 +44,10 @@ class ManualClock:
 
     def monotonic(self) -> float:
         return self._monotonic
+
+    def sleep(self, seconds: float) -> None:
+        """Advance instead of blocking."""
+        self.advance(round(seconds * 1000))
 
     def advance(self, milliseconds: int) -> None:
         """Move both clocks forward."""

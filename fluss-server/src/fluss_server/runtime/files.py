@@ -8,29 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from dataclasses import dataclass
 from pathlib import Path
-
-
-@dataclass(frozen=True, slots=True)
-class FileRegion:
-    """A range of bytes of an open file that can be sent to a socket without being read.
-
-    Attributes:
-        fd: open file descriptor, borrowed from ``owner``.
-        position: first byte of the range.
-        length: number of bytes.
-        owner: what keeps ``fd`` open for as long as this region is referenced.
-    """
-
-    fd: int
-    position: int
-    length: int
-    owner: object = None
-
-    def read(self) -> bytes:
-        """The bytes of the region; shorter than ``length`` only if the file is."""
-        return os.pread(self.fd, self.length, self.position)
 
 
 def fsync_directory(directory: Path) -> None:

@@ -17,7 +17,7 @@ from fluss_server.log.log_tablet import LogTablet
 from fluss_server.log.storage_errors import storage_errors
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
-from fluss_server.runtime.files import FileRegion
+from fluss_server.runtime.disk import FileRegion
 from fluss_server.tablet.log_filter import LogFilter
 from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.projected_read import project_batches

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 from fluss_server.errors import ErrorCode, FlussError
@@ -10,7 +9,7 @@ from fluss_server.formats.arrow_message import metadata_end
 from fluss_server.formats.log_batch import LENGTH_OFFSET, LENGTH_OVERHEAD, BatchHeader, parse_header
 from fluss_server.formats.projection import ProjectedBatch, TableProjector
 from fluss_server.rpc.frames import Piece
-from fluss_server.runtime.files import FileRegion
+from fluss_server.runtime.disk import FileRegion
 
 _WINDOW_BYTES = 32 << 10
 """Read at a time: several small batches, or the head of a large one."""
@@ -33,18 +32,18 @@ def project_batches(region: FileRegion, projector: TableProjector) -> Iterator[t
     window = memoryview(b"")  # what was read, from position on
     while position < end:
         if len(window) < _stated_size(window):
-            window = memoryview(os.pread(region.fd, min(_WINDOW_BYTES, end - position), position))
+            window = memoryview(region.file.read(min(_WINDOW_BYTES, end - position), position))
         header = parse_header(window)
         if header.size > end - position:
             raise _corrupt(header, f"it has {header.size} bytes, {end - position} are there")
         if header.size <= len(window):
             yield header, *_copied(window[: header.size], header, projector)
         elif (plan := _plan(window, header, projector)) is None:
-            batch = memoryview(os.pread(region.fd, header.size, position))
+            batch = memoryview(region.file.read(header.size, position))
             yield header, *_copied(batch, header, projector)
         else:
             pieces: list[Piece] = [plan.head]
-            pieces += [FileRegion(region.fd, position + at, to - at, region.owner) for at, to in plan.spans if to > at]
+            pieces += [FileRegion(region.file, position + at, to - at) for at, to in plan.spans if to > at]
             if plan.tail:
                 pieces.append(plan.tail)
             yield header, pieces, plan.size
