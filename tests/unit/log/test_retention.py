@@ -167,7 +167,7 @@ def test_a_reader_that_meets_a_deletion_is_told_the_range(
     clock.advance(10**9)
     position_of = LogSegment.position_of
 
-    def late(segment: LogSegment, offset: int, size: int) -> tuple[int, int]:
+    def late(segment: LogSegment, offset: int, size: int) -> tuple[int, int, int]:
         reopened.delete_expired(TTL_MS, 16, roll_active=False)
         return position_of(segment, offset, size)
 

@@ -83,6 +83,7 @@ def with_replica(directory: Path, scenario: Callable[[Replica, HeldPool], Awaita
             schemas={1: SCHEMA}.__getitem__,
             clock=SystemClock(),
             flush_pool=flushes,
+            read_pool=InlineWorkers().pool("read", 1),
             kv_worker=InlineWorkers().pool("kv", 1),
         )
         await scenario(replica, flushes)

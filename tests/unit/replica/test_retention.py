@@ -39,6 +39,7 @@ def with_replica(directory: Path, scenario: Callable[[Replica, Bucket, ManualClo
             schemas={1: SCHEMA}.__getitem__,
             clock=clock,
             flush_pool=workers.pool("io", 1),
+            read_pool=workers.pool("io", 1),
             kv_worker=workers.pool("kv", 1),
         )
         await scenario(replica, bucket, clock)

@@ -190,7 +190,7 @@ class LogRecovery:
                         f"{next_base}",
                     ) from damage
         except FlussError as error:
-            raise FlussError(error.code, error.message, hint=ACCEPT_LOSS_HINT) from error
+            raise FlussError(ErrorCode.LOG_STORAGE_EXCEPTION, error.message, hint=ACCEPT_LOSS_HINT) from error
         if not segment.indexes_durable:
             offset_index, time_index = segment.indexes
             try:

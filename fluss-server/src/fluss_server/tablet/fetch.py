@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.projection import TableProjector
 from fluss_server.log.batch_selection import select_batches
+from fluss_server.log.damage import BatchDamagedError, UncheckedError
 from fluss_server.log.log_tablet import LogTablet
 from fluss_server.log.storage_errors import storage_errors
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
 from fluss_server.runtime.disk import FileRegion
+from fluss_server.runtime.workers import WorkerPool
 from fluss_server.tablet.log_filter import LogFilter
 from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.projected_read import project_batches
@@ -32,7 +35,8 @@ MAX_WAIT_MS = 60_000
 MAX_EXAMINED_BATCHES = 500
 """Most batches of a bucket that one fetch filters or projects, some milliseconds; the reader asks again behind them."""
 
-_ALL_BYTES = 2**31 - 1
+_PROJECTED_READ_BYTES = 4 << 20
+"""Log read at a time for a projection, which makes it smaller."""
 
 # A lost bucket is reported with the others when the wait is over, so that polling does not become a busy loop.
 _PATIENT_ERRORS = frozenset({ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION})
@@ -87,6 +91,7 @@ async def fetch_log(
     response_slot: Callable[[], Awaitable[None]],
     response_capacity: Callable[[], int],
     parked: ParkedFetches,
+    read_pool: WorkerPool,
 ) -> list[BucketResult]:
     """Read every bucket of ``fetches``; wait until at least ``min_bytes`` are there, at most ``max_wait_ms``.
 
@@ -98,13 +103,14 @@ async def fetch_log(
         response_slot: awaited before batches are held in memory, so that a slow reader costs a bounded amount.
         response_capacity: most bytes that should be held in memory then.
         parked: where to be while waiting.
+        read_pool: where batches are checked that nobody has read since their segment was opened.
     """
     projected = any(fetch.projector is not None for fetch in fetches)
     whole = [replace(fetch, projector=None) for fetch in fetches] if projected else fetches
-    results = await _read_patiently(whole, replica_of, max_bytes, min_bytes, max_wait_ms, parked)
+    results = await _read_patiently(whole, replica_of, max_bytes, min_bytes, max_wait_ms, parked, read_pool)
     if projected:
         await response_slot()
-        results = _read_all(fetches, replica_of, min(max_bytes, response_capacity()))
+        results = await _read_all(fetches, replica_of, min(max_bytes, response_capacity()), read_pool)
     return results
 
 
@@ -115,8 +121,9 @@ async def _read_patiently(
     min_bytes: int | None,
     max_wait_ms: int | None,
     parked: ParkedFetches,
+    read_pool: WorkerPool,
 ) -> list[BucketResult]:
-    results = _read_all(fetches, replica_of, max_bytes)
+    results = await _read_all(fetches, replica_of, max_bytes, read_pool)
     if min_bytes is None:
         return results
     wait_ms = DEFAULT_WAIT_MS if max_wait_ms is None else min(max_wait_ms, MAX_WAIT_MS)
@@ -139,7 +146,7 @@ async def _read_patiently(
         while not time_is_up and _worth_waiting(results, min_bytes):
             await moved.wait()
             moved.clear()
-            results = _read_all(fetches, replica_of, max_bytes)
+            results = await _read_all(fetches, replica_of, max_bytes, read_pool)
         return results
     finally:
         parked.leave(respond_now)
@@ -169,8 +176,21 @@ def _worth_waiting(results: Sequence[BucketResult], min_bytes: int) -> bool:
     return any(result.error is None for result in results)
 
 
-def _read_all(
-    fetches: Sequence[BucketFetch], replica_of: Callable[[TableBucket], Replica], max_bytes: int
+async def _read_all(
+    fetches: Sequence[BucketFetch],
+    replica_of: Callable[[TableBucket], Replica],
+    max_bytes: int,
+    read_pool: WorkerPool,
+) -> list[BucketResult]:
+    """Read on the event loop what can be sent as it is; where batches must be checked first, read in the pool."""
+    try:
+        return _read_now(fetches, replica_of, max_bytes, may_check=False)
+    except UncheckedError:
+        return await read_pool.run(partial(_read_now, fetches, replica_of, max_bytes, may_check=True))
+
+
+def _read_now(
+    fetches: Sequence[BucketFetch], replica_of: Callable[[TableBucket], Replica], max_bytes: int, *, may_check: bool
 ) -> list[BucketResult]:
     results = []
     remaining = max_bytes
@@ -178,7 +198,7 @@ def _read_all(
     for fetch in fetches:
         result = BucketResult(fetch)
         try:
-            _read(result, replica_of(fetch.bucket), min(fetch.max_bytes, remaining), at_least_one)
+            _read(result, replica_of(fetch.bucket), min(fetch.max_bytes, remaining), at_least_one, may_check)
         except FlussError as error:
             result.error = error
         if result.size_bytes:
@@ -188,7 +208,7 @@ def _read_all(
     return results
 
 
-def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: bool) -> None:
+def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: bool, may_check: bool) -> None:
     """Fill ``result`` from the log below the high watermark."""
     log = replica.log
     high_watermark = replica.high_watermark.value
@@ -201,19 +221,25 @@ def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: 
             f"offset {offset} is outside of [{log.start_offset}, {log.end_offset}] of bucket {result.fetch.bucket}",
         )
     if result.fetch.log_filter is not None:
-        _read_filtered(result, log, offset, high_watermark, max_bytes, at_least_one)
+        _read_filtered(result, log, offset, high_watermark, max_bytes, at_least_one, may_check)
         return
     projector = result.fetch.projector
     # Without a projection one slice is the answer. A projection shrinks what it reads: go on until the answer is full.
     remaining = MAX_EXAMINED_BATCHES
     while offset < high_watermark and remaining > 0 and (max_bytes > 0 or at_least_one):
-        read_bytes = max_bytes if projector is None else _ALL_BYTES
-        piece = log.read(offset, read_bytes, high_watermark, at_least_one=at_least_one)
-        if piece is None:
-            return
         if projector is None:
-            result.pieces.append(piece.region)
-            result.size_bytes += piece.region.length
+            piece = log.read(offset, max_bytes, high_watermark, at_least_one=at_least_one, may_check=may_check)
+            if piece is not None:
+                result.pieces.append(piece.region)
+                result.size_bytes += piece.region.length
+            return
+        try:
+            piece = log.read(offset, _PROJECTED_READ_BYTES, high_watermark, at_least_one=True, may_check=may_check)
+        except BatchDamagedError:
+            if not result.pieces:
+                raise
+            return  # what lies in front of the damage can be read
+        if piece is None:
             return
         before = result.size_bytes
         added = _project(result, projector, piece.region, max_bytes, at_least_one, remaining)
@@ -248,7 +274,13 @@ def _project(
 
 
 def _read_filtered(
-    result: BucketResult, log: LogTablet, offset: int, high_watermark: int, max_bytes: int, at_least_one: bool
+    result: BucketResult,
+    log: LogTablet,
+    offset: int,
+    high_watermark: int,
+    max_bytes: int,
+    at_least_one: bool,
+    may_check: bool,
 ) -> None:
     """As :func:`_read`, with only those batches that the filter lets through."""
     projector, log_filter = result.fetch.projector, result.fetch.log_filter
@@ -265,6 +297,7 @@ def _read_filtered(
                 log_filter.may_keep,
                 at_least_one=at_least_one,
                 max_examined=remaining,
+                may_check=may_check,
             )
         remaining -= found.examined
         if found.regions:

@@ -48,6 +48,7 @@ logger = logging.getLogger(__name__)
 _TABLE_DIRECTORY = re.compile(r"(?P<name>.+)-(?P<id>\d+)\Z")
 _PARTITION_DIRECTORY = re.compile(r"(?P<name>.+)-p(?P<id>\d+)\Z")
 _DELETED = ".deleted"
+_READ_THREADS = 2
 RESERVE_IDS_LIMIT_S = 30.0
 """How long a write may wait for new ids of an auto-increment column."""
 
@@ -104,6 +105,7 @@ class ReplicaManager:
         self._partitions: dict[int, PartitionInfo] = {}
         self._io_pool = runtime.workers.pool("fluss-io", config.io_threads)
         self._kv_worker = runtime.workers.pool("fluss-kv", 1)
+        self._read_pool = runtime.workers.pool("fluss-read", _READ_THREADS)
         self._kv_resources: KvResources | None = None
         self.dropped_counters = BucketCounters()
         self.flush_times = Distribution()
@@ -155,6 +157,16 @@ class ReplicaManager:
         """The thread in which KvTablets change and are scanned."""
         return self._kv_worker
 
+    @property
+    def scrubbed_bytes(self) -> int:
+        """Bytes of logs that were checked in the background."""
+        return self._maintenance.scrubbed_bytes
+
+    @property
+    def read_pool(self) -> WorkerPool:
+        """Threads in which log batches are checked before they are read for the first time."""
+        return self._read_pool
+
     # ------------------------------------------------------------------ life cycle
 
     async def start(
@@ -204,6 +216,7 @@ class ReplicaManager:
         self._replicas.clear()
         self._kv_worker.close()
         self._io_pool.close()
+        self._read_pool.close()
 
     async def table_created(self, table: TableInfo) -> None:
         """Create the replicas of a new table; those of a partitioned one come with its partitions."""
@@ -270,6 +283,7 @@ class ReplicaManager:
             schemas=lambda schema_id: self._schemas(table, schema_id),
             clock=self._runtime.clock,
             flush_pool=self._io_pool,
+            read_pool=self._read_pool,
             kv_worker=self._kv_worker,
             flush_times=self.flush_times,
             max_unflushed=self._config.max_unflushed,
