@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TableBucket
@@ -20,6 +21,8 @@ from fluss_server.runtime.clock import Clock
 
 if TYPE_CHECKING:
     from fluss_server.kv.scan import KvScan
+
+_T = TypeVar("_T")
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +96,7 @@ class KvScanners:
         self._clock = clock
         self._config = config or ScannerConfig()
         self._sessions: dict[bytes, _Session] = {}
+        self._opening: Counter[TableBucket] = Counter()  # scans that are about to be registered
         self._expired: dict[bytes, None] = {}
         self._maintenance: asyncio.Task[None] | None = None
 
@@ -103,6 +107,10 @@ class KvScanners:
     def __len__(self) -> int:
         """Number of open scans."""
         return len(self._sessions)
+
+    def run(self, function: Callable[..., _T], *arguments: object) -> asyncio.Future[_T]:
+        """Run something that reads much in the thread that reads scans."""
+        return asyncio.get_running_loop().run_in_executor(self._reader, function, *arguments)
 
     async def open(
         self, bucket: TableBucket, opener: Callable[[], KvScan], limit: int | None, call_seq_id: int, max_bytes: int
@@ -123,7 +131,13 @@ class KvScanners:
             raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, f"a scan begins with call 0, not {call_seq_id}")
         self._expire_idle()
         self._evict_expired(bucket)
-        scan = await asyncio.get_running_loop().run_in_executor(self._kv_worker, opener)
+        self._opening[bucket] += 1
+        try:
+            scan = await asyncio.get_running_loop().run_in_executor(self._kv_worker, opener)
+        finally:
+            self._opening[bucket] -= 1
+            if not self._opening[bucket]:
+                del self._opening[bucket]
         session = _Session(bucket, scan, limit, 0, self._clock.monotonic())
         scanner_id = secrets.token_hex(16).encode()
         self._sessions[scanner_id] = session
@@ -132,15 +146,15 @@ class KvScanners:
 
     def _evict_expired(self, bucket: TableBucket) -> None:
         config = self._config
-        in_bucket = self._count(bucket)
-        if in_bucket >= config.max_per_bucket or len(self._sessions) >= config.max_per_server:
+        in_bucket, in_server = self._count(bucket), self._count_all()
+        if in_bucket >= config.max_per_bucket or in_server >= config.max_per_server:
             # Clients that died, a Flink job that restarts over and over for example, leave scans behind.
             self._expire_longest_idle(bucket if in_bucket >= config.max_per_bucket else None)
-            in_bucket = self._count(bucket)
-        if in_bucket >= config.max_per_bucket or len(self._sessions) >= config.max_per_server:
+            in_bucket, in_server = self._count(bucket), self._count_all()
+        if in_bucket >= config.max_per_bucket or in_server >= config.max_per_server:
             raise FlussError(
                 ErrorCode.TOO_MANY_SCANNERS,
-                f"{in_bucket} scans of bucket {bucket} and {len(self._sessions)} of this server are open",
+                f"{in_bucket} scans of bucket {bucket} and {in_server} of this server are open",
                 hint="read the open scans to their end, or close them",
             )
 
@@ -216,7 +230,10 @@ class KvScanners:
             self._expire_idle()
 
     def _count(self, bucket: TableBucket) -> int:
-        return sum(session.bucket == bucket for session in self._sessions.values())
+        return self._opening[bucket] + sum(session.bucket == bucket for session in self._sessions.values())
+
+    def _count_all(self) -> int:
+        return self._opening.total() + len(self._sessions)
 
     def _expire_idle(self) -> None:
         now = self._clock.monotonic()
