@@ -255,12 +255,12 @@ class LocalServer:
         self._replicas = replicas = ReplicaManager(
             self._data_dir,
             replica_config(self._configuration),
-            self._clock,
+            self._runtime,
             lambda table, schema_id: manager.schema(table.table_id, schema_id),
             manager.reserve_ids,
         )
         self._resources.push_async_callback(replicas.close)
-        self._scanners = scanners = KvScanners(replicas.kv_worker, self._clock, scanner_config(self._configuration))
+        self._scanners = scanners = KvScanners(replicas.kv_worker, self._runtime, scanner_config(self._configuration))
         scanners.start()
         self._resources.push_async_callback(scanners.stop)
         tables = manager.tables()
