@@ -32,6 +32,7 @@ LAYERS = {
     "server_settings": 7,
     "reporters": 7,
     "local": 8,
+    "simulation": 9,
     "testing": 9,
     "cli": 9,
     "__main__": 10,
