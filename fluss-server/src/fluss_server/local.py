@@ -255,7 +255,7 @@ class LocalServer:
         self._replicas = replicas = ReplicaManager(
             self._data_dir,
             replica_config(self._configuration),
-            self._clock,
+            self._runtime,
             lambda table, schema_id: manager.schema(table.table_id, schema_id),
             manager.reserve_ids,
         )

@@ -10,13 +10,14 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.runtime.clock import Clock
+from fluss_server.runtime.workers import WorkerPool
 
 if TYPE_CHECKING:
     from fluss_server.kv.scan import KvScan
@@ -87,7 +88,7 @@ class KvScanners:
         config: limits.
     """
 
-    def __init__(self, kv_worker: Executor, clock: Clock, config: ScannerConfig | None = None) -> None:
+    def __init__(self, kv_worker: WorkerPool, clock: Clock, config: ScannerConfig | None = None) -> None:
         self._kv_worker = kv_worker
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="fluss-scan")
         self._clock = clock
@@ -123,7 +124,7 @@ class KvScanners:
             raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, f"a scan begins with call 0, not {call_seq_id}")
         self._expire_idle()
         self._evict_expired(bucket)
-        scan = await asyncio.get_running_loop().run_in_executor(self._kv_worker, opener)
+        scan = await self._kv_worker.run(opener)
         session = _Session(bucket, scan, limit, 0, self._clock.monotonic())
         scanner_id = secrets.token_hex(16).encode()
         self._sessions[scanner_id] = session

@@ -265,9 +265,7 @@ class ReadService:
                     values = replica.kv.limit_scan(limit, MAX_LIMIT_SCAN_BYTES)
                 else:
                     worker = self._replicas.kv_worker
-                    values = await asyncio.get_running_loop().run_in_executor(
-                        worker, replica.kv.limit_scan, limit, MAX_LIMIT_SCAN_BYTES
-                    )
+                    values = await worker.run(replica.kv.limit_scan, limit, MAX_LIMIT_SCAN_BYTES)
                 return encode_limit_scan_response(is_log_table=False, records=[build_value_batch(values)])
             return encode_limit_scan_response(is_log_table=True, records=_newest(replica, limit))
         except FlussError as error:
