@@ -42,7 +42,7 @@ from fluss_server.errors import ErrorCode
 from fluss_server.model.identifiers import TableBucket, TablePath
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableDescriptor, TableInfo
-from fluss_server.rpc.listeners import Endpoint
+from fluss_server.rpc.endpoints import Endpoint
 
 int32 = st.integers(0, 2**31 - 1)
 int64 = st.integers(0, 2**63 - 1)

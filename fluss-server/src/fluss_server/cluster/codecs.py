@@ -47,7 +47,7 @@ from fluss_server.model.identifiers import TableBucket, TablePath
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.schema import Schema, parse_json
 from fluss_server.model.table import TableDescriptor, TableInfo
-from fluss_server.rpc.listeners import Endpoint, parse_endpoints
+from fluss_server.rpc.endpoints import Endpoint, parse_endpoints
 
 # How UPDATE_METADATA marks what is gone when only its id is known.
 DELETED_DATABASE = "__UNKNOWN__"

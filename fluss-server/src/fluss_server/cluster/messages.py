@@ -21,7 +21,7 @@ from fluss_server.model.identifiers import TableBucket, TablePath
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
-from fluss_server.rpc.listeners import Endpoint
+from fluss_server.rpc.endpoints import Endpoint
 
 NO_LEADER = -1
 
