@@ -31,9 +31,10 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.store import MetadataStore
 from fluss_server.rpc.endpoints import Endpoint
-from fluss_server.rpc.limits import SharedResources, rpc_limits
+from fluss_server.rpc.limits import rpc_limits
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
+from fluss_server.rpc.shared_resources import SharedResources
 from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.files import DirectoryLock
 from fluss_server.runtime.open_files import raise_open_files_limit
