@@ -16,6 +16,7 @@ from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableInfo
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
+from fluss_server.runtime import system_runtime
 from fluss_server.runtime.clock import ManualClock
 from fluss_server.runtime.runtime import system_runtime
 
@@ -41,7 +42,7 @@ class NoData:
 
 async def opened(path: Path, clock: ManualClock | None = None) -> tuple[EmbeddedMetadataStore, MetadataManager]:
     """The metadata file at ``path``, and what it holds."""
-    store = EmbeddedMetadataStore.open(path)
+    store = EmbeddedMetadataStore.open(path, system_runtime())
     manager = MetadataManager(store, clock or ManualClock())
     await manager.load()
     return store, manager
