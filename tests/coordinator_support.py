@@ -16,7 +16,6 @@ from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableInfo
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
-from fluss_server.runtime import system_runtime
 from fluss_server.runtime.clock import ManualClock
 from fluss_server.runtime.runtime import system_runtime
 

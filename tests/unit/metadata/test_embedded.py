@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from breakable_disk import BreakableDisk, failing
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata import embedded
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
@@ -30,7 +31,7 @@ from fluss_server.metadata.store import (
     missing_parents,
 )
 from fluss_server.runtime import Disk, system_runtime
-from lossy_memory_disk import PAGE, LossyMemoryDisk
+from fluss_server.simulation.disk import SECTOR_BYTES
 
 Scenario = Callable[[EmbeddedMetadataStore], Coroutine[Any, Any, None]]
 
@@ -243,54 +244,45 @@ def test_conflicts_write_nothing(tmp_path: Path) -> None:
 
 
 PATH = PurePath("/db/metadata")
-
-
-def failing(number: int, *operations: tuple[str, str]) -> Callable[[str, PurePath], int | None]:
-    """A fault of these operations, each with the end of the name of a file."""
-    return lambda operation, path: (
-        number if any(operation == name and path.name.endswith(end) for name, end in operations) else None
-    )
-
-
-# The tests below break a disk in memory that loses what was not synced.
+ROW = b"x" * 3 * SECTOR_BYTES
 
 
 def test_a_full_disk_rejects_the_write_and_leaves_everything_as_it_was() -> None:
-    disk = LossyMemoryDisk()
+    disk = BreakableDisk()
 
     async def scenario(store: EmbeddedMetadataStore) -> None:
         await store.commit([Create("/a", b"1")])
-        size = disk.size(PATH)
+        size = disk.view().size(PATH)
         disk.fault = failing(errno.ENOSPC, ("write", "metadata"))
         with pytest.raises(FlussError, match="No space left") as caught:
             await store.commit([Set("/a", b"2"), Create("/b")])
         assert caught.value.code is ErrorCode.STORAGE_EXCEPTION
-        assert disk.size(PATH) == size
+        assert disk.view().size(PATH) == size
         assert await everything(store) == {"/a": Node(b"1", 0)}
         disk.fault = failing(0)  # space again
         await store.commit([Create("/c")])
 
-    run(PATH, scenario, close=False, disk=disk)
-    assert content_of(PATH, disk) == {"/a": Node(b"1", 0), "/c": Node(b"", 0)}
+    run(PATH, scenario, close=False, disk=disk.view())
+    assert content_of(PATH, disk.view()) == {"/a": Node(b"1", 0), "/c": Node(b"", 0)}
 
 
 def test_a_full_disk_does_not_prevent_opening() -> None:
-    disk = LossyMemoryDisk()
-    run(PATH, committing(*TRANSACTIONS), close=False, disk=disk)
+    disk = BreakableDisk()
+    run(PATH, committing(*TRANSACTIONS), close=False, disk=disk.view())
     disk.fault = failing(errno.ENOSPC, ("write", ""))
-    assert content_of(PATH, disk) == AFTER_THREE
+    assert content_of(PATH, disk.view()) == AFTER_THREE
 
 
 @pytest.mark.parametrize("broken", ["metadata", "metadata.checkpoint"])
 @pytest.mark.parametrize("restart", [False, True], ids=["", "restart"])
 def test_after_a_failed_sync_the_file_is_written_again(broken: str, restart: bool) -> None:
     """The kernel treats the pages of a failed sync as clean: without a new file they would never be on disk."""
-    disk = LossyMemoryDisk()
+    disk = BreakableDisk()
 
     async def fail(store: EmbeddedMetadataStore) -> None:
         await store.commit([Create("/a")])
         disk.fault = failing(errno.EIO, ("sync", broken), ("sync", "metadata.tmp"))
-        waiting = [store.commit([Create(f"/b{number}", b"x" * 3 * PAGE)]) for number in range(3)]
+        waiting = [store.commit([Create(f"/b{number}", ROW)]) for number in range(3)]
         results = await asyncio.gather(*waiting, return_exceptions=True)
         assert all(isinstance(result, FlussError) for result in results)
         assert await everything(store) == {"/a": Node(b"", 0)}
@@ -301,39 +293,37 @@ def test_after_a_failed_sync_the_file_is_written_again(broken: str, restart: boo
             assert disk.operations.count(("rename", PATH)) == 1
 
     async def go_on(store: EmbeddedMetadataStore) -> None:
-        await store.commit([Create("/c", b"y" * 3 * PAGE)])
+        await store.commit([Create("/c", ROW)])
         await store.commit([Create("/d")])
 
-    run(PATH, fail, close=False, disk=disk)
+    run(PATH, fail, close=False, disk=disk.view())
     if restart:
-        run(PATH, go_on, close=False, disk=disk)
+        run(PATH, go_on, close=False, disk=disk.view())
     disk.lose_power()
-    found = content_of(PATH, disk)
-    assert {"/a": Node(b"", 0), "/c": Node(b"y" * 3 * PAGE, 0), "/d": Node(b"", 0)}.items() <= found.items()
+    found = content_of(PATH, disk.view())
+    assert {"/a": Node(b"", 0), "/c": Node(ROW, 0), "/d": Node(b"", 0)}.items() <= found.items()
     assert restart or "/b0" not in found
 
 
 def test_the_checkpoint_is_durable_before_a_change_is_acknowledged() -> None:
-    disk = LossyMemoryDisk()
+    disk = BreakableDisk()
 
     async def scenario(store: EmbeddedMetadataStore) -> None:
         for number in range(5):
             await store.commit([Create(f"/{number}")])
             assert disk.operations[-1] == ("sync", PATH.with_name("metadata.checkpoint"))
 
-    run(PATH, scenario, close=False, disk=disk)
+    run(PATH, scenario, close=False, disk=disk.view())
     disk.lose_power()
-    assert run(PATH, committing(), disk=disk).recovery.proven
-    data = bytearray(disk.read_file(PATH))
-    data[-1] ^= 1
-    disk.open(PATH).write([bytes(data)], 0)
+    assert run(PATH, committing(), disk=disk.view()).recovery.proven
+    disk.flip_bit(PATH, disk.view().size(PATH) - 1, 0)
     with pytest.raises(FlussError, match="were durable"):
-        EmbeddedMetadataStore.open(PATH, system_runtime(disk=disk))
+        EmbeddedMetadataStore.open(PATH, system_runtime(disk=disk.view()))
 
 
 def test_readers_see_a_change_only_when_it_is_durable() -> None:
     entered, proceed = threading.Event(), threading.Event()
-    disk = LossyMemoryDisk()
+    disk = BreakableDisk()
 
     def wait_in_sync(operation: str, path: PurePath) -> int | None:
         if operation == "sync":
@@ -353,8 +343,8 @@ def test_readers_see_a_change_only_when_it_is_durable() -> None:
         assert first.cancelled()
         assert await store.get("/a") == Node(b"", 0)
 
-    run(PATH, scenario, disk=disk)
-    assert set(content_of(PATH, disk)) == {"/a", "/a/b"}
+    run(PATH, scenario, disk=disk.view())
+    assert set(content_of(PATH, disk.view())) == {"/a", "/a/b"}
 
 
 def test_concurrent_creations_of_one_node_have_one_winner(tmp_path: Path) -> None:
@@ -399,7 +389,7 @@ def test_compaction_keeps_everything_and_shrinks_the_file(tmp_path: Path, monkey
 
 def test_a_compaction_that_fails_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "MIN_COMPACTION_BYTES", 1000)
-    disk = LossyMemoryDisk()
+    disk = BreakableDisk()
     attempts = 0
 
     async def scenario(store: EmbeddedMetadataStore) -> None:
@@ -411,11 +401,11 @@ def test_a_compaction_that_fails_changes_nothing(monkeypatch: pytest.MonkeyPatch
             await store.commit([Set("/counter", b"%d" % number)])
         attempts = disk.operations.count(("write", PATH.with_name("metadata.tmp")))
 
-    run(PATH, scenario, close=False, disk=disk)
+    run(PATH, scenario, close=False, disk=disk.view())
     assert 1 < attempts < 10
     disk.lose_power()
-    assert content_of(PATH, disk) == {"/counter": Node(b"299", 300)}
-    assert disk.list(PATH.parent) == ["metadata", "metadata.checkpoint"]
+    assert content_of(PATH, disk.view()) == {"/counter": Node(b"299", 300)}
+    assert disk.view().list(PATH.parent) == ["metadata", "metadata.checkpoint"]
 
 
 def test_an_unfinished_compaction_is_forgotten(tmp_path: Path) -> None:
@@ -436,7 +426,7 @@ def test_an_unknown_state_after_replacing_is_replaced_again(
 ) -> None:
     """Which of two files a loss of power would bring back is unknown, so neither is appended to."""
     monkeypatch.setattr(embedded, "MIN_COMPACTION_BYTES", 1000)
-    disk = LossyMemoryDisk()
+    disk = BreakableDisk()
     acknowledged: list[int] = []
 
     async def count(store: EmbeddedMetadataStore) -> None:
@@ -455,9 +445,9 @@ def test_an_unknown_state_after_replacing_is_replaced_again(
         disk.fault = failing(0)
         await store.commit([Create("/last")])
 
-    run(PATH, scenario, close=False, disk=disk)
+    run(PATH, scenario, close=False, disk=disk.view())
     disk.lose_power()
-    found = content_of(PATH, disk)
+    found = content_of(PATH, disk.view())
     assert found["/counter"].value == b"%d" % acknowledged[-1]
     assert set(found) == {"/counter", "/last"}
 
