@@ -8,7 +8,8 @@ Layout below the data directory (the official one)::
     {database}/{table}-{tableId}/{partition}-p{partitionId}/kv-{bucket}/
 
 A table or partition that is dropped loses its metadata first; its directory is then renamed to ``*.deleted`` and
-removed. Whatever a crash leaves of that is finished at the next start.
+removed. Whatever a crash leaves of that is finished at the next start, unless the metadata had to be repaired: then
+directories that it does not know are renamed to ``*.orphaned`` and kept.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ logger = logging.getLogger(__name__)
 _TABLE_DIRECTORY = re.compile(r"(?P<name>.+)-(?P<id>\d+)\Z")
 _PARTITION_DIRECTORY = re.compile(r"(?P<name>.+)-p(?P<id>\d+)\Z")
 _DELETED = ".deleted"
+ORPHANED = ".orphaned"
+"""End of the name of a directory that the metadata does not know and that was kept; a number may follow."""
+
 RESERVE_IDS_LIMIT_S = 30.0
 """How long a write may wait for new ids of an auto-increment column."""
 
@@ -164,6 +168,7 @@ class ReplicaManager:
         *,
         next_table_id: int,
         next_partition_id: int = 0,
+        keep_orphans: bool = False,
     ) -> None:
         """Open the replicas of ``tables`` and finish interrupted drops.
 
@@ -173,6 +178,8 @@ class ReplicaManager:
             next_table_id: a table directory with a smaller id that is not of one of ``tables`` belonged to a dropped
                 table.
             next_partition_id: likewise for partitions.
+            keep_orphans: whether such directories are set aside, because changes of the metadata may be lost, instead
+                of removed.
 
         Raises:
             FlussError: ``STORAGE_EXCEPTION`` when a directory belongs to a table or partition that the metadata cannot
@@ -180,7 +187,7 @@ class ReplicaManager:
         """
         self._tables.update((table.table_id, table) for table in tables)
         self._partitions.update((partition.partition_id, partition) for partition in partitions)
-        await self._io_pool.run(self._remove_orphans, next_table_id, next_partition_id)
+        await self._io_pool.run(self._remove_orphans, next_table_id, next_partition_id, keep_orphans)
         slots = asyncio.Semaphore(self._config.io_threads)
 
         async def open_one(table: TableInfo, partition: PartitionInfo | None, bucket: int) -> None:
@@ -332,8 +339,8 @@ class ReplicaManager:
             fsync_directory(directory.parent)
             shutil.rmtree(to_delete, ignore_errors=True)
 
-    def _remove_orphans(self, next_table_id: int, next_partition_id: int) -> None:
-        """Remove what dropped tables and partitions left, once it is clear that everything else is known."""
+    def _remove_orphans(self, next_table_id: int, next_partition_id: int, keep: bool) -> None:
+        """Remove or set aside what dropped tables and partitions left, once all other directories are known."""
         orphans: list[Path] = []
         for path in self._directory.glob("*/*"):
             match = _TABLE_DIRECTORY.match(path.name)
@@ -346,6 +353,11 @@ class ReplicaManager:
                     orphans.append(path)
                 elif table.is_partitioned:
                     orphans += self._partition_orphans(path, next_partition_id)
+        if keep:
+            for path in orphans:
+                if not path.name.endswith(_DELETED):
+                    _set_aside(path)
+            return
         for path in orphans:
             logger.info("removing %s, left over from a dropped table or partition", path)
             if path.name.endswith(_DELETED):
@@ -363,6 +375,23 @@ class ReplicaManager:
                 _check_drawn(path, int(match["id"]), next_partition_id)
                 orphans.append(path)
         return orphans
+
+
+def _set_aside(path: Path) -> None:
+    """Rename a directory so that nobody takes it for a table or partition."""
+    target = path.with_name(path.name + ORPHANED)
+    number = 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{path.name}{ORPHANED}{number}")
+    os.rename(path, target)
+    fsync_directory(path.parent)
+    logger.error(
+        "%s belongs to a table or partition that the repaired metadata does not know; it is kept as %s. If it is not "
+        "needed, stop the server and remove it",
+        path,
+        target.name,
+    )
 
 
 def _check_drawn(path: Path, number: int, next_id: int) -> None:
