@@ -38,7 +38,6 @@ NOT_CONVERTED = frozenset(
     {
         "coordinator",
         "kv",
-        "metadata",
         "tablet",
     }
 )
