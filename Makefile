@@ -82,7 +82,7 @@ compatibility: setup ## Write docs/compatibility.md from what official clients c
 	@FLUSS_WRITE_COMPATIBILITY=1 $(FLINK) -m pytest tests/official -m flink
 
 docs: setup-docs ## Build the documentation site into site/ (site/index.html); a warning is an error
-	@$(STEP) "Documentation site" env NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --clean --strict
+	@$(STEP) "Documentation site" env NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --clean --strict
 
 bench: setup ## Measure the server through pyfluss, its start, and Flink's inserts and selects
 	@$(STEP) "Start of the server" $(SERVER) benchmarks/startup.py
