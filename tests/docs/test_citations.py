@@ -56,9 +56,11 @@ def test_documents_that_code_cites_exist() -> None:
             beside_or_in_project = (path.parent / name, ROOT / name, DOCS / name)
             if name not in _MADE_BY_COMMANDS and not any(place.exists() for place in beside_or_in_project):
                 missing.append(f"{path.relative_to(ROOT)}: {name}")
-        for number in _DECISION.findall(text):
-            if not list((DOCS / "decisions").glob(f"{number}-*.md")):
-                missing.append(f"{path.relative_to(ROOT)}: decision {number}")
+        missing += [
+            f"{path.relative_to(ROOT)}: decision {number}"
+            for number in _DECISION.findall(text)
+            if not list((DOCS / "decisions").glob(f"{number}-*.md"))
+        ]
     assert missing == []
 
 
