@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -47,11 +48,16 @@ from fluss_server.model.schema import Schema
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.runtime.clock import Clock
 
+logger = logging.getLogger(__name__)
+
 DEFAULT_DATABASE = "fluss"
 """Exists always and cannot be dropped; clients use it when they name none."""
 
 WRITER_ID_BLOCK = 100
 """Writer ids reserved with one write; at most so many are skipped by a restart."""
+
+MAX_COUNTED_WRITER_ID = 2**62
+"""Clients may send any id; from here on they do not count as ids of the counter, or one client could use it up."""
 
 
 class MetadataManager:
@@ -337,6 +343,14 @@ class MetadataManager:
             await self._tasks.run(self._reserve_writer_ids())
         return self._writer_ids.popleft()
 
+    async def raise_writer_id_counter(self, seen: int) -> None:
+        """See to it that no writer gets an id that a log has seen already; with whole metadata there is nothing to do.
+
+        Args:
+            seen: the largest writer id in any log; those that no counter can have reached are ignored.
+        """
+        await self._tasks.run(self._raise_writer_id_counter(seen))
+
     # Bodies of the above, each run to its end
 
     async def _create_database(self, name: str, descriptor: DatabaseDescriptor) -> None:
@@ -477,6 +491,19 @@ class MetadataManager:
             first, operation = await self._advance(WRITER_ID_COUNTER, WRITER_ID_BLOCK)
             await self._store.commit([operation])
             self._writer_ids.extend(range(first, first + WRITER_ID_BLOCK))
+
+    async def _raise_writer_id_counter(self, seen: int) -> None:
+        async with self._lock:
+            first, _ = await self._advance(WRITER_ID_COUNTER, 0)
+            if not first <= seen < MAX_COUNTED_WRITER_ID:
+                return
+            logger.warning(
+                "writer ids up to %d are in use, but the metadata knows only those below %d: it is older than the data",
+                seen,
+                first,
+            )
+            _, operation = await self._advance(WRITER_ID_COUNTER, seen + 1 - first)
+            await self._store.commit([operation])
 
     async def _advance(self, path: str, step: int) -> tuple[int, Operation]:
         """Value of a counter and the operation that moves it on by ``step``."""
