@@ -192,6 +192,7 @@ def test_a_request_of_very_many_batches_is_refused(tmp_path: Path) -> None:
             replica.append(memoryview(batch * (MAX_APPEND_BATCHES + 1)))
         assert refused.value.code is ErrorCode.RECORD_TOO_LARGE_EXCEPTION
         assert replica.log.end_offset == 2 * MAX_APPEND_BATCHES
+        await iterations()
         flushes.run_one()
 
     with_replica(tmp_path, scenario)
