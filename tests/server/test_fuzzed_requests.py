@@ -23,12 +23,28 @@ from fluss_server.rpc.client import RpcClient
 from fluss_server.testing import LocalCluster
 from table_rpc import COLUMNS, create_from, descriptor, log_batch, with_client
 
-REQUESTS = examples(4_000)
+REQUESTS = examples(2_500)
 TABLES = ("plain", "keyed", "daily", "daily_keyed", "counted")
 UNTOUCHED = (ApiKey.API_VERSIONS, ApiKey.AUTHENTICATE)  # the client's own
 INT_EDGES = (0, 1, 2, 3, 7, 100, -1, -2, 127, 128, 2**31 - 1, -(2**31))
 LONG_EDGES = (*INT_EDGES, 2**32, 2**62, 2**63 - 1, -(2**63), 1_700_000_000_000)
-TEXTS = ("", "fluss", "fuzz", "missing", *TABLES, "p", "id", "v", "2024", "20240101", "a.b", "*", "$", "x" * 300, "ü")
+TEXTS: tuple[str, ...] = (
+    "",
+    "fluss",
+    "fuzz",
+    "missing",
+    *TABLES,
+    "p",
+    "id",
+    "v",
+    "2024",
+    "20240101",
+    "a.b",
+    "*",
+    "$",
+    "x" * 300,
+    "ü",
+)
 TEXTS += ("\0", "..", "/", " ", "User", "bob", "fluss-cluster", "fluss.keyed", "127.0.0.1", "SUM", "1", "-1", "true")
 SMALL_FIELDS = ("bucket_id", "partition_id", "schema_id", "acks", "fetch_offset")
 KEYS = (*SERVER_OPTIONS, *TABLE_OPTIONS, "my.own", "table.unknown", "", "kv.")
