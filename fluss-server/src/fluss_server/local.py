@@ -118,6 +118,12 @@ class LocalServer:
         """``host:port`` of the metrics, once started; None without a reporter."""
         return None if self._metrics is None else self._metrics.address
 
+    @property
+    def tablet_server(self) -> TabletServer:
+        """What keeps and serves the data, once started."""
+        assert self._tablet_server is not None, "the server is not started"
+        return self._tablet_server
+
     async def start(self) -> None:
         """Recover everything in the data directory, then listen.
 

@@ -532,7 +532,7 @@ class MetadataManager:
 
     def _check_absent(self, path: TablePath) -> None:
         self.database(path.database)
-        if self.find_table(path) is not None:
+        if self.find_table(path) is not None or any(table.path == path for table in self._hidden.values()):
             raise FlussError(ErrorCode.TABLE_ALREADY_EXIST, f"table {path} already exists")
 
     def _check_present(self, table: TableInfo) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from fluss_server.cluster.messages import ServerNode
@@ -14,7 +15,6 @@ from fluss_server.coordinator.cluster_state import (
     PhysicalTableState,
     TableState,
 )
-from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.records import (
     AssignmentRecord,
     LeaderAndIsrRecord,
@@ -23,8 +23,10 @@ from fluss_server.metadata.records import (
     partition_assignment_path,
     table_assignment_path,
 )
-from fluss_server.metadata.store import MetadataStore, Node
+from fluss_server.metadata.store import MetadataStore
 from fluss_server.model.partition import PartitionInfo
+
+logger = logging.getLogger(__name__)
 
 
 async def load_state(
@@ -42,7 +44,7 @@ async def load_state(
         coordinator: this coordinator.
 
     Raises:
-        FlussError: ``UNKNOWN_SERVER_ERROR`` when a node is missing or cannot be read, with its path.
+        FlussError: ``UNKNOWN_SERVER_ERROR`` when a node cannot be read, with its path.
     """
     state = ClusterState(epoch, coordinator)
     changes = Changes()
@@ -50,12 +52,14 @@ async def load_state(
         changes.tables[table.table_id] = TableState(table, manager.older_schemas(table))
         if not table.is_partitioned:
             path = table_assignment_path(table.table_id)
-            assigned = AssignmentRecord.decode(path, (await _required(store, path)).value).buckets
+            node = await store.get(path)
+            assigned = {} if node is None else AssignmentRecord.decode(path, node.value).buckets
             await _load_buckets(store, changes, PhysicalTable(table.table_id), None, assigned)
             continue
         for partition in manager.partitions(table):
             path = partition_assignment_path(partition.partition_id)
-            assigned = PartitionAssignmentRecord.decode(path, (await _required(store, path)).value).buckets
+            node = await store.get(path)
+            assigned = {} if node is None else PartitionAssignmentRecord.decode(path, node.value).buckets
             physical = PhysicalTable(table.table_id, partition.partition_id)
             await _load_buckets(store, changes, physical, partition, assigned)
     state.apply(changes)
@@ -69,6 +73,8 @@ async def _load_buckets(
     partition: PartitionInfo | None,
     assigned: Mapping[int, tuple[int, ...]],
 ) -> None:
+    if not assigned:
+        logger.warning("table %d, partition %s has no assignment: it cannot be used", *physical)
     complete = True
     for number, replicas in assigned.items():
         path = leader_and_isr_path(physical.table_id, number, physical.partition_id)
@@ -77,10 +83,3 @@ async def _load_buckets(
         complete = complete and record is not None
         changes.buckets[physical.bucket(number)] = BucketState(replicas, record)
     changes.physical_tables[physical] = PhysicalTableState(partition, len(assigned), visible=complete)
-
-
-async def _required(store: MetadataStore, path: str) -> Node:
-    node = await store.get(path)
-    if node is None:
-        raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"metadata node {path} is missing")
-    return node

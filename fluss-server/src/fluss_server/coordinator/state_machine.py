@@ -481,7 +481,8 @@ class _Planner:
                 continue
             for server_id in state.replicas:
                 server = self._draft.server(server_id)
-                if server is not None and not server.shutting_down:
+                failed = self._draft.failure(server_id, bucket) is not None  # it hears of the bucket when it is retried
+                if server is not None and not server.shutting_down and not failed:
                     self._tell_leadership(bucket, server_id)
             changed[physical_table_of(bucket)] = None
         for physical in changed:
