@@ -121,7 +121,7 @@ class RecordingTabletServer:
 
 async def opened(path: Path, clock: ManualClock | None = None) -> tuple[EmbeddedMetadataStore, MetadataManager]:
     """The metadata file at ``path``, and what it holds."""
-    store = EmbeddedMetadataStore.open(path)
+    store = EmbeddedMetadataStore.open(path, system_runtime())
     manager = MetadataManager(store, clock or ManualClock())
     await manager.load()
     return store, manager
@@ -151,7 +151,7 @@ async def running(
     """A coordinator over the metadata file at ``path``."""
     clock = clock or ManualClock()
     node = node or ServerNode(3)
-    store = EmbeddedMetadataStore.open(path)
+    store = EmbeddedMetadataStore.open(path, system_runtime())
     fenced = await fence(store)
     manager = MetadataManager(fenced, clock)
     await manager.load()

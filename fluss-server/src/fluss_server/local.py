@@ -3,7 +3,7 @@
 Files of the data directory (names with a dot cannot be database names)::
 
     .lock              held while a server runs
-    metadata.journal   databases, tables, ids, leaders
+    metadata.journal   databases, tables, ids, leaders; metadata.checkpoint: how far it is durable
     {database}/...     tables, see ``tablet/replica_directories.py``
 """
 
@@ -25,9 +25,10 @@ from fluss_server.coordinator.coordinator_server import CoordinatorServer
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.rpc.endpoints import Endpoint
-from fluss_server.rpc.limits import SharedResources, rpc_limits
+from fluss_server.rpc.limits import rpc_limits
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
+from fluss_server.rpc.shared_resources import SharedResources
 from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.open_files import raise_open_files_limit
 from fluss_server.runtime.runtime import Runtime, system_runtime
@@ -139,7 +140,7 @@ class LocalServer:
 
     async def _start(self) -> None:
         self._lock_directory()
-        store = EmbeddedMetadataStore.open(self._data_dir / METADATA_FILE)
+        store = EmbeddedMetadataStore.open(self._data_dir / METADATA_FILE, self._runtime)
         self._resources.push_async_callback(store.close)
         coordinator, tablet_server = await self._start_cluster(store)
         registry = await self._registry(coordinator, tablet_server)
@@ -164,7 +165,7 @@ class LocalServer:
             lambda: table_settings(self._configuration),
             self._runtime,
             replica_counts=self._replica_counts,
-            metadata_complete=not store.recovery.cut_bytes,
+            metadata_complete=store.recovery.proven,
         )
         self._resources.push_async_callback(coordinator.close)
         await coordinator.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -47,8 +48,13 @@ from fluss_server.model.schema import Schema
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.runtime.clock import Clock
 
+logger = logging.getLogger(__name__)
+
 DEFAULT_DATABASE = "fluss"
 """Exists always and cannot be dropped; clients use it when they name none."""
+
+MAX_COUNTED_WRITER_ID = 2**62
+"""Clients may send any id; from here on they do not count as ids of the counter, or one client could use it up."""
 
 
 class MetadataManager:
@@ -347,7 +353,8 @@ class MetadataManager:
 
         Args:
             count: how many.
-            above: the ids are larger than this one.
+            above: the ids are larger than this one, which is in some log; it is ignored when no counter can have
+                reached it.
 
         Returns:
             the first of ``count`` numbers in a row.
@@ -509,7 +516,15 @@ class MetadataManager:
     async def _reserve_writer_ids(self, count: int, above: int) -> int:
         async with self._lock:
             next_id, _ = await self._advance(WRITER_ID_COUNTER, 0)
-            first = max(next_id, above + 1)
+            first = next_id
+            if next_id <= above < MAX_COUNTED_WRITER_ID:
+                logger.warning(
+                    "writer ids up to %d are in use, but the metadata knows only those below %d: it is older than the"
+                    " data",
+                    above,
+                    next_id,
+                )
+                first = above + 1
             _, operation = await self._advance(WRITER_ID_COUNTER, first + count - next_id)
             await self._store.commit([operation])
             return first

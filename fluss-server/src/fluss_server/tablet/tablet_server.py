@@ -78,7 +78,7 @@ class TabletServer:
         self.replicas = ReplicaManager(
             node.server_id, directory, replica_config, runtime, self.metadata, self._reserve_ids
         )
-        self.scanners = KvScanners(self.replicas.kv_worker, runtime.clock, scanner_config)
+        self.scanners = KvScanners(self.replicas.kv_worker, runtime, scanner_config)
         self.reads = ReadService(
             self.replicas,
             self.scanners,
@@ -89,7 +89,7 @@ class TabletServer:
         self.services: tuple[object, ...] = (
             WriteService(self.replicas, self.disk, kv_queue_bytes=current.get_int("kv.write-queue.size")),
             self.reads,
-            MetadataService(self.metadata, node.server_id, WriterIds(coordinator)),
+            MetadataService(self.metadata, node.server_id, WriterIds(coordinator, self._largest_writer_id)),
         )
         self._follow_changes(configuration)
         self._control = asyncio.Lock()  # changes of metadata and replicas happen in the order of their arrival
@@ -157,6 +157,9 @@ class TabletServer:
 
     async def _reserve_ids(self, table_id: int, count: int) -> int:
         return (await self._coordinator.reserve_ids(ReserveIds(table_id, count))).first
+
+    def _largest_writer_id(self) -> int:
+        return max((replica.log.largest_writer_id for replica in self.replicas.replicas()), default=-1)
 
     def _follow_changes(self, configuration: DynamicConfiguration) -> None:
         """What options that change while the server runs do then."""

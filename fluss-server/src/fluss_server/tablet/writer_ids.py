@@ -18,12 +18,13 @@ class WriterIds:
 
     Args:
         coordinator: reserves them.
-        largest_used: the largest writer id in the logs of this server, -1 for none.
+        largest_used: the largest writer id in the logs of this server, -1 for none. It counts once after a start, for
+            metadata that is older than the logs; clients may write with any id later.
     """
 
     def __init__(self, coordinator: CoordinatorGateway, largest_used: Callable[[], int] = lambda: -1) -> None:
         self._coordinator = coordinator
-        self._largest_used = largest_used
+        self._largest_used: Callable[[], int] | None = largest_used
         self._ids: deque[int] = deque()
         self._lock = asyncio.Lock()
 
@@ -32,7 +33,8 @@ class WriterIds:
         while not self._ids:
             async with self._lock:
                 if not self._ids:  # else reserved by a caller that was first
-                    request = ReserveWriterIds(WRITER_ID_BLOCK, self._largest_used())
-                    reserved = await self._coordinator.reserve_writer_ids(request)
+                    above = -1 if self._largest_used is None else self._largest_used()
+                    reserved = await self._coordinator.reserve_writer_ids(ReserveWriterIds(WRITER_ID_BLOCK, above))
+                    self._largest_used = None
                     self._ids.extend(range(reserved.first, reserved.first + reserved.count))
         return self._ids.popleft()
