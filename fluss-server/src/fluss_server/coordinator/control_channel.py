@@ -95,11 +95,11 @@ class ControlChannel:
             content: what to tell the server.
             done: completed when the server has answered, or will never be asked.
         """
-        if self._closed or len(self._waiting) >= MAX_WAITING:
-            if not self._closed:
-                logger.error(
-                    "server %d is %d control requests behind; this one is left out", self.server_id, MAX_WAITING
-                )
+        if not self._closed and len(self._waiting) >= MAX_WAITING:
+            logger.error("server %d is %d control requests behind and has to join again", self.server_id, MAX_WAITING)
+            self._closed = True
+            self._overrun()
+        if self._closed:
             _complete(done)
             return
         self._waiting.append(_Item(content, done))
@@ -136,13 +136,18 @@ class ControlChannel:
     def _next_request(self) -> list[_Item]:
         """The next items of one kind; metadata one change at a time, since a later one may undo an earlier one."""
         first = self._waiting.popleft()
-        items = [first]
-        if not isinstance(first.content, MetadataChange):
-            while (
-                self._waiting and type(self._waiting[0].content) is type(first.content) and len(items) < MAX_PER_REQUEST
-            ):
-                items.append(self._waiting.popleft())
-        return items
+        if isinstance(first.content, MetadataChange):
+            return [first]
+        items = {first.content.bucket: first}
+        while self._waiting and len(items) < MAX_PER_REQUEST:
+            item = self._waiting[0]
+            if isinstance(item.content, MetadataChange) or type(item.content) is not type(first.content):
+                break
+            superseded = items.get(item.content.bucket)
+            if superseded is not None:
+                _complete(superseded.done)
+            items[item.content.bucket] = self._waiting.popleft()
+        return list(items.values())
 
     async def _deliver(self, items: Sequence[_Item]) -> None:
         backoff_s = FIRST_BACKOFF_S
