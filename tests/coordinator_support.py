@@ -17,6 +17,7 @@ from fluss_server.model.table import TableInfo
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
 from fluss_server.runtime.clock import ManualClock
+from fluss_server.runtime.runtime import system_runtime
 
 
 class NoData:
@@ -55,7 +56,9 @@ async def coordinator(
     store, manager = await opened(path, clock)
     service = CoordinatorService(manager, NoData(), node or ServerNode(4), settings)
     partitions = PartitionExecutor(manager, service.ddl, NoData(), clock, max_partitions)
-    server = RpcServer(ServiceRegistry(service, PartitionService(manager, partitions)), "127.0.0.1", 0)
+    server = RpcServer(
+        ServiceRegistry(service, PartitionService(manager, partitions)), "127.0.0.1", 0, runtime=system_runtime()
+    )
     await server.start()
     try:
         yield server.port

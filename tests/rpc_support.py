@@ -16,6 +16,7 @@ from fluss_server.rpc.limits import RpcLimits
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
 from fluss_server.runtime import event_loop
+from fluss_server.runtime.runtime import system_runtime
 
 P = ParamSpec("P")
 TEST_LIMIT_S = 30.0
@@ -36,7 +37,7 @@ async def serving(
     *services: object, host: str = "127.0.0.1", grace_s: float = 0.0, **limits: Any
 ) -> AsyncIterator[RpcServer]:
     """A server of ``services`` on a free port."""
-    server = RpcServer(ServiceRegistry(*services), host, 0, limits=RpcLimits(**limits))
+    server = RpcServer(ServiceRegistry(*services), host, 0, runtime=system_runtime(), limits=RpcLimits(**limits))
     await server.start()
     try:
         yield server

@@ -30,13 +30,14 @@ from fluss_server.coordinator.service import CoordinatorService, ServerNode
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.store import MetadataStore
+from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.rpc.limits import SharedResources, rpc_limits
-from fluss_server.rpc.listeners import Endpoint
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
-from fluss_server.runtime.clock import Clock, SystemClock
+from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.files import DirectoryLock
 from fluss_server.runtime.open_files import raise_open_files_limit
+from fluss_server.runtime.runtime import system_runtime
 from fluss_server.security.acl_service import AclService
 from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
 from fluss_server.security.authorizer import Authorizer, parse_super_users
@@ -88,11 +89,12 @@ class LocalServer:
         self._data_dir = data_dir
         self._requested_grpc_port = grpc_port
         self._dynamic = DynamicConfiguration(SERVER_OPTIONS, options or {})
-        self._clock = clock or SystemClock()
+        self._runtime = system_runtime(clock=clock)
+        self._clock = self._runtime.clock
         self._disk_lock = DiskWriteLock(*disk_ratios(self._configuration))
         self._replicas: ReplicaManager | None = None
         self._scanners: KvScanners | None = None
-        self._security = ListenerSecurity(self._configuration, host, port)
+        self._security = ListenerSecurity(self._configuration, host, port, self._runtime)
         self._servers: list[RpcServer] = []
         self._grpc_server: GrpcServer | None = None
         self._metrics: HttpEndpoint | None = None
@@ -223,6 +225,7 @@ class LocalServer:
                 parked=reads.parked,
                 disk=self._disk_lock,
                 replica_counts=self._replica_counts,
+                runtime=self._runtime,
             )
             closing(self._metrics.close)
         if self._requested_grpc_port is not None:
@@ -279,6 +282,7 @@ class LocalServer:
             first.endpoint.host,
             port,
             native_port=self.port,
+            clock=self._clock,
             listener=first.endpoint.listener,
             authenticate=None if first.authenticator is None else PasswordCheck(first.authenticator),
         )
@@ -327,7 +331,15 @@ class LocalServer:
 
     async def _listen(self, registry: ServiceRegistry, shared: SharedResources, listener: Listener) -> None:
         name, host, port = listener.endpoint
-        server = RpcServer(registry, host, port, shared=shared, listener=name, authenticator=listener.authenticator)
+        server = RpcServer(
+            registry,
+            host,
+            port,
+            runtime=self._runtime,
+            shared=shared,
+            listener=name,
+            authenticator=listener.authenticator,
+        )
         try:
             await server.start()
         except OSError as error:

@@ -15,6 +15,7 @@ from fluss_server.metrics.http_endpoint import HttpEndpoint, parse_ports
 from fluss_server.rpc.limits import SharedResources
 from fluss_server.rpc.metrics import connection_samples, request_samples
 from fluss_server.rpc.service import ServiceRegistry
+from fluss_server.runtime.runtime import Runtime
 from fluss_server.tablet.disk_write_lock import DiskWriteLock
 from fluss_server.tablet.kv_scanners import KvScanners
 from fluss_server.tablet.metrics import TabletMetrics
@@ -34,6 +35,7 @@ async def start_prometheus(
     parked: ParkedFetches,
     disk: DiskWriteLock,
     replica_counts: Callable[[], ReplicaCounts],
+    runtime: Runtime,
 ) -> HttpEndpoint:
     """Serve metrics and health over HTTP; close what is returned.
 
@@ -64,6 +66,7 @@ async def start_prometheus(
         configuration.get_str("metrics.reporter.prometheus.host"),
         parse_ports(configuration.get_str("metrics.reporter.prometheus.port")),
         {"host": socket.gethostname(), "server_id": str(server_id)},
+        runtime,
     )
     await endpoint.start()
     return endpoint

@@ -17,6 +17,7 @@ from fluss_server.rpc.frame_memory import FrameMemory
 from fluss_server.rpc.frames import RECEIVE_BUFFER_SIZE, FrameReader, ResponseType, parse_response
 from fluss_server.rpc.limits import RequestMemory, ResponseMemory, RpcLimits
 from fluss_server.rpc.service import RequestContext, ResponseBody, ServiceRegistry, rpc
+from fluss_server.runtime.runtime import system_runtime
 
 MAX_FRAME = 300
 
@@ -47,6 +48,7 @@ class Host:
         self.response_memory = ResponseMemory(1 << 20)
         self.receive_buffer = memoryview(bytearray(RECEIVE_BUFFER_SIZE))
         self.frame_memory = FrameMemory()
+        self.runtime = system_runtime()
         self.closed = False
 
     def connection_opened(self, connection: ServerConnection) -> bool:

@@ -13,6 +13,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metrics import http_endpoint
 from fluss_server.metrics.http_endpoint import HttpEndpoint, parse_ports
 from fluss_server.metrics.samples import Sample
+from fluss_server.runtime.runtime import system_runtime
 from rpc_support import async_test
 
 READY: dict[str, object] = {"ready": True, "offline_buckets": 0}
@@ -20,7 +21,9 @@ READY: dict[str, object] = {"ready": True, "offline_buckets": 0}
 
 @asynccontextmanager
 async def endpoint(health: dict[str, object] = READY, ports: range = range(1)) -> AsyncIterator[HttpEndpoint]:
-    served = HttpEndpoint([lambda: [Sample("tabletserver_leaderCount", 3)]], lambda: health, "127.0.0.1", ports, {})
+    served = HttpEndpoint(
+        [lambda: [Sample("tabletserver_leaderCount", 3)]], lambda: health, "127.0.0.1", ports, {}, system_runtime()
+    )
     await served.start()
     try:
         yield served

@@ -16,6 +16,8 @@ from fluss_server.rpc.client import RpcClient
 from fluss_server.rpc.limits import RpcLimits
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import RequestContext, ResponseBody, ServiceRegistry, rpc
+from fluss_server.runtime.randomness import SystemSecrets
+from fluss_server.runtime.runtime import system_runtime
 from fluss_server.security.credentials import Credentials
 from fluss_server.security.sasl import SaslAuthenticator
 from rpc_support import RawClient, async_test, serving
@@ -36,12 +38,13 @@ class WhoAmI:
 
 @asynccontextmanager
 async def sasl_server(service: object, **limits: Any) -> AsyncIterator[RpcServer]:
-    authenticator = SaslAuthenticator(["PLAIN"], lambda: Credentials({"bob": "bob-pass"}))
+    authenticator = SaslAuthenticator(["PLAIN"], lambda: Credentials({"bob": "bob-pass"}, SystemSecrets()))
     limits.setdefault("authentication_failure_delay_s", 0.0)
     server = RpcServer(
         ServiceRegistry(service),
         "127.0.0.1",
         0,
+        runtime=system_runtime(),
         limits=RpcLimits(**limits),
         listener="CLIENT",
         authenticator=authenticator,

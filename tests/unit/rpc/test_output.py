@@ -16,6 +16,7 @@ from fluss_server.rpc.output import CHUNK_SIZE, OutputQueue
 from fluss_server.runtime import event_loop
 from fluss_server.runtime.disk import FileRegion
 from fluss_server.runtime.system_disk import SystemFile
+from fluss_server.runtime.system_network import SystemNetwork
 from rpc_support import async_test
 
 
@@ -66,7 +67,7 @@ class FakeTransport(asyncio.Transport):
 
 
 def queue_on(transport: FakeTransport) -> OutputQueue:
-    transport.queue = OutputQueue(transport)
+    transport.queue = OutputQueue(transport, None)
     assert transport.limits == (0, 0)
     return transport.queue
 
@@ -149,7 +150,7 @@ class Pausing(asyncio.Protocol):
     lost: asyncio.Future[None]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.queue = OutputQueue(cast(asyncio.Transport, transport))
+        self.queue = OutputQueue(cast(asyncio.Transport, transport), SystemNetwork().direct_output(transport))
         self.lost = asyncio.get_running_loop().create_future()
 
     def pause_writing(self) -> None:

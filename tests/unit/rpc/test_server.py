@@ -21,6 +21,7 @@ from fluss_server.rpc.client import RpcClient
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import RequestContext, ResponseBody, ServiceRegistry, rpc
 from fluss_server.runtime.disk import FileRegion
+from fluss_server.runtime.runtime import system_runtime
 from fluss_server.runtime.system_disk import SystemFile
 from rpc_support import RawClient, async_test, eventually, serving
 
@@ -503,13 +504,13 @@ async def test_a_name_with_several_addresses_has_one_port() -> None:
 async def test_a_port_in_use_is_an_error() -> None:
     async with serving(Service()) as server:
         with pytest.raises(OSError, match=str(server.port)):
-            await RpcServer(ServiceRegistry(), "127.0.0.1", server.port).start()
+            await RpcServer(ServiceRegistry(), "127.0.0.1", server.port, runtime=system_runtime()).start()
 
 
 @async_test
 async def test_an_address_that_is_not_ours_is_an_error() -> None:
     with pytest.raises(OSError, match="192"):
-        await RpcServer(ServiceRegistry(), "192.0.2.1", 0).start()
+        await RpcServer(ServiceRegistry(), "192.0.2.1", 0, runtime=system_runtime()).start()
 
 
 @async_test

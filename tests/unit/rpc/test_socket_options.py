@@ -11,6 +11,7 @@ from fluss_server.rpc.client import RpcClient
 from fluss_server.rpc.connection import ServerConnection
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
+from fluss_server.runtime.runtime import system_runtime
 
 
 def test_answers_are_not_held_back_for_acknowledgements(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +25,7 @@ def test_answers_are_not_held_back_for_acknowledgements(monkeypatch: pytest.Monk
     monkeypatch.setattr(ServerConnection, "connection_made", remember)
 
     async def run() -> None:
-        server = RpcServer(ServiceRegistry(), "127.0.0.1", 0)
+        server = RpcServer(ServiceRegistry(), "127.0.0.1", 0, runtime=system_runtime())
         await server.start()
         try:
             async with await RpcClient.connect("127.0.0.1", server.port):

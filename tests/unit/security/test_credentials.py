@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.runtime.randomness import SystemSecrets
+from fluss_server.runtime.system_disk import SystemDisk
 from fluss_server.security.credentials import (
     CredentialFile,
     Credentials,
@@ -19,7 +21,7 @@ from fluss_server.security.credentials import (
 
 
 def test_only_the_right_password_of_a_known_user_is_good() -> None:
-    credentials = Credentials({"bob": "geheim-ü", "eve": ""})
+    credentials = Credentials({"bob": "geheim-ü", "eve": ""}, SystemSecrets())
     assert credentials.verify("bob", "geheim-ü".encode())
     assert not credentials.verify("bob", b"geheim")
     assert not credentials.verify("bob", b"")
@@ -32,7 +34,7 @@ def test_only_the_right_password_of_a_known_user_is_good() -> None:
 def test_later_sources_replace_users(tmp_path: Path) -> None:
     path = tmp_path / "users"
     path.write_text("# team\n\nbob:from-file\nann:a:b:c\n")
-    store = CredentialStore({"bob": "fixed", "root": "fixed"}, CredentialFile(path))
+    store = CredentialStore({"bob": "fixed", "root": "fixed"}, SystemSecrets(), CredentialFile(path, SystemDisk()))
     assert store.current().verify("root", b"fixed")
     assert store.current().verify("bob", b"from-file")
     assert store.current().verify("ann", b"a:b:c")
@@ -46,7 +48,7 @@ def test_later_sources_replace_users(tmp_path: Path) -> None:
 def test_a_changed_file_holds_for_the_next_login(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "users"
     path.write_text("bob:one\n")
-    store = CredentialStore({}, CredentialFile(path))
+    store = CredentialStore({}, SystemSecrets(), CredentialFile(path, SystemDisk()))
     before = store.current()
     assert store.current() is before, "an unchanged file is not read again"
     (tmp_path / "new").write_text("bob:two\nann:three\n")
@@ -76,14 +78,14 @@ def test_bad_files(tmp_path: Path, content: bytes, problem: str) -> None:
     path = tmp_path / "users"
     path.write_bytes(content)
     with pytest.raises(FlussError, match=problem) as raised:
-        read_credential_file(path)
+        read_credential_file(path, SystemDisk())
     assert raised.value.code is ErrorCode.INVALID_CONFIG_EXCEPTION
     assert "geheim" not in raised.value.message.partition(str(path))[2]
 
 
 def test_a_missing_file_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(FlussError, match="No such file"):
-        CredentialFile(tmp_path / "none")
+        CredentialFile(tmp_path / "none", SystemDisk())
 
 
 @pytest.mark.parametrize(

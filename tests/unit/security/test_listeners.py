@@ -10,7 +10,8 @@ import pytest
 from fluss_server.config import SERVER_OPTIONS, Configuration
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.principal import Principal
-from fluss_server.rpc.listeners import Endpoint
+from fluss_server.rpc.endpoints import Endpoint
+from fluss_server.runtime.runtime import system_runtime
 from fluss_server.security.listeners import Listener, ListenerSecurity
 
 MODULE = "org.apache.fluss.security.auth.sasl.plain.PlainLoginModule required"
@@ -19,7 +20,7 @@ TWO = "FLUSS://127.0.0.1:0,CLIENT://0.0.0.0:9124"
 
 def security(**options: str) -> ListenerSecurity:
     values = {key.replace("__", "-").replace("_", "."): value for key, value in options.items()}
-    return ListenerSecurity(Configuration(SERVER_OPTIONS, values), "127.0.0.1", 9123)
+    return ListenerSecurity(Configuration(SERVER_OPTIONS, values), "127.0.0.1", 9123, system_runtime())
 
 
 def accepts(listener: Listener, user: str, password: str) -> bool:
@@ -84,6 +85,7 @@ def test_a_listener_with_users_of_its_own_knows_no_others() -> None:
         ),
         "127.0.0.1",
         0,
+        system_runtime(),
     ).listeners
     assert (accepts(inner, "bob", "shared"), accepts(inner, "ann", "own")) == (True, False)
     assert (accepts(client, "bob", "shared"), accepts(client, "ann", "own")) == (False, True)

@@ -7,10 +7,11 @@ import pytest
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.principal import ANONYMOUS, Principal
 from fluss_server.rpc.authentication import ConnectionAuthentication
+from fluss_server.runtime.randomness import SystemSecrets
 from fluss_server.security.credentials import Credentials
 from fluss_server.security.sasl import SaslAuthenticator
 
-USERS = Credentials({"bob": "bob-pass"})
+USERS = Credentials({"bob": "bob-pass"}, SystemSecrets())
 BOB = Principal("User", "bob")
 
 

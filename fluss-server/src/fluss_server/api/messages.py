@@ -7,9 +7,9 @@ collide with them. Types for checkers and editors are in ``messages.pyi``; ``too
 
 from __future__ import annotations
 
+import pkgutil
 import threading
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 _PACKAGE = "fluss"
@@ -28,7 +28,8 @@ def _load_pool() -> Any:
     from google.protobuf.descriptor_pb2 import FileDescriptorSet
     from google.protobuf.descriptor_pool import DescriptorPool
 
-    data = Path(__file__).with_name("fluss.binpb").read_bytes()
+    data = pkgutil.get_data(__package__, "fluss.binpb")  # a part of the program, as its modules are
+    assert data is not None, "the package is installed without fluss.binpb"
     descriptors = DescriptorPool()
     for file in FileDescriptorSet.FromString(data).file:
         descriptors.AddSerializedFile(file.SerializeToString())  # type: ignore[no-untyped-call]

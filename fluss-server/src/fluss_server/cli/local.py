@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.local import LocalServer
-from fluss_server.rpc.listeners import Endpoint
+from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.runtime import event_loop
 from fluss_server.runtime.logs import configure_logs
 

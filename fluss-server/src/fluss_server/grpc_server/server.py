@@ -11,7 +11,6 @@ import asyncio
 import base64
 import binascii
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from fluss_server.grpc_server.status import error_metadata, status_of
 from fluss_server.model.principal import ANONYMOUS, Principal
 from fluss_server.rpc.frames import REQUEST_HEADER_SIZE
 from fluss_server.rpc.service import DEFAULT_LISTENER, Handler, RequestContext, ResponseBody, ServiceRegistry
+from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.disk import FileRegion
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class GrpcServer:
         registry: what is served.
         host: address to listen on.
         port: port, 0 for a free one.
+        clock: for the time that requests take. The sockets are those of the gRPC library.
         native_port: port of the native protocol, which metadata names as the server's.
         listener: name of the native listener that the door stands beside.
         authenticate: checks the ``authorization: Basic`` metadata of every call; None = everybody is anonymous.
@@ -68,12 +69,14 @@ class GrpcServer:
         port: int,
         *,
         native_port: int,
+        clock: Clock,
         listener: str = DEFAULT_LISTENER,
         authenticate: Authenticate | None = None,
     ) -> None:
         self.registry = registry
         self.port = port
         self._host = host
+        self._monotonic = clock.monotonic
         self._native_port = native_port
         self._listener = listener
         self._authenticate = authenticate
@@ -155,7 +158,7 @@ class GrpcServer:
 
         It counts as a request of the API, like one that came over the native protocol.
         """
-        started = time.monotonic()
+        started = self._monotonic()
         context = RequestContext(
             handler.spec.key,
             handler.spec.max_version,
@@ -176,7 +179,7 @@ class GrpcServer:
             elif asyncio.isfuture(result):
                 result = await result
             response = _encoded(result)
-            handler.stats.record(len(request), (time.monotonic() - started) * 1000)
+            handler.stats.record(len(request), (self._monotonic() - started) * 1000)
             return response
         except FlussError as error:
             failure = error
@@ -185,7 +188,7 @@ class GrpcServer:
             text = f"{type(error).__name__}: {error}"
             failure = FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, text, hint="the server's log has the details")
         handler.stats.errors += 1
-        handler.stats.record(len(request), (time.monotonic() - started) * 1000)
+        handler.stats.record(len(request), (self._monotonic() - started) * 1000)
         await call.abort(status_of(failure), str(failure), error_metadata(failure))
         raise AssertionError("abort() raises")
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metrics.samples import Rates, Sample, Source
+from fluss_server.runtime.network import NetworkServer
+from fluss_server.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ class HttpEndpoint:
         host: address to listen on.
         ports: the first free one is taken.
         constant_labels: for every value.
+        runtime: clock, network and worker threads.
     """
 
     def __init__(
@@ -43,14 +46,17 @@ class HttpEndpoint:
         host: str,
         ports: Sequence[int],
         constant_labels: Mapping[str, str],
+        runtime: Runtime,
     ) -> None:
         self._sources = sources
         self._health = health
         self._host = host
         self._ports = ports
         self._constant_labels = constant_labels
-        self._rates = Rates()
-        self._server: asyncio.Server | None = None
+        self._rates = Rates(runtime.clock.monotonic)
+        self._network = runtime.network
+        self._workers = runtime.workers.pool("metrics", 1)
+        self._server: NetworkServer | None = None
         self._connections = 0
 
     @property
@@ -58,7 +64,7 @@ class HttpEndpoint:
         """``host:port`` in use, once started."""
         assert self._server is not None, "the endpoint is not started"
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"{host}:{self._server.sockets[0].getsockname()[1]}"
+        return f"{host}:{self._server.port}"
 
     async def start(self) -> None:
         """Listen.
@@ -68,7 +74,7 @@ class HttpEndpoint:
         """
         for port in self._ports:
             try:
-                self._server = await asyncio.start_server(self._serve, self._host, port, limit=MAX_REQUEST_BYTES)
+                self._server = await self._network.listen(self._host, port, self._protocol)
                 return
             except OSError as error:
                 if error.errno != errno.EADDRINUSE or port == self._ports[-1]:
@@ -83,7 +89,12 @@ class HttpEndpoint:
         server, self._server = self._server, None
         if server is not None:
             server.close()
-            await server.wait_closed()
+            self._workers.close()
+
+    def _protocol(self) -> asyncio.BaseProtocol:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=MAX_REQUEST_BYTES, loop=loop)
+        return asyncio.StreamReaderProtocol(reader, self._serve, loop=loop)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections += 1
@@ -122,7 +133,7 @@ class HttpEndpoint:
             samples = list(self._collect())
             rates = self._rates.rates(samples)
             # In a thread: for thousands of values it takes longer than a request should have to wait.
-            body = await asyncio.to_thread(render, samples, rates, self._constant_labels)
+            body = await self._workers.run(render, samples, rates, self._constant_labels)
             return 200, CONTENT_TYPE, body
         if path == b"/health":
             health = self._health()

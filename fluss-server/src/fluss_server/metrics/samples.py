@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -43,7 +42,7 @@ class Rates:
         now: seconds of a monotonic clock.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._samples: deque[tuple[float, dict[tuple[str, tuple[str, ...]], float]]] = deque([(now(), {})])
 

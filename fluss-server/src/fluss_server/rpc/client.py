@@ -19,6 +19,8 @@ from fluss_server.rpc.frames import (
     request_prefix,
 )
 from fluss_server.rpc.output import OutputQueue
+from fluss_server.runtime.network import Network
+from fluss_server.runtime.system_network import SystemNetwork
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -40,8 +42,8 @@ class RpcClient:
         await client.close()
     """
 
-    def __init__(self) -> None:
-        self._protocol = _ClientProtocol()
+    def __init__(self, network: Network) -> None:
+        self._protocol = _ClientProtocol(network)
         self._slots = asyncio.Semaphore(_MAX_REQUESTS_IN_FLIGHT)
         self.api_versions: dict[int, tuple[int, int]] = {}
         """Lowest and highest version of every API the server serves."""
@@ -53,21 +55,24 @@ class RpcClient:
         port: int,
         *,
         authentication: tuple[str, str] | None = None,
+        network: Network | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> RpcClient:
-        """Connect, learn what the server serves, and log in.
+        """Connect, learn which APIs the server serves, and authenticate.
 
         Args:
-            login: user and password for SASL/PLAIN; None = the listener does not authenticate.
+            authentication: user and password for SASL/PLAIN; None = the listener does not authenticate.
+            network: servers pass theirs; None = the machine's, for tools and tests.
+            timeout_s: for each step.
 
         Raises:
             FlussError: ``NETWORK_EXCEPTION`` when the server cannot be reached in time, ``AUTHENTICATE_EXCEPTION`` when
-                it does not accept the login.
+                it does not accept the credentials.
         """
-        client = cls()
-        loop = asyncio.get_running_loop()
+        network = SystemNetwork() if network is None else network
+        client = cls(network)
         try:
-            await asyncio.wait_for(loop.create_connection(lambda: client._protocol, host, port), timeout_s)
+            await asyncio.wait_for(network.connect(host, port, lambda: client._protocol), timeout_s)
         except (OSError, asyncio.TimeoutError) as error:
             raise FlussError(
                 ErrorCode.NETWORK_EXCEPTION,
@@ -138,7 +143,8 @@ class RpcClient:
 
 
 class _ClientProtocol(asyncio.BufferedProtocol):
-    def __init__(self) -> None:
+    def __init__(self, network: Network) -> None:
+        self._network = network
         self._loop = asyncio.get_running_loop()
         self._reader = FrameReader(_MAX_FRAME_BYTES, 1)
         self._transport: asyncio.Transport | None = None
@@ -171,7 +177,7 @@ class _ClientProtocol(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._output = OutputQueue(self._transport)
+        self._output = OutputQueue(self._transport, self._network.direct_output(transport))
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._reader.get_buffer()

@@ -14,12 +14,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from time import monotonic
 from typing import Any, Protocol, cast
 
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.authentication import Authenticator, ConnectionAuthentication, not_authenticated
+from fluss_server.rpc.endpoints import address_of
 from fluss_server.rpc.frame_memory import FrameMemory
 from fluss_server.rpc.frames import (
     REQUEST_HEADER_SIZE,
@@ -35,8 +35,8 @@ from fluss_server.rpc.output import OutputQueue
 from fluss_server.rpc.progress import Progress
 from fluss_server.rpc.response_slots import ResponseSlots
 from fluss_server.rpc.service import ResponseBody, ServiceRegistry
-from fluss_server.rpc.sockets import address_of, tune
 from fluss_server.rpc.started_request import StartedRequest
+from fluss_server.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ class ConnectionHost(Protocol):
     response_memory: ResponseMemory
     receive_buffer: memoryview
     frame_memory: FrameMemory
+    runtime: Runtime
 
     def connection_opened(self, connection: ServerConnection) -> bool:
         """A client connected; False refuses it, with a word if the connection was not aborted."""
@@ -84,7 +85,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._memory = host.request_memory
         self.authentication = ConnectionAuthentication(host.authenticator, host.limits.max_authentication_failures)
         self._ready = self.authentication.principal is not None
-        self._opened = self.last_activity = monotonic()
+        self._monotonic = host.runtime.clock.monotonic
+        self._opened = self.last_activity = self._monotonic()
         self._authentication_refused = False  # a failed login is not answered yet
         max_frame_bytes = host.limits.max_frame_bytes if self._ready else host.limits.max_unauthenticated_frame_bytes
         self._reader = FrameReader(
@@ -119,12 +121,11 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._output = OutputQueue(self._transport, self._backlog_changed)
+        network = self._host.runtime.network
+        self._output = OutputQueue(self._transport, network.direct_output(transport), self._backlog_changed)
         self.peer = "{}:{}".format(*address_of(transport.get_extra_info("peername")))
         self.local_host, self.local_port = address_of(transport.get_extra_info("sockname"))
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            self._quick_ack = tune(sock)
+        self._quick_ack = network.prepare_accepted(transport)
         if not self._host.connection_opened(self):
             self._refuse(FlussError(ErrorCode.NETWORK_EXCEPTION, "the server takes no more connections"))
 
@@ -133,7 +134,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._discarding is None:
-            self.last_activity = monotonic()
+            self.last_activity = self._monotonic()
             self._reader.received(nbytes)
             self._pump()
             if self._running and self._quick_ack is not None:
@@ -149,7 +150,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._output.pause()
 
     def resume_writing(self) -> None:
-        self.last_activity = monotonic()
+        self.last_activity = self._monotonic()
         self._output.resume()
         self._slots.give()
         if self._reading_paused:
@@ -422,7 +423,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._release_slot(request)
 
     def _record(self, request: StartedRequest) -> None:
-        elapsed_ms = (monotonic() - request.arrived) * 1000
+        elapsed_ms = (self._monotonic() - request.arrived) * 1000
         request.handler.stats.record(request.frame_bytes, elapsed_ms)
         if elapsed_ms >= self._limits.slow_request_ms and not request.handler.cancel_on_disconnect:
             logger.warning(

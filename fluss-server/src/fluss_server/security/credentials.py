@@ -12,20 +12,21 @@ A listener that has a JAAS text of its own knows the users of that text only.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import logging
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import PurePath
 
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.runtime.disk import Disk
+from fluss_server.runtime.randomness import Secrets
 
 logger = logging.getLogger(__name__)
 
 MAX_FILE_BYTES = 1 << 20
-_PROCESS_KEY = os.urandom(32)
 _USER_NAME = re.compile(r"[A-Za-z0-9_]+\Z", re.ASCII)
 _BAD_PASSWORD = re.compile(r'[,:"\\;\x00-\x1f\x7f]')
 
@@ -33,9 +34,10 @@ _BAD_PASSWORD = re.compile(r'[,:"\\;\x00-\x1f\x7f]')
 class Credentials:
     """Users and digests of their passwords, all of one size. Immutable."""
 
-    def __init__(self, passwords: Mapping[str, str]) -> None:
-        self._digests = {user: _digest(password.encode()) for user, password in passwords.items()}
-        self._nobody = os.urandom(32)
+    def __init__(self, passwords: Mapping[str, str], secrets: Secrets) -> None:
+        self._key = secrets.token(32)
+        self._digests = {user: self._digest(password.encode()) for user, password in passwords.items()}
+        self._nobody = secrets.token(32)
 
     def __len__(self) -> int:
         return len(self._digests)
@@ -43,8 +45,11 @@ class Credentials:
     def verify(self, user: str, password: bytes) -> bool:
         """True for a known user with its password. Takes as long for unknown users and wrong passwords."""
         known = self._digests.get(user)
-        equal = hmac.compare_digest(_digest(password), self._nobody if known is None else known)
+        equal = hmac.compare_digest(self._digest(password), self._nobody if known is None else known)
         return equal and known is not None
+
+    def _digest(self, password: bytes) -> bytes:
+        return hashlib.blake2b(password, digest_size=32, key=self._key).digest()
 
 
 class CredentialFile:
@@ -52,27 +57,29 @@ class CredentialFile:
 
     Args:
         path: must be readable now.
+        disk: where it is.
 
     Raises:
         FlussError: ``INVALID_CONFIG_EXCEPTION``.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: PurePath, disk: Disk) -> None:
         self._path = path
-        self._seen = _identity(path)
-        self._passwords = read_credential_file(path)
+        self._disk = disk
+        self._seen = _identity(path, disk)
+        self._passwords = read_credential_file(path, disk)
 
     def passwords(self) -> tuple[Mapping[str, str], bool]:
         """Passwords by user, and whether they may differ from those of the last call.
 
         A changed file that cannot be read is reported once in the log, and the logins before the change stay valid.
         """
-        seen = _identity(self._path)
+        seen = _identity(self._path, self._disk)
         if seen == self._seen:
             return self._passwords, False
         self._seen = seen
         try:
-            self._passwords = read_credential_file(self._path)
+            self._passwords = read_credential_file(self._path, self._disk)
         except FlussError as error:
             logger.error("%s; the logins before the change stay valid", error)
             return self._passwords, False
@@ -85,11 +92,13 @@ class CredentialStore:
 
     Args:
         fixed: passwords by user, from sources that are read once.
+        secrets: source of the keys of digests.
         file: a source that is looked at before every login.
     """
 
-    def __init__(self, fixed: Mapping[str, str], file: CredentialFile | None = None) -> None:
+    def __init__(self, fixed: Mapping[str, str], secrets: Secrets, file: CredentialFile | None = None) -> None:
         self._fixed = dict(fixed)
+        self._secrets = secrets
         self._file = file
         self._configured: Mapping[str, str] = {}
         self._credentials = self._merge()
@@ -107,7 +116,7 @@ class CredentialStore:
 
     def _merge(self) -> Credentials:
         from_file = self._file.passwords()[0] if self._file is not None else {}
-        return Credentials({**self._fixed, **from_file, **self._configured})
+        return Credentials({**self._fixed, **from_file, **self._configured}, self._secrets)
 
 
 def check_configured_users(passwords: Mapping[str, str]) -> None:
@@ -129,15 +138,15 @@ def check_configured_users(passwords: Mapping[str, str]) -> None:
             )
 
 
-def read_credential_file(path: Path) -> dict[str, str]:
+def read_credential_file(path: PurePath, disk: Disk) -> dict[str, str]:
     """Passwords by user.
 
     Raises:
         FlussError: ``INVALID_CONFIG_EXCEPTION`` with the number of the bad line; it never quotes the line.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        with contextlib.closing(disk.open(path, read_only=True)) as file:
+            data = file.read(MAX_FILE_BYTES + 1, 0)
         if len(data) > MAX_FILE_BYTES:
             raise _bad_file(path, f"it is larger than {MAX_FILE_BYTES} bytes")
         lines = data.decode().splitlines()
@@ -156,17 +165,12 @@ def read_credential_file(path: Path) -> dict[str, str]:
     return passwords
 
 
-def _bad_file(path: Path, problem: str) -> FlussError:
+def _bad_file(path: PurePath, problem: str) -> FlussError:
     return FlussError(ErrorCode.INVALID_CONFIG_EXCEPTION, f"cannot read the credentials file {path}: {problem}")
 
 
-def _identity(path: Path) -> tuple[int, int, int, int] | None:
+def _identity(path: PurePath, disk: Disk) -> tuple[int, ...] | None:
     try:
-        status = path.stat()
+        return disk.status(path).identity
     except OSError:
         return None
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _digest(password: bytes) -> bytes:
-    return hashlib.blake2b(password, digest_size=32, key=_PROCESS_KEY).digest()

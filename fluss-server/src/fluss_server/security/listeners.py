@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 
 from fluss_server.config import SERVER_OPTIONS, Configuration
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.authentication import Authenticator
-from fluss_server.rpc.listeners import Endpoint, advertised_endpoints, is_loopback, parse_endpoints
+from fluss_server.rpc.endpoints import Endpoint, advertised_endpoints, is_loopback, parse_endpoints
 from fluss_server.rpc.service import DEFAULT_LISTENER
+from fluss_server.runtime.runtime import Runtime
 from fluss_server.security.credentials import CredentialFile, CredentialStore, check_configured_users
 from fluss_server.security.jaas import parse_jaas_users
 from fluss_server.security.sasl import MECHANISMS, SaslAuthenticator
@@ -46,12 +46,14 @@ class ListenerSecurity:
         configuration: of the server.
         host: address of the only listener when ``bind.listeners`` is not set.
         port: its port.
+        runtime: disk, environment and secrets.
 
     Raises:
         FlussError: ``INVALID_CONFIG_EXCEPTION``.
     """
 
-    def __init__(self, configuration: Configuration, host: str, port: int) -> None:
+    def __init__(self, configuration: Configuration, host: str, port: int, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._stores: list[CredentialStore] = []
         bound = [Endpoint(DEFAULT_LISTENER, host, port)]
         if (text := configuration.find_str("bind.listeners")) is not None:
@@ -109,9 +111,10 @@ class ListenerSecurity:
         if (jaas := configuration.find_str("security.sasl.plain.jaas.config")) is not None:
             fixed.update(parse_jaas_users(jaas))
         if (variable := configuration.find_str("security.sasl.plain.credentials.env")) is not None:
-            fixed.update(_users_of_variable(variable))
+            fixed.update(_users_of_variable(variable, self._runtime.environment))
         path = configuration.find_str("security.sasl.plain.credentials.file")
-        store = CredentialStore(fixed, CredentialFile(Path(path)) if path is not None else None)
+        file = None if path is None else CredentialFile(PurePath(path), self._runtime.disk)
+        store = CredentialStore(fixed, self._runtime.secrets, file)
         self._stores.append(store)
         return store
 
@@ -124,7 +127,7 @@ class ListenerSecurity:
                 hint=f"there is only {', '.join(MECHANISMS)}",
             )
         own = configuration.find_str(_LISTENER_JAAS.format(listener.lower()))
-        store = shared if own is None else CredentialStore(parse_jaas_users(own))
+        store = shared if own is None else CredentialStore(parse_jaas_users(own), self._runtime.secrets)
         return SaslAuthenticator(mechanisms, store.current)
 
 
@@ -146,8 +149,8 @@ def _protocols(given: Mapping[str, str], bound: Sequence[Endpoint]) -> dict[str,
     return {name: given.get(name, PLAINTEXT).upper() for name in names}
 
 
-def _users_of_variable(variable: str) -> Mapping[str, str]:
-    text = os.environ.get(variable)
+def _users_of_variable(variable: str, environment: Mapping[str, str]) -> Mapping[str, str]:
+    text = environment.get(variable)
     if text is None:
         raise FlussError(
             ErrorCode.INVALID_CONFIG_EXCEPTION,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.rpc.listeners import Endpoint, advertised_endpoints, is_loopback, parse_endpoints
+from fluss_server.rpc.endpoints import Endpoint, advertised_endpoints, is_loopback, parse_endpoints
 
 
 def test_endpoints() -> None:

@@ -77,3 +77,10 @@ def is_loopback(host: str) -> bool:
         return False
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return (mapped or address).is_loopback
+
+
+def address_of(name: object) -> tuple[str, int]:
+    """Host and port of a socket name; an IPv4 address without the prefix it has on an IPv6 socket."""
+    if not isinstance(name, tuple):  # not a TCP connection, for example a simulated one
+        return "", 0
+    return str(name[0]).removeprefix("::ffff:"), int(name[1])
