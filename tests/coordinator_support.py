@@ -41,7 +41,7 @@ class NoData:
 
 async def opened(path: Path, clock: ManualClock | None = None) -> tuple[EmbeddedMetadataStore, MetadataManager]:
     """The metadata file at ``path``, and what it holds."""
-    store = EmbeddedMetadataStore.open(path)
+    store = EmbeddedMetadataStore.open(path, system_runtime())
     manager = MetadataManager(store, clock or ManualClock())
     await manager.load()
     return store, manager

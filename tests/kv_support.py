@@ -27,6 +27,7 @@ from fluss_server.model.identifiers import TablePath
 from fluss_server.model.schema import Column, Schema
 from fluss_server.model.table import KvFormat, LogFormat, TableDescriptor, TableInfo
 from fluss_server.model.types import DataType, TypeRoot
+from fluss_server.runtime import system_runtime
 from fluss_server.runtime.clock import Clock, ManualClock
 from log_support import NOW_MS
 
@@ -212,7 +213,9 @@ def open_bucket(
     """Open or create log and KvTablet below ``directory``."""
     table = table or make_table()
     versions = {**(schemas or {}), table.schema_id: table.schema}
-    log = LogTablet.open(directory / "log", log_config or LogConfig(), clock or ManualClock(NOW_MS))
+    log = LogTablet.open(
+        directory / "log", log_config or LogConfig(), system_runtime(clock=clock or ManualClock(NOW_MS))
+    )
     resources = resources or KvResources()
     kv = KvTablet.open(directory / "kv", table, versions.__getitem__, log, resources, reserve_ids, partition)
     return Bucket(directory, table, log, kv)

@@ -3,7 +3,7 @@
 Files of the data directory (names with a dot cannot be database names)::
 
     .lock              held while a server runs
-    metadata.journal   databases, tables and ids
+    metadata.journal   databases, tables and ids; metadata.checkpoint: how far it is durable
     {database}/...     tables, see ``tablet/replica_manager.py``
 """
 
@@ -31,9 +31,10 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.store import MetadataStore
 from fluss_server.rpc.endpoints import Endpoint
-from fluss_server.rpc.limits import SharedResources, rpc_limits
+from fluss_server.rpc.limits import rpc_limits
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
+from fluss_server.rpc.shared_resources import SharedResources
 from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.files import DirectoryLock
 from fluss_server.runtime.open_files import raise_open_files_limit
@@ -150,14 +151,14 @@ class LocalServer:
         disk_monitor = DiskMonitor(self._data_dir, self._disk_lock, interval_s)
         closing(disk_monitor.close)
         await disk_monitor.start()
-        store = EmbeddedMetadataStore.open(self._data_dir / METADATA_FILE)
+        store = EmbeddedMetadataStore.open(self._data_dir / METADATA_FILE, self._runtime)
         closing(store.close)
         cluster = ClusterService(store, self._dynamic, self._replica_counts)
         closing(cluster.close)
         await cluster.load()  # settings that were changed at run time count for everything below
         manager = MetadataManager(store, self._clock)
         await manager.load()
-        replicas, scanners = await self._open_replicas(manager)
+        replicas, scanners = await self._open_replicas(manager, keep_orphans=not store.recovery.proven)
 
         authorizer = await self._load_authorizer(store)
         interceptor = None if authorizer is None else AuthorizationInterceptor(authorizer, manager.table_path)
@@ -249,18 +250,20 @@ class LocalServer:
             )
         self._resources.callback(lock.release)
 
-    async def _open_replicas(self, manager: MetadataManager) -> tuple[ReplicaManager, KvScanners]:
+    async def _open_replicas(
+        self, manager: MetadataManager, *, keep_orphans: bool
+    ) -> tuple[ReplicaManager, KvScanners]:
         """Open, and recover where that is needed, everything that the metadata knows."""
         next_table_id, next_partition_id = await manager.next_ids()
         self._replicas = replicas = ReplicaManager(
             self._data_dir,
             replica_config(self._configuration),
-            self._clock,
+            self._runtime,
             lambda table, schema_id: manager.schema(table.table_id, schema_id),
             manager.reserve_ids,
         )
         self._resources.push_async_callback(replicas.close)
-        self._scanners = scanners = KvScanners(replicas.kv_worker, self._clock, scanner_config(self._configuration))
+        self._scanners = scanners = KvScanners(replicas.kv_worker, self._runtime, scanner_config(self._configuration))
         scanners.start()
         self._resources.push_async_callback(scanners.stop)
         tables = manager.tables()
@@ -269,7 +272,10 @@ class LocalServer:
             [partition for table in tables if table.is_partitioned for partition in manager.partitions(table)],
             next_table_id=next_table_id,
             next_partition_id=next_partition_id,
+            keep_orphans=keep_orphans,
         )
+        writer_ids = (replica.log.largest_writer_id for replica in replicas.replicas())
+        await manager.raise_writer_id_counter(max(writer_ids, default=-1))
         return replicas, scanners
 
     async def _open_grpc_server(self, registry: ServiceRegistry, port: int) -> None:

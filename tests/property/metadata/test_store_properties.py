@@ -22,6 +22,7 @@ from fluss_server.metadata.store import (
     Set,
     parent_of,
 )
+from fluss_server.runtime import system_runtime
 
 names = st.sampled_from(["a", "b", "c"])
 paths = st.lists(names, min_size=1, max_size=3).map(lambda parts: "/" + "/".join(parts))
@@ -80,17 +81,17 @@ async def contents(store: EmbeddedMetadataStore, path: str = "/") -> dict[str, t
 
 
 async def play(path: Path, script: list[object]) -> None:
-    store = EmbeddedMetadataStore.open(path)
+    store = EmbeddedMetadataStore.open(path, system_runtime())
     model = Model()
     for step in script:
         if step == RESTART:
             await store.close()
-            store = EmbeddedMetadataStore.open(path)
+            store = EmbeddedMetadataStore.open(path, system_runtime())
         elif isinstance(step, tuple):
             # A crash: the file stays open in the old store, and a few bytes of a transaction nobody heard of follow.
             with path.open("ab") as file:
                 file.write(b"\xffTX1" + b"\x30\0\0\0" + bytes(step[1]))
-            store = EmbeddedMetadataStore.open(path)
+            store = EmbeddedMetadataStore.open(path, system_runtime())
             assert store.recovery.cut_bytes == 8 + step[1]
         else:
             assert isinstance(step, list)
@@ -102,7 +103,7 @@ async def play(path: Path, script: list[object]) -> None:
                 assert model.commit(step)
         assert await contents(store) == model.nodes
     await store.close()
-    assert await contents(EmbeddedMetadataStore.open(path)) == model.nodes
+    assert await contents(EmbeddedMetadataStore.open(path, system_runtime())) == model.nodes
 
 
 @settings(deadline=None, max_examples=60)
@@ -112,6 +113,6 @@ def test_the_store_does_what_the_model_does(script: list[object], compaction: in
     with (
         tempfile.TemporaryDirectory() as directory,
         mock.patch.object(embedded, "MIN_COMPACTION_BYTES", compaction),
-        mock.patch("os.fsync"),
+        mock.patch("os.fdatasync"),
     ):
         asyncio.run(play(Path(directory) / "metadata", script))

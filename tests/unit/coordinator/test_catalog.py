@@ -16,12 +16,13 @@ from coordinator_support import opened
 from error_support import refused
 from fluss_server.coordinator.catalog import DEFAULT_DATABASE, WRITER_ID_BLOCK, MetadataManager
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.metadata import embedded
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
+from fluss_server.metadata.journal_file import JournalFile
 from fluss_server.metadata.records import TABLE_ID_COUNTER, encode_counter, table_path
 from fluss_server.metadata.store import Create, Delete, Set
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
+from fluss_server.runtime import system_runtime
 from fluss_server.runtime.clock import ManualClock
 
 DESCRIPTOR = TableDescriptor.from_json(
@@ -205,12 +206,12 @@ def test_writer_ids_are_unique_across_restarts_and_crashes(tmp_path: Path) -> No
 
 
 def test_a_writer_id_needs_a_durable_reservation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_space(fd: int, data: bytes) -> None:
+    def no_space(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     async def scenario(manager: MetadataManager) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(embedded, "write_all", no_space)
+            patch.setattr(JournalFile, "append", no_space)
             assert await refused(manager.new_writer_id()) is ErrorCode.STORAGE_EXCEPTION
             assert await refused(create(manager, T)) is ErrorCode.STORAGE_EXCEPTION
             code = await refused(manager.create_database("d", DatabaseDescriptor()))
@@ -229,27 +230,35 @@ def test_a_crash_anywhere_leaves_a_state_between_two_changes(tmp_path: Path, mon
     )  # a crash is made by cutting the file; waiting for disks adds nothing
     path = tmp_path / "m"
 
-    async def changes() -> list[tuple[int, Any]]:
-        """File sizes and states after each change."""
+    checkpoint = tmp_path / "m.checkpoint"
+    reached: list[tuple[int, bytes, Any]] = []
+
+    async def changes() -> None:
+        """Note file size, checkpoint and state after each change."""
         _, manager = await opened(path)
-        reached = [(path.stat().st_size, state(manager))]
+
+        def note() -> None:
+            reached.append((path.stat().st_size, checkpoint.read_bytes(), state(manager)))
+
+        note()
         await manager.create_database("d", DatabaseDescriptor())
-        reached.append((path.stat().st_size, state(manager)))
+        note()
         table = await manager.prepare_table(TablePath("d", "t"), DESCRIPTOR)
-        reached.append((path.stat().st_size, state(manager)))
+        note()
         await manager.add_table(table, [(0,), (0,)])
-        reached.append((path.stat().st_size, state(manager)))
+        note()
         await manager.drop_database("d", cascade=True)
-        reached.append((path.stat().st_size, state(manager)))
-        return reached
+        note()
 
     async def all_of_it() -> None:
-        reached = await changes()
+        await changes()
         data = path.read_bytes()
         for position in range(reached[0][0], len(data) + 1, 3):
             path.write_bytes(data[:position])
+            _, covered, expected = next(entry for entry in reversed(reached) if entry[0] <= position)
+            checkpoint.write_bytes(covered)
             store, manager = await opened(path)
-            assert state(manager) == [reached_state for size, reached_state in reached if size <= position][-1]
+            assert state(manager) == expected
             await store.close()
 
     asyncio.run(all_of_it())
@@ -320,7 +329,7 @@ def test_a_tree_that_official_servers_left_is_read(tmp_path: Path) -> None:
     wanted = ("DatabaseZNode", "TableZNode", "SchemaZNode", "TableIdZNode", "LeaderAndIsrZNode")
 
     async def all_of_it() -> None:
-        store = EmbeddedMetadataStore.open(tmp_path / "m")
+        store = EmbeddedMetadataStore.open(tmp_path / "m", system_runtime())
         for node in (node for node in nodes if node["node"] in wanted):
             parents = node["path"].split("/")[1:-1]
             for depth in range(1, len(parents) + 1):
@@ -366,7 +375,9 @@ def test_ids_of_auto_increment_columns_are_reserved_once(tmp_path: Path) -> None
         table = manager.table(T)
         assert await manager.reserve_ids(table.table_id, 1) == 51
         assert await manager.reserve_ids(table.table_id, 100_000) == 52
-        assert await refused(manager.reserve_ids(table.table_id, 2**63 - 1)) is ErrorCode.UNKNOWN_SERVER_ERROR
+        assert (
+            await refused(manager.reserve_ids(table.table_id, 2**63 - 1)) is ErrorCode.OPERATION_NOT_ATTEMPTED_EXCEPTION
+        )
         await manager.drop_table(T)
         assert await refused(manager.reserve_ids(table.table_id, 1)) is ErrorCode.TABLE_NOT_EXIST
         again = await create(manager, T, NUMBERED)
@@ -387,3 +398,19 @@ def test_the_counter_of_an_auto_increment_column_is_the_official_node(tmp_path: 
         await store.close()
 
     asyncio.run(scenario())
+
+
+def test_writer_ids_that_a_log_has_seen_are_not_handed_out_again(tmp_path: Path) -> None:
+    async def scenario(manager: MetadataManager) -> None:
+        await manager.raise_writer_id_counter(-1)
+        assert await manager.new_writer_id() == 0
+        await manager.raise_writer_id_counter(5)  # reserved already
+        assert await manager.new_writer_id() == 1
+        await manager.raise_writer_id_counter(2**62)  # no counter comes so far
+
+    async def after(manager: MetadataManager) -> None:
+        await manager.raise_writer_id_counter(7 * WRITER_ID_BLOCK)
+        assert await manager.new_writer_id() == 7 * WRITER_ID_BLOCK + 1
+
+    run(tmp_path / "m", scenario)
+    run(tmp_path / "m", after)

@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,14 +18,14 @@ from fluss_server.coordinator.catalog import DEFAULT_DATABASE, MetadataManager
 from fluss_server.coordinator.ddl import DdlExecutor
 from fluss_server.coordinator.validation import TableSettings
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.metadata import embedded
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
+from fluss_server.metadata.journal_file import JournalFile
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.model.types import DataType, TypeRoot
+from fluss_server.runtime import system_runtime
 from fluss_server.runtime.clock import ManualClock
-from fluss_server.runtime.files import write_all
 
 DESCRIPTOR = TableDescriptor.from_json(
     {"schema": {"columns": [{"name": "a", "data_type": {"type": "INTEGER"}}]}, "bucket_count": 2}
@@ -173,7 +174,7 @@ def test_an_altered_table(tmp_path: Path) -> None:
     run_with_clock(tmp_path / "m", scenario)
 
     async def again() -> None:
-        manager = MetadataManager(EmbeddedMetadataStore.open(tmp_path / "m"), ManualClock())
+        manager = MetadataManager(EmbeddedMetadataStore.open(tmp_path / "m", system_runtime()), ManualClock())
         await manager.load()
         table = manager.table(T)
         assert (table.schema_id, table.schema.names) == (3, ("a", "c1", "c2"))
@@ -212,7 +213,7 @@ def test_an_altered_database(tmp_path: Path) -> None:
     run_with_clock(tmp_path / "m", scenario)
 
     async def again() -> None:
-        manager = MetadataManager(EmbeddedMetadataStore.open(tmp_path / "m"), ManualClock())
+        manager = MetadataManager(EmbeddedMetadataStore.open(tmp_path / "m", system_runtime()), ManualClock())
         await manager.load()
         assert manager.database("d").descriptor == DatabaseDescriptor("new", {"b": "2"})
 
@@ -220,14 +221,14 @@ def test_an_altered_database(tmp_path: Path) -> None:
 
 
 def test_an_alteration_that_cannot_be_written_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(fd: int, data: bytes) -> None:
+    def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
         await create(ddl)
         before = manager.table(T)
         with monkeypatch.context() as patch:
-            patch.setattr(embedded, "write_all", full)
+            patch.setattr(JournalFile, "append", full)
             assert await refused(alter(ddl, with_column)) is ErrorCode.STORAGE_EXCEPTION
         assert manager.table(T) is before
         with pytest.raises(FlussError):
@@ -256,7 +257,7 @@ def test_the_assignment_is_stored(tmp_path: Path) -> None:
     run(tmp_path / "m", scenario)
 
     async def read() -> None:
-        node = await EmbeddedMetadataStore.open(tmp_path / "m").get("/tabletservers/tables/0")
+        node = await EmbeddedMetadataStore.open(tmp_path / "m", system_runtime()).get("/tabletservers/tables/0")
         assert node is not None
         assert node.value == b'{"version":1,"buckets":{"0":[3],"1":[3]}}'
 
@@ -314,17 +315,18 @@ def test_a_failed_creation_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_full_metadata_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writes = 0
+    append = JournalFile.append
 
-    def only_the_first(fd: int, data: bytes) -> None:
+    def only_the_first(journal: JournalFile, *arguments: Any) -> None:
         nonlocal writes
         writes += 1
         if writes > 1:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write_all(fd, data)
+        append(journal, *arguments)
 
     async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(embedded, "write_all", only_the_first)  # the id is drawn, the table is not written
+            patch.setattr(JournalFile, "append", only_the_first)  # the id is drawn, the table is not written
             assert await refused(create(ddl)) is ErrorCode.STORAGE_EXCEPTION
         assert events.calls == [("created", 0), ("dropped", 0)]
         assert events.alive == []

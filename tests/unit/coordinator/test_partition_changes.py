@@ -22,6 +22,7 @@ from fluss_server.metadata.store import Create
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableDescriptor, TableInfo
+from fluss_server.runtime import system_runtime
 from fluss_server.runtime.clock import ManualClock
 
 DESCRIPTOR = TableDescriptor.from_json(
@@ -112,7 +113,7 @@ def test_nodes_are_the_official_ones(tmp_path: Path) -> None:
     run(tmp_path / "m", scenario)
 
     async def read() -> None:
-        store = EmbeddedMetadataStore.open(tmp_path / "m")
+        store = EmbeddedMetadataStore.open(tmp_path / "m", system_runtime())
         registration = await store.get("/metadata/databases/fluss/tables/t/partitions/1$2")
         assignment = await store.get("/tabletservers/partitions/0")
         table_assignment = await store.get("/tabletservers/tables/0")
@@ -169,7 +170,8 @@ def test_a_crash_anywhere_leaves_a_partition_fully_or_not_at_all(
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda fd: None)  # a crash is made by cutting the file
     path = tmp_path / "m"
-    reached: list[tuple[int, Any]] = []
+    checkpoint = tmp_path / "m.checkpoint"
+    reached: list[tuple[int, bytes, Any]] = []
 
     async def state(manager: MetadataManager, store: EmbeddedMetadataStore) -> Any:
         table = manager.find_table(T)
@@ -182,7 +184,7 @@ def test_a_crash_anywhere_leaves_a_partition_fully_or_not_at_all(
         store, manager = await opened(path)
 
         async def note() -> None:
-            reached.append((path.stat().st_size, await state(manager, store)))
+            reached.append((path.stat().st_size, checkpoint.read_bytes(), await state(manager, store)))
 
         table = await manager.prepare_table(T, DESCRIPTOR)
         await manager.add_table(table, [])
@@ -202,8 +204,10 @@ def test_a_crash_anywhere_leaves_a_partition_fully_or_not_at_all(
         data = path.read_bytes()
         for position in range(reached[0][0], len(data) + 1, 7):
             path.write_bytes(data[:position])
+            _, covered, expected = next(entry for entry in reversed(reached) if entry[0] <= position)
+            checkpoint.write_bytes(covered)
             store, manager = await opened(path)
-            assert await state(manager, store) == [found for size, found in reached if size <= position][-1]
+            assert await state(manager, store) == expected
             await store.close()
 
     asyncio.run(all_of_it())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -47,11 +48,16 @@ from fluss_server.model.schema import Schema
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.runtime.clock import Clock
 
+logger = logging.getLogger(__name__)
+
 DEFAULT_DATABASE = "fluss"
 """Exists always and cannot be dropped; clients use it when they name none."""
 
 WRITER_ID_BLOCK = 100
 """Writer ids reserved with one write; at most so many are skipped by a restart."""
+
+MAX_COUNTED_WRITER_ID = 2**62
+"""Clients may send any id; from here on they do not count as ids of the counter, or one client could use it up."""
 
 
 class MetadataManager:
@@ -327,7 +333,7 @@ class MetadataManager:
             the first of ``count`` numbers in a row that were never given for this table; they begin with 1.
 
         Raises:
-            FlussError: ``TABLE_NOT_EXIST``; ``UNKNOWN_SERVER_ERROR`` when there are not so many left.
+            FlussError: ``TABLE_NOT_EXIST``; ``OPERATION_NOT_ATTEMPTED_EXCEPTION`` when there are not so many left.
         """
         return await self._tasks.run(self._reserve_ids(table_id, count))
 
@@ -336,6 +342,14 @@ class MetadataManager:
         while not self._writer_ids:
             await self._tasks.run(self._reserve_writer_ids())
         return self._writer_ids.popleft()
+
+    async def raise_writer_id_counter(self, seen: int) -> None:
+        """See to it that no writer gets an id that a log has seen already; with whole metadata there is nothing to do.
+
+        Args:
+            seen: the largest writer id in any log; those that no counter can have reached are ignored.
+        """
+        await self._tasks.run(self._raise_writer_id_counter(seen))
 
     # Bodies of the above, each run to its end
 
@@ -460,7 +474,9 @@ class MetadataManager:
             node = await self._store.get(path)
             reserved = 0 if node is None else decode_counter(path, node.value)
             if reserved + count > MAX_COUNTER:
-                raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"column {name!r} of {table.path} has no ids left")
+                raise FlussError(
+                    ErrorCode.OPERATION_NOT_ATTEMPTED_EXCEPTION, f"column {name!r} of {table.path} has no ids left"
+                )
             value = encode_counter(reserved + count)
             if node is None:
                 await self._store.commit([*await missing_parents(self._store, path), Create(path, value)])
@@ -475,6 +491,19 @@ class MetadataManager:
             first, operation = await self._advance(WRITER_ID_COUNTER, WRITER_ID_BLOCK)
             await self._store.commit([operation])
             self._writer_ids.extend(range(first, first + WRITER_ID_BLOCK))
+
+    async def _raise_writer_id_counter(self, seen: int) -> None:
+        async with self._lock:
+            first, _ = await self._advance(WRITER_ID_COUNTER, 0)
+            if not first <= seen < MAX_COUNTED_WRITER_ID:
+                return
+            logger.warning(
+                "writer ids up to %d are in use, but the metadata knows only those below %d: it is older than the data",
+                seen,
+                first,
+            )
+            _, operation = await self._advance(WRITER_ID_COUNTER, seen + 1 - first)
+            await self._store.commit([operation])
 
     async def _advance(self, path: str, step: int) -> tuple[int, Operation]:
         """Value of a counter and the operation that moves it on by ``step``."""

@@ -8,7 +8,8 @@ Layout below the data directory (the official one)::
     {database}/{table}-{tableId}/{partition}-p{partitionId}/kv-{bucket}/
 
 A table or partition that is dropped loses its metadata first; its directory is then renamed to ``*.deleted`` and
-removed. Whatever a crash leaves of that is finished at the next start.
+removed. Whatever a crash leaves of that is finished at the next start, unless the metadata had to be repaired: then
+directories that it does not know are renamed to ``*.orphaned`` and kept.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,8 +34,9 @@ from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
 from fluss_server.replica.replica import Replica
-from fluss_server.runtime.clock import Clock
-from fluss_server.runtime.files import fsync_directory, make_directories_durably
+from fluss_server.runtime.files import fsync_directory
+from fluss_server.runtime.runtime import Runtime
+from fluss_server.runtime.workers import WorkerPool
 from fluss_server.tablet.maintenance import Maintenance, MaintenanceConfig
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ logger = logging.getLogger(__name__)
 _TABLE_DIRECTORY = re.compile(r"(?P<name>.+)-(?P<id>\d+)\Z")
 _PARTITION_DIRECTORY = re.compile(r"(?P<name>.+)-p(?P<id>\d+)\Z")
 _DELETED = ".deleted"
+ORPHANED = ".orphaned"
+"""End of the name of a directory that the metadata does not know and that was kept; a number may follow."""
+
 RESERVE_IDS_LIMIT_S = 30.0
 """How long a write may wait for new ids of an auto-increment column."""
 
@@ -90,20 +94,20 @@ class ReplicaManager:
         self,
         directory: Path,
         config: ReplicaConfig,
-        clock: Clock,
+        runtime: Runtime,
         schemas: Callable[[TableInfo, int], Schema],
         reserve_ids: Callable[[int, int], Coroutine[Any, Any, int]],
     ) -> None:
         self._directory = directory
         self._config = config
-        self._clock = clock
+        self._runtime = runtime
         self._schemas = schemas
         self._reserve_ids = reserve_ids
         self._replicas: dict[TableBucket, Replica] = {}
         self._tables: dict[int, TableInfo] = {}
         self._partitions: dict[int, PartitionInfo] = {}
-        self._io_pool = ThreadPoolExecutor(config.io_threads, thread_name_prefix="fluss-io")
-        self._kv_worker = ThreadPoolExecutor(1, thread_name_prefix="fluss-kv")
+        self._io_pool = runtime.workers.pool("fluss-io", config.io_threads)
+        self._kv_worker = runtime.workers.pool("fluss-kv", 1)
         self._kv_resources: KvResources | None = None
         self.dropped_counters = BucketCounters()
         self.flush_times = Distribution()
@@ -151,7 +155,7 @@ class ReplicaManager:
         self._maintenance.roll_expired_segments = enabled
 
     @property
-    def kv_worker(self) -> ThreadPoolExecutor:
+    def kv_worker(self) -> WorkerPool:
         """The thread in which KvTablets change and are scanned."""
         return self._kv_worker
 
@@ -164,6 +168,7 @@ class ReplicaManager:
         *,
         next_table_id: int,
         next_partition_id: int = 0,
+        keep_orphans: bool = False,
     ) -> None:
         """Open the replicas of ``tables`` and finish interrupted drops.
 
@@ -173,6 +178,8 @@ class ReplicaManager:
             next_table_id: a table directory with a smaller id that is not of one of ``tables`` belonged to a dropped
                 table.
             next_partition_id: likewise for partitions.
+            keep_orphans: whether such directories are set aside, because changes of the metadata may be lost, instead
+                of removed.
 
         Raises:
             FlussError: ``STORAGE_EXCEPTION`` when a directory belongs to a table or partition that the metadata cannot
@@ -180,9 +187,7 @@ class ReplicaManager:
         """
         self._tables.update((table.table_id, table) for table in tables)
         self._partitions.update((partition.partition_id, partition) for partition in partitions)
-        await asyncio.get_running_loop().run_in_executor(
-            self._io_pool, self._remove_orphans, next_table_id, next_partition_id
-        )
+        await self._io_pool.run(self._remove_orphans, next_table_id, next_partition_id, keep_orphans)
         slots = asyncio.Semaphore(self._config.io_threads)
 
         async def open_one(table: TableInfo, partition: PartitionInfo | None, bucket: int) -> None:
@@ -204,8 +209,8 @@ class ReplicaManager:
             if isinstance(result, BaseException):
                 logger.error("closing a replica failed; it will recover at the next start: %s", result)
         self._replicas.clear()
-        self._kv_worker.shutdown()
-        self._io_pool.shutdown()
+        self._kv_worker.close()
+        self._io_pool.close()
 
     async def table_created(self, table: TableInfo) -> None:
         """Create the replicas of a new table; those of a partitioned one come with its partitions."""
@@ -226,7 +231,7 @@ class ReplicaManager:
         for partition in [entry for entry in self._partitions.values() if entry.table_id == table.table_id]:
             del self._partitions[partition.partition_id]
         await self._delete([bucket for bucket in self._replicas if bucket.table_id == table.table_id])
-        await asyncio.get_running_loop().run_in_executor(self._io_pool, self._remove, self._directory_of(table, None))
+        await self._io_pool.run(self._remove, self._directory_of(table, None))
 
     async def partition_created(self, table: TableInfo, partition: PartitionInfo) -> None:
         """Create the replicas of a new partition."""
@@ -238,7 +243,7 @@ class ReplicaManager:
         self._partitions.pop(partition.partition_id, None)
         await self._delete([bucket for bucket in self._replicas if bucket.partition_id == partition.partition_id])
         directory = self._directory_of(table, partition)
-        await asyncio.get_running_loop().run_in_executor(self._io_pool, self._remove, directory)
+        await self._io_pool.run(self._remove, directory)
 
     async def _open_all(self, table: TableInfo, partition: PartitionInfo | None) -> None:
         """Open every bucket; when one fails, none is being opened any more when this raises."""
@@ -256,14 +261,13 @@ class ReplicaManager:
 
     async def _open(self, table: TableInfo, partition: PartitionInfo | None, bucket: int) -> None:
         directory = self._directory_of(table, partition)
-        loop = asyncio.get_running_loop()
-        log = await loop.run_in_executor(self._io_pool, self._open_log, directory / f"log-{bucket}")
+        log = await self._io_pool.run(self._open_log, directory / f"log-{bucket}")
         kv = None
         if table.has_primary_key:
             values = () if partition is None else partition.values
             ids = self._id_source(table.table_id)
             open_kv = partial(self._open_kv, directory / f"kv-{bucket}", table, values, log, ids)
-            kv = await loop.run_in_executor(self._kv_worker, open_kv)
+            kv = await self._kv_worker.run(open_kv)
         table_bucket = TableBucket(table.table_id, partition.partition_id if partition else None, bucket)
         self._replicas[table_bucket] = Replica(
             table_bucket,
@@ -271,6 +275,7 @@ class ReplicaManager:
             log,
             kv,
             schemas=lambda schema_id: self._schemas(table, schema_id),
+            clock=self._runtime.clock,
             flush_pool=self._io_pool,
             kv_worker=self._kv_worker,
             flush_times=self.flush_times,
@@ -278,8 +283,7 @@ class ReplicaManager:
         )
 
     def _open_log(self, directory: Path) -> LogTablet:
-        make_directories_durably(directory)
-        log = LogTablet.open(directory, self._config.log, self._clock)
+        log = LogTablet.open(directory, self._config.log, self._runtime)
         log.flush()  # what recovery kept counts as acknowledged, so it must not depend on the page cache
         return log
 
@@ -335,8 +339,8 @@ class ReplicaManager:
             fsync_directory(directory.parent)
             shutil.rmtree(to_delete, ignore_errors=True)
 
-    def _remove_orphans(self, next_table_id: int, next_partition_id: int) -> None:
-        """Remove what dropped tables and partitions left, once it is clear that everything else is known."""
+    def _remove_orphans(self, next_table_id: int, next_partition_id: int, keep: bool) -> None:
+        """Remove or set aside what dropped tables and partitions left, once all other directories are known."""
         orphans: list[Path] = []
         for path in self._directory.glob("*/*"):
             match = _TABLE_DIRECTORY.match(path.name)
@@ -349,6 +353,11 @@ class ReplicaManager:
                     orphans.append(path)
                 elif table.is_partitioned:
                     orphans += self._partition_orphans(path, next_partition_id)
+        if keep:
+            for path in orphans:
+                if not path.name.endswith(_DELETED):
+                    _set_aside(path)
+            return
         for path in orphans:
             logger.info("removing %s, left over from a dropped table or partition", path)
             if path.name.endswith(_DELETED):
@@ -366,6 +375,23 @@ class ReplicaManager:
                 _check_drawn(path, int(match["id"]), next_partition_id)
                 orphans.append(path)
         return orphans
+
+
+def _set_aside(path: Path) -> None:
+    """Rename a directory so that nobody takes it for a table or partition."""
+    target = path.with_name(path.name + ORPHANED)
+    number = 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{path.name}{ORPHANED}{number}")
+    os.rename(path, target)
+    fsync_directory(path.parent)
+    logger.error(
+        "%s belongs to a table or partition that the repaired metadata does not know; it is kept as %s. If it is not "
+        "needed, stop the server and remove it",
+        path,
+        target.name,
+    )
 
 
 def _check_drawn(path: Path, number: int, next_id: int) -> None:
