@@ -225,6 +225,11 @@ class TableInfo:
         """Primary key minus partition columns: the columns of a key in the KvStore, in declared order."""
         return tuple(name for name in self.schema.primary_key if name not in self.descriptor.partition_key)
 
+    @cached_property
+    def descriptor_json(self) -> bytes:
+        """``descriptor.to_json_bytes()``, kept because every client requests it again and again."""
+        return self.descriptor.to_json_bytes()
+
     @property
     def log_format(self) -> LogFormat:
         return LogFormat(self.descriptor.properties.get("table.log.format", "ARROW").upper())
