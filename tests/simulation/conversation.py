@@ -77,6 +77,7 @@ class Conversation:
         self._operations = operations
         self._planned_crashes = crashes
         self._server = simulation.machine("server")
+        self._failed: asyncio.Future[None] = simulation.loop.create_future()
         self._random = Random(simulation.random.getrandbits(64))
         self._reached: dict[int, asyncio.Event] = {
             operations * (number + 1) // (crashes + 1): asyncio.Event() for number in range(crashes)
@@ -93,11 +94,17 @@ class Conversation:
         share = self._operations // CLIENTS
         talking = client.start(_gather(*(session.talk(share) for session in sessions)))
         crashing = asyncio.ensure_future(self._crash())
-        await asyncio.wait({talking, crashing}, return_when=asyncio.FIRST_EXCEPTION)
-        await talking
-        await crashing
+        await self._while_server_starts(talking, crashing)
         self._restart(lose_power=True)
-        await client.start(_gather(*(session.check() for session in sessions)))
+        await self._while_server_starts(client.start(_gather(*(session.check() for session in sessions))))
+
+    async def _while_server_starts(self, *tasks: asyncio.Task[None]) -> None:
+        """Wait for the tasks; a start of the server that fails ends the run."""
+        await asyncio.wait([asyncio.ensure_future(asyncio.wait(tasks)), self._failed], return_when=asyncio.FIRST_COMPLETED)
+        if self._failed.done():
+            self._failed.result()
+        for task in tasks:
+            await task
 
     def _count(self, operation: str) -> None:
         self.done[operation] += 1
@@ -123,7 +130,12 @@ class Conversation:
         runtime = self._server.runtime()
         server = LocalServer(DATA_DIRECTORY, host="server", port=PORT, runtime=runtime)
         task = self._server.start(server.start())
-        task.add_done_callback(lambda done: done.result())
+        task.add_done_callback(self._started)
+
+    def _started(self, task: asyncio.Task[None]) -> None:
+        error = task.exception()
+        if error is not None and not self._failed.done():
+            self._failed.set_exception(error)
 
 
 async def _gather(*sessions: Coroutine[Any, Any, None]) -> None:
