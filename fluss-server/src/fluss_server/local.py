@@ -14,7 +14,7 @@ import contextlib
 import errno
 import logging
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from fluss_server.cluster.messages import ServerNode
@@ -69,7 +69,7 @@ class LocalServer:
 
     def __init__(
         self,
-        data_dir: Path,
+        data_dir: PurePath,
         *,
         host: str = "127.0.0.1",
         port: int = 0,

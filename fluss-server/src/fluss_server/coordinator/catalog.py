@@ -344,7 +344,7 @@ class MetadataManager:
             the first of ``count`` numbers in a row that were never given for this table; they begin with 1.
 
         Raises:
-            FlussError: ``TABLE_NOT_EXIST``; ``UNKNOWN_SERVER_ERROR`` when there are not so many left.
+            FlussError: ``TABLE_NOT_EXIST``; ``OPERATION_NOT_ATTEMPTED_EXCEPTION`` when there are not so many left.
         """
         return await self._tasks.run(self._reserve_ids(table_id, count))
 
@@ -505,7 +505,9 @@ class MetadataManager:
             node = await self._store.get(path)
             reserved = 0 if node is None else decode_counter(path, node.value)
             if reserved + count > MAX_COUNTER:
-                raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"column {name!r} of {table.path} has no ids left")
+                raise FlussError(
+                    ErrorCode.OPERATION_NOT_ATTEMPTED_EXCEPTION, f"column {name!r} of {table.path} has no ids left"
+                )
             value = encode_counter(reserved + count)
             if node is None:
                 await self._store.commit([*await missing_parents(self._store, path), Create(path, value)])

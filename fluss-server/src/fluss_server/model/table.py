@@ -129,7 +129,7 @@ class TableDescriptor:
 
     @classmethod
     def from_json(cls, document: Any) -> TableDescriptor:
-        """Read a descriptor and check that its parts fit each other.
+        """Read a descriptor and check that its parts are consistent.
 
         For a primary-key table without bucket key, the bucket key becomes the primary key minus the partition columns.
 
