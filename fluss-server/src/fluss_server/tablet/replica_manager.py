@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from fluss_server.cluster.messages import (
@@ -319,15 +318,16 @@ class ReplicaManager:
         """Lets the KV thread reserve ids, which the event loop does."""
         loop = asyncio.get_running_loop()
 
-        def reserve(count: int) -> int:
-            future = asyncio.run_coroutine_threadsafe(self._reserve_ids(table_id, count), loop)
+        async def reserve_in_time(count: int) -> int:
             try:
-                return future.result(RESERVE_IDS_LIMIT_S)
-            except FutureTimeout:
-                future.cancel()
+                return await asyncio.wait_for(self._reserve_ids(table_id, count), RESERVE_IDS_LIMIT_S)
+            except asyncio.TimeoutError:
                 raise FlussError(
                     ErrorCode.REQUEST_TIME_OUT, f"no ids could be reserved within {RESERVE_IDS_LIMIT_S:.0f} s"
                 ) from None
+
+        def reserve(count: int) -> int:
+            return asyncio.run_coroutine_threadsafe(reserve_in_time(count), loop).result()
 
         return reserve
 
@@ -343,7 +343,7 @@ class ReplicaManager:
                 self._config.kv_cache_bytes, backpressure_trigger=self._config.kv_backpressure_trigger
             )
         return KvTablet.open(
-            Path(directory),
+            directory,  # type: ignore[arg-type]
             table,
             partial(self._metadata.schema, table.table_id),
             log,
