@@ -10,6 +10,7 @@ from unittest import mock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from example_support import examples
 from fluss_server.metadata import embedded
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.store import (
@@ -22,6 +23,7 @@ from fluss_server.metadata.store import (
     Set,
     parent_of,
 )
+from fluss_server.runtime import system_runtime
 
 names = st.sampled_from(["a", "b", "c"])
 paths = st.lists(names, min_size=1, max_size=3).map(lambda parts: "/" + "/".join(parts))
@@ -80,17 +82,17 @@ async def contents(store: EmbeddedMetadataStore, path: str = "/") -> dict[str, t
 
 
 async def play(path: Path, script: list[object]) -> None:
-    store = EmbeddedMetadataStore.open(path)
+    store = EmbeddedMetadataStore.open(path, system_runtime())
     model = Model()
     for step in script:
         if step == RESTART:
             await store.close()
-            store = EmbeddedMetadataStore.open(path)
+            store = EmbeddedMetadataStore.open(path, system_runtime())
         elif isinstance(step, tuple):
             # A crash: the file stays open in the old store, and a few bytes of a transaction nobody heard of follow.
             with path.open("ab") as file:
                 file.write(b"\xffTX1" + b"\x30\0\0\0" + bytes(step[1]))
-            store = EmbeddedMetadataStore.open(path)
+            store = EmbeddedMetadataStore.open(path, system_runtime())
             assert store.recovery.cut_bytes == 8 + step[1]
         else:
             assert isinstance(step, list)
@@ -102,16 +104,16 @@ async def play(path: Path, script: list[object]) -> None:
                 assert model.commit(step)
         assert await contents(store) == model.nodes
     await store.close()
-    assert await contents(EmbeddedMetadataStore.open(path)) == model.nodes
+    assert await contents(EmbeddedMetadataStore.open(path, system_runtime())) == model.nodes
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(script=steps, compaction=st.sampled_from([1, 200, 1 << 20]))
 def test_the_store_does_what_the_model_does(script: list[object], compaction: int) -> None:
     # fsync is what the unit tests are for; here it would only take time
     with (
         tempfile.TemporaryDirectory() as directory,
         mock.patch.object(embedded, "MIN_COMPACTION_BYTES", compaction),
-        mock.patch("os.fsync"),
+        mock.patch("os.fdatasync"),
     ):
         asyncio.run(play(Path(directory) / "metadata", script))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,8 +18,10 @@ from fluss_server.coordinator.cluster_service import ClusterService, ReplicaCoun
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.config_records import SERVER_CONFIG, decode_server_config, encode_server_config
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
+from fluss_server.metadata.journal_file import JournalFile
 from fluss_server.metadata.store import Set
 from fluss_server.rpc.service import RequestContext
+from fluss_server.runtime import system_runtime
 from rpc_support import async_test
 
 OPTIONS = option_table(
@@ -35,7 +36,7 @@ CONTEXT = RequestContext(ApiKey.ALTER_CLUSTER_CONFIGS)
 
 class Cluster:
     def __init__(self, path: Path, **initial: str) -> None:
-        self.store = EmbeddedMetadataStore.open(path / "metadata")
+        self.store = EmbeddedMetadataStore.open(path / "metadata", system_runtime())
         self.configuration = DynamicConfiguration(OPTIONS, initial)
         self.counts = ReplicaCounts(3, 3)
         self.service = ClusterService(self.store, self.configuration, lambda: self.counts)
@@ -99,11 +100,10 @@ async def test_what_cannot_be_stored_is_taken_back(tmp_path: Path, monkeypatch: 
     async with cluster(tmp_path) as running:
         await running.alter(("size", "2", SET))
 
-        def full(fd: int) -> None:
+        def full(*arguments: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(os, "fsync", full)
-        monkeypatch.setattr(os, "fdatasync", full)
+        monkeypatch.setattr(JournalFile, "append", full)
         with pytest.raises(FlussError) as raised:
             await running.alter(("size", "3", SET))
         assert raised.value.code is ErrorCode.STORAGE_EXCEPTION

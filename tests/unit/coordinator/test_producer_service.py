@@ -19,6 +19,7 @@ from fluss_server.metadata.producer_records import PRODUCERS, ProducerRecord
 from fluss_server.model.acl import Operation, Resource
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.rpc.service import RequestContext
+from fluss_server.runtime import system_runtime
 from fluss_server.runtime.clock import ManualClock
 from rpc_support import async_test
 
@@ -82,7 +83,9 @@ class Producers:
 
 @asynccontextmanager
 async def producers(path: Path, clock: ManualClock | None = None, **options: Any) -> AsyncIterator[Producers]:
-    running = Producers(EmbeddedMetadataStore.open(path / "metadata"), clock or ManualClock(), **options)
+    running = Producers(
+        EmbeddedMetadataStore.open(path / "metadata", system_runtime()), clock or ManualClock(), **options
+    )
     try:
         yield running
     finally:

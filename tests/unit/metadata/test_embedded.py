@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import threading
 from collections.abc import Callable, Coroutine
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
 
+from breakable_disk import BreakableDisk, failing
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata import embedded
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
@@ -30,15 +30,17 @@ from fluss_server.metadata.store import (
     deletions_below,
     missing_parents,
 )
+from fluss_server.runtime import Disk, system_runtime
+from fluss_server.simulation.disk import SECTOR_BYTES
 
 Scenario = Callable[[EmbeddedMetadataStore], Coroutine[Any, Any, None]]
 
 
-def run(path: Path, scenario: Scenario, *, close: bool = True) -> EmbeddedMetadataStore:
+def run(path: PurePath, scenario: Scenario, *, close: bool = True, disk: Disk | None = None) -> EmbeddedMetadataStore:
     """Open the store and run ``scenario`` on it; without closing it, the next opening is like one after a crash."""
 
     async def all_of_it() -> EmbeddedMetadataStore:
-        store = EmbeddedMetadataStore.open(path)
+        store = EmbeddedMetadataStore.open(path, system_runtime(disk=disk))
         await scenario(store)
         if close:
             await store.close()
@@ -58,14 +60,18 @@ async def everything(store: MetadataStore, path: str = "/") -> dict[str, Node]:
     return found
 
 
-def content_of(path: Path) -> dict[str, Node]:
+def content_of(path: PurePath, disk: Disk | None = None) -> dict[str, Node]:
     found: dict[str, Node] = {}
 
     async def read(store: EmbeddedMetadataStore) -> None:
         found.update(await everything(store))
 
-    run(path, read, close=False)
+    run(path, read, close=False, disk=disk)
     return found
+
+
+def checkpoint_of(path: Path) -> Path:
+    return path.with_name(path.name + ".checkpoint")
 
 
 def committing(*transactions: list[Operation]) -> Scenario:
@@ -98,34 +104,116 @@ def test_what_was_committed_is_there_after_a_restart(tmp_path: Path, close: bool
     assert again.recovery.cut_bytes == 0
 
 
-def test_a_file_cut_at_every_byte_of_its_last_transaction(tmp_path: Path) -> None:
+def test_a_torn_transaction_that_was_not_acknowledged_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "metadata"
     run(path, committing(*TRANSACTIONS[:2]), close=False)
-    before = path.stat().st_size
+    before, checkpoint = path.stat().st_size, checkpoint_of(path).read_bytes()
     run(path, committing(TRANSACTIONS[2]), close=False)
     data = path.read_bytes()
     for end in range(before, len(data)):
         path.write_bytes(data[:end])
+        checkpoint_of(path).write_bytes(checkpoint)
         store = run(path, committing([Create("/new")]), close=False)
         assert store.recovery.cut_bytes == end - before
+        assert store.recovery.proven == (end == before)
         assert content_of(path) == AFTER_TWO | {"/new": Node(b"", 0)}
+    path.write_bytes(data)
+    checkpoint_of(path).write_bytes(checkpoint)
+    store = run(path, committing(), close=False)
+    assert not store.recovery.proven
+    assert content_of(path) == AFTER_THREE
+
+
+def refused(path: Path) -> FlussError:
+    """Open the store, which must be refused and change nothing."""
+    before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    with pytest.raises(FlussError, match="is damaged") as caught:
+        EmbeddedMetadataStore.open(path, system_runtime())
+    assert caught.value.code is ErrorCode.STORAGE_EXCEPTION
+    assert caught.value.hint is not None
+    assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
+    return caught.value
+
+
+@pytest.mark.parametrize("close", [True, False], ids=["closed", "crashed"])
+def test_a_flipped_bit_anywhere_is_refused_and_nothing_is_touched(tmp_path: Path, close: bool) -> None:
+    path = tmp_path / "metadata"
+    run(path, committing(*TRANSACTIONS), close=close)
+    data = path.read_bytes()
+    for position in range(len(data)):
+        damaged = bytearray(data)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        refused(path)
     path.write_bytes(data)
     assert content_of(path) == AFTER_THREE
 
 
-def test_damage_before_the_tail_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:
+def test_a_file_that_ends_too_early_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "metadata"
     run(path, committing(*TRANSACTIONS))
     data = path.read_bytes()
-    last = data.rindex(b"\xffTX1")  # the mark of the clean close
-    for position in range(last):
-        damaged = bytearray(data)
-        damaged[position] ^= 0x01
-        path.write_bytes(damaged)
-        with pytest.raises(FlussError, match="damaged") as caught:
-            EmbeddedMetadataStore.open(path)
-        assert caught.value.code is ErrorCode.STORAGE_EXCEPTION
-        assert path.read_bytes() == damaged
+    for end in range(len(data)):
+        path.write_bytes(data[:end])
+        refused(path)
+
+
+def test_a_flipped_bit_in_the_checkpoint_loses_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "metadata"
+    run(path, committing(*TRANSACTIONS))
+    data, checkpoint = path.read_bytes(), checkpoint_of(path).read_bytes()
+    for position in range(len(checkpoint)):
+        path.write_bytes(data)
+        damaged = bytearray(checkpoint)
+        damaged[position] ^= 1 << position % 8
+        checkpoint_of(path).write_bytes(damaged)
+        store = run(path, committing())
+        assert not store.recovery.proven
+        assert content_of(path) == AFTER_THREE
+        assert run(path, committing()).recovery.proven  # it has been written again
+    path.write_bytes(data[:-1])
+    checkpoint_of(path).write_bytes(checkpoint[:-1])
+    refused(path)  # no crash damages both
+
+
+def test_an_older_copy_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "metadata"
+    run(path, committing(*TRANSACTIONS[:2]))
+    copy = path.read_bytes()
+    run(path, committing(TRANSACTIONS[2]))
+    path.write_bytes(copy)
+    error = refused(path)
+    assert "older copy" in error.message
+    assert "remove its checkpoint" in (error.hint or "")
+    checkpoint_of(path).unlink()
+    store = run(path, committing())
+    assert not store.recovery.proven
+    assert content_of(path) == AFTER_TWO
+
+
+def test_a_missing_file_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "metadata"
+    run(path, committing(*TRANSACTIONS))
+    path.unlink()
+    assert "missing" in refused(path).message
+
+
+def test_a_file_of_an_older_program_has_no_checkpoint(tmp_path: Path) -> None:
+    """It is taken as it is; what cannot be read at its end is left out, and kept."""
+    path = tmp_path / "metadata"
+    run(path, committing(*TRANSACTIONS[:2]))
+    before = path.stat().st_size
+    run(path, committing(TRANSACTIONS[2]))
+    data = path.read_bytes()
+    checkpoint_of(path).unlink()
+    assert content_of(path) == AFTER_THREE
+    assert checkpoint_of(path).exists()
+    for end in (before + 1, len(data) - 1):
+        checkpoint_of(path).unlink()
+        path.write_bytes(data[:end])
+        assert run(path, committing()).recovery.cut_bytes == end - before
+        assert content_of(path) == AFTER_TWO
+        assert (tmp_path / "metadata.cut").read_bytes() == data[:end]
 
 
 def test_transactions_that_do_not_fit_are_damage(tmp_path: Path) -> None:
@@ -135,7 +223,7 @@ def test_transactions_that_do_not_fit_are_damage(tmp_path: Path) -> None:
     data, next_id = encode_file([], 1)
     path.write_bytes(data + encode_transaction(next_id, [("/a/b", Node(b"", 0))]))
     with pytest.raises(FlussError, match="does not fit"):
-        EmbeddedMetadataStore.open(path)
+        EmbeddedMetadataStore.open(path, system_runtime())
 
 
 def test_conflicts_write_nothing(tmp_path: Path) -> None:
@@ -155,77 +243,108 @@ def test_conflicts_write_nothing(tmp_path: Path) -> None:
     run(path, scenario)
 
 
-def test_a_full_disk_rejects_the_write_and_leaves_everything_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "metadata"
+PATH = PurePath("/db/metadata")
+ROW = b"x" * 3 * SECTOR_BYTES
 
-    def write_half(fd: int, data: bytes) -> None:
-        os.write(fd, data[: len(data) // 2])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+def test_a_full_disk_rejects_the_write_and_leaves_everything_as_it_was() -> None:
+    disk = BreakableDisk()
 
     async def scenario(store: EmbeddedMetadataStore) -> None:
         await store.commit([Create("/a", b"1")])
-        size = path.stat().st_size
-        with monkeypatch.context() as patch:
-            patch.setattr(embedded, "write_all", write_half)
-            with pytest.raises(FlussError, match="No space left") as caught:
-                await store.commit([Set("/a", b"2"), Create("/b")])
+        size = disk.view().size(PATH)
+        disk.fault = failing(errno.ENOSPC, ("write", "metadata"))
+        with pytest.raises(FlussError, match="No space left") as caught:
+            await store.commit([Set("/a", b"2"), Create("/b")])
         assert caught.value.code is ErrorCode.STORAGE_EXCEPTION
-        assert path.stat().st_size == size
+        assert disk.view().size(PATH) == size
         assert await everything(store) == {"/a": Node(b"1", 0)}
-        await store.commit([Create("/c")])  # space again
+        disk.fault = failing(0)  # space again
+        await store.commit([Create("/c")])
 
-    run(path, scenario, close=False)
-    assert content_of(path) == {"/a": Node(b"1", 0), "/c": Node(b"", 0)}
+    run(PATH, scenario, close=False, disk=disk.view())
+    assert content_of(PATH, disk.view()) == {"/a": Node(b"1", 0), "/c": Node(b"", 0)}
 
 
-def test_a_failed_fsync_stops_writing_but_not_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "metadata"
+def test_a_full_disk_does_not_prevent_opening() -> None:
+    disk = BreakableDisk()
+    run(PATH, committing(*TRANSACTIONS), close=False, disk=disk.view())
+    disk.fault = failing(errno.ENOSPC, ("write", ""))
+    assert content_of(PATH, disk.view()) == AFTER_THREE
 
-    def broken_fsync(fd: int) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    async def scenario(store: EmbeddedMetadataStore) -> None:
+@pytest.mark.parametrize("broken", ["metadata", "metadata.checkpoint"])
+@pytest.mark.parametrize("restart", [False, True], ids=["", "restart"])
+def test_after_a_failed_sync_the_file_is_written_again(broken: str, restart: bool) -> None:
+    """The kernel treats the pages of a failed sync as clean: without a new file they would never be on disk."""
+    disk = BreakableDisk()
+
+    async def fail(store: EmbeddedMetadataStore) -> None:
         await store.commit([Create("/a")])
-        waiting = []
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "fsync", broken_fsync)
-            waiting = [asyncio.ensure_future(store.commit([Create(f"/b{number}")])) for number in range(3)]
-            results = await asyncio.gather(*waiting, return_exceptions=True)
+        disk.fault = failing(errno.EIO, ("sync", broken), ("sync", "metadata.tmp"))
+        waiting = [store.commit([Create(f"/b{number}", ROW)]) for number in range(3)]
+        results = await asyncio.gather(*waiting, return_exceptions=True)
         assert all(isinstance(result, FlussError) for result in results)
-        with pytest.raises(FlussError, match="takes no more changes"):
-            await store.commit([Create("/c")])
         assert await everything(store) == {"/a": Node(b"", 0)}
+        disk.fault = failing(0)
+        disk.operations.clear()
+        if not restart:
+            await go_on(store)
+            assert disk.operations.count(("rename", PATH)) == 1
 
-    run(path, scenario)
-    assert {"/a": Node(b"", 0)}.items() <= content_of(path).items()
+    async def go_on(store: EmbeddedMetadataStore) -> None:
+        await store.commit([Create("/c", ROW)])
+        await store.commit([Create("/d")])
+
+    run(PATH, fail, close=False, disk=disk.view())
+    if restart:
+        run(PATH, go_on, close=False, disk=disk.view())
+    disk.lose_power()
+    found = content_of(PATH, disk.view())
+    assert {"/a": Node(b"", 0), "/c": Node(ROW, 0), "/d": Node(b"", 0)}.items() <= found.items()
+    assert restart or "/b0" not in found
 
 
-def test_readers_see_a_change_only_when_it_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    entered, proceed = threading.Event(), threading.Event()
-    fsync = os.fsync
-
-    def slow_fsync(fd: int) -> None:
-        entered.set()
-        assert proceed.wait(10)
-        fsync(fd)
+def test_the_checkpoint_is_durable_before_a_change_is_acknowledged() -> None:
+    disk = BreakableDisk()
 
     async def scenario(store: EmbeddedMetadataStore) -> None:
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "fsync", slow_fsync)
-            first = asyncio.ensure_future(store.commit([Create("/a")]))
-            second = asyncio.ensure_future(store.commit([Create("/a/b")]))  # sees what the first one makes
-            await asyncio.to_thread(entered.wait, 10)
-            assert await store.get("/a") is None
-            first.cancel()  # the caller goes away; the commit does not
-            proceed.set()
-            assert await second == [0]
+        for number in range(5):
+            await store.commit([Create(f"/{number}")])
+            assert disk.operations[-1] == ("sync", PATH.with_name("metadata.checkpoint"))
+
+    run(PATH, scenario, close=False, disk=disk.view())
+    disk.lose_power()
+    assert run(PATH, committing(), disk=disk.view()).recovery.proven
+    disk.flip_bit(PATH, disk.view().size(PATH) - 1, 0)
+    with pytest.raises(FlussError, match="were durable"):
+        EmbeddedMetadataStore.open(PATH, system_runtime(disk=disk.view()))
+
+
+def test_readers_see_a_change_only_when_it_is_durable() -> None:
+    entered, proceed = threading.Event(), threading.Event()
+    disk = BreakableDisk()
+
+    def wait_in_sync(operation: str, path: PurePath) -> int | None:
+        if operation == "sync":
+            entered.set()
+            assert proceed.wait(10)
+        return None
+
+    async def scenario(store: EmbeddedMetadataStore) -> None:
+        disk.fault = wait_in_sync
+        first = asyncio.ensure_future(store.commit([Create("/a")]))
+        second = asyncio.ensure_future(store.commit([Create("/a/b")]))  # sees what the first one makes
+        await asyncio.to_thread(entered.wait, 10)
+        assert await store.get("/a") is None
+        first.cancel()  # the caller goes away; the commit does not
+        proceed.set()
+        assert await second == [0]
         assert first.cancelled()
         assert await store.get("/a") == Node(b"", 0)
 
-    run(tmp_path / "metadata", scenario)
-    assert set(content_of(tmp_path / "metadata")) == {"/a", "/a/b"}
+    run(PATH, scenario, disk=disk.view())
+    assert set(content_of(PATH, disk.view())) == {"/a", "/a/b"}
 
 
 def test_concurrent_creations_of_one_node_have_one_winner(tmp_path: Path) -> None:
@@ -268,27 +387,25 @@ def test_compaction_keeps_everything_and_shrinks_the_file(tmp_path: Path, monkey
     assert store.recovery.transactions == 0
 
 
-def test_a_compaction_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compaction_that_fails_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "MIN_COMPACTION_BYTES", 1000)
+    disk = BreakableDisk()
     attempts = 0
 
-    def no_space(path: Path, data: bytes) -> None:
-        nonlocal attempts
-        attempts += 1
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     async def scenario(store: EmbeddedMetadataStore) -> None:
+        nonlocal attempts
         await store.commit([Create("/counter")])
-        with monkeypatch.context() as patch:
-            patch.setattr(embedded, "_write_temporary", no_space)
-            for number in range(300):
-                await store.commit([Set("/counter", b"%d" % number)])
-        assert 1 < attempts < 10
+        disk.fault = failing(errno.ENOSPC, ("write", "metadata.tmp"))
+        disk.operations.clear()
+        for number in range(300):
+            await store.commit([Set("/counter", b"%d" % number)])
+        attempts = disk.operations.count(("write", PATH.with_name("metadata.tmp")))
 
-    path = tmp_path / "metadata"
-    run(path, scenario, close=False)
-    assert content_of(path) == {"/counter": Node(b"299", 300)}
-    assert list(tmp_path.iterdir()) == [path]
+    run(PATH, scenario, close=False, disk=disk.view())
+    assert 1 < attempts < 10
+    disk.lose_power()
+    assert content_of(PATH, disk.view()) == {"/counter": Node(b"299", 300)}
+    assert disk.view().list(PATH.parent) == ["metadata", "metadata.checkpoint"]
 
 
 def test_an_unfinished_compaction_is_forgotten(tmp_path: Path) -> None:
@@ -296,28 +413,43 @@ def test_an_unfinished_compaction_is_forgotten(tmp_path: Path) -> None:
     run(path, committing([Create("/a")]))
     (tmp_path / "metadata.tmp").write_bytes(b"half")
     assert set(content_of(path)) == {"/a"}
-    assert list(tmp_path.iterdir()) == [path]
+    assert sorted(tmp_path.iterdir()) == [path, checkpoint_of(path)]
 
 
-def test_an_unknown_state_after_replacing_stops_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "broken",
+    [("rename", "metadata"), ("sync", "db"), ("rename", "metadata.checkpoint")],
+    ids=lambda pair: "-".join(pair),
+)
+def test_an_unknown_state_after_replacing_is_replaced_again(
+    monkeypatch: pytest.MonkeyPatch, broken: tuple[str, str]
+) -> None:
+    """Which of two files a loss of power would bring back is unknown, so neither is appended to."""
     monkeypatch.setattr(embedded, "MIN_COMPACTION_BYTES", 1000)
-
-    def broken(directory: Path) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    disk = BreakableDisk()
+    acknowledged: list[int] = []
 
     async def count(store: EmbeddedMetadataStore) -> None:
         for number in range(300):
             await store.commit([Set("/counter", b"%d" % number)])
+            acknowledged.append(number)
 
     async def scenario(store: EmbeddedMetadataStore) -> None:
         await store.commit([Create("/counter")])
-        with monkeypatch.context() as patch:
-            patch.setattr(embedded, "fsync_directory", broken)
-            with pytest.raises(FlussError, match="takes no more changes"):
-                await count(store)
+        disk.fault = failing(errno.EIO, broken)
+        with pytest.raises(FlussError, match="could not be written"):
+            await count(store)
+        for _ in range(3):
+            with pytest.raises(FlussError, match="could not be written"):
+                await store.commit([Create("/more")])
+        disk.fault = failing(0)
+        await store.commit([Create("/last")])
 
-    run(tmp_path / "metadata", scenario)
-    assert set(content_of(tmp_path / "metadata")) == {"/counter"}
+    run(PATH, scenario, close=False, disk=disk.view())
+    disk.lose_power()
+    found = content_of(PATH, disk.view())
+    assert found["/counter"].value == b"%d" % acknowledged[-1]
+    assert set(found) == {"/counter", "/last"}
 
 
 def test_ephemeral_nodes_go_with_their_session_and_are_never_in_the_file(tmp_path: Path) -> None:
@@ -392,13 +524,13 @@ def test_helpers(tmp_path: Path) -> None:
 def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FlussError, match="could not be opened") as caught:
-        EmbeddedMetadataStore.open(tmp_path / "file" / "metadata")
+        EmbeddedMetadataStore.open(tmp_path / "file" / "metadata", system_runtime())
     assert caught.value.code is ErrorCode.STORAGE_EXCEPTION
 
 
 def test_only_the_owner_may_read_the_file(tmp_path: Path) -> None:
     async def scenario() -> None:
-        store = EmbeddedMetadataStore.open(tmp_path / "metadata")
+        store = EmbeddedMetadataStore.open(tmp_path / "metadata", system_runtime())
         await store.commit([Create("/a", b"x")])
         await store.close()
 

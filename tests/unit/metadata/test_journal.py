@@ -43,8 +43,6 @@ def test_round_trip() -> None:
     assert contents.transactions == [BASE, FIRST, [], SECOND]
     assert contents.end == len(data)
     assert contents.next_id == 14
-    assert not contents.ends_with_commit_marker
-    assert read_file(file_of(FIRST, [])[0]).ends_with_commit_marker
 
 
 def test_empty_file() -> None:
@@ -53,7 +51,6 @@ def test_empty_file() -> None:
     assert next_id == 1
     contents = read_file(data)
     assert contents.transactions == []
-    assert contents.ends_with_commit_marker
 
 
 def test_a_large_base_is_split() -> None:

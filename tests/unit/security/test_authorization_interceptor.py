@@ -16,6 +16,7 @@ from fluss_server.model.acl import AclBinding, AclEntry, Operation, Resource
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.principal import Principal
 from fluss_server.rpc.service import RequestContext, ResponseBody, ServiceRegistry, rpc
+from fluss_server.runtime import system_runtime
 from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
 from fluss_server.security.authorizer import Authorizer
 from rpc_support import async_test
@@ -52,7 +53,7 @@ def fetch(*tables: int) -> pb.FetchLogRequest:
 
 @async_test
 async def test_a_fetch_of_several_tables_is_answered_for_each(tmp_path: Path) -> None:
-    store = EmbeddedMetadataStore.open(tmp_path / "metadata")
+    store = EmbeddedMetadataStore.open(tmp_path / "metadata", system_runtime())
     authorizer = Authorizer(store, [ROOT])
     grant = AclBinding(Resource.table(PATHS[1]), AclEntry(ANN, "*", Operation.READ))
     await authorizer.create([grant], ROOT, "127.0.0.1")
@@ -90,7 +91,7 @@ def test_an_api_without_a_rule_cannot_be_served(tmp_path: Path) -> None:
         def stop_replica(self, request: pb.StopReplicaRequest, context: RequestContext) -> ResponseBody:
             raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, "not reached")
 
-    store = EmbeddedMetadataStore.open(tmp_path / "metadata")
+    store = EmbeddedMetadataStore.open(tmp_path / "metadata", system_runtime())
     ServiceRegistry(Unruled())
     with pytest.raises(ValueError, match="STOP_REPLICA has no rule"):
         ServiceRegistry(Unruled(), interceptors=[AuthorizationInterceptor(Authorizer(store), PATHS.get)])
@@ -116,7 +117,7 @@ class Producers:
 
 @async_test
 async def test_offsets_of_producers_with_several_tables(tmp_path: Path) -> None:
-    store = EmbeddedMetadataStore.open(tmp_path / "metadata")
+    store = EmbeddedMetadataStore.open(tmp_path / "metadata", system_runtime())
     authorizer = Authorizer(store, [ROOT])
     entries = [AclEntry(ANN, "*", operation) for operation in (Operation.READ, Operation.WRITE)]
     await authorizer.create([AclBinding(Resource.table(PATHS[1]), entry) for entry in entries], ROOT, "127.0.0.1")

@@ -24,6 +24,7 @@ from fluss_server.model.acl import (
 )
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.principal import Principal
+from fluss_server.runtime import system_runtime
 from fluss_server.security.authorizer import MAX_ENTRIES_PER_RESOURCE, Authorizer, parse_super_users
 from rpc_support import async_test
 
@@ -35,7 +36,7 @@ TABLE = Resource.table(TablePath("d", "t"))
 
 @asynccontextmanager
 async def authorizer(path: Path) -> AsyncIterator[Authorizer]:
-    store = EmbeddedMetadataStore.open(path / "metadata")
+    store = EmbeddedMetadataStore.open(path / "metadata", system_runtime())
     opened = Authorizer(store, [ROOT])
     await opened.load()
     try:
@@ -171,7 +172,7 @@ async def test_a_cancelled_change_still_ends(tmp_path: Path) -> None:
 
 @async_test
 async def test_unreadable_entries_stop_the_start(tmp_path: Path) -> None:
-    store = EmbeddedMetadataStore.open(tmp_path / "metadata")
+    store = EmbeddedMetadataStore.open(tmp_path / "metadata", system_runtime())
     path = "/fluss-acls/TABLE/d.t"
     await store.commit([*await missing_parents(store, path), Create(path, b"?")])
     with pytest.raises(FlussError, match=path):

@@ -32,9 +32,12 @@ from fluss_server.log.offset_index import OffsetIndex
 from fluss_server.log.recovery_point import RecoveryPoint
 from fluss_server.log.time_index import TimeIndex
 from fluss_server.log.writer_snapshot import decode_snapshot
-from fluss_server.metadata.journal import JournalDamaged, read_file
+from fluss_server.metadata.checkpoint import Coverage, read_with_checkpoint
+from fluss_server.metadata.journal import JournalDamaged
+from fluss_server.metadata.journal_file import checkpoint_path
 from fluss_server.runtime.files import DirectoryLock
 from fluss_server.runtime.system_disk import SystemDisk, SystemFile
+from fluss_server.tablet.replica_directories import ORPHANED
 
 METADATA_FILE = "metadata.journal"
 _INDEX_LIMIT = 1 << 31
@@ -67,7 +70,7 @@ def doctor(parsed: argparse.Namespace) -> int:
     """``fluss doctor``: exit code 1 when there are problems."""
     directory: Path = parsed.data_dir
     lock = DirectoryLock(directory)
-    if not directory.is_dir() or not (directory / METADATA_FILE).exists():
+    if not directory.is_dir() or not any(map(Path.exists, _metadata_files(directory))):
         raise FlussError(
             ErrorCode.STORAGE_EXCEPTION, f"{directory} is not a data directory: there is no {METADATA_FILE} in it"
         )
@@ -84,6 +87,10 @@ def doctor(parsed: argparse.Namespace) -> int:
     return 1 if any(finding.problems for finding in findings) else 0
 
 
+def _metadata_files(directory: Path) -> tuple[Path, Path]:
+    return directory / METADATA_FILE, Path(checkpoint_path(directory / METADATA_FILE))
+
+
 def _details(finding: Finding, output: OutputFormat) -> Any:
     details = [*finding.problems, *finding.notes]
     return details if output is not OutputFormat.TABLE else "; ".join(details) or None
@@ -92,10 +99,15 @@ def _details(finding: Finding, output: OutputFormat) -> Any:
 def check_data_directory(directory: Path) -> Iterator[Finding]:
     """Check everything below a data directory; one finding per part."""
     yield _check_metadata(directory)
+    yield from _check_orphans(directory)
     # {database}/{table}-{id}/[{partition}-p{id}/]log-{bucket}
     candidates = [*directory.glob("*/*/log-*"), *directory.glob("*/*/*/log-*")]
     buckets = sorted(
-        path for path in candidates if _LOG_DIRECTORY.match(path.name) and path.is_dir() and ".deleted" not in str(path)
+        path
+        for path in candidates
+        if _LOG_DIRECTORY.match(path.name)
+        and path.is_dir()
+        and not any(end in str(path) for end in (".deleted", ORPHANED))
     )
     for log_directory in buckets:
         finding, start, end = _check_log(directory, log_directory)
@@ -107,16 +119,28 @@ def check_data_directory(directory: Path) -> Iterator[Finding]:
 
 def _check_metadata(directory: Path) -> Finding:
     finding = Finding(METADATA_FILE)
-    data = (directory / METADATA_FILE).read_bytes()
+    journal, checkpoint = (path.read_bytes() if path.exists() else None for path in _metadata_files(directory))
     try:
-        contents = read_file(data)
+        checked = read_with_checkpoint(journal, checkpoint)
     except JournalDamaged as error:
-        finding.problems.append(str(error))
+        finding.problems.append(f"{error}; {error.hint}")
         return finding
-    finding.content = f"{sum(1 for changes in contents.transactions if changes)} transactions, {len(data)} bytes"
-    if len(data) > contents.end:
-        finding.notes.append(f"{len(data) - contents.end} bytes of an unfinished transaction will be cut")
+    transactions = sum(1 for changes in checked.contents.transactions if changes)
+    finding.content = f"{transactions} transactions, {checked.contents.end + checked.torn_bytes} bytes"
+    if checked.torn_bytes:
+        finding.notes.append(f"{checked.torn_bytes} bytes of an unfinished transaction will be cut")
+    if checked.coverage is not Coverage.EXACT:
+        finding.notes.append(f"checkpoint: {checked.coverage.value}; the file will be written again")
     return finding
+
+
+def _check_orphans(directory: Path) -> Iterator[Finding]:
+    """Directories of tables and partitions that a start with repaired metadata did not know."""
+    for path in sorted([*directory.glob(f"*/*{ORPHANED}*"), *directory.glob(f"*/*/*{ORPHANED}*")]):
+        if path.is_dir():
+            finding = Finding(str(path.relative_to(directory)), "data of a table or partition without metadata")
+            finding.notes.append("no server uses it; remove it if it is not needed")
+            yield finding
 
 
 def _check_log(root: Path, directory: Path) -> tuple[Finding, int, int]:

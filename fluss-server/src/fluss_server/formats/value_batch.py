@@ -1,4 +1,4 @@
-"""Stored values of a KvStore and the batches in which LIMIT_SCAN returns them (data-formats.md section 8.3).
+"""Stored values of a KvStore and the batches in which LIMIT_SCAN returns them (docs/formats/kv-values.md).
 
 A value is ``[int16 schema id][row]``, little-endian. A value batch is ``[int32 length of the rest][int8 magic 0][int32
 count]`` and per value ``[int32 length][value]``.
@@ -70,10 +70,10 @@ def parse_value_batch(batch: Buffer) -> list[bytes]:
         size = _LENGTH.unpack_from(data, position)[0]
         position = start + size
         if size < SCHEMA_ID_SIZE or position > end:
-            raise _corrupt(f"a value of {size} bytes does not fit its batch")
+            raise _corrupt(f"a value of {size} bytes exceeds its batch")
         values.append(data[start:position])
     if position != end:
-        raise _corrupt("a value batch has bytes behind its last value")
+        raise _corrupt("a value batch has bytes after its last value")
     return values
 
 

@@ -36,13 +36,13 @@ class IdRange:
         self._next = self._end = 0
 
     def take(self, greatest: int) -> int:
-        """An id that was never given; ``UNKNOWN_SERVER_ERROR`` when it would be more than ``greatest``."""
+        """An id that was never given; ``OPERATION_NOT_ATTEMPTED_EXCEPTION`` when it would be more than ``greatest``."""
         if self._next == self._end:
             self._next = self._reserve(self._size)
             self._end = self._next + self._size
         if self._next > greatest:
             raise FlussError(
-                ErrorCode.UNKNOWN_SERVER_ERROR,
+                ErrorCode.OPERATION_NOT_ATTEMPTED_EXCEPTION,
                 f"the auto-increment column is used up: its greatest value is {greatest}",
                 hint="create a table with a BIGINT column",
             )

@@ -43,7 +43,7 @@ class ChangelogBody(Protocol):
 
 
 class ChangelogWriter:
-    """Makes the log batches of a table; always in its latest schema (server-behaviour.md section 2.9).
+    """Makes the log batches of a table; always in its latest schema (docs/primary-key-tables.md).
 
     Args:
         table: whose changelog.

@@ -310,6 +310,13 @@ class KvTablet:
             raise FlussError(ErrorCode.CORRUPT_MESSAGE, "a prefix lookup needs a prefix")
         return self._rows.with_prefix(prefix, max_bytes)
 
+    def prefix_lookup_few(self, prefix: bytes, max_rows: int, max_bytes: int) -> list[bytes] | None:
+        """As :meth:`prefix_lookup`, or None when there are more rows or bytes than that."""
+        self._check_open()
+        if not prefix:
+            raise FlussError(ErrorCode.CORRUPT_MESSAGE, "a prefix lookup needs a prefix")
+        return self._rows.few_with_prefix(prefix, max_rows, max_bytes)
+
     def limit_scan(self, limit: int, max_bytes: int = MAX_RESPONSE_BYTES) -> list[bytes]:
         """Values of the first ``limit`` rows in key order.
 

@@ -173,6 +173,11 @@ class LogTablet:
         """Idempotent writers that are remembered."""
         return len(self._writers)
 
+    @property
+    def largest_writer_id(self) -> int:
+        """The largest id of an idempotent writer that is remembered; -1 without any."""
+        return self._writers.largest_writer_id
+
     # ------------------------------------------------------------------ append
 
     def append(self, records: Buffer) -> AppendResult:

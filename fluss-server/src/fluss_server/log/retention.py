@@ -1,6 +1,6 @@
 """Which segments of a log are older than its table keeps them.
 
-Rules (server-behaviour.md section 2.5, without remote storage): segments go from the oldest on and as a whole, when
+Rules (docs/log-tables.md, without remote storage): segments go from the oldest on and as a whole, when
 their newest batch is older than the time to live. The active segment stays, however old it is, unless it is sealed for
 this purpose, which needs ``log.retention.roll-active-segment.enabled``.
 """

@@ -70,6 +70,11 @@ class WriterStates:
     def __len__(self) -> int:
         return len(self._writers)
 
+    @property
+    def largest_writer_id(self) -> int:
+        """The largest id of a writer that is remembered; -1 without any."""
+        return max(self._writers, default=NO_WRITER_ID)
+
     def find_duplicate(self, writer_id: int, sequence: int) -> WrittenBatch | None:
         """The batch of that writer with that sequence, if it is in the log.
 

@@ -4,7 +4,7 @@
 
     header       magic "FLSMETA\\xff" | u32 format version 1 | u64 base length | u64 first transaction id | u32 crc
     frame        magic "\\xffTX1" | u32 payload length | u64 transaction id | u32 crc | payload
-    payload      entries, none for a mark
+    payload      entries; none, as older programs wrote when they closed the file, changes nothing
     put          u8 1 | u32 path length | path | u32 version | u32 value length | value
     delete       u8 2 | u32 path length | path
 
@@ -12,11 +12,11 @@ The crc of the header is CRC-32C of what precedes it, that of a frame CRC-32C of
 ids are consecutive. Entries hold results, not operations: the new value and version of a node, parents before children.
 
 What a crash may leave and what it may not
-    Each frame is on disk before the next one is written, so a crash can damage the last frame only: a *torn tail*,
-    which is cut. A bad frame that is followed by a good one, or that lies in the base, is damage by something else:
-    then nothing is cut and the file is refused. The base is what was complete when the file was put in place (after a
-    compaction, everything then alive). A mark after the last transaction makes that one recognisable as complete.
-    The byte ``ff`` in the magic occurs in no UTF-8 text, so that values cannot look like frames.
+    Each frame is on disk before the next one is written, so a crash can damage the last frame only: a *torn tail*. A
+    bad frame that is followed by a good one, or that lies in the base, is damage by something else: the file is
+    refused. Whether a bad last frame was acknowledged tells the checkpoint (``checkpoint.py``). The base is what was
+    complete when the file was put in place (after a rewrite, everything then alive). The byte ``ff`` in the magic
+    occurs in no UTF-8 text, so that values cannot look like frames.
 """
 
 from __future__ import annotations
@@ -50,7 +50,15 @@ Changes = Iterable[tuple[str, "Node | None"]]
 
 
 class JournalDamaged(Exception):
-    """The file is damaged in a way that no crash of its writer explains."""
+    """The file is damaged in a way that no crash of its writer explains.
+
+    Attributes:
+        hint: what can be done about it.
+    """
+
+    def __init__(self, message: str, hint: str = "restore the file from a copy") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +66,14 @@ class Contents:
     """What a file holds.
 
     Attributes:
-        transactions: changes of each, in order; marks are empty ones.
+        transactions: changes of each, in order; some may be empty.
         end: position behind the last good frame; what follows is a torn tail.
         next_id: id of the transaction to write next.
-        ends_with_commit_marker: the last frame is a mark, or there are no frames.
     """
 
     transactions: list[list[tuple[str, Node | None]]]
     end: int
     next_id: int
-    ends_with_commit_marker: bool
 
 
 def encode_header(base_length: int, first_id: int) -> bytes:
@@ -77,7 +83,7 @@ def encode_header(base_length: int, first_id: int) -> bytes:
 
 
 def encode_transaction(transaction_id: int, changes: Changes) -> bytes:
-    """One frame; no changes make a mark.
+    """One frame.
 
     Raises:
         ValueError: larger than :data:`MAX_PAYLOAD_BYTES`.
@@ -147,7 +153,7 @@ def read_file(data: bytes) -> Contents:
         next_id += 1
     if position < base_length:
         raise JournalDamaged(f"the file ends at byte {position}, but {base_length} bytes were complete")
-    return Contents(transactions, position, next_id, ends_with_commit_marker=not transactions or not transactions[-1])
+    return Contents(transactions, position, next_id)
 
 
 def _read_header(data: bytes) -> tuple[int, int]:

@@ -7,8 +7,9 @@ import logging
 
 from fluss_server.rpc.authentication import Authenticator
 from fluss_server.rpc.connection import ServerConnection
-from fluss_server.rpc.limits import RpcLimits, SharedResources
+from fluss_server.rpc.limits import RpcLimits
 from fluss_server.rpc.service import DEFAULT_LISTENER, ServiceRegistry
+from fluss_server.rpc.shared_resources import SharedResources
 from fluss_server.runtime.network import NetworkServer
 from fluss_server.runtime.runtime import Runtime
 
@@ -56,6 +57,7 @@ class RpcServer:
         self.response_memory = self.shared.response_memory
         self.receive_buffer = self.shared.receive_buffer
         self.frame_memory = self.shared.frame_memory
+        self.loop_budget = self.shared.loop_budget
         self._host = host
         self._port = port
         self._server: NetworkServer | None = None
