@@ -299,7 +299,7 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             OptionType.SIZE,
             "8mb",
             "How fast logs are read again in the background to find batches that the disk has damaged, over all"
-            " buckets together. 0 = never: then damage is found when a batch is read for the first time since the"
+            " buckets together. 0b = never: then damage is found when a batch is read for the first time since the"
             " start.",
             maximum=MAX_INT,
         ),
