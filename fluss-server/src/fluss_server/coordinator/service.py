@@ -14,6 +14,7 @@ from fluss_server.coordinator.catalog import MetadataManager, check_partitioned,
 from fluss_server.coordinator.ddl import DdlExecutor, TableEvents
 from fluss_server.coordinator.validation import TableSettings
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.model import identifiers
 from fluss_server.model.identifiers import TablePath, check_table_path
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
@@ -239,16 +240,13 @@ class CoordinatorService:
             table = self._manager.find_table(TablePath(path.database_name, path.table_name))
             partition = self._manager.find_partition(table, path.partition_name) if table is not None else None
             if table is None or partition is None:
-                raise FlussError(
-                    ErrorCode.PARTITION_NOT_EXISTS,
-                    f"table {path.database_name}.{path.table_name} has no partition {path.partition_name!r}",
-                )
+                raise identifiers.no_partition(TablePath(path.database_name, path.table_name), path.partition_name)
             found[partition.partition_id] = table, partition
         for partition_id in request.partitions_id:
             partition = self._manager.partition_by_id(partition_id)
             table = self._manager.table_by_id(partition.table_id) if partition is not None else None
             if partition is None or table is None:
-                raise FlussError(ErrorCode.PARTITION_NOT_EXISTS, f"there is no partition with id {partition_id}")
+                raise identifiers.no_partition_with_id(partition_id)
             found[partition_id] = table, partition
         return list(found.values())
 
