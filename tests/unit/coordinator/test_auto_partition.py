@@ -7,11 +7,10 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from random import Random
 
 import pytest
 
-from coordinator_support import NoData, opened
+from coordinator_support import RecordingTabletServer, running
 from fluss_server.coordinator.auto_partition import MAX_DELAY_MINUTES, AutoPartitionManager
 from fluss_server.coordinator.catalog import DEFAULT_DATABASE, MetadataManager
 from fluss_server.coordinator.ddl import DdlExecutor
@@ -22,7 +21,6 @@ from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.records import table_path
 from fluss_server.metadata.store import Set
 from fluss_server.model.identifiers import TablePath
-from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableDescriptor, TableInfo
 from fluss_server.runtime.clock import ManualClock
 
@@ -30,30 +28,6 @@ T = TablePath(DEFAULT_DATABASE, "t")
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 NOW = "20231114"  # of the clock, 22:13 in UTC
-
-
-class FixedDelay(Random):
-    """Draws one delay for every table."""
-
-    def __init__(self, minutes: int) -> None:
-        super().__init__()
-        self.minutes = minutes
-
-    def randrange(self, *bounds: int) -> int:  # type: ignore[override]
-        assert bounds == (MAX_DELAY_MINUTES,)
-        return self.minutes
-
-
-class FailingData(NoData):
-    """Cannot keep partitions with some names."""
-
-    def __init__(self) -> None:
-        self.failing: set[str] = set()
-        self.error: Exception = FlussError(ErrorCode.STORAGE_EXCEPTION, "no space")
-
-    async def partition_created(self, table: TableInfo, partition: PartitionInfo) -> None:
-        if partition.name in self.failing:
-            raise self.error
 
 
 @dataclass
@@ -66,7 +40,7 @@ class Cluster:
     ddl: DdlExecutor
     executor: PartitionExecutor
     auto: AutoPartitionManager
-    data: FailingData
+    server: RecordingTabletServer
 
     async def create(self, partition_key: str = "dt", **options: str) -> TableInfo:
         given = {f"table.auto-partition.{key.replace('_', '-')}": value for key, value in options.items()}
@@ -97,18 +71,19 @@ class Cluster:
 def run(
     path: Path, scenario: Callable[[Cluster], Awaitable[None]], *, delay_minutes: int = 0, max_partitions: int = 1000
 ) -> None:
+    def fixed_delay(bound: int) -> int:
+        assert bound == MAX_DELAY_MINUTES
+        return delay_minutes
+
     async def all_of_it() -> None:
         clock = ManualClock()
-        store, manager = await opened(path / "m", clock)
-        data = FailingData()
-        ddl = DdlExecutor(manager, data, TableSettings(), server_id=0)
-        executor = PartitionExecutor(manager, ddl, data, clock, max_partitions)
-        auto = AutoPartitionManager(manager, executor, clock, interval_s=0.001, random=FixedDelay(delay_minutes))
-        ddl.on_change = auto.table_changed
-        await scenario(Cluster(clock, store, manager, ddl, executor, auto, data))
-        await auto.close()
-        await ddl.close()
-        await store.close()
+        async with running(path / "m", clock, max_partitions=max_partitions) as parts:
+            executor = parts.partitions
+            auto = AutoPartitionManager(parts.manager, executor, clock, interval_s=0.001, randrange=fixed_delay)
+            ddl = DdlExecutor(parts.manager, parts.controller, TableSettings(), auto.table_changed)
+            await scenario(Cluster(clock, parts.store, parts.manager, ddl, executor, auto, parts.server))
+            await auto.close()
+            await ddl.close()
 
     asyncio.run(all_of_it())
 
@@ -222,14 +197,14 @@ def test_the_limit_of_partitions_holds(tmp_path: Path) -> None:
     run(tmp_path, scenario, max_partitions=3)
 
 
-@pytest.mark.parametrize("error", [FlussError(ErrorCode.STORAGE_EXCEPTION, "no space"), OSError("no space")])
-def test_what_fails_is_tried_again(tmp_path: Path, error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_fails_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(cluster: Cluster) -> None:
-        cluster.data.failing, cluster.data.error = {NOW}, error
+        cluster.server.failing_partitions = {NOW}
+        cluster.server.fail_lead = FlussError(ErrorCode.STORAGE_EXCEPTION, "no space")
         await cluster.create()
         assert cluster.names() == ["20231115"]
         assert f"partition {NOW} of table fluss.t could not be created: " in caplog.text
-        cluster.data.failing.clear()
+        cluster.server.fail_lead = None
         await cluster.auto.update_all()
         assert cluster.names() == [NOW, "20231115"]
 
@@ -248,7 +223,7 @@ def test_a_table_that_another_server_wrote_does_not_stop_the_others(
         await cluster.store.commit([Set(table_path(T), json.dumps(record).encode())])
         again = MetadataManager(cluster.store, cluster.clock)
         await again.load()
-        auto = AutoPartitionManager(again, cluster.executor, cluster.clock, interval_s=1, random=FixedDelay(0))
+        auto = AutoPartitionManager(again, cluster.executor, cluster.clock, interval_s=1, randrange=lambda bound: 0)
         await auto.update_all()
         assert "'Mars/Olympus' is not a time zone" in caplog.text
 

@@ -57,8 +57,7 @@ def with_table(tmp_path: Path, body: Callable[[Table], object], **options: str) 
                 table_id = await create_from(client, "scanned", descriptor(["id"]))
                 rows = [(bytes([key]), b"\x00" + bytes([key]) + b"\x01x") for key in range(ROWS)]
                 await put(client, table_id, bytes(build_kv_batch(1, rows)))
-                assert server._scanners is not None
-                await body(Table(client, table_id, clock, server._scanners))  # type: ignore[misc]
+                await body(Table(client, table_id, clock, server.tablet_server.scanners))  # type: ignore[misc]
         finally:
             await server.close()
 
@@ -261,6 +260,32 @@ def test_writes_do_not_wait_for_a_step(tmp_path: Path, monkeypatch: pytest.Monke
             go_on.set()
         values = parse_value_batch((await response).records)
         assert [bytes(value)[-1:] for value in values] == [b"x"] * ROWS
+
+    with_table(tmp_path, body)
+
+
+def test_a_scan_that_is_being_read_does_not_expire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a step takes, its client is waiting for it."""
+    read = KvScan.next
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(scan: KvScan, max_bytes: int, max_rows: int | None = None) -> list[bytes]:
+        begun.set()
+        assert go_on.wait(30)
+        return read(scan, max_bytes, max_rows)
+
+    async def body(table: Table) -> None:
+        first = await table.open()
+        monkeypatch.setattr(KvScan, "next", slow)
+        step = asyncio.ensure_future(table.next(first.scanner_id, 1))
+        try:
+            assert await asyncio.to_thread(begun.wait, 30)
+            table.clock.advance(2 * IDLE_LIMIT_MS)
+            with pytest.raises(FlussError, match="no such scan"):
+                await table.scanners.next(b"other", 1, 1)  # looks for idle scans
+        finally:
+            go_on.set()
+        assert not (await step).HasField("error_code")
 
     with_table(tmp_path, body)
 

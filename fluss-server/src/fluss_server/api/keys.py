@@ -1,7 +1,7 @@
 """The table of APIs: number, name, messages and versions of each.
 
 Versions are those of Apache Fluss 0.9.1 (later APIs: 0 only). All released clients settle for them, and what the later
-versions add (historical partitions, changing the bucket count, row TTL) is then never asked for. The exception is
+versions add (historical partitions, changing the bucket count, row TTL) is then never requested. The exception is
 version 2 of PUT_KV, whose clients know STORAGE_BACKPRESSURE. Numbers 0 to 999 are reserved for the Kafka protocol.
 """
 

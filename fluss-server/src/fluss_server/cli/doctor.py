@@ -37,7 +37,7 @@ from fluss_server.metadata.journal import JournalDamaged
 from fluss_server.metadata.journal_file import checkpoint_path
 from fluss_server.runtime.files import DirectoryLock
 from fluss_server.runtime.system_disk import SystemDisk, SystemFile
-from fluss_server.tablet.replica_manager import ORPHANED
+from fluss_server.tablet.replica_directories import ORPHANED
 
 METADATA_FILE = "metadata.journal"
 _INDEX_LIMIT = 1 << 31
