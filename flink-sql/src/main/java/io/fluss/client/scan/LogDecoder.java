@@ -1,6 +1,7 @@
 package io.fluss.client.scan;
 
 import io.fluss.client.TableInfo;
+import io.fluss.client.arrow.Decompressor;
 import io.fluss.client.log.LogBatch;
 import io.fluss.client.log.LogBatchHeader;
 import io.fluss.client.log.LogFormat;
@@ -32,6 +33,7 @@ final class LogDecoder {
   private final int[] requested;
 
   private final Map<Integer, Plan> plans = new HashMap<>();
+  private final Decompressor decompressor = new Decompressor();
 
   /** How to read batches of one schema version. */
   private static final class Plan {
@@ -117,12 +119,11 @@ final class LogDecoder {
     }
     Plan plan = plans.get(header.schemaId());
     if (plan == null) {
-      int schemaId = header.schemaId();
-      plan = plan(context.callCoordinator(true, node -> context.schemas().get(table, schemaId)));
+      plan = plan(context.schemas().await(table, header.schemaId()));
       plans.put(header.schemaId(), plan);
     }
     return format == LogFormat.ARROW
-        ? LogBatch.readArrow(header, plan.types, plan.projection)
+        ? LogBatch.readArrow(header, plan.types, plan.projection, decompressor)
         : LogBatch.readRows(header, plan.rows);
   }
 
