@@ -31,6 +31,7 @@ import io.fluss.rpc.proto.PbTableMetadata;
 import io.fluss.rpc.proto.PbValue;
 import io.fluss.rpc.proto.ProduceLogRequest;
 import io.fluss.rpc.proto.ProduceLogResponse;
+import io.fluss.rpc.proto.ScanKvResponse;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
@@ -97,6 +98,9 @@ final class FakeServer implements AutoCloseable {
   final Map<String, byte[]> values = new ConcurrentHashMap<>();
   final List<String> logins = new CopyOnWriteArrayList<>();
   volatile Faults faults = (key, request) -> null;
+
+  /** Port of the coordinator that the metadata names; 0: this server is it. -1: there is none. */
+  volatile int coordinatorPort;
 
   private final ServerSocket listener;
   private final Bucket[] buckets;
@@ -241,6 +245,12 @@ final class FakeServer implements AutoCloseable {
         return produce(ProduceLogRequest.parseFrom(body));
       case FETCH_LOG:
         return fetch(FetchLogRequest.parseFrom(body));
+      case SCAN_KV:
+        return ScanKvResponse.newBuilder()
+            .setScannerId(ByteString.copyFromUtf8("scan"))
+            .setLogOffset(0)
+            .setHasMoreResults(false)
+            .build();
       case LOOKUP:
         return lookup(LookupRequest.parseFrom(body));
       default:
@@ -255,8 +265,11 @@ final class FakeServer implements AutoCloseable {
             .setHost("127.0.0.1")
             .setPort(listener.getLocalPort())
             .build();
-    MetadataResponse.Builder answer =
-        MetadataResponse.newBuilder().setCoordinatorServer(node).addTabletServers(node);
+    MetadataResponse.Builder answer = MetadataResponse.newBuilder().addTabletServers(node);
+    if (coordinatorPort >= 0) {
+      answer.setCoordinatorServer(
+          coordinatorPort == 0 ? node : node.toBuilder().setPort(coordinatorPort).build());
+    }
     if (request.getTablePathCount() > 0) {
       PbTableMetadata.Builder metadata =
           PbTableMetadata.newBuilder()

@@ -51,7 +51,7 @@ public final class ValueDecoder {
 
   /** {@link #learn}, waiting for the answer. */
   void learnNow(int schemaId) {
-    add(context.callCoordinator(true, node -> context.schemas().get(table, schemaId)));
+    add(context.schemas().await(table, schemaId));
   }
 
   private void add(SchemaCache.Schema schema) {

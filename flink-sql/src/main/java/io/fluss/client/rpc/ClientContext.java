@@ -5,6 +5,7 @@ import io.fluss.client.ClientOptions;
 import io.fluss.client.ErrorCode;
 import io.fluss.client.FlussException;
 import io.fluss.client.TableInfo;
+import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
@@ -118,7 +119,7 @@ public final class ClientContext implements AutoCloseable {
     while (true) {
       try {
         await(cluster.refresh(null));
-        if (cluster.coordinator() != null && cluster.anyTablet() != null) {
+        if (cluster.anyTablet() != null) {
           return;
         }
         if (System.nanoTime() - deadlineNanos > 0) {
@@ -126,7 +127,7 @@ public final class ClientContext implements AutoCloseable {
               ErrorCode.NETWORK_EXCEPTION,
               "the cluster at "
                   + String.join(",", options.bootstrapServers())
-                  + " has no coordinator or no tablet server");
+                  + " has no tablet server");
         }
       } catch (FlussException e) {
         if (!e.retriable() || System.nanoTime() - deadlineNanos > 0) {
@@ -238,6 +239,33 @@ public final class ClientContext implements AutoCloseable {
         "bucket " + bucket + " of " + table + " has no known leader");
   }
 
+  /**
+   * {@link #retry} of a read-only call that every server can carry out. A server that cannot be
+   * reached is followed by the next one at once, so such calls need no particular server.
+   */
+  public <T> T callAny(Function<Node, CompletableFuture<T>> call) {
+    return retry(true, () -> callFirst(cluster.candidates(), 0, call), () -> cluster.refresh(null));
+  }
+
+  private static <T> CompletableFuture<T> callFirst(
+      List<Node> nodes, int index, Function<Node, CompletableFuture<T>> call) {
+    CompletableFuture<T> result = call.apply(nodes.get(index));
+    return index + 1 == nodes.size()
+        ? result
+        : result
+            .handle(
+                (answer, error) -> {
+                  if (error == null) {
+                    return CompletableFuture.completedFuture(answer);
+                  }
+                  FlussException cause = Errors.unwrap(error);
+                  return cause instanceof CallFailedException || cause.code().staleMetadata()
+                      ? callFirst(nodes, index + 1, call)
+                      : CompletableFuture.<T>failedFuture(cause);
+                })
+            .thenCompose(next -> next);
+  }
+
   /** {@link #retry} of a call to the coordinator. */
   public <T> T callCoordinator(boolean repeatable, Function<Node, CompletableFuture<T>> call) {
     return retry(
@@ -255,7 +283,10 @@ public final class ClientContext implements AutoCloseable {
     return node == null
         ? CompletableFuture.failedFuture(
             new CallFailedException(
-                ErrorCode.NETWORK_EXCEPTION, "no such server is known", false, null))
+                ErrorCode.NETWORK_EXCEPTION,
+                "no coordinator or no tablet server is known",
+                false,
+                null))
         : call.apply(node);
   }
 

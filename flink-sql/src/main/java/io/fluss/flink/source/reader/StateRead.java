@@ -79,8 +79,9 @@ final class StateRead implements AutoCloseable {
     try {
       return readOn();
     } catch (FlussException e) {
-      if (!SCAN_LOST.contains(e.code()) && !e.retriable()) {
-        throw e;
+      if (!SCAN_LOST.contains(e.code()) && !e.retriable()
+          || e.code() == ErrorCode.TOO_MANY_SCANNERS) {
+        throw e; // for the last one the client has waited long enough
       }
       fruitlessScans++;
       if (fruitlessScans > MAX_FRUITLESS_SCANS) {

@@ -1,0 +1,172 @@
+package io.fluss.client;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.types.logical.IntType;
+import org.apache.flink.table.types.logical.RowType;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/** Which server a client turns to, and what it does when that one is down, or busy. */
+@Timeout(60)
+class ServersTest {
+  private static final RowType TYPE =
+      new RowType(false, List.of(new RowType.RowField("id", new IntType(false))));
+
+  private final List<AutoCloseable> opened = new ArrayList<>();
+
+  private FakeServer server() throws IOException {
+    FakeServer server =
+        new FakeServer(
+            TableDescriptor.builder()
+                .rowType(TYPE)
+                .primaryKey(List.of("id"))
+                .bucketKey(List.of("id"))
+                .bucketCount(1)
+                .build());
+    opened.add(server);
+    return server;
+  }
+
+  private FlussClient connect(String bootstrap, String... options) {
+    Map<String, String> map = new HashMap<>();
+    map.put("bootstrap.servers", bootstrap);
+    map.put("client.request-timeout", "2s");
+    map.put("client.retry-timeout", "20s");
+    for (int i = 0; i < options.length; i += 2) {
+      map.put(options[i], options[i + 1]);
+    }
+    FlussClient client = FlussClient.connect(ClientOptions.fromMap(map));
+    opened.add(client);
+    return client;
+  }
+
+  /** A port on which nobody listens. */
+  private static int closedPort() throws IOException {
+    try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+      return socket.getLocalPort();
+    }
+  }
+
+  @AfterEach
+  void close() throws Exception {
+    for (int i = opened.size() - 1; i >= 0; i--) {
+      opened.get(i).close();
+    }
+  }
+
+  @Test
+  void readsNeedNoCoordinator() throws Exception {
+    FakeServer server = server();
+    for (int port : new int[] {closedPort(), -1}) {
+      server.coordinatorPort = port;
+      FlussClient client = connect(server.address());
+      long start = System.nanoTime();
+
+      assertEquals(7, client.getTable(server.table.path()).tableId());
+      assertTrue(System.nanoTime() - start < TimeUnit.SECONDS.toNanos(5));
+    }
+  }
+
+  @Test
+  void changesFailAfterTheRetryTimeOutOfTheClient() throws Exception {
+    FakeServer server = server();
+    server.coordinatorPort = closedPort();
+    FlussClient client = connect(server.address(), "client.retry-timeout", "500ms");
+
+    FlussException error =
+        assertThrows(
+            FlussException.class,
+            () -> client.createDatabase("db", new DatabaseDescriptor(null, Map.of()), false));
+
+    assertEquals(ErrorCode.NETWORK_EXCEPTION, error.code());
+    assertTrue(error.detail().contains(":" + server.coordinatorPort), error.detail());
+  }
+
+  @Test
+  void aReadGoesOnWithTheNextServer() throws Exception {
+    FakeServer down = server();
+    FakeServer server = server();
+    FlussClient client = connect(down.address() + "," + server.address());
+    down.close();
+
+    assertEquals(7, client.getTable(server.table.path()).tableId());
+  }
+
+  @Test
+  void aStandbyIsPassedOver() throws Exception {
+    FakeServer standby = server();
+    standby.faults =
+        (key, request) ->
+            key == ApiKey.API_VERSIONS
+                ? null
+                : FakeServer.error(ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION);
+    FakeServer server = server();
+
+    FlussClient client = connect(standby.address() + "," + server.address());
+
+    assertEquals(7, client.getTable(server.table.path()).tableId());
+  }
+
+  @Test
+  void aCoordinatorThatNoLongerLeadsIsLookedUpAgain() throws Exception {
+    FakeServer server = server();
+    FlussClient client = connect(server.address());
+    server.faults =
+        (key, request) ->
+            key == ApiKey.CREATE_TABLE && request == 0
+                ? FakeServer.error(ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION)
+                : null;
+    int before = server.count(ApiKey.GET_METADATA);
+
+    client.createTable(server.table.path(), TableDescriptor.builder().rowType(TYPE).build(), false);
+
+    assertEquals(2, server.count(ApiKey.CREATE_TABLE));
+    assertTrue(server.count(ApiKey.GET_METADATA) > before);
+  }
+
+  @Test
+  void aScanWaitsForAFreeScanner() throws Exception {
+    FakeServer server = server();
+    FlussClient client = connect(server.address());
+    server.faults =
+        (key, request) ->
+            key == ApiKey.SCAN_KV && request < 4
+                ? FakeServer.error(ErrorCode.TOO_MANY_SCANNERS)
+                : null;
+
+    try (KvScanner scanner = client.newKvScanner(server.table, 0)) {
+      List<RowData> rows = new ArrayList<>();
+      assertFalse(scanner.next(rows));
+    }
+    assertEquals(5, server.count(ApiKey.SCAN_KV));
+  }
+
+  @Test
+  void theWaitForAScannerEnds() throws Exception {
+    FakeServer server = server();
+    FlussClient client = connect(server.address(), "client.retry-timeout", "500ms");
+    server.faults =
+        (key, request) ->
+            key == ApiKey.SCAN_KV ? FakeServer.error(ErrorCode.TOO_MANY_SCANNERS) : null;
+
+    FlussException error =
+        assertThrows(FlussException.class, () -> client.newKvScanner(server.table, 0));
+
+    assertEquals(ErrorCode.TOO_MANY_SCANNERS, error.code());
+    assertTrue(server.count(ApiKey.SCAN_KV) > 2);
+  }
+}
