@@ -237,6 +237,16 @@ class SqlEndToEndTest {
     assertMessage("no views", "CREATE VIEW v AS SELECT * FROM t");
     assertMessage("cannot be renamed", "ALTER TABLE t RENAME TO u");
     assertMessage("needs a primary key", "DELETE FROM t WHERE a = 1");
+    assertMessage(
+        "Did you mean 'client.writer.batch-size'?",
+        "CREATE TABLE x (a INT) WITH ('client.writer.batch-sise' = '1mb')");
+    assertMessage(
+        "Did you mean 'client.request-timeout'?",
+        "SELECT * FROM t /*+ OPTIONS('client.request-time-out' = '1 s') */");
+    assertMessage(
+        "Did you mean 'client.request-timeout'?",
+        "ALTER TABLE t SET ('client.request-time-out' = '1 s')");
+    assertMessage("no procedure sys.add_acl", "CALL sys.add_acl('TABLE', 'ALLOW')");
   }
 
   private void assertMessage(String part, String statement) {

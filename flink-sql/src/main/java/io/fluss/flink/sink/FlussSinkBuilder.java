@@ -12,7 +12,6 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import javax.annotation.Nullable;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.table.data.RowData;
@@ -58,7 +57,8 @@ public final class FlussSinkBuilder {
 
   /** A {@code client.*} or {@code sink.*} option. */
   public FlussSinkBuilder setOption(String key, String value) {
-    options.put(key, Objects.requireNonNull(value));
+    OptionCheck.checkIsSet(value, "a value for option '" + key + "'");
+    options.put(key, value);
     return this;
   }
 
@@ -103,11 +103,10 @@ public final class FlussSinkBuilder {
   }
 
   private TableInfo tableInfo() {
-    Objects.requireNonNull(database, "setDatabase is missing.");
-    Objects.requireNonNull(table, "setTable is missing.");
-    if (!options.containsKey(FlussConnectorOptions.BOOTSTRAP_SERVERS.key())) {
-      throw new NullPointerException("setBootstrapServers is missing.");
-    }
+    OptionCheck.checkIsSet(
+        options.get(FlussConnectorOptions.BOOTSTRAP_SERVERS.key()), "setBootstrapServers");
+    OptionCheck.checkIsSet(database, "setDatabase");
+    OptionCheck.checkIsSet(table, "setTable");
     OptionCheck.checkBuilder(options, FlussConnectorOptions.CLIENT_PREFIX, "sink.");
     try (FlussClient client = FlussClient.connect(clientOptions())) {
       return client.getTable(new TablePath(database, table));

@@ -20,4 +20,9 @@ final class RowRowSerializer implements RowSerializer<Row> {
   public RowData serialize(Row row) {
     return (RowData) converter.convert(row);
   }
+
+  @Override
+  public Class<Row> elementClass() {
+    return Row.class;
+  }
 }
