@@ -1,6 +1,7 @@
 package io.fluss.client;
 
 import java.time.Duration;
+import java.util.Set;
 
 /**
  * Reads the logs of buckets of one table.
@@ -43,6 +44,13 @@ public interface LogScanner extends AutoCloseable {
    *     not be read for {@code client.retry-timeout}
    */
   ScanBatch poll(Duration timeout);
+
+  /**
+   * Buckets of which every record is read, and were for at least this long: the server has said so
+   * again and again, and no fetch of them has failed meanwhile. A bucket that the server was not
+   * asked for, because it is down or not subscribed, is not among them.
+   */
+  Set<TableBucket> caughtUpFor(Duration duration);
 
   /** Makes a running (or else the next) {@link #poll} return at once. */
   void wakeup();

@@ -99,6 +99,9 @@ final class FakeServer implements AutoCloseable {
   final List<String> logins = new CopyOnWriteArrayList<>();
   volatile Faults faults = (key, request) -> null;
 
+  /** Records that every bucket has and no fetch returns, as if others had filled the answer. */
+  volatile long hiddenRecords;
+
   /** Port of the coordinator that the metadata names; 0: this server is it. -1: there is none. */
   volatile int coordinatorPort;
 
@@ -342,7 +345,7 @@ final class FakeServer implements AutoCloseable {
       answer.addBucketsResp(
           PbFetchLogRespForBucket.newBuilder()
               .setBucketId(entry.getBucketId())
-              .setHighWatermark(bucket.endOffset)
+              .setHighWatermark(bucket.endOffset + hiddenRecords)
               .setRecords(records));
     }
     return FetchLogResponse.newBuilder().addTablesResp(answer).build();

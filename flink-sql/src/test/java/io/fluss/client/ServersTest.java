@@ -8,10 +8,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.types.logical.IntType;
@@ -136,6 +138,53 @@ class ServersTest {
 
     assertEquals(2, server.count(ApiKey.CREATE_TABLE));
     assertTrue(server.count(ApiKey.GET_METADATA) > before);
+  }
+
+  private static void pollUntil(LogScanner scanner, Duration quiet, Set<TableBucket> expected) {
+    long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+    while (!scanner.caughtUpFor(quiet).equals(expected)) {
+      assertTrue(System.nanoTime() < deadline, () -> "" + scanner.caughtUpFor(quiet));
+      scanner.poll(Duration.ofMillis(10));
+    }
+  }
+
+  @Test
+  void aBucketIsCaughtUpWhileTheServerSaysSo() throws Exception {
+    FakeServer server = server();
+    FlussClient client = connect(server.address());
+    Duration quiet = Duration.ofMillis(300);
+    Set<TableBucket> bucket = Set.of(new TableBucket(0));
+    try (LogScanner scanner = client.newLogScanner(server.table, null)) {
+      scanner.subscribe(0, LogScanner.EARLIEST_OFFSET);
+      long start = System.nanoTime();
+      assertEquals(Set.of(), scanner.caughtUpFor(Duration.ZERO));
+      pollUntil(scanner, quiet, bucket);
+      assertTrue(System.nanoTime() - start >= quiet.toNanos());
+
+      server.faults =
+          (key, request) ->
+              key == ApiKey.FETCH_LOG ? FakeServer.error(ErrorCode.STORAGE_EXCEPTION) : null;
+      pollUntil(scanner, Duration.ZERO, Set.of());
+      server.faults = (key, request) -> null;
+      long back = System.nanoTime();
+      pollUntil(scanner, quiet, bucket);
+      assertTrue(System.nanoTime() - back >= quiet.toNanos(), "the time before does not count");
+    }
+  }
+
+  @Test
+  void anAnswerWithoutPlaceForRecordsIsNotCaughtUp() throws Exception {
+    FakeServer server = server();
+    server.hiddenRecords = 5;
+    FlussClient client = connect(server.address());
+    try (LogScanner scanner = client.newLogScanner(server.table, null)) {
+      scanner.subscribe(0, LogScanner.EARLIEST_OFFSET);
+      int before = server.count(ApiKey.FETCH_LOG);
+      while (server.count(ApiKey.FETCH_LOG) < before + 5) {
+        scanner.poll(Duration.ofMillis(10));
+      }
+      assertEquals(Set.of(), scanner.caughtUpFor(Duration.ZERO));
+    }
   }
 
   @Test

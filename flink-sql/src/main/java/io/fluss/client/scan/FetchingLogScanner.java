@@ -92,6 +92,14 @@ public final class FetchingLogScanner implements LogScanner {
     /** 0 while all is well, else since when fetches have failed. */
     private long failingSinceNanos;
 
+    /** Whether the last answers were empty because there is nothing left to read. */
+    private boolean caughtUp;
+
+    /** When the first and the last of these answers came. */
+    private long caughtUpSinceNanos;
+
+    private long caughtUpUntilNanos;
+
     private long retryAtNanos = System.nanoTime();
 
     Subscription(TableBucket bucket, TableInfo place, LogDecoder decoder, long offset) {
@@ -103,6 +111,18 @@ public final class FetchingLogScanner implements LogScanner {
 
     boolean due(long nowNanos) {
       return !inFlight && !waiting && nowNanos - retryAtNanos >= 0;
+    }
+
+    void answeredEmpty(long logStartOffset, long highWatermark) {
+      if (Math.max(nextOffset, logStartOffset) < highWatermark) {
+        caughtUp = false; // the answer had no place for records that are there
+        return;
+      }
+      caughtUpUntilNanos = System.nanoTime();
+      if (!caughtUp) {
+        caughtUp = true;
+        caughtUpSinceNanos = caughtUpUntilNanos;
+      }
     }
   }
 
@@ -429,7 +449,10 @@ public final class FetchingLogScanner implements LogScanner {
     subscription.failingSinceNanos = 0;
     subscription.backoff.reset();
     RawBytes records = RawBytes.of(answer.getRecords());
-    if (records.length() > 0) {
+    if (records.length() == 0) {
+      subscription.answeredEmpty(answer.getLogStartOffset(), answer.getHighWatermark());
+    } else {
+      subscription.caughtUp = false;
       FetchedBatches batches =
           new FetchedBatches(
               subscription.bucket,
@@ -449,6 +472,7 @@ public final class FetchingLogScanner implements LogScanner {
             || error.code() == ErrorCode.UNKNOWN_SERVER_ERROR
             || error.code() == ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION;
     long now = System.nanoTime();
+    subscription.caughtUp = false;
     if (subscription.failingSinceNanos == 0) {
       subscription.failingSinceNanos = now;
     }
@@ -500,6 +524,24 @@ public final class FetchingLogScanner implements LogScanner {
       }
     } else if (!error.retriable() && !closed) {
       failure = error;
+    }
+  }
+
+  @Override
+  public Set<TableBucket> caughtUpFor(Duration duration) {
+    lock.lock();
+    try {
+      Set<TableBucket> result = new HashSet<>();
+      for (Subscription subscription : subscriptions.values()) {
+        if (subscription.caughtUp
+            && subscription.caughtUpUntilNanos - subscription.caughtUpSinceNanos
+                >= duration.toNanos()) {
+          result.add(subscription.bucket);
+        }
+      }
+      return result;
+    } finally {
+      lock.unlock();
     }
   }
 

@@ -104,16 +104,24 @@ final class FlussTableSource
 
   @Override
   public ScanRuntimeProvider getScanRuntimeProvider(ScanContext context) {
-    FlussSource<RowData> source =
-        new FlussSource<>(
-            scanSpec(), new RowDataDeserializer(context.createTypeInformation(producedDataType)));
-    return options.isStreaming()
-        ? new StreamingScanProvider(
-            source,
-            watermarkStrategy == null ? WatermarkStrategy.noWatermarks() : watermarkStrategy,
-            "FlussSource-" + table.path(),
-            options.parallelism())
-        : SourceProvider.of(source, options.parallelism());
+    RowDataDeserializer deserializer =
+        new RowDataDeserializer(context.createTypeInformation(producedDataType));
+    ScanSpec spec = scanSpec();
+    if (!options.isStreaming()) {
+      return SourceProvider.of(new FlussSource<>(spec, deserializer), options.parallelism());
+    }
+    WatermarkStrategy<RowData> watermarks = watermarkStrategy;
+    if (watermarks == null) {
+      watermarks = WatermarkStrategy.noWatermarks();
+    } else if (!options.idleAfter().isZero()) {
+      spec = spec.markingIdle(options.idleAfter().toMillis());
+      watermarks = new WatermarksAfterEvents<>(watermarks);
+    }
+    return new StreamingScanProvider(
+        new FlussSource<>(spec, deserializer),
+        watermarks,
+        "FlussSource-" + table.path(),
+        options.parallelism());
   }
 
   private ScanSpec scanSpec() {

@@ -1,6 +1,7 @@
 package io.fluss.flink.source.enumerator;
 
 import io.fluss.client.TableBucket;
+import io.fluss.flink.source.NothingToRead;
 import io.fluss.flink.source.split.FlussSplit;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -35,7 +36,8 @@ import org.slf4j.LoggerFactory;
  *       to ask.
  *   <li>A reader that has its share of the planned splits is told that there will be no more. A
  *       bounded reader ends when it has read them; one without splits ends at once and holds back
- *       no watermark.
+ *       no watermark. With a discovery interval there may always be more: then a reader that gets
+ *       nothing is told so, and holds back no watermark either until it gets a split.
  *   <li>{@link #snapshotState} keeps the splits not yet given out. Those given out since the last
  *       checkpoint are remembered by Flink, those before are in the readers' state.
  *   <li>When a reader fails, {@link #addSplitsBack} brings back what it got since the checkpoint it
@@ -179,9 +181,11 @@ public final class FlussSplitEnumerator implements SplitEnumerator<FlussSplit, E
     }
     for (int reader : readers) {
       if (discoveryIntervalMs > 0) {
-        break; // there may always be more
-      }
-      if (context.registeredReaders().containsKey(reader) && readersWithAll.add(reader)) {
+        // There may always be more.
+        if (context.registeredReaders().containsKey(reader) && !assignment.containsKey(reader)) {
+          context.sendEventToSourceReader(reader, new NothingToRead());
+        }
+      } else if (context.registeredReaders().containsKey(reader) && readersWithAll.add(reader)) {
         context.signalNoMoreSplits(reader);
       }
     }

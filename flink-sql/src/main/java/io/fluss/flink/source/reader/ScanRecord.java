@@ -6,8 +6,8 @@ import javax.annotation.Nullable;
 import org.apache.flink.table.data.RowData;
 
 /**
- * One row on its way from the split reader to the emitter, with the position it moves the split to.
- * Filled again for every row, never kept.
+ * One row on its way from the split reader to the emitter, with the position it moves the split to,
+ * or the mark that the split is idle. Filled again for every row, never kept.
  */
 public final class ScanRecord {
 
@@ -25,6 +25,15 @@ public final class ScanRecord {
 
   private long nextOffset;
   @Nullable private ScanHistory history;
+
+  /** No row: the split has had nothing to read for a while, and should hold back no watermark. */
+  void setIdleMark() {
+    row = null;
+  }
+
+  boolean isIdleMark() {
+    return row == null;
+  }
 
   /** A row of the answer to a query; it moves nothing. */
   void setAnswer(RowData newRow) {

@@ -50,6 +50,21 @@ abstract class SplitBatch {
     };
   }
 
+  /** No rows but the mark that the split is idle, behind everything that was read of it before. */
+  static SplitBatch idle(String splitId) {
+    return new SplitBatch(splitId) {
+      @Override
+      int size() {
+        return 1;
+      }
+
+      @Override
+      void fill(int index, ScanRecord target) {
+        target.setIdleMark();
+      }
+    };
+  }
+
   /** Rows of the state of a bucket; {@code last} if the state ends behind them. */
   static SplitBatch state(
       String splitId,
