@@ -5,6 +5,7 @@ USE CATALOG fluss;
 USE shop;
 SET 'execution.runtime-mode' = 'batch';
 SET 'sql-client.execution.result-mode' = 'tableau';
+SET 'table.dml-sync' = 'true';
 
 -- Everything that is in the tables when the query starts.
 SELECT * FROM customers;
