@@ -114,6 +114,7 @@ public final class FlussSinkBuilder {
   }
 
   private RowType inputType(TableInfo info) {
+    checkNotGenerated(info);
     if (partialUpdateColumns == null) {
       return info.rowType();
     }
@@ -136,5 +137,17 @@ public final class FlussSinkBuilder {
       fields.add(info.rowType().getFields().get(index));
     }
     return new RowType(false, fields);
+  }
+
+  private void checkNotGenerated(TableInfo info) {
+    for (String column : info.autoIncrement()) {
+      if (partialUpdateColumns == null || Arrays.asList(partialUpdateColumns).contains(column)) {
+        throw new IllegalArgumentException(
+            String.format(
+                "The server generates the values of column '%s' of table %s (auto-increment)."
+                    + " Name other columns with setPartialUpdateColumns.",
+                column, info.path()));
+      }
+    }
   }
 }

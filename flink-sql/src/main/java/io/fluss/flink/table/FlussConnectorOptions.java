@@ -51,6 +51,14 @@ public final class FlussConnectorOptions {
                   + " tables a subset of the primary key. Default: the primary key; for log tables"
                   + " none, rows are spread over the buckets.");
 
+  public static final ConfigOption<String> AUTO_INCREMENT_FIELDS =
+      ConfigOptions.key("auto-increment.fields")
+          .stringType()
+          .noDefaultValue()
+          .withDescription(
+              "Column of type INT or BIGINT of a primary-key table whose values the server"
+                  + " generates. An INSERT names the other columns.");
+
   public static final ConfigOption<StartupMode> SCAN_STARTUP_MODE =
       ConfigOptions.key("scan.startup.mode")
           .enumType(StartupMode.class)
@@ -109,6 +117,7 @@ public final class FlussConnectorOptions {
         BOOTSTRAP_SERVERS,
         BUCKET_NUM,
         BUCKET_KEY,
+        AUTO_INCREMENT_FIELDS,
         SCAN_STARTUP_MODE,
         SCAN_STARTUP_TIMESTAMP,
         SCAN_PARTITION_DISCOVERY_INTERVAL,

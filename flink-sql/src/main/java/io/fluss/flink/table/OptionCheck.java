@@ -23,7 +23,13 @@ import org.apache.flink.table.api.ValidationException;
 public final class OptionCheck {
 
   private static final List<String> GROUPS =
-      Arrays.asList("scan.", "lookup.", "sink.", "bucket.", FlussConnectorOptions.CLIENT_PREFIX);
+      Arrays.asList(
+          "scan.",
+          "lookup.",
+          "sink.",
+          "bucket.",
+          "auto-increment.",
+          FlussConnectorOptions.CLIENT_PREFIX);
 
   /** Options of the official client's file systems, under names that the file systems choose. */
   private static final String FILE_SYSTEM_PREFIX = "client.fs.";
@@ -40,7 +46,7 @@ public final class OptionCheck {
 
   /** Options of the official connector whose effect this version does not have. */
   private static final Set<String> NOT_SUPPORTED =
-      new HashSet<>(Arrays.asList("auto-increment.fields", "lookup.insert-if-not-exists"));
+      Collections.singleton("lookup.insert-if-not-exists");
 
   private OptionCheck() {}
 

@@ -45,6 +45,13 @@ class OptionCheckTest {
         "Unknown option 'scan.startup.mod'. Did you mean 'scan.startup.mode'?", e.getMessage());
     assertThrows(
         ValidationException.class, () -> OptionCheck.checkNewTable(Map.of("bucket.number", "4")));
+    e =
+        assertThrows(
+            ValidationException.class,
+            () -> OptionCheck.checkNewTable(Map.of("auto-increment.field", "id")));
+    assertEquals(
+        "Unknown option 'auto-increment.field'. Did you mean 'auto-increment.fields'?",
+        e.getMessage());
   }
 
   @Test
