@@ -4,6 +4,7 @@ import io.fluss.client.ClientOptions;
 import io.fluss.client.FlussClient;
 import io.fluss.client.TableInfo;
 import io.fluss.client.TablePath;
+import io.fluss.flink.row.RowConverter.SqlDates;
 import io.fluss.flink.table.FlussConnectorOptions;
 import io.fluss.flink.table.FlussConnectorOptions.DistributionMode;
 import io.fluss.flink.table.OptionCheck;
@@ -71,7 +72,14 @@ public final class FlussSinkBuilder {
   public FlussSink<Row> build() {
     TableInfo info = tableInfo();
     RowType inputType = inputType(info);
-    return build(info, inputType, new RowRowSerializer(inputType));
+    return build(info, inputType, new RowRowSerializer(inputType, SqlDates.AMBIGUOUS));
+  }
+
+  /** The same sink for PyFlink, whose {@code java.sql.Date} count days as SQL does. */
+  public FlussSink<Row> buildForPyFlink() {
+    TableInfo info = tableInfo();
+    RowType inputType = inputType(info);
+    return build(info, inputType, new RowRowSerializer(inputType, SqlDates.GREGORIAN));
   }
 
   /** The same sink for Flink's internal format. */

@@ -12,8 +12,8 @@ final class RowRowSerializer implements RowSerializer<Row> {
 
   private final RowConverter.Converter converter;
 
-  RowRowSerializer(RowType inputType) {
-    this.converter = RowConverter.toInternal(inputType);
+  RowRowSerializer(RowType inputType, RowConverter.SqlDates sqlDates) {
+    this.converter = RowConverter.toInternal(inputType, sqlDates);
   }
 
   @Override
