@@ -25,7 +25,8 @@ def _array(values: list[tuple[int, int]], precision: int, root: TypeRoot = TypeR
     array = array_from_timestamps(pairs[:, 0], pairs[:, 1], DataType(root, precision=precision), None)
     milliseconds, nanoseconds = timestamps_of(array, DataType(root, precision=precision))
     assert list(zip(milliseconds.tolist(), nanoseconds.tolist(), strict=True)) == values
-    return np.frombuffer(array.buffers()[1], np.int64, len(array)).tolist()
+    units: list[int] = np.frombuffer(array.buffers()[1], np.int64, len(array)).tolist()
+    return units
 
 
 @pytest.mark.parametrize("root", [TypeRoot.TIMESTAMP, TypeRoot.TIMESTAMP_LTZ])
