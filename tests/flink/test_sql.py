@@ -103,15 +103,15 @@ def test_zero_bytes_at_the_end_of_binary_values_are_kept(batch: Any) -> None:
 def test_timestamps_up_to_the_end_of_their_range(batch: Any, keyed: bool) -> None:
     table = f"ranges_{'kv' if keyed else 'log'}"
     key = ", PRIMARY KEY (id) NOT ENFORCED" if keyed else ""
-    batch.execute_sql(f"CREATE TABLE {table} (id INT, at TIMESTAMP(9){key})")
+    batch.execute_sql(f"CREATE TABLE {table} (id INT, happened TIMESTAMP(9){key})")
     limits = ["1677-09-21 00:12:43.145224192", "2262-04-11 23:47:16.854775807"]
     values = ", ".join(f"({index}, CAST('{text}' AS TIMESTAMP(9)))" for index, text in enumerate(limits))
     insert(batch, f"INSERT INTO {table} VALUES {values}")
-    assert sorted(rows(batch, f"SELECT id, CAST(at AS STRING) FROM {table}")) == list(enumerate(limits))
+    assert sorted(rows(batch, f"SELECT id, CAST(happened AS STRING) FROM {table}")) == list(enumerate(limits))
     with pytest.raises(Exception, match=r"1677-09-21T00:12:43\.145224192") as refused:
         insert(batch, f"INSERT INTO {table} VALUES (9, TIMESTAMP '9999-12-31 00:00:00')")
     if not keyed:
-        assert "Column 'at' of type TIMESTAMP(9) cannot hold 9999-12-31T00:00" in str(refused.value)
+        assert "Column 'happened' of type TIMESTAMP(9) cannot hold 9999-12-31T00:00" in str(refused.value)
 
 
 def test_batch_reads_limits_counts_and_points(batch: Any) -> None:
