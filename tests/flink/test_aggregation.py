@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from aggregation_model import COLUMNS, ORDERED_SESSION, AggregationModel
+from docs.test_examples import example
 from flink.sql import environment, insert, rows
 from flink.standalone_flink import StandaloneFlink
 from fluss_server.testing import LocalCluster
@@ -27,6 +28,14 @@ def test_every_function_equals_the_model(ordered: Any) -> None:
     insert(ordered, model.insert(6, share=0.5))
     insert(ordered, model.insert(12))
     model.compare(rows(ordered, model.select()))
+
+
+def test_the_documented_table(ordered: Any) -> None:
+    for statement in example("aggregation", "docs/flink.md").split(";\n"):
+        if statement.strip():
+            ordered.execute_sql(statement).wait()
+    found = sorted(rows(ordered, "SELECT * FROM page_stats"))
+    assert found == [("help", 1, 4.0, "ada"), ("home", 2, 9.0, "ada bob")]
 
 
 def test_functions_are_shown_and_copied(ordered: Any) -> None:
