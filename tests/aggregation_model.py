@@ -42,7 +42,7 @@ class Column:
         sql_type: its type.
         function: as an option of the table; empty for the default function.
         draw: draws a value.
-        text: a value as text, which ``expression`` turns into the value again.
+        text: a value as text, which ``expression`` converts to the value again.
         fold: from the stored and the written value, both not null, to the result.
         delimiter: parameter of the function.
         nulls_win: whether a written null replaces the stored value.
@@ -337,7 +337,7 @@ class AggregationModel:
                 stored[index] = column.merge(stored[index], written[column.name])
 
     def select(self) -> str:
-        """A query of all rows that the server answers at once."""
+        """A query of all rows that needs no scan of the table."""
         columns = ", ".join(column.selected() for column in COLUMNS)
         return f"SELECT id, {columns} FROM (SELECT * FROM {self.table} LIMIT 100)"
 

@@ -11,7 +11,7 @@ SET 'table.dml-sync' = 'true';
 SELECT * FROM customers;
 SELECT customer_id, COUNT(*) AS orders, SUM(amount) AS total FROM orders GROUP BY customer_id;
 
--- Answered by the server at once: the number of rows, one row by its key, some rows.
+-- One request each: the number of rows, one row by its key, some rows.
 SELECT COUNT(*) FROM orders;
 SELECT * FROM customers WHERE customer_id = 2;
 SELECT * FROM orders LIMIT 2;

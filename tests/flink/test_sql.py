@@ -205,16 +205,16 @@ def test_lookup_join_by_key_prefix(batch: Any, stream: Any, fluss: LocalCluster)
         " WITH ('bucket.key' = 'shop', 'bucket.num' = '3')"
     )
     batch.execute_sql("CREATE TABLE requests (n INT, shop STRING, ts AS PROCTIME())")
-    batch.execute_sql("CREATE TABLE answers (n INT, item INT, price INT, PRIMARY KEY (n, item) NOT ENFORCED)")
+    batch.execute_sql("CREATE TABLE joined (n INT, item INT, price INT, PRIMARY KEY (n, item) NOT ENFORCED)")
     insert(batch, "INSERT INTO offers VALUES ('a', 1, 10), ('a', 2, 20), ('ab', 1, 99), ('b', 3, 30)")
     insert(batch, "INSERT INTO requests VALUES (1, 'a'), (2, 'b'), (3, 'nowhere')")
     join = (
-        "INSERT INTO answers SELECT r.n, o.item, o.price FROM requests AS r"
+        "INSERT INTO joined SELECT r.n, o.item, o.price FROM requests AS r"
         " JOIN offers FOR SYSTEM_TIME AS OF r.ts AS o ON r.shop = o.shop"
     )
     with running(stream, join):
-        wait_until(lambda: len(table_rows(fluss.port, "answers")) == 3, "the joined rows")
-    assert sorted(table_rows(fluss.port, "answers")) == [(1, 1, 10), (1, 2, 20), (2, 3, 30)]
+        wait_until(lambda: len(table_rows(fluss.port, "joined")) == 3, "the joined rows")
+    assert sorted(table_rows(fluss.port, "joined")) == [(1, 1, 10), (1, 2, 20), (2, 3, 30)]
 
 
 def test_partial_columns_and_retractions_reach_the_table(batch: Any, stream: Any, fluss: LocalCluster) -> None:

@@ -8,7 +8,7 @@ import java.util.Set;
  *
  * <p>Not thread-safe: one thread subscribes and polls; only {@link #wakeup()} may be called from
  * another one. While the caller works on a batch the next fetch is already under way; at most one
- * fetched answer per bucket is kept.
+ * fetched response per bucket is kept.
  */
 public interface LogScanner extends AutoCloseable {
   /** Start offset that stands for the smallest readable one. */
@@ -48,7 +48,7 @@ public interface LogScanner extends AutoCloseable {
   /**
    * Buckets of which every record is read, and were for at least this long: the server has said so
    * again and again, and no fetch of them has failed meanwhile. A bucket that the server was not
-   * asked for, because it is down or not subscribed, is not among them.
+   * requested, because it is down or not subscribed, is not among them.
    */
   Set<TableBucket> caughtUpFor(Duration duration);
 

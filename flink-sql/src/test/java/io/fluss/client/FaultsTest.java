@@ -116,7 +116,7 @@ class FaultsTest {
   }
 
   @Test
-  void aBatchWhoseAnswerIsLostIsStoredOnce() throws Exception {
+  void aBatchWhoseResponseIsLostIsStoredOnce() throws Exception {
     start(1, false);
     server.faults =
         new FakeServer.Faults() {
@@ -385,7 +385,7 @@ class FaultsTest {
   }
 
   @Test
-  void aChangeWhoseAnswerIsLostIsNotRepeated() throws Exception {
+  void aChangeWhoseResponseIsLostIsNotRepeated() throws Exception {
     start(1, false);
     server.faults = (key, request) -> key == ApiKey.CREATE_TABLE ? FakeServer.NO_ANSWER : null;
     TableDescriptor descriptor = TableDescriptor.builder().rowType(TYPE).build();

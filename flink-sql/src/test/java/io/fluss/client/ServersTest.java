@@ -22,7 +22,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
-/** Which server a client turns to, and what it does when that one is down, or busy. */
+/** Which server a client connects to, and what it does when that one is down, or busy. */
 @Timeout(60)
 class ServersTest {
   private static final RowType TYPE =
@@ -173,7 +173,7 @@ class ServersTest {
   }
 
   @Test
-  void anAnswerWithoutPlaceForRecordsIsNotCaughtUp() throws Exception {
+  void aResponseWithoutPlaceForRecordsIsNotCaughtUp() throws Exception {
     FakeServer server = server();
     server.hiddenRecords = 5;
     FlussClient client = connect(server.address());

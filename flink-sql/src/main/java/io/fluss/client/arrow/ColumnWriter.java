@@ -105,7 +105,7 @@ abstract class ColumnWriter {
   }
 
   /**
-   * Drops values behind the first {@code newCount}, also parts of a value that failed on the way.
+   * Drops values after the first {@code newCount}, also parts of a value that failed on the way.
    */
   final void truncate(int newCount) {
     if (nullCount > 0) {

@@ -28,7 +28,7 @@ public abstract class LogBatch {
     return header.baseOffset() + index;
   }
 
-  /** Offset behind the batch. */
+  /** Offset after the batch. */
   public final long nextOffset() {
     return header.nextOffset();
   }
@@ -76,7 +76,7 @@ public abstract class LogBatch {
     byte[] data = header.data();
     // A record has at least its length and change type, which bounds the array below.
     if ((long) count * 5 > header.endPosition() - header.recordsPosition()) {
-      throw Bytes.corrupt("a log batch states more records than it has room for");
+      throw Bytes.corrupt("a log batch states more records than it has bytes for");
     }
     int[] positions = new int[count + 1];
     int position = header.recordsPosition();

@@ -49,7 +49,7 @@ public final class ValueDecoder {
     return context.schemas().get(table, schemaId).thenAccept(this::add);
   }
 
-  /** {@link #learn}, waiting for the answer. */
+  /** {@link #learn}, waiting for the response. */
   void learnNow(int schemaId) {
     add(context.schemas().await(table, schemaId));
   }

@@ -85,7 +85,7 @@ public final class ClientContext implements AutoCloseable {
     return writerMemory;
   }
 
-  /** Has {@code action} run when the client is closed, so that nothing waits for it for ever. */
+  /** Has {@code action} run when the client is closed, so that nothing waits for it indefinitely. */
   public void onClose(Runnable action) {
     closeActions.add(action);
     if (closed) {
@@ -144,7 +144,7 @@ public final class ClientContext implements AutoCloseable {
     }
   }
 
-  /** Waits for an answer; the error of a failed call is thrown as {@link FlussException}. */
+  /** Waits for a response; the error of a failed call is thrown as {@link FlussException}. */
   public <T> T await(CompletableFuture<T> future) {
     requireMayBlock();
     try {
@@ -254,9 +254,9 @@ public final class ClientContext implements AutoCloseable {
         ? result
         : result
             .handle(
-                (answer, error) -> {
+                (response, error) -> {
                   if (error == null) {
-                    return CompletableFuture.completedFuture(answer);
+                    return CompletableFuture.completedFuture(response);
                   }
                   FlussException cause = Errors.unwrap(error);
                   return cause instanceof CallFailedException || cause.code().staleMetadata()
@@ -290,15 +290,15 @@ public final class ClientContext implements AutoCloseable {
         : call.apply(node);
   }
 
-  /** Whether the servers that answer this call support it. */
+  /** Whether the servers that handle this call support it. */
   public boolean supports(ApiKey key, boolean onTablet) {
     Function<Node, CompletableFuture<Boolean>> call =
         node ->
             network
                 .versions(node)
                 .thenApply(
-                    answer ->
-                        answer.getApiVersionsList().stream()
+                    response ->
+                        response.getApiVersionsList().stream()
                             .anyMatch(version -> version.getApiKey() == key.key()));
     return onTablet ? callTablet(true, call) : callCoordinator(true, call);
   }

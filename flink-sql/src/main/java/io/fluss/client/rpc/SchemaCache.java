@@ -14,7 +14,7 @@ import org.apache.flink.table.types.logical.RowType;
 
 /**
  * Schema versions of tables. Rows and batches keep the schema id they were written with, also when
- * columns were added later; the newest version comes with the {@link TableInfo}, others are asked
+ * columns were added later; the newest version comes with the {@link TableInfo}, others are requested
  * for once. Thread-safe.
  */
 public final class SchemaCache {
@@ -111,9 +111,9 @@ public final class SchemaCache {
         .network()
         .call(node, ApiKey.GET_TABLE_SCHEMA, request, GetTableSchemaResponse.parser())
         .thenApply(
-            answer -> {
+            response -> {
               MetadataJson.Schema schema =
-                  MetadataJson.schemaFromJson(answer.getSchemaJson().toByteArray());
+                  MetadataJson.schemaFromJson(response.getSchemaJson().toByteArray());
               return new Schema(schemaId, schema.rowType(), schema.columnIds());
             });
   }

@@ -26,10 +26,10 @@ final class LogDecoder {
   private final LogFormat format;
   private final boolean checkCrc;
 
-  /** Columns of the rows, as positions in the table; the order asked for. */
+  /** Columns of the rows, as positions in the table; the requested order. */
   private final int[] columns;
 
-  /** Columns that the server is asked for, ascending; null when it sends all of them. */
+  /** Columns that are requested from the server, ascending; null when it sends all of them. */
   private final int[] requested;
 
   private final Map<Integer, Plan> plans = new HashMap<>();
@@ -48,7 +48,7 @@ final class LogDecoder {
 
   /**
    * @param projectedFields columns of the rows, in the order wanted; null for all
-   * @param serverProjection whether the server may be asked for these columns only
+   * @param serverProjection whether only these columns may be requested from the server
    */
   LogDecoder(
       ClientContext context, TableInfo table, int[] projectedFields, boolean serverProjection) {

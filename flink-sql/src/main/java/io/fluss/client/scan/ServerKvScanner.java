@@ -25,7 +25,7 @@ import org.slf4j.LoggerFactory;
 /**
  * Key-value scan on SCAN_KV. Opening is repeated on retriable errors, also while the bucket or the
  * server has all the scans it allows (TOO_MANY_SCANNERS); after that the scan belongs to one server
- * and any error ends it. The next answer is asked for while the current one is read.
+ * and any error ends it. The next response is requested while the current one is read.
  */
 public final class ServerKvScanner implements KvScanner {
   private static final Logger LOG = LoggerFactory.getLogger(ServerKvScanner.class);
@@ -52,7 +52,7 @@ public final class ServerKvScanner implements KvScanner {
     this.current = context.callLeader(table, bucket, true, this::open);
     this.logOffset = current.getLogOffset();
     this.scannerId = current.getScannerId();
-    askForMore();
+    requestMore();
   }
 
   private CompletableFuture<ScanKvResponse> open(Node node) {
@@ -72,7 +72,7 @@ public final class ServerKvScanner implements KvScanner {
   }
 
   /** The wait for a free scanner is silent otherwise, and may take the whole retry time-out. */
-  private void noteOpening(@Nullable ScanKvResponse answer, @Nullable Throwable error) {
+  private void noteOpening(@Nullable ScanKvResponse response, @Nullable Throwable error) {
     if (error != null && !waitNoted && Errors.unwrap(error).code() == ErrorCode.TOO_MANY_SCANNERS) {
       waitNoted = true;
       LOG.info(
@@ -89,15 +89,15 @@ public final class ServerKvScanner implements KvScanner {
         .network()
         .call(leader, ApiKey.SCAN_KV, request, ScanKvResponse.parser())
         .thenApply(
-            answer -> {
-              if (answer.getErrorCode() != 0) {
-                throw Errors.toException(answer.getErrorCode(), answer.getErrorMessage());
+            response -> {
+              if (response.getErrorCode() != 0) {
+                throw Errors.toException(response.getErrorCode(), response.getErrorMessage());
               }
-              return answer;
+              return response;
             });
   }
 
-  private void askForMore() {
+  private void requestMore() {
     next = null;
     if (current != null && current.getHasMoreResults()) {
       next =
@@ -130,7 +130,7 @@ public final class ServerKvScanner implements KvScanner {
       current = null;
       if (following != null) {
         current = awaitNext(following);
-        askForMore();
+        requestMore();
       }
     }
     return out.size() > before;
@@ -157,7 +157,7 @@ public final class ServerKvScanner implements KvScanner {
     next = null;
     current = null;
     if (open) {
-      // The answer does not matter: a server drops idle scans by itself.
+      // The response does not matter: a server drops idle scans by itself.
       call(
           ScanKvRequest.newBuilder()
               .setScannerId(scannerId)

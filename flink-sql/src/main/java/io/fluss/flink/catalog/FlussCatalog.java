@@ -382,7 +382,7 @@ public final class FlussCatalog extends AbstractCatalog {
           PartitionSpecInvalidException,
           PartitionAlreadyExistsException {
     if (!partition.getProperties().isEmpty()) {
-      throw new CatalogException("Partitions of Fluss tables have no properties of their own.");
+      throw new CatalogException("Partitions of Fluss tables have no properties.");
     }
     try {
       client().createPartition(tablePath(path), spec.getPartitionSpec(), ignoreIfExists);

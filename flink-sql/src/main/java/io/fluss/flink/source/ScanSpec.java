@@ -129,7 +129,7 @@ public final class ScanSpec implements Serializable {
 
   private ScanSpec asking(Query newQuery, long newLimit, @Nullable Object[] newKey) {
     if (!bounded) {
-      throw new IllegalStateException("Only a bounded source can ask instead of scanning.");
+      throw new IllegalStateException("Only a bounded source can query instead of scanning.");
     }
     return new ScanSpec(
         clientOptions, path, producedType, start, true, newQuery, newLimit, newKey, 0, 0);
@@ -155,7 +155,7 @@ public final class ScanSpec implements Serializable {
     return bounded;
   }
 
-  /** Milliseconds between two looks for new partitions; 0: none. */
+  /** Check interval for new partitions in milliseconds; 0: none. */
   public long discoveryIntervalMs() {
     return discoveryIntervalMs;
   }
@@ -165,7 +165,7 @@ public final class ScanSpec implements Serializable {
     return idleAfterMs;
   }
 
-  /** What is asked instead of scanning; null for a scan. */
+  /** The query that replaces the scan; null for a scan. */
   @Nullable
   public Query query() {
     return query;

@@ -81,14 +81,14 @@ public final class FlussConnectorOptions {
           .durationType()
           .defaultValue(Duration.ofMinutes(1))
           .withDescription(
-              "How often a streaming scan of a partitioned table looks for new partitions, which it"
+              "How often a streaming scan of a partitioned table checks for new partitions, which it"
                   + " reads from their beginning; 0 for never.");
 
   public static final ConfigOption<Boolean> LOOKUP_ASYNC =
       ConfigOptions.key("lookup.async")
           .booleanType()
           .defaultValue(true)
-          .withDescription("Whether lookup joins ask asynchronously.");
+          .withDescription("Whether lookup joins send their requests asynchronously.");
 
   public static final ConfigOption<Boolean> SINK_IGNORE_DELETE =
       ConfigOptions.key("sink.ignore-delete")

@@ -261,7 +261,7 @@ final class FlussTableSink
       }
     }
     updating = true;
-    // Computed columns are not written and must not be asked for.
+    // Computed columns are not written and must not be required.
     List<Column> physical = columns(table.physicalType().getFieldNames());
     return new RowLevelUpdateInfo() {
       @Override

@@ -47,7 +47,7 @@ import org.apache.flink.table.types.utils.TypeConversions;
 /**
  * A Fluss table as a source of Flink SQL: scan and lookup, with what of a query the server can do.
  *
- * <p>Planning never contacts the cluster. A pushed-down limit, primary key or count is asked for
+ * <p>Planning never contacts the cluster. A pushed-down limit, primary key or count is requested
  * when the query runs, so a plan stays valid. Predicates are never taken off the query: the same
  * source may end up in a lookup join, where the scan's predicates do not apply (FLINK-38635).
  */
@@ -61,7 +61,7 @@ final class FlussTableSource
         SupportsWatermarkPushDown,
         SupportsRowLevelModificationScan {
 
-  /** Above it a limited query scans: one answer per bucket has to hold all rows. */
+  /** Above it a limited query scans: one response per bucket has to hold all rows. */
   private static final long MAX_PUSHED_LIMIT = 2048;
 
   private final TableSpec table;

@@ -16,9 +16,9 @@ import org.apache.flink.configuration.FallbackKey;
 import org.apache.flink.table.api.ValidationException;
 
 /**
- * Refuses option keys that nothing reads, naming the nearest key that exists. Properties of the
- * user's own are free as long as they do not look like options: a key with the prefix of one of the
- * option groups must be an option.
+ * Refuses option keys that nothing reads, naming the nearest key that exists. Custom properties
+ * are free as long as they do not look like options: a key with the prefix of one of the option
+ * groups must be an option.
  */
 public final class OptionCheck {
 
@@ -90,7 +90,7 @@ public final class OptionCheck {
   /**
    * Checks the options a table is used with.
    *
-   * @param stored keys that are stored with the table; they are not questioned
+   * @param stored keys that are stored with the table; they are not checked
    * @throws ValidationException for an unknown key that came from a hint, or an option whose effect
    *     does not exist
    */

@@ -119,7 +119,7 @@ final class ScanOptions {
     return streaming;
   }
 
-  /** Time between two looks for new partitions; zero: none. */
+  /** Check interval for new partitions; zero: none. */
   Duration discoveryInterval() {
     return tableOptions.get(FlussConnectorOptions.SCAN_PARTITION_DISCOVERY_INTERVAL);
   }

@@ -169,7 +169,7 @@ class RowConverterTest {
   }
 
   @Test
-  void valuesThatDoNotFitAreRefused() {
+  void valuesThatATypeCannotHoldAreRefused() {
     assertThrows(IllegalArgumentException.class, () -> roundTrip(DataTypes.TINYINT(), 128));
     assertThrows(
         IllegalArgumentException.class,

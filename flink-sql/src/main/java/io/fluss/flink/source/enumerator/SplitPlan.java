@@ -30,7 +30,7 @@ final class SplitPlan {
   /**
    * @param table the table, or one partition of it
    * @param scansState whether the server can scan the state of a primary-key table
-   * @param offsets asks for an offset of every bucket
+   * @param offsets requests an offset of every bucket
    */
   SplitPlan(
       ScanSpec spec,

@@ -5,9 +5,7 @@ import org.apache.flink.api.connector.source.SourceOutput;
 import org.apache.flink.connector.base.source.reader.RecordEmitter;
 import org.apache.flink.metrics.Counter;
 
-/**
- * Emits rows, with the commit time of their batch as timestamp, and moves the split behind them.
- */
+/** Emits rows, with the commit time of their batch as timestamp, and moves the split past them. */
 final class FlussRecordEmitter<T> implements RecordEmitter<ScanRecord, T, SplitState> {
 
   private final RecordDeserializer<T> deserializer;

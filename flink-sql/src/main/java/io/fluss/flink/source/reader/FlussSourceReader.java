@@ -63,7 +63,7 @@ public final class FlussSourceReader<T>
 
   @Override
   protected void onSplitFinished(Map<String, SplitState> finishedSplits) {
-    // The enumerator gave out all splits at once; there is nothing to ask for. A reader that goes
+    // The enumerator gave out all splits at once; there is nothing to request. A reader that goes
     // on without splits, since there may be new partitions, must not hold back the watermark.
     checkIdle = marksIdle;
   }

@@ -187,7 +187,7 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
       if (state == null) {
         FlussSplit next = nextWaiting();
         if (next instanceof QuerySplit) {
-          return answer((QuerySplit) next);
+          return result((QuerySplit) next);
         }
         if (next != null) {
           state = table.newStateRead((SnapshotLogSplit) next);
@@ -297,7 +297,7 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
   }
 
   /**
-   * Adds marks for buckets that were empty for long enough. They are added behind the records, so
+   * Adds marks for buckets that were empty for long enough. They are added after the records, so
    * nothing of the bucket is read but not emitted when the mark is.
    */
   private void markIdle(List<SplitBatch> batches) {
@@ -323,10 +323,10 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
     }
   }
 
-  private ScanRecords answer(QuerySplit split) throws IOException {
+  private ScanRecords result(QuerySplit split) throws IOException {
     List<RowData> rows;
     try {
-      rows = table.answer(split.query(), split.bucket());
+      rows = table.result(split.query(), split.bucket());
     } catch (FlussException e) {
       if (!isDropped(split, e)) {
         throw e;
@@ -334,7 +334,7 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
       rows = Collections.emptyList();
     }
     finished.add(split.splitId());
-    return records(List.of(SplitBatch.answer(split.splitId(), rows)));
+    return records(List.of(SplitBatch.result(split.splitId(), rows)));
   }
 
   // ------------------------------------------------------------------------------ waiting, end

@@ -53,7 +53,7 @@ final class LogRead {
     return position;
   }
 
-  /** Records behind the position when it moved last. */
+  /** Records after the position when it moved last. */
   long pending() {
     return pending;
   }
@@ -77,7 +77,7 @@ final class LogRead {
   /**
    * Moves the position behind a run.
    *
-   * @param keyEncoder of the fetched rows, used only while the history has to be asked
+   * @param keyEncoder of the fetched rows, used only while the history has to be consulted
    * @return the rows of the run to emit, null if there are none
    */
   @Nullable

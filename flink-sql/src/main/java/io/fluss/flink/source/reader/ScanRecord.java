@@ -35,8 +35,8 @@ public final class ScanRecord {
     return row == null;
   }
 
-  /** A row of the answer to a query; it moves nothing. */
-  void setAnswer(RowData newRow) {
+  /** A row of the result of a query; it moves nothing. */
+  void setResult(RowData newRow) {
     row = newRow;
     timestamp = NO_TIMESTAMP;
     fromState = false;
@@ -65,7 +65,7 @@ public final class ScanRecord {
   /**
    * A row of the log.
    *
-   * @param next offset to go on at behind this row
+   * @param next offset to go on at after this row
    * @param stateHistory of a snapshot-log split: how its state was read
    */
   void setLog(RowData newRow, long commitTimestamp, long next, @Nullable ScanHistory stateHistory) {

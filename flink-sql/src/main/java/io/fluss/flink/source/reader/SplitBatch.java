@@ -35,8 +35,8 @@ abstract class SplitBatch {
     return true;
   }
 
-  /** The rows that answer a query. */
-  static SplitBatch answer(String splitId, List<RowData> rows) {
+  /** The result of a query. */
+  static SplitBatch result(String splitId, List<RowData> rows) {
     return new SplitBatch(splitId) {
       @Override
       int size() {
@@ -45,7 +45,7 @@ abstract class SplitBatch {
 
       @Override
       void fill(int index, ScanRecord target) {
-        target.setAnswer(rows.get(index));
+        target.setResult(rows.get(index));
       }
     };
   }
@@ -65,7 +65,7 @@ abstract class SplitBatch {
     };
   }
 
-  /** Rows of the state of a bucket; {@code last} if the state ends behind them. */
+  /** Rows of the state of a bucket; {@code last} if the state ends after them. */
   static SplitBatch state(
       String splitId,
       List<RowData> rows,
@@ -92,7 +92,7 @@ abstract class SplitBatch {
    * A run of the log.
    *
    * @param kept the indexes of the records to emit, null for all of the first {@code size}
-   * @param endOffset where to go on behind the last of them
+   * @param endOffset where to go on after the last of them
    */
   static SplitBatch log(
       String splitId,

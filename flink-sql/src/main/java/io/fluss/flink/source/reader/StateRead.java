@@ -87,7 +87,7 @@ final class StateRead implements AutoCloseable {
       if (fruitlessScans > MAX_FRUITLESS_SCANS) {
         throw e;
       }
-      LOG.info("Scan of {} broke off, starting another one behind the rows read.", split, e);
+      LOG.info("Scan of {} broke off, starting another one after the rows read.", split, e);
       closeScan();
       return new ArrayList<>();
     }

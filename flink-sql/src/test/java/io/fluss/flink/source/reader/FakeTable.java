@@ -133,7 +133,7 @@ final class FakeTable implements TableAccess {
       @Override
       public boolean next(List<RowData> out) {
         if (random.nextDouble() < scanFailures) {
-          throw new FlussException(ErrorCode.SCANNER_EXPIRED, "given up");
+          throw new FlussException(ErrorCode.SCANNER_EXPIRED, "expired");
         }
         if (!rows.hasNext()) {
           return false;

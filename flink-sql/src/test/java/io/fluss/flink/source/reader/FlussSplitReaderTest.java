@@ -149,7 +149,7 @@ class FlussSplitReaderTest {
   }
 
   @Test
-  void scansThatBreakOffForEverFailTheReader() {
+  void scansThatAlwaysBreakOffFailTheReader() {
     FakeTable table = table(Tables.primaryKeyTable(1));
     table.upsert(0, row(1));
     table.scanFailures = 1;
