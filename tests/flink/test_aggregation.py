@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aggregation_model import COLUMNS, ORDERED_SESSION, AggregationModel
-from docs.test_examples import example
+from doc_examples import example
 from flink.sql import environment, insert, rows
 from flink.standalone_flink import StandaloneFlink
 from fluss_server.testing import LocalCluster
