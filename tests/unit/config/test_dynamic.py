@@ -138,9 +138,14 @@ def test_what_is_stored_and_cannot_be_used_is_left_out(caplog: pytest.LogCapture
 def test_descriptions_hide_secrets() -> None:
     dynamic = configuration(size="2", key="geheim", users="ann:geheim")
     alter(dynamic, ("size", "3", SET), ("users", "bob:geheim", APPEND), ("names", "x", SET), ("names", "x", SUBTRACT))
-    assert dynamic.describe() == [
+    assert [option for option in dynamic.describe() if option.key != "fixed"] == [
         DescribedOption("key", "******", False),
         DescribedOption("names", None, True),
         DescribedOption("size", "3", True),
         DescribedOption("users", "ann:******,bob:******", True),
     ]
+
+
+def test_descriptions_have_the_defaults() -> None:
+    assert ("size", "1", False) in configuration().describe()
+    assert ("size", "2", False) in configuration(size="2").describe()

@@ -52,6 +52,7 @@ class Cluster:
         return [
             (entry.config_key, entry.config_value if entry.HasField("config_value") else None, entry.config_source)
             for entry in response.configs
+            if entry.config_source != "INITIAL_SERVER_CONFIG" or entry.config_value != OPTIONS[entry.config_key].default
         ]
 
 

@@ -48,7 +48,7 @@ class Alteration(NamedTuple):
 
 
 class DescribedOption(NamedTuple):
-    """An option that somebody has set.
+    """An option that has a value.
 
     Attributes:
         key: of the option.
@@ -181,8 +181,13 @@ class DynamicConfiguration:
             logger.info("changed while running: %s", ", ".join(sorted(changed)))
 
     def describe(self) -> Sequence[DescribedOption]:
-        """Every option that was set, by key."""
-        described = {key: DescribedOption(key, value, False) for key, value in self._initial.items()}
+        """Every option that was set or has a default, by key."""
+        described = {
+            key: DescribedOption(key, option.default, False)
+            for key, option in self._options.items()
+            if option.default is not None
+        }
+        described.update((key, DescribedOption(key, value, False)) for key, value in self._initial.items())
         described.update((key, DescribedOption(key, value, True)) for key, value in self._overrides.items())
         return [
             entry if entry.value is None else entry._replace(value=self._option(entry.key).redact(entry.value))

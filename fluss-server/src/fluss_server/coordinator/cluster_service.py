@@ -81,7 +81,7 @@ class ClusterService:
     def describe_cluster_configs(
         self, request: pb.DescribeClusterConfigsRequest, context: RequestContext
     ) -> ResponseBody:
-        """What was set at the start or later, without secrets; options with their defaults are not listed."""
+        """Every option that has a value, without secrets; those with their defaults count as set at the start."""
         response = pb.DescribeClusterConfigsResponse()
         for option in self._configuration.describe():
             source = "DYNAMIC_SERVER_CONFIG" if option.dynamic else "INITIAL_SERVER_CONFIG"
