@@ -42,6 +42,7 @@ from fluss_server.metadata.store import (
     missing_parents,
 )
 from fluss_server.metadata.tasks import UninterruptedTasks
+from fluss_server.model import identifiers
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.schema import Schema
@@ -602,7 +603,9 @@ def check_partitioned(table: TableInfo) -> None:
 
 def no_partition(table: TableInfo, name: str) -> FlussError:
     """The error for a partition that does not exist."""
-    return FlussError(ErrorCode.PARTITION_NOT_EXISTS, f"table {table.path} has no partition {name!r}")
+    keys, values = table.descriptor.partition_key, name.split("$")
+    qualified = "/".join(map("=".join, zip(keys, values, strict=True))) if len(keys) == len(values) else name
+    return identifiers.no_partition(table.path, qualified)
 
 
 def _no_table(path: TablePath) -> FlussError:
