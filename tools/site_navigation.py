@@ -1,4 +1,4 @@
-"""Adds the decisions to the navigation of the site: their files are numbered, and a new one needs no entry in mkdocs.yml."""
+"""Adds the decisions to the navigation of the site: their files are numbered and listed in docs/decisions/index.md."""
 
 from __future__ import annotations
 
