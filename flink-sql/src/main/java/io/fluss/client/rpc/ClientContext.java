@@ -85,7 +85,9 @@ public final class ClientContext implements AutoCloseable {
     return writerMemory;
   }
 
-  /** Has {@code action} run when the client is closed, so that nothing waits for it indefinitely. */
+  /**
+   * Has {@code action} run when the client is closed, so that nothing waits for it indefinitely.
+   */
   public void onClose(Runnable action) {
     closeActions.add(action);
     if (closed) {
