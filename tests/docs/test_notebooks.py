@@ -38,16 +38,18 @@ def output(cell: Any) -> str:
     return "\n".join(parts)
 
 
+def new_notebook(cells: list[str]) -> Any:
+    """A notebook with these cells."""
+    v4: Any = nbformat.v4
+    return v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells])
+
+
 @pytest.mark.slow
 def test_every_cell_runs(fluss_cluster: LocalCluster, kernel: str, tmp_path: Path) -> None:
     code = examples(GUIDE)
     assert tuple(code) == CELLS
     assert README_SERVER in code["notebook-connect"]
-    cells = [
-        nbformat.v4.new_code_cell(source.replace(README_SERVER, fluss_cluster.bootstrap_servers))
-        for source in code.values()
-    ]
-    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook = new_notebook([cell.replace(README_SERVER, fluss_cluster.bootstrap_servers) for cell in code.values()])
 
     client = nbclient.NotebookClient(
         notebook, kernel_name=kernel, timeout=CELL_DEADLINE_S, resources={"metadata": {"path": str(tmp_path)}}
@@ -56,15 +58,15 @@ def test_every_cell_runs(fluss_cluster: LocalCluster, kernel: str, tmp_path: Pat
 
     shown = {name: output(cell) for name, cell in zip(code, notebook.cells, strict=True)}
     assert "a    22.875" in shown["notebook-read"], shown["notebook-read"]
-    assert "[('a', 26.0), ('b', 26.0)] [(datetime.date(2026, 1, 1), 24), (datetime.date(2026, 1, 2), 24)]" in (
-        shown["notebook-engines"]
+    assert (
+        "[('a', 26.0), ('b', 26.0)] [(datetime.date(2026, 1, 1), 24), (datetime.date(2026, 1, 2), 24)]"
+        in (shown["notebook-engines"])
     )
     assert "{'sensor': 'a', 'place': 'attic'}" in shown["notebook-lookup"]
 
 
 @pytest.mark.slow
 def test_asyncio_run_fails_as_the_guide_says(kernel: str, tmp_path: Path) -> None:
-    cell = nbformat.v4.new_code_cell("import asyncio\nasync def main(): pass\nasyncio.run(main())")
-    notebook = nbformat.v4.new_notebook(cells=[cell])
+    notebook = new_notebook(["import asyncio\nasync def main(): pass\nasyncio.run(main())"])
     with pytest.raises(nbclient.exceptions.CellExecutionError, match="cannot be called from a running event loop"):
         nbclient.NotebookClient(notebook, kernel_name=kernel, timeout=CELL_DEADLINE_S).execute()
