@@ -101,7 +101,7 @@ class GrpcServer:
         except RuntimeError as error:
             raise FlussError(
                 ErrorCode.NETWORK_EXCEPTION,
-                f"the gRPC door cannot listen on {host}:{self.port}: {error}",
+                f"gRPC cannot listen on {host}:{self.port}: {str(error).partition('; set GRPC_VERBOSITY')[0]}",
                 hint="another process uses the port; choose another with --grpc-port, 0 for a free one, or 'none'",
             ) from error
         await server.start()
@@ -196,8 +196,12 @@ class GrpcServer:
     async def _principal(self, call: Any) -> Principal:
         if self._authenticate is None:
             return ANONYMOUS
-        user, password = _basic_credentials(dict(call.invocation_metadata() or ()).get("authorization"))
-        return await self._authenticate(user, password)
+        try:
+            user, password = _basic_credentials(dict(call.invocation_metadata() or ()).get("authorization"))
+            return await self._authenticate(user, password)
+        except FlussError as error:
+            logger.warning("authentication over gRPC from %s failed: %s", _peer(call.peer()), error)
+            raise
 
     # ---- health
 
