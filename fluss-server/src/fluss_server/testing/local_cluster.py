@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 READY_PREFIX = "Fluss is ready: bootstrap.servers="
-GRPC_PREFIX = "gRPC door"
+GRPC_PREFIX = "gRPC, for the fluss command"
 LAST_PREFIX = "In Flink SQL:"
 _KEPT_LOG_LINES = 1_000
 
