@@ -28,6 +28,9 @@ def cluster() -> Iterator[LocalCluster]:
         yield running
 
 
+KEY = ", PRIMARY KEY (id) NOT ENFORCED"
+
+
 @pytest.fixture
 def fluss(cluster: LocalCluster, tmp_path: Path) -> Fluss:
     return Fluss(cluster, tmp_path)
@@ -123,6 +126,12 @@ def test_partitions_say_what_happened(fluss: Fluss) -> None:
     assert "nothing dropped" in fluss.remark("drop-partition", "days", "day=1", "--if-exists")
 
 
+@pytest.fixture(scope="module")
+def keys(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> None:
+    definition = "CREATE TABLE keys (a INT, b INT, c INT, PRIMARY KEY (a, b)) DISTRIBUTED BY (a) INTO 2 BUCKETS"
+    Fluss(cluster, tmp_path_factory.mktemp("keys"))("create-table", definition)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -149,9 +158,8 @@ def test_partitions_say_what_happened(fluss: Fluss) -> None:
         (["local", "--config", "missing.yaml"], "cannot read missing.yaml: No such file"),
     ],
 )
+@pytest.mark.usefixtures("keys")
 def test_wrong_usage_has_the_exit_code_2(fluss: Fluss, arguments: list[str], message: str) -> None:
-    definition = "CREATE TABLE IF NOT EXISTS keys (a INT, b INT, c INT, PRIMARY KEY (a, b)) "
-    fluss("create-table", definition + "DISTRIBUTED BY (a) INTO 2 BUCKETS")
     printed = fluss(*arguments, code=2)
     assert message in printed
     assert "Traceback" not in printed
@@ -195,8 +203,10 @@ def test_rows_are_counted_in_buckets_and_partitions(fluss: Fluss) -> None:
     assert "has no partition day=9" in fluss("count", "parts", "--partition", "day=9", code=1)
 
 
-@pytest.mark.parametrize("suffix", ["csv", "tsv.gz", "jsonl", "parquet"])
-@pytest.mark.parametrize("key", ["", ", PRIMARY KEY (id) NOT ENFORCED"])
+@pytest.mark.parametrize(
+    ("suffix", "key"),
+    [("csv", ""), ("tsv.gz", KEY), ("jsonl", ""), ("parquet", KEY)],
+)
 def test_what_is_exported_is_what_is_put_back(fluss: Fluss, tmp_path: Path, suffix: str, key: str) -> None:
     columns = (
         "id INT, s STRING, d DECIMAL(20, 2), f FLOAT, x DOUBLE, b BYTES, t TIMESTAMP(6), z TIMESTAMP_LTZ(3), day DATE, "
