@@ -70,7 +70,7 @@ def _add_local(commands: Any) -> None:
             type=Path,
             metavar="FILE",
             help="read server options from this file of 'key: value' lines, as the official server.yaml has them; "
-            "data.dir in it is the data directory; arguments here count before it",
+            "data.dir in it is the data directory; arguments of the command line override it",
         ),
         FILES,
     )
