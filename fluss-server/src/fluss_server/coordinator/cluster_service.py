@@ -81,7 +81,10 @@ class ClusterService:
     def describe_cluster_configs(
         self, request: pb.DescribeClusterConfigsRequest, context: RequestContext
     ) -> ResponseBody:
-        """Every option that has a value, without secrets; those with their defaults count as set at the start."""
+        """The effective value of every option that has one, without secrets.
+
+        Official clients know two sources only, so defaults count as set at the start.
+        """
         response = pb.DescribeClusterConfigsResponse()
         for option in self._configuration.describe():
             source = "DYNAMIC_SERVER_CONFIG" if option.dynamic else "INITIAL_SERVER_CONFIG"

@@ -102,7 +102,7 @@ class GrpcServer:
         except RuntimeError as error:
             raise FlussError(
                 ErrorCode.NETWORK_EXCEPTION,
-                f"the gRPC door cannot listen on {host}:{self.port}: {error}",
+                f"gRPC cannot listen on {host}:{self.port}: {str(error).partition('; set GRPC_VERBOSITY')[0]}",
                 hint="another process uses the port; choose another with --grpc-port, 0 for a free one, or 'none'",
             ) from error
         await server.start()
