@@ -333,6 +333,6 @@ class FrameReader:
             return FlussError(
                 ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
                 f"a frame of {length} bytes was announced, the limit is {self.max_frame_size}",
-                hint="something that does not speak this protocol is connected, or a batch is too large",
+                hint="something that does not use this protocol is connected, or a batch is too large",
             )
         return FlussError(ErrorCode.CORRUPT_MESSAGE, f"a frame of {length} bytes cannot hold its header")
