@@ -295,6 +295,23 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             dynamic=True,
         ),
         Option(
+            "log.scrub.bytes-per-second",
+            OptionType.SIZE,
+            "8mb",
+            "How fast logs are read again in the background to find batches that the disk has damaged, over all"
+            " buckets together. 0b = never: then damage is found when a batch is read for the first time since the"
+            " start.",
+            maximum=MAX_INT,
+        ),
+        Option(
+            "log.scrub.interval",
+            OptionType.DURATION,
+            "1 d",
+            "Time from the beginning of one such check of all logs to the beginning of the next; it starts at once when"
+            " one check takes longer.",
+            minimum=1,
+        ),
+        Option(
             "server.data-disk.write-limit-ratio",
             OptionType.RATIO,
             "0.95",

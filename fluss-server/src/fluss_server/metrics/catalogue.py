@@ -134,5 +134,14 @@ CATALOGUE: Mapping[str, Metric] = _catalogue(
     Metric("server_evictedConnections", _COUNTER, "Connections closed because they left the most unread."),
     Metric("server_shedFetches", _COUNTER, "Waiting fetches that got an early response because there were too many."),
     Metric("server_kvScannerCount", _GAUGE, "Full scans of primary-key tables that are open."),
+    Metric("server_damagedBuckets", _GAUGE, "Buckets that have damaged batches in their logs."),
+    Metric("server_damagedBatchesFound", _COUNTER, "Damaged batches that were found in logs, by readers or scrubbing."),
+    Metric("server_scrubbedBytes", _COUNTER, "Bytes of logs that were checked in the background."),
+    Metric(
+        "server_unhealthyBucket",
+        _GAUGE,
+        "1 for each bucket that takes no writes (offline) or has damaged batches (damaged).",
+        (*_BUCKET, "state"),
+    ),
     Metric("server_bucketsNotShown", _GAUGE, "Buckets without metrics of their own: metrics.max-buckets."),
 )
