@@ -8,6 +8,7 @@ import time
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import fluss
 import pyarrow as pa

@@ -1,4 +1,4 @@
-"""The gRPC door of a running server, through gRPC's own clients of the standard services and through ours."""
+"""The gRPC server of a running server, through gRPC's own clients of the standard services and through ours."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_garbage_and_unknown_methods(address: str, client: GrpcClient) -> None:
 def test_a_taken_port_is_refused(cluster: LocalCluster, tmp_path: Path) -> None:
     second = LocalCluster(tmp_path, grpc=True)
     second.grpc_port = cluster.grpc_port
-    with pytest.raises(RuntimeError, match="gRPC cannot listen"):
+    with pytest.raises(RuntimeError, match="the gRPC server cannot listen"):
         second.start()
 
 
@@ -161,7 +161,7 @@ def test_no_server() -> None:
     assert raised.value.hint
 
 
-def test_the_door_asks_for_the_logins_of_the_first_listener(tmp_path: Path) -> None:
+def test_the_credentials_of_the_first_listener_are_required(tmp_path: Path) -> None:
     options = {"security.protocol.map": "FLUSS:SASL", "security.sasl.plain.credentials": "bob:bob-pass"}
     request = pb.DatabaseExistsRequest(database_name="fluss")
     with LocalCluster(tmp_path, grpc=True, options=options) as own:

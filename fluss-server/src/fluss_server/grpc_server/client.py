@@ -1,4 +1,4 @@
-"""A client of the gRPC door, as the ``fluss`` command uses it."""
+"""A client of the gRPC server, as the ``fluss`` command uses it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class GrpcClient:
 
     Args:
         address: ``host:port`` of the gRPC server.
-        user: name to log in with, None = anonymous.
+        user: name to authenticate with, None = anonymous.
         password: of that user.
         timeout_s: limit of calls that give none of their own, in seconds.
     """
@@ -52,7 +52,7 @@ class GrpcClient:
         """Send a request and wait for its response, a message of the API's response class.
 
         Raises:
-            FlussError: the server answered with an error; ``NETWORK_EXCEPTION`` when it cannot be reached,
+            FlussError: the server returned an error; ``NETWORK_EXCEPTION`` when it cannot be reached,
                 ``REQUEST_TIME_OUT``, ``UNSUPPORTED_VERSION`` when it does not serve the API.
         """
         import grpc
@@ -78,11 +78,11 @@ class GrpcClient:
         if status is grpc.StatusCode.UNAVAILABLE:
             return FlussError(
                 ErrorCode.NETWORK_EXCEPTION,
-                f"cannot reach the gRPC server at {self.address}",
+                f"cannot reach the gRPC endpoint of a server at {self.address}",
                 hint="is the server running, and is this its gRPC address? Both are printed at its start",
             )
         if status is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return FlussError(ErrorCode.REQUEST_TIME_OUT, f"{api}: no answer in time")
+            return FlussError(ErrorCode.REQUEST_TIME_OUT, f"{api}: no response in time")
         if status is grpc.StatusCode.UNIMPLEMENTED:
             return FlussError(ErrorCode.UNSUPPORTED_VERSION, f"the server does not serve {api}")
         return FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"{api}: {status.name}: {error.details()}")

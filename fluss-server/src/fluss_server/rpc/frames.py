@@ -345,6 +345,6 @@ class FrameReader:
                 ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
                 f"a frame of {length} bytes was announced, the limit is {self.max_frame_size}",
                 hint=_OTHER_PROTOCOLS.get(length.to_bytes(LENGTH_SIZE, "big"))
-                or "something that does not speak this protocol is connected, or a batch is too large",
+                or "something that does not use this protocol is connected, or a batch is too large",
             )
         return FlussError(ErrorCode.CORRUPT_MESSAGE, f"a frame of {length} bytes cannot hold its header")

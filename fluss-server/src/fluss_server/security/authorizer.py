@@ -1,4 +1,4 @@
-"""The access control entries of a cluster: kept in the metadata store, asked from memory."""
+"""The access control entries of a cluster: kept in the metadata store, evaluated from memory."""
 
 from __future__ import annotations
 
