@@ -211,7 +211,26 @@ def test_errors_of_a_newer_or_broken_peer_stay_readable() -> None:
     assert (plain.code, plain.message) == (ErrorCode.TABLE_NOT_EXIST, "TABLE_NOT_EXIST")
 
 
+@pytest.mark.parametrize("first", [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/1.1\r\n", b"POST / HTTP/1.1\r\n"])
+def test_clients_of_http_are_recognized(first: bytes) -> None:
+    reader = FrameReader(100 << 20, 8)
+    reader.get_buffer()[: len(first)] = first
+    reader.received(len(first))
+    with pytest.raises(FlussError) as raised:
+        reader.next_frame()
+    assert raised.value.code is ErrorCode.RECORD_TOO_LARGE_EXCEPTION
+    assert "is connected to the port of the native protocol; gRPC has a port of its own" in str(raised.value.hint)
+
+
 def test_a_response_must_fit_a_frame() -> None:
     with pytest.raises(FlussError) as raised:
         success_prefix(1, 2**31 - 5)
     assert raised.value.code is ErrorCode.RECORD_TOO_LARGE_EXCEPTION
+
+
+def test_errors_quote_text_that_cannot_be_encoded() -> None:
+    """JSON can hold half a surrogate pair, UTF-8 cannot."""
+    for frame in (error_frame(1, ErrorCode.INVALID_TABLE_EXCEPTION, "no column \ud800"), failure_frame(15, "\udfff")):
+        error = parse_error(parse_response(frame[LENGTH_SIZE:]).body)
+        assert error.code is ErrorCode.INVALID_TABLE_EXCEPTION
+        assert "\\ud" in error.message

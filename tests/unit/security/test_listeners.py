@@ -26,7 +26,9 @@ def security(**options: str) -> ListenerSecurity:
 def accepts(listener: Listener, user: str, password: str) -> bool:
     assert listener.authenticator is not None
     try:
-        return listener.authenticator.authenticate("PLAIN", f"\0{user}\0{password}".encode()) == Principal("User", user)
+        return listener.authenticator.authenticate("PLAIN", f"\0{user}\0{password}".encode(), "192.0.2.1") == Principal(
+            "User", user
+        )
     except FlussError as error:
         return error.code is not ErrorCode.AUTHENTICATE_EXCEPTION
 
@@ -118,4 +120,4 @@ def test_an_open_listener_beyond_loopback_is_warned_about(caplog: pytest.LogCapt
         security(bind_listeners=TWO, security_protocol_map="CLIENT:SASL").warn_if_exposed()
         security().warn_if_exposed()
     (record,) = caplog.records
-    assert record.getMessage().startswith("NO AUTHENTICATION: listener CLIENT on 0.0.0.0 port 9124 lets everybody")
+    assert record.getMessage().startswith("NO AUTHENTICATION: listener CLIENT on 0.0.0.0 port 9124 allows everybody")

@@ -139,9 +139,9 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "server.request.memory-size",
             OptionType.SIZE,
             "512mb",
-            "Memory for requests that are arriving or under way, all connections together. One half is for requests of"
-            " more than a 32nd of it, which wait for each other; the others never wait for those. A single request may"
-            " be larger than its half.",
+            "Memory for requests that have arrived, whole or in part, and have no response yet, all connections"
+            " together. One half is for requests of more than a 32nd of it, which wait for each other; the others"
+            " never wait for those. A single request may be larger than its half.",
             minimum=1 << 20,
         ),
         Option(

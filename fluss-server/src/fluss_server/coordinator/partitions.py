@@ -126,7 +126,8 @@ class PartitionExecutor:
         if self._manager.partition_count(table) >= self.max_partitions:
             raise FlussError(
                 ErrorCode.PARTITION_MAX_NUM_EXCEPTION,
-                f"table {table.path} has {self.max_partitions} partitions, as many as it may have",
+                f"Exceed the maximum number of partitions for table {table.path}, only allow {self.max_partitions}"
+                " partitions.",
                 hint="drop old ones, or raise max.partition.num of the server",
             )
         if table.bucket_count > settings.max_bucket_count:

@@ -14,6 +14,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
@@ -22,7 +23,7 @@ from fluss_server.grpc_server.reflection import Reflection
 from fluss_server.grpc_server.service_file import SERVICE, service_file
 from fluss_server.grpc_server.status import error_metadata, status_of
 from fluss_server.model.principal import ANONYMOUS, Principal
-from fluss_server.rpc.frames import REQUEST_HEADER_SIZE
+from fluss_server.rpc.frames import REQUEST_HEADER_SIZE, printable
 from fluss_server.rpc.service import DEFAULT_LISTENER, Handler, RequestContext, ResponseBody, ServiceRegistry
 from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.disk import FileRegion
@@ -34,19 +35,19 @@ logger = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 32 << 20
 MAX_CALLS = 32
-"""Calls in progress; the next ones are refused with RESOURCE_EXHAUSTED. With the above, it bounds the door's memory."""
+"""Calls in progress; the next ones are refused with RESOURCE_EXHAUSTED. Both bound the memory of all calls."""
 
 _NO_HEADER = bytes(REQUEST_HEADER_SIZE)
 _STOP_GRACE_S = 2.0
 _OPTIONS = (
     ("grpc.so_reuseport", 0),  # else a second server on the same port would silently take half of the calls
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", -1),  # what answers may cost is decided by who builds them
+    ("grpc.max_send_message_length", -1),  # what responses may cost is decided by who builds them
     ("grpc.max_concurrent_streams", MAX_CALLS),
 )
 
-Authenticate = Callable[[str, str], Awaitable[Principal]]
-"""Takes user name and password, returns who that is; raises ``FlussError(AUTHENTICATE_EXCEPTION)``."""
+Authenticate = Callable[[str, str, str], Awaitable[Principal]]
+"""Takes user, password and the client's address, returns who that is; raises ``FlussError(AUTHENTICATE_EXCEPTION)``."""
 
 
 class GrpcServer:
@@ -58,7 +59,7 @@ class GrpcServer:
         port: port, 0 for a free one.
         clock: for the time that requests take. The sockets are those of the gRPC library.
         native_port: port of the native protocol, which metadata names as the server's.
-        listener: name of the native listener that the door stands beside.
+        listener: name of the native listener whose address and credentials apply.
         authenticate: checks the ``authorization: Basic`` metadata of every call; None = everybody is anonymous.
     """
 
@@ -99,9 +100,10 @@ class GrpcServer:
         try:
             port = server.add_insecure_port(f"{host}:{self.port}")
         except RuntimeError as error:
+            reason = str(error).partition("; set GRPC_VERBOSITY")[0]
             raise FlussError(
                 ErrorCode.NETWORK_EXCEPTION,
-                f"the gRPC door cannot listen on {host}:{self.port}: {error}",
+                f"the gRPC server cannot listen on {host}:{self.port}: {reason}",
                 hint="another process uses the port; choose another with --grpc-port, 0 for a free one, or 'none'",
             ) from error
         await server.start()
@@ -154,7 +156,7 @@ class GrpcServer:
         return tuple(grpc.method_handlers_generic_handler(name, handlers) for name, handlers in services.items())
 
     async def _call(self, handler: Handler, request: bytes, call: Any) -> bytes:
-        """Answer one call; the message goes through undecoded, as a frame's body does.
+        """Serve one call; the message goes through undecoded, as a frame's body does.
 
         It counts as a request of the API, like one that came over the native protocol.
         """
@@ -168,7 +170,7 @@ class GrpcServer:
             local_port=self._native_port,
         )
         try:
-            context.principal = await self._principal(call)
+            context.principal = await self._principal(call, context.peer_host)
             handler.check_size(len(request), MAX_MESSAGE_BYTES)
             result: Any = handler.method(handler.parse(_NO_HEADER + request), context)
             if asyncio.iscoroutine(result):
@@ -190,14 +192,14 @@ class GrpcServer:
             failure = FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, text, hint="the server's log has the details")
         handler.stats.errors += 1
         handler.stats.record(len(request), (self._monotonic() - started) * 1000)
-        await call.abort(status_of(failure), str(failure), error_metadata(failure))
+        await call.abort(status_of(failure), printable(str(failure)), error_metadata(failure))
         raise AssertionError("abort() raises")
 
-    async def _principal(self, call: Any) -> Principal:
+    async def _principal(self, call: Any, address: str) -> Principal:
         if self._authenticate is None:
             return ANONYMOUS
         user, password = _basic_credentials(dict(call.invocation_metadata() or ()).get("authorization"))
-        return await self._authenticate(user, password)
+        return await self._authenticate(user, password, address)
 
     # ---- health
 
@@ -226,15 +228,15 @@ def _encoded(body: ResponseBody) -> bytes:
 
 
 def _peer(text: str) -> str:
-    """``host:port`` of gRPC's ``ipv4:127.0.0.1:1234``."""
-    return text.partition(":")[2] or text
+    """``host:port`` of gRPC's ``ipv4:127.0.0.1:1234`` or ``ipv6:%5B::1%5D:1234``."""
+    return unquote(text.partition(":")[2] or text)
 
 
 def _basic_credentials(header: str | bytes | None) -> tuple[str, str]:
     if header is None:
         raise FlussError(
             ErrorCode.AUTHENTICATE_EXCEPTION,
-            "this server asks for a user name and a password",
+            "this server requires a user name and a password",
             hint="send 'authorization: Basic' metadata; the fluss command takes --user and FLUSS_PASSWORD",
         )
     text = header.decode("latin-1") if isinstance(header, bytes) else header

@@ -150,8 +150,27 @@ def parse_error(body: Buffer) -> FlussError:
 
 
 def _error_body(code: int, message: str | None) -> bytes:
-    response = pb.ErrorResponse(error_code=code, error_message=message)
+    try:
+        response = pb.ErrorResponse(error_code=code, error_message=message)
+    except UnicodeEncodeError:  # it quotes half a surrogate pair, which JSON can hold
+        response = pb.ErrorResponse(error_code=code, error_message=printable(message or ""))
     return response.SerializeToString()
+
+
+def printable(text: str) -> str:
+    """``text`` with escapes for what UTF-8 cannot encode."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+_OTHER_PROTOCOLS = {
+    first: f"{who} is connected to the port of the native protocol; gRPC has a port of its own, printed at the start"
+    for first, who in (
+        (b"PRI ", "an HTTP/2 client, such as gRPC's,"),
+        (b"GET ", "an HTTP client"),
+        (b"POST", "an HTTP client"),
+    )
+}
+"""Who sends a length that is really the beginning of another protocol."""
 
 
 class FrameReader:
@@ -325,6 +344,7 @@ class FrameReader:
             return FlussError(
                 ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
                 f"a frame of {length} bytes was announced, the limit is {self.max_frame_size}",
-                hint="something that does not speak this protocol is connected, or a batch is too large",
+                hint=_OTHER_PROTOCOLS.get(length.to_bytes(LENGTH_SIZE, "big"))
+                or "something that does not use this protocol is connected, or a batch is too large",
             )
         return FlussError(ErrorCode.CORRUPT_MESSAGE, f"a frame of {length} bytes cannot hold its header")

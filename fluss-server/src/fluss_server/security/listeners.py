@@ -16,6 +16,7 @@ from fluss_server.runtime.runtime import Runtime
 from fluss_server.security.credentials import CredentialFile, CredentialStore, check_configured_users
 from fluss_server.security.jaas import parse_jaas_users
 from fluss_server.security.sasl import MECHANISMS, SaslAuthenticator
+from fluss_server.security.throttle import AuthenticationThrottle
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +31,8 @@ class Listener:
 
     Attributes:
         endpoint: where to listen.
-        authenticator: checks its clients; None = everybody may come in.
-        advertised: address for its clients; None = the one they came in by.
+        authenticator: checks its clients; None = anonymous access.
+        advertised: address for its clients; None = the one they connected through.
     """
 
     endpoint: Endpoint
@@ -55,6 +56,7 @@ class ListenerSecurity:
     def __init__(self, configuration: Configuration, host: str, port: int, runtime: Runtime) -> None:
         self._runtime = runtime
         self._stores: list[CredentialStore] = []
+        self._throttle = AuthenticationThrottle(runtime.clock.monotonic)
         bound = [Endpoint(DEFAULT_LISTENER, host, port)]
         if (text := configuration.find_str("bind.listeners")) is not None:
             bound = parse_endpoints("bind.listeners", text)
@@ -85,7 +87,7 @@ class ListenerSecurity:
         }
 
     def configure_users(self, passwords: Mapping[str, str]) -> None:
-        """Replace the users of ``security.sasl.plain.credentials``; who is logged in stays so.
+        """Replace the users of ``security.sasl.plain.credentials``; open connections keep their principal.
 
         Raises:
             FlussError: ``INVALID_CONFIG_EXCEPTION``.
@@ -95,13 +97,13 @@ class ListenerSecurity:
             store.configure(passwords)
 
     def warn_if_exposed(self) -> None:
-        """Say it loudly when a listener lets everybody in and is not bound to loopback."""
+        """Warn when a listener allows anonymous access and is not bound to loopback."""
         for listener in self.listeners:
             if listener.authenticator is None and not is_loopback(listener.endpoint.host):
                 logger.warning(
-                    "NO AUTHENTICATION: listener %s on %s port %d lets everybody who reaches it read and change all"
-                    " data; set security.protocol.map=%s:SASL and security.sasl.plain.credentials.file, or bind it to"
-                    " 127.0.0.1",
+                    "NO AUTHENTICATION: listener %s on %s port %d allows everybody who reaches it to read and change"
+                    " all data; set security.protocol.map=%s:SASL and security.sasl.plain.credentials.file, or bind it"
+                    " to 127.0.0.1",
                     *listener.endpoint,
                     listener.endpoint.listener,
                 )
@@ -128,7 +130,7 @@ class ListenerSecurity:
             )
         own = configuration.find_str(_LISTENER_JAAS.format(listener.lower()))
         store = shared if own is None else CredentialStore(parse_jaas_users(own), self._runtime.secrets)
-        return SaslAuthenticator(mechanisms, store.current)
+        return SaslAuthenticator(mechanisms, store.current, self._throttle)
 
 
 def _protocols(given: Mapping[str, str], bound: Sequence[Endpoint]) -> dict[str, str]:

@@ -250,13 +250,31 @@ class ReplicaManager:
 
     async def notify_leader_and_isr(self, request: NotifyLeaderAndIsr) -> NotifyLeaderAndIsrResponse:
         """Lead and follow buckets, opening those that are not open yet. A repetition joins what is under way."""
-        results = await asyncio.gather(*map(self._change, request.buckets))
-        return NotifyLeaderAndIsrResponse(tuple(results))
+        results: dict[TableBucket, BucketResult] = {}
+        remaining = list(request.buckets)
+        while remaining:
+            busy: list[BucketLeadership] = []
+            opening: dict[TableBucket, asyncio.Task[BucketResult]] = {}
+            for leadership in remaining:
+                if leadership.bucket in self._changing:
+                    busy.append(leadership)
+                    continue
+                found = self._change(leadership)
+                if isinstance(found, BucketResult):
+                    results[leadership.bucket] = found
+                else:
+                    opening[leadership.bucket] = found
+            # Whoever sent the request may give up waiting; replicas are opened all the same.
+            waiting = [*opening.values(), *(self._changing[entry.bucket] for entry in busy)]
+            if waiting:
+                await asyncio.wait(waiting)
+            results.update((bucket, task.result()) for bucket, task in opening.items())
+            remaining = busy
+        return NotifyLeaderAndIsrResponse(tuple(results[entry.bucket] for entry in request.buckets))
 
-    async def _change(self, leadership: BucketLeadership) -> BucketResult:
+    def _change(self, leadership: BucketLeadership) -> BucketResult | asyncio.Task[BucketResult]:
+        """Take in what is to become of a bucket that is not being changed."""
         bucket = leadership.bucket
-        while (running := self._changing.get(bucket)) is not None:
-            await asyncio.wait([running])
         hosted = self._hosted.get(bucket)
         failure = _stale(leadership, hosted, self._server_id)
         if failure is not None:
@@ -264,11 +282,10 @@ class ReplicaManager:
         if hosted is not None:
             self._lead_or_follow(hosted, leadership)
             return BucketResult(bucket)
-        # Whoever sent the request may give up waiting; the replica is opened all the same.
         task = asyncio.ensure_future(self._open_reporting(leadership))
         self._changing[bucket] = task
         task.add_done_callback(lambda _: self._changing.pop(bucket, None))
-        return await asyncio.shield(task)
+        return task
 
     async def _open_reporting(self, leadership: BucketLeadership) -> BucketResult:
         try:
