@@ -10,7 +10,7 @@ from fluss_server.formats.log_batch import FIXED_HEADER_SIZES, LENGTH_OVERHEAD, 
 from fluss_server.runtime.disk import DiskFile
 
 CHUNK_BYTES = 256 << 10
-"""Read at a time; fits into the cache of a processor core."""
+"""Read at a time; small enough for the cache of a processor core."""
 
 # Base offset, length, magic, CRC, last offset delta; by magic.
 _FRAMES = (struct.Struct("<qib8xI3xi"), struct.Struct("<qib8xI3xi"), struct.Struct("<qib12xI3xi"))
@@ -23,8 +23,8 @@ class CheckResult(NamedTuple):
     """How far batches are undamaged.
 
     Attributes:
-        position: behind the last undamaged batch.
-        offset: offset behind it.
+        position: after the last undamaged batch.
+        offset: offset after it.
         damage: what is wrong with the batch there; None if everything was undamaged.
     """
 
@@ -44,7 +44,7 @@ def check_stored_batches(file: DiskFile, position: int, offset: int, limit: int,
         file: the ``.log`` file.
         position: of a batch.
         offset: that this batch must have.
-        limit: stop at the first end of a batch at or behind this position.
+        limit: stop at the first end of a batch at or after this position.
         end: of the last batch in the file.
 
     Raises:

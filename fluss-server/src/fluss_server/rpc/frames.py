@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 from fluss_server.api import messages as pb
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.frame_memory import FrameMemory
-from fluss_server.runtime.disk import FileRegion
+from fluss_server.runtime.disk import Buffer, FileRegion
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-Buffer: TypeAlias = "bytes | bytearray | memoryview"
 Piece: TypeAlias = "bytes | bytearray | memoryview | FileRegion"
 
 LENGTH_SIZE = 4
