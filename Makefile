@@ -45,7 +45,7 @@ java-tools:
 demo: setup-flink ## Run the main job: New York's flights through Fluss and Flink SQL, every result checked
 	@PYTHONPATH=examples/demo $(FLINK) -m flights_demo --output "$(OUTPUT)"
 
-test: lint test-server test-java test-flink ## Run everything that CI runs: format, lint, types, all tests
+test: lint docs test-server test-java test-flink ## Run everything that CI runs: format, lint, types, documentation, all tests
 
 test-fast: setup-server ## Run the unit and property tests of the server: under a minute
 	@$(SERVER) -m pytest tests/unit tests/property -m "not slow and not flink"

@@ -2,9 +2,9 @@
 
 Usage: plain_flink.py VERSION   prepares .flink/VERSION and prints its path.
 
-The registries have no distribution of Flink, but its parts: the wheel apache-flink-libraries holds bin/, lib/ and opt/
-(taken from .venv-flink when it has the version), and Maven the SQL gateway, which sql-client.sh needs and the wheel
-leaves out.
+The registries have no distribution of Flink, but its parts: the wheels of apache-flink and apache-flink-libraries hold
+bin/, lib/ and opt/ (taken from .venv-flink when it has the version), and Maven has the SQL gateway, which sql-client.sh
+needs and the wheels leave out.
 """
 
 from __future__ import annotations
@@ -65,10 +65,13 @@ def _lay_out(scratch: Path, version: str) -> Path:
 
 def _downloaded(scratch: Path, version: str) -> Path:
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    _run([*pip, "--only-binary", ":all:", "--dest", str(scratch), f"apache-flink-libraries=={version}"])
-    with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
-        wheel.extractall(scratch / "wheel", [name for name in wheel.namelist() if name.split("/")[1] in _PARTS])
-    return scratch / "wheel" / "pyflink"
+    wheels = [f"{name}=={version}" for name in ("apache-flink", "apache-flink-libraries")]
+    _run([*pip, "--only-binary", ":all:", "--dest", str(scratch), *wheels])
+    wanted = tuple(f"pyflink/{part}/" for part in _PARTS)
+    for path in scratch.glob("*.whl"):
+        with zipfile.ZipFile(path) as wheel:
+            wheel.extractall(scratch / "wheels", [name for name in wheel.namelist() if name.startswith(wanted)])
+    return scratch / "wheels" / "pyflink"
 
 
 def _link(source: str, target: str) -> None:

@@ -168,5 +168,13 @@ def test_the_builder_names_what_is_wrong(fluss: LocalCluster, tables: Any) -> No
         source(fluss, "no_such_table").build()
     with pytest.raises(Exception, match="no column 'nope'"):
         source(fluss, "stream_log").set_projected_fields("nope").build()
-    with pytest.raises(Exception, match="setTable is missing"):
+    with pytest.raises(Exception, match=r"needs setTable\."):
         FlussSource.builder().set_bootstrap_servers(fluss.bootstrap_servers).set_database("fluss").build()
+
+
+def test_a_stream_without_its_type_is_refused(fluss: LocalCluster, tables: Any) -> None:
+    env = environment()
+    # Without a type PyFlink sends pickled bytes.
+    env.from_collection([(1, "one")]).sink_to(sink(fluss, "stream_log"))
+    with pytest.raises(Exception, match=r"takes a stream of Row, not of byte\[\]\. .*output_type=Types\.ROW_NAMED"):
+        env.execute()

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_READ_THREADS = 2
 RESERVE_IDS_LIMIT_S = 30.0
 """How long a write may wait for new ids of an auto-increment column."""
 
@@ -118,6 +119,7 @@ class ReplicaManager:
         self._slots = asyncio.Semaphore(config.io_threads)
         self._io_pool = runtime.workers.pool("fluss-io", config.io_threads)
         self._kv_worker = runtime.workers.pool("fluss-kv", 1)
+        self._read_pool = runtime.workers.pool("fluss-read", _READ_THREADS)
         self._kv_resources: KvResources | None = None
         self.dropped_counters = BucketCounters()
         self.flush_times = Distribution()
@@ -181,6 +183,16 @@ class ReplicaManager:
         """The thread in which KvTablets change and are scanned."""
         return self._kv_worker
 
+    @property
+    def scrubbed_bytes(self) -> int:
+        """Bytes of logs that were checked in the background."""
+        return self._maintenance.scrubbed_bytes
+
+    @property
+    def read_pool(self) -> WorkerPool:
+        """Threads in which log batches are checked before they are read for the first time."""
+        return self._read_pool
+
     # ------------------------------------------------------------------ life cycle
 
     def start(self) -> None:
@@ -200,6 +212,7 @@ class ReplicaManager:
         self._leading.clear()
         self._kv_worker.close()
         self._io_pool.close()
+        self._read_pool.close()
 
     async def remove_orphans(self, bounds: IdBounds) -> None:
         """Remove or set aside directories of what the metadata does not have; see :class:`ReplicaDirectories`.
@@ -320,6 +333,7 @@ class ReplicaManager:
             schemas=partial(self._metadata.schema, table.table_id),
             clock=self._runtime.clock,
             flush_pool=self._io_pool,
+            read_pool=self._read_pool,
             kv_worker=self._kv_worker,
             flush_times=self.flush_times,
             max_unflushed=self._config.max_unflushed,

@@ -188,7 +188,8 @@ final class FakeServer implements AutoCloseable {
           continue;
         }
         if (fault != null) {
-          response = ErrorResponse.newBuilder().setErrorCode(fault).setErrorMessage("fault").build();
+          response =
+              ErrorResponse.newBuilder().setErrorCode(fault).setErrorMessage("fault").build();
         }
         byte[] bytes = response.toByteArray();
         byte[] frame = new byte[9 + bytes.length];

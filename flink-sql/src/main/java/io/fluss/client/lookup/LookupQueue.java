@@ -25,9 +25,9 @@ import java.util.concurrent.Semaphore;
  * Lookups of one kind on one table, gathered into requests per server.
  *
  * <p>A key that finds no request to its server under way is sent at once. While one is under way
- * keys gather, and are sent together when its response comes or when they fill a request; so load makes
- * requests large and nothing ever waits for a clock. Failed keys are repeated after a pause, for at
- * most {@code client.retry-timeout}. Thread-safe.
+ * keys gather, and are sent together when its response comes or when they fill a request; so load
+ * makes requests large and nothing ever waits for a clock. Failed keys are repeated after a pause,
+ * for at most {@code client.retry-timeout}. Thread-safe.
  *
  * @param <V> result of one key
  */
@@ -109,8 +109,8 @@ abstract class LookupQueue<V> {
   }
 
   /**
-   * The network thread frees the places, so it must not wait for one: its lookups are not counted when
-   * it is full.
+   * The network thread frees the places, so it must not wait for one: its lookups are not counted
+   * when it is full.
    */
   private boolean takePermit() {
     if (permits.tryAcquire()) {
@@ -188,7 +188,8 @@ abstract class LookupQueue<V> {
    */
   private void sendAll(Node leader, Lane<V> lane, List<Map<TableBucket, Group<V>>> requests) {
     for (Map<TableBucket, Group<V>> groups : requests) {
-      send(leader, groups).whenComplete((nothing, error) -> onResponse(leader, lane, groups, error));
+      send(leader, groups)
+          .whenComplete((nothing, error) -> onResponse(leader, lane, groups, error));
     }
   }
 

@@ -85,7 +85,9 @@ public final class ClientContext implements AutoCloseable {
     return writerMemory;
   }
 
-  /** Has {@code action} run when the client is closed, so that nothing waits for it indefinitely. */
+  /**
+   * Has {@code action} run when the client is closed, so that nothing waits for it indefinitely.
+   */
   public void onClose(Runnable action) {
     closeActions.add(action);
     if (closed) {
@@ -241,7 +243,8 @@ public final class ClientContext implements AutoCloseable {
 
   /**
    * {@link #retry} of a read-only call that every server can carry out. A server that cannot be
-   * reached is followed by the next one at once, so such calls need no particular server.
+   * reached, or is not able to, is followed by the next one at once, so such calls need no
+   * particular server.
    */
   public <T> T callAny(Function<Node, CompletableFuture<T>> call) {
     return retry(true, () -> callFirst(cluster.candidates(), 0, call), () -> cluster.refresh(null));
@@ -259,7 +262,9 @@ public final class ClientContext implements AutoCloseable {
                     return CompletableFuture.completedFuture(response);
                   }
                   FlussException cause = Errors.unwrap(error);
-                  return cause instanceof CallFailedException || cause.code().staleMetadata()
+                  return cause instanceof CallFailedException
+                          || cause.code().staleMetadata()
+                          || cause.code() == ErrorCode.UNSUPPORTED_VERSION
                       ? callFirst(nodes, index + 1, call)
                       : CompletableFuture.<T>failedFuture(cause);
                 })

@@ -29,10 +29,10 @@ import javax.annotation.Nullable;
 /**
  * One connection to a server. Everything here runs on the network thread.
  *
- * <p>Life: resolving the name, connecting, requesting the API versions, authenticating if the client
- * has credentials, ready, closed. Calls that come before it is ready wait in order. A call that gets no
- * response in time closes the connection: what the server does with the requests after it can then
- * no longer be told, and a new connection starts clean.
+ * <p>Life: resolving the name, connecting, requesting the API versions, authenticating if the
+ * client has credentials, ready, closed. Calls that come before it is ready wait in order. A call
+ * that gets no response in time closes the connection: what the server does with the requests after
+ * it can then no longer be told, and a new connection starts clean.
  */
 final class Connection {
   /** Larger responses are taken for a broken stream. */

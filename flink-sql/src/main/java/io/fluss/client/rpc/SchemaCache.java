@@ -14,8 +14,8 @@ import org.apache.flink.table.types.logical.RowType;
 
 /**
  * Schema versions of tables. Rows and batches keep the schema id they were written with, also when
- * columns were added later; the newest version comes with the {@link TableInfo}, others are requested
- * for once. Thread-safe.
+ * columns were added later; the newest version comes with the {@link TableInfo}, others are
+ * requested for once. Thread-safe.
  */
 public final class SchemaCache {
   private final ClientContext context;

@@ -42,8 +42,8 @@ import org.slf4j.LoggerFactory;
  * <p>A bucket is either being fetched, or has one fetched response that waits to be polled, or
  * neither; the last kind is fetched next. Because a response leaves its place when {@link #poll}
  * starts on it, the following fetch runs while its records are read. Buckets of one server that are
- * due together share a request. A bucket that is due while another request to its server waits there
- * gets a request of its own, so that idle buckets never hold up busy ones.
+ * due together share a request. A bucket that is due while another request to its server waits
+ * there gets a request of its own, so that idle buckets never hold up busy ones.
  */
 public final class FetchingLogScanner implements LogScanner {
   private static final Logger LOG = LoggerFactory.getLogger(FetchingLogScanner.class);
@@ -250,7 +250,8 @@ public final class FetchingLogScanner implements LogScanner {
   }
 
   /**
-   * The next fetched response, or null; waits for one until the time or a wakeup if {@code mayWait}.
+   * The next fetched response, or null; waits for one until the time or a wakeup if {@code
+   * mayWait}.
    */
   private FetchedBatches take(long deadlineNanos, boolean mayWait) {
     lock.lock();
@@ -309,7 +310,8 @@ public final class FetchingLogScanner implements LogScanner {
   }
 
   /**
-   * Sends fetches for all buckets that are due. May be entered again by the response to one of them.
+   * Sends fetches for all buckets that are due. May be entered again by the response to one of
+   * them.
    */
   private void fetchDue() {
     if (closed || failure != null) {
@@ -432,7 +434,8 @@ public final class FetchingLogScanner implements LogScanner {
       return;
     }
     if (response.getErrorCode() != 0) {
-      onError(subscription, Errors.toException(response.getErrorCode(), response.getErrorMessage()));
+      onError(
+          subscription, Errors.toException(response.getErrorCode(), response.getErrorMessage()));
       return;
     }
     if (response.hasRemoteLogFetchInfo()) {

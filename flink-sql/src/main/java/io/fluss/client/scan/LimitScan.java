@@ -42,12 +42,12 @@ public final class LimitScan {
                     .network()
                     .call(node, ApiKey.LIMIT_SCAN, request, LimitScanResponse.parser())
                     .thenApply(
-                        response -> {
-                          if (response.getErrorCode() != 0) {
+                        result -> {
+                          if (result.getErrorCode() != 0) {
                             throw Errors.toException(
-                                response.getErrorCode(), response.getErrorMessage());
+                                result.getErrorCode(), result.getErrorMessage());
                           }
-                          return response;
+                          return result;
                         }));
     RawBytes records = RawBytes.of(response.getRecords());
     List<RowData> rows = new ArrayList<>();

@@ -79,13 +79,13 @@ public final class LookupPlan implements Serializable {
     }
     List<String> key = byPrimaryKey ? primaryKey : prefixKey;
     int[] keyPositions = key.stream().mapToInt(names::indexOf).toArray();
-    Set<Integer> keyPositions = new HashSet<>();
+    Set<Integer> lookedUp = new HashSet<>();
     for (int position : keyPositions) {
-      keyPositions.add(position);
+      lookedUp.add(position);
     }
     List<Integer> filters = new ArrayList<>();
     for (int i = 0; i < lookupKeys.length; i++) {
-      if (!keyPositions.contains(i)) {
+      if (!lookedUp.contains(i)) {
         checkComparable(producedType, lookupKeys[i]);
         filters.add(i);
       }

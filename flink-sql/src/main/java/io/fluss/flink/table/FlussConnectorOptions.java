@@ -16,8 +16,8 @@ import org.apache.flink.table.factories.FactoryUtil;
  *
  * <p>Three more groups of keys are valid on a table and are not listed here: {@code table.*} are
  * storage properties, checked by the server when the table is created; {@code client.*} are passed
- * to the client; everything else a table was created with is kept as a custom property and left
- * alone.
+ * to the client, which knows all of them; everything else a table was created with is kept as a
+ * custom property and left alone.
  */
 public final class FlussConnectorOptions {
 

@@ -16,9 +16,9 @@ import org.apache.flink.configuration.FallbackKey;
 import org.apache.flink.table.api.ValidationException;
 
 /**
- * Refuses option keys that nothing reads, naming the nearest key that exists. Custom properties
- * are free as long as they do not look like options: a key with the prefix of one of the option
- * groups must be an option.
+ * Refuses option keys that nothing reads, naming the nearest key that exists. Custom properties are
+ * free as long as they do not look like options: a key with the prefix of one of the option groups
+ * must be an option.
  */
 public final class OptionCheck {
 

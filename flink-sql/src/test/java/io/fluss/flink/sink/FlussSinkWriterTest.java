@@ -8,6 +8,7 @@ import io.fluss.client.AppendWriter;
 import io.fluss.client.TableInfo;
 import io.fluss.client.UpsertWriter;
 import io.fluss.flink.Tables;
+import io.fluss.flink.row.RowConverter.SqlDates;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -89,7 +90,7 @@ class FlussSinkWriterTest {
 
   @Test
   void elementsOfAnotherTypeAreNamed() {
-    RowRowSerializer serializer = new RowRowSerializer(Tables.ROW_TYPE);
+    RowRowSerializer serializer = new RowRowSerializer(Tables.ROW_TYPE, SqlDates.AMBIGUOUS);
     assertEquals(
         "A Fluss sink takes a stream of Row, not of byte[]. A Python stream needs its type:"
             + " output_type=Types.ROW_NAMED(names, types).",
@@ -109,7 +110,9 @@ class FlussSinkWriterTest {
   private static KeySelector<Object, Integer> bucketOfAnyElement() {
     BucketShuffle shuffle = new BucketShuffle(Tables.ROW_TYPE, Arrays.asList("id"), 2);
     return (KeySelector<Object, Integer>)
-        (Object) new BucketShuffle.RowToBucket<>(shuffle, new RowRowSerializer(Tables.ROW_TYPE));
+        (Object)
+            new BucketShuffle.RowToBucket<>(
+                shuffle, new RowRowSerializer(Tables.ROW_TYPE, SqlDates.AMBIGUOUS));
   }
 
   @Test

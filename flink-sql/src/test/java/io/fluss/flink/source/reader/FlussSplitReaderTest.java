@@ -1,10 +1,12 @@
 package io.fluss.flink.source.reader;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.fluss.client.ClientOptions;
+import io.fluss.client.TableBucket;
 import io.fluss.client.TableInfo;
 import io.fluss.flink.Tables;
 import io.fluss.flink.source.OffsetsInitializer;
@@ -324,13 +326,13 @@ class FlussSplitReaderTest {
   }
 
   @Test
-  void marksAreNotRepeatedAtEveryFetch() throws IOException {
-    FlussSplitReader reader = markingReader(table(Tables.logTable(2)), 60_000);
+  void marksAreRepeatedFromTimeToTime() {
+    LogRead read = new LogRead("log-7-0", new TableBucket(0), 0, LogSplit.NO_STOP, null);
 
-    assertEquals(Map.of("log-7-0", List.of("idle"), "log-7-1", List.of("idle")), fetched(reader));
-    for (int i = 0; i < 50; i++) {
-      assertEquals(Map.of(), fetched(reader));
-    }
+    assertTrue(read.takeIdleMark(1000, 50));
+    assertFalse(read.takeIdleMark(1049, 50));
+    assertTrue(read.takeIdleMark(1050, 50));
+    assertFalse(read.takeIdleMark(1060, 50));
   }
 
   @Test
