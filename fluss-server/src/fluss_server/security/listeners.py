@@ -102,8 +102,8 @@ class ListenerSecurity:
             if listener.authenticator is None and not is_loopback(listener.endpoint.host):
                 logger.warning(
                     "NO AUTHENTICATION: listener %s on %s port %d allows everybody who reaches it to read and change"
-                    " all data; set security.protocol.map=%s:SASL and security.sasl.plain.credentials.file, or bind it to"
-                    " 127.0.0.1",
+                    " all data; set security.protocol.map=%s:SASL and security.sasl.plain.credentials.file, or bind it"
+                    " to 127.0.0.1",
                     *listener.endpoint,
                     listener.endpoint.listener,
                 )
