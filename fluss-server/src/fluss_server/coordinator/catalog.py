@@ -36,8 +36,8 @@ from fluss_server.metadata.records import (
 from fluss_server.metadata.store import (
     Create,
     MetadataStore,
-    Operation,
     Set,
+    StoreOperation,
     deletions_below,
     missing_parents,
 )
@@ -250,7 +250,7 @@ class MetadataManager:
         return await self._tasks.run(self._prepare_table(path, descriptor))
 
     async def add_table(
-        self, table: TableInfo, assignment: Sequence[Sequence[int]], also: Sequence[Operation] = ()
+        self, table: TableInfo, assignment: Sequence[Sequence[int]], also: Sequence[StoreOperation] = ()
     ) -> None:
         """Make a prepared table durable. Nobody sees it before :meth:`show_table`.
 
@@ -315,7 +315,7 @@ class MetadataManager:
         table: TableInfo,
         partition: PartitionInfo,
         assignment: Sequence[Sequence[int]],
-        also: Sequence[Operation] = (),
+        also: Sequence[StoreOperation] = (),
     ) -> None:
         """Make a prepared partition durable; as :meth:`add_table`."""
         await self._tasks.run(self._add_partition(table, partition, assignment, also))
@@ -416,7 +416,7 @@ class MetadataManager:
             return TableInfo(path, table_id, FIRST_SCHEMA_ID, descriptor, now, now)
 
     async def _add_table(
-        self, table: TableInfo, assignment: Sequence[Sequence[int]], also: Sequence[Operation]
+        self, table: TableInfo, assignment: Sequence[Sequence[int]], also: Sequence[StoreOperation]
     ) -> None:
         async with self._lock:
             self._check_absent(table.path)
@@ -452,7 +452,7 @@ class MetadataManager:
             table = replace(table, modified_time=max(self._clock.now_ms(), current.modified_time))
             stored = TableRecord.decode(path, await self._value(path))
             record = replace(TableRecord.of(table), remote_data_dir=stored.remote_data_dir)
-            operations: list[Operation] = [Set(path, record.encode())]
+            operations: list[StoreOperation] = [Set(path, record.encode())]
             if table.schema_id != current.schema_id:
                 operations.append(Create(schema_path(table.path, table.schema_id), table.schema.to_json_bytes()))
             await self._store.commit(operations)
@@ -478,7 +478,7 @@ class MetadataManager:
         table: TableInfo,
         partition: PartitionInfo,
         assignment: Sequence[Sequence[int]],
-        also: Sequence[Operation],
+        also: Sequence[StoreOperation],
     ) -> None:
         async with self._lock:
             self._check_partition_absent(table, partition.name)
@@ -543,7 +543,7 @@ class MetadataManager:
         self._drawn[path] = drawn + 1
         return drawn
 
-    async def _raise_counter(self, path: str, next_id: int) -> list[Operation]:
+    async def _raise_counter(self, path: str, next_id: int) -> list[StoreOperation]:
         """What makes ids below ``next_id`` used, if they are not yet."""
         stored, _ = await self._advance(path, 0)
         if stored >= next_id:
@@ -551,15 +551,15 @@ class MetadataManager:
         _, operation = await self._advance(path, next_id - stored)
         return [operation]
 
-    async def _advance(self, path: str, step: int) -> tuple[int, Operation]:
+    async def _advance(self, path: str, step: int) -> tuple[int, StoreOperation]:
         """Value of a counter and the operation that moves it on by ``step``."""
         node = await self._store.get(path)
         assert node is not None, "load() creates the counters"
         value = decode_counter(path, node.value)
         return value, Set(path, encode_counter(value + step), node.version)
 
-    async def _assignment_deletions(self, tables: Sequence[TableInfo]) -> list[Operation]:
-        operations: list[Operation] = []
+    async def _assignment_deletions(self, tables: Sequence[TableInfo]) -> list[StoreOperation]:
+        operations: list[StoreOperation] = []
         for table in tables:
             path = table_assignment_path(table.table_id)
             if await self._store.get(path) is not None:
