@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from datetime import timezone, tzinfo
 
 from fluss_server.coordinator.assignment import check_replication_factor
-from fluss_server.coordinator.catalog import MetadataManager, check_partitioned, no_partition
+from fluss_server.coordinator.catalog import MetadataManager
+from fluss_server.coordinator.catalog_view import check_partitioned, no_partition
 from fluss_server.coordinator.ddl import DdlExecutor, TableLifecycle
 from fluss_server.coordinator.partition_rules import strategy_of
 from fluss_server.errors import ErrorCode, FlussError

@@ -24,8 +24,8 @@ from fluss_server.metadata.store import (
     Create,
     Delete,
     MetadataStore,
-    Operation,
     Set,
+    StoreOperation,
     missing_parents,
 )
 from fluss_server.metadata.tasks import UninterruptedTasks
@@ -152,7 +152,7 @@ class ProducerService:
                     hint="delete those of producers that are gone, or register with a shorter time to live",
                 )
             path = producer_path(producer_id)
-            operations: list[Operation] = await missing_parents(self._store, path)
+            operations: list[StoreOperation] = await missing_parents(self._store, path)
             expired = await self._store.get(path) is not None
             operations.append(Set(path, value) if expired else Create(path, value))
             await self._store.commit(operations)
@@ -175,7 +175,7 @@ class ProducerService:
         self._swept_at = self._clock.monotonic()
         if await self._store.get(PRODUCERS) is None:
             return
-        expired: list[Operation] = []
+        expired: list[StoreOperation] = []
         for name in await self._store.children(PRODUCERS):
             if await self._find(name) is None:
                 expired.append(Delete(producer_path(name)))

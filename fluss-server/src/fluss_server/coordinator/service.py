@@ -8,7 +8,8 @@ from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.coordinator.alter_requests import option_changes, table_changes
 from fluss_server.coordinator.alterations import add_columns, change_database, change_options
-from fluss_server.coordinator.catalog import MetadataManager, check_partitioned, no_partition
+from fluss_server.coordinator.catalog import MetadataManager
+from fluss_server.coordinator.catalog_view import check_partitioned, no_partition
 from fluss_server.coordinator.ddl import DdlExecutor
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TablePath, check_table_path
