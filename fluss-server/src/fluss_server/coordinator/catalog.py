@@ -151,7 +151,7 @@ class MetadataManager(CatalogView):
         It is in memory only until the table is stored, so after a crash another table may get the id of one that never
         was.
 
-        The table is not there yet, except that :meth:`schema` answers for its id. Go on with :meth:`add_table`, or end
+        The table is not there yet, except that :meth:`schema` knows its id. Go on with :meth:`add_table`, or end
         with :meth:`discard_table`.
 
         Args:
@@ -171,7 +171,7 @@ class MetadataManager(CatalogView):
     async def add_table(
         self, table: TableInfo, assignment: Sequence[Sequence[int]], also: Sequence[StoreOperation] = ()
     ) -> None:
-        """Make a prepared table durable. Nobody sees it before :meth:`show_table`.
+        """Make a prepared table durable. It is hidden until :meth:`show_table`.
 
         Args:
             table: from :meth:`prepare_table`.
@@ -210,8 +210,8 @@ class MetadataManager(CatalogView):
     async def write_table(self, table: TableInfo) -> TableInfo:
         """Write another definition of an existing table, with the present time as its time of modification.
 
-        It is durable when this returns. Until :meth:`show_table` everybody sees the old one, except that
-        :meth:`schema` answers for a new schema at once.
+        It is durable when this returns. Until :meth:`show_table` readers see the old one, except that
+        :meth:`schema` knows a new schema at once.
 
         Args:
             table: a table with other options, or with a schema whose id is the next one.
@@ -239,7 +239,7 @@ class MetadataManager(CatalogView):
         return table
 
     def show_table(self, table: TableInfo) -> None:
-        """Let everybody see what :meth:`add_table` or :meth:`write_table` wrote."""
+        """Make visible what :meth:`add_table` or :meth:`write_table` wrote."""
         self._hidden.pop(table.table_id, None)
         self._remember(table, self._schemas[table.table_id])
 
@@ -285,7 +285,7 @@ class MetadataManager(CatalogView):
         self._hidden_partitions.add(partition.partition_id)
 
     def show_partition(self, partition: PartitionInfo) -> None:
-        """Let everybody see what :meth:`add_partition` wrote."""
+        """Make visible what :meth:`add_partition` wrote."""
         self._hidden_partitions.discard(partition.partition_id)
         self._partitions.remember(partition)
 

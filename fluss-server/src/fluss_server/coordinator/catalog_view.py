@@ -16,8 +16,7 @@ from fluss_server.model.table import TableInfo
 class CatalogView:
     """Definitions by name and by id. ``MetadataManager`` changes them.
 
-    A *hidden* table or partition is stored, but its buckets have no leaders yet: nobody finds it, except that
-    :meth:`schema` knows the id of the table.
+    A *hidden* table or partition is stored, but its buckets have no leaders yet. Only :meth:`schema` knows it.
     """
 
     def __init__(self, store: MetadataStore) -> None:

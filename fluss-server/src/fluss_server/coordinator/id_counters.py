@@ -27,7 +27,7 @@ MAX_COUNTED_WRITER_ID = 2**62
 
 
 class IdCounters:
-    """Calls must not overlap; whoever owns this object makes its changes one at a time.
+    """Calls must not overlap; the owner of this object makes them one at a time.
 
     Args:
         store: has the :data:`COUNTERS`.

@@ -67,7 +67,7 @@ class PartitionExecutor:
         strategy = strategy_of(table, self.zone)
         strategy.check_new(spec[key[strategy.key_index]], self._clock.now_ms())
         if ignore_if_exists and self._manager.find_partition(table, name) is not None:
-            return  # writers ask for every partition they meet: most exist
+            return  # writers request every partition they meet; most exist
         await self.create_named(table, name, ignore_if_exists=ignore_if_exists)
 
     async def create_named(self, table: TableInfo, name: str, *, ignore_if_exists: bool) -> None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class CoordinatorService:
     """Databases, tables and metadata.
 
-    Reads are answered from memory. There are no KV snapshots or lakes yet: questions about them are answered as Fluss
-    answers them for a table that has none.
+    Reads come from memory. There are no KV snapshots or lakes yet: requests about them get the response that Apache
+    Fluss gives for a table that has none.
 
     Args:
         manager: loaded.
@@ -154,7 +154,7 @@ class CoordinatorService:
     def get_file_system_security_token(
         self, request: pb.GetFileSystemSecurityTokenRequest, context: RequestContext
     ) -> ResponseBody:
-        """Local files need no token. Scanners of pyfluss ask at their start and cannot do without an answer."""
+        """Local files need no token. Scanners of pyfluss request one at their start and fail without a response."""
         return pb.GetFileSystemSecurityTokenResponse(schema="file", token=b"")
 
     # What tables do not have yet
