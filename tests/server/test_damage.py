@@ -8,6 +8,7 @@ import time
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import fluss
 import pyarrow as pa
@@ -108,7 +109,8 @@ def test_readers_of_a_damaged_batch_are_told(tmp_path: Path) -> None:
             status, health = await health_of(cluster)
             assert status == 503
             assert (health["ready"], health["offline_buckets"], health["damaged_buckets"]) == (False, 0, 1)
-            (problem,) = health["problems"]  # type: ignore[misc]
+            problems: Any = health["problems"]
+            (problem,) = problems
             assert problem["table"] == "fluss.hurt"
             assert f"offset {damaged}," in problem["reason"]
             assert "restore the file" in problem["remedy"]

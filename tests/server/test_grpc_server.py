@@ -19,6 +19,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import build_batch, parse_header
 from fluss_server.grpc_server.client import GrpcClient
 from fluss_server.testing import LocalCluster
+from server.cli_support import wait_until
 
 SCHEMA = {
     "version": 1,
@@ -168,6 +169,9 @@ def test_the_credentials_of_the_first_listener_are_required(tmp_path: Path) -> N
         with GrpcClient(address, user="bob", password="bob-pass") as bob:
             assert bob.call(ApiKey.DATABASE_EXISTS, request).exists
         for authentication in ({}, {"user": "bob", "password": "wrong"}, {"user": "eve", "password": "bob-pass"}):
-            with GrpcClient(address, **authentication) as stranger, pytest.raises(FlussError) as refused:
+            stranger = GrpcClient(address, user=authentication.get("user"), password=authentication.get("password", ""))
+            with stranger, pytest.raises(FlussError) as refused:
                 stranger.call(ApiKey.DATABASE_EXISTS, request)
             assert refused.value.code is ErrorCode.AUTHENTICATE_EXCEPTION
+        wait_until(lambda: own.log.count("authentication over gRPC from 127.0.0.1:") == 3)
+        assert "bob-pass" not in own.log

@@ -322,7 +322,7 @@ class LocalServer:
         await self._grpc_server.start()
 
     async def close(self) -> None:
-        """Answer what is in flight, make everything durable, and release the directory. May be called twice."""
+        """Finish requests in flight, make everything durable, and release the directory. May be called twice."""
         await self._resources.aclose()
 
     async def _stop_listening(self) -> None:

@@ -98,7 +98,8 @@ async def fetch(service: ReadService, offset: int, **options: Any) -> asyncio.Fu
     table.projected_fields.extend(options.get("columns", []))
     table.buckets_req.add(bucket_id=0, fetch_offset=offset, max_fetch_bytes=1 << 20)
     context = RequestContext(ApiKey.FETCH_LOG)
-    return asyncio.ensure_future(cast("Any", service.fetch_log(request, context)))
+    future: asyncio.Future[Any] = asyncio.ensure_future(cast("Any", service.fetch_log(request, context)))
+    return future
 
 
 def parsed(pieces: Any) -> Any:

@@ -92,7 +92,7 @@ def add_columns(table: TableInfo, additions: Sequence[AddedColumn]) -> TableDesc
     Raises:
         FlussError: ``INVALID_ALTER_TABLE_EXCEPTION`` for a name that exists, a column that is NOT NULL, or too many
             versions; ``INVALID_TABLE_EXCEPTION`` for a reserved name or when the definition becomes too large;
-            ``INVALID_CONFIG_EXCEPTION`` for an aggregation function that does not fit.
+            ``INVALID_CONFIG_EXCEPTION`` for an aggregation function that does not suit its column.
     """
     schema: Schema = table.schema
     for added in additions:

@@ -118,7 +118,7 @@ class ClusterController:
             await channel.close()
 
     async def settled(self) -> None:
-        """Return when no event waits and every server has answered everything."""
+        """Return when no event waits and every server has responded to everything."""
         while len(self.queue) or any(not channel.idle for channel in self._channels.values()):
             await self.queue.wait()
             for channel in tuple(self._channels.values()):

@@ -152,4 +152,4 @@ class EventQueue:
 
 def _seen(done: asyncio.Future[object]) -> None:
     if not done.cancelled():
-        done.exception()  # whoever waited may be gone
+        done.exception()  # the waiting caller may be gone

@@ -180,14 +180,14 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The answer of the state machine to an event.
+    """What the state machine decides about an event.
 
     Attributes:
         changes: of the state, to apply when the writes are durable.
         writes: for the metadata store.
         instructions: in order, to carry out after that.
         transitions: what was done and why.
-        result: of the event, for whoever raised it.
+        result: of the event, for its caller.
     """
 
     changes: Changes

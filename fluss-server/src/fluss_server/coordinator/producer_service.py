@@ -62,7 +62,7 @@ class ProducerService:
         clock: decides what has expired.
         default_ttl_ms: how long offsets are kept whose producer does not say.
         sweep_interval_ms: expired ones are removed by the first registration after this time, and by one that finds
-            no room.
+            no capacity.
         permissions: what the caller of a request may do; None = everything.
     """
 
@@ -147,7 +147,7 @@ class ProducerService:
             if not await self._has_capacity(len(value)):
                 raise FlussError(
                     ErrorCode.OPERATION_NOT_ATTEMPTED_EXCEPTION,
-                    f"there is no room for the offsets of producer {producer_id!r}: {MAX_PRODUCERS} producers with"
+                    f"there is no capacity for the offsets of producer {producer_id!r}: {MAX_PRODUCERS} producers with"
                     f" {MAX_TOTAL_BYTES} bytes are the limit",
                     hint="delete those of producers that are gone, or register with a shorter time to live",
                 )

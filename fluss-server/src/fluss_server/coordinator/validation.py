@@ -20,7 +20,7 @@ from fluss_server.model.table import DatabaseDescriptor, TableDescriptor
 from fluss_server.model.types import NESTED_ROOTS
 
 SYSTEM_COLUMNS = ("__offset", "__timestamp", "__bucket", "_change_type", "_log_offset", "_commit_timestamp")
-"""Columns that readers may ask for beside those of the table."""
+"""Columns that readers may request besides those of the table."""
 
 OPTION_PREFIX = "table."
 """Keys that begin with it are options of the table; all others are custom properties."""

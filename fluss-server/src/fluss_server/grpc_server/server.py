@@ -100,9 +100,10 @@ class GrpcServer:
         try:
             port = server.add_insecure_port(f"{host}:{self.port}")
         except RuntimeError as error:
+            reason = str(error).partition("; set GRPC_VERBOSITY")[0]
             raise FlussError(
                 ErrorCode.NETWORK_EXCEPTION,
-                f"the gRPC server cannot listen on {host}:{self.port}: {error}",
+                f"the gRPC server cannot listen on {host}:{self.port}: {reason}",
                 hint="another process uses the port; choose another with --grpc-port, 0 for a free one, or 'none'",
             ) from error
         await server.start()

@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 from fluss_server.api import messages as pb
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.frame_memory import FrameMemory
-from fluss_server.runtime.disk import FileRegion
+from fluss_server.runtime.disk import Buffer, FileRegion
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-Buffer: TypeAlias = "bytes | bytearray | memoryview"
 Piece: TypeAlias = "bytes | bytearray | memoryview | FileRegion"
 
 LENGTH_SIZE = 4
@@ -160,6 +159,17 @@ def _error_body(code: int, message: str | None) -> bytes:
 def printable(text: str) -> str:
     """``text`` with escapes for what UTF-8 cannot encode."""
     return text.encode(errors="backslashreplace").decode()
+
+
+_OTHER_PROTOCOLS = {
+    first: f"{who} is connected to the port of the native protocol; gRPC has a port of its own, printed at the start"
+    for first, who in (
+        (b"PRI ", "an HTTP/2 client, such as gRPC's,"),
+        (b"GET ", "an HTTP client"),
+        (b"POST", "an HTTP client"),
+    )
+}
+"""Who sends a length that is really the beginning of another protocol."""
 
 
 class FrameReader:
@@ -333,6 +343,7 @@ class FrameReader:
             return FlussError(
                 ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
                 f"a frame of {length} bytes was announced, the limit is {self.max_frame_size}",
-                hint="something that does not use this protocol is connected, or a batch is too large",
+                hint=_OTHER_PROTOCOLS.get(length.to_bytes(LENGTH_SIZE, "big"))
+                or "something that does not use this protocol is connected, or a batch is too large",
             )
         return FlussError(ErrorCode.CORRUPT_MESSAGE, f"a frame of {length} bytes cannot hold its header")

@@ -19,6 +19,7 @@ from fluss_server.log.log_tablet import LogTablet
 from fluss_server.log.storage_errors import storage_errors
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
+from fluss_server.rpc.frames import Piece
 from fluss_server.runtime.disk import FileRegion
 from fluss_server.runtime.loop_share import TimeSlice
 from fluss_server.runtime.workers import WorkerPool
@@ -41,8 +42,6 @@ _PROJECTED_READ_BYTES = 4 << 20
 
 # A lost bucket is reported with the others when the wait is over, so that polling does not become a busy loop.
 _DEFERRED_ERRORS = frozenset({ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION})
-
-Piece = bytes | bytearray | memoryview | FileRegion
 
 
 @dataclass(slots=True)
