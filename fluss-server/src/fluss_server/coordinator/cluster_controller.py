@@ -168,10 +168,10 @@ class ClusterController:
         return response
 
     async def reserve_ids(self, request: ReserveIds) -> ReservedIds:
-        return ReservedIds(await self._manager.reserve_ids(request.table_id, request.count), request.count)
+        return ReservedIds(await self._manager.reserve_ids(request.table_id, request.size), request.size)
 
     async def reserve_writer_ids(self, request: ReserveWriterIds) -> ReservedIds:
-        return ReservedIds(await self._manager.reserve_writer_ids(request.count, request.above), request.count)
+        return ReservedIds(await self._manager.reserve_writer_ids(request.size, request.above), request.size)
 
     async def _id_bounds(self) -> IdBounds:
         return IdBounds(*await self._manager.next_ids(), self._metadata_complete)

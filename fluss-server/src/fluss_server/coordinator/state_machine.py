@@ -147,7 +147,7 @@ class _Planner:
         for bucket, state in self._draft.buckets().items():
             if node.server_id in state.replicas and state.status is BucketStatus.ONLINE:
                 self._draft.put_bucket(
-                    bucket, replace(state, active=False) if state.leader == node.server_id else state
+                    bucket, state._replace(active=False) if state.leader == node.server_id else state
                 )
                 self._tell_leadership(bucket, node.server_id)
         self._elect_where_needed(self._draft.buckets())
@@ -167,7 +167,7 @@ class _Planner:
         server = self._draft.server(server_id)
         if server is None:
             return ()
-        self._draft.put_server(replace(server, shutting_down=True))
+        self._draft.put_server(server._replace(shutting_down=True))
         self._note(None, "shutdown-requested", f"server {server_id}")
         remaining = []
         for bucket, state in list(self._draft.buckets().items()):
@@ -281,7 +281,7 @@ class _Planner:
             if self._draft.failure(server_id, bucket) is not None:
                 self._draft.put_failure(server_id, bucket, None)
             if state.leader == server_id and not state.active:
-                self._draft.put_bucket(bucket, replace(state, active=True))
+                self._draft.put_bucket(bucket, state._replace(active=True))
                 self._note(bucket, "leader-active", f"server {server_id}, leader epoch {state.record.leader_epoch}")
             return True
         self._note(bucket, "leadership-failed", f"server {server_id}: {failure.message}")
@@ -337,7 +337,7 @@ class _Planner:
 
     def _put_record(self, bucket: TableBucket, state: BucketState, record: LeaderAndIsrRecord) -> None:
         same_leader = state.record is not None and state.record.leader_epoch == record.leader_epoch
-        self._draft.put_bucket(bucket, replace(state, record=record, active=state.active and same_leader))
+        self._draft.put_bucket(bucket, state._replace(record=record, active=state.active and same_leader))
         self._written[bucket] = None
 
     def _writes(self) -> list[Operation]:
@@ -423,7 +423,7 @@ class _Planner:
     def _show(self, physical: PhysicalTable) -> None:
         state = self._draft.physical_table(physical)
         assert state is not None, f"{physical} exists"
-        self._draft.put_physical_table(physical, replace(state, visible=True))
+        self._draft.put_physical_table(physical, state._replace(visible=True))
         self._note(None, "visible", f"table {physical.table_id}, partition {physical.partition_id}")
         self._tell_all(self._change_of(physical))
         self._instructions.append(TableReady(physical))
