@@ -189,6 +189,25 @@ def test_a_late_response_counts_for_nothing() -> None:
     assert not cluster.state.buckets[B0].active
 
 
+def test_a_leader_that_changed_its_isr_before_it_responds_is_active() -> None:
+    cluster = Cluster(1, 2)
+    created = cluster.handle(TableCreated(table(), ((1, 2),)))
+    cluster.handle(IsrAdjustmentRequested(AdjustIsr(1, (IsrChange(B0, 0, (1,), EPOCH, 0),))))
+    cluster.confirm(created)
+    assert cluster.state.buckets[B0].active
+    assert cluster.state.physical_tables[PhysicalTable(0)].visible
+
+
+@pytest.mark.parametrize("code", [ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION, ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION])
+def test_a_server_that_knows_better_has_not_failed(code: ErrorCode) -> None:
+    cluster = Cluster(1)
+    created = cluster.handle(TableCreated(table(), ((1,),)))
+    before = cluster.record(B0)
+    cluster.confirm(created, {1: Failure(code, "a later one came first")})
+    assert cluster.record(B0) == before
+    assert cluster.state.failures == {}
+
+
 def test_a_server_leaves_and_comes_back() -> None:
     cluster = Cluster(1, 2)
     cluster.create(0, ((1, 2), (2, 1)))

@@ -72,9 +72,12 @@ from fluss_server.coordinator.events import (
     Tell,
     Transition,
 )
+from fluss_server.errors import ErrorCode
 from fluss_server.metadata.records import LeaderAndIsrRecord, leader_and_isr_path
 from fluss_server.metadata.store import Create, Operation, Set, parent_of
 from fluss_server.model.identifiers import TableBucket
+
+_OUTDATED = frozenset({ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION, ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION})
 
 
 def plan(state: ClusterState, event: Event) -> Plan:
@@ -267,16 +270,16 @@ class _Planner:
             self._show_if_ready(physical)
 
     def _confirm(self, server_id: int, outcome: LeadershipConfirmed) -> bool:
-        """Take in one response; returns whether it was about the present state."""
+        """Take in one response; returns whether it was about the present leader.
+
+        The bucket epoch does not matter: a leader may have changed its ISR before it responds.
+        """
         bucket, failure = outcome.leadership.bucket, outcome.failure
         state = self._draft.bucket(bucket)
-        if (
-            state is None
-            or state.record is None
-            or state.record.leader_epoch != outcome.leadership.leader_epoch
-            or state.record.bucket_epoch != outcome.leadership.bucket_epoch
-        ):
+        if state is None or state.record is None or state.record.leader_epoch != outcome.leadership.leader_epoch:
             return False  # the bucket is gone, or a later notification is on its way
+        if failure is not None and failure.code in _OUTDATED:
+            return False  # the server has taken in a later notification already
         if failure is None:
             if self._draft.failure(server_id, bucket) is not None:
                 self._draft.put_failure(server_id, bucket, None)
