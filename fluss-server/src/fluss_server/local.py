@@ -191,7 +191,7 @@ class LocalServer:
         return coordinator, tablet_server
 
     async def _registry(self, coordinator: CoordinatorServer, tablet_server: TabletServer) -> ServiceRegistry:
-        """Everything that both servers serve, behind the authorization that is configured."""
+        """Everything that both servers serve, with the authorization that is configured."""
         authorizer = await self._load_authorizer(coordinator)
         interceptor = (
             None if authorizer is None else AuthorizationInterceptor(authorizer, tablet_server.metadata.table_path)

@@ -26,7 +26,7 @@ from fluss_server.metadata.records import (
     table_path,
     tables_path,
 )
-from fluss_server.metadata.store import Create, MetadataStore, Operation, Set, deletions_below
+from fluss_server.metadata.store import Create, MetadataStore, Set, StoreOperation, deletions_below
 from fluss_server.metadata.tasks import UninterruptedTasks
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.partition import PartitionInfo
@@ -169,7 +169,7 @@ class MetadataManager(CatalogView):
 
     @_one_at_a_time
     async def add_table(
-        self, table: TableInfo, assignment: Sequence[Sequence[int]], also: Sequence[Operation] = ()
+        self, table: TableInfo, assignment: Sequence[Sequence[int]], also: Sequence[StoreOperation] = ()
     ) -> None:
         """Make a prepared table durable. It is hidden until :meth:`show_table`.
 
@@ -231,7 +231,7 @@ class MetadataManager(CatalogView):
         assert node is not None, f"{path} is a table that exists"
         stored = TableRecord.decode(path, node.value)
         record = replace(TableRecord.of(table), remote_data_dir=stored.remote_data_dir)
-        operations: list[Operation] = [Set(path, record.encode())]
+        operations: list[StoreOperation] = [Set(path, record.encode())]
         if table.schema_id != current.schema_id:
             operations.append(Create(schema_path(table.path, table.schema_id), table.schema.to_json_bytes()))
         await self._store.commit(operations)
@@ -275,7 +275,7 @@ class MetadataManager(CatalogView):
         table: TableInfo,
         partition: PartitionInfo,
         assignment: Sequence[Sequence[int]],
-        also: Sequence[Operation] = (),
+        also: Sequence[StoreOperation] = (),
     ) -> None:
         """Make a prepared partition durable; as :meth:`add_table`."""
         self._check_partition_absent(table, partition.name)
@@ -305,8 +305,8 @@ class MetadataManager(CatalogView):
         await self._store.commit(await self._partitions.deletion(table, partition))
         self._partitions.forget(partition)
 
-    async def _assignment_deletions(self, tables: Sequence[TableInfo]) -> list[Operation]:
-        operations: list[Operation] = []
+    async def _assignment_deletions(self, tables: Sequence[TableInfo]) -> list[StoreOperation]:
+        operations: list[StoreOperation] = []
         for table in tables:
             path = table_assignment_path(table.table_id)
             if await self._store.get(path) is not None:

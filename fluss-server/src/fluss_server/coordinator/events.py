@@ -15,7 +15,7 @@ from fluss_server.cluster.messages import (
 )
 from fluss_server.coordinator.assignment import Assignment
 from fluss_server.coordinator.cluster_state import Changes, PhysicalTable, TableState
-from fluss_server.metadata.store import Operation
+from fluss_server.metadata.store import StoreOperation
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.partition import PartitionInfo
 
@@ -172,7 +172,7 @@ class Plan(NamedTuple):
     """
 
     changes: Changes
-    writes: tuple[Operation, ...]
+    writes: tuple[StoreOperation, ...]
     instructions: tuple[Instruction, ...]
     transitions: tuple[Transition, ...]
     result: object = None

@@ -14,7 +14,7 @@ from fluss_server.metadata.records import (
     decode_counter,
     encode_counter,
 )
-from fluss_server.metadata.store import Create, MetadataStore, Operation, Set, missing_parents
+from fluss_server.metadata.store import Create, MetadataStore, Set, StoreOperation, missing_parents
 from fluss_server.model.table import TableInfo
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class IdCounters:
         self._drawn[path] = drawn + 1
         return drawn
 
-    async def use(self, path: str, drawn: int) -> list[Operation]:
+    async def use(self, path: str, drawn: int) -> list[StoreOperation]:
         """What makes a drawn id durable, for the transaction of what gets it."""
         stored, _ = await self._advance(path, 0)
         if stored > drawn:
@@ -111,7 +111,7 @@ class IdCounters:
         await self._store.commit([operation])
         return first
 
-    async def _advance(self, path: str, step: int) -> tuple[int, Operation]:
+    async def _advance(self, path: str, step: int) -> tuple[int, StoreOperation]:
         """Value of a counter and the operation that moves it on by ``step``."""
         node = await self._store.get(path)
         assert node is not None, "the counters exist"
