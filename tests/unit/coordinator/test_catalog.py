@@ -16,11 +16,12 @@ from coordinator_support import opened
 from error_support import refused
 from fluss_server.cluster.messages import ReservedIds, ReserveWriterIds
 from fluss_server.coordinator.catalog import DEFAULT_DATABASE, MetadataManager
+from fluss_server.coordinator.id_counters import IdCounters
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.journal_file import JournalFile
 from fluss_server.metadata.records import TABLE_ID_COUNTER, encode_counter, table_path
-from fluss_server.metadata.store import Create, Delete, Set
+from fluss_server.metadata.store import Conflict, Create, Delete, MetadataConflict, Node, Set
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.runtime import system_runtime
@@ -431,6 +432,31 @@ def test_ids_of_auto_increment_columns_are_reserved_once(tmp_path: Path) -> None
 
     run(tmp_path / "m", first)
     run(tmp_path / "m", second)
+
+
+def test_ids_that_another_coordinator_reserved_meanwhile_are_not_given_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        store, manager = await opened(tmp_path / "m")
+        table = await create(manager, T, NUMBERED)
+        assert await manager.reserve_ids(table.table_id, 10) == 1
+        read = store.get
+
+        async def get_and_be_overtaken(path: str) -> Node | None:
+            node = await read(path)
+            monkeypatch.setattr(store, "get", read)
+            assert await IdCounters(store).reserve_column_ids(table, 5) == 11
+            return node
+
+        monkeypatch.setattr(store, "get", get_and_be_overtaken)
+        with pytest.raises(MetadataConflict) as conflict:
+            await IdCounters(store).reserve_column_ids(table, 5)
+        assert conflict.value.reason is Conflict.BAD_VERSION
+        assert await manager.reserve_ids(table.table_id, 1) == 16
+        await store.close()
+
+    asyncio.run(scenario())
 
 
 def test_the_counter_of_an_auto_increment_column_is_the_official_node(tmp_path: Path) -> None:

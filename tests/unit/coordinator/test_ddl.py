@@ -21,6 +21,7 @@ from fluss_server.coordinator.validation import TableSettings
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.journal_file import JournalFile
+from fluss_server.metadata.records import table_assignment_path, table_path
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.model.types import DataType, TypeRoot
@@ -132,6 +133,20 @@ def test_an_altered_table(tmp_path: Path) -> None:
         assert manager.schema(table.table_id, 2).names == ("a", "c1")
 
     asyncio.run(again())
+
+
+def test_the_time_of_an_alteration_never_goes_back(tmp_path: Path) -> None:
+    async def scenario(
+        ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer, clock: ManualClock
+    ) -> None:
+        await create(ddl)
+        created = manager.table(T)
+        clock.advance(-1000)
+        await alter(ddl, with_ttl)
+        assert manager.table(T).descriptor.properties["table.log.ttl"] == "1 d"
+        assert manager.table(T).modified_time == created.modified_time == created.created_time
+
+    run_with_clock(tmp_path / "m", scenario)
 
 
 def test_altering_what_is_not_there(tmp_path: Path) -> None:
@@ -281,6 +296,19 @@ def test_a_failed_creation_leaves_nothing(tmp_path: Path) -> None:
         assert server.tables == [2]
 
     run(tmp_path / "m", scenario)
+
+
+def test_a_failed_creation_leaves_nothing_in_the_store(tmp_path: Path) -> None:
+    async def all_of_it() -> None:
+        async with running(tmp_path / "m") as parts:
+            parts.server.fail_lead = FlussError(ErrorCode.STORAGE_EXCEPTION, "no space")
+            assert await refused(create(parts.ddl)) is ErrorCode.STORAGE_EXCEPTION
+            assert await parts.store.get(table_path(T)) is None
+            assert await parts.store.get(table_assignment_path(0)) is None
+            with pytest.raises(FlussError):
+                parts.manager.schema(0, 1)
+
+    asyncio.run(all_of_it())
 
 
 def test_a_full_metadata_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
