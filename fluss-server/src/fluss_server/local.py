@@ -29,6 +29,7 @@ from fluss_server.coordinator.producer_service import ProducerService
 from fluss_server.coordinator.service import CoordinatorService, ServerNode
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
+from fluss_server.metadata.journal_file import JOURNAL_FILE
 from fluss_server.metadata.store import MetadataStore
 from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.rpc.limits import SharedResources, rpc_limits
@@ -59,7 +60,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SERVER_ID = 0
-METADATA_FILE = "metadata.journal"
 
 
 class LocalServer:
@@ -150,7 +150,7 @@ class LocalServer:
         disk_monitor = DiskMonitor(self._data_dir, self._disk_lock, interval_s)
         closing(disk_monitor.close)
         await disk_monitor.start()
-        store = EmbeddedMetadataStore.open(self._data_dir / METADATA_FILE, self._runtime)
+        store = EmbeddedMetadataStore.open(self._data_dir / JOURNAL_FILE, self._runtime)
         closing(store.close)
         cluster = ClusterService(store, self._dynamic, self._replica_counts)
         closing(cluster.close)

@@ -25,7 +25,7 @@ from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.row_codec import row_codec
 from fluss_server.formats.value_batch import decode_value
 from fluss_server.kv import committed_rows
-from fluss_server.kv.flushed_state import boot_id
+from fluss_server.kv.checkpoint import boot_id
 from fluss_server.kv.rocks import KvResources
 from fluss_server.model.schema import Column, Schema
 from fluss_server.model.types import DataType, TypeRoot

@@ -14,13 +14,13 @@ import pytest
 
 from coordinator_support import opened
 from error_support import refused
-from fluss_server.coordinator.catalog import DEFAULT_DATABASE, WRITER_ID_BLOCK, MetadataManager
+from fluss_server.coordinator.catalog import WRITER_ID_BLOCK, MetadataManager
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.journal_file import JournalFile
 from fluss_server.metadata.records import TABLE_ID_COUNTER, encode_counter, table_path
 from fluss_server.metadata.store import Create, Delete, Set
-from fluss_server.model.identifiers import TablePath
+from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.runtime import system_runtime
 from fluss_server.runtime.clock import ManualClock

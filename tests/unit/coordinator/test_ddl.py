@@ -14,13 +14,13 @@ import pytest
 from coordinator_support import opened
 from error_support import refused
 from fluss_server.coordinator.alterations import AddedColumn, add_columns
-from fluss_server.coordinator.catalog import DEFAULT_DATABASE, MetadataManager
+from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.ddl import DdlExecutor
 from fluss_server.coordinator.validation import TableSettings
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.journal_file import JournalFile
-from fluss_server.model.identifiers import TablePath
+from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.model.types import DataType, TypeRoot

@@ -15,7 +15,7 @@ import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.kv import committed_rows
-from fluss_server.kv.flushed_state import FILE_NAME, UNKNOWN_BOOT, read_state
+from fluss_server.kv.checkpoint import CHECKPOINT_FILE, UNKNOWN_BOOT, read_checkpoint
 from fluss_server.kv.rocks import KvResources
 from fluss_server.log.log_config import LogConfig
 from fluss_server.runtime import system_disk
@@ -66,7 +66,7 @@ def test_restart_replays_only_what_is_not_persisted(
     crashed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = copy(crashed, tmp_path / "b")
-    state = read_state(directory / "kv")
+    state = read_checkpoint(directory / "kv")
     assert state is not None
     replayed: list[int] = []
     apply = committed_rows.CommittedRows.apply
@@ -151,7 +151,7 @@ def test_a_rebuild_is_logged(crashed: Path, tmp_path: Path, caplog: pytest.LogCa
 
 
 def test_a_missing_database_is_rebuilt(crashed: Path, tmp_path: Path) -> None:
-    for number, part in enumerate(["kv/db", "kv", f"kv/{FILE_NAME}"]):
+    for number, part in enumerate(["kv/db", "kv", f"kv/{CHECKPOINT_FILE}"]):
         directory = copy(crashed, tmp_path / str(number))
         shutil.rmtree(directory / part) if (directory / part).is_dir() else (directory / part).unlink()
         bucket = open_bucket(directory)
@@ -219,7 +219,7 @@ def test_closing_a_store_whose_log_is_broken(tmp_path: Path, monkeypatch: pytest
         with pytest.raises(FlussError) as caught:
             bucket.close()
     assert caught.value.code is ErrorCode.STORAGE_EXCEPTION
-    state = read_state(tmp_path / "live" / "kv")
+    state = read_checkpoint(tmp_path / "live" / "kv")
     assert state is not None
     assert state.may_exceed_log
     copy(tmp_path / "live" / "kv", tmp_path / "image" / "kv")
@@ -250,7 +250,7 @@ def test_persist_records_what_was_committed_then(tmp_path: Path) -> None:
     bucket.kv.put(bucket.batch([(3, "pending", None)]))
     assert bucket.kv.persist() == 2
     assert bucket.kv.persist() == 2
-    state = read_state(tmp_path / "kv")
+    state = read_checkpoint(tmp_path / "kv")
     assert state is not None
     assert (state.offset, state.row_count, state.may_exceed_log) == (2, 2, False)
     assert state.boot_id != UNKNOWN_BOOT
@@ -263,7 +263,7 @@ def test_big_memtables_are_persisted_in_the_background(tmp_path: Path, monkeypat
     offsets = [0]
     for number in range(200):
         bucket.write([(n, f"{number}", None) for n in range(100)])
-        state = read_state(tmp_path / "live" / "kv")
+        state = read_checkpoint(tmp_path / "live" / "kv")
         offsets.append(0 if state is None else state.offset)
     assert offsets == sorted(offsets)
     assert offsets[-1] > 0
@@ -297,7 +297,7 @@ def test_a_log_that_does_not_reach_back_makes_a_broken_store_an_error(
     crashed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = copy(crashed, tmp_path / "b")
-    remove(directory / "kv" / FILE_NAME)
+    remove(directory / "kv" / CHECKPOINT_FILE)
     from fluss_server.log.log_tablet import LogTablet
 
     monkeypatch.setattr(LogTablet, "start_offset", property(lambda self: 10))
@@ -374,7 +374,7 @@ def test_a_log_that_retention_has_shortened(shortened: Path) -> None:
     bucket.close()
 
 
-@pytest.mark.parametrize("damage", ["kv", f"kv/{FILE_NAME}", "kv/db", "kv/db/CURRENT"])
+@pytest.mark.parametrize("damage", ["kv", f"kv/{CHECKPOINT_FILE}", "kv/db", "kv/db/CURRENT"])
 def test_rows_that_only_rocksdb_has_are_never_given_up_silently(shortened: Path, damage: str) -> None:
     remove(shortened / damage) if (shortened / damage).is_file() else shutil.rmtree(shortened / damage)
     before = sorted(path.name for path in (shortened / "log").iterdir())

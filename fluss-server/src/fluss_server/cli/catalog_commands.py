@@ -12,9 +12,9 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.cli.create_table_sql import create_table_sql, parse_create_table
 from fluss_server.cli.json_values import timestamp_text
 from fluss_server.cli.output import OutputFormat, note, print_fields, print_rows
-from fluss_server.cli.session import DEFAULT_DATABASE, Session, path_message, table_path
+from fluss_server.cli.session import Session, path_message, table_path
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.model.identifiers import TablePath
+from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.model.identifiers import TablePath
+from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableDescriptor, TableInfo
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from fluss_server.grpc_server.client import GrpcClient
 
-DEFAULT_DATABASE = "fluss"
 
 
 @dataclass(frozen=True)

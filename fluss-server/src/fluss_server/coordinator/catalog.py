@@ -1,6 +1,7 @@
 """Databases, tables, schemas and ids: written through the metadata store, read from memory."""
 
 from __future__ import annotations
+from fluss_server.model.schema import FIRST_SCHEMA_ID
 
 import asyncio
 import logging
@@ -12,7 +13,6 @@ from fluss_server.coordinator.partition_registry import PartitionRegistry
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.records import (
     DATABASES,
-    FIRST_SCHEMA_ID,
     MAX_COUNTER,
     PARTITION_ASSIGNMENTS,
     PARTITION_ID_COUNTER,
@@ -42,16 +42,13 @@ from fluss_server.metadata.store import (
     missing_parents,
 )
 from fluss_server.metadata.tasks import UninterruptedTasks
-from fluss_server.model.identifiers import TablePath
+from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.runtime.clock import Clock
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_DATABASE = "fluss"
-"""Exists always and cannot be dropped; clients use it when they name none."""
 
 WRITER_ID_BLOCK = 100
 """Writer ids reserved with one write; at most so many are skipped by a restart."""

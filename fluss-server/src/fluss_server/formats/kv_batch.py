@@ -26,10 +26,10 @@ from dataclasses import dataclass
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.crc import crc32c
+from fluss_server.formats.log_batch import NO_WRITER_ID
 from fluss_server.formats.varint import decode_unsigned32, encode_unsigned
 
 HEADER_SIZE = 28
-NO_WRITER_ID = -1
 NO_BATCH_SEQUENCE = -1
 
 _HEADER = struct.Struct("<ibIhbqii")
@@ -131,6 +131,14 @@ def merge_cost_bytes(batch: Buffer) -> int:
         return len(batch)
     count: int = _COUNT.unpack_from(batch, _COUNT_OFFSET)[0]
     return len(batch) + max(count, 0) * _ROW_COST_BYTES
+
+
+def max_record_count(batch: Buffer) -> int:
+    """Records that a batch says it has, and no more than it has space for; looks at nothing but the header."""
+    if len(batch) < HEADER_SIZE:
+        return 0
+    count: int = _COUNT.unpack_from(batch, _COUNT_OFFSET)[0]
+    return min(max(count, 0), (len(batch) - HEADER_SIZE) // _MIN_RECORD_SIZE)
 
 
 def build_kv_batch(

@@ -18,7 +18,7 @@ from fluss_server.formats.log_batch import BatchHeader, build_batch
 from fluss_server.kv.changelog_arrow import ArrowBody
 from fluss_server.kv.changelog_body import BatchContent, EncodedBody, ReplayedChanges
 from fluss_server.kv.changelog_rows import RowBody
-from fluss_server.kv.merge import Changes
+from fluss_server.kv.batch_merge import Changes
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import LogFormat, TableInfo
 

@@ -5,11 +5,12 @@ A read from here costs a tenth of one from RocksDB.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from itertools import repeat
 from typing import Final
+
+from fluss_server.runtime import Lock
 
 _ROW_OVERHEAD_BYTES = 150  # two bytes objects and a place in a dict
 
@@ -33,13 +34,14 @@ class RowCacheMemory:
 
     Args:
         limit_bytes: allowed size.
+        lock: held while caches change.
     """
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, lock: Lock) -> None:
         self._limit_bytes = limit_bytes
         self._young_bytes = 0
         self._filled: set[RowCache] = set()
-        self.lock = threading.Lock()
+        self.lock = lock
 
     def grow(self, cache: RowCache, size_bytes: int) -> None:
         """Rows of ``size_bytes`` were added to ``cache``. With the lock held."""

@@ -21,7 +21,6 @@ import re
 import shutil
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -40,9 +39,8 @@ from fluss_server.runtime.files import fsync_directory, make_directories_durably
 from fluss_server.tablet.maintenance import Maintenance, MaintenanceConfig
 
 if TYPE_CHECKING:
-    from fluss_server.kv.auto_increment import ReserveIds
     from fluss_server.kv.kv_tablet import KvTablet
-    from fluss_server.kv.rocks import KvResources
+    from fluss_server.kv.resources import KvResources
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +50,6 @@ _DELETED = ".deleted"
 ORPHANED = ".orphaned"
 """End of the name of a directory that the metadata does not know and that was kept; a number may follow."""
 
-RESERVE_IDS_LIMIT_S = 30.0
-"""How long a write may wait for new ids of an auto-increment column."""
 
 
 @dataclass(frozen=True)
@@ -268,8 +264,7 @@ class ReplicaManager:
         kv = None
         if table.has_primary_key:
             values = () if partition is None else partition.values
-            ids = self._id_source(table.table_id)
-            open_kv = partial(self._open_kv, directory / f"kv-{bucket}", table, values, log, ids)
+            open_kv = partial(self._open_kv, directory / f"kv-{bucket}", table, values, log)
             kv = await loop.run_in_executor(self._kv_worker, open_kv)
         table_bucket = TableBucket(table.table_id, partition.partition_id if partition else None, bucket)
         self._replicas[table_bucket] = Replica(
@@ -282,6 +277,7 @@ class ReplicaManager:
             kv_worker=self._kv_worker,
             flush_times=self.flush_times,
             max_unflushed=self._config.max_unflushed,
+            reserve_ids=partial(self._reserve_ids, table.table_id),
         )
 
     def _open_log(self, directory: Path) -> LogTablet:
@@ -290,33 +286,14 @@ class ReplicaManager:
         log.flush()  # what recovery kept counts as acknowledged, so it must not depend on the page cache
         return log
 
-    def _id_source(self, table_id: int) -> ReserveIds:
-        """Lets the KV thread reserve ids, which the event loop does."""
-        loop = asyncio.get_running_loop()
-
-        def reserve(count: int) -> int:
-            future = asyncio.run_coroutine_threadsafe(self._reserve_ids(table_id, count), loop)
-            try:
-                return future.result(RESERVE_IDS_LIMIT_S)
-            except FutureTimeout:
-                future.cancel()
-                raise FlussError(
-                    ErrorCode.REQUEST_TIME_OUT, f"no ids could be reserved within {RESERVE_IDS_LIMIT_S:.0f} s"
-                ) from None
-
-        return reserve
-
-    def _open_kv(
-        self, directory: Path, table: TableInfo, partition: Sequence[str], log: LogTablet, reserve_ids: ReserveIds
-    ) -> KvTablet:
-        from fluss_server.kv.kv_tablet import (
-            KvTablet,
-        )  # RocksDB and Arrow cost start-up time: load with the first table
-        from fluss_server.kv.rocks import KvResources
+    def _open_kv(self, directory: Path, table: TableInfo, partition: Sequence[str], log: LogTablet) -> KvTablet:
+        # RocksDB and Arrow cost start-up time: load with the first table
+        from fluss_server.kv.kv_tablet import KvTablet
+        from fluss_server.kv.resources import KvResources
 
         if self._kv_resources is None:
             self._kv_resources = KvResources(
-                self._config.kv_cache_bytes, backpressure_trigger=self._config.kv_backpressure_trigger
+                self._runtime, self._config.kv_cache_bytes, backpressure_trigger=self._config.kv_backpressure_trigger
             )
         return KvTablet.open(
             directory,
@@ -324,7 +301,6 @@ class ReplicaManager:
             lambda schema_id: self._schemas(table, schema_id),
             log,
             self._kv_resources,
-            reserve_ids,
             partition,
         )
 

@@ -10,7 +10,7 @@ from pyroaring import BitMap
 
 from fluss_server.errors import FlussError
 from fluss_server.formats.row_codec import field_images
-from fluss_server.kv.merging.functions import column_function
+from fluss_server.kv.merge_engines.functions import column_function
 from fluss_server.model.aggregation import ACCEPTED_ROOTS, AggFunction, check_agg_function
 from fluss_server.model.schema import Column
 from fluss_server.model.table import KvFormat

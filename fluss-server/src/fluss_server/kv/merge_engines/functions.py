@@ -28,7 +28,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fluss_server.formats.row_codec import FieldImages, field_images
-from fluss_server.kv.merging.roaring import union32, union64
+from fluss_server.kv.merge_engines.roaring import union32, union64
 from fluss_server.model.aggregation import DEFAULT_DELIMITER, DEFAULT_FUNCTION, DELIMITER, AggFunction
 from fluss_server.model.schema import Column
 from fluss_server.model.table import KvFormat

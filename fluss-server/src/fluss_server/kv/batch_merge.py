@@ -1,7 +1,7 @@
 """Merging: what a batch of upserts and deletes makes of the rows that are there. No I/O.
 
 Rules: server-behaviour.md section 2.9. A merge engine decides on single values (see
-:mod:`fluss_server.kv.merging.row_merger`); :func:`merge_batch` walks through a batch, which may hold a key several
+:mod:`fluss_server.kv.merge_engines.row_merger`); :func:`merge_batch` walks through a batch, which may hold a key several
 times, and records every change as changelog rows and as new values.
 """
 
@@ -13,7 +13,7 @@ from typing import cast
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import ChangeType
-from fluss_server.kv.merging.row_merger import ChangelogImage, DeleteBehavior, MergesTogether, RowMerger
+from fluss_server.kv.merge_engines.row_merger import ChangelogImage, DeleteBehavior, MergesTogether, RowMerger
 
 OnInsert = Callable[[bytes], bytes]
 

@@ -1,7 +1,7 @@
 """What a merge engine is, and what all of them share.
 
 Rules: server-behaviour.md section 2.9. A *value* is what the KvStore keeps: schema id and row (data-formats.md
-section 8.3). An engine decides on single values; :mod:`fluss_server.kv.merge` walks through batches.
+section 8.3). An engine decides on single values; :mod:`fluss_server.kv.batch_merge` walks through batches.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.row_codec import RowCodec
 from fluss_server.formats.value_batch import SCHEMA_ID_SIZE
 from fluss_server.model.schema import Schema
-
-FIRST_SCHEMA_ID = 1
-"""While this is the latest schema, all values have it."""
 
 CodecOf = Callable[[int], RowCodec]
 """Gives the row codec of a schema id."""

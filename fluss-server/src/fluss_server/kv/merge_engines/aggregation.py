@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from fluss_server.formats.value_batch import encode_value
-from fluss_server.kv.merging.default import PartialDelete
-from fluss_server.kv.merging.functions import Combine, column_function, keep, last_value
-from fluss_server.kv.merging.row_merger import CodecOf, fields_of
+from fluss_server.kv.merge_engines.default import PartialDelete
+from fluss_server.kv.merge_engines.functions import Combine, column_function, keep, last_value
+from fluss_server.kv.merge_engines.row_merger import CodecOf, fields_of
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import KvFormat
 
