@@ -5,7 +5,7 @@
 #   make demo OUTPUT=/somewhere            chooses where the demo puts its data, logs and chart
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-server setup-flink java-tools demo test test-fast test-server test-java test-flink lint format jar reference compatibility bench bench-compare bench-scale clean clean-all
+.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink lint format jar reference compatibility docs bench bench-compare bench-scale clean clean-all
 .NOTPARALLEL:
 
 ifdef PYTHON
@@ -33,6 +33,9 @@ setup-server:
 
 setup-flink:
 	@tools/python tools/environments.py flink
+
+setup-docs:
+	@tools/python tools/environments.py docs
 
 java-tools:
 	@tools/python tools/prerequisites.py
@@ -78,6 +81,9 @@ compatibility: setup ## Write docs/compatibility.md from what official clients c
 	@FLUSS_WRITE_COMPATIBILITY=1 $(SERVER) -m pytest tests/clients/rpc
 	@FLUSS_WRITE_COMPATIBILITY=1 $(FLINK) -m pytest tests/official -m flink
 
+docs: setup-docs ## Build the documentation site into site/ (site/index.html); a warning is an error
+	@$(STEP) "Documentation site" env NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --clean --strict
+
 bench: setup ## Measure the server through pyfluss, its start, and Flink's inserts and selects
 	@$(STEP) "Start of the server" $(SERVER) benchmarks/startup.py
 	@$(STEP) "Server through pyfluss" $(SERVER) benchmarks/ours.py
@@ -90,8 +96,8 @@ bench-scale: setup-server ## Measure whether costs grow linearly: rows, tables, 
 	@$(STEP) "Growth" $(SERVER) benchmarks/scale.py $(if $(QUICK),--quick)
 
 clean: ## Remove what was built or written, but keep the environments
-	@rm -rf "$(OUTPUT)" fluss-data flink-sql/target benchmarks/official/target */build */dist */src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf "$(OUTPUT)" site fluss-data flink-sql/target benchmarks/official/target */build */dist */src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find fluss-server pyflink-connector tests benchmarks tools examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-all: clean ## Remove the environments as well
-	@rm -rf .venv .venv-flink
+	@rm -rf .venv .venv-flink .venv-docs

@@ -12,7 +12,7 @@ import pytest
 
 from fluss_server.formats.log_batch import BatchHeader, build_batch, iter_batches
 from fluss_server.log.log_tablet import LogConfig, LogTablet
-from fluss_server.runtime import system_disk
+from fluss_server.runtime import system_disk, system_runtime
 from fluss_server.runtime.clock import ManualClock
 
 NOW_MS = 1_700_000_000_000
@@ -30,7 +30,7 @@ def make_batch(rows: int = 1, size: int = 100, writer_id: int = -1, sequence: in
 
 def open_log(directory: Path, clock: ManualClock | None = None, **settings: Any) -> LogTablet:
     """Open a log with a clock that stands still."""
-    return LogTablet.open(directory, LogConfig(**settings), clock or ManualClock(NOW_MS))
+    return LogTablet.open(directory, LogConfig(**settings), system_runtime(clock=clock or ManualClock(NOW_MS)))
 
 
 def all_batches(log: LogTablet) -> list[tuple[BatchHeader, bytes]]:
@@ -52,6 +52,11 @@ def read_all(log: LogTablet, max_bytes: int = 1 << 20) -> bytes:
         assert headers[-1].next_offset == piece.next_offset
         data, offset = data + part, piece.next_offset
     return data
+
+
+def directory_of(log: LogTablet) -> Path:
+    """Where the files of a log are."""
+    return Path(log._directory)
 
 
 def segment_files(directory: Path) -> list[Path]:

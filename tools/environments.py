@@ -1,9 +1,10 @@
-"""Creates and refreshes the two virtual environments of the project; does nothing when they are up to date.
+"""Creates and refreshes the virtual environments of the project; does nothing when they are up to date.
 
 `.venv`        the server (editable), pyfluss and the tools: everything that needs neither Flink nor Java.
 `.venv-flink`  apache-flink with its pins, the server and the connector, installed as a user does it.
+`.venv-docs`   what builds the documentation site.
 
-Usage: environments.py server|flink
+Usage: environments.py server|flink|docs
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from prerequisites import MissingPrerequisite, require_java, require_maven
 
 _REQUIREMENTS = ROOT / "tools" / "requirements"
 _PIP_TIMEOUT_SECONDS = 1800
+_DIRECTORIES = {"server": ".venv", "flink": ".venv-flink", "docs": ".venv-docs"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,9 @@ def _stages(environment: str) -> Iterator[Stage]:
             ("-r", str(requirements), "-e", str(server)),
         )
         return
+    if environment == "docs":
+        yield Stage("requirements", "MkDocs", (requirements,), ("-r", str(requirements)))
+        return
     packages = "apache-flink and the demo's packages (some 600 MB on disk)"
     yield Stage("requirements", packages, (requirements,), ("-r", str(requirements)))
     yield Stage("server", "fluss-server", (server,), (str(server),))
@@ -65,7 +70,7 @@ def _create(directory: Path) -> Path:
     if complete and (stamp.matches(version) or not os.environ.get("PYTHON")):
         return python
     if directory.exists():
-        print(f"    {directory.name} is not a usable environment of Python {version}: made anew", flush=True)
+        print(f"    {directory.name} is not a usable environment of Python {version}: it is created again", flush=True)
         shutil.rmtree(directory)
     print(f"    creating {directory.name} with Python {version}", flush=True)
     subprocess.run([sys.executable, "-m", "venv", str(directory)], check=True, timeout=300)
@@ -74,11 +79,11 @@ def _create(directory: Path) -> Path:
 
 
 def refresh(environment: str) -> None:
-    """Brings `.venv` (environment "server") or `.venv-flink` (environment "flink") up to date."""
+    """Brings the directory of an environment up to date."""
     if environment == "flink":
         require_java(compiler=True)
         require_maven()
-    directory = ROOT / {"server": ".venv", "flink": ".venv-flink"}[environment]
+    directory = ROOT / _DIRECTORIES[environment]
     python = _create(directory)
     earlier_stage_ran = False
     for stage in _stages(environment):
@@ -100,7 +105,7 @@ def refresh(environment: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 1 or arguments[0] not in ("server", "flink"):
+    if len(arguments) != 1 or arguments[0] not in _DIRECTORIES:
         print(__doc__, file=sys.stderr)
         return 2
     try:

@@ -423,7 +423,7 @@ def markdown(found: dict[ApiKey, dict[str, str]]) -> str:
     def line(cells: list[str]) -> str:
         return f"| {' | '.join(cells)} |"
 
-    lines = [line(["API", "asks for", *(title for *_, title in USERS)]), "|---" * (len(USERS) + 2) + "|"]
+    lines = [line(["API", "requires", *(title for *_, title in USERS)]), "|---" * (len(USERS) + 2) + "|"]
     for key in sorted(found):
         asked = ASKED[key]
         text = "nothing" if asked is None else f"{asked[0].name} {asked[1].name.lower()}"

@@ -74,7 +74,7 @@ async def test_a_client_notices_that_the_server_is_gone() -> None:
         connection = await fluss.FlussConnection.create(fluss.Config({"bootstrap.servers": f"127.0.0.1:{server.port}"}))
         admin = connection.get_admin()
         slow = asyncio.ensure_future(admin.database_exists("slow"))
-        await eventually(lambda: any(c._running for c in server._connections))
+        await eventually(lambda: any(c.requests_in_flight for c in server._connections))
         await server.close(grace_s=0)
         with pytest.raises(fluss.FlussError):
             await slow

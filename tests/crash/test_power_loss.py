@@ -31,6 +31,7 @@ from crash.test_sigkill import (
     wait_for_progress,
 )
 from fluss_server.log.flush_checkpoint import FlushCheckpoint
+from fluss_server.runtime.system_disk import SystemDisk
 from fluss_server.testing import LocalCluster
 
 ROUNDS = int(os.environ.get("FLUSS_POWER_ROUNDS", "3"))
@@ -79,12 +80,12 @@ def machine(home: Path, **options: str) -> Iterator[Machine]:
 
 
 def wait_until_durable(power: Machine, offset: int) -> None:
-    """Wait for the mark that the server leaves beside the only log after it has flushed it up to ``offset``."""
+    """Wait until the flush checkpoint of the only log says that it is durable up to ``offset``."""
     (log,) = (power.disk.data / "fluss").glob("t-*/log-0")
-    mark = FlushCheckpoint(log)
+    checkpoint = FlushCheckpoint(log, SystemDisk())
     deadline = time.monotonic() + 20
-    while (mark.read() or 0) < offset:
-        assert time.monotonic() < deadline, f"durable up to {mark.read()} after 20 s"
+    while (checkpoint.read() or 0) < offset:
+        assert time.monotonic() < deadline, f"durable up to {checkpoint.read()} after 20 s"
         time.sleep(0.01)
 
 

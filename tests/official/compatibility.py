@@ -60,16 +60,34 @@ NOT_SERVED = {
 _INTRODUCTION = """# Compatibility
 
 Which official client calls which RPC of this server, and in which version. `v0` means that a test made the client call
-it and checked what came back; `-` that the client has no such call, or needs it for nothing that we serve.
+it and checked the response. `-` means that the client has no such call, or needs it for nothing that this server has.
 
-Written by tests (`make compatibility`), and compared with the running server by them (`tests/clients/rpc`,
-`tests/official`, `tests/docs`). The artifacts are the published ones, unchanged: `pyfluss`,
+The table is written by tests (`make compatibility`), and other tests compare it with the running server
+(`tests/clients/rpc`, `tests/official`, `tests/docs`). The artifacts are the published ones, unchanged: `pyfluss`,
 `org.apache.fluss:fluss-client` and `org.apache.fluss:fluss-flink-2.2` (on Flink 2.3, with one class that 2.3 lacks).
 
 """
-_PRIVATE_NOTE = """
-Calls among servers and of the lake tiering service are not served by one process: they come with clusters (step 4) and
-lakes (step 5).
+_NOTES = """
+Calls between servers and calls of the lake tiering service are not served by a single process. They are planned for
+clusters (step 4) and lakes (step 5).
+
+## Other clients
+
+The Spark connector 0.9.1 works for what the server supports: in a trial, 29 of 34 checks passed, and the others need
+remote storage, lakes or clusters. It is not part of the tests.
+
+## Where 1.0 differs from 0.9.1
+
+Clients of 0.9.1 and 1.0.0 talk to the same server. Where the two official versions have different rules, this server
+follows 1.0:
+
+| subject | 0.9.1 | 1.0 and this server |
+|---|---|---|
+| creating and dropping access control entries | requires ALTER on the resource | requires ALL |
+| limit of buckets, `max.bucket.num` | 128,000 buckets for a table with all its partitions | 4,096 buckets for a table, or for each partition |
+| a replication factor of 0 | INVALID_REPLICATION_FACTOR (17) | INVALID_CONFIG_EXCEPTION (39) |
+| changing `table.log.ttl` | is not possible | is possible with ALTER TABLE, like the other options marked so in the [reference](reference.md) |
+| the database `fluss` | can be dropped | cannot be dropped |
 """
 
 
@@ -99,7 +117,7 @@ def render(cells: dict[tuple[ApiKey, str], str]) -> str:
     for key in PUBLIC:
         values = [cells.get((key, column), NO_CALL) for column in ("server", *COLUMNS)]
         lines.append(f"| `{key.name}` | {int(key)} | " + " | ".join(values) + " |")
-    return _INTRODUCTION + "\n".join(lines) + "\n" + _PRIVATE_NOTE
+    return _INTRODUCTION + "\n".join(lines) + "\n" + _NOTES
 
 
 def server_cell(key: ApiKey, served: Iterable[ApiKey]) -> str:

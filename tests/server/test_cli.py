@@ -182,7 +182,7 @@ def test_doctor_tells_torn_writes_from_losses(tmp_path: Path) -> None:
     healthy = {row["part"]: row["state"] for row in fluss.rows("doctor", str(data))}
     assert set(healthy.values()) == {"ok"}
     assert len(healthy) == 4
-    log = path_of(data / "fluss" / "log-0" / "log-0", 0, LOG)
+    log = Path(path_of(data / "fluss" / "log-0" / "log-0", 0, LOG))
 
     def state_of(part: str, **changed: bytes) -> tuple[str, str]:
         copy = tmp_path / "copy"

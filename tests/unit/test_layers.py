@@ -20,6 +20,7 @@ LAYERS = {
     "api": 1,
     "formats": 2,
     "metadata": 3,
+    "cluster": 4,
     "rpc": 3,
     "grpc_server": 4,
     "security": 4,

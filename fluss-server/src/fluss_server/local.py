@@ -32,9 +32,10 @@ from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.journal_file import JOURNAL_FILE
 from fluss_server.metadata.store import MetadataStore
 from fluss_server.rpc.endpoints import Endpoint
-from fluss_server.rpc.limits import SharedResources, rpc_limits
+from fluss_server.rpc.limits import rpc_limits
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
+from fluss_server.rpc.shared_resources import SharedResources
 from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.files import DirectoryLock
 from fluss_server.runtime.open_files import raise_open_files_limit
@@ -257,12 +258,12 @@ class LocalServer:
         self._replicas = replicas = ReplicaManager(
             self._data_dir,
             replica_config(self._configuration),
-            self._clock,
+            self._runtime,
             lambda table, schema_id: manager.schema(table.table_id, schema_id),
             manager.reserve_ids,
         )
         self._resources.push_async_callback(replicas.close)
-        self._scanners = scanners = KvScanners(replicas.kv_worker, self._clock, scanner_config(self._configuration))
+        self._scanners = scanners = KvScanners(replicas.kv_worker, self._runtime, scanner_config(self._configuration))
         scanners.start()
         self._resources.push_async_callback(scanners.stop)
         tables = manager.tables()

@@ -12,9 +12,9 @@ from fluss_server.coordinator.cluster_service import ReplicaCounts
 from fluss_server.coordinator.metrics import coordinator_samples
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metrics.http_endpoint import HttpEndpoint, parse_ports
-from fluss_server.rpc.limits import SharedResources
 from fluss_server.rpc.metrics import connection_samples, request_samples
 from fluss_server.rpc.service import ServiceRegistry
+from fluss_server.rpc.shared_resources import SharedResources
 from fluss_server.runtime.runtime import Runtime
 from fluss_server.tablet.disk_write_lock import DiskWriteLock
 from fluss_server.tablet.kv_scanners import KvScanners

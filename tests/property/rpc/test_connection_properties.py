@@ -15,7 +15,9 @@ from fluss_server.rpc.authentication import Authenticator
 from fluss_server.rpc.connection import ServerConnection
 from fluss_server.rpc.frame_memory import FrameMemory
 from fluss_server.rpc.frames import RECEIVE_BUFFER_SIZE, FrameReader, ResponseType, parse_response
-from fluss_server.rpc.limits import RequestMemory, ResponseMemory, RpcLimits
+from fluss_server.rpc.limits import RpcLimits
+from fluss_server.rpc.request_memory import RequestMemory
+from fluss_server.rpc.response_memory import ResponseMemory
 from fluss_server.rpc.service import RequestContext, ResponseBody, ServiceRegistry, rpc
 from fluss_server.runtime.runtime import system_runtime
 
@@ -44,7 +46,7 @@ class Host:
     def __init__(self, requests_in_flight: int) -> None:
         self.registry = ServiceRegistry(Service())
         self.limits = RpcLimits(max_frame_bytes=MAX_FRAME, max_requests_in_flight=requests_in_flight)
-        self.request_memory = RequestMemory(1 << 20)
+        self.request_memory = RequestMemory(1 << 20, MAX_FRAME)
         self.response_memory = ResponseMemory(1 << 20)
         self.receive_buffer = memoryview(bytearray(RECEIVE_BUFFER_SIZE))
         self.frame_memory = FrameMemory()

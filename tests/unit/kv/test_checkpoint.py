@@ -16,17 +16,19 @@ from fluss_server.kv.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from fluss_server.runtime import system_runtime
 
+DISK = system_runtime().disk
 STATE = KvCheckpoint(1000, 400, 5000, bytes(range(16)))
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    assert read_checkpoint(tmp_path) is None
-    write_checkpoint(tmp_path, STATE)
-    assert read_checkpoint(tmp_path) == STATE
-    state = KvCheckpoint(2**62, 0, 7, boot_id(), may_exceed_log=True)
-    write_checkpoint(tmp_path, state)
-    assert read_checkpoint(tmp_path) == state
+    assert read_checkpoint(tmp_path, DISK) is None
+    write_checkpoint(tmp_path, STATE, DISK)
+    assert read_checkpoint(tmp_path, DISK) == STATE
+    state = KvCheckpoint(2**62, 0, 7, boot_id(DISK), may_exceed_log=True)
+    write_checkpoint(tmp_path, state, DISK)
+    assert read_checkpoint(tmp_path, DISK) == state
     assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_FILE]
 
 
@@ -39,12 +41,12 @@ def test_a_damaged_file_counts_as_none(tmp_path: Path) -> None:
         assert KvCheckpoint.decode(data[:position] + bytes([data[position] ^ 4]) + data[position + 1 :]) is None
     assert KvCheckpoint.decode(data + b"\0") is None
     (tmp_path / CHECKPOINT_FILE).mkdir()
-    assert read_checkpoint(tmp_path) is None
+    assert read_checkpoint(tmp_path, DISK) is None
 
 
 def test_the_boot_id_is_stable() -> None:
-    assert boot_id() == boot_id()
-    assert len(boot_id()) == 16
+    assert boot_id(DISK) == boot_id(DISK)
+    assert len(boot_id(DISK)) == 16
 
 
 NORMAL: dict[str, Any] = {

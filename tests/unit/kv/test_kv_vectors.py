@@ -15,7 +15,7 @@ from fluss_server.formats.value_batch import build_value_batch
 from fluss_server.log.log_tablet import LogConfig, LogTablet
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import KvFormat
-from fluss_server.runtime.clock import ManualClock
+from fluss_server.runtime import ManualClock, system_runtime
 from kv_support import TYPE_NAMES, make_table, open_bucket, read_changelog, replay_changes
 from vectors_loader import comparable, load, row_of, schema_of
 
@@ -110,7 +110,7 @@ def test_our_changelog_is_the_official_one(compression: str, tmp_path: Path) -> 
 def test_an_official_changelog_is_replayed(compression: str, tmp_path: Path) -> None:
     cases = changelog_of(compression)
     schema = key_schema(cases[0])
-    log = LogTablet.open(tmp_path / "log", LogConfig(), ManualClock())
+    log = LogTablet.open(tmp_path / "log", LogConfig(), system_runtime(clock=ManualClock()))
     for case in cases:
         log.append(bytes.fromhex(case["bytes"]))
     log.close()

@@ -15,7 +15,7 @@ from fluss_server.formats.crc import crc32c
 from fluss_server.formats.log_batch import BatchHeader, iter_batches
 from fluss_server.log.batch_selection import Selection, select_batches
 from fluss_server.log.log_tablet import LogTablet
-from log_support import all_batches, make_batch, open_log
+from log_support import all_batches, directory_of, make_batch, open_log
 
 
 def with_statistics(batch: bytes, statistics: bytes, magic: int) -> bytes:
@@ -38,7 +38,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> LogTablet:
         if number % 3:
             batch = with_statistics(batch, bytes([number]) * (6000 if number % 5 == 4 else number), number % 3)
         tablet.append(batch)
-    assert len(list(tablet._directory.glob("*.log"))) > 3
+    assert len(list(directory_of(tablet).glob("*.log"))) > 3
     return tablet
 
 
@@ -91,7 +91,7 @@ def test_exactly_what_is_wanted_comes_in_order(log: LogTablet, wanted: set[int],
 def test_neighbours_share_a_region(log: LogTablet) -> None:
     everything = {header.base_offset for header, _ in all_batches(log)}
     found, _ = select(log, everything)
-    assert len(found.regions) == len(list(log._directory.glob("*.log")))
+    assert len(found.regions) == len(list(directory_of(log).glob("*.log")))
 
 
 def test_limits_of_bytes(log: LogTablet) -> None:

@@ -10,6 +10,8 @@ import pytest
 from fluss_server.log.index_file import IndexFile
 from fluss_server.log.offset_index import OffsetIndex
 from fluss_server.log.time_index import TimeIndex
+from fluss_server.runtime import system_disk
+from fluss_server.runtime.system_disk import SystemDisk
 
 MAX_BYTES = 1 << 20
 
@@ -119,7 +121,7 @@ def test_full() -> None:
 def test_index_file_holds_exactly_the_entries_written(tmp_path: Path) -> None:
     path = tmp_path / "x.index"
     path.write_bytes(b"garbage of a crash")
-    file = IndexFile(path, OffsetIndex.ENTRY_BYTES)
+    file = IndexFile(path, OffsetIndex.ENTRY_BYTES, SystemDisk())
     index = offset_index((109, 500), (119, 900), (129, 1500))
     file.write(index, 1)
     assert path.read_bytes() == index.encode(0, 1)
@@ -141,7 +143,7 @@ def test_index_file_holds_exactly_the_entries_written(tmp_path: Path) -> None:
 
 def test_after_an_error_the_whole_index_file_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.index"
-    file = IndexFile(path, OffsetIndex.ENTRY_BYTES)
+    file = IndexFile(path, OffsetIndex.ENTRY_BYTES, SystemDisk())
     index = offset_index((109, 500), (119, 900))
     file.write(index, 1)
 
@@ -149,7 +151,7 @@ def test_after_an_error_the_whole_index_file_is_written_again(tmp_path: Path, mo
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as broken:
-        broken.setattr("os.fsync", fail)
+        broken.setattr(system_disk, "_datasync", fail)
         with pytest.raises(OSError, match="Input/output"):
             file.write(index, 2)
     path.write_bytes(bytes(16))  # what the kernel had left of it

@@ -17,7 +17,8 @@ from fluss_server.log.log_tablet import LogTablet
 from fluss_server.log.recovery_point import RecoveryPoint
 from fluss_server.log.retention import SegmentAge, count_expired, is_expired
 from fluss_server.runtime.clock import ManualClock
-from log_support import NOW_MS, all_batches, copy_directory, make_batch, open_log, read_all, segment_files
+from fluss_server.runtime.disk import Disk
+from log_support import NOW_MS, all_batches, copy_directory, directory_of, make_batch, open_log, read_all, segment_files
 
 SETTINGS: dict[str, Any] = {"segment_bytes": 200, "index_interval_bytes": 50}
 TTL_MS = 1000
@@ -79,14 +80,14 @@ def log(tmp_path: Path, clock: ManualClock) -> LogTablet:
 
 def test_segments_go_from_the_oldest_on(log: LogTablet, clock: ManualClock) -> None:
     before = all_batches(log)
-    assert [int(path.stem) for path in segment_files(log._directory)] == [0, 4, 8, 12]
+    assert [int(path.stem) for path in segment_files(directory_of(log))] == [0, 4, 8, 12]
     # Batches were appended 8, 7, ... 1 s ago; a segment has the age of its second one.
     assert log.delete_expired(5000, log.end_offset, roll_active=False) == 1
     assert (log.start_offset, log.end_offset) == (4, 16)
     assert all_batches(log) == before[2:]
     assert read_all(log, 100) == b"".join(data for _, data in before[2:])
     assert log.size_bytes == 600
-    assert sorted(path.name for path in log._directory.iterdir() if path.stem == f"{0:020d}") == []
+    assert sorted(path.name for path in directory_of(log).iterdir() if path.stem == f"{0:020d}") == []
     with pytest.raises(FlussError) as caught:
         log.read(3, 100, 16, at_least_one=True)
     assert caught.value.code is ErrorCode.LOG_OFFSET_OUT_OF_RANGE_EXCEPTION
@@ -121,7 +122,7 @@ def test_the_active_segment_stays_unless_it_may_be_sealed(log: LogTablet, clock:
     assert (log.start_offset, log.end_offset, log.size_bytes) == (16, 16, 0)
     assert log.expired_until(TTL_MS, roll_active=True) == 16
     assert log.delete_expired(TTL_MS, 16, roll_active=True) == 0  # an empty segment is not sealed again and again
-    reopened = open_log(log._directory, clock, **SETTINGS)
+    reopened = open_log(directory_of(log), clock, **SETTINGS)
     assert (reopened.start_offset, reopened.end_offset) == (16, 16)
     assert reopened.append(make_batch(2, writer_id=1, sequence=4)).base_offset == 16  # the writer is still known
 
@@ -129,10 +130,10 @@ def test_the_active_segment_stays_unless_it_may_be_sealed(log: LogTablet, clock:
 def test_writers_outlive_their_batches(log: LogTablet, clock: ManualClock) -> None:
     clock.advance(10**6)
     log.delete_expired(TTL_MS, 16, roll_active=True)
-    for again in (log, open_log(log._directory, clock, **SETTINGS)):
+    for again in (log, open_log(directory_of(log), clock, **SETTINGS)):
         assert again.append(make_batch(2, writer_id=0, sequence=3)).duplicate
-    (log._directory / "recovery-point").unlink()
-    assert open_log(log._directory, clock, **SETTINGS).append(make_batch(2, writer_id=0, sequence=3)).duplicate
+    (directory_of(log) / "recovery-point").unlink()
+    assert open_log(directory_of(log), clock, **SETTINGS).append(make_batch(2, writer_id=0, sequence=3)).duplicate
 
 
 def test_readers_in_a_deleted_segment_go_on(log: LogTablet, clock: ManualClock) -> None:
@@ -151,7 +152,7 @@ def test_files_of_deleted_segments_are_not_held_open(log: LogTablet, clock: Manu
     clock.advance(10**9)
     log.delete_expired(TTL_MS, 16, roll_active=True)
     held = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if fd != "0" and _is_open(fd)]
-    assert [path for path in held if path.startswith(str(log._directory)) and path.endswith(" (deleted)")] == []
+    assert [path for path in held if path.startswith(str(directory_of(log))) and path.endswith(" (deleted)")] == []
 
 
 def _is_open(fd: str) -> bool:
@@ -162,7 +163,7 @@ def test_a_reader_that_meets_a_deletion_is_told_the_range(
     log: LogTablet, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has looked at the log before, and opens the file after its deletion."""
-    reopened = open_log(copy_directory(log._directory, log._directory.with_name("copy")), clock, **SETTINGS)
+    reopened = open_log(copy_directory(directory_of(log), directory_of(log).with_name("copy")), clock, **SETTINGS)
     clock.advance(10**9)
     position_of = LogSegment.position_of
 
@@ -234,16 +235,16 @@ def test_a_crash_at_any_step_leaves_the_log_with_its_old_or_new_start(
     assert steps > 12
 
 
-def test_leftovers_in_any_order_are_removed(log: LogTablet, clock: ManualClock, tmp_path: Path) -> None:
+def test_deleted_segments_that_are_back_are_removed(log: LogTablet, clock: ManualClock, tmp_path: Path) -> None:
     """After the loss of power any of the deleted files may be back."""
-    copy = copy_directory(log._directory, tmp_path / "copy")
+    copy = copy_directory(directory_of(log), tmp_path / "copy")
     clock.advance(10**9)
     log.delete_expired(TTL_MS, 16, roll_active=False)
     for name in (0, 8):
-        os.link(copy / f"{name:020d}.log", log._directory / f"{name:020d}.log")
-    again = open_log(log._directory, clock, **SETTINGS)
+        os.link(copy / f"{name:020d}.log", directory_of(log) / f"{name:020d}.log")
+    again = open_log(directory_of(log), clock, **SETTINGS)
     assert (again.start_offset, again.end_offset) == (12, 16)
-    assert [int(path.stem) for path in segment_files(log._directory)] == [12]
+    assert [int(path.stem) for path in segment_files(directory_of(log))] == [12]
 
 
 def test_nothing_is_deleted_while_its_new_start_cannot_be_recorded(
@@ -251,7 +252,7 @@ def test_nothing_is_deleted_while_its_new_start_cannot_be_recorded(
 ) -> None:
     clock.advance(10**9)
 
-    def fail(point: RecoveryPoint, directory: Path) -> None:
+    def fail(point: RecoveryPoint, directory: Path, disk: Disk) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as full:
@@ -266,7 +267,7 @@ def test_a_missing_first_segment_is_no_retention(log: LogTablet, clock: ManualCl
     clock.advance(10**6)
     log.delete_expired(TTL_MS, 8, roll_active=False)
     log.close()
-    (log._directory / f"{8:020d}.log").unlink()
+    (directory_of(log) / f"{8:020d}.log").unlink()
     with pytest.raises(FlussError, match="is missing") as caught:
-        open_log(log._directory, clock, **SETTINGS)
+        open_log(directory_of(log), clock, **SETTINGS)
     assert caught.value.code is ErrorCode.LOG_STORAGE_EXCEPTION

@@ -1,4 +1,4 @@
-"""Recovery point, flushed mark, file names, settings."""
+"""Recovery point, flush checkpoint, file names, settings."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from fluss_server.log.file_names import LOG, TIME_INDEX, offset_of, offsets_in, 
 from fluss_server.log.flush_checkpoint import FlushCheckpoint
 from fluss_server.log.log_config import LogConfig
 from fluss_server.log.recovery_point import RecoveryPoint
+from fluss_server.runtime.system_disk import SystemDisk
 
+DISK = SystemDisk()
 POINT = RecoveryPoint(1, 2, 3, 4, 5, 6, 7, 8, 9)
 
 
 def test_recovery_point(tmp_path: Path) -> None:
-    assert RecoveryPoint.read(tmp_path) is None
-    POINT.write(tmp_path)
-    assert RecoveryPoint.read(tmp_path) == POINT
+    assert RecoveryPoint.read(tmp_path, DISK) is None
+    POINT.write(tmp_path, DISK)
+    assert RecoveryPoint.read(tmp_path, DISK) == POINT
     image = (tmp_path / "recovery-point").read_bytes()
     assert image[:68] == struct.pack("<8sqqqqqqIII", b"FlussRP1", 1, 2, 3, 4, 5, 6, 7, 8, 9)
     assert len(image) == 72
@@ -37,22 +39,22 @@ def test_damaged_recovery_points_do_not_count() -> None:
         assert RecoveryPoint.decode(bytes(damaged)) is None
 
 
-def test_flushed_mark(tmp_path: Path) -> None:
-    mark = FlushCheckpoint(tmp_path)
-    assert mark.read() is None
-    mark.advance(17)
-    assert mark.read() == 17
-    mark.advance(1 << 40)
-    assert mark.read() == 1 << 40
+def test_flush_checkpoint(tmp_path: Path) -> None:
+    checkpoint = FlushCheckpoint(tmp_path, DISK)
+    assert checkpoint.read() is None
+    checkpoint.advance(17)
+    assert checkpoint.read() == 17
+    checkpoint.advance(1 << 40)
+    assert checkpoint.read() == 1 << 40
     path = tmp_path / "flushed-offset"
     image = path.read_bytes()
     assert len(image) == 20
     for end in range(len(image)):
         path.write_bytes(image[:end])
-        assert mark.read() is None
+        assert checkpoint.read() is None
     for at in range(len(image)):
         path.write_bytes(image[:at] + bytes([image[at] ^ 128]) + image[at + 1 :])
-        assert mark.read() is None
+        assert checkpoint.read() is None
 
 
 def test_file_names(tmp_path: Path) -> None:
@@ -63,9 +65,9 @@ def test_file_names(tmp_path: Path) -> None:
     for name in ("1021.log", "0000000000000000102x.log", "00000000000000001021.log.tmp", ".log", "x"):
         assert offset_of(name, LOG) is None
         (tmp_path / name).touch()
-    path.touch()
-    path_of(tmp_path, 3, LOG).touch()
-    assert offsets_in(tmp_path, LOG) == [3, 1021]
+    Path(path).touch()
+    Path(path_of(tmp_path, 3, LOG)).touch()
+    assert offsets_in(DISK, tmp_path, LOG) == [3, 1021]
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(LogConfig)])

@@ -29,7 +29,7 @@ def test_patience_ends_after_some_time_and_some_refusals() -> None:
     assert all(response is ERROR for response in rare)
 
 
-def test_a_batch_in_order_starts_anew() -> None:
+def test_a_batch_in_order_starts_again() -> None:
     writers = StalledWriters()
     for _ in range(MIN_REFUSALS):
         writers.refused(1, 0, ERROR)
@@ -48,7 +48,7 @@ def test_the_number_of_refused_writers_is_bounded() -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_client_that_lost_a_batch_gets_out_of_it(tmp_path: Path, known: bool) -> None:
-    """It has given up batch 1 and repeats the later ones until it is told to begin anew."""
+    """It has dropped batch 1 and repeats the later ones until it is told to take a new writer id."""
     clock = ManualClock(NOW_MS)
     log = open_log(tmp_path, clock)
     if known:

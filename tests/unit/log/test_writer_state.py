@@ -12,6 +12,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import BatchHeader, parse_header, stamp
 from fluss_server.log.writer_snapshot import WriterSnapshots, decode_snapshot, encode_snapshot
 from fluss_server.log.writer_state import WriterEntry, WriterStates, WrittenBatch
+from fluss_server.runtime.system_disk import SystemDisk
 from log_support import make_batch
 
 DAY_MS = 24 * 3600 * 1000
@@ -78,7 +79,7 @@ def test_the_last_five_batches_are_recognised() -> None:
 
 
 def test_an_older_batch_is_in_the_log_too() -> None:
-    """Clients of 0.9 repeat such a batch for ever when they are told OUT_OF_ORDER_SEQUENCE."""
+    """Clients of 0.9 repeat such a batch indefinitely when they are told OUT_OF_ORDER_SEQUENCE."""
     writers = states(*(header(1, sequence, 2 * sequence, rows=2) for sequence in range(7)))
     for sequence in (0, 1):
         assert writers.check([header(1, sequence)]) == WrittenBatch(sequence, 3, 0, 0)  # sequence 2 has offsets 4 and 5
@@ -150,7 +151,7 @@ def test_snapshot_of_the_vector() -> None:
 
 def test_snapshots_keep_all_five_batches(tmp_path: Path) -> None:
     writers = states(*(header(1, n, n, timestamp=n) for n in range(8)), header(9, 0, 8))
-    snapshots = WriterSnapshots(tmp_path)
+    snapshots = WriterSnapshots(tmp_path, SystemDisk())
     crc = snapshots.write(9, writers.entries())
     assert snapshots.offsets() == [9]
     assert (tmp_path / f"{9:020d}.writer_snapshot").exists()
@@ -168,7 +169,7 @@ def test_snapshots_keep_all_five_batches(tmp_path: Path) -> None:
 
 
 def test_damaged_snapshots_are_not_read(tmp_path: Path) -> None:
-    snapshots = WriterSnapshots(tmp_path)
+    snapshots = WriterSnapshots(tmp_path, SystemDisk())
     crc = snapshots.write(3, states(header(1, 0), header(1, 1), header(2, 0)).entries())
     path = tmp_path / f"{3:020d}.writer_snapshot"
     image = path.read_bytes()

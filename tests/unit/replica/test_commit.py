@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pyarrow as pa
 import pytest
@@ -21,6 +20,7 @@ from fluss_server.model.table import ArrowCompression, TableDescriptor, TableInf
 from fluss_server.replica.replica import Replica
 from fluss_server.rpc.bulk import BucketRecords, ProduceLogRequest
 from fluss_server.rpc.service import RequestContext
+from fluss_server.runtime import InlineWorkers, SystemClock
 from fluss_server.runtime.system_disk import SystemFile
 from fluss_server.tablet.disk_write_lock import DiskWriteLock
 from fluss_server.tablet.write_service import WriteService
@@ -32,57 +32,80 @@ PAYLOAD = encode_payload(pa.record_batch([pa.array([1, 2], pa.int32())], names=[
 TWO_ROWS = memoryview(build_batch(1, change_types=None, payload=PAYLOAD, record_count=2))
 
 
-class HeldExecutor(Executor):
+_T = TypeVar("_T")
+
+
+class HeldPool:
     """Keeps what is submitted until :meth:`run_one`."""
 
     def __init__(self) -> None:
         self.held: list[Callable[[], object]] = []
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self.held.append(lambda: fn(*args, **kwargs))
-        return Future()
+    def run(self, function: Callable[..., _T], *arguments: object) -> asyncio.Future[_T]:
+        future: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+
+        def work() -> None:
+            try:
+                future.set_result(function(*arguments))
+            except Exception as error:
+                future.set_exception(error)
+
+        self.held.append(work)
+        return future
+
+    def submit(self, function: Callable[[], object]) -> None:
+        self.held.append(function)
+
+    def close(self) -> None:
+        pass
 
     def run_one(self) -> None:
         self.held.pop(0)()
 
 
-async def turns() -> None:
-    """Let everything run that needs no executor."""
+async def iterations() -> None:
+    """Let everything run that needs no worker."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-def with_replica(directory: Path, scenario: Callable[[Replica, HeldExecutor], Awaitable[None]]) -> None:
+def with_replica(directory: Path, scenario: Callable[[Replica, HeldPool], Awaitable[None]]) -> None:
     """A bucket of a log table whose commits are held back."""
 
     async def run() -> None:
-        flushes = HeldExecutor()
-        with ThreadPoolExecutor(1) as pool:
-            bucket = TableBucket(1, None, 0)
-            schemas = {1: SCHEMA}.__getitem__
-            log = open_log(directory)
-            replica = Replica(bucket, TABLE, log, None, schemas=schemas, flush_pool=flushes, kv_worker=pool)
-            await scenario(replica, flushes)
+        flushes = HeldPool()
+        log = open_log(directory)
+        replica = Replica(
+            TableBucket(1, None, 0),
+            TABLE,
+            log,
+            None,
+            schemas={1: SCHEMA}.__getitem__,
+            clock=SystemClock(),
+            flush_pool=flushes,
+            kv_worker=InlineWorkers().pool("kv", 1),
+        )
+        await scenario(replica, flushes)
         log.close()
 
     asyncio.run(run())
 
 
 def test_a_flush_covers_the_appends_before_it_and_the_next_those_during_it(tmp_path: Path) -> None:
-    async def scenario(replica: Replica, flushes: HeldExecutor) -> None:
+    async def scenario(replica: Replica, flushes: HeldPool) -> None:
         first = replica.acknowledged(replica.append(TWO_ROWS))
         second = replica.acknowledged(replica.append(TWO_ROWS))
-        await turns()
+        await iterations()
         assert len(flushes.held) == 1
         assert not first.done()
         flushes.run_one()
         third = replica.acknowledged(replica.append(TWO_ROWS))
-        await turns()
+        await iterations()
         assert (first.done(), second.done(), third.done()) == (True, True, False)
         assert replica.high_watermark.value == replica.log.flushed_offset == 4
         assert len(flushes.held) == 1
         flushes.run_one()
-        await turns()
+        await iterations()
         assert third.done()
         assert replica.high_watermark.value == 6
         assert not flushes.held
@@ -91,11 +114,11 @@ def test_a_flush_covers_the_appends_before_it_and_the_next_those_during_it(tmp_p
 
 
 def test_closing_waits_for_the_commit_that_runs(tmp_path: Path) -> None:
-    async def scenario(replica: Replica, flushes: HeldExecutor) -> None:
+    async def scenario(replica: Replica, flushes: HeldPool) -> None:
         written = replica.acknowledged(replica.append(TWO_ROWS))
-        await turns()
+        await iterations()
         closing = asyncio.ensure_future(replica._stop())
-        await turns()
+        await iterations()
         assert not closing.done()
         flushes.run_one()
         await closing
@@ -111,9 +134,9 @@ def test_a_failed_flush_acknowledges_nothing_and_ends_the_writes(
     def fail(_: SystemFile) -> None:
         raise error
 
-    async def scenario(replica: Replica, flushes: HeldExecutor) -> None:
+    async def scenario(replica: Replica, flushes: HeldPool) -> None:
         written = replica.acknowledged(replica.append(TWO_ROWS))
-        await turns()
+        await iterations()
         with monkeypatch.context() as patched:
             patched.setattr(SystemFile, "sync", fail)
             flushes.run_one()
@@ -131,7 +154,7 @@ def test_a_failed_flush_acknowledges_nothing_and_ends_the_writes(
 
 
 def test_writes_that_are_not_acknowledged_in_time(tmp_path: Path) -> None:
-    async def scenario(replica: Replica, flushes: HeldExecutor) -> None:
+    async def scenario(replica: Replica, flushes: HeldPool) -> None:
         class Replicas:
             def replica(self, _: TableBucket) -> Replica:
                 return replica
@@ -146,11 +169,11 @@ def test_writes_that_are_not_acknowledged_in_time(tmp_path: Path) -> None:
         assert codes == [ErrorCode.REQUEST_TIME_OUT, ErrorCode.CORRUPT_RECORD_EXCEPTION]
         assert "within 1 ms; the rows are in the log" in response.buckets_resp[0].error_message
         flushes.run_one()
-        await turns()
+        await iterations()
         assert replica.high_watermark.value == 2
         request = ProduceLogRequest(1, -1, 60_000, buckets[:1])
         produced = asyncio.ensure_future(service.produce_log(request, RequestContext(ApiKey.PRODUCE_LOG)))
-        await turns()
+        await iterations()
         flushes.run_one()
         response = cast("Any", await produced)
         assert response.buckets_resp[0].base_offset == 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from fluss_server.log.log_config import LogConfig
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.table import TableInfo
 from fluss_server.replica.replica import Replica
-from fluss_server.runtime.clock import ManualClock
+from fluss_server.runtime import InlineWorkers, ManualClock
 from kv_support import SCHEMA, Bucket, make_table, open_bucket
 from log_support import NOW_MS
 
@@ -31,18 +30,19 @@ def with_replica(directory: Path, scenario: Callable[[Replica, Bucket, ManualClo
         clock = ManualClock(NOW_MS)
         table = with_ttl(make_table(), "1 min")
         bucket = open_bucket(directory, table, log_config=LogConfig(segment_bytes=1000), clock=clock)
-        with ThreadPoolExecutor(1) as pool:
-            replica = Replica(
-                TableBucket(7, None, 0),
-                table,
-                bucket.log,
-                bucket.kv,
-                schemas={1: SCHEMA}.__getitem__,
-                flush_pool=pool,
-                kv_worker=pool,
-            )
-            await scenario(replica, bucket, clock)
-            await replica.close()
+        workers = InlineWorkers()
+        replica = Replica(
+            TableBucket(7, None, 0),
+            table,
+            bucket.log,
+            bucket.kv,
+            schemas={1: SCHEMA}.__getitem__,
+            clock=clock,
+            flush_pool=workers.pool("io", 1),
+            kv_worker=workers.pool("kv", 1),
+        )
+        await scenario(replica, bucket, clock)
+        await replica.close()
 
     asyncio.run(run())
 
@@ -76,7 +76,7 @@ def test_a_store_that_cannot_be_persisted_keeps_the_changelog(tmp_path: Path) ->
     async def scenario(replica: Replica, bucket: Bucket, clock: ManualClock) -> None:
         await fill(replica, bucket)
         clock.advance(2 * TTL_MS)
-        bucket.kv._rows._set_damaged()
+        bucket.kv._readable_rows()._set_damaged()
         await replica.delete_expired(roll_active=True)
         assert replica.log.start_offset == 0
 

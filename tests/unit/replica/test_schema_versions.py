@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from fluss_server.model.identifiers import TableBucket, TablePath
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import ArrowCompression, TableDescriptor, TableInfo
 from fluss_server.replica.replica import Replica
-from fluss_server.runtime.clock import ManualClock
+from fluss_server.runtime import InlineWorkers, ManualClock, system_runtime
 
 A = {"name": "a", "data_type": {"type": "INTEGER"}}
 B = {"name": "b", "data_type": {"type": "STRING"}}
@@ -48,19 +47,20 @@ def batch(named_schema: int, columns: int) -> memoryview:
 
 def with_replica(directory: Path, scenario: Callable[[Replica], Awaitable[None]]) -> None:
     async def run() -> None:
-        log = LogTablet.open(directory, LogConfig(), ManualClock())
-        with ThreadPoolExecutor(1) as pool:
-            replica = Replica(
-                TableBucket(1, None, 0),
-                table(1),
-                log,
-                None,
-                schemas=SCHEMAS.__getitem__,
-                flush_pool=pool,
-                kv_worker=pool,
-            )
-            await scenario(replica)
-            await replica.close()
+        runtime = system_runtime(clock=ManualClock(), workers=InlineWorkers())
+        log = LogTablet.open(directory, LogConfig(), runtime)
+        replica = Replica(
+            TableBucket(1, None, 0),
+            table(1),
+            log,
+            None,
+            schemas=SCHEMAS.__getitem__,
+            clock=runtime.clock,
+            flush_pool=runtime.workers.pool("io", 1),
+            kv_worker=runtime.workers.pool("kv", 1),
+        )
+        await scenario(replica)
+        await replica.close()
 
     asyncio.run(run())
 

@@ -15,7 +15,8 @@ import pytest
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.rpc.limits import REQUEST_OVERHEAD_BYTES, RequestMemory, ResponseMemory
+from fluss_server.rpc.limits import REQUEST_OVERHEAD_BYTES
+from fluss_server.rpc.response_memory import ResponseMemory
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.runtime.disk import FileRegion
 from fluss_server.runtime.system_disk import SystemFile
@@ -158,7 +159,7 @@ async def test_long_requests_wait_for_memory_before_they_are_received() -> None:
         await eventually(lambda: server.request_memory.waiting == 1)
         third.send(ApiKey.LIMIT_SCAN, bytes(size), 3)
         await eventually(lambda: server.request_memory.waiting == 2)
-        assert server.request_memory.held == size + 8 + REQUEST_OVERHEAD_BYTES
+        assert size < server.request_memory.held <= 2 * MIB
         for _ in range(5):  # a flood of large requests does not hold up a small one
             assert await small.alive()
         small.send(ApiKey.LIMIT_SCAN, bytes(60_000), 4)
@@ -179,60 +180,26 @@ async def test_long_requests_wait_for_memory_before_they_are_received() -> None:
 
 
 @async_test
-async def test_memory_of_a_request_that_never_arrives_is_given_back() -> None:
-    async with serving(Parking(), max_server_request_bytes=4 * MIB) as server:
+async def test_memory_is_reserved_for_what_has_arrived() -> None:
+    async with serving(Parking(), max_server_request_bytes=64 * MIB) as server:
+        async with contextlib.AsyncExitStack() as stack:
+            for number in range(20):
+                silent = await stack.enter_async_context(RawClient.connected(server.port))
+                silent.writer.write(struct.pack(">i", 50 * MIB) + bytes(100 * number))
+            await eventually(lambda: server.connection_count == 20)
+            async with RawClient.connected(server.port) as client:
+                assert await client.alive()
+            assert server.request_memory.held == 0
         for ending in ("reset", "failure"):
             async with RawClient.connected(server.port) as client:
-                client.writer.write(struct.pack(">i", MIB) + bytes(100))
-                await eventually(lambda: server.request_memory.held == MIB)
+                client.writer.write(struct.pack(">i", MIB) + bytes(100_000))
+                await eventually(lambda: server.request_memory.held > 0)
+                await eventually(lambda: 100_000 <= server.request_memory.held <= 264_000)
                 if ending == "reset":
                     client.reset()
                 else:
-                    client.writer.write(bytes(MIB - 100) + b"GET / HTTP/1.1")
+                    client.writer.write(bytes(MIB - 100_000) + b"GET / HTTP/1.1")
                 await eventually(lambda: server.request_memory.held == 0)
-
-
-def test_request_memory_wakes_in_order_while_there_is_room() -> None:
-    memory = RequestMemory(20)
-    woken: list[str] = []
-
-    def wake(name: str) -> None:
-        woken.append(name)
-        memory.hold(6)
-
-    memory.hold(10)
-    assert memory.full
-    for name in ("a", "b", "c", "d"):
-        memory.wait(name, lambda name=name: wake(name))  # type: ignore[misc]
-    memory.wait("a", lambda: wake("a again"))
-    memory.forget("b")
-    memory.release(10)
-    assert woken == ["a", "c"]
-    assert memory.full
-    memory.release(6)
-    assert woken == ["a", "c", "d"]
-    memory.release(12)
-    assert not memory.full
-
-
-def test_large_requests_have_a_half_of_their_own() -> None:
-    memory = RequestMemory(200)
-    granted: list[str] = []
-    assert memory.admit(1000, "huge", lambda: None), "whatever its size, one may come"
-    assert not memory.admit(10, "next", lambda: granted.append("next"))
-    assert not memory.admit(90, "big", lambda: granted.append("big"))
-    assert not memory.admit(91, "bigger", lambda: granted.append("bigger"))
-    assert not memory.full
-    assert memory.admit(6, "ordinary", lambda: None), "a large one is more than a part in 32"
-    memory.dismiss(1000)
-    assert granted == ["next", "big"]
-    assert memory.held == 106
-    memory.forget("bigger")
-    memory.dismiss(90)
-    memory.dismiss(10)
-    memory.dismiss(6)
-    assert granted == ["next", "big"]
-    assert memory.held == 0
 
 
 class Owner:

@@ -7,9 +7,11 @@ import pytest
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.principal import ANONYMOUS, Principal
 from fluss_server.rpc.authentication import ConnectionAuthentication
+from fluss_server.rpc.limits import RpcLimits
 from fluss_server.runtime.randomness import SystemSecrets
 from fluss_server.security.credentials import Credentials
 from fluss_server.security.sasl import SaslAuthenticator
+from rpc_support import async_test
 
 USERS = Credentials({"bob": "bob-pass"}, SystemSecrets())
 BOB = Principal("User", "bob")
@@ -53,25 +55,38 @@ def test_other_mechanisms_name_what_is_enabled() -> None:
     assert raised.value.code is ErrorCode.AUTHENTICATE_EXCEPTION
 
 
-def test_a_connection_logs_in_once() -> None:
-    authentication = ConnectionAuthentication(authenticator(), max_failures=2)
-    assert authentication.principal is None
-    with pytest.raises(FlussError):
-        authentication.attempt("PLAIN", b"\0bob\0wrong")
-    assert (authentication.principal, authentication.exhausted) == (None, False)
-    authentication.attempt("PLAIN", b"\0bob\0bob-pass")
-    assert authentication.principal == BOB
-    authentication.attempt("PLAIN", b"")  # what pyfluss sends after a challenge
-    assert authentication.principal == BOB
-    with pytest.raises(FlussError, match="GSSAPI"):
-        authentication.attempt("GSSAPI", b"")
-    assert authentication.exhausted
+def connection_state(authenticator: SaslAuthenticator | None) -> ConnectionAuthentication:
+    limits = RpcLimits(max_authentication_failures=2, authentication_failure_delay_s=0.0)
+    return ConnectionAuthentication(authenticator, limits)
 
 
-def test_a_plaintext_listener_takes_everybody_and_no_login() -> None:
-    authentication = ConnectionAuthentication(None, max_failures=2)
-    assert authentication.principal is ANONYMOUS
-    with pytest.raises(FlussError, match="does not authenticate") as raised:
-        authentication.attempt("PLAIN", b"\0bob\0bob-pass")
+async def refusal(state: ConnectionAuthentication, mechanism: str, token: bytes) -> FlussError:
+    """The error of an attempt that fails."""
+    refused = state.attempt(mechanism, token, "127.0.0.1:5000", "FLUSS")
+    assert refused is not None
+    with pytest.raises(FlussError) as raised:
+        await refused
     assert raised.value.code is ErrorCode.AUTHENTICATE_EXCEPTION
-    assert authentication.principal is ANONYMOUS
+    return raised.value
+
+
+@async_test
+async def test_a_connection_authenticates_once() -> None:
+    state = connection_state(authenticator())
+    assert (state.principal, state.ready) == (None, False)
+    await refusal(state, "PLAIN", b"\0bob\0wrong")
+    assert (state.principal, state.ready, state.exhausted) == (None, False, False)
+    assert state.attempt("PLAIN", b"\0bob\0bob-pass", "", "") is None
+    assert (state.principal, state.ready) == (BOB, True)
+    assert state.attempt("PLAIN", b"", "", "") is None, "what pyfluss sends after a challenge"
+    assert state.principal == BOB
+    assert "GSSAPI" in str(await refusal(state, "GSSAPI", b""))
+    assert state.exhausted
+
+
+@async_test
+async def test_a_plaintext_listener_serves_everybody_and_authenticates_nobody() -> None:
+    state = connection_state(None)
+    assert (state.principal, state.ready) == (ANONYMOUS, True)
+    assert "does not authenticate" in str(await refusal(state, "PLAIN", b"\0bob\0bob-pass"))
+    assert state.principal is ANONYMOUS

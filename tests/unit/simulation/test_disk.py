@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import errno
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from random import Random
 
 import pytest
 
+from disk_contract import DiskContract
+from fluss_server.runtime.disk import Disk
 from fluss_server.simulation.disk import DiskView, SimulatedDisk
 
 DATA = PurePosixPath("/data")
 FILE = DATA / "file"
+
+
+class TestSimulatedDisk(DiskContract):
+    @pytest.fixture
+    def disk(self, tmp_path: Path) -> Disk:
+        return disk_of(tmp_path)[1]
+
+    @pytest.fixture
+    def root(self) -> PurePath:
+        return DATA
 
 
 def disk_of(scratch: Path, seed: int = 1, capacity_bytes: int = 1 << 30) -> tuple[SimulatedDisk, DiskView]:

@@ -122,6 +122,15 @@ def test_more_scans_than_allowed_are_refused_unless_one_was_abandoned(tmp_path: 
     with_table(tmp_path, body)
 
 
+def test_scans_that_are_opened_at_the_same_time_count(tmp_path: Path) -> None:
+    async def body(table: Table) -> None:
+        responses = await asyncio.gather(*(table.open() for _ in range(5 * MAX_PER_BUCKET)))
+        refused = [response.error_code for response in responses if response.HasField("error_code")]
+        assert refused == [ErrorCode.TOO_MANY_SCANNERS] * (4 * MAX_PER_BUCKET)
+
+    with_table(tmp_path, body)
+
+
 def test_requests_that_make_no_sense(tmp_path: Path) -> None:
     async def body(table: Table) -> None:
         async def code(**fields: object) -> int:

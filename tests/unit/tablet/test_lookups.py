@@ -2,57 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.tablet import lookups
-from fluss_server.tablet.lookups import MAX_READ_KEYS, read_values
+from fluss_server.tablet.lookups import (
+    MAX_INLINE_KEYS,
+    MAX_LOOKUP_KEYS,
+    MAX_READ_BYTES,
+    MAX_READ_KEYS,
+    LookupReader,
+    Values,
+    check_key_count,
+    read_all,
+)
 
 
 class Store:
     """Answers every key with itself, and remembers what was read together."""
 
-    def __init__(self) -> None:
+    def __init__(self, value_bytes: int = 0) -> None:
         self.reads: list[int] = []
+        self._value_bytes = value_bytes
 
     def lookup(self, keys: Sequence[bytes]) -> list[bytes | None]:
         self.reads.append(len(keys))
-        return [None if key == b"missing" else key for key in keys]
+        return [None if key == b"missing" else key.ljust(self._value_bytes) for key in keys]
+
+
+@contextmanager
+def too_large() -> Iterator[None]:
+    with pytest.raises(FlussError) as raised:
+        yield
+    assert raised.value.code is ErrorCode.RECORD_TOO_LARGE_EXCEPTION
 
 
 def keys(count: int) -> list[bytes]:
     return [b"%d" % number for number in range(count)]
 
 
+def read(store: Store, wanted: list[bytes], size_bytes: int = 0) -> tuple[Values, int]:
+    """The values, and how many parts a worker read."""
+    parts = 0
+
+    async def run(part: Any) -> None:
+        nonlocal parts
+        parts += 1
+        part()
+
+    return asyncio.run(read_all(LookupReader(cast("Any", store), wanted, size_bytes), run)), parts
+
+
 def test_values_have_the_order_of_their_keys() -> None:
     store = Store()
-    assert read_values(cast("Any", store), [b"b", b"missing", b"a"]) == [b"b", None, b"a"]
+    assert read(store, [b"b", b"missing", b"a"]) == ([b"b", None, b"a"], 0)
     assert store.reads == [3]
 
 
-@pytest.mark.parametrize(("count", "reads"), [(0, [0]), (MAX_READ_KEYS, [1024]), (MAX_READ_KEYS + 5, [1024, 5])])
-def test_many_keys_are_read_in_parts(count: int, reads: list[int]) -> None:
+def test_many_keys_are_read_in_parts_by_a_worker() -> None:
     store = Store()
-    assert read_values(cast("Any", store), keys(count)) == keys(count)
-    assert store.reads == reads
+    count = MAX_INLINE_KEYS + MAX_READ_KEYS + 5
+    assert read(store, keys(count)) == (keys(count), 3)
+    assert store.reads == [MAX_INLINE_KEYS, MAX_READ_KEYS, 5]
+
+
+def test_large_values_are_read_in_small_parts() -> None:
+    store = Store(MAX_READ_BYTES // 10)
+    read(store, keys(MAX_INLINE_KEYS + 25))
+    assert store.reads == [MAX_INLINE_KEYS, 10, 10, 5]
+
+
+def test_a_repeated_key_is_read_once() -> None:
+    store = Store()
+    assert read(store, [b"a", b"b"] * 5_000) == ([b"a", b"b"] * 5_000, 0)
+    assert store.reads == [2]
 
 
 def test_values_of_a_request_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookups, "MAX_VALUES_BYTES", 1_500_000)
-    store = Store()
-    with pytest.raises(FlussError) as raised:
-        read_values(cast("Any", store), [bytes(1000)] * 100_000)
-    assert raised.value.code is ErrorCode.RECORD_TOO_LARGE_EXCEPTION
-    assert store.reads == [MAX_READ_KEYS] * 2, "it stops when it knows"
+    monkeypatch.setattr(lookups, "MAX_VALUES_BYTES", 1_000_000)
+    store = Store(1_000)
+    with too_large():
+        read(store, keys(100_000))
+    assert sum(store.reads) < 3_000, "it stops when it knows"
+    with too_large():
+        read(store, [b"a"] * 1_001)
 
 
 def test_other_buckets_of_the_request_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookups, "MAX_VALUES_BYTES", 1_500)
-    store = cast("Any", Store())
-    assert read_values(store, [bytes(1000)], 1_500) == [bytes(1000)], "one more while the sum is not above"
-    with pytest.raises(FlussError) as raised:
-        read_values(store, [b"a"], 1_501)
-    assert raised.value.code is ErrorCode.RECORD_TOO_LARGE_EXCEPTION
+    assert read(Store(), [bytes(1000)], 500)[0] == [bytes(1000)]
+    with too_large():
+        read(Store(), [bytes(1000)], 501)
+
+
+def test_keys_of_a_request_are_bounded() -> None:
+    check_key_count(MAX_LOOKUP_KEYS)
+    with too_large():
+        check_key_count(MAX_LOOKUP_KEYS + 1)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from fluss_server.tablet.parked_fetches import ParkedFetches
+import asyncio
+from itertools import pairwise
+
+from fluss_server.tablet.parked_fetches import MAX_WOKEN, ParkedFetches
+from rpc_support import async_test
 
 
 def test_the_oldest_gives_way() -> None:
@@ -21,3 +25,19 @@ def test_the_oldest_gives_way() -> None:
     assert (answered, parked.places) == ([0, 2, 3, 4], 63), "one may always wait"
     parked.leave(wakes[5])
     assert (parked.places, len(parked)) == (0, 0)
+
+
+@async_test
+async def test_a_write_that_wakes_many_wakes_some_in_each_iteration() -> None:
+    parked = ParkedFetches(10_000)
+    woken: list[int] = []
+    for number in range(3 * MAX_WOKEN + 1):
+        parked.wake(lambda number=number: woken.append(number))  # type: ignore[misc]
+    counts = [len(woken)]
+    while len(woken) < 3 * MAX_WOKEN + 1:
+        await asyncio.sleep(0)
+        counts.append(len(woken))
+        assert len(counts) < 20
+    assert counts[0] == MAX_WOKEN
+    assert max(after - before for before, after in pairwise(counts)) <= MAX_WOKEN
+    assert woken == list(range(3 * MAX_WOKEN + 1))

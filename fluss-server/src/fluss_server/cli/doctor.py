@@ -15,8 +15,8 @@ from typing import Any
 
 from fluss_server.cli.output import OutputFormat, print_rows
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.kv.committed_rows import STORE_DIRECTORY
 from fluss_server.kv.checkpoint import read_checkpoint
+from fluss_server.kv.committed_rows import STORE_DIRECTORY
 from fluss_server.log.batch_reader import read_batches
 from fluss_server.log.file_names import (
     LOG,
@@ -40,6 +40,7 @@ from fluss_server.runtime.system_disk import SystemDisk, SystemFile
 from fluss_server.tablet.replica_manager import ORPHANED
 
 _INDEX_LIMIT = 1 << 31
+_DISK = SystemDisk()
 _LOG_DIRECTORY = re.compile(r"log-\d+\Z")
 
 
@@ -144,11 +145,11 @@ def _check_orphans(directory: Path) -> Iterator[Finding]:
 def _check_log(root: Path, directory: Path) -> tuple[Finding, int, int]:
     """The finding, the start offset and the end offset of the undamaged part."""
     finding = Finding(str(directory.relative_to(root)))
-    bases = offsets_in(directory, LOG)
-    durable = FlushCheckpoint(directory).read()
-    if durable is None and any(path_of(directory, base, LOG).stat().st_size for base in bases):
-        finding.notes.append("the flushed mark is missing or damaged: all batches will be checked at the next start")
-    point = RecoveryPoint.read(directory)
+    bases = offsets_in(_DISK, directory, LOG)
+    durable = FlushCheckpoint(directory, _DISK).read()
+    if durable is None and any(Path(path_of(directory, base, LOG)).stat().st_size for base in bases):
+        finding.notes.append("the flush checkpoint is missing or damaged: the next start checks all batches")
+    point = RecoveryPoint.read(directory, _DISK)
     if point is None and (directory / RECOVERY_POINT).exists():
         finding.notes.append("the recovery point is damaged: all batches will be checked at the next start")
     expected = bases[0] if bases else 0
@@ -164,8 +165,8 @@ def _check_log(root: Path, directory: Path) -> tuple[Finding, int, int]:
     end = expected
     if durable is not None and durable > end:
         finding.problems.append(f"everything below offset {durable} was durable, but the log ends at {end}")
-    for offset in offsets_in(directory, WRITER_SNAPSHOT):
-        if decode_snapshot(path_of(directory, offset, WRITER_SNAPSHOT).read_bytes()) is None:
+    for offset in offsets_in(_DISK, directory, WRITER_SNAPSHOT):
+        if decode_snapshot(_DISK.read_file(path_of(directory, offset, WRITER_SNAPSHOT))) is None:
             finding.notes.append(f"writer snapshot {offset} is damaged; writer state will be read from the log")
     start = bases[0] if bases else 0
     finding.content = f"offsets {start} to {end}, {rows} rows in {batches} batches, {len(bases)} segments, {size} bytes"
@@ -215,7 +216,7 @@ def _check_indexes(
 ) -> None:
     by_position = {position: last for position, (_, last, _) in starts.items()}
     first_offsets = {first: stamp for first, _, stamp in starts.values()}
-    data = _index_data(path_of(directory, base, OFFSET_INDEX), OffsetIndex.ENTRY_BYTES)
+    data = _index_data(Path(path_of(directory, base, OFFSET_INDEX)), OffsetIndex.ENTRY_BYTES)
     offsets = OffsetIndex(base, _INDEX_LIMIT)
     if data is not None:
         usable = offsets.load(data, segment.size, segment.next_offset) and all(
@@ -223,7 +224,7 @@ def _check_indexes(
         )
         if not usable:
             finding.notes.append(f"the offset index of segment {base} does not fit; it will be built again")
-    data = _index_data(path_of(directory, base, TIME_INDEX), TimeIndex.ENTRY_BYTES)
+    data = _index_data(Path(path_of(directory, base, TIME_INDEX)), TimeIndex.ENTRY_BYTES)
     times = TimeIndex(base, _INDEX_LIMIT)
     if data is not None:
         usable = times.load(data, segment.next_offset) and all(

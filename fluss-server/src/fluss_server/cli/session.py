@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from fluss_server.grpc_server.client import GrpcClient
 
 
-
 @dataclass(frozen=True)
 class Partition:
     """A partition of a table; a table without partitions has one whose name and id are None."""

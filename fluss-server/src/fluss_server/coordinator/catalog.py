@@ -1,7 +1,6 @@
 """Databases, tables, schemas and ids: written through the metadata store, read from memory."""
 
 from __future__ import annotations
-from fluss_server.model.schema import FIRST_SCHEMA_ID
 
 import asyncio
 import logging
@@ -44,7 +43,7 @@ from fluss_server.metadata.store import (
 from fluss_server.metadata.tasks import UninterruptedTasks
 from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.partition import PartitionInfo
-from fluss_server.model.schema import Schema
+from fluss_server.model.schema import FIRST_SCHEMA_ID, Schema
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.runtime.clock import Clock
 

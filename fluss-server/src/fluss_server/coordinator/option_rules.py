@@ -1,6 +1,6 @@
 """Which options of a table go together, and which the server sets by itself. Pure.
 
-Rules and codes are those of Apache Fluss (server-behaviour.md sections 1.4 and 3.1). What single values may be is in
+Rules and codes are those of Apache Fluss (docs/tables.md). What single values may be is in
 ``config/table_options.py``.
 """
 

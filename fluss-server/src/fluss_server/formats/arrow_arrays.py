@@ -2,7 +2,7 @@
 
 Rows and Arrow batches count time differently: a row holds milliseconds (and nanoseconds of the millisecond), Arrow the
 unit of the column's precision. Row to Arrow truncates what is finer than that unit: seconds toward zero, smaller units
-toward the past (data-formats.md section 10).
+toward the past (docs/formats/arrow.md).
 """
 
 from __future__ import annotations

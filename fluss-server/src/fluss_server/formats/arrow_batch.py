@@ -1,6 +1,6 @@
 """Arrow payloads of log batches: decode with pyarrow, encode in the form every Fluss client reads.
 
-A payload is one encapsulated RecordBatch message without schema (data-formats.md section 10). With compression each
+A payload is one encapsulated RecordBatch message without schema (docs/formats/arrow.md). With compression each
 buffer is ``[int64 uncompressed length, -1 = stored][frame or raw bytes]``.
 
 LZ4: the Java client's decoder wants frames of *independent* 64 KiB blocks, while Arrow C++ links the blocks of a buffer

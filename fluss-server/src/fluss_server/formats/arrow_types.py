@@ -1,4 +1,4 @@
-"""Arrow types of table columns (data-formats.md section 10)."""
+"""Arrow types of table columns (docs/formats/arrow.md)."""
 
 from __future__ import annotations
 

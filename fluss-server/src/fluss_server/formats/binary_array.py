@@ -1,4 +1,4 @@
-"""Images of ARRAY and MAP values inside rows (data-formats.md section 5).
+"""Images of ARRAY and MAP values inside rows (docs/formats/rows.md).
 
 Array: ``[int32 count n][null bits: ceil(n/32)*4 bytes][n slots][pad to 8][variable part]``. Slots of numbers are 1, 2,
 4 or 8 bytes wide, all others are the 8-byte words of :mod:`fluss_server.formats.slots`.

@@ -1,4 +1,4 @@
-"""Compacted rows, the default rows of KvStores (data-formats.md section 3).
+"""Compacted rows, the default rows of KvStores (docs/formats/rows.md).
 
 ``[null bits: ceil(fields/8) bytes][field 0][field 1]...``. Null fields occupy nothing. Numbers up to 32 bits and
 timestamps are varints, text and bytes carry a varint length. Finding a field needs a scan from the front.

@@ -1,4 +1,4 @@
-"""Indexed rows (data-formats.md section 4).
+"""Indexed rows (docs/formats/rows.md).
 
 ``[null bits: ceil(fields/8)][int32 length x number of variable-width columns][fields]``. The list of lengths has room
 for all STRING, BYTES, wide DECIMAL, ARRAY, MAP and ROW columns, but only those that are not null take an entry, in

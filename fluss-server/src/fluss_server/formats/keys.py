@@ -1,4 +1,4 @@
-"""Key bytes: what identifies a row in a KvStore, and what chooses its bucket (data-formats.md section 7.1).
+"""Key bytes: what identifies a row in a KvStore, and what chooses its bucket (docs/formats/keys-and-buckets.md).
 
 The default is the compacted key: the compacted fields of the key columns one after the other, in the order in which the
 key declares them, without null bits and without a length. Because each field says where it ends, the key of the first

@@ -1,4 +1,4 @@
-"""KV record batches: what PUT_KV carries (data-formats.md sections 8.1 and 8.2).
+"""KV record batches: what PUT_KV carries (docs/formats/kv-batch.md).
 
 ======  ====  =========================================
 offset  size  field (little-endian)

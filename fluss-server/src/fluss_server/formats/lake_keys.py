@@ -1,4 +1,6 @@
-"""Keys in the encodings of data lakes, so that a row is in the same bucket on both sides (data-formats.md section 7.1).
+"""Keys in the encodings of data lakes, so that a row is in the same bucket on both sides.
+
+Source: docs/formats/keys-and-buckets.md.
 
 * Paimon: an aligned row of the key columns.
 * Iceberg: the one key column as Iceberg hashes it.

@@ -1,6 +1,6 @@
 """Headers of log record batches (magic 0, 1 and 2) and the batches around them.
 
-Layout, little-endian (data-formats.md section 9):
+Layout, little-endian (docs/formats/log-batch.md):
 
 ===================  ====  ===========  ============  ============
 field                size  magic 0      magic 1       magic 2

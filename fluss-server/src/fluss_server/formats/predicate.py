@@ -16,7 +16,7 @@ from fluss_server.formats.statistics import ColumnStatistics
 
 
 class LeafFunction(IntEnum):
-    """Functions of one column, with their numbers in the protocol (wire-protocol.md section 6.7)."""
+    """Functions of one column, with their numbers in the protocol (docs/protocol/produce-fetch.md)."""
 
     EQUAL = 0
     NOT_EQUAL = 1

@@ -1,4 +1,4 @@
-"""Column projection of Arrow log batches without decoding them (data-formats.md section 13).
+"""Column projection of Arrow log batches without decoding them (docs/formats/arrow.md).
 
 A projected batch has the header of the original with a new length and no statistics, its change types, a new
 RecordBatch message with the nodes of the wanted columns, and their buffers as they are, compressed or not. The CRC is

@@ -1,4 +1,4 @@
-"""Row-based log payloads, for ``table.log.format`` INDEXED and COMPACTED (data-formats.md section 11).
+"""Row-based log payloads, for ``table.log.format`` INDEXED and COMPACTED (docs/formats/log-batch.md).
 
 ``[int32 length of the rest][int8 change type][row]`` per record. Offsets follow from the order. In an append-only batch
 every change type is 0.

@@ -1,4 +1,4 @@
-"""Values that every row format writes alike: fixed-width numbers, text, wide decimals (data-formats.md section 2)."""
+"""Values that every row format writes alike: fixed-width numbers, text, wide decimals (docs/formats/rows.md)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The 8-byte slots of array images and aligned rows, for values that are not one fixed-width number.
 
-Source: data-formats.md section 5. A slot is a little-endian 64-bit word:
+Source: docs/formats/rows.md. A slot is a little-endian 64-bit word:
 
 * CHAR, STRING, BINARY, BYTES of at most 7 bytes: bytes 0-6 hold the data, byte 7 is 0x80 | length;
 * longer ones, wide DECIMAL, ARRAY, MAP, ROW: low 32 bits = length, high 32 bits = offset in the image;

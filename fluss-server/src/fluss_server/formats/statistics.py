@@ -1,4 +1,4 @@
-"""Statistics of the columns of a log batch: null counts, smallest and largest values (data-formats.md section 12).
+"""Statistics of the columns of a log batch: null counts, smallest and largest values (docs/formats/statistics.md).
 
 Layout, little-endian: ``[int8 version 1][int16 n][n x int16 column][n x int32 null count]``, then twice
 ``[int32 size][AlignedRow of n values]``: minima and maxima. A null value means that none is known: the column has no

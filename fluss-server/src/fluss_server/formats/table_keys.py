@@ -1,4 +1,4 @@
-"""Which encoding the keys of a table have (data-formats.md section 7.1)."""
+"""Which encoding the keys of a table have (docs/formats/keys-and-buckets.md)."""
 
 from __future__ import annotations
 

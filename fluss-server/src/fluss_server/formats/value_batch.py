@@ -1,4 +1,4 @@
-"""Stored values of a KvStore and the batches in which LIMIT_SCAN returns them (data-formats.md section 8.3).
+"""Stored values of a KvStore and the batches in which LIMIT_SCAN returns them (docs/formats/kv-values.md).
 
 A value is ``[int16 schema id][row]``, little-endian. A value batch is ``[int32 length of the rest][int8 magic 0][int32
 count]`` and per value ``[int32 length][value]``.

@@ -1,7 +1,7 @@
 """Base-128 unsigned varints of the row formats, one at a time.
 
 Low group first, bit 7 = another byte follows. Negative numbers are written as their unsigned two's complement: -1 takes
-5 bytes as 32-bit and 10 bytes as 64-bit number. Source: data-formats.md section 2. Whole columns are read and
+5 bytes as 32-bit and 10 bytes as 64-bit number. Source: docs/formats/rows.md. Whole columns are read and
 written by :mod:`fluss_server.formats.column_reader` and :mod:`fluss_server.formats.column_writer`.
 """
 

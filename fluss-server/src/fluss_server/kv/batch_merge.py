@@ -1,8 +1,8 @@
 """Merging: what a batch of upserts and deletes makes of the rows that are there. No I/O.
 
-Rules: server-behaviour.md section 2.9. A merge engine decides on single values (see
-:mod:`fluss_server.kv.merge_engines.row_merger`); :func:`merge_batch` walks through a batch, which may hold a key several
-times, and records every change as changelog rows and as new values.
+Rules: docs/primary-key-tables.md. A merge engine decides on single values (see
+:mod:`fluss_server.kv.merge_engines.row_merger`); :func:`merge_batch` walks through a batch, which may hold a key
+several times, and records every change as changelog rows and as new values.
 """
 
 from __future__ import annotations

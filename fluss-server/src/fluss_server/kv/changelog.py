@@ -15,10 +15,10 @@ from fluss_server.formats import table_keys
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.keys import KeyEncoder
 from fluss_server.formats.log_batch import BatchHeader, build_batch
+from fluss_server.kv.batch_merge import Changes
 from fluss_server.kv.changelog_arrow import ArrowBody
 from fluss_server.kv.changelog_body import BatchContent, EncodedBody, ReplayedChanges
 from fluss_server.kv.changelog_rows import RowBody
-from fluss_server.kv.batch_merge import Changes
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import LogFormat, TableInfo
 
@@ -43,7 +43,7 @@ class ChangelogBody(Protocol):
 
 
 class ChangelogWriter:
-    """Makes the log batches of a table; always in its latest schema (server-behaviour.md section 2.9).
+    """Makes the log batches of a table; always in its latest schema (docs/primary-key-tables.md).
 
     Args:
         table: whose changelog.

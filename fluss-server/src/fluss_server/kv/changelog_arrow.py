@@ -1,7 +1,6 @@
 """Changelog rows as Arrow record batches (``table.log.format`` ARROW)."""
 
 from __future__ import annotations
-from fluss_server.model.schema import FIRST_SCHEMA_ID
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -19,7 +18,7 @@ from fluss_server.formats.row_codec import row_codec
 from fluss_server.formats.value_batch import SCHEMA_ID_SIZE, encode_value
 from fluss_server.kv.changelog_body import NEW_KINDS, BatchContent, EncodedBody
 from fluss_server.kv.merge_engines.row_merger import schema_id_of
-from fluss_server.model.schema import Schema
+from fluss_server.model.schema import FIRST_SCHEMA_ID, Schema
 from fluss_server.model.table import TableInfo
 
 _VECTORISED_FROM_ROWS = 64

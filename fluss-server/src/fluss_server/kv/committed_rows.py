@@ -318,6 +318,18 @@ class CommittedRows:
         rows = takewhile(lambda row: row[0].startswith(prefix), self._store.rows(prefix))
         return _values(rows, max_bytes)
 
+    def few_with_prefix(self, prefix: bytes, max_rows: int, max_bytes: int) -> list[bytes] | None:
+        """As :meth:`with_prefix`, or None when there are more rows or bytes than that. Any thread."""
+        values: list[bytes] = []
+        for key, value in self._store.rows(prefix):
+            if not key.startswith(prefix):
+                break
+            max_bytes -= len(value)
+            if len(values) == max_rows or max_bytes < 0:
+                return None
+            values.append(value)
+        return values
+
     def first(self, limit: int, max_bytes: int) -> list[bytes]:
         """Values of the first keys. Any thread.
 

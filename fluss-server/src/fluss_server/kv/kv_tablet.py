@@ -9,7 +9,8 @@ from typing import Any
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
-from fluss_server.formats.kv_batch import NO_BATCH_SEQUENCE, NO_WRITER_ID, KvBatch
+from fluss_server.formats.kv_batch import NO_BATCH_SEQUENCE, KvBatch
+from fluss_server.formats.log_batch import NO_WRITER_ID
 from fluss_server.formats.value_batch import encode_value
 from fluss_server.kv.auto_increment import AutoIncrement, IdPool
 from fluss_server.kv.backpressure import Backpressure
@@ -51,10 +52,10 @@ class KvTablet:
     opened on a full disk has no readable rows until then.
 
     Threads: :meth:`put`, :meth:`find_or_insert`, :meth:`commit`, :meth:`recover`, :meth:`persist`,
-    :meth:`update_table`, :meth:`open_scan`, :meth:`stop` and :meth:`delete` belong to one worker thread, the same for all tablets that share a
-    :class:`KvResources`. A scan may be read in any thread. :meth:`lookup`, :meth:`prefix_lookup`, :meth:`limit_scan`
-    and the properties may be used in another thread at the same time. A lookup sees every commit that returned before
-    it began; while a commit runs it may see a part of it.
+    :meth:`update_table`, :meth:`open_scan`, :meth:`stop` and :meth:`delete` belong to one worker thread, the same for
+    all tablets that share a :class:`KvResources`. A scan may be read in any thread. :meth:`lookup`,
+    :meth:`prefix_lookup`, :meth:`limit_scan` and the properties may be used in another thread at the same time. A
+    lookup sees every commit that returned before it began; while a commit runs it may see a part of it.
 
     All calls block. Errors of the store are ``KV_STORAGE_EXCEPTION``, and ``DISK_WRITE_LOCKED`` on a full disk.
 
@@ -374,6 +375,13 @@ class KvTablet:
         if not prefix:
             raise FlussError(ErrorCode.CORRUPT_MESSAGE, "a prefix lookup needs a prefix")
         return self._readable_rows().with_prefix(prefix, max_bytes)
+
+    def prefix_lookup_few(self, prefix: bytes, max_rows: int, max_bytes: int) -> list[bytes] | None:
+        """As :meth:`prefix_lookup`, or None when there are more rows or bytes than that."""
+        self._check_open()
+        if not prefix:
+            raise FlussError(ErrorCode.CORRUPT_MESSAGE, "a prefix lookup needs a prefix")
+        return self._readable_rows().few_with_prefix(prefix, max_rows, max_bytes)
 
     def limit_scan(self, limit: int, max_bytes: int = MAX_RESPONSE_BYTES) -> list[bytes]:
         """Values of the first ``limit`` rows in key order.

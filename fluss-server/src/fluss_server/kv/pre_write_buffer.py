@@ -1,6 +1,6 @@
 """The pre-write buffer: rows that are merged and in the log, but not committed yet. No I/O.
 
-Merging sees them, lookups do not (server-behaviour.md section 2.12). A batch enters the buffer whole, after its
+Merging sees them, lookups do not (docs/architecture.md). A batch enters the buffer whole, after its
 changelog was appended; a batch that fails or turns out to be a duplicate never enters it, so there is nothing to roll
 back. Entries leave in log order.
 """

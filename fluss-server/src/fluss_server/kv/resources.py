@@ -11,7 +11,7 @@ from fluss_server.runtime import Runtime
 
 _MIB = 1 << 20
 _UNLIMITED_BYTES = 1 << 50
-_MIN_FLUSH_BYTES = _MIB  # a smaller memtable is not worth a file, whatever the others take
+MIN_FLUSH_BYTES = _MIB  # a smaller memtable is not worth a file, whatever the others take
 
 
 class MemtableOwner(Protocol):
@@ -82,5 +82,5 @@ class KvResources:
             return
         if not any(store.is_flushing for store in self.stores):
             largest = max(self.stores, key=lambda store: store.unflushed_bytes)
-            if largest.unflushed_bytes >= _MIN_FLUSH_BYTES:
+            if largest.unflushed_bytes >= MIN_FLUSH_BYTES:
                 largest.flush_in_background(True)

@@ -13,10 +13,10 @@ Facts about rocksdict 0.3.29 (RocksDB 9.8) that shape this module, each found by
 * An iterator shows the state at its creation. Iterators made from ``Rdict.snapshot()`` do not: they show the present.
 * ``close`` fails with "Already borrowed" while another thread is inside a read. A live iterator keeps the database
   open, and its lock held, after ``close()``.
-* After a failed flush or compaction every write fails. On a full disk RocksDB resumes by itself some seconds after 64 MiB
-  (the size of a memtable) are free; there is no call for that. While it waits, ``close`` takes one second. It does not
-  after ``cancel_all_background(False)`` and a second's time; then a new ``Rdict`` has to be opened for writes. Reads go
-  on all the time.
+* After a failed flush or compaction every write fails. On a full disk RocksDB resumes by itself some seconds after
+  64 MiB (the size of a memtable) are free; there is no call for that. While it waits, ``close`` takes one second. It
+  does not after ``cancel_all_background(False)`` and a second's time; then a new ``Rdict`` has to be opened for writes.
+  Reads go on all the time.
 * Opening a database needs space on the disk, for its options.
 * The official Java reader needs block format version 5 and CRC32C checksums.
 """
@@ -91,16 +91,20 @@ class RocksStore:
             open elsewhere, ...).
     """
 
-    def __init__(self, directory: PurePath, resources: KvResources, on_damage: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, directory: PurePath, resources: KvResources, on_damage: Callable[[], None] = lambda: None
+    ) -> None:
         self._on_damage = on_damage
         self._closing = False
         self._clock = resources.runtime.clock
         self.is_full = False
+        self._db: Any = None
         try:
-            self._db: Any = None
-            self._db = rocksdict.Rdict(resources.runtime.disk.native_path(directory), _options(resources))
+            path = resources.runtime.disk.native_path(directory)
         except OSError as error:
             raise disk_full_or(ErrorCode.KV_STORAGE_EXCEPTION, f"cannot create {directory}", error) from error
+        try:
+            self._db = rocksdict.Rdict(path, _options(resources))
         except Exception as error:  # rocksdict raises bare Exception for every status
             if any(text in str(error) for text in _ENVIRONMENT_ERRORS):
                 raise self._error(f"cannot open RocksDB in {directory}", error) from error

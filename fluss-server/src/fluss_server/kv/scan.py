@@ -26,7 +26,9 @@ class KvScan:
         lock: its own.
     """
 
-    def __init__(self, snapshot: StoreSnapshot, log_offset: int, on_close: Callable[[KvScan], None], lock: Lock) -> None:
+    def __init__(
+        self, snapshot: StoreSnapshot, log_offset: int, on_close: Callable[[KvScan], None], lock: Lock
+    ) -> None:
         self.log_offset = log_offset
         self._snapshot: StoreSnapshot | None = snapshot
         self._on_close = on_close

@@ -14,14 +14,14 @@ from fluss_server.formats.log_batch import (
     crc_matches,
     parse_header,
 )
-from fluss_server.runtime.system_disk import SystemFile
+from fluss_server.runtime.disk import DiskFile
 
 CHUNK_BYTES = 1 << 20
 _SEARCH_CHUNK_BYTES = 4 << 20
 _MAX_OFFSET_GAP = 2**31
 
 
-def read_batches(file: SystemFile, position: int, end: int) -> Iterator[tuple[int, BatchHeader, memoryview]]:
+def read_batches(file: DiskFile, position: int, end: int) -> Iterator[tuple[int, BatchHeader, memoryview]]:
     """Position, header and bytes of every batch in ``[position, end)``, whole and with a matching CRC.
 
     The bytes are valid until the next step. Memory: one chunk of 1 MiB, or one batch if that is larger.
@@ -53,7 +53,7 @@ def read_batches(file: SystemFile, position: int, end: int) -> Iterator[tuple[in
         window = window[header.size :]
 
 
-def find_intact_batch(file: SystemFile, position: int, end: int, min_offset: int) -> int | None:
+def find_intact_batch(file: DiskFile, position: int, end: int, min_offset: int) -> int | None:
     """Position of some undamaged batch that starts in ``[position, end)`` at an offset of ``min_offset`` or later.
 
     Looks at every byte: the length field in front may be the damaged one. None if there is no such batch. Offsets more
@@ -81,7 +81,7 @@ def find_intact_batch(file: SystemFile, position: int, end: int, min_offset: int
     return None
 
 
-def _is_intact(file: SystemFile, position: int, end: int, min_offset: int) -> bool:
+def _is_intact(file: DiskFile, position: int, end: int, min_offset: int) -> bool:
     try:
         header = parse_header(file.read(MAX_FIXED_HEADER_SIZE, position))
         if header.base_offset < min_offset or header.size > end - position:

@@ -16,8 +16,9 @@ all buckets.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from pathlib import PurePath
+
+from fluss_server.runtime.disk import Disk
 
 LOG = ".log"
 OFFSET_INDEX = ".index"
@@ -30,7 +31,7 @@ FLUSH_CHECKPOINT = "flushed-offset"
 _DIGITS = 20
 
 
-def path_of(directory: Path, offset: int, suffix: str) -> Path:
+def path_of(directory: PurePath, offset: int, suffix: str) -> PurePath:
     """Path of the file of ``offset`` with that suffix."""
     return directory / f"{offset:0{_DIGITS}d}{suffix}"
 
@@ -43,6 +44,6 @@ def offset_of(name: str, suffix: str) -> int | None:
     return None
 
 
-def offsets_in(directory: Path, suffix: str) -> list[int]:
+def offsets_in(disk: Disk, directory: PurePath, suffix: str) -> list[int]:
     """Offsets of all files of that kind in the directory, ascending."""
-    return sorted(offset for name in os.listdir(directory) if (offset := offset_of(name, suffix)) is not None)
+    return sorted(offset for name in disk.list(directory) if (offset := offset_of(name, suffix)) is not None)

@@ -1,14 +1,13 @@
-"""The flushed mark: a cheap record of how far a log is durable."""
+"""The flush checkpoint: a cheap record of how far a log is durable."""
 
 from __future__ import annotations
 
-import os
 import struct
-from pathlib import Path
+from pathlib import PurePath
 
 from fluss_server.formats.crc import crc32c
 from fluss_server.log.file_names import FLUSH_CHECKPOINT
-from fluss_server.runtime.files import replace_durably
+from fluss_server.runtime.disk import Disk
 
 _MAGIC = b"FlussFO1"
 _BODY = struct.Struct("<8sq")
@@ -34,8 +33,9 @@ class FlushCheckpoint:
     ======  ====  ============================================
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: PurePath, disk: Disk) -> None:
         self._path = directory / FLUSH_CHECKPOINT
+        self._disk = disk
 
     def read(self) -> int | None:
         """The offset; None if there is no file, or a damaged one.
@@ -44,7 +44,7 @@ class FlushCheckpoint:
             OSError: the file is there and cannot be read.
         """
         try:
-            data = self._path.read_bytes()
+            data = self._disk.read_file(self._path)
         except FileNotFoundError:
             return None
         if len(data) != _BODY.size + _CRC.size or _CRC.unpack_from(data, _BODY.size)[0] != crc32c(data[: _BODY.size]):
@@ -58,19 +58,11 @@ class FlushCheckpoint:
         Raises:
             OSError: the file holds the old offset, or is damaged.
         """
-        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        file = self._disk.open(self._path, create=True)
         try:
-            os.pwrite(fd, _encode(offset), 0)
+            file.write((_encode(offset),), 0)
         finally:
-            os.close(fd)
-
-    def lower(self, offset: int) -> None:
-        """Replace the offset durably, before batches behind it go.
-
-        Raises:
-            OSError: the file holds the old offset.
-        """
-        replace_durably(self._path, _encode(offset))
+            file.close()
 
 
 def _encode(offset: int) -> bytes:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from pathlib import PurePath
 from typing import Protocol
 
-from fluss_server.runtime.files import write_all
+from fluss_server.runtime.disk import Disk
 
 
 class IndexEntries(Protocol):
@@ -23,14 +22,15 @@ class IndexFile:
 
     Entries are written in order and only when their batches are durable, in one thread at a time; no descriptor is kept
     open. Bytes behind the entries that were read or written are not trusted and are cut at the next write. After any
-    error the whole file is written anew, so that pages which the kernel gave up on are written again.
+    error the whole file is written again, so that pages which the kernel marked clean without writing them are written.
 
     All methods raise ``OSError``.
     """
 
-    def __init__(self, path: Path, entry_bytes: int) -> None:
+    def __init__(self, path: PurePath, entry_bytes: int, disk: Disk) -> None:
         self.path = path
         self._entry_bytes = entry_bytes
+        self._disk = disk
         self._written = 0
         self._in_sync = False  # whether the file is durable and has exactly the entries written
 
@@ -40,20 +40,19 @@ class IndexFile:
             return
         start = min(self._written, count)
         self._written, self._in_sync = 0, False
-        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        file = self._disk.open(self.path, create=True)
         try:
-            os.ftruncate(fd, start * self._entry_bytes)
-            os.lseek(fd, 0, os.SEEK_END)
-            write_all(fd, index.encode(start, count))
-            os.fsync(fd)
+            file.truncate(start * self._entry_bytes)
+            file.write((index.encode(start, count),), start * self._entry_bytes)
+            file.sync()
         finally:
-            os.close(fd)
+            file.close()
         self._written, self._in_sync = count, True
 
     def read(self, count: int | None) -> bytes | None:
         """Image of the first ``count`` entries, or of the whole file; None if the file is missing or too short."""
         try:
-            data = self.path.read_bytes()
+            data = self._disk.read_file(self.path)
         except FileNotFoundError:
             return None
         if count is None:
@@ -64,13 +63,16 @@ class IndexFile:
     def read_last(self) -> bytes | None:
         """Image of the last entry, empty if there is none; None if the file is missing or has a partial entry."""
         try:
-            with open(self.path, "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                if size % self._entry_bytes:
-                    return None
-                return os.pread(file.fileno(), self._entry_bytes, size - self._entry_bytes) if size else b""
+            file = self._disk.open(self.path, read_only=True)
         except FileNotFoundError:
             return None
+        try:
+            size = file.size()
+            if size % self._entry_bytes:
+                return None
+            return file.read(self._entry_bytes, size - self._entry_bytes) if size else b""
+        finally:
+            file.close()
 
     def assume_written(self, count: int) -> None:
         """Say that the file is known to begin with ``count`` durable entries; what follows them is unknown."""
@@ -82,5 +84,5 @@ class IndexFile:
 
     def delete(self) -> None:
         """Remove the file if it exists."""
-        self.path.unlink(missing_ok=True)
+        self._disk.remove(self.path, missing_ok=True)
         self._written, self._in_sync = 0, False

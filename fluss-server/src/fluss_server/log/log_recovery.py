@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
+from pathlib import PurePath
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.log.batch_reader import find_intact_batch, read_batches
@@ -27,7 +27,8 @@ from fluss_server.log.recovery_point import RecoveryPoint
 from fluss_server.log.writer_replay import replay_writers
 from fluss_server.log.writer_snapshot import WriterSnapshots
 from fluss_server.log.writer_state import WriterStates
-from fluss_server.runtime.files import fsync_directory
+from fluss_server.runtime.disk import Disk
+from fluss_server.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +47,9 @@ class RecoveryReport:
         scanned_bytes: bytes of batches that were checked and kept.
         end_offset: offset behind the last batch kept.
         durable_offset: offset up to which the log is known to have been durable before.
-        cut_bytes: bytes given up.
+        cut_bytes: bytes discarded.
         cut_reason: why, None if nothing was cut.
-        dropped_segments: segments given up as a whole.
+        dropped_segments: segments discarded as a whole.
         rebuilt_indexes: trusted segments whose index files were missing or damaged.
         replayed_writers_from: offset of the writer snapshot that was good.
     """
@@ -89,7 +90,7 @@ class LogRecovery:
     What is trusted. The recovery point says up to where everything is durable and was checked; segments in front of it
     are only looked at where they begin and end. Everything behind it is read and checked: size, magic, CRC, and that
     each batch begins where the one before ends. Nothing that was not fsynced is trusted: index files and writer
-    snapshots count up to the recovery point only and are made anew behind it. If the recovery point is missing or
+    snapshots count up to the recovery point only and are rebuilt behind it. If the recovery point is missing or
     damaged, the whole log is checked.
 
     Where it begins. At the start that the recovery point names; files in front of it are what a crash has left of
@@ -97,20 +98,23 @@ class LogRecovery:
 
     What is cut. The first byte that does not begin an undamaged batch ends the log; it and everything behind it go,
     later segments too. A crash leaves such a tail at any byte. There is one exception: the damage lies below an offset
-    known to have been durable (recovery point, flushed mark) *and* an undamaged batch follows. No crash does this, and
-    cutting would throw away intact, acknowledged batches; so opening fails with ``LOG_STORAGE_EXCEPTION`` and says how
+    known to have been durable (recovery point, flush checkpoint) *and* an undamaged batch follows. No crash does this,
+    and cutting would discard intact, acknowledged batches; so opening fails with ``LOG_STORAGE_EXCEPTION`` and says how
     to go on. Damage below a durable offset with nothing intact behind is cut, because refusing would save nothing, and
     is reported as loss.
 
     Args:
         directory: exists.
         config: of the log.
+        runtime: its disk holds the directory.
     """
 
-    def __init__(self, directory: Path, config: LogConfig) -> None:
+    def __init__(self, directory: PurePath, config: LogConfig, runtime: Runtime) -> None:
         self._directory = directory
         self._config = config
-        self._snapshots = WriterSnapshots(directory)
+        self._runtime = runtime
+        self._disk = runtime.disk
+        self._snapshots = WriterSnapshots(directory, runtime.disk)
         self._writers = WriterStates(config.max_writers, config.writer_expiration_ms)
         self._segments: list[LogSegment] = []
         self._rebuilt_indexes = 0
@@ -122,16 +126,17 @@ class LogRecovery:
             FlussError: ``LOG_STORAGE_EXCEPTION`` as explained above.
             OSError: a file cannot be read, cut or made durable.
         """
-        for path in self._directory.glob(f"*{TEMPORARY}"):
-            path.unlink()
-        point = RecoveryPoint.read(self._directory)
-        mark = FlushCheckpoint(self._directory).read()
-        durable = max(point.offset if point else 0, mark or 0)
-        bases = self._finish_retention(offsets_in(self._directory, LOG), point)
+        for name in self._disk.list(self._directory):
+            if name.endswith(TEMPORARY):
+                self._disk.remove(self._directory / name)
+        point = RecoveryPoint.read(self._directory, self._disk)
+        flushed = FlushCheckpoint(self._directory, self._disk).read()
+        durable = max(point.offset if point else 0, flushed or 0)
+        bases = self._finish_retention(offsets_in(self._disk, self._directory, LOG), point)
         self._check_files(bases, point, durable)
         if not bases:
-            self._segments.append(LogSegment.create(self._directory, 0, self._config))
-            fsync_directory(self._directory)
+            self._segments.append(LogSegment.create(self._directory, 0, self._config, self._runtime))
+            self._disk.sync_directory(self._directory)
             return RecoveredLog(self._segments, self._writers, RecoveryReport(0, 0, 0, 0))
         trusted = sum(1 for base in bases if point and base < point.segment_base)
         for base, next_base in pairwise(bases[: trusted + 1]):
@@ -141,12 +146,12 @@ class LogRecovery:
         return RecoveredLog(self._segments, self._writers, report)
 
     def _finish_retention(self, bases: list[int], point: RecoveryPoint | None) -> list[int]:
-        """Remove what a crash has left of segments that had been given up; returns the others."""
+        """Remove what a crash has left of segments that retention had deleted; returns the others."""
         if point is None or point.log_start_offset not in bases:
             return bases
         count = bases.index(point.log_start_offset)
         for base in bases[:count]:
-            path_of(self._directory, base, LOG).unlink()
+            self._disk.remove(path_of(self._directory, base, LOG))
         return bases[count:]
 
     def _check_files(self, bases: Sequence[int], point: RecoveryPoint | None, durable: int) -> None:
@@ -168,7 +173,7 @@ class LogRecovery:
     # ------------------------------------------------------------------ in front of the recovery point
 
     def _trust(self, base: int, next_base: int) -> None:
-        segment = LogSegment(self._directory, base, self._config)
+        segment = LogSegment(self._directory, base, self._config, self._runtime)
         try:
             try:
                 segment.check_end(next_base)
@@ -207,7 +212,7 @@ class LogRecovery:
             if base != expected:
                 reason = f"the segment that begins with offset {expected} is missing"
                 break
-            segment = LogSegment(self._directory, base, self._config)
+            segment = LogSegment(self._directory, base, self._config, self._runtime)
             start = self._resume(segment, point)
             if number == 0:
                 scanned_from = segment.next_offset
@@ -242,7 +247,7 @@ class LogRecovery:
                 durable,
                 reason or "the file is shorter",
             )
-            forget_durable_offsets(self._directory)
+            forget_durable_offsets(self._directory, self._disk)
         if reason is not None:
             cut_bytes += self._cut(dropped)
             logger.warning("%s: %d bytes cut from offset %d on: %s", self._directory, cut_bytes, expected, reason)
@@ -291,7 +296,7 @@ class LogRecovery:
         if find_intact_batch(last.file, last.size, last.file.size(), offset) is not None:
             return True
         for base in dropped:
-            segment = LogSegment(self._directory, base, self._config)
+            segment = LogSegment(self._directory, base, self._config, self._runtime)
             if find_intact_batch(segment.file, 0, segment.file.size(), offset) is not None:
                 return True
         return False
@@ -300,14 +305,14 @@ class LogRecovery:
         """Cut the last segment behind its last batch and remove later ones; returns the bytes removed with them."""
         removed = 0
         for base in reversed(dropped):
-            segment = LogSegment(self._directory, base, self._config)
+            segment = LogSegment(self._directory, base, self._config, self._runtime)
             removed += segment.file.size()
             segment.delete()
         last = self._segments[-1]
         if last.file.size() > last.size:
             last.file.truncate(last.size)
             last.file.sync()
-        fsync_directory(self._directory)
+        self._disk.sync_directory(self._directory)
         return removed
 
     # ------------------------------------------------------------------ writer state
@@ -325,31 +330,31 @@ class LogRecovery:
         except FlussError as error:
             raise FlussError(error.code, error.message, hint=ACCEPT_LOSS_HINT) from error
 
-    # ------------------------------------------------------------------ leftovers
+    # ------------------------------------------------------------------ orphaned files
 
     def _remove_orphaned_files(self, end_offset: int) -> None:
         """Remove files that belong to no segment or to a future that is gone."""
         removed = False
         bases = {segment.base_offset for segment in self._segments}
         for suffix in (OFFSET_INDEX, TIME_INDEX):
-            for base in offsets_in(self._directory, suffix):
+            for base in offsets_in(self._disk, self._directory, suffix):
                 if base not in bases:
-                    path_of(self._directory, base, suffix).unlink()
+                    self._disk.remove(path_of(self._directory, base, suffix))
                     removed = True
         for offset in self._snapshots.offsets():
             if not self._segments[0].base_offset <= offset <= end_offset:
                 self._snapshots.delete(offset)
                 removed = True
         if removed:
-            fsync_directory(self._directory)
+            self._disk.sync_directory(self._directory)
 
 
-def forget_durable_offsets(directory: Path) -> None:
-    """Remove recovery point and flushed mark, durably, before batches below them go. Needs no disk space.
+def forget_durable_offsets(directory: PurePath, disk: Disk) -> None:
+    """Remove recovery point and flush checkpoint, durably, before batches below them go. Needs no disk space.
 
     Raises:
         OSError: they may still be there.
     """
-    (directory / RECOVERY_POINT).unlink(missing_ok=True)
-    (directory / FLUSH_CHECKPOINT).unlink(missing_ok=True)
-    fsync_directory(directory)
+    disk.remove(directory / RECOVERY_POINT, missing_ok=True)
+    disk.remove(directory / FLUSH_CHECKPOINT, missing_ok=True)
+    disk.sync_directory(directory)

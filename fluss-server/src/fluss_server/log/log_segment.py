@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import struct
-import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import PurePath
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
@@ -17,7 +16,8 @@ from fluss_server.log.log_config import MAX_SEGMENT_BYTES, LogConfig
 from fluss_server.log.offset_index import OffsetIndex
 from fluss_server.log.tail_positions import TailPositions
 from fluss_server.log.time_index import TimeIndex
-from fluss_server.runtime.system_disk import SystemFile
+from fluss_server.runtime.disk import DiskFile
+from fluss_server.runtime.runtime import Runtime
 
 _WALK_BYTES = 8192
 """Read at a time when walking from header to header; covers the stretch between two index entries and a header."""
@@ -64,7 +64,7 @@ class LogSegment:
         indexes_durable: whether the index files of the sealed segment are complete and durable.
     """
 
-    def __init__(self, directory: Path, base_offset: int, config: LogConfig) -> None:
+    def __init__(self, directory: PurePath, base_offset: int, config: LogConfig, runtime: Runtime) -> None:
         self.base_offset = base_offset
         self.size = 0
         self.next_offset = base_offset
@@ -74,24 +74,27 @@ class LogSegment:
         self.synced = False
         self.indexes_durable = False
         self.path = path_of(directory, base_offset, LOG)
-        self.offset_index_file = IndexFile(path_of(directory, base_offset, OFFSET_INDEX), OffsetIndex.ENTRY_BYTES)
-        self.time_index_file = IndexFile(path_of(directory, base_offset, TIME_INDEX), TimeIndex.ENTRY_BYTES)
+        disk = runtime.disk
+        self.offset_index_file = IndexFile(path_of(directory, base_offset, OFFSET_INDEX), OffsetIndex.ENTRY_BYTES, disk)
+        self.time_index_file = IndexFile(path_of(directory, base_offset, TIME_INDEX), TimeIndex.ENTRY_BYTES, disk)
         self._config = config
-        self._file: SystemFile | None = None
+        self._runtime = runtime
+        self._disk = disk
+        self._file: DiskFile | None = None
         self._indexes: tuple[OffsetIndex, TimeIndex] | None = None
         self._tail: TailPositions | None = None
-        self._load_lock = threading.Lock()
+        self._load_lock = runtime.workers.lock()
 
     @classmethod
-    def create(cls, directory: Path, base_offset: int, config: LogConfig) -> LogSegment:
+    def create(cls, directory: PurePath, base_offset: int, config: LogConfig, runtime: Runtime) -> LogSegment:
         """Make an empty active segment.
 
         Raises:
             OSError: there is no such segment; an empty file may be left.
         """
-        segment = cls(directory, base_offset, config)
-        segment._file = SystemFile(segment.path, create=True)
-        if segment._file.size():
+        segment = cls(directory, base_offset, config, runtime)
+        segment._file = file = runtime.disk.open(segment.path, create=True)
+        if file.size():
             raise FileExistsError(f"{segment.path} has data although the log ends in front of it")
         segment.start_indexes()
         return segment
@@ -99,7 +102,7 @@ class LogSegment:
     # ------------------------------------------------------------------ resources
 
     @property
-    def file(self) -> SystemFile:
+    def file(self) -> DiskFile:
         """The open ``.log`` file.
 
         Raises:
@@ -110,7 +113,7 @@ class LogSegment:
             with self._load_lock:
                 file = self._file
                 if file is None:
-                    self._file = file = SystemFile(self.path)
+                    self._file = file = self._disk.open(self.path)
         return file
 
     @property
@@ -441,7 +444,7 @@ class LogSegment:
     # ------------------------------------------------------------------ repair
 
     def rebuild_indexes(self) -> None:
-        """Make both indexes anew from the batches, of which every one is checked.
+        """Build both indexes again from the batches, of which every one is checked.
 
         Nobody may append meanwhile; readers may go on.
 
@@ -449,7 +452,7 @@ class LogSegment:
             FlussError: ``LOG_STORAGE_EXCEPTION`` when a batch is damaged.
             OSError.
         """
-        fresh = LogSegment(self.path.parent, self.base_offset, self._config)
+        fresh = LogSegment(self.path.parent, self.base_offset, self._config, self._runtime)
         fresh.start_indexes()
         fresh._tail = None
         try:
@@ -504,7 +507,7 @@ class LogSegment:
         Raises:
             OSError.
         """
-        self.path.unlink(missing_ok=True)
+        self._disk.remove(self.path, missing_ok=True)
         self.offset_index_file.delete()
         self.time_index_file.delete()
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
@@ -29,8 +27,7 @@ from fluss_server.log.stalled_writers import StalledWriters
 from fluss_server.log.storage_errors import storage_error, storage_errors, storage_failure
 from fluss_server.log.writer_replay import replay_writers
 from fluss_server.log.writer_snapshot import WriterSnapshots
-from fluss_server.runtime.clock import Clock
-from fluss_server.runtime.files import fsync_directory, make_directories_durably
+from fluss_server.runtime.runtime import Runtime
 
 __all__ = ["AppendResult", "LogConfig", "LogSlice", "LogTablet", "RecoveryReport"]
 
@@ -77,22 +74,24 @@ class LogTablet:
     Files: see :mod:`fluss_server.log.file_names`.
     """
 
-    def __init__(self, directory: Path, config: LogConfig, clock: Clock, recovered: RecoveredLog) -> None:
+    def __init__(self, directory: PurePath, config: LogConfig, runtime: Runtime, recovered: RecoveredLog) -> None:
         self._directory = directory
         self._config = config
-        self._clock = clock
-        self._snapshots = WriterSnapshots(directory)
-        self._checkpoint = FlushCheckpoint(directory)
+        self._runtime = runtime
+        self._clock = runtime.clock
+        self._disk = runtime.disk
+        self._snapshots = WriterSnapshots(directory, runtime.disk)
+        self._checkpoint = FlushCheckpoint(directory, runtime.disk)
         self._writers = recovered.writers
         self._stalled = StalledWriters()
-        self._append_lock = threading.RLock()
-        self._flush_lock = threading.RLock()
+        self._append_lock = runtime.workers.reentrant_lock()
+        self._flush_lock = runtime.workers.reentrant_lock()
         self._closed = False
         self._failure: FlussError | None = None
         self._directory_changed = (
             True  # the name of the last segment may be younger than the last fsync of its directory
         )
-        self._open_sealed = OpenSegments()
+        self._open_sealed = OpenSegments(runtime.workers.lock())
         self.recovery: RecoveryReport = recovered.report
         """What opening the log found and did."""
         segments = tuple(recovered.segments)
@@ -102,10 +101,10 @@ class LogTablet:
         self._flushed_offset = last.next_offset
         self._sealed_bytes = sum(segment.size for segment in segments[:-1])
         recovery_offset = -1 if recovered.report.changed else last.next_offset
-        self._point = RecoveryPointWriter(directory, config, clock, recovery_offset)
+        self._point = RecoveryPointWriter(directory, config, runtime, recovery_offset)
 
     @classmethod
-    def open(cls, directory: Path, config: LogConfig, clock: Clock) -> LogTablet:
+    def open(cls, directory: PurePath, config: LogConfig, runtime: Runtime) -> LogTablet:
         """Open the log in ``directory``, or create an empty one there; blocks while it recovers.
 
         Raises:
@@ -113,11 +112,11 @@ class LogTablet:
                 are damaged in a way that no crash explains (see :class:`LogRecovery`).
         """
         try:
-            make_directories_durably(directory)
-            recovered = LogRecovery(directory, config).run()
+            runtime.disk.make_directories(directory)
+            recovered = LogRecovery(directory, config, runtime).run()
         except OSError as error:
             raise storage_error(f"cannot open the log in {directory}", error) from error
-        tablet = cls(directory, config, clock, recovered)
+        tablet = cls(directory, config, runtime, recovered)
         if recovered.report.changed:
             with tablet._flush_lock:
                 tablet._flush(tablet._capture())
@@ -258,12 +257,12 @@ class LogTablet:
         """Seal the active segment and begin another one."""
         view = self._view
         try:
-            segment = LogSegment.create(self._directory, view.end, self._config)
+            segment = LogSegment.create(self._directory, view.end, self._config, self._runtime)
         except OSError as error:
             with contextlib.suppress(OSError):
                 path = path_of(self._directory, view.end, LOG)
-                if path.stat().st_size == 0:
-                    path.unlink()
+                if self._disk.size(path) == 0:
+                    self._disk.remove(path)
             raise storage_error(f"cannot begin a new segment in {self._directory}", error) from error
         self._directory_changed = True
         view.segments[-1].seal()
@@ -391,13 +390,13 @@ class LogTablet:
         return self._flushed_offset
 
     def _capture(self, dropped: int = 0) -> LogSnapshot:
-        """The present moment of the log without its first ``dropped`` segments."""
+        """A snapshot of the log as it is now, without its first ``dropped`` segments."""
         with self._append_lock:
             return self._point.capture(self._view.without(dropped), self._writers)
 
-    def _flush(self, moment: LogSnapshot | None) -> bool:
-        """Flush, holding the flush lock, and move the recovery point to ``moment``; returns whether that succeeded."""
-        view = moment.view if moment else self._view
+    def _flush(self, snapshot: LogSnapshot | None) -> bool:
+        """Flush, holding the flush lock, and move the recovery point to ``snapshot``; returns whether it moved."""
+        view = snapshot.view if snapshot else self._view
         try:
             self._sync(view)
         except OSError as error:
@@ -407,11 +406,11 @@ class LogTablet:
         self._flushed_offset = view.end
         try:
             self._checkpoint.advance(view.end)
-        except OSError as error:  # an older mark is true as well
-            logger.warning("cannot write the flushed mark of %s: %s", self._directory, error)
-        if moment is None:
+        except OSError as error:  # an older one is true as well
+            logger.warning("cannot write the flush checkpoint of %s: %s", self._directory, error)
+        if snapshot is None:
             return False
-        moved = self._point.write(moment)
+        moved = self._point.write(snapshot)
         for segment in view.segments[:-1]:
             if segment.is_loaded:
                 self._open_sealed.note_use(segment)
@@ -427,7 +426,7 @@ class LogTablet:
             segment.sync()
         if self._directory_changed:
             self._directory_changed = False
-            fsync_directory(self._directory)
+            self._disk.sync_directory(self._directory)
 
     # ------------------------------------------------------------------ retention
 
@@ -445,10 +444,10 @@ class LogTablet:
 
         Slices handed out before stay valid. A crash at any point leaves a log that begins where it did or where it
         should: the new start is made durable with the recovery point, and what is left of segments in front of it
-        goes at the next opening.
+        is removed at the next opening.
 
         Args:
-            ttl_ms: time to live; 0 = for ever.
+            ttl_ms: time to live; 0 = unlimited.
             limit: offset; batches from here on are still needed.
             roll_active: seal the active segment when it would be the next one to go.
 
@@ -478,7 +477,7 @@ class LogTablet:
                 logger.warning("%s is left until the next start: %s", segment.path, error)
         try:
             # A loss of power could bring a name back, and only the recovery point tells it from the start of the log.
-            fsync_directory(self._directory)
+            self._disk.sync_directory(self._directory)
         except OSError as error:
             logger.warning("%s: a loss of power may bring deleted segments back: %s", self._directory, error)
         logger.info("%s: deleted %d segments, it begins at %d now", self._directory, count, to_delete[-1].next_offset)
@@ -507,7 +506,7 @@ class LogTablet:
         Raises:
             FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``: in front of the log;
                 ``LOG_STORAGE_EXCEPTION``: nothing changed;
-                ``STORAGE_EXCEPTION``: it failed half-way, appends are refused from now on.
+                ``STORAGE_EXCEPTION``: it failed after a part of it, appends are refused from now on.
         """
         with self._flush_lock, self._append_lock:
             self._check_usable()
@@ -523,7 +522,7 @@ class LogTablet:
         *before, last = view.segments[:count]
         self._view = LogView(end, size, (*before, last), view.bases[:count])
         try:
-            forget_durable_offsets(self._directory)
+            forget_durable_offsets(self._directory, self._disk)
             self._point.forget_behind(end)
             self._flushed_offset = min(self._flushed_offset, end)
             self._open_sealed.forget_from(view.bases[count - 1])
@@ -531,10 +530,10 @@ class LogTablet:
                 segment.delete()
             last.truncate(size, end)
             last.file.sync()
-            fsync_directory(self._directory)
+            self._disk.sync_directory(self._directory)
             replay_writers(self._writers, self._snapshots, self._view.segments, end)
         except (OSError, FlussError, IndexDamagedError) as error:
-            self._failure = storage_failure(f"truncation of the log in {self._directory} failed half-way", error)
+            self._failure = storage_failure(f"truncation of the log in {self._directory} was not completed", error)
             raise self._failure from error
         self._sealed_bytes = sum(segment.size for segment in before)
         self._max_timestamp = max(segment.max_timestamp for segment in self._view.segments)
@@ -569,15 +568,15 @@ class LogTablet:
         """
         with self._flush_lock, self._append_lock, storage_errors(f"cannot delete the log in {self._directory}"):
             self._closed = True
-            forget_durable_offsets(self._directory)
+            forget_durable_offsets(self._directory, self._disk)
             for segment in reversed(self._view.segments):
                 segment.delete()
                 segment.release()
             for offset in self._snapshots.offsets():
                 self._snapshots.delete(offset)
-            if not os.listdir(self._directory):
-                self._directory.rmdir()
-                fsync_directory(self._directory.parent)
+            if not self._disk.list(self._directory):
+                self._disk.remove_directory(self._directory)
+                self._disk.sync_directory(self._directory.parent)
 
     def _check_usable(self) -> None:
         if self._failure is not None:

@@ -1,4 +1,4 @@
-"""What readers of a log may see at one moment."""
+"""What readers of a log may see: an immutable snapshot of its batches."""
 
 from __future__ import annotations
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 
 from fluss_server.log.log_segment import LogSegment
+from fluss_server.runtime.workers import Lock
 
 MAX_OPEN = 4
 
@@ -13,14 +13,17 @@ MAX_OPEN = 4
 class OpenSegments:
     """The sealed segments of one log that were used last, at most :data:`MAX_OPEN`; thread-safe.
 
+    Args:
+        lock: of its own.
+
     The one that has been unused for the longest time gives up its descriptor and indexes, if they are on the disk; its
     next use loads them again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lock: Lock) -> None:
         self._segments: OrderedDict[int, LogSegment] = OrderedDict()
         self._start = 0
-        self._lock = threading.Lock()
+        self._lock = lock
 
     def note_use(self, segment: LogSegment) -> None:
         """Note that a sealed segment was used, and let another one go for it."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 
 from fluss_server.formats.crc import crc32c
 from fluss_server.log.file_names import RECOVERY_POINT
-from fluss_server.runtime.files import replace_durably
+from fluss_server.runtime.disk import Disk
 
 _MAGIC = b"FlussRP1"
 _BODY = struct.Struct("<8sqqqqqqIII")
@@ -17,7 +17,7 @@ _CRC = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True)
 class RecoveryPoint:
-    """A moment of a log of which everything is known to be durable.
+    """A state of a log of which everything is known to be durable.
 
     All batches below :attr:`offset` were fsynced and undamaged, with the index entries that describe them and the
     writer state behind them. A log is opened by checking what lies behind the recovery point; what lies in front of it
@@ -78,22 +78,22 @@ class RecoveryPoint:
         magic, *fields = _BODY.unpack_from(data)
         return cls(*fields) if magic == _MAGIC else None
 
-    def write(self, directory: Path) -> None:
+    def write(self, directory: PurePath, disk: Disk) -> None:
         """Replace the recovery point of a log directory, durably.
 
         Raises:
             OSError: the old one is still there.
         """
-        replace_durably(directory / RECOVERY_POINT, self.encode())
+        disk.replace_file(directory / RECOVERY_POINT, self.encode())
 
     @classmethod
-    def read(cls, directory: Path) -> RecoveryPoint | None:
+    def read(cls, directory: PurePath, disk: Disk) -> RecoveryPoint | None:
         """The recovery point of a log directory; None if there is none, or a damaged one.
 
         Raises:
             OSError: the file is there and cannot be read.
         """
         try:
-            return cls.decode((directory / RECOVERY_POINT).read_bytes())
+            return cls.decode(disk.read_file(directory / RECOVERY_POINT))
         except FileNotFoundError:
             return None

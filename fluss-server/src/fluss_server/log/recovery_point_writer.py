@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+from pathlib import PurePath
 from typing import NamedTuple
 
 from fluss_server.log.log_config import LogConfig
@@ -11,7 +11,7 @@ from fluss_server.log.log_view import LogView
 from fluss_server.log.recovery_point import RecoveryPoint
 from fluss_server.log.writer_snapshot import WriterSnapshots
 from fluss_server.log.writer_state import WriterEntry, WriterStates
-from fluss_server.runtime.clock import Clock
+from fluss_server.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ _MAX_PENDING_SNAPSHOTS = 8
 
 
 class LogSnapshot(NamedTuple):
-    """A moment of a log from which a recovery point can be made once its batches are durable."""
+    """A state of a log from which a recovery point can be made once its batches are durable."""
 
     view: LogView
     max_timestamp: int
@@ -43,22 +43,23 @@ class RecoveryPointWriter:
     Args:
         directory: of the log.
         config: of the log.
-        clock: for the intervals, and the expiration of writers.
+        runtime: its clock for the intervals and the expiration of writers, its disk for the files.
         offset: where the recovery point is; -1 if there is none that counts.
 
     Attributes:
         offset: where the recovery point is, -1 for nowhere.
     """
 
-    def __init__(self, directory: Path, config: LogConfig, clock: Clock, offset: int) -> None:
+    def __init__(self, directory: PurePath, config: LogConfig, runtime: Runtime, offset: int) -> None:
         self.offset = offset
         self._directory = directory
         self._config = config
-        self._clock = clock
-        self._snapshots = WriterSnapshots(directory)
+        self._clock = runtime.clock
+        self._disk = runtime.disk
+        self._snapshots = WriterSnapshots(directory, runtime.disk)
         self._pending: dict[int, list[WriterEntry]] = {}
         self._appended_bytes = 0
-        self._last_snapshot = clock.monotonic()
+        self._last_snapshot = self._clock.monotonic()
         self._not_before = self._last_snapshot
 
     def note_append(self, size: int) -> None:
@@ -86,7 +87,7 @@ class RecoveryPointWriter:
         )
 
     def capture(self, view: LogView, writers: WriterStates) -> LogSnapshot:
-        """The present moment."""
+        """A snapshot of the log as it is now."""
         active = view.segments[-1]
         offset_index, time_index = active.indexes
         writers.expire(self._clock.now_ms())
@@ -101,23 +102,23 @@ class RecoveryPointWriter:
             writers.entries(),
         )
 
-    def write(self, moment: LogSnapshot) -> bool:
-        """Move the recovery point to a moment whose batches are durable; whether it succeeded.
+    def write(self, snapshot: LogSnapshot) -> bool:
+        """Move the recovery point to a snapshot whose batches are durable; returns whether it succeeded.
 
         A failure costs time at the next opening, nothing else; it is logged, and tried again some seconds later.
         """
-        view = moment.view
+        view = snapshot.view
         try:
             for segment in view.segments[:-1]:
                 if not segment.indexes_durable:
                     offset_index, time_index = segment.indexes
                     segment.write_indexes(len(offset_index), len(time_index))
-            view.segments[-1].write_indexes(moment.offset_entries, moment.time_entries)
+            view.segments[-1].write_indexes(snapshot.offset_entries, snapshot.time_entries)
             for offset, entries in list(self._pending.items()):
                 if offset <= view.end:
                     self._snapshots.write(offset, entries)
                     del self._pending[offset]
-            self._point(moment, self._snapshots.write(view.end, moment.writers)).write(self._directory)
+            self._point(snapshot, self._snapshots.write(view.end, snapshot.writers)).write(self._directory, self._disk)
             self.offset = view.end
             for offset in self._snapshots.offsets():
                 if offset < view.end and offset not in view.bases:
@@ -131,7 +132,7 @@ class RecoveryPointWriter:
             return False
 
     def forget_behind(self, end_offset: int) -> None:
-        """Give up the recovery point, and the snapshots behind ``end_offset``, because the log is cut there.
+        """Discard the recovery point, and the snapshots behind ``end_offset``, because the log is cut there.
 
         Raises:
             OSError: snapshots may be left.
@@ -143,16 +144,16 @@ class RecoveryPointWriter:
         self._pending = {offset: entries for offset, entries in self._pending.items() if offset <= end_offset}
 
     @staticmethod
-    def _point(moment: LogSnapshot, snapshot_crc: int) -> RecoveryPoint:
-        view = moment.view
+    def _point(snapshot: LogSnapshot, snapshot_crc: int) -> RecoveryPoint:
+        view = snapshot.view
         return RecoveryPoint(
             log_start_offset=view.bases[0],
             offset=view.end,
             segment_base=view.bases[-1],
             segment_size=view.size,
-            max_timestamp=moment.max_timestamp,
-            max_timestamp_offset=moment.max_timestamp_offset,
-            offset_entries=moment.offset_entries,
-            time_entries=moment.time_entries,
+            max_timestamp=snapshot.max_timestamp,
+            max_timestamp_offset=snapshot.max_timestamp_offset,
+            offset_entries=snapshot.offset_entries,
+            time_entries=snapshot.time_entries,
             snapshot_crc=snapshot_crc,
         )

@@ -1,6 +1,6 @@
 """Which segments of a log are older than its table keeps them.
 
-Rules (server-behaviour.md section 2.5, without remote storage): segments go from the oldest on and as a whole, when
+Rules (docs/log-tables.md, without remote storage): segments go from the oldest on and as a whole, when
 their newest batch is older than the time to live. The active segment stays, however old it is, unless it is sealed for
 this purpose, which needs ``log.retention.roll-active-segment.enabled``.
 """
@@ -29,12 +29,12 @@ def is_expired(segment: SegmentAge, now_ms: int, ttl_ms: int) -> bool:
 
 
 def count_expired(sealed: Sequence[SegmentAge], *, now_ms: int, ttl_ms: int, limit: int) -> int:
-    """How many segments may be given up.
+    """How many segments may be deleted.
 
     Args:
         sealed: the segments of the log in order, without the active one.
         now_ms: epoch milliseconds.
-        ttl_ms: time to live; 0 = for ever.
+        ttl_ms: time to live; 0 = unlimited.
         limit: offset; batches from here on are still needed.
     """
     count = 0

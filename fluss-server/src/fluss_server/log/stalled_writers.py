@@ -24,11 +24,10 @@ class StalledWriters:
     """Tells a batch that is too early from one that can never be taken.
 
     A client that has several batches in flight may send the later ones again and again while the one before them is
-    being repeated; OUT_OF_ORDER_SEQUENCE makes it do so, without end. When the missing batch was given up by the client
-    (its retries are used up), that goes on for ever. So the owner of this object reports every refusal and every batch
-    that was in order, and a writer that was refused for :data:`GRACE_PERIOD_MS` without one in order gets
-    UNKNOWN_WRITER_ID: clients then fail the batch to their user, take a new writer id and begin at 0
-    (docs/decisions/0007).
+    being repeated; OUT_OF_ORDER_SEQUENCE makes it do so. When the client has dropped the missing batch (its retries are
+    used up), that never ends. So the owner of this object reports every refusal and every batch that was in order, and
+    a writer that was refused for :data:`GRACE_PERIOD_MS` without one in order gets UNKNOWN_WRITER_ID: clients then fail
+    the batch to their user, take a new writer id and begin at 0 (docs/decisions/0007).
 
     Pure state; bounded: of too many refused writers the one refused first is forgotten.
     """

@@ -30,7 +30,7 @@ def storage_errors(action: str) -> Iterator[None]:
 def storage_error(action: str, error: Exception) -> FlussError:
     """The error of an action that has left the log usable."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        # Not LOG_STORAGE: clients repeat that silently for ever (docs/decisions/0004).
+        # Not LOG_STORAGE: clients repeat that silently and without end (docs/decisions/0004).
         return FlussError(
             ErrorCode.DISK_WRITE_LOCKED,
             f"{action}: the disk is full: {error}",

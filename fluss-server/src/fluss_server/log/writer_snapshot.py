@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 from fluss_server.formats.crc import crc32c
 from fluss_server.log.file_names import WRITER_SNAPSHOT, offsets_in, path_of
 from fluss_server.log.writer_state import WriterEntry, WrittenBatch
-from fluss_server.runtime.files import replace_durably
+from fluss_server.runtime.disk import Disk
 
 _VERSION = 1
 
@@ -33,14 +33,16 @@ class WriterSnapshots:
 
     Args:
         directory: of the log.
+        disk: holds it.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: PurePath, disk: Disk) -> None:
         self._directory = directory
+        self._disk = disk
 
     def offsets(self) -> list[int]:
         """Offsets for which there is a file, ascending."""
-        return offsets_in(self._directory, WRITER_SNAPSHOT)
+        return offsets_in(self._disk, self._directory, WRITER_SNAPSHOT)
 
     def write(self, offset: int, entries: Sequence[WriterEntry]) -> int:
         """Write a snapshot durably; returns its CRC.
@@ -49,7 +51,7 @@ class WriterSnapshots:
             OSError: the snapshot was not written; an older one of that offset is still there.
         """
         data = encode_snapshot(entries)
-        replace_durably(path_of(self._directory, offset, WRITER_SNAPSHOT), data)
+        self._disk.replace_file(path_of(self._directory, offset, WRITER_SNAPSHOT), data)
         return crc32c(data)
 
     def read(self, offset: int, crc: int | None = None) -> list[WriterEntry] | None:
@@ -59,7 +61,7 @@ class WriterSnapshots:
             OSError: the file is there and cannot be read.
         """
         try:
-            data = path_of(self._directory, offset, WRITER_SNAPSHOT).read_bytes()
+            data = self._disk.read_file(path_of(self._directory, offset, WRITER_SNAPSHOT))
         except FileNotFoundError:
             return None
         if crc is not None and crc32c(data) != crc:
@@ -68,7 +70,7 @@ class WriterSnapshots:
 
     def delete(self, offset: int) -> None:
         """Remove a snapshot."""
-        path_of(self._directory, offset, WRITER_SNAPSHOT).unlink(missing_ok=True)
+        self._disk.remove(path_of(self._directory, offset, WRITER_SNAPSHOT), missing_ok=True)
 
 
 def encode_snapshot(entries: Sequence[WriterEntry]) -> bytes:

@@ -51,7 +51,7 @@ class WriterStates:
 
     * A batch with the sequence of one of the writer's last five batches is a duplicate; so is one with a smaller
       sequence, because the later ones were only taken behind it. Of that one the offsets are not remembered. Official
-      servers answer it with OUT_OF_ORDER_SEQUENCE, and clients of 0.9 then repeat it for ever.
+      servers answer it with OUT_OF_ORDER_SEQUENCE, and clients of 0.9 then repeat it indefinitely.
     * Otherwise its sequence must be the last one plus 1 (0 follows 2^31 - 1), and 0 for an unknown writer.
     * A writer without a batch for the expiration time is remembered by its last batch only. It stays known, so that a
       client which was silent for that long goes on where it stopped; official servers forget it and answer

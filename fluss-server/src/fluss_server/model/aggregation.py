@@ -1,6 +1,6 @@
 """Aggregation functions of columns: names, the types they accept, and their parameters.
 
-Source: server-behaviour.md section 2.9. What they compute is in :mod:`fluss_server.kv.merge_engines.functions`.
+Source: docs/primary-key-tables.md. What they compute is in :mod:`fluss_server.kv.merge_engines.functions`.
 """
 
 from __future__ import annotations

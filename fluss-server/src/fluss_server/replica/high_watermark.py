@@ -20,7 +20,7 @@ class HighWatermark:
         self._value = value
         self._writers: list[tuple[int, int, asyncio.Future[None]]] = []
         self._tie = 0
-        self._readers: set[Callable[[], None]] = set()
+        self._readers: dict[Callable[[], None], None] = {}  # in the order of their arrival
 
     @property
     def value(self) -> int:
@@ -63,11 +63,11 @@ class HighWatermark:
 
     def add_reader(self, wake: Callable[[], None]) -> None:
         """Call ``wake`` on every movement, until :meth:`remove_reader`."""
-        self._readers.add(wake)
+        self._readers[wake] = None
 
     def remove_reader(self, wake: Callable[[], None]) -> None:
         """Undo :meth:`add_reader`; unknown callbacks are ignored."""
-        self._readers.discard(wake)
+        self._readers.pop(wake, None)
 
     def wake_readers(self) -> None:
         """Let parked reads look again."""

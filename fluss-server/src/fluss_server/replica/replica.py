@@ -11,9 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 from fluss_server.config import TABLE_OPTIONS
@@ -27,6 +25,8 @@ from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
 from fluss_server.replica.high_watermark import HighWatermark
+from fluss_server.runtime.clock import Clock
+from fluss_server.runtime.workers import WorkerPool
 
 if TYPE_CHECKING:
     from fluss_server.kv.id_supply import IdSupply, ReserveIds
@@ -50,6 +50,7 @@ class Replica:
         log: open log; everything in it counts as acknowledged.
         kv: open KvTablet of a primary-key table, else None.
         schemas: schema of a schema id; raises ``SCHEMA_NOT_EXIST`` for an unknown one.
+        clock: measures how long flushes take.
         flush_pool: where blocking flushes run.
         kv_worker: the one thread in which all KvTablets change; submissions run in order.
         max_unflushed: most offsets that may be acknowledged before they are fsynced; 0 = only what is durable is
@@ -69,8 +70,9 @@ class Replica:
         kv: KvTablet | None,
         *,
         schemas: Callable[[int], Schema],
-        flush_pool: Executor,
-        kv_worker: Executor,
+        clock: Clock,
+        flush_pool: WorkerPool,
+        kv_worker: WorkerPool,
         max_unflushed: int = 0,
         flush_times: Distribution | None = None,
         reserve_ids: ReserveIds | None = None,
@@ -82,6 +84,7 @@ class Replica:
         self.high_watermark = HighWatermark(log.end_offset)
         self._schemas = schemas
         self._validators = {table.schema_id: validator_of(table.schema.types, table.log_format)}
+        self._monotonic = clock.monotonic
         self._flush_pool = flush_pool
         self._kv_worker = kv_worker
         self._max_unflushed = max_unflushed
@@ -178,10 +181,10 @@ class Replica:
         if (error := kv.suspended) is not None:
             raise error
         if self._ids is None:
-            return await asyncio.get_running_loop().run_in_executor(self._kv_worker, write)
+            return await self._kv_worker.run(write)
         await self._ids.claim(max_inserts)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._kv_worker, write)
+            return await self._kv_worker.run(write)
         finally:
             self._ids.release(max_inserts)
 
@@ -209,9 +212,8 @@ class Replica:
         """Completes when all rows with smaller offsets are acknowledged."""
         if self._offline is not None:
             raise self._offline
-        if self._recovery is not None and self.high_watermark.value < offset:
-            assert self.kv is not None, "only a KvTablet waits for space"
-            raise self.kv.suspended or disk_full(f"bucket {self.bucket} is being opened again")
+        if self.kv is not None and self.kv.suspended is not None and self.high_watermark.value < offset:
+            raise self.kv.suspended
         return self.high_watermark.reached(offset)
 
     def require_kv(self) -> KvTablet:
@@ -230,14 +232,14 @@ class Replica:
     # ------------------------------------------------------------------ commit
 
     def _schedule_commit(self) -> None:
-        """Commit what is not committed yet; appends of this turn of the event loop are covered too."""
+        """Commit what is not committed yet; appends of this iteration of the event loop are covered too."""
         if self._committing is None and self._offline is None and not self._closed and self._recovery is None:
             loop = asyncio.get_running_loop()
             self._committing = loop.create_future()
             loop.call_soon(self._step, self._commit_next)
 
     # A commit is a chain of callbacks. A task and the futures of an executor would cost every write that waits for its
-    # fsync two more turns of the event loop.
+    # fsync two more iterations of the event loop.
 
     def _commit_next(self) -> None:
         end = self.log.end_offset
@@ -246,10 +248,10 @@ class Replica:
         elif end - self.log.flushed_offset <= self._max_unflushed:
             self._flushed(end)
         else:
-            self._submit(self._flush_pool, self.log.flush, partial(self._flush_ended, monotonic()))
+            self._submit(self._flush_pool, self.log.flush, partial(self._flush_ended, self._monotonic()))
 
     def _flush_ended(self, started: float, target: int) -> None:
-        self._flush_times.record((monotonic() - started) * 1000)
+        self._flush_times.record((self._monotonic() - started) * 1000)
         self._flushed(target)
 
     def _flushed(self, target: int) -> None:
@@ -262,8 +264,8 @@ class Replica:
         self.high_watermark.advance(target)
         self._commit_next()
 
-    def _submit(self, executor: Executor, work: Callable[[], T], then: Callable[[T], None]) -> None:
-        """Run ``work`` in ``executor`` and then, in the event loop, ``then`` with what it returned."""
+    def _submit(self, pool: WorkerPool, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        """Run ``work`` in ``pool`` and then, in the event loop, ``then`` with what it returned."""
         loop = asyncio.get_running_loop()
 
         def run() -> None:
@@ -273,7 +275,7 @@ class Replica:
                 step = partial(self._commit_failed, error)
             loop.call_soon_threadsafe(self._step, step)
 
-        executor.submit(run)
+        pool.submit(run)
 
     def _step(self, step: Callable[[], None]) -> None:
         try:
@@ -359,13 +361,13 @@ class Replica:
             self._ids.range_size = table.auto_increment_cache_size
         if self.kv is not None and not self._closed:
             # Puts that were handed to the worker before still merge with the old definition, in their order.
-            await asyncio.get_running_loop().run_in_executor(self._kv_worker, self.kv.update_table, table)
+            await self._kv_worker.run(self.kv.update_table, table)
 
     async def flush(self) -> None:
         """Make the log durable now; for the periodic flush when acknowledgements do not wait for it."""
         if self.log.flushed_offset < self.log.end_offset and self._offline is None:
             try:
-                await asyncio.get_running_loop().run_in_executor(self._flush_pool, self.log.flush)
+                await self._flush_pool.run(self.log.flush)
             except FlussError as error:
                 self._go_offline(error)
 
@@ -374,7 +376,7 @@ class Replica:
         kv = self.kv
         if kv is not None and self._offline is None and not self._closed and kv.suspended is None:
             try:
-                await asyncio.get_running_loop().run_in_executor(self._kv_worker, kv.persist)
+                await self._kv_worker.run(kv.persist)
             finally:
                 if kv.suspended is not None:
                     self._wait_for_space(kv.suspended)
@@ -402,30 +404,28 @@ class Replica:
                 await self.persist()
             limit = min(limit, self.kv.retention_floor)
         delete = partial(self.log.delete_expired, ttl_ms, limit, roll_active=roll_active)
-        await asyncio.get_running_loop().run_in_executor(self._flush_pool, delete)
+        await self._flush_pool.run(delete)
 
     async def expire_writers(self) -> None:
         """See ``LogTablet.expire_writers``."""
-        await asyncio.get_running_loop().run_in_executor(self._flush_pool, self.log.expire_writers)
+        await self._flush_pool.run(self.log.expire_writers)
 
     async def close(self) -> None:
         """Finish the running commit and close both tablets; waiting writers and parked reads are told."""
         await self._stop()
-        loop = asyncio.get_running_loop()
         if self.kv is not None:
             try:
-                await loop.run_in_executor(self._kv_worker, self.kv.stop)
+                await self._kv_worker.run(self.kv.stop)
             finally:
-                await loop.run_in_executor(self._flush_pool, self.kv.close)
-        await loop.run_in_executor(self._flush_pool, self.log.close)
+                await self._flush_pool.run(self.kv.close)
+        await self._flush_pool.run(self.log.close)
 
     async def delete(self) -> None:
         """Stop and remove the data of both tablets."""
         await self._stop()
-        loop = asyncio.get_running_loop()
         if self.kv is not None:
-            await loop.run_in_executor(self._kv_worker, self.kv.delete)
-        await loop.run_in_executor(self._flush_pool, self.log.delete)
+            await self._kv_worker.run(self.kv.delete)
+        await self._flush_pool.run(self.log.delete)
 
     async def _stop(self) -> None:
         self._closed = True
@@ -446,7 +446,7 @@ class Replica:
 
 
 def _log_ttl_ms(table: TableInfo) -> int:
-    """How long the log is kept, milliseconds; 0 = for ever."""
+    """How long the log is kept, milliseconds; 0 = unlimited."""
     option = TABLE_OPTIONS["table.log.ttl"]
     value = option.parse(table.descriptor.properties.get(option.key, option.default or ""))
     assert isinstance(value, int), f"{option.key} is a duration"
@@ -456,7 +456,7 @@ def _log_ttl_ms(table: TableInfo) -> int:
 def _not_again(error: FlussError) -> FlussError:
     """The error for a batch that arrived as its writer made it, and does not fit the table.
 
-    Clients repeat a batch that is answered with CORRUPT_RECORD, for ever: see docs/decisions/0003.
+    Clients repeat a batch that is answered with CORRUPT_RECORD, without end: see docs/decisions/0003.
     """
     if error.code is not ErrorCode.CORRUPT_RECORD_EXCEPTION:
         return error

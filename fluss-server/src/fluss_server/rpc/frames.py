@@ -162,18 +162,19 @@ class FrameReader:
 
     Many readers of one thread may share a receive buffer: between two receptions a reader keeps only the beginning of
     a frame, at most :data:`SMALL_FRAME_SIZE` bytes, so that idle connections cost nothing. A longer frame that arrives
-    in more than one piece gets memory of its own. With ``admit`` that waits for :meth:`begin`, while :attr:`announced`
-    is the frame's length; nothing may be received meanwhile.
+    in more than one piece gets memory of its own. With ``admit`` that waits, once more than :data:`SMALL_FRAME_SIZE`
+    bytes have arrived, for :meth:`begin`, and goes as far as :meth:`extend` allows; while :attr:`waits_for_memory`
+    nothing may be received.
 
     Frames come as ``bytes``, those with memory of their own as a writable ``memoryview``; both stay valid for as long
     as they are referenced. Memory of a long frame is committed by the system as its bytes arrive, so announcing one
-    costs a peer as much as it costs us.
+    costs nothing.
 
     Args:
         max_frame_size: longest frame accepted, in bytes, without its length field.
         min_frame_size: shortest one.
         buffer: shared with other readers, of :data:`RECEIVE_BUFFER_SIZE` bytes; None = one of its own.
-        admit: whether frames with memory of their own wait for :meth:`begin`.
+        admit: whether frames with memory of their own wait for :meth:`begin` and :meth:`extend`.
         memory: where that memory comes from, shared with other readers; None = from the system.
 
     Attributes:
@@ -201,13 +202,14 @@ class FrameReader:
         self._end = 0  # first byte of the view not yet received
         self._large: memoryview | None = None  # the frame with memory of its own that is arriving or has arrived
         self._large_filled = 0
+        self._large_end = 0  # what may be received of it
         self.announced = 0
         self.frames = 0
 
     def get_buffer(self) -> memoryview:
         """Where to receive next."""
         if self._large is not None:
-            return self._large[self._large_filled :]
+            return self._large[self._large_filled : self._large_end]
         rest = self._end - self._start
         if not rest:
             return self._buffer
@@ -228,6 +230,17 @@ class FrameReader:
     def idle(self) -> bool:
         """True between two frames: nothing is received that was not taken."""
         return self._large is None and self._start == self._end
+
+    @property
+    def waits_for_memory(self) -> bool:
+        """True while nothing may be received before :meth:`begin` or :meth:`extend`."""
+        large = self._large
+        return self.announced > 0 if large is None else self._large_filled == self._large_end < len(large)
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of the frame that is announced or arriving that have arrived."""
+        return self._large_filled if self._large is not None else max(self._end - self._start - LENGTH_SIZE, 0)
 
     @property
     def kept_bytes(self) -> int:
@@ -269,16 +282,22 @@ class FrameReader:
         if length <= SMALL_FRAME_SIZE:
             self.leave()
         elif self._admit:
-            self.announced = length
+            if available > SMALL_FRAME_SIZE:
+                self.announced = length
             self.leave()
         else:
             self._start_large(length)
         return None
 
-    def begin(self) -> None:
-        """Receive the announced frame."""
+    def begin(self, end: int) -> None:
+        """Receive the announced frame into memory of its own, its first ``end`` bytes for now."""
         self._start_large(self.announced)
         self.announced = 0
+        self._large_end = end
+
+    def extend(self, end: int) -> None:
+        """Receive the arriving frame up to ``end``."""
+        self._large_end = end
 
     def leave(self) -> None:
         """Keep what is not taken outside of the shared buffer."""
@@ -297,7 +316,7 @@ class FrameReader:
         large = memoryview(bytearray(length)) if self._memory is None else self._memory.take(length)
         body = self._view[self._start + LENGTH_SIZE : self._end]
         large[: len(body)] = body
-        self._large, self._large_filled = large, len(body)
+        self._large, self._large_filled, self._large_end = large, len(body), length
         self._view = self._buffer
         self._start = self._end = 0
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from fluss_server.api.keys import ApiKey, ApiSpec
 from fluss_server.metrics.samples import Sample
-from fluss_server.rpc.limits import SharedResources
 from fluss_server.rpc.service import ServiceRegistry
+from fluss_server.rpc.shared_resources import SharedResources
 
 
 def request_samples(registry: ServiceRegistry) -> Iterable[Sample]:

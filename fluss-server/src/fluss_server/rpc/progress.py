@@ -1,10 +1,10 @@
-"""Whether a client still gets on with what it has begun; no I/O."""
+"""Whether a client makes progress with what it has begun; no I/O."""
 
 from __future__ import annotations
 
 
 class Progress:
-    """How long a position has been the same, looked at from time to time.
+    """How long a position has been the same, checked from time to time.
 
     Args:
         position: bytes or requests, whatever grows while things move.
@@ -22,5 +22,5 @@ class Progress:
         return now - self._since >= allowed_s
 
     def forget(self) -> None:
-        """Nothing is under way: the time begins anew with the next position."""
+        """Nothing is under way: the time begins again with the next position."""
         self._position = None

@@ -7,8 +7,9 @@ import logging
 
 from fluss_server.rpc.authentication import Authenticator
 from fluss_server.rpc.connection import ServerConnection
-from fluss_server.rpc.limits import RpcLimits, SharedResources
+from fluss_server.rpc.limits import RpcLimits
 from fluss_server.rpc.service import DEFAULT_LISTENER, ServiceRegistry
+from fluss_server.rpc.shared_resources import SharedResources
 from fluss_server.runtime.network import NetworkServer
 from fluss_server.runtime.runtime import Runtime
 

@@ -1,4 +1,4 @@
-"""A request on its way from its connection to its answer."""
+"""A request on its way from its connection to its response."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from fluss_server.model.principal import ANONYMOUS
 from fluss_server.rpc.authentication import ConnectionAuthentication
 from fluss_server.rpc.limits import MESSAGE_WEIGHT, REQUEST_OVERHEAD_BYTES
+from fluss_server.rpc.request_memory import Arrival, RequestMemory
 from fluss_server.rpc.service import Handler, RequestContext
 
 
@@ -23,7 +24,7 @@ class RequestOwner(Protocol):
     last_activity: float
 
     def authenticate(self, mechanism: str, token: bytes) -> Awaitable[None] | None:
-        """See :meth:`RequestContext.log_in`."""
+        """See :meth:`RequestContext.authenticate`."""
 
     def response_capacity(self) -> int:
         """See :meth:`RequestContext.response_capacity`."""
@@ -36,24 +37,24 @@ class RequestOwner(Protocol):
 
 
 class StartedRequest(RequestContext):
-    """A request whose method was called, until it is answered.
+    """A request whose method was called, until it has its response.
 
     Attributes:
-        connection: that it came by.
+        connection: on which it arrived.
         handler: of its API.
-        request_id: that its answer repeats.
+        request_id: that its response repeats.
         frame_bytes: its size as sent.
         arrived: time of the monotonic clock.
-        size: bytes of memory that it counts for.
-        admitted: bytes of memory that were reserved before it arrived.
+        size: bytes of memory that it counts for while its method runs.
+        arrival: memory that was reserved while it arrived; None for short ones.
         future: of its method, None until there is one.
         started: whether its method runs.
-        abandoned: whether nobody wants its answer any more.
+        abandoned: whether nobody wants its response any more.
     """
 
     __slots__ = (
         "abandoned",
-        "admitted",
+        "arrival",
         "arrived",
         "connection",
         "frame_bytes",
@@ -71,7 +72,7 @@ class StartedRequest(RequestContext):
         version: int,
         request_id: int,
         frame_bytes: int,
-        admitted: int,
+        arrival: Arrival | None,
     ) -> None:
         self.api_key = handler.spec.key
         self.api_version = version
@@ -87,7 +88,7 @@ class StartedRequest(RequestContext):
         self.arrived = connection.last_activity
         weight = 1 if handler.is_bulk else MESSAGE_WEIGHT
         self.size = weight * frame_bytes + REQUEST_OVERHEAD_BYTES
-        self.admitted = admitted
+        self.arrival = arrival
         self.future: asyncio.Future[Any] | None = None
         self.started = False
         self.abandoned = False
@@ -97,6 +98,24 @@ class StartedRequest(RequestContext):
         if self.future is not None and self.started:
             self.future.cancel()
         self.abandoned = True  # cancelling a task that has not started would skip the bookkeeping in it
+
+    def charge(self, memory: RequestMemory) -> None:
+        """Count the request while its method runs."""
+        arrival = self.arrival
+        if arrival is None:
+            memory.ordinary.take(self.size)
+        else:
+            arrival.lane.take(self.size - arrival.granted)
+
+    def release(self, memory: RequestMemory) -> None:
+        """Its method has ended; requests that wait for memory may start."""
+        lane = memory.ordinary if self.arrival is None else self.arrival.lane
+        lane.release(self.size)
+
+    def forget_memory(self) -> None:
+        """It had its response at once, without being counted."""
+        if self.arrival is not None:
+            self.arrival.discard()
 
     def authenticate(self, mechanism: str, token: bytes) -> Awaitable[None] | None:
         return self.connection.authenticate(mechanism, token)

@@ -1,14 +1,15 @@
 """FETCH_LOG: reading log batches, with long polling.
 
-A fetch that finds fewer bytes than it asked for is *parked*: it looks again whenever a high watermark it depends on
-moves, and answers when it has enough, when something goes wrong that waiting cannot mend, or when its time is up.
+A fetch that finds fewer bytes than it requested is *parked*: it reads a bucket again whenever its high watermark moves,
+and responds when it has enough, at an error that waiting cannot resolve, or when its time is over.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.projection import TableProjector
@@ -19,6 +20,7 @@ from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
 from fluss_server.runtime.disk import FileRegion
 from fluss_server.tablet.log_filter import LogFilter
+from fluss_server.tablet.loop_share import TimeSlice
 from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.projected_read import project_batches
 
@@ -35,7 +37,7 @@ MAX_EXAMINED_BATCHES = 500
 _ALL_BYTES = 2**31 - 1
 
 # A lost bucket is reported with the others when the wait is over, so that polling does not become a busy loop.
-_PATIENT_ERRORS = frozenset({ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION})
+_DEFERRED_ERRORS = frozenset({ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION})
 
 Piece = bytes | bytearray | memoryview | FileRegion
 
@@ -61,9 +63,10 @@ class BucketFetch:
 
 @dataclass(slots=True)
 class BucketResult:
-    """What a bucket answers: an error, or pieces of whole batches.
+    """What a bucket responds: an error, or pieces of whole batches.
 
     Attributes:
+        is_read: False until the bucket was read.
         filtered_end_offset: offset up to which there is nothing that the filter lets through behind the pieces; None if
             it has taken nothing away there.
     """
@@ -75,117 +78,160 @@ class BucketResult:
     pieces: list[Piece] = field(default_factory=list)
     size_bytes: int = 0
     filtered_end_offset: int | None = None
+    is_read: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FetchLimits:
+    """What a fetch asks for as a whole.
+
+    Attributes:
+        max_bytes: most bytes of the whole response; one batch is sent even if it is larger.
+        min_bytes: bytes to wait for, counted before a projection makes batches smaller; None = respond at once.
+        max_wait_ms: None = 100 ms.
+    """
+
+    max_bytes: int
+    min_bytes: int | None
+    max_wait_ms: int | None
 
 
 async def fetch_log(
     fetches: Sequence[BucketFetch],
     replica_of: Callable[[TableBucket], Replica],
+    limits: FetchLimits,
     *,
-    max_bytes: int,
-    min_bytes: int | None,
-    max_wait_ms: int | None,
     response_slot: Callable[[], Awaitable[None]],
     response_capacity: Callable[[], int],
     parked: ParkedFetches,
+    time_slice: TimeSlice,
 ) -> list[BucketResult]:
-    """Read every bucket of ``fetches``; wait until at least ``min_bytes`` are there, at most ``max_wait_ms``.
+    """Read every bucket of ``fetches``; wait for data as ``limits`` say.
 
     Args:
         replica_of: finds the replica, or raises the bucket's error.
-        max_bytes: most bytes of the whole answer; one batch is sent even if it is larger.
-        min_bytes: None = answer at once. Counted before a projection makes batches smaller.
-        max_wait_ms: None = 100 ms.
         response_slot: awaited before batches are held in memory, so that a slow reader costs a bounded amount.
         response_capacity: most bytes that should be held in memory then.
         parked: where to be while waiting.
+        time_slice: of this request.
     """
     projected = any(fetch.projector is not None for fetch in fetches)
     whole = [replace(fetch, projector=None) for fetch in fetches] if projected else fetches
-    results = await _read_patiently(whole, replica_of, max_bytes, min_bytes, max_wait_ms, parked)
+    reading = _Reading(whole, replica_of, limits.max_bytes, time_slice)
+    await reading.read(range(len(whole)))
+    await _wait_for_data(reading, limits, parked)
     if projected:
         await response_slot()
-        results = _read_all(fetches, replica_of, min(max_bytes, response_capacity()))
-    return results
+        reading = _Reading(fetches, replica_of, min(limits.max_bytes, response_capacity()), time_slice)
+        await reading.read(range(len(fetches)))
+    return reading.results
 
 
-async def _read_patiently(
-    fetches: Sequence[BucketFetch],
-    replica_of: Callable[[TableBucket], Replica],
-    max_bytes: int,
-    min_bytes: int | None,
-    max_wait_ms: int | None,
-    parked: ParkedFetches,
-) -> list[BucketResult]:
-    results = _read_all(fetches, replica_of, max_bytes)
-    if min_bytes is None:
-        return results
-    wait_ms = DEFAULT_WAIT_MS if max_wait_ms is None else min(max_wait_ms, MAX_WAIT_MS)
-    if wait_ms <= 0 or not _worth_waiting(results, min_bytes):
-        return results
-    moved = asyncio.Event()
+class _Reading:
+    """What the buckets of a fetch hold by now, and whether that is enough.
+
+    Buckets are read again one by one, when their high watermark has moved.
+    """
+
+    def __init__(
+        self,
+        fetches: Sequence[BucketFetch],
+        replica_of: Callable[[TableBucket], Replica],
+        max_bytes: int,
+        time_slice: TimeSlice,
+    ) -> None:
+        self._fetches = fetches
+        self._replica_of = replica_of
+        self._max_bytes = max_bytes
+        self._slice = time_slice
+        self.results = [BucketResult(fetch) for fetch in fetches]
+        self._size_bytes = 0
+        self._settled = 0  # results that time cannot improve, and that end the wait
+        self._readable = 0
+
+    async def read(self, indexes: Iterable[int]) -> None:
+        """Read some of the buckets, in pieces that do not hold up the event loop."""
+        for index in indexes:
+            await self._slice.pause_if_over()
+            self._forget(self.results[index])
+            result = BucketResult(self._fetches[index])
+            remaining = max(0, self._max_bytes - self._size_bytes)
+            at_least_one = not self._size_bytes  # a batch larger than all limits must still get through
+            try:
+                _read(
+                    result, self._replica_of(result.fetch.bucket), min(result.fetch.max_bytes, remaining), at_least_one
+                )
+            except FlussError as error:
+                result.error = error
+            self._add(result)
+            self.results[index] = result
+
+    def replicas(self) -> list[tuple[int, Replica]]:
+        """The replicas that are here, by the position of their bucket."""
+        found = []
+        for index, fetch in enumerate(self._fetches):
+            try:
+                found.append((index, self._replica_of(fetch.bucket)))
+            except FlussError:
+                continue  # its error is part of the results
+        return found
+
+    def worth_waiting(self, min_bytes: int) -> bool:
+        """Whether time can improve the response."""
+        return self._size_bytes < min_bytes and not self._settled and self._readable > 0
+
+    def _add(self, result: BucketResult, sign: int = 1) -> None:
+        result.is_read = True
+        self._size_bytes += sign * result.size_bytes
+        if result.error is None:
+            self._readable += sign
+            # Behind what a filter has taken away the reader can go on.
+            self._settled += sign * (result.filtered_end_offset is not None)
+        else:
+            self._settled += sign * (result.error.code not in _DEFERRED_ERRORS)
+
+    def _forget(self, result: BucketResult) -> None:
+        if result.is_read:
+            self._add(result, -1)
+
+
+async def _wait_for_data(reading: _Reading, limits: FetchLimits, parked: ParkedFetches) -> None:
+    """Read again whatever moves until there is enough or the time is over."""
+    wait_ms = DEFAULT_WAIT_MS if limits.max_wait_ms is None else min(limits.max_wait_ms, MAX_WAIT_MS)
+    min_bytes = limits.min_bytes
+    if min_bytes is None or wait_ms <= 0 or not reading.worth_waiting(min_bytes):
+        return
+    changed = asyncio.Event()
+    moved: dict[int, None] = {}
     time_is_up = False
 
     def respond_now() -> None:
         nonlocal time_is_up
         time_is_up = True
-        moved.set()
+        changed.set()
+
+    def notice(index: int) -> None:
+        if not moved:
+            parked.wake(changed.set)
+        moved[index] = None
 
     timer = asyncio.get_running_loop().call_later(wait_ms / 1000, respond_now)
-    replicas = _reachable(fetches, replica_of)
-    for replica in replicas:
-        replica.high_watermark.add_reader(moved.set)
-    parked.enter(len(fetches), respond_now)
+    watched = [(replica.high_watermark, partial(notice, index)) for index, replica in reading.replicas()]
+    for high_watermark, wake in watched:
+        high_watermark.add_reader(wake)
+    parked.enter(len(reading.results), respond_now)
     try:
-        while not time_is_up and _worth_waiting(results, min_bytes):
-            await moved.wait()
+        while not time_is_up and reading.worth_waiting(min_bytes):
+            await changed.wait()
+            changed.clear()
+            indexes = list(moved)
             moved.clear()
-            results = _read_all(fetches, replica_of, max_bytes)
-        return results
+            await reading.read(indexes)
     finally:
         parked.leave(respond_now)
         timer.cancel()
-        for replica in replicas:
-            replica.high_watermark.remove_reader(moved.set)
-
-
-def _reachable(fetches: Sequence[BucketFetch], replica_of: Callable[[TableBucket], Replica]) -> list[Replica]:
-    replicas = []
-    for fetch in fetches:
-        try:
-            replicas.append(replica_of(fetch.bucket))
-        except FlussError:
-            continue  # its error is part of the results
-    return replicas
-
-
-def _worth_waiting(results: Sequence[BucketResult], min_bytes: int) -> bool:
-    """Whether time can improve this answer."""
-    if sum(result.size_bytes for result in results) >= min_bytes:
-        return False
-    if any(result.error is not None and result.error.code not in _PATIENT_ERRORS for result in results):
-        return False
-    if any(result.filtered_end_offset is not None for result in results):
-        return False  # the reader can go on from there
-    return any(result.error is None for result in results)
-
-
-def _read_all(
-    fetches: Sequence[BucketFetch], replica_of: Callable[[TableBucket], Replica], max_bytes: int
-) -> list[BucketResult]:
-    results = []
-    remaining = max_bytes
-    at_least_one = True  # once per request: a batch larger than all limits must still get through
-    for fetch in fetches:
-        result = BucketResult(fetch)
-        try:
-            _read(result, replica_of(fetch.bucket), min(fetch.max_bytes, remaining), at_least_one)
-        except FlussError as error:
-            result.error = error
-        if result.size_bytes:
-            at_least_one = False
-            remaining = max(0, remaining - result.size_bytes)
-        results.append(result)
-    return results
+        for high_watermark, wake in watched:
+            high_watermark.remove_reader(wake)
 
 
 def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: bool) -> None:

@@ -12,25 +12,29 @@ from collections.abc import Sequence
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.replica.replica import Replica
-from fluss_server.tablet.lookups import read_values
+from fluss_server.tablet.lookups import LookupReader, RunInWorker, check_key_count, read_all
 
 MAX_TIMEOUT_MS = 120_000
 """Upper bound of the time a lookup waits for its rows to be acknowledged, whatever it asks for."""
 
 
-async def find_or_insert(replica: Replica, keys: Sequence[bytes], *, acks: int, timeout_ms: int) -> list[bytes | None]:
+async def find_or_insert(
+    replica: Replica, keys: Sequence[bytes], run: RunInWorker, *, acks: int, timeout_ms: int
+) -> list[bytes | None]:
     """Values of ``keys`` in order, all of them rows that are there.
 
     Args:
         replica: of a primary-key table.
         keys: encoded primary keys.
+        run: runs a function in the thread that reads.
         acks: 0 = do not wait until inserted rows are acknowledged; what is returned may then still be lost.
         timeout_ms: how long to wait for that.
 
     Raises:
-        FlussError: what :func:`read_values` and ``KvTablet.find_or_insert`` raise; ``REQUEST_TIME_OUT``.
+        FlussError: what :func:`read_all` and ``KvTablet.find_or_insert`` raise; ``REQUEST_TIME_OUT``.
     """
-    values = read_values(replica.require_kv(), keys)
+    check_key_count(len(keys))
+    values = await read_all(LookupReader(replica.require_kv(), keys), run)
     missing = [index for index, value in enumerate(values) if value is None]
     if not missing:
         return values

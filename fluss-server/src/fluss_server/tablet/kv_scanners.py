@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TableBucket
-from fluss_server.runtime.clock import Clock
+from fluss_server.runtime import Runtime
+from fluss_server.runtime.workers import WorkerPool
 
 if TYPE_CHECKING:
     from fluss_server.kv.scan import KvScan
+
+_T = TypeVar("_T")
 
 logger = logging.getLogger(__name__)
 
@@ -83,16 +85,18 @@ class KvScanners:
 
     Args:
         kv_worker: the thread in which KvTablets change.
-        clock: for what is idle.
+        runtime: clock for what is idle, threads, and ids that nobody may guess.
         config: limits.
     """
 
-    def __init__(self, kv_worker: Executor, clock: Clock, config: ScannerConfig | None = None) -> None:
+    def __init__(self, kv_worker: WorkerPool, runtime: Runtime, config: ScannerConfig | None = None) -> None:
         self._kv_worker = kv_worker
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="fluss-scan")
-        self._clock = clock
+        self._reader = runtime.workers.pool("fluss-scan", 1)
+        self._secrets = runtime.secrets
+        self._clock = runtime.clock
         self._config = config or ScannerConfig()
         self._sessions: dict[bytes, _Session] = {}
+        self._opening: Counter[TableBucket] = Counter()  # scans that are about to be registered
         self._expired: dict[bytes, None] = {}
         self._maintenance: asyncio.Task[None] | None = None
 
@@ -103,6 +107,10 @@ class KvScanners:
     def __len__(self) -> int:
         """Number of open scans."""
         return len(self._sessions)
+
+    def run(self, function: Callable[..., _T], *arguments: object) -> asyncio.Future[_T]:
+        """Run something that reads much in the thread that reads scans."""
+        return self._reader.run(function, *arguments)
 
     async def open(
         self, bucket: TableBucket, opener: Callable[[], KvScan], limit: int | None, call_seq_id: int, max_bytes: int
@@ -123,24 +131,30 @@ class KvScanners:
             raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, f"a scan begins with call 0, not {call_seq_id}")
         self._expire_idle()
         self._evict_expired(bucket)
-        scan = await asyncio.get_running_loop().run_in_executor(self._kv_worker, opener)
+        self._opening[bucket] += 1
+        try:
+            scan = await self._kv_worker.run(opener)
+        finally:
+            self._opening[bucket] -= 1
+            if not self._opening[bucket]:
+                del self._opening[bucket]
         session = _Session(bucket, scan, limit, 0, self._clock.monotonic())
-        scanner_id = secrets.token_hex(16).encode()
+        scanner_id = self._secrets.token(16).hex().encode()
         self._sessions[scanner_id] = session
         response = await self._advance(scanner_id, session, max_bytes, scan.log_offset)
         return response if response.values else replace(response, scanner_id=None)
 
     def _evict_expired(self, bucket: TableBucket) -> None:
         config = self._config
-        in_bucket = self._count(bucket)
-        if in_bucket >= config.max_per_bucket or len(self._sessions) >= config.max_per_server:
+        in_bucket, in_server = self._count(bucket), self._count_all()
+        if in_bucket >= config.max_per_bucket or in_server >= config.max_per_server:
             # Clients that died, a Flink job that restarts over and over for example, leave scans behind.
             self._expire_longest_idle(bucket if in_bucket >= config.max_per_bucket else None)
-            in_bucket = self._count(bucket)
-        if in_bucket >= config.max_per_bucket or len(self._sessions) >= config.max_per_server:
+            in_bucket, in_server = self._count(bucket), self._count_all()
+        if in_bucket >= config.max_per_bucket or in_server >= config.max_per_server:
             raise FlussError(
                 ErrorCode.TOO_MANY_SCANNERS,
-                f"{in_bucket} scans of bucket {bucket} and {len(self._sessions)} of this server are open",
+                f"{in_bucket} scans of bucket {bucket} and {in_server} of this server are open",
                 hint="read the open scans to their end, or close them",
             )
 
@@ -173,9 +187,7 @@ class KvScanners:
         session.busy = True
         max_bytes = min(max_bytes, self._config.max_batch_bytes)
         try:
-            values = await asyncio.get_running_loop().run_in_executor(
-                self._reader, session.scan.next, max_bytes, session.rows_left
-            )
+            values = await self._reader.run(session.scan.next, max_bytes, session.rows_left)
         except BaseException:
             self.close(scanner_id)
             raise
@@ -208,7 +220,7 @@ class KvScanners:
             await asyncio.wait([self._maintenance])
         for scanner_id in list(self._sessions):
             self._expire(scanner_id)
-        self._reader.shutdown(wait=False)
+        self._reader.close()
 
     async def _expire_regularly(self) -> None:
         while True:
@@ -216,7 +228,10 @@ class KvScanners:
             self._expire_idle()
 
     def _count(self, bucket: TableBucket) -> int:
-        return sum(session.bucket == bucket for session in self._sessions.values())
+        return self._opening[bucket] + sum(session.bucket == bucket for session in self._sessions.values())
+
+    def _count_all(self) -> int:
+        return self._opening.total() + len(self._sessions)
 
     def _expire_idle(self) -> None:
         now = self._clock.monotonic()

@@ -2,45 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fluss_server.errors import ErrorCode, FlussError
 
 if TYPE_CHECKING:
     from fluss_server.kv.kv_tablet import KvTablet
 
-Values = list[bytes | None]
+Values: TypeAlias = "list[bytes | None]"
+RunInWorker: TypeAlias = "Callable[..., Awaitable[Any]]"
+
+MAX_INLINE_KEYS = 128
+"""Keys of one request that are read on the event loop; a longer request is read by a worker, part by part."""
 
 MAX_READ_KEYS = 1_024
-"""Keys that are read together; a longer request is read in parts."""
+"""Keys that are read together, and as many as fit into :data:`MAX_READ_BYTES`."""
+
+MAX_READ_BYTES = 1 << 20
+
+MAX_LOOKUP_KEYS = 100_000
+"""Keys of one request, and prefixes of a prefix lookup."""
 
 MAX_VALUES_BYTES = 64 << 20
-"""Most bytes of the values of one request; one that asks for more is refused, because its answer has to be held."""
+"""Most bytes of the values of one request; a larger response would have to be held in memory as a whole."""
 
 
-def read_values(kv: KvTablet, keys: Sequence[bytes], size_bytes: int = 0) -> Values:
-    """Values of ``keys`` in their order; None for a missing key.
+class LookupReader:
+    """Reads the keys of one bucket, part by part.
+
+    A key that is given several times is read once.
 
     Args:
+        kv: of the bucket.
+        keys: encoded keys, in any order.
         size_bytes: what the same request has found in other buckets.
-
-    Raises:
-        FlussError: ``KV_STORAGE_EXCEPTION``; ``RECORD_TOO_LARGE_EXCEPTION`` when the values exceed
-            :data:`MAX_VALUES_BYTES`.
     """
-    if len(keys) <= MAX_READ_KEYS and size_bytes <= MAX_VALUES_BYTES:
-        return kv.lookup(keys)
-    values: Values = []
-    size = size_bytes
-    for start in range(0, len(keys), MAX_READ_KEYS):
-        part = kv.lookup(keys[start : start + MAX_READ_KEYS])
-        size += sum(len(value) for value in part if value is not None)
-        if size > MAX_VALUES_BYTES:
+
+    def __init__(self, kv: KvTablet, keys: Sequence[bytes], size_bytes: int = 0) -> None:
+        self._kv = kv
+        self._keys = keys
+        self._distinct = list(dict.fromkeys(keys))
+        self._found: dict[bytes, bytes | None] = {}
+        self._next = 0
+        self._part = MAX_INLINE_KEYS
+        self._size_bytes = size_bytes
+
+    @property
+    def is_short(self) -> bool:
+        """Whether there are so few keys that they can be read on the event loop."""
+        return len(self._distinct) <= MAX_INLINE_KEYS
+
+    @property
+    def done(self) -> bool:
+        """Whether every key has been read."""
+        return self._next >= len(self._distinct)
+
+    def read_part(self) -> None:
+        """Read the next keys. Any thread, one at a time.
+
+        Raises:
+            FlussError: ``KV_STORAGE_EXCEPTION``; ``RECORD_TOO_LARGE_EXCEPTION`` when the values exceed
+                :data:`MAX_VALUES_BYTES`.
+        """
+        keys = self._distinct[self._next : self._next + self._part]
+        values = self._kv.lookup(keys)
+        self._next += len(keys)
+        self._found.update(zip(keys, values, strict=True))
+        size = sum(len(value) for value in values if value is not None)
+        self._check_size(self._size_bytes + size)
+        # The next part takes as many keys as fit, if their values are like these.
+        self._part = max(1, min(MAX_READ_KEYS, MAX_READ_BYTES * len(keys) // max(size, 1)))
+
+    def values(self) -> Values:
+        """The values in the order of the keys, None for a missing one; once :attr:`done`.
+
+        Raises:
+            FlussError: ``RECORD_TOO_LARGE_EXCEPTION`` as above: repeated keys count as often as they were given.
+        """
+        values = [self._found[key] for key in self._keys]
+        if len(self._distinct) < len(self._keys):
+            self._check_size(sum(len(value) for value in values if value is not None))
+        return values
+
+    def _check_size(self, size_bytes: int) -> None:
+        self._size_bytes = size_bytes
+        if size_bytes > MAX_VALUES_BYTES:
             raise FlussError(
                 ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
-                f"the values of {len(keys)} keys take more than {MAX_VALUES_BYTES} bytes",
-                hint="ask for fewer keys at a time",
+                f"the values of {len(self._keys)} keys take more than {MAX_VALUES_BYTES} bytes",
+                hint="look up fewer keys at a time",
             )
-        values += part
-    return values
+
+
+async def read_all(reader: LookupReader, run: RunInWorker) -> Values:
+    """Every value: a few keys are read at once, the parts of many by a worker; errors as :class:`LookupReader`."""
+    if reader.is_short:
+        reader.read_part()
+    while not reader.done:
+        await run(reader.read_part)
+    return reader.values()
+
+
+def check_key_count(count: int) -> None:
+    """Refuse a request with too many keys; ``RECORD_TOO_LARGE_EXCEPTION``."""
+    if count > MAX_LOOKUP_KEYS:
+        raise FlussError(
+            ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
+            f"a lookup of {count} keys; {MAX_LOOKUP_KEYS} are allowed",
+            hint="look up fewer keys at a time",
+        )

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Callable
 
 BUCKETS_PER_PLACE = 16
 """A fetch of many buckets counts once for every so many."""
 
+MAX_WOKEN = 50
+"""Fetches that are woken in one iteration of the event loop, some milliseconds; more follow in the next one."""
+
 
 class ParkedFetches:
     """Who waits, in the order of arrival.
 
-    Answering the oldest early is what it would get anyway a little later: clients simply ask again. So under too many
-    waiting clients every one of them polls more often, and none is refused.
+    Responding to the oldest early is what it would get anyway a little later: clients simply send the fetch again. So
+    under too many waiting clients every one of them polls more often, and none is refused.
 
     Args:
         limit: most places; one fetch of up to :data:`BUCKETS_PER_PLACE` buckets takes one.
@@ -25,6 +30,8 @@ class ParkedFetches:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._parked: dict[Callable[[], None], int] = {}
+        self._woken = 0  # in this iteration of the loop
+        self._to_wake: deque[Callable[[], None]] = deque()
         self.places = 0
         self.shed = 0
 
@@ -44,3 +51,24 @@ class ParkedFetches:
     def leave(self, respond_now: Callable[[], None]) -> None:
         """It waits no more; may be called again."""
         self.places -= self._parked.pop(respond_now, 0)
+
+    def wake(self, resume: Callable[[], None]) -> None:
+        """Have a waiting fetch look again: now, or after those that were woken before it.
+
+        One write can wake thousands of fetches; all of them at once would hold the event loop.
+        """
+        if self._to_wake or self._woken >= MAX_WOKEN:
+            self._to_wake.append(resume)
+            return
+        if not self._woken:
+            asyncio.get_running_loop().call_soon(self._next_iteration)
+        self._woken += 1
+        resume()
+
+    def _next_iteration(self) -> None:
+        self._woken = 0
+        while self._to_wake and self._woken < MAX_WOKEN:
+            self._woken += 1
+            self._to_wake.popleft()()
+        if self._woken:
+            asyncio.get_running_loop().call_soon(self._next_iteration)

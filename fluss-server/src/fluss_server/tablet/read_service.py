@@ -24,11 +24,12 @@ from fluss_server.rpc.bulk import (
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.runtime.clock import Clock
 from fluss_server.tablet.disk_write_lock import DiskWriteLock
-from fluss_server.tablet.fetch import BucketFetch, BucketResult, fetch_log
+from fluss_server.tablet.fetch import BucketFetch, BucketResult, FetchLimits, fetch_log
 from fluss_server.tablet.inserting_lookups import MAX_TIMEOUT_MS, find_or_insert
 from fluss_server.tablet.kv_scanners import KvScanners
 from fluss_server.tablet.log_filter import LogFilter, read_predicate
-from fluss_server.tablet.lookups import read_values
+from fluss_server.tablet.lookups import MAX_INLINE_KEYS, MAX_READ_BYTES, LookupReader, check_key_count, read_all
+from fluss_server.tablet.loop_share import LoopShare, TimeSlice
 from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.replica_manager import ReplicaManager
 
@@ -38,6 +39,8 @@ MAX_INLINE_SCAN_ROWS = 1_000
 """Larger limit scans run in the KV thread, so that they do not hold up the event loop."""
 MAX_LIMIT_SCAN_BYTES = 64 << 20
 MAX_PREFIX_LOOKUP_BYTES = 64 << 20
+MAX_INLINE_PREFIX_ROWS = 256
+"""Rows of one prefix that are read on the event loop; more are read by a worker."""
 MAX_FETCH_BYTES = 64 << 20
 MAX_FETCH_BUCKETS = 20_000
 """Buckets of one fetch; each costs about half a kilobyte while the fetch waits."""
@@ -63,8 +66,12 @@ class ReadService:
         self._disk = disk
         self._clock = clock
         self.parked = ParkedFetches(max_parked_fetches)
+        self._share = LoopShare()
         self._log_filters: dict[tuple[int, int, bytes], LogFilter | None] = {}
         self._projectors: dict[tuple[int, int, tuple[int, ...]], TableProjector] = {}
+
+    def _time_slice(self) -> TimeSlice:
+        return TimeSlice(self._share, self._clock)
 
     # ------------------------------------------------------------------ log
 
@@ -77,6 +84,7 @@ class ReadService:
                 ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
                 f"a fetch of {bucket_count} buckets; {MAX_FETCH_BUCKETS} are allowed",
             )
+        time_slice = self._time_slice()
         fetches: list[BucketFetch] = []
         failed: list[BucketResult] = []
         for table in request.tables_req:
@@ -88,6 +96,7 @@ class ReadService:
                 except FlussError as error:
                     problem = error
             for bucket in table.buckets_req:
+                await time_slice.pause_if_over()
                 partition_id = bucket.partition_id if bucket.HasField("partition_id") else None
                 fetch = BucketFetch(
                     TableBucket(table.table_id, partition_id, bucket.bucket_id),
@@ -103,19 +112,28 @@ class ReadService:
         results = await fetch_log(
             fetches,
             self._replicas.replica,
-            max_bytes=min(max(request.max_bytes, 0), MAX_FETCH_BYTES),
-            min_bytes=request.min_bytes if request.HasField("min_bytes") and not failed else None,
-            max_wait_ms=request.max_wait_ms if request.HasField("max_wait_ms") else None,
+            FetchLimits(
+                max_bytes=min(max(request.max_bytes, 0), MAX_FETCH_BYTES),
+                min_bytes=request.min_bytes if request.HasField("min_bytes") and not failed else None,
+                max_wait_ms=request.max_wait_ms if request.HasField("max_wait_ms") else None,
+            ),
             response_slot=context.response_slot,
             response_capacity=context.response_capacity,
             parked=self.parked,
+            time_slice=time_slice,
         )
-        for result in results:
-            replica = self._replicas.find(result.fetch.bucket)
-            if replica is not None:
+        builder = FetchLogResponseBuilder()
+        table_id: int | None = None
+        for result in (*results, *failed):
+            await time_slice.pause_if_over()
+            if result.fetch.bucket.table_id != table_id:
+                table_id = result.fetch.bucket.table_id
+                builder.table(table_id)
+            _add_result(builder, result)
+            if result.is_read and (replica := self._replicas.find(result.fetch.bucket)) is not None:
                 replica.counters.fetch_requests += 1
                 replica.counters.bytes_out += result.size_bytes
-        return _fetch_response([*results, *failed])
+        return builder.pieces()
 
     def _log_filter(self, request: pb.PbFetchLogReqForTable) -> LogFilter | None:
         """The filter of a table's part of a fetch; None if it is not understood, which is always correct."""
@@ -155,7 +173,9 @@ class ReadService:
         """Earliest, latest (high watermark) or first offset at a time, per bucket."""
         response = pb.ListOffsetsResponse()
         partition_id = request.partition_id if request.HasField("partition_id") else None
+        time_slice = self._time_slice()
         for bucket in request.bucket_id:
+            await time_slice.pause_if_over()
             entry = response.buckets_resp.add(bucket_id=bucket)
             try:
                 replica = self._replicas.replica(TableBucket(request.table_id, partition_id, bucket))
@@ -189,18 +209,48 @@ class ReadService:
         """Values of encoded primary keys; a missing key has no value, or gets a row if the request says so."""
         if request.insert_if_not_exists:
             return self._find_or_insert(request)
+        buckets = request.buckets_req[:]  # slices cost less than protobuf's iterators
+        key_lists = [bucket.keys[:] for bucket in buckets]
+        if sum(map(len, key_lists)) > MAX_INLINE_KEYS or len(buckets) > MAX_INLINE_KEYS:
+            return self._lookup_many(request.table_id, buckets, key_lists, context)
         response = LookupResponseBuilder()
-        for bucket in request.buckets_req[:]:  # slices cost less than protobuf's iterators
+        for bucket, keys in zip(buckets, key_lists, strict=True):
             partition_id = bucket.partition_id if bucket.HasField("partition_id") else None
             try:
                 replica = self._replicas.replica(TableBucket(request.table_id, partition_id, bucket.bucket_id))
                 replica.counters.lookup_requests += 1
-                values = read_values(replica.require_kv(), bucket.keys[:], response.size_bytes)
+                reader = LookupReader(replica.require_kv(), keys, response.size_bytes)
+                reader.read_part()
+                response.values(bucket.bucket_id, reader.values(), partition_id=partition_id)
             except FlussError as error:
                 response.error(bucket.bucket_id, int(error.code), str(error), partition_id=partition_id)
-            else:
-                response.values(bucket.bucket_id, values, partition_id=partition_id)
         return response.pieces()
+
+    async def _lookup_many(
+        self,
+        table_id: int,
+        buckets: Sequence[pb.PbLookupReqForBucket],
+        key_lists: Sequence[Sequence[bytes]],
+        context: RequestContext,
+    ) -> ResponseBody:
+        """A lookup that would hold up the event loop: one of a connection at a time, read by a worker."""
+        check_key_count(sum(map(len, key_lists)))
+        await context.response_slot()
+        response = LookupResponseBuilder()
+        run = self._scanners.run
+        time_slice = self._time_slice()
+        for bucket, keys in zip(buckets, key_lists, strict=True):
+            await time_slice.pause_if_over()
+            partition_id = bucket.partition_id if bucket.HasField("partition_id") else None
+            try:
+                replica = self._replicas.replica(TableBucket(table_id, partition_id, bucket.bucket_id))
+                replica.counters.lookup_requests += 1
+                values = await read_all(LookupReader(replica.require_kv(), keys, response.size_bytes), run)
+                add = partial(response.values, bucket.bucket_id, values, partition_id=partition_id)
+                await run(add)
+            except FlussError as error:
+                response.error(bucket.bucket_id, int(error.code), str(error), partition_id=partition_id)
+        return await run(response.pieces)
 
     async def _find_or_insert(self, request: pb.LookupRequest) -> ResponseBody:
         acks = request.acks if request.HasField("acks") else -1
@@ -211,7 +261,9 @@ class ReadService:
                 replica = self._replica(request.table_id, bucket)
                 replica.counters.lookup_requests += 1
                 self._disk.check()
-                return await find_or_insert(replica, list(bucket.keys), acks=acks, timeout_ms=timeout_ms)
+                return await find_or_insert(
+                    replica, list(bucket.keys), self._scanners.run, acks=acks, timeout_ms=timeout_ms
+                )
             except FlussError as error:
                 return error
 
@@ -228,10 +280,13 @@ class ReadService:
     @rpc(ApiKey.PREFIX_LOOKUP)
     async def prefix_lookup(self, request: pb.PrefixLookupRequest, context: RequestContext) -> ResponseBody:
         """All values whose keys start with an encoded bucket key, in key order."""
+        check_key_count(sum(len(bucket.keys) for bucket in request.buckets_req))
         await context.response_slot()
         response = pb.PrefixLookupResponse()
         capacity = MAX_PREFIX_LOOKUP_BYTES
+        time_slice = self._time_slice()
         for bucket in request.buckets_req:
+            await time_slice.pause_if_over()
             entry = response.buckets_resp.add(bucket_id=bucket.bucket_id)
             if bucket.HasField("partition_id"):
                 entry.partition_id = bucket.partition_id
@@ -241,12 +296,17 @@ class ReadService:
                 kv = replica.require_kv()
                 found = []
                 for prefix in bucket.keys:
-                    found.append(kv.prefix_lookup(prefix, capacity))
+                    await time_slice.pause_if_over()
+                    values = kv.prefix_lookup_few(prefix, MAX_INLINE_PREFIX_ROWS, min(capacity, MAX_READ_BYTES))
+                    if values is None:
+                        values = await self._scanners.run(kv.prefix_lookup, prefix, capacity)
+                    found.append(values)
                     capacity -= sum(map(len, found[-1]))
             except FlussError as error:
                 entry.error_code, entry.error_message = int(error.code), str(error)
                 continue
             for values in found:
+                await time_slice.pause_if_over()
                 entry.value_lists.add(values=values)
         return response
 
@@ -265,9 +325,7 @@ class ReadService:
                     values = replica.kv.limit_scan(limit, MAX_LIMIT_SCAN_BYTES)
                 else:
                     worker = self._replicas.kv_worker
-                    values = await asyncio.get_running_loop().run_in_executor(
-                        worker, replica.kv.limit_scan, limit, MAX_LIMIT_SCAN_BYTES
-                    )
+                    values = await worker.run(replica.kv.limit_scan, limit, MAX_LIMIT_SCAN_BYTES)
                 return encode_limit_scan_response(is_log_table=False, records=[build_value_batch(values)])
             return encode_limit_scan_response(is_log_table=True, records=_newest(replica, limit))
         except FlussError as error:
@@ -320,7 +378,9 @@ class ReadService:
     async def get_table_stats(self, request: pb.GetTableStatsRequest, context: RequestContext) -> ResponseBody:
         """Row counts: exact for primary-key tables, offsets between start and high watermark for log tables."""
         response = pb.GetTableStatsResponse()
+        time_slice = self._time_slice()
         for bucket in request.buckets_req:
+            await time_slice.pause_if_over()
             entry = response.buckets_resp.add(bucket_id=bucket.bucket_id)
             if bucket.HasField("partition_id"):
                 entry.partition_id = bucket.partition_id
@@ -352,23 +412,16 @@ def _newest(replica: Replica, limit: int) -> list[bytes]:
     return pieces
 
 
-def _fetch_response(results: Sequence[BucketResult]) -> ResponseBody:
-    builder = FetchLogResponseBuilder()
-    table_id: int | None = None
-    for result in results:
-        bucket = result.fetch.bucket
-        if bucket.table_id != table_id:
-            table_id = bucket.table_id
-            builder.table(table_id)
-        if result.error is not None:
-            builder.error(bucket.bucket, int(result.error.code), str(result.error), partition_id=bucket.partition_id)
-        else:
-            builder.data(
-                bucket.bucket,
-                partition_id=bucket.partition_id,
-                high_watermark=result.high_watermark,
-                log_start_offset=result.log_start_offset,
-                records=result.pieces,
-                filtered_end_offset=result.filtered_end_offset,
-            )
-    return builder.pieces()
+def _add_result(builder: FetchLogResponseBuilder, result: BucketResult) -> None:
+    bucket = result.fetch.bucket
+    if result.error is not None:
+        builder.error(bucket.bucket, int(result.error.code), str(result.error), partition_id=bucket.partition_id)
+    else:
+        builder.data(
+            bucket.bucket,
+            partition_id=bucket.partition_id,
+            high_watermark=result.high_watermark,
+            log_start_offset=result.log_start_offset,
+            records=result.pieces,
+            filtered_end_offset=result.filtered_end_offset,
+        )

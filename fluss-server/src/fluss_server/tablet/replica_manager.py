@@ -20,7 +20,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,8 +33,9 @@ from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
 from fluss_server.replica.replica import Replica
-from fluss_server.runtime.clock import Clock
-from fluss_server.runtime.files import fsync_directory, make_directories_durably
+from fluss_server.runtime.files import fsync_directory
+from fluss_server.runtime.runtime import Runtime
+from fluss_server.runtime.workers import WorkerPool
 from fluss_server.tablet.maintenance import Maintenance, MaintenanceConfig
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ _PARTITION_DIRECTORY = re.compile(r"(?P<name>.+)-p(?P<id>\d+)\Z")
 _DELETED = ".deleted"
 ORPHANED = ".orphaned"
 """End of the name of a directory that the metadata does not know and that was kept; a number may follow."""
-
 
 
 @dataclass(frozen=True)
@@ -90,20 +89,20 @@ class ReplicaManager:
         self,
         directory: Path,
         config: ReplicaConfig,
-        clock: Clock,
+        runtime: Runtime,
         schemas: Callable[[TableInfo, int], Schema],
         reserve_ids: Callable[[int, int], Coroutine[Any, Any, int]],
     ) -> None:
         self._directory = directory
         self._config = config
-        self._clock = clock
+        self._runtime = runtime
         self._schemas = schemas
         self._reserve_ids = reserve_ids
         self._replicas: dict[TableBucket, Replica] = {}
         self._tables: dict[int, TableInfo] = {}
         self._partitions: dict[int, PartitionInfo] = {}
-        self._io_pool = ThreadPoolExecutor(config.io_threads, thread_name_prefix="fluss-io")
-        self._kv_worker = ThreadPoolExecutor(1, thread_name_prefix="fluss-kv")
+        self._io_pool = runtime.workers.pool("fluss-io", config.io_threads)
+        self._kv_worker = runtime.workers.pool("fluss-kv", 1)
         self._kv_resources: KvResources | None = None
         self.dropped_counters = BucketCounters()
         self.flush_times = Distribution()
@@ -151,7 +150,7 @@ class ReplicaManager:
         self._maintenance.roll_expired_segments = enabled
 
     @property
-    def kv_worker(self) -> ThreadPoolExecutor:
+    def kv_worker(self) -> WorkerPool:
         """The thread in which KvTablets change and are scanned."""
         return self._kv_worker
 
@@ -183,9 +182,7 @@ class ReplicaManager:
         """
         self._tables.update((table.table_id, table) for table in tables)
         self._partitions.update((partition.partition_id, partition) for partition in partitions)
-        await asyncio.get_running_loop().run_in_executor(
-            self._io_pool, self._remove_orphans, next_table_id, next_partition_id, keep_orphans
-        )
+        await self._io_pool.run(self._remove_orphans, next_table_id, next_partition_id, keep_orphans)
         slots = asyncio.Semaphore(self._config.io_threads)
 
         async def open_one(table: TableInfo, partition: PartitionInfo | None, bucket: int) -> None:
@@ -207,8 +204,8 @@ class ReplicaManager:
             if isinstance(result, BaseException):
                 logger.error("closing a replica failed; it will recover at the next start: %s", result)
         self._replicas.clear()
-        self._kv_worker.shutdown()
-        self._io_pool.shutdown()
+        self._kv_worker.close()
+        self._io_pool.close()
 
     async def table_created(self, table: TableInfo) -> None:
         """Create the replicas of a new table; those of a partitioned one come with its partitions."""
@@ -229,7 +226,7 @@ class ReplicaManager:
         for partition in [entry for entry in self._partitions.values() if entry.table_id == table.table_id]:
             del self._partitions[partition.partition_id]
         await self._delete([bucket for bucket in self._replicas if bucket.table_id == table.table_id])
-        await asyncio.get_running_loop().run_in_executor(self._io_pool, self._remove, self._directory_of(table, None))
+        await self._io_pool.run(self._remove, self._directory_of(table, None))
 
     async def partition_created(self, table: TableInfo, partition: PartitionInfo) -> None:
         """Create the replicas of a new partition."""
@@ -241,7 +238,7 @@ class ReplicaManager:
         self._partitions.pop(partition.partition_id, None)
         await self._delete([bucket for bucket in self._replicas if bucket.partition_id == partition.partition_id])
         directory = self._directory_of(table, partition)
-        await asyncio.get_running_loop().run_in_executor(self._io_pool, self._remove, directory)
+        await self._io_pool.run(self._remove, directory)
 
     async def _open_all(self, table: TableInfo, partition: PartitionInfo | None) -> None:
         """Open every bucket; when one fails, none is being opened any more when this raises."""
@@ -259,13 +256,12 @@ class ReplicaManager:
 
     async def _open(self, table: TableInfo, partition: PartitionInfo | None, bucket: int) -> None:
         directory = self._directory_of(table, partition)
-        loop = asyncio.get_running_loop()
-        log = await loop.run_in_executor(self._io_pool, self._open_log, directory / f"log-{bucket}")
+        log = await self._io_pool.run(self._open_log, directory / f"log-{bucket}")
         kv = None
         if table.has_primary_key:
             values = () if partition is None else partition.values
             open_kv = partial(self._open_kv, directory / f"kv-{bucket}", table, values, log)
-            kv = await loop.run_in_executor(self._kv_worker, open_kv)
+            kv = await self._kv_worker.run(open_kv)
         table_bucket = TableBucket(table.table_id, partition.partition_id if partition else None, bucket)
         self._replicas[table_bucket] = Replica(
             table_bucket,
@@ -273,6 +269,7 @@ class ReplicaManager:
             log,
             kv,
             schemas=lambda schema_id: self._schemas(table, schema_id),
+            clock=self._runtime.clock,
             flush_pool=self._io_pool,
             kv_worker=self._kv_worker,
             flush_times=self.flush_times,
@@ -281,8 +278,7 @@ class ReplicaManager:
         )
 
     def _open_log(self, directory: Path) -> LogTablet:
-        make_directories_durably(directory)
-        log = LogTablet.open(directory, self._config.log, self._clock)
+        log = LogTablet.open(directory, self._config.log, self._runtime)
         log.flush()  # what recovery kept counts as acknowledged, so it must not depend on the page cache
         return log
 

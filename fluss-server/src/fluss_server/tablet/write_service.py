@@ -20,8 +20,8 @@ from fluss_server.metrics.instruments import BucketCounters
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
 from fluss_server.rpc.bulk import BucketRecords, ProduceLogRequest, PutKvRequest, without_records
+from fluss_server.rpc.byte_budget import ByteBudget
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
-from fluss_server.tablet.byte_budget import ByteBudget
 from fluss_server.tablet.disk_write_lock import DiskWriteLock
 from fluss_server.tablet.replica_manager import ReplicaManager
 

@@ -1,13 +1,12 @@
 """The default engine: the last row of a key wins, or the last value of each target column."""
 
 from __future__ import annotations
-from fluss_server.model.schema import FIRST_SCHEMA_ID
 
 from collections.abc import Collection, Sequence
 
 from fluss_server.formats.value_batch import encode_value
 from fluss_server.kv.merge_engines.row_merger import CodecOf, check_target_columns, fields_of
-from fluss_server.model.schema import Schema
+from fluss_server.model.schema import FIRST_SCHEMA_ID, Schema
 from fluss_server.model.table import KvFormat
 
 _SPLICED_FROM_ROWS = 64

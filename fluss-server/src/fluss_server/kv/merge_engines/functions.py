@@ -1,6 +1,6 @@
 """Aggregation functions over the encoded fields of rows.
 
-Rules, with acc = what is there and in = what is written (server-behaviour.md section 2.9):
+Rules, with acc = what is there and in = what is written (docs/primary-key-tables.md):
 
 ======================================  ====================================================================
 function                                result

@@ -1,7 +1,7 @@
 """What a merge engine is, and what all of them share.
 
-Rules: server-behaviour.md section 2.9. A *value* is what the KvStore keeps: schema id and row (data-formats.md
-section 8.3). An engine decides on single values; :mod:`fluss_server.kv.batch_merge` walks through batches.
+Rules: docs/primary-key-tables.md. A *value* is what the KvStore keeps: schema id and row (docs/formats/kv-values.md).
+An engine decides on single values; :mod:`fluss_server.kv.batch_merge` walks through batches.
 """
 
 from __future__ import annotations

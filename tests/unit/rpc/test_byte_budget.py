@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from fluss_server.tablet.byte_budget import ByteBudget
+from fluss_server.rpc.byte_budget import ByteBudget
 
 
 def test_what_does_not_fit_waits_in_order_and_nothing_is_held_in_the_end() -> None:

@@ -1,0 +1,343 @@
+"""The messages between a coordinator and tablet servers, as immutable values.
+
+::
+
+    coordinator ── NotifyLeaderAndIsr, StopReplicas, UpdateMetadata ──► tablet server
+    tablet server ── RegisterServer, Heartbeat, ControlledShutdown,
+                     AdjustIsr, ReserveIds, ReserveWriterIds ──► coordinator
+
+``codecs.py`` turns each into the protobuf message that travels between processes, and back. Three epochs order them:
+the *coordinator epoch* grows with every start of a coordinator, the *leader epoch* of a bucket with every change of its
+leader, and the *bucket epoch* with every change of leader, ISR or assignment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.model.identifiers import TableBucket, TablePath
+from fluss_server.model.partition import PartitionInfo
+from fluss_server.model.schema import Schema
+from fluss_server.model.table import TableInfo
+from fluss_server.rpc.endpoints import Endpoint
+
+NO_LEADER = -1
+
+
+class Failure(NamedTuple):
+    """An error that is reported for one of many buckets."""
+
+    code: ErrorCode
+    message: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """The failure that an exception stands for."""
+        if isinstance(error, FlussError):
+            return cls(error.code, str(error))
+        return cls(ErrorCode.UNKNOWN_SERVER_ERROR, f"{type(error).__name__}: {error}")
+
+    def error(self) -> FlussError:
+        """An exception to raise."""
+        return FlussError(self.code, self.message)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerNode:
+    """A server of the cluster.
+
+    Attributes:
+        server_id: not negative.
+        endpoints: where clients and other servers reach it, one per listener. A listener of the server itself that has
+            none is advertised under the address by which the client reached it.
+        rack: failure domain, or None.
+    """
+
+    server_id: int
+    endpoints: tuple[Endpoint, ...] = ()
+    rack: str | None = None
+
+    def endpoint(self, listener: str) -> Endpoint | None:
+        """The endpoint of a listener, or None."""
+        return next((endpoint for endpoint in self.endpoints if endpoint.listener == listener), None)
+
+
+# NOTIFY_LEADER_AND_ISR
+
+
+@dataclass(frozen=True, slots=True)
+class BucketLeadership:
+    """Who leads a bucket and who follows.
+
+    Attributes:
+        bucket: which bucket.
+        path: its table.
+        partition: name of its partition, None for a table without partitions.
+        leader: server id, :data:`NO_LEADER` for none.
+        leader_epoch: see the module.
+        replicas: the assignment; the first is preferred as leader.
+        isr: replicas in sync.
+        bucket_epoch: see the module.
+        standby_replicas: followers that are to keep a KvTablet of their own.
+    """
+
+    bucket: TableBucket
+    path: TablePath
+    partition: str | None
+    leader: int
+    leader_epoch: int
+    replicas: tuple[int, ...]
+    isr: tuple[int, ...]
+    bucket_epoch: int
+    standby_replicas: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyLeaderAndIsr:
+    """Lead and follow these buckets. Repeating it changes nothing."""
+
+    coordinator_epoch: int
+    buckets: tuple[BucketLeadership, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BucketResult:
+    """What became of one bucket of a request; ``failure`` None = done."""
+
+    bucket: TableBucket
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyLeaderAndIsrResponse:
+    buckets: tuple[BucketResult, ...]
+
+
+# STOP_REPLICA
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStop:
+    """Stop one replica.
+
+    Attributes:
+        bucket: which.
+        leader_epoch: the newest that the coordinator knows.
+        delete: remove its files, too.
+        delete_remote: remove its files in the remote storage, too.
+    """
+
+    bucket: TableBucket
+    leader_epoch: int
+    delete: bool
+    delete_remote: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StopReplicas:
+    coordinator_epoch: int
+    replicas: tuple[ReplicaStop, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StopReplicasResponse:
+    replicas: tuple[BucketResult, ...]
+
+
+# UPDATE_METADATA
+
+
+@dataclass(frozen=True, slots=True)
+class BucketMetadata:
+    """Where clients find a bucket; ``leader`` None = it has none now."""
+
+    bucket: int
+    leader: int | None
+    replicas: tuple[int, ...]
+    leader_epoch: int | None = None
+    bucket_epoch: int | None = None
+    isr: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TableMetadata:
+    """The present definition of a table.
+
+    Attributes:
+        table: definition with its newest schema.
+        buckets: of a table without partitions. A table of that kind that has none is being created: servers get to know
+            its definition, clients do not see it yet.
+        older_schemas: schemas with smaller ids, by id; rows and batches written with them are still read.
+    """
+
+    table: TableInfo
+    buckets: tuple[BucketMetadata, ...] = ()
+    older_schemas: tuple[tuple[int, Schema], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionMetadata:
+    """A partition; without ``buckets`` it is being created, as with :class:`TableMetadata`."""
+
+    partition: PartitionInfo
+    buckets: tuple[BucketMetadata, ...] = ()
+
+
+class IdBounds(NamedTuple):
+    """Which ids were given before: all smaller ones, and no others.
+
+    Attributes:
+        next_table_id: the next table gets it.
+        next_partition_id: the next partition gets it.
+        complete: False when the metadata was cut or repaired, so that a directory without metadata may be of a table
+            that should be there.
+    """
+
+    next_table_id: int
+    next_partition_id: int
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateMetadata:
+    """Changes of the cluster's metadata.
+
+    Attributes:
+        coordinator_epoch: see the module.
+        coordinator: the active coordinator, None = unchanged.
+        tablet_servers: all live ones, None = unchanged.
+        tables: new and changed tables.
+        partitions: new and changed partitions.
+        dropped_tables: ids of tables that are gone, with their partitions.
+        dropped_partitions: ids of partitions that are gone.
+        snapshot: set when this is everything there is: what is not in it is gone. It bounds the ids in use.
+    """
+
+    coordinator_epoch: int
+    coordinator: ServerNode | None = None
+    tablet_servers: tuple[ServerNode, ...] | None = None
+    tables: tuple[TableMetadata, ...] = ()
+    partitions: tuple[PartitionMetadata, ...] = ()
+    dropped_tables: tuple[int, ...] = ()
+    dropped_partitions: tuple[int, ...] = ()
+    snapshot: IdBounds | None = None
+
+
+# Registration and liveness
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterServer:
+    """A tablet server has started.
+
+    Attributes:
+        server: who and where.
+        incarnation: other with every start of the process.
+    """
+
+    server: ServerNode
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The server is a member of the cluster; a whole UPDATE_METADATA and its buckets follow.
+
+    Attributes:
+        coordinator_epoch: see the module.
+        lease_ms: how long it may lead without a heartbeat.
+    """
+
+    coordinator_epoch: int
+    lease_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A tablet server is alive; the response is :class:`Registered` again."""
+
+    server_id: int
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class ControlledShutdown:
+    """A tablet server wants to stop: give its leaderships to others. ``server_epoch`` is -1, and is not used."""
+
+    server_id: int
+    server_epoch: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class ControlledShutdownResponse:
+    """Buckets that it still leads, because nobody else can."""
+
+    remaining: tuple[TableBucket, ...]
+
+
+# ADJUST_ISR
+
+
+@dataclass(frozen=True, slots=True)
+class IsrChange:
+    """The ISR that the leader of a bucket wants, with the epochs that it knows."""
+
+    bucket: TableBucket
+    leader_epoch: int
+    isr: tuple[int, ...]
+    coordinator_epoch: int
+    bucket_epoch: int
+    standby_replicas: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AdjustIsr:
+    server_id: int
+    buckets: tuple[IsrChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AdjustedBucket:
+    """The ISR of a bucket after an :class:`IsrChange`, or why it did not change."""
+
+    bucket: TableBucket
+    failure: Failure | None = None
+    leader: int = NO_LEADER
+    leader_epoch: int = 0
+    isr: tuple[int, ...] = ()
+    bucket_epoch: int = 0
+    coordinator_epoch: int = 0
+    standby_replicas: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AdjustIsrResponse:
+    buckets: tuple[AdjustedBucket, ...]
+
+
+# Ids
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveIds:
+    """Reserve ``count`` ids for the auto-increment column of a table."""
+
+    table_id: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveWriterIds:
+    """Reserve ``count`` ids of writers."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReservedIds:
+    """``count`` ids from ``first`` on belong to the caller, also after a crash of the coordinator."""
+
+    first: int
+    count: int

@@ -1,0 +1,86 @@
+"""Protobuf messages between servers of this project that Apache Fluss does not have.
+
+They are described here and not in ``fluss.proto``, which is the protocol of clients. The fields of
+``UpdateMetadataExtension`` travel inside an ``UpdateMetadataRequest``: their numbers are above all official ones, so
+official servers skip them.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+_PACKAGE = "fluss.internal"
+
+# Message → fields: number, label, type, name. A type that is not a scalar is a message of this table.
+_MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
+    "RegisterServerRequest": [
+        (1, "required", "int32", "server_id"),
+        (2, "required", "string", "incarnation"),
+        (3, "optional", "string", "listeners"),
+        (4, "optional", "string", "rack"),
+    ],
+    "RegisterServerResponse": [
+        (1, "required", "int32", "coordinator_epoch"),
+        (2, "required", "int32", "lease_ms"),
+    ],
+    "HeartbeatRequest": [
+        (1, "required", "int32", "server_id"),
+        (2, "required", "string", "incarnation"),
+    ],
+    "ReserveIdsRequest": [
+        (1, "required", "int64", "table_id"),
+        (2, "required", "int64", "count"),
+    ],
+    "ReserveWriterIdsRequest": [
+        (1, "required", "int64", "count"),
+    ],
+    "ReserveIdsResponse": [
+        (1, "required", "int64", "first"),
+        (2, "required", "int64", "count"),
+    ],
+    "TableSchema": [
+        (1, "required", "int64", "table_id"),
+        (2, "required", "int32", "schema_id"),
+        (3, "required", "bytes", "schema_json"),
+    ],
+    "UpdateMetadataExtension": [
+        (20_000, "repeated", "TableSchema", "older_schemas"),
+        (20_001, "optional", "int64", "next_table_id"),
+        (20_002, "optional", "int64", "next_partition_id"),
+        (20_003, "optional", "bool", "metadata_incomplete"),
+        (20_004, "optional", "bool", "tablet_servers_unchanged"),
+    ],
+}
+_LABELS = {"optional": 1, "required": 2, "repeated": 3}
+_TYPES = {"int64": 3, "int32": 5, "bool": 8, "string": 9, "bytes": 12}
+_MESSAGE_TYPE = 11
+
+
+@cache
+def message_class(name: str) -> Any:
+    """The class of a message of this module; ``KeyError``."""
+    from google.protobuf.message_factory import GetMessageClass
+
+    return GetMessageClass(_pool().FindMessageTypeByName(f"{_PACKAGE}.{name}"))
+
+
+@cache
+def _pool() -> Any:
+    from google.protobuf.descriptor_pb2 import FileDescriptorProto
+    from google.protobuf.descriptor_pool import DescriptorPool
+
+    file = FileDescriptorProto(name="fluss_internal.proto", package=_PACKAGE, syntax="proto2")
+    for name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for number, label, kind, field in fields:
+            described = message.field.add(name=field, number=number)
+            described.label = _LABELS[label]  # type: ignore[assignment]
+            if kind in _TYPES:
+                described.type = _TYPES[kind]  # type: ignore[assignment]
+            else:
+                described.type = _MESSAGE_TYPE  # type: ignore[assignment]
+                described.type_name = f".{_PACKAGE}.{kind}"
+    pool = DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return pool

@@ -1,0 +1,55 @@
+"""The files of the operating system behind the interface."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path, PurePath
+
+import pytest
+
+from disk_contract import DiskContract
+from fluss_server.runtime import system_disk
+from fluss_server.runtime.disk import Disk
+from fluss_server.runtime.system_disk import SystemDisk
+
+
+class TestSystemDisk(DiskContract):
+    @pytest.fixture
+    def disk(self) -> Disk:
+        return SystemDisk()
+
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> PurePath:
+        return tmp_path
+
+
+def test_a_replacement_that_cannot_be_synced_leaves_the_old_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = SystemDisk()
+    disk.replace_file(tmp_path / "a", b"old")
+
+    def fail(fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(system_disk, "_datasync", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            disk.replace_file(tmp_path / "a", b"new")
+    assert disk.read_file(tmp_path / "a") == b"old"
+    disk.replace_file(tmp_path / "a", b"newer")
+    assert disk.list(tmp_path) == ["a"]
+
+
+def test_a_lock_can_be_taken_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process id in the file helps people; without space it is left out."""
+
+    def fail(fd: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", fail)
+    lock = SystemDisk().lock(tmp_path)
+    assert lock.acquire()
+    assert not SystemDisk().lock(tmp_path).acquire()
+    lock.release()
