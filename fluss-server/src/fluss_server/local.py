@@ -3,8 +3,8 @@
 Files of the data directory (names with a dot cannot be database names)::
 
     .lock              held while a server runs
-    metadata.journal   databases, tables and ids; metadata.checkpoint: how far it is durable
-    {database}/...     tables, see ``tablet/replica_manager.py``
+    metadata.journal   databases, tables, ids, leaders; metadata.checkpoint: how far it is durable
+    {database}/...     tables, see ``tablet/replica_directories.py``
 """
 
 from __future__ import annotations
@@ -14,32 +14,25 @@ import contextlib
 import errno
 import logging
 from collections.abc import Mapping
-from pathlib import Path
-from random import Random
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from fluss_server.cluster.messages import ServerNode
 from fluss_server.config import SERVER_OPTIONS, Configuration
 from fluss_server.config.dynamic import DynamicConfiguration
-from fluss_server.coordinator.auto_partition import AutoPartitionManager
-from fluss_server.coordinator.catalog import MetadataManager
-from fluss_server.coordinator.cluster_service import ClusterService, ReplicaCounts
-from fluss_server.coordinator.partition_service import PartitionService
-from fluss_server.coordinator.partitions import PartitionExecutor
-from fluss_server.coordinator.producer_service import ProducerService
-from fluss_server.coordinator.service import CoordinatorService, ServerNode
+from fluss_server.coordinator.cluster_service import ReplicaCounts
+from fluss_server.coordinator.coordinator_server import CoordinatorServer
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.journal_file import JOURNAL_FILE
-from fluss_server.metadata.store import MetadataStore
 from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.rpc.limits import rpc_limits
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
 from fluss_server.rpc.shared_resources import SharedResources
 from fluss_server.runtime.clock import Clock
-from fluss_server.runtime.files import DirectoryLock
 from fluss_server.runtime.open_files import raise_open_files_limit
-from fluss_server.runtime.runtime import system_runtime
+from fluss_server.runtime.runtime import Runtime, system_runtime
 from fluss_server.security.acl_service import AclService
 from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
 from fluss_server.security.authorizer import Authorizer, parse_super_users
@@ -47,12 +40,7 @@ from fluss_server.security.credentials import check_configured_users
 from fluss_server.security.listeners import CREDENTIALS, Listener, ListenerSecurity
 from fluss_server.security.sasl import PasswordCheck
 from fluss_server.server_settings import replica_config, scanner_config, table_settings
-from fluss_server.tablet.disk_write_lock import DISK_RATIOS, DiskMonitor, DiskWriteLock, check_ratios, disk_ratios
-from fluss_server.tablet.hosted_tables import HostedTables
-from fluss_server.tablet.kv_scanners import KvScanners
-from fluss_server.tablet.read_service import ReadService
-from fluss_server.tablet.replica_manager import ReplicaManager
-from fluss_server.tablet.write_service import WriteService
+from fluss_server.tablet.tablet_server import TabletServer
 
 if TYPE_CHECKING:
     from fluss_server.grpc_server.server import GrpcServer
@@ -70,8 +58,10 @@ class LocalServer:
         data_dir: directory of all data; created if missing.
         host: address to listen on, unless the options name listeners.
         port: port, 0 for a free one.
-        grpc_port: port of the gRPC door, 0 for a free one, None for no door.
+        grpc_port: port of the gRPC server, 0 for a free one, None for none.
         options: server options by key; unknown keys and bad values are refused.
+        clock: replaces that of the real machine; for tests.
+        runtime: the machine; by default the real one.
 
     Raises:
         FlussError: ``INVALID_CONFIG_EXCEPTION``.
@@ -79,23 +69,21 @@ class LocalServer:
 
     def __init__(
         self,
-        data_dir: Path,
+        data_dir: PurePath,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
         grpc_port: int | None = None,
         options: Mapping[str, str] | None = None,
         clock: Clock | None = None,
+        runtime: Runtime | None = None,
     ) -> None:
         self._data_dir = data_dir
         self._requested_grpc_port = grpc_port
         self._dynamic = DynamicConfiguration(SERVER_OPTIONS, options or {})
-        self._runtime = system_runtime(clock=clock)
-        self._clock = self._runtime.clock
-        self._disk_lock = DiskWriteLock(*disk_ratios(self._configuration))
-        self._replicas: ReplicaManager | None = None
-        self._scanners: KvScanners | None = None
+        self._runtime = runtime or system_runtime(clock=clock)
         self._security = ListenerSecurity(self._configuration, host, port, self._runtime)
+        self._tablet_server: TabletServer | None = None
         self._servers: list[RpcServer] = []
         self._grpc_server: GrpcServer | None = None
         self._metrics: HttpEndpoint | None = None
@@ -121,7 +109,7 @@ class LocalServer:
 
     @property
     def grpc_endpoint(self) -> Endpoint | None:
-        """Where the gRPC door listens, once started; None without one."""
+        """Where the gRPC server listens, once started; None without one."""
         if self._grpc_server is None:
             return None
         return self._security.listeners[0].endpoint._replace(port=self._grpc_server.port)
@@ -131,12 +119,18 @@ class LocalServer:
         """``host:port`` of the metrics, once started; None without a reporter."""
         return None if self._metrics is None else self._metrics.address
 
+    @property
+    def tablet_server(self) -> TabletServer:
+        """What keeps and serves the data, once started."""
+        assert self._tablet_server is not None, "the server is not started"
+        return self._tablet_server
+
     async def start(self) -> None:
         """Recover everything in the data directory, then listen.
 
         Raises:
-            FlussError: ``STORAGE_EXCEPTION`` when another process uses the directory, when metadata and data do not fit
-                each other, or when something cannot be recovered; ``NETWORK_EXCEPTION`` when the address is taken.
+            FlussError: ``STORAGE_EXCEPTION`` when another process uses the directory, when metadata and data do not
+                belong together, or when something cannot be recovered; ``NETWORK_EXCEPTION`` when the address is taken.
         """
         try:
             await self._start()
@@ -146,97 +140,69 @@ class LocalServer:
 
     async def _start(self) -> None:
         self._lock_directory()
-        closing = self._resources.push_async_callback
-        interval_s = self._configuration.get_int("server.data-disk.check-interval") / 1000
-        disk_monitor = DiskMonitor(self._data_dir, self._disk_lock, interval_s)
-        closing(disk_monitor.close)
-        await disk_monitor.start()
         store = EmbeddedMetadataStore.open(self._data_dir / JOURNAL_FILE, self._runtime)
-        closing(store.close)
-        cluster = ClusterService(store, self._dynamic, self._replica_counts)
-        closing(cluster.close)
-        await cluster.load()  # settings that were changed at run time count for everything below
-        manager = MetadataManager(store, self._clock)
-        await manager.load()
-        replicas, scanners = await self._open_replicas(manager, keep_orphans=not store.recovery.proven)
-
-        authorizer = await self._load_authorizer(store)
-        interceptor = None if authorizer is None else AuthorizationInterceptor(authorizer, manager.table_path)
-        self._follow_changes(replicas)
-        tables = HostedTables(replicas, scanners)
-        node = ServerNode(SERVER_ID, self._security.advertised)
-        coordinator = CoordinatorService(manager, tables, node, table_settings(self._configuration))
-        closing(coordinator.close)
-        partitions = PartitionExecutor(
-            manager, coordinator.ddl, tables, self._clock, self._configuration.get_int("max.partition.num")
-        )
-        auto_partitions = AutoPartitionManager(
-            manager,
-            partitions,
-            self._clock,
-            interval_s=self._configuration.get_int("auto-partition.check.interval") / 1000,
-            random=Random(),
-        )
-        coordinator.ddl.on_change = auto_partitions.table_changed
-        closing(auto_partitions.close)
-        producers = ProducerService(
-            store,
-            self._clock,
-            default_ttl_ms=self._configuration.get_int("coordinator.producer-offsets.ttl"),
-            sweep_interval_ms=self._configuration.get_int("coordinator.producer-offsets.cleanup-interval"),
-            permissions=None if interceptor is None else interceptor.permissions,
-        )
-        closing(producers.close)
-        writes = WriteService(
-            replicas, self._disk_lock, kv_queue_bytes=self._configuration.get_int("kv.write-queue.size")
-        )
-        reads = ReadService(
-            replicas,
-            scanners,
-            self._disk_lock,
-            self._clock,
-            max_parked_fetches=self._configuration.get_int("server.fetch.max-parked"),
-        )
-        registry = ServiceRegistry(
-            coordinator,
-            cluster,
-            PartitionService(manager, partitions),
-            writes,
-            reads,
-            AclService(authorizer),
-            producers,
-            interceptors=[] if interceptor is None else [interceptor],
-        )
+        self._resources.push_async_callback(store.close)
+        coordinator, tablet_server = await self._start_cluster(store)
+        registry = await self._registry(coordinator, tablet_server)
         shared = SharedResources(rpc_limits(self._configuration, open_files=raise_open_files_limit()))
-        closing(self._stop_listening)
+        self._resources.push_async_callback(self._stop_listening)
         for listener in self._security.listeners:
             await self._listen(registry, shared, listener)
         self._security.warn_if_exposed()
-        if self._configuration.get_list("metrics.reporters"):
-            from fluss_server.reporters import start_prometheus
+        await self._start_reporters(registry, shared, coordinator, tablet_server)
+        await self._start_grpc_server(registry)
+        coordinator.start_background_tasks()
 
-            self._metrics = await start_prometheus(
-                self._configuration,
-                server_id=SERVER_ID,
-                registry=registry,
-                shared=shared,
-                manager=manager,
-                replicas=replicas,
-                scanners=scanners,
-                parked=reads.parked,
-                disk=self._disk_lock,
-                replica_counts=self._replica_counts,
-                runtime=self._runtime,
-            )
-            closing(self._metrics.close)
-        if self._requested_grpc_port is not None:
-            await self._open_grpc_server(registry, self._requested_grpc_port)
-        auto_partitions.start()
+    async def _start_cluster(self, store: EmbeddedMetadataStore) -> tuple[CoordinatorServer, TabletServer]:
+        """Coordinator and tablet server, joined in memory; every bucket has a leader when this returns."""
+        node = ServerNode(
+            SERVER_ID, tuple(Endpoint(listener, *address) for listener, address in self._security.advertised.items())
+        )
+        coordinator = CoordinatorServer(
+            store,
+            node,
+            self._dynamic,
+            lambda: table_settings(self._configuration),
+            self._runtime,
+            replica_counts=self._replica_counts,
+            metadata_complete=store.recovery.proven,
+        )
+        self._resources.push_async_callback(coordinator.close)
+        await coordinator.start()
+        self._tablet_server = tablet_server = TabletServer(
+            node,
+            self._data_dir,
+            self._dynamic,
+            replica_config(self._configuration),
+            scanner_config(self._configuration),
+            self._runtime,
+            coordinator.gateway,
+        )
+        self._resources.push_async_callback(tablet_server.close)
+        await tablet_server.start()
+        self._resources.push_async_callback(coordinator.finish_changes)
+        await coordinator.settled()
+        return coordinator, tablet_server
+
+    async def _registry(self, coordinator: CoordinatorServer, tablet_server: TabletServer) -> ServiceRegistry:
+        """Everything that both servers serve, behind the authorization that is configured."""
+        authorizer = await self._load_authorizer(coordinator)
+        interceptor = (
+            None if authorizer is None else AuthorizationInterceptor(authorizer, tablet_server.metadata.table_path)
+        )
+        self._follow_credentials()
+        return ServiceRegistry(
+            *coordinator.services(None if interceptor is None else interceptor.permissions),
+            *tablet_server.services,
+            AclService(authorizer),
+            interceptors=[] if interceptor is None else [interceptor],
+        )
 
     def _lock_directory(self) -> None:
-        lock = DirectoryLock(self._data_dir)
+        disk = self._runtime.disk
+        lock = disk.lock(self._data_dir)
         try:
-            self._data_dir.mkdir(parents=True, exist_ok=True)
+            disk.make_directories(self._data_dir)
             locked = lock.acquire()
         except OSError as error:
             raise FlussError(
@@ -250,90 +216,32 @@ class LocalServer:
             )
         self._resources.callback(lock.release)
 
-    async def _open_replicas(
-        self, manager: MetadataManager, *, keep_orphans: bool
-    ) -> tuple[ReplicaManager, KvScanners]:
-        """Open, and recover where that is needed, everything that the metadata knows."""
-        next_table_id, next_partition_id = await manager.next_ids()
-        self._replicas = replicas = ReplicaManager(
-            self._data_dir,
-            replica_config(self._configuration),
-            self._runtime,
-            lambda table, schema_id: manager.schema(table.table_id, schema_id),
-            manager.reserve_ids,
-        )
-        self._resources.push_async_callback(replicas.close)
-        self._scanners = scanners = KvScanners(replicas.kv_worker, self._runtime, scanner_config(self._configuration))
-        scanners.start()
-        self._resources.push_async_callback(scanners.stop)
-        tables = manager.tables()
-        await replicas.start(
-            tables,
-            [partition for table in tables if table.is_partitioned for partition in manager.partitions(table)],
-            next_table_id=next_table_id,
-            next_partition_id=next_partition_id,
-            keep_orphans=keep_orphans,
-        )
-        writer_ids = (replica.log.largest_writer_id for replica in replicas.replicas())
-        await manager.raise_writer_id_counter(max(writer_ids, default=-1))
-        return replicas, scanners
-
-    async def _open_grpc_server(self, registry: ServiceRegistry, port: int) -> None:
-        """The door stands beside the first listener, and asks its callers what that one asks its clients."""
-        from fluss_server.grpc_server.server import GrpcServer  # gRPC costs 10 MB and 20 ms
-
-        first = self._security.listeners[0]
-        self._grpc_server = GrpcServer(
-            registry,
-            first.endpoint.host,
-            port,
-            native_port=self.port,
-            clock=self._clock,
-            listener=first.endpoint.listener,
-            authenticate=None if first.authenticator is None else PasswordCheck(first.authenticator),
-        )
-        self._resources.push_async_callback(self._grpc_server.close)
-        await self._grpc_server.start()
-
-    def _follow_changes(self, replicas: ReplicaManager) -> None:
-        """What options that change while the server runs do then."""
-        security, roll_segments = self._security, "log.retention.roll-active-segment.enabled"
-        self._dynamic.subscribe(
-            [CREDENTIALS],
-            lambda configuration: check_configured_users(configuration.get_map(CREDENTIALS)),
-            lambda configuration: security.configure_users(configuration.get_map(CREDENTIALS)),
-        )
-        self._dynamic.subscribe(
-            [roll_segments],
-            lambda configuration: None,
-            lambda configuration: replicas.set_roll_expired_segments(configuration.get_bool(roll_segments)),
-        )
-        lock = self._disk_lock
-        self._dynamic.subscribe(
-            DISK_RATIOS,
-            lambda configuration: check_ratios(*disk_ratios(configuration)),
-            lambda configuration: lock.configure(*disk_ratios(configuration)),
-        )
-        lock.configure(*disk_ratios(self._configuration))
-        security.configure_users(self._configuration.get_map(CREDENTIALS))  # with what was changed before this start
-        ignored = {key for key, option in SERVER_OPTIONS.items() if option.dynamic} - self._dynamic.subscribed
-        assert not ignored, f"nobody follows changes of {ignored}"
-
-    def _replica_counts(self) -> ReplicaCounts:
-        replicas = [] if self._replicas is None else self._replicas.replicas()
-        return ReplicaCounts(len(replicas), sum(replica.is_online for replica in replicas))
-
-    async def _load_authorizer(self, store: MetadataStore) -> Authorizer | None:
+    async def _load_authorizer(self, coordinator: CoordinatorServer) -> Authorizer | None:
         if not self._configuration.get_bool("authorizer.enabled"):
             return None
         super_users = parse_super_users(self._configuration.get_str("super.users"))
         if not super_users:
             logger.warning("authorizer.enabled without super.users: only who has been granted ALL before can grant")
         ignore_case = self._configuration.get_bool("security.acl.principal.ignore-case")
-        authorizer = Authorizer(store, super_users, ignore_case=ignore_case)
+        authorizer = Authorizer(coordinator.store, super_users, ignore_case=ignore_case)
         self._resources.push_async_callback(authorizer.close)
         await authorizer.load()
         return authorizer
+
+    def _follow_credentials(self) -> None:
+        security = self._security
+        self._dynamic.subscribe(
+            [CREDENTIALS],
+            lambda configuration: check_configured_users(configuration.get_map(CREDENTIALS)),
+            lambda configuration: security.configure_users(configuration.get_map(CREDENTIALS)),
+        )
+        security.configure_users(self._configuration.get_map(CREDENTIALS))  # with what was changed before this start
+        ignored = {key for key, option in SERVER_OPTIONS.items() if option.dynamic} - self._dynamic.subscribed
+        assert not ignored, f"no part of the server takes in changes of {ignored}"
+
+    def _replica_counts(self) -> ReplicaCounts:
+        replicas = [] if self._tablet_server is None else self._tablet_server.replicas.replicas()
+        return ReplicaCounts(len(replicas), sum(replica.is_online for replica in replicas))
 
     async def _listen(self, registry: ServiceRegistry, shared: SharedResources, listener: Listener) -> None:
         name, host, port = listener.endpoint
@@ -359,8 +267,50 @@ class LocalServer:
             ) from error
         self._servers.append(server)
 
+    async def _start_reporters(
+        self,
+        registry: ServiceRegistry,
+        shared: SharedResources,
+        coordinator: CoordinatorServer,
+        tablet_server: TabletServer,
+    ) -> None:
+        if not self._configuration.get_list("metrics.reporters"):
+            return
+        from fluss_server.reporters import start_prometheus
+
+        self._metrics = await start_prometheus(
+            self._configuration,
+            server_id=SERVER_ID,
+            registry=registry,
+            shared=shared,
+            coordinator=coordinator,
+            tablet_server=tablet_server,
+            replica_counts=self._replica_counts,
+            runtime=self._runtime,
+        )
+        self._resources.push_async_callback(self._metrics.close)
+
+    async def _start_grpc_server(self, registry: ServiceRegistry) -> None:
+        """It listens beside the first listener, and authenticates its clients as that one does."""
+        if self._requested_grpc_port is None:
+            return
+        from fluss_server.grpc_server.server import GrpcServer  # gRPC costs 10 MB and 20 ms
+
+        first = self._security.listeners[0]
+        self._grpc_server = GrpcServer(
+            registry,
+            first.endpoint.host,
+            self._requested_grpc_port,
+            native_port=self.port,
+            clock=self._runtime.clock,
+            listener=first.endpoint.listener,
+            authenticate=None if first.authenticator is None else PasswordCheck(first.authenticator),
+        )
+        self._resources.push_async_callback(self._grpc_server.close)
+        await self._grpc_server.start()
+
     async def close(self) -> None:
-        """Answer what is in flight, make everything durable, and let go of the directory. May be called twice."""
+        """Answer what is in flight, make everything durable, and release the directory. May be called twice."""
         await self._resources.aclose()
 
     async def _stop_listening(self) -> None:

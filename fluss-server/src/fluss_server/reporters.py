@@ -1,4 +1,4 @@
-"""Who gets the metrics of a server. Loaded only when somebody does."""
+"""The metrics of a server over HTTP. Loaded only when they are reported."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 
 from fluss_server.config import Configuration
-from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_service import ReplicaCounts
+from fluss_server.coordinator.coordinator_server import CoordinatorServer
 from fluss_server.coordinator.metrics import coordinator_samples
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metrics.http_endpoint import HttpEndpoint, parse_ports
@@ -16,11 +16,8 @@ from fluss_server.rpc.metrics import connection_samples, request_samples
 from fluss_server.rpc.service import ServiceRegistry
 from fluss_server.rpc.shared_resources import SharedResources
 from fluss_server.runtime.runtime import Runtime
-from fluss_server.tablet.disk_write_lock import DiskWriteLock
-from fluss_server.tablet.kv_scanners import KvScanners
 from fluss_server.tablet.metrics import TabletMetrics
-from fluss_server.tablet.parked_fetches import ParkedFetches
-from fluss_server.tablet.replica_manager import ReplicaManager
+from fluss_server.tablet.tablet_server import TabletServer
 
 
 async def start_prometheus(
@@ -29,11 +26,8 @@ async def start_prometheus(
     server_id: int,
     registry: ServiceRegistry,
     shared: SharedResources,
-    manager: MetadataManager,
-    replicas: ReplicaManager,
-    scanners: KvScanners,
-    parked: ParkedFetches,
-    disk: DiskWriteLock,
+    coordinator: CoordinatorServer,
+    tablet_server: TabletServer,
     replica_counts: Callable[[], ReplicaCounts],
     runtime: Runtime,
 ) -> HttpEndpoint:
@@ -49,7 +43,14 @@ async def start_prometheus(
             f"metrics.reporters: there is no {', '.join(sorted(unknown))}",
             hint="the only reporter is prometheus",
         )
-    tablets = TabletMetrics(replicas, scanners, parked, disk, max_buckets=configuration.get_int("metrics.max-buckets"))
+    disk = tablet_server.disk
+    tablets = TabletMetrics(
+        tablet_server.replicas,
+        tablet_server.scanners,
+        tablet_server.reads.parked,
+        disk,
+        max_buckets=configuration.get_int("metrics.max-buckets"),
+    )
 
     def offline() -> int:
         counts = replica_counts()
@@ -60,7 +61,9 @@ async def start_prometheus(
             partial(request_samples, registry),
             partial(connection_samples, shared),
             tablets.samples,
-            lambda: coordinator_samples(manager, offline_buckets=offline()),
+            lambda: coordinator_samples(
+                coordinator.manager, offline_buckets=offline(), live_servers=coordinator.controller.live_servers
+            ),
         ],
         lambda: {"ready": not offline(), "offline_buckets": offline(), "disk_write_locked": disk.locked},
         configuration.get_str("metrics.reporter.prometheus.host"),

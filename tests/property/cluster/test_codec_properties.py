@@ -133,7 +133,7 @@ messages = st.one_of(
     st.builds(AdjustIsr, int32, many(changes)),
     st.builds(AdjustIsrResponse, many(adjusted | refused)),
     st.builds(ReserveIds, int64, int64),
-    st.builds(ReserveWriterIds, int64),
+    st.builds(ReserveWriterIds, int64, st.integers(-1, 2**63 - 1)),
     st.builds(ReservedIds, int64, int64),
 )
 

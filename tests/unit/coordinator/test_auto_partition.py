@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from coordinator_support import NoData, opened
+from coordinator_support import RecordingTabletServer, running
 from fluss_server.coordinator.auto_partition import MAX_DELAY_MINUTES, AutoPartitionManager
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.ddl import DdlExecutor
@@ -22,7 +22,6 @@ from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.records import table_path
 from fluss_server.metadata.store import Set
 from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
-from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableDescriptor, TableInfo
 from fluss_server.runtime.clock import ManualClock
 
@@ -44,18 +43,6 @@ class FixedDelay(Random):
         return self.minutes
 
 
-class FailingData(NoData):
-    """Cannot keep partitions with some names."""
-
-    def __init__(self) -> None:
-        self.failing: set[str] = set()
-        self.error: Exception = FlussError(ErrorCode.STORAGE_EXCEPTION, "no space")
-
-    async def partition_created(self, table: TableInfo, partition: PartitionInfo) -> None:
-        if partition.name in self.failing:
-            raise self.error
-
-
 @dataclass
 class Cluster:
     """The parts of a coordinator."""
@@ -66,7 +53,7 @@ class Cluster:
     ddl: DdlExecutor
     executor: PartitionExecutor
     auto: AutoPartitionManager
-    data: FailingData
+    server: RecordingTabletServer
 
     async def create(self, partition_key: str = "dt", **options: str) -> TableInfo:
         given = {f"table.auto-partition.{key.replace('_', '-')}": value for key, value in options.items()}
@@ -99,16 +86,15 @@ def run(
 ) -> None:
     async def all_of_it() -> None:
         clock = ManualClock()
-        store, manager = await opened(path / "m", clock)
-        data = FailingData()
-        ddl = DdlExecutor(manager, data, TableSettings(), server_id=0)
-        executor = PartitionExecutor(manager, ddl, data, clock, max_partitions)
-        auto = AutoPartitionManager(manager, executor, clock, interval_s=0.001, random=FixedDelay(delay_minutes))
-        ddl.on_change = auto.table_changed
-        await scenario(Cluster(clock, store, manager, ddl, executor, auto, data))
-        await auto.close()
-        await ddl.close()
-        await store.close()
+        async with running(path / "m", clock, max_partitions=max_partitions) as parts:
+            executor = parts.partitions
+            auto = AutoPartitionManager(
+                parts.manager, executor, clock, interval_s=0.001, random=FixedDelay(delay_minutes)
+            )
+            ddl = DdlExecutor(parts.manager, parts.controller, TableSettings(), auto.table_changed)
+            await scenario(Cluster(clock, parts.store, parts.manager, ddl, executor, auto, parts.server))
+            await auto.close()
+            await ddl.close()
 
     asyncio.run(all_of_it())
 
@@ -222,14 +208,14 @@ def test_the_limit_of_partitions_holds(tmp_path: Path) -> None:
     run(tmp_path, scenario, max_partitions=3)
 
 
-@pytest.mark.parametrize("error", [FlussError(ErrorCode.STORAGE_EXCEPTION, "no space"), OSError("no space")])
-def test_what_fails_is_tried_again(tmp_path: Path, error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_fails_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(cluster: Cluster) -> None:
-        cluster.data.failing, cluster.data.error = {NOW}, error
+        cluster.server.failing_partitions = {NOW}
+        cluster.server.fail_lead = FlussError(ErrorCode.STORAGE_EXCEPTION, "no space")
         await cluster.create()
         assert cluster.names() == ["20231115"]
         assert f"partition {NOW} of table fluss.t could not be created: " in caplog.text
-        cluster.data.failing.clear()
+        cluster.server.fail_lead = None
         await cluster.auto.update_all()
         assert cluster.names() == [NOW, "20231115"]
 

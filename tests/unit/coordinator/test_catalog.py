@@ -14,7 +14,8 @@ import pytest
 
 from coordinator_support import opened
 from error_support import refused
-from fluss_server.coordinator.catalog import WRITER_ID_BLOCK, MetadataManager
+from fluss_server.cluster.messages import ReservedIds, ReserveWriterIds
+from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.journal_file import JournalFile
@@ -24,6 +25,7 @@ from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.runtime import system_runtime
 from fluss_server.runtime.clock import ManualClock
+from fluss_server.tablet.writer_ids import WRITER_ID_BLOCK, WriterIds
 
 DESCRIPTOR = TableDescriptor.from_json(
     {
@@ -40,6 +42,7 @@ T = TablePath(DEFAULT_DATABASE, "t")
 async def create(manager: MetadataManager, path: TablePath, descriptor: TableDescriptor = DESCRIPTOR) -> TableInfo:
     table = await manager.prepare_table(path, descriptor)
     await manager.add_table(table, [(0,)] * table.bucket_count)
+    manager.show_table(table)
     return table
 
 
@@ -105,8 +108,7 @@ def test_tables(tmp_path: Path) -> None:
         assert manager.tables() == [table]
         assert manager.table_names(DEFAULT_DATABASE) == ["t"]
         assert manager.schema(0, 1) == table.schema
-        assert json.loads(manager.descriptor_json(table)) == DESCRIPTOR.to_json()
-        assert manager.descriptor_json(table) is manager.descriptor_json(table)
+        assert json.loads(table.descriptor_json) == DESCRIPTOR.to_json()
         assert await refused(create(manager, T)) is ErrorCode.TABLE_ALREADY_EXIST
         with pytest.raises(FlussError) as caught:
             manager.schema(0, 2)
@@ -118,7 +120,7 @@ def test_tables(tmp_path: Path) -> None:
         with pytest.raises(FlussError) as caught:
             manager.schema(0, 1)
         assert caught.value.code is ErrorCode.SCHEMA_NOT_EXIST
-        assert json.loads(manager.descriptor_json(table)) == DESCRIPTOR.to_json()
+        assert json.loads(table.descriptor_json) == DESCRIPTOR.to_json()
 
     run(tmp_path / "m", scenario)
 
@@ -129,8 +131,8 @@ def test_a_prepared_table_is_invisible_but_has_a_schema(tmp_path: Path) -> None:
         assert manager.find_table(T) is None
         assert manager.tables() == []
         assert manager.schema(table.table_id, table.schema_id) == table.schema
-        manager.abandon_table(table)
-        manager.abandon_table(table)
+        await manager.discard_table(table)
+        await manager.discard_table(table)
         with pytest.raises(FlussError):
             manager.schema(table.table_id, table.schema_id)
         assert (await create(manager, T)).table_id == table.table_id + 1
@@ -186,6 +188,48 @@ def test_everything_is_the_same_after_a_restart(tmp_path: Path) -> None:
     asyncio.run(all_of_it())
 
 
+class ReservingCoordinator:
+    """Reserves writer ids, and nothing else."""
+
+    def __init__(self, manager: MetadataManager) -> None:
+        self._manager = manager
+
+    async def reserve_writer_ids(self, request: ReserveWriterIds) -> ReservedIds:
+        return ReservedIds(await self._manager.reserve_writer_ids(request.count, request.above), request.count)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
+
+
+def test_writer_ids_that_a_log_has_seen_are_not_handed_out_again(tmp_path: Path) -> None:
+    async def start_with(manager: MetadataManager, largest: int) -> int:
+        return await WriterIds(ReservingCoordinator(manager), lambda: largest).take()
+
+    async def scenario(manager: MetadataManager) -> None:
+        assert await start_with(manager, -1) == 0
+        assert await start_with(manager, 5) == WRITER_ID_BLOCK  # reserved already
+        assert await start_with(manager, 2**62) == 2 * WRITER_ID_BLOCK  # no counter comes so far
+        assert await start_with(manager, 7 * WRITER_ID_BLOCK) == 7 * WRITER_ID_BLOCK + 1
+
+    async def after(manager: MetadataManager) -> None:
+        assert await start_with(manager, -1) == 8 * WRITER_ID_BLOCK + 1
+
+    run(tmp_path / "m", scenario)
+    run(tmp_path / "m", after)
+
+
+def test_ids_that_clients_write_with_later_do_not_count(tmp_path: Path) -> None:
+    async def scenario(manager: MetadataManager) -> None:
+        largest = -1
+        writer_ids = WriterIds(ReservingCoordinator(manager), lambda: largest)
+        assert await writer_ids.take() == 0
+        largest = 2**40
+        taken = [await writer_ids.take() for _ in range(WRITER_ID_BLOCK)]
+        assert taken[-1] == WRITER_ID_BLOCK
+
+    run(tmp_path / "m", scenario)
+
+
 def test_writer_ids_are_unique_across_restarts_and_crashes(tmp_path: Path) -> None:
     path = tmp_path / "m"
     ids: list[int] = []
@@ -193,7 +237,8 @@ def test_writer_ids_are_unique_across_restarts_and_crashes(tmp_path: Path) -> No
     async def use(count: int, close: bool) -> None:
         store, manager = await opened(path)
         before = path.stat().st_size
-        ids.extend(await asyncio.gather(*(manager.new_writer_id() for _ in range(count))))
+        writer_ids = WriterIds(ReservingCoordinator(manager))
+        ids.extend(await asyncio.gather(*(writer_ids.take() for _ in range(count))))
         assert path.stat().st_size - before < 100 * (1 + count / WRITER_ID_BLOCK)
         if close:
             await store.close()
@@ -212,13 +257,13 @@ def test_a_writer_id_needs_a_durable_reservation(tmp_path: Path, monkeypatch: py
     async def scenario(manager: MetadataManager) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(JournalFile, "append", no_space)
-            assert await refused(manager.new_writer_id()) is ErrorCode.STORAGE_EXCEPTION
+            assert await refused(manager.reserve_writer_ids(1)) is ErrorCode.STORAGE_EXCEPTION
             assert await refused(create(manager, T)) is ErrorCode.STORAGE_EXCEPTION
             code = await refused(manager.create_database("d", DatabaseDescriptor()))
             assert code is ErrorCode.STORAGE_EXCEPTION
         assert manager.databases() == [DEFAULT_DATABASE]
         assert manager.tables() == []
-        assert await manager.new_writer_id() == 0
+        assert await manager.reserve_writer_ids(1) == 0
         assert (await create(manager, T)).table_id == 0
 
     run(tmp_path / "m", scenario)
@@ -246,6 +291,7 @@ def test_a_crash_anywhere_leaves_a_state_between_two_changes(tmp_path: Path, mon
         table = await manager.prepare_table(TablePath("d", "t"), DESCRIPTOR)
         note()
         await manager.add_table(table, [(0,), (0,)])
+        manager.show_table(table)
         note()
         await manager.drop_database("d", cascade=True)
         note()
@@ -375,7 +421,9 @@ def test_ids_of_auto_increment_columns_are_reserved_once(tmp_path: Path) -> None
         table = manager.table(T)
         assert await manager.reserve_ids(table.table_id, 1) == 51
         assert await manager.reserve_ids(table.table_id, 100_000) == 52
-        assert await refused(manager.reserve_ids(table.table_id, 2**63 - 1)) is ErrorCode.UNKNOWN_SERVER_ERROR
+        assert (
+            await refused(manager.reserve_ids(table.table_id, 2**63 - 1)) is ErrorCode.OPERATION_NOT_ATTEMPTED_EXCEPTION
+        )
         await manager.drop_table(T)
         assert await refused(manager.reserve_ids(table.table_id, 1)) is ErrorCode.TABLE_NOT_EXIST
         again = await create(manager, T, NUMBERED)
@@ -396,19 +444,3 @@ def test_the_counter_of_an_auto_increment_column_is_the_official_node(tmp_path: 
         await store.close()
 
     asyncio.run(scenario())
-
-
-def test_writer_ids_that_a_log_has_seen_are_not_handed_out_again(tmp_path: Path) -> None:
-    async def scenario(manager: MetadataManager) -> None:
-        await manager.raise_writer_id_counter(-1)
-        assert await manager.new_writer_id() == 0
-        await manager.raise_writer_id_counter(5)  # reserved already
-        assert await manager.new_writer_id() == 1
-        await manager.raise_writer_id_counter(2**62)  # no counter comes so far
-
-    async def after(manager: MetadataManager) -> None:
-        await manager.raise_writer_id_counter(7 * WRITER_ID_BLOCK)
-        assert await manager.new_writer_id() == 7 * WRITER_ID_BLOCK + 1
-
-    run(tmp_path / "m", scenario)
-    run(tmp_path / "m", after)

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from coordinator_support import opened
+from coordinator_support import RecordingTabletServer, running
 from error_support import refused
+from fluss_server.coordinator import cluster_controller
 from fluss_server.coordinator.alterations import AddedColumn, add_columns
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.ddl import DdlExecutor
@@ -21,7 +22,6 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.journal_file import JournalFile
 from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
-from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.model.types import DataType, TypeRoot
 from fluss_server.runtime import system_runtime
@@ -33,80 +33,20 @@ DESCRIPTOR = TableDescriptor.from_json(
 T = TablePath(DEFAULT_DATABASE, "t")
 
 
-class RecordingEvents:
-    """Keeps the ids of tables that have data, and checks that calls about one database never overlap."""
-
-    def __init__(self) -> None:
-        self.alive: list[int] = []
-        self.calls: list[tuple[str, int]] = []
-        self.fail_creation: BaseException | None = None
-        self.fail_removal: Exception | None = None
-        self.fail_alteration: Exception | None = None
-        self.visible_at_creation: list[bool] = []
-        self.manager: MetadataManager | None = None
-        self.gate: asyncio.Event | None = None
-        self.entered = asyncio.Event()
-        self._busy: set[str] = set()
-
-    async def table_created(self, table: TableInfo) -> None:
-        await self._turn("created", table)
-        if self.fail_creation is not None:
-            raise self.fail_creation
-        self.alive.append(table.table_id)
-        assert self.manager is not None
-        self.visible_at_creation.append(self.manager.find_table(table.path) is not None)
-        assert self.manager.schema(table.table_id, table.schema_id) == table.schema
-
-    async def table_altered(self, table: TableInfo) -> None:
-        assert self.manager is not None
-        assert self.manager.table(table.path) is not table  # nobody sees it before its replicas have it
-        assert self.manager.schema(table.table_id, table.schema_id) == table.schema
-        await self._turn("altered", table)
-        if self.fail_alteration is not None:
-            raise self.fail_alteration
-
-    async def table_dropped(self, table: TableInfo) -> None:
-        await self._turn("dropped", table)
-        if self.fail_removal is not None:
-            raise self.fail_removal
-        if table.table_id in self.alive:
-            self.alive.remove(table.table_id)
-
-    async def partition_created(self, table: TableInfo, partition: PartitionInfo) -> None:
-        raise AssertionError("these tables have no partitions")
-
-    async def partition_dropped(self, table: TableInfo, partition: PartitionInfo) -> None:
-        raise AssertionError("these tables have no partitions")
-
-    async def _turn(self, call: str, table: TableInfo) -> None:
-        database = table.path.database
-        assert database not in self._busy
-        self._busy.add(database)
-        self.calls.append((call, table.table_id))
-        self.entered.set()
-        if self.gate is not None:
-            await self.gate.wait()
-        else:
-            await asyncio.sleep(0)
-        self._busy.discard(database)
+Scenario = Callable[[DdlExecutor, MetadataManager, RecordingTabletServer], Awaitable[None]]
 
 
-def run(path: Path, scenario: Callable[[DdlExecutor, MetadataManager, RecordingEvents], Awaitable[None]]) -> None:
-    run_with_clock(path, lambda ddl, manager, events, clock: scenario(ddl, manager, events))
+def run(path: Path, scenario: Scenario) -> None:
+    run_with_clock(path, lambda ddl, manager, server, clock: scenario(ddl, manager, server))
 
 
 def run_with_clock(
-    path: Path, scenario: Callable[[DdlExecutor, MetadataManager, RecordingEvents, ManualClock], Awaitable[None]]
+    path: Path, scenario: Callable[[DdlExecutor, MetadataManager, RecordingTabletServer, ManualClock], Awaitable[None]]
 ) -> None:
     async def all_of_it() -> None:
         clock = ManualClock()
-        store, manager = await opened(path, clock)
-        events = RecordingEvents()
-        events.manager = manager
-        ddl = DdlExecutor(manager, events, TableSettings(), server_id=3)
-        await scenario(ddl, manager, events, clock)
-        await ddl.close()
-        await store.close()
+        async with running(path, clock) as parts:
+            await scenario(parts.ddl, parts.manager, parts.server, clock)
 
     asyncio.run(all_of_it())
 
@@ -115,16 +55,24 @@ def create(ddl: DdlExecutor, path: TablePath = T, *, ignore: bool = False) -> Aw
     return ddl.create_table(path, DESCRIPTOR, ignore_if_exists=ignore)
 
 
-def test_a_table_has_data_before_it_is_visible_and_after_it_is_gone(tmp_path: Path) -> None:
-    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
-        await create(ddl)
-        assert events.visible_at_creation == [False]
+def test_a_table_has_leaders_before_it_is_visible_and_no_data_after_it_is_gone(tmp_path: Path) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
+        server.gate = asyncio.Event()
+        creation = asyncio.ensure_future(create(ddl))
+        await server.entered.wait()
+        assert manager.find_table(T) is None
+        assert server.metadata.find_table(T) is None
+        server.gate.set()
+        await creation
         table = manager.table(T)
-        assert events.alive == [table.table_id]
+        assert server.metadata.find_table(T) == table
+        assert [entry.leader for entry in server.metadata.buckets(table.table_id, None)] == [3, 3]
+        assert server.tables == [table.table_id]
         assert table.descriptor.properties == {"table.replication.factor": "1"}
         await ddl.drop_table(T, ignore_if_not_exists=False)
         assert manager.find_table(T) is None
-        assert events.alive == []
+        assert server.metadata.find_table(T) is None
+        assert server.tables == []
         await create(ddl)
         assert manager.table(T).table_id == table.table_id + 1
 
@@ -150,10 +98,12 @@ def alter(
 
 
 def test_an_altered_table(tmp_path: Path) -> None:
-    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents, clock: ManualClock) -> None:
+    async def scenario(
+        ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer, clock: ManualClock
+    ) -> None:
         await create(ddl)
         first = manager.table(T)
-        assert (first.schema_id, manager.descriptor_json(first)) == (1, first.descriptor.to_json_bytes())
+        assert (first.schema_id, first.descriptor_json) == (1, first.descriptor.to_json_bytes())
         clock.advance(5)
         await alter(ddl, with_ttl)
         second = manager.table(T)
@@ -161,7 +111,7 @@ def test_an_altered_table(tmp_path: Path) -> None:
         assert second.descriptor.properties["table.log.ttl"] == "1 d"
         assert (second.created_time, second.modified_time) == (first.created_time, first.modified_time + 5)
         assert manager.table_by_id(first.table_id) is second
-        assert b'"table.log.ttl":"1 d"' in manager.descriptor_json(second)
+        assert b'"table.log.ttl":"1 d"' in second.descriptor_json
         await alter(ddl, with_column)
         await alter(ddl, with_column)
         third = manager.table(T)
@@ -169,7 +119,7 @@ def test_an_altered_table(tmp_path: Path) -> None:
         for schema_id, names in ((1, ("a",)), (2, ("a", "c1")), (3, ("a", "c1", "c2"))):
             assert manager.schema(first.table_id, schema_id).names == names
         await alter(ddl, lambda table, _: table.descriptor)
-        assert events.calls == [("created", 0), ("altered", 0), ("altered", 0), ("altered", 0)]
+        assert server.calls == [("created", 0), ("altered", 0), ("altered", 0), ("altered", 0)]
 
     run_with_clock(tmp_path / "m", scenario)
 
@@ -185,20 +135,22 @@ def test_an_altered_table(tmp_path: Path) -> None:
 
 
 def test_altering_what_is_not_there(tmp_path: Path) -> None:
-    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
         for path in (T, TablePath("x", "t")):
             assert await refused(alter(ddl, with_ttl, path)) is ErrorCode.TABLE_NOT_EXIST
             await alter(ddl, with_ttl, path, ignore=True)
         alter_x = ddl.alter_database("x", lambda before: DatabaseDescriptor("y"), ignore_if_not_exists=False)
         assert await refused(alter_x) is ErrorCode.DATABASE_NOT_EXIST
         await ddl.alter_database("x", lambda before: DatabaseDescriptor("y"), ignore_if_not_exists=True)
-        assert events.calls == []
+        assert server.calls == []
 
     run(tmp_path / "m", scenario)
 
 
 def test_an_altered_database(tmp_path: Path) -> None:
-    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents, clock: ManualClock) -> None:
+    async def scenario(
+        ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer, clock: ManualClock
+    ) -> None:
         await ddl.create_database("d", DatabaseDescriptor("old", {"a": "1"}), ignore_if_exists=False)
         before = manager.database("d")
         clock.advance(7)
@@ -224,7 +176,7 @@ def test_an_alteration_that_cannot_be_written_changes_nothing(tmp_path: Path, mo
     def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
         await create(ddl)
         before = manager.table(T)
         with monkeypatch.context() as patch:
@@ -233,39 +185,55 @@ def test_an_alteration_that_cannot_be_written_changes_nothing(tmp_path: Path, mo
         assert manager.table(T) is before
         with pytest.raises(FlussError):
             manager.schema(before.table_id, 2)
-        assert events.calls == [("created", 0)]
+        assert server.calls == [("created", 0)]
         await alter(ddl, with_column)
         assert manager.table(T).schema_id == 2
 
     run(tmp_path / "m", scenario)
 
 
-def test_an_alteration_that_a_replica_missed_is_seen_all_the_same(tmp_path: Path) -> None:
-    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
-        await create(ddl)
-        events.fail_alteration = FlussError(ErrorCode.KV_STORAGE_EXCEPTION, "broken")
-        assert await refused(alter(ddl, with_column)) is ErrorCode.KV_STORAGE_EXCEPTION
-        assert manager.table(T).schema_id == 2
+def test_an_alteration_that_a_server_missed_is_seen_and_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_controller, "DELIVERY_DEADLINE_S", 0.05)
 
-    run(tmp_path / "m", scenario)
+    async def all_of_it() -> None:
+        async with running(tmp_path / "m") as parts:
+            await create(parts.ddl)
+            parts.server.fail_update = FlussError(ErrorCode.KV_STORAGE_EXCEPTION, "broken")
+            assert await refused(alter(parts.ddl, with_column)) is ErrorCode.REQUEST_TIME_OUT
+            assert parts.manager.table(T).schema_id == 2
+            parts.server.fail_update = None
+            await parts.controller.settled()
+            known = parts.server.metadata.find_table(T)
+            assert known is not None
+            assert known.schema_id == 2
+
+    asyncio.run(all_of_it())
 
 
-def test_the_assignment_is_stored(tmp_path: Path) -> None:
-    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+def test_assignment_leader_and_isr_are_stored(tmp_path: Path) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
         await create(ddl)
 
     run(tmp_path / "m", scenario)
 
     async def read() -> None:
-        node = await EmbeddedMetadataStore.open(tmp_path / "m", system_runtime()).get("/tabletservers/tables/0")
+        store = EmbeddedMetadataStore.open(tmp_path / "m", system_runtime())
+        node = await store.get("/tabletservers/tables/0")
         assert node is not None
         assert node.value == b'{"version":1,"buckets":{"0":[3],"1":[3]}}'
+        leader = await store.get("/tabletservers/tables/0/buckets/1/leader_isr")
+        assert leader is not None
+        assert leader.value == (
+            b'{"version":1,"leader":3,"leader_epoch":0,"isr":[3],"coordinator_epoch":0,"bucket_epoch":0}'
+        )
 
     asyncio.run(read())
 
 
 def test_ignore_flags(tmp_path: Path) -> None:
-    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
         none = DatabaseDescriptor()
         assert await refused(ddl.create_database(DEFAULT_DATABASE, none, ignore_if_exists=False)) == 6
         await ddl.create_database(DEFAULT_DATABASE, none, ignore_if_exists=True)
@@ -277,38 +245,40 @@ def test_ignore_flags(tmp_path: Path) -> None:
         await create(ddl)
         assert await refused(create(ddl)) == 8
         await create(ddl, ignore=True)
-        assert len(events.calls) == 1
+        assert len(server.calls) == 1
         assert await refused(create(ddl, TablePath("x", "t"), ignore=True)) == 4
 
     run(tmp_path / "m", scenario)
 
 
 def test_names_and_descriptors_are_checked_first(tmp_path: Path) -> None:
-    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
         assert await refused(ddl.create_database("__x", DatabaseDescriptor(), ignore_if_exists=False)) == 16
         large = DatabaseDescriptor("x" * (1 << 20))
         assert await refused(ddl.create_database("x", large, ignore_if_exists=False)) == 16
         assert await refused(create(ddl, TablePath("a/b", "t"))) == 16
         assert await refused(create(ddl, TablePath("x", "a b"))) == 15
         bad = DESCRIPTOR.with_properties({"table.replication.factor": "9"})
-        assert await refused(ddl.create_table(TablePath("x", "t"), bad, ignore_if_exists=False)) == 17
-        assert events.calls == []
+        with pytest.raises(FlussError, match="more than the 1 live tablet servers") as caught:
+            await ddl.create_table(TablePath("x", "t"), bad, ignore_if_exists=False)
+        assert (caught.value.code, caught.value.hint) == (ErrorCode.INVALID_REPLICATION_FACTOR, "use at most 1")
+        assert server.calls == []
 
     run(tmp_path / "m", scenario)
 
 
 def test_a_failed_creation_leaves_nothing(tmp_path: Path) -> None:
-    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
-        events.fail_creation = FlussError(ErrorCode.STORAGE_EXCEPTION, "no space")
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
+        server.fail_lead = FlussError(ErrorCode.STORAGE_EXCEPTION, "no space")
         assert await refused(create(ddl)) is ErrorCode.STORAGE_EXCEPTION
-        assert events.calls == [("created", 0), ("dropped", 0)]
+        assert server.calls == [("created", 0), ("dropped", 0)]
         assert manager.find_table(T) is None
-        events.fail_removal = OSError("stuck")
+        server.fail_stop = FlussError(ErrorCode.STORAGE_EXCEPTION, "stuck")
         assert await refused(create(ddl)) is ErrorCode.STORAGE_EXCEPTION
-        events.fail_creation = events.fail_removal = None
+        server.fail_lead = server.fail_stop = None
         await create(ddl)
         assert manager.table(T).table_id == 2
-        assert events.alive == [2]
+        assert server.tables == [2]
 
     run(tmp_path / "m", scenario)
 
@@ -324,12 +294,11 @@ def test_a_full_metadata_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         append(journal, *arguments)
 
-    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(JournalFile, "append", only_the_first)  # the id is drawn, the table is not written
             assert await refused(create(ddl)) is ErrorCode.STORAGE_EXCEPTION
-        assert events.calls == [("created", 0), ("dropped", 0)]
-        assert events.alive == []
+        assert server.calls == []  # no server hears of what is not durable
         assert manager.find_table(T) is None
         await create(ddl)
         assert manager.table(T).table_id == 1
@@ -338,18 +307,18 @@ def test_a_full_metadata_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_drop_succeeds_even_when_data_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
         await create(ddl)
-        events.fail_removal = OSError("stuck")
+        server.fail_stop = FlussError(ErrorCode.STORAGE_EXCEPTION, "stuck")
         await ddl.drop_table(T, ignore_if_not_exists=False)
         assert manager.find_table(T) is None
-        assert "could not be removed" in caplog.text
+        assert "could not remove bucket" in caplog.text
 
     run(tmp_path / "m", scenario)
 
 
 def test_cascade(tmp_path: Path) -> None:
-    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
         await ddl.create_database("d", DatabaseDescriptor(), ignore_if_exists=False)
         for name in ("x", "y"):
             await create(ddl, TablePath("d", name))
@@ -357,23 +326,23 @@ def test_cascade(tmp_path: Path) -> None:
         assert await refused(ddl.drop_database("d", ignore_if_not_exists=True, cascade=False)) == 5
         await ddl.drop_database("d", ignore_if_not_exists=False, cascade=True)
         assert manager.databases() == [DEFAULT_DATABASE]
-        assert events.alive == [manager.table(T).table_id]
+        assert server.tables == [manager.table(T).table_id]
 
     run(tmp_path / "m", scenario)
 
 
 def test_of_many_creations_one_wins(tmp_path: Path) -> None:
-    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
         results = await asyncio.gather(*(create(ddl) for _ in range(10)), return_exceptions=True)
         assert results.count(None) == 1
         assert all(result.code == 8 for result in results if isinstance(result, FlussError))
-        assert events.calls == [("created", 0)]
+        assert server.calls == [("created", 0)]
 
     run(tmp_path / "m", scenario)
 
 
 def test_interleaved_changes_of_one_database_end_consistently(tmp_path: Path) -> None:
-    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
         paths = [TablePath("d", name) for name in "abc"]
         changes: list[Awaitable[None]] = []
         for _ in range(4):
@@ -383,22 +352,22 @@ def test_interleaved_changes_of_one_database_end_consistently(tmp_path: Path) ->
             changes.append(ddl.drop_database("d", ignore_if_not_exists=True, cascade=True))
             changes += [create(ddl, path) for path in paths]
         await asyncio.gather(*changes, return_exceptions=True)
-        assert sorted(events.alive) == [table.table_id for table in manager.tables()]
+        assert sorted(server.tables) == [table.table_id for table in manager.tables()]
 
     run(tmp_path / "m", scenario)
 
 
 def test_databases_do_not_wait_for_each_other(tmp_path: Path) -> None:
-    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
         await ddl.create_database("d", DatabaseDescriptor(), ignore_if_exists=False)
-        events.gate = asyncio.Event()
+        server.gate = asyncio.Event()
         blocked = asyncio.ensure_future(create(ddl))
-        await events.entered.wait()
+        await server.entered.wait()
         await ddl.create_database("e", DatabaseDescriptor(), ignore_if_exists=False)
         queued = asyncio.ensure_future(create(ddl, TablePath(DEFAULT_DATABASE, "u")))
         assert not blocked.done()
-        assert len(events.calls) == 1
-        events.gate.set()
+        assert len(server.calls) == 1
+        server.gate.set()
         await asyncio.gather(blocked, queued)
         assert manager.table_names(DEFAULT_DATABASE) == ["t", "u"]
 
@@ -406,15 +375,15 @@ def test_databases_do_not_wait_for_each_other(tmp_path: Path) -> None:
 
 
 def test_a_client_that_goes_away_does_not_stop_a_change(tmp_path: Path) -> None:
-    async def scenario(ddl: DdlExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
-        events.gate = asyncio.Event()
+    async def scenario(ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
+        server.gate = asyncio.Event()
         creation = asyncio.ensure_future(create(ddl))
-        await events.entered.wait()
+        await server.entered.wait()
         creation.cancel()
         with pytest.raises(asyncio.CancelledError):
             await creation
-        events.gate.set()
+        server.gate.set()
         await ddl.close()
-        assert events.alive == [manager.table(T).table_id]
+        assert server.tables == [manager.table(T).table_id]
 
     run(tmp_path / "m", scenario)

@@ -10,18 +10,16 @@ from typing import Any
 
 import pytest
 
-from coordinator_support import opened
+from coordinator_support import RecordingTabletServer, opened, running
 from fluss_server.coordinator.catalog import MetadataManager
-from fluss_server.coordinator.ddl import DdlExecutor
 from fluss_server.coordinator.partitions import PartitionExecutor
-from fluss_server.coordinator.validation import TableSettings
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.records import partition_assignment_path, partition_path, partitions_path
 from fluss_server.metadata.store import Create
 from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.partition import PartitionInfo
-from fluss_server.model.table import TableDescriptor, TableInfo
+from fluss_server.model.table import TableDescriptor
 from fluss_server.runtime import system_runtime
 from fluss_server.runtime.clock import ManualClock
 
@@ -36,78 +34,41 @@ T = TablePath(DEFAULT_DATABASE, "t")
 SPEC = {"p": "1", "q": "2"}
 
 
-class RecordingEvents:
-    """Keeps the ids of partitions that have data."""
-
-    def __init__(self) -> None:
-        self.alive: list[int] = []
-        self.visible_at_creation: list[bool] = []
-        self.fail_creation: BaseException | None = None
-        self.fail_removal: Exception | None = None
-        self.manager: MetadataManager | None = None
-        self.busy = False
-
-    async def table_created(self, table: TableInfo) -> None:
-        assert table.is_partitioned
-
-    async def table_altered(self, table: TableInfo) -> None:
-        raise AssertionError("no table is altered")
-
-    async def table_dropped(self, table: TableInfo) -> None:
-        self.alive.clear()
-
-    async def partition_created(self, table: TableInfo, partition: PartitionInfo) -> None:
-        assert not self.busy
-        self.busy = True
-        await asyncio.sleep(0)
-        self.busy = False
-        assert self.manager is not None
-        self.visible_at_creation.append(self.manager.find_partition(table, partition.name) is not None)
-        self.alive.append(partition.partition_id)
-        if self.fail_creation is not None:
-            raise self.fail_creation
-
-    async def partition_dropped(self, table: TableInfo, partition: PartitionInfo) -> None:
-        assert self.manager is not None
-        assert self.manager.partition_by_id(partition.partition_id) is None
-        if self.fail_removal is not None:
-            raise self.fail_removal
-        self.alive.remove(partition.partition_id)
-
-
-Scenario = Callable[[PartitionExecutor, MetadataManager, RecordingEvents], Awaitable[None]]
+Scenario = Callable[[PartitionExecutor, MetadataManager, RecordingTabletServer], Awaitable[None]]
 
 
 def run(path: Path, scenario: Scenario) -> None:
     async def all_of_it() -> None:
-        store, manager = await opened(path)
-        events = RecordingEvents()
-        events.manager = manager
-        ddl = DdlExecutor(manager, events, TableSettings(), server_id=3)
-        if manager.find_table(T) is None:
-            await ddl.create_table(T, DESCRIPTOR, ignore_if_exists=False)
-        await scenario(PartitionExecutor(manager, ddl, events, ManualClock()), manager, events)
-        await ddl.close()
-        await store.close()
+        async with running(path) as parts:
+            if parts.manager.find_table(T) is None:
+                await parts.ddl.create_table(T, DESCRIPTOR, ignore_if_exists=False)
+            await scenario(parts.partitions, parts.manager, parts.server)
 
     asyncio.run(all_of_it())
 
 
-def test_a_partition_has_data_before_it_is_visible_and_after_it_is_gone(tmp_path: Path) -> None:
-    async def scenario(executor: PartitionExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
-        await asyncio.gather(
-            *(executor.create(T, {"p": str(n), "q": "2"}, ignore_if_exists=False) for n in range(5)),
-        )
-        assert events.visible_at_creation == [False] * 5
-        assert events.alive == [0, 1, 2, 3, 4]
+def test_a_partition_has_leaders_before_it_is_visible_and_no_data_after_it_is_gone(tmp_path: Path) -> None:
+    async def scenario(executor: PartitionExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
+        server.gate = asyncio.Event()
+        creations = [
+            asyncio.ensure_future(executor.create(T, {"p": str(n), "q": "2"}, ignore_if_exists=False)) for n in range(5)
+        ]
+        await server.entered.wait()
+        table = manager.table(T)
+        assert manager.find_partition(table, "0$2") is None
+        assert server.metadata.find_partition(table.table_id, "0$2") is None
+        server.gate.set()
+        await asyncio.gather(*creations)
+        assert server.metadata.find_partition(table.table_id, "0$2") == PartitionInfo(table.table_id, 0, "0$2")
+        assert server.partitions == [0, 1, 2, 3, 4]
         await executor.drop(T, SPEC, ignore_if_not_exists=False)
-        assert events.alive == [0, 2, 3, 4]
+        assert server.partitions == [0, 2, 3, 4]
 
     run(tmp_path / "m", scenario)
 
 
 def test_nodes_are_the_official_ones(tmp_path: Path) -> None:
-    async def scenario(executor: PartitionExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+    async def scenario(executor: PartitionExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
         await executor.create(T, SPEC, ignore_if_exists=False)
 
     run(tmp_path / "m", scenario)
@@ -129,13 +90,13 @@ def test_nodes_are_the_official_ones(tmp_path: Path) -> None:
 
 
 def test_a_failed_creation_leaves_nothing(tmp_path: Path) -> None:
-    async def scenario(executor: PartitionExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
-        events.fail_creation = FlussError(ErrorCode.STORAGE_EXCEPTION, "no space")
+    async def scenario(executor: PartitionExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
+        server.fail_lead = FlussError(ErrorCode.STORAGE_EXCEPTION, "no space")
         with pytest.raises(FlussError, match="no space"):
             await executor.create(T, SPEC, ignore_if_exists=True)
-        assert events.alive == []
+        assert server.partitions == []
         assert manager.partitions(manager.table(T)) == []
-        events.fail_creation = None
+        server.fail_lead = None
         await executor.create(T, SPEC, ignore_if_exists=True)
         assert manager.partitions(manager.table(T)) == [PartitionInfo(0, 1, "1$2")]
 
@@ -143,9 +104,9 @@ def test_a_failed_creation_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_partition_is_dropped_even_if_its_data_cannot_be_removed(tmp_path: Path) -> None:
-    async def scenario(executor: PartitionExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+    async def scenario(executor: PartitionExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
         await executor.create(T, SPEC, ignore_if_exists=False)
-        events.fail_removal = OSError("busy")
+        server.fail_stop = FlussError(ErrorCode.STORAGE_EXCEPTION, "busy")
         await executor.drop(T, SPEC, ignore_if_not_exists=False)
         assert manager.partitions(manager.table(T)) == []
 
@@ -153,12 +114,12 @@ def test_a_partition_is_dropped_even_if_its_data_cannot_be_removed(tmp_path: Pat
 
 
 def test_a_cancelled_caller_does_not_stop_a_creation_halfway(tmp_path: Path) -> None:
-    async def scenario(executor: PartitionExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+    async def scenario(executor: PartitionExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
         creation = asyncio.ensure_future(executor.create(T, SPEC, ignore_if_exists=False))
         await asyncio.sleep(0)
         creation.cancel()
 
-    async def check(executor: PartitionExecutor, manager: MetadataManager, events: RecordingEvents) -> None:
+    async def check(executor: PartitionExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
         assert manager.partitions(manager.table(T)) == [PartitionInfo(0, 0, "1$2")]
 
     run(tmp_path / "m", scenario)
@@ -188,11 +149,13 @@ def test_a_crash_anywhere_leaves_a_partition_fully_or_not_at_all(
 
         table = await manager.prepare_table(T, DESCRIPTOR)
         await manager.add_table(table, [])
+        manager.show_table(table)
         await note()
         for name in ("1$1", "1$2"):
             partition = await manager.prepare_partition(table, name)
             await note()
             await manager.add_partition(table, partition, [(0,), (0,)])
+            manager.show_partition(partition)
             await note()
         await manager.drop_partition(table, PartitionInfo(0, 0, "1$1"))
         await note()

@@ -12,7 +12,6 @@ from coordinator_support import coordinator
 from error_support import refused
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
-from fluss_server.coordinator.service import ServerNode
 from fluss_server.coordinator.validation import TableSettings
 from fluss_server.errors import FlussError
 from fluss_server.rpc.client import RpcClient
@@ -64,12 +63,10 @@ def path(table: str = "t", database: str = "fluss") -> pb.PbTablePath:
     return pb.PbTablePath(database_name=database, table_name=table)
 
 
-def run(
-    directory: Path, scenario: Callable[[Client], Awaitable[None]], *settings: Any, node: ServerNode | None = None
-) -> None:
+def run(directory: Path, scenario: Callable[[Client], Awaitable[None]], *settings: Any, advertised: Any = None) -> None:
     async def all_of_it() -> None:
         async with (
-            coordinator(directory / "metadata", node, *settings) as port,
+            coordinator(directory / "metadata", advertised, *settings) as port,
             await RpcClient.connect("127.0.0.1", port) as client,
         ):
             await scenario(Client(client, port))
@@ -293,7 +290,7 @@ def test_advertised_address(tmp_path: Path) -> None:
         for server in (response.coordinator_server, *response.tablet_servers):
             assert (server.host, server.port) == ("fluss.example", 19123)
 
-    run(tmp_path, scenario, node=ServerNode(0, {"FLUSS": ("fluss.example", 19123)}))
+    run(tmp_path, scenario, advertised={"FLUSS": ("fluss.example", 19123)})
 
 
 def test_writer_ids(tmp_path: Path) -> None:

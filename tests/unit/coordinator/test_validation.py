@@ -184,7 +184,6 @@ def test_allowed_options(properties: dict[str, str]) -> None:
         (LOG, {"table.auto-partition.enabled": "true"}, INVALID_CONFIG, "partitioned"),
         (LOG, {"table.replication.factor": "0"}, INVALID_CONFIG, "table.replication.factor"),
         (LOG, {"table.replication.factor": "x"}, INVALID_CONFIG, "table.replication.factor"),
-        (LOG, {"table.replication.factor": "2"}, ErrorCode.INVALID_REPLICATION_FACTOR, "use at most 1"),
         (KV, {"table.kv.format-version": "3"}, INVALID_CONFIG, "table.kv.format-version"),
         (KV, {"table.kv.format-version": "0"}, INVALID_CONFIG, "table.kv.format-version"),
         (LOG, {"table.log.arrow.compression.zstd.level": "23"}, INVALID_CONFIG, "zstd.level"),

@@ -110,7 +110,7 @@ def test_an_int_column_ends_at_its_greatest_value(tmp_path: Path) -> None:
     bucket.write([("a", None), ("b", None)], targets=NAME)
     assert bucket.get("b") == ("b", 2**31 - 1)
     end = bucket.log.end_offset
-    assert code_of(lambda: bucket.write([("c", None)], targets=NAME)) is ErrorCode.INVALID_TABLE_EXCEPTION
+    assert code_of(lambda: bucket.write([("c", None)], targets=NAME)) is ErrorCode.OPERATION_NOT_ATTEMPTED_EXCEPTION
     assert bucket.log.end_offset == end
     assert bucket.write([("b", None)], targets=NAME) == []
     bucket.close()

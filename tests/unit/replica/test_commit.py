@@ -17,7 +17,7 @@ from fluss_server.formats.log_batch import build_batch
 from fluss_server.model.identifiers import TableBucket, TablePath
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import ArrowCompression, TableDescriptor, TableInfo
-from fluss_server.replica.replica import Replica
+from fluss_server.replica.replica import MAX_APPEND_BATCHES, Replica
 from fluss_server.rpc.bulk import BucketRecords, ProduceLogRequest
 from fluss_server.rpc.service import RequestContext
 from fluss_server.runtime import InlineWorkers, SystemClock
@@ -178,5 +178,21 @@ def test_writes_that_are_not_acknowledged_in_time(tmp_path: Path) -> None:
         response = cast("Any", await produced)
         assert response.buckets_resp[0].base_offset == 2
         assert not response.buckets_resp[0].HasField("error_code")
+
+    with_replica(tmp_path, scenario)
+
+
+def test_a_request_of_very_many_batches_is_refused(tmp_path: Path) -> None:
+    """Each costs the event loop some microseconds."""
+
+    async def scenario(replica: Replica, flushes: HeldPool) -> None:
+        batch = bytes(TWO_ROWS)
+        replica.append(memoryview(batch * MAX_APPEND_BATCHES))
+        with pytest.raises(FlussError) as refused:
+            replica.append(memoryview(batch * (MAX_APPEND_BATCHES + 1)))
+        assert refused.value.code is ErrorCode.RECORD_TOO_LARGE_EXCEPTION
+        assert replica.log.end_offset == 2 * MAX_APPEND_BATCHES
+        await iterations()
+        flushes.run_one()
 
     with_replica(tmp_path, scenario)

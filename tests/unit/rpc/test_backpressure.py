@@ -278,12 +278,12 @@ async def test_messages_have_a_bound_of_their_own() -> None:
         def exists(self, request: pb.DatabaseExistsRequest, context: RequestContext) -> ResponseBody:
             return pb.DatabaseExistsResponse(exists=True)
 
-    name = pb.DatabaseExistsRequest(database_name="d" * 200_000).SerializeToString()
-    async with serving(Decoded(), max_message_bytes=150_000) as server, RawClient.connected(server.port) as client:
+    name = pb.DatabaseExistsRequest(database_name="d" * 60_000).SerializeToString()
+    async with serving(Decoded(), max_message_bytes=50_000) as server, RawClient.connected(server.port) as client:
         client.send(ApiKey.DATABASE_EXISTS, name)
         code, text = await client.receive_error()
         assert code == ErrorCode.RECORD_TOO_LARGE_EXCEPTION
-        assert "DATABASE_EXISTS request of 200012 bytes, the limit is 150000" in text
+        assert "DATABASE_EXISTS request of 60012 bytes, the limit is 50000" in text
         client.send(ApiKey.DATABASE_EXISTS, name[:0] + b"\x0a\x01d", 7)
         assert (await client.receive()).request_id == 7
         assert server.request_memory.held == 0

@@ -190,6 +190,11 @@ class Service:
     def size(self, request: memoryview, context: RequestContext) -> ResponseBody:
         return [str(len(request)).encode()]
 
+    @rpc(ApiKey.FETCH_LOG, raw=True, cancel_on_disconnect=True)
+    async def wait_for_data(self, request: memoryview, context: RequestContext) -> ResponseBody:
+        await asyncio.get_running_loop().create_future()
+        return []
+
 
 async def ask(client: RawClient, size: int) -> int:
     client.writer.write(request_prefix(ApiKey.LIMIT_SCAN, 0, 1, size))
@@ -240,3 +245,22 @@ async def test_many_large_requests_at_once_all_get_through() -> None:
         sizes = [MIB // 4 + number * MIB // 3 for number in range(16)]
         assert await asyncio.gather(*map(ask, clients, sizes)) == sizes
         await eventually(lambda: server.request_memory.held == 0)
+
+
+@async_test
+async def test_long_requests_that_only_wait_for_data_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_memory, "CHECK_INTERVAL_S", 0.05)
+    async with (
+        serving(Service(), max_server_request_bytes=8 * MIB) as server,
+        RawClient.connected(server.port) as waiting,
+        RawClient.connected(server.port) as client,
+    ):
+        for request_id in range(20):
+            waiting.send(ApiKey.FETCH_LOG, bytes(250 * KIB), request_id)
+        await eventually(lambda: server.request_memory.held > 3 * MIB)
+        for request_id in range(2):
+            client.send(ApiKey.FETCH_LOG, bytes(200 * KIB), request_id)
+        await eventually(lambda: server.request_memory.waiting > 0)
+        code, text = await waiting.receive_error()
+        assert code == ErrorCode.NETWORK_EXCEPTION
+        assert "others need its memory" in text

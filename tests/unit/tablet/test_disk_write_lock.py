@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.runtime.disk import DiskUsage
+from fluss_server.runtime.runtime import system_runtime
+from fluss_server.runtime.system_disk import SystemDisk
 from fluss_server.tablet.disk_write_lock import DiskMonitor, DiskWriteLock, disk_usage
 from rpc_support import async_test, eventually
 
@@ -74,16 +77,17 @@ async def test_the_monitor_samples(tmp_path: Path) -> None:
     usage: float | OSError = 0.9
     samples = 0
 
-    def usage_of(directory: Path) -> float:
-        nonlocal samples
-        samples += 1
-        assert directory == tmp_path
-        if isinstance(usage, OSError):
-            raise usage
-        return usage
+    class FullDisk(SystemDisk):
+        def usage(self, path: PurePath) -> DiskUsage:
+            nonlocal samples
+            samples += 1
+            assert path == tmp_path
+            if isinstance(usage, OSError):
+                raise usage
+            return DiskUsage(1000, round(1000 * (1 - usage)))
 
     lock = DiskWriteLock(0.85, 0.80)
-    monitor = DiskMonitor(tmp_path, lock, 0.01, usage_of)
+    monitor = DiskMonitor(tmp_path, lock, 0.01, system_runtime(disk=FullDisk()))
     await monitor.start()
     assert lock.locked, "the first sample is taken before anything is served"
     usage, seen = OSError("gone"), samples
@@ -100,6 +104,6 @@ async def test_the_monitor_samples(tmp_path: Path) -> None:
 
 def test_usage_counts_what_is_not_available(tmp_path: Path) -> None:
     found = os.statvfs(tmp_path)
-    assert disk_usage(tmp_path) == pytest.approx(1 - found.f_bavail / found.f_blocks, abs=0.02)
+    assert disk_usage(SystemDisk(), tmp_path) == pytest.approx(1 - found.f_bavail / found.f_blocks, abs=0.02)
     with pytest.raises(FileNotFoundError):
-        disk_usage(tmp_path / "missing")
+        disk_usage(SystemDisk(), tmp_path / "missing")

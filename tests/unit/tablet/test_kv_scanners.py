@@ -57,8 +57,7 @@ def with_table(tmp_path: Path, body: Callable[[Table], object], **options: str) 
                 table_id = await create_from(client, "scanned", descriptor(["id"]))
                 rows = [(bytes([key]), b"\x00" + bytes([key]) + b"\x01x") for key in range(ROWS)]
                 await put(client, table_id, bytes(build_kv_batch(1, rows)))
-                assert server._scanners is not None
-                await body(Table(client, table_id, clock, server._scanners))  # type: ignore[misc]
+                await body(Table(client, table_id, clock, server.tablet_server.scanners))  # type: ignore[misc]
         finally:
             await server.close()
 

@@ -1,7 +1,7 @@
 """The table of APIs: number, name, messages and versions of each.
 
 Versions are those of Apache Fluss 0.9.1 (later APIs: 0 only). All released clients settle for them, and what the later
-versions add (historical partitions, changing the bucket count, row TTL) is then never asked for. The exception is
+versions add (historical partitions, changing the bucket count, row TTL) is then never requested. The exception is
 version 2 of PUT_KV, whose clients know STORAGE_BACKPRESSURE. Numbers 0 to 999 are reserved for the Kafka protocol.
 """
 
@@ -100,12 +100,14 @@ class ApiSpec:
         messages: name of its messages without ``Request`` or ``Response``.
         min_version: lowest version served.
         max_version: highest version served.
+        max_request_bytes: longest request that is decoded; what the API needs is shorter.
     """
 
     key: ApiKey
     messages: str
     min_version: int
     max_version: int
+    max_request_bytes: int
 
     @property
     def name(self) -> str:
@@ -195,6 +197,40 @@ _MESSAGES_AND_MAX_VERSION: dict[ApiKey, tuple[str, int]] = {
     ApiKey.REMOVE_SERVER_TAG_BY_RACK: ("RemoveServerTagByRack", 0),
 }
 
+_DEFAULT_MAX_REQUEST_BYTES = 64 << 10
+_MAX_REQUEST_BYTES: dict[ApiKey, int] = {
+    # Definitions: JSON with properties and comments.
+    ApiKey.CREATE_DATABASE: 1 << 20,
+    ApiKey.ALTER_DATABASE: 1 << 20,
+    ApiKey.CREATE_TABLE: 1 << 20,
+    ApiKey.ALTER_TABLE: 1 << 20,
+    ApiKey.ALTER_CLUSTER_CONFIGS: 1 << 20,
+    # Lists of tables, partitions or buckets, and filters.
+    ApiKey.GET_METADATA: 1 << 20,
+    ApiKey.FETCH_LOG: 1 << 20,
+    ApiKey.INIT_WRITER: 256 << 10,
+    ApiKey.LIMIT_SCAN: 256 << 10,
+    ApiKey.LIST_OFFSETS: 256 << 10,
+    ApiKey.GET_TABLE_STATS: 256 << 10,
+    ApiKey.SCAN_KV: 256 << 10,
+    # As many as the client has: server.request.max-message-size is the bound.
+    **dict.fromkeys(
+        (
+            ApiKey.PRODUCE_LOG,
+            ApiKey.PUT_KV,
+            ApiKey.LOOKUP,
+            ApiKey.PREFIX_LOOKUP,
+            ApiKey.CREATE_ACLS,
+            ApiKey.DROP_ACLS,
+            ApiKey.REGISTER_PRODUCER_OFFSETS,
+        ),
+        2**31 - 1,
+    ),
+}
+
 API_SPECS: Mapping[ApiKey, ApiSpec] = MappingProxyType(
-    {key: ApiSpec(key, name, 0, max_version) for key, (name, max_version) in _MESSAGES_AND_MAX_VERSION.items()}
+    {
+        key: ApiSpec(key, name, 0, max_version, _MAX_REQUEST_BYTES.get(key, _DEFAULT_MAX_REQUEST_BYTES))
+        for key, (name, max_version) in _MESSAGES_AND_MAX_VERSION.items()
+    }
 )

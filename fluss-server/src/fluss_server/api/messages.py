@@ -1,6 +1,6 @@
 """Message classes of the protocol, by name: ``from fluss_server.api import messages as pb; pb.MetadataRequest()``.
 
-The classes are made from the descriptors in ``fluss.binpb`` when the first one is asked for (about 2 ms, and only then
+The classes are made from the descriptors in ``fluss.binpb`` at the first use of one (about 2 ms, and only then
 is protobuf imported), in a descriptor pool of their own, so that other protobuf users of the same process cannot
 collide with them. Types for checkers and editors are in ``messages.pyi``; ``tools/build_descriptors.py`` makes both.
 """

@@ -37,7 +37,7 @@ from fluss_server.metadata.journal import JournalDamaged
 from fluss_server.metadata.journal_file import JOURNAL_FILE, checkpoint_path
 from fluss_server.runtime.files import DirectoryLock
 from fluss_server.runtime.system_disk import SystemDisk, SystemFile
-from fluss_server.tablet.replica_manager import ORPHANED
+from fluss_server.tablet.replica_directories import ORPHANED
 
 _INDEX_LIMIT = 1 << 31
 _DISK = SystemDisk()
@@ -106,7 +106,7 @@ def check_data_directory(directory: Path) -> Iterator[Finding]:
         for path in candidates
         if _LOG_DIRECTORY.match(path.name)
         and path.is_dir()
-        and not any(end in str(path) for end in (".deleted", ORPHANED))
+        and not any(end in str(path.relative_to(directory)) for end in (".deleted", ORPHANED))
     )
     for log_directory in buckets:
         finding, start, end = _check_log(directory, log_directory)

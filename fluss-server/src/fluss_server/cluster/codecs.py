@@ -481,11 +481,11 @@ def decode_reserve_ids(message: Any) -> ReserveIds:
 
 
 def encode_reserve_writer_ids(value: ReserveWriterIds) -> Any:
-    return message_class("ReserveWriterIdsRequest")(count=value.count)
+    return message_class("ReserveWriterIdsRequest")(count=value.count, above=value.above)
 
 
 def decode_reserve_writer_ids(message: Any) -> ReserveWriterIds:
-    return ReserveWriterIds(message.count)
+    return ReserveWriterIds(message.count, message.above)
 
 
 def encode_reserved_ids(value: ReservedIds) -> Any:

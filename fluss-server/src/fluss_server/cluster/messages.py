@@ -330,9 +330,16 @@ class ReserveIds:
 
 @dataclass(frozen=True, slots=True)
 class ReserveWriterIds:
-    """Reserve ``count`` ids of writers."""
+    """Reserve ``count`` ids of writers.
+
+    Attributes:
+        count: how many.
+        above: the largest id that is in the server's logs, -1 for none; ids that are given now are larger, also when
+            the coordinator's metadata is older than the logs.
+    """
 
     count: int
+    above: int = -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
     ],
     "ReserveWriterIdsRequest": [
         (1, "required", "int64", "count"),
+        (2, "required", "int64", "above"),
     ],
     "ReserveIdsResponse": [
         (1, "required", "int64", "first"),

@@ -1,6 +1,6 @@
 """Options that change while the server runs; no I/O.
 
-The values in force are those given at the start with the overrides on top. An override of None unsets an option that
+The effective values are those given at the start with the overrides on top. An override of None unsets an option that
 was given at the start. A change goes through in the order plan, validate, apply; who calls this makes it durable last
 and takes it back when that fails.
 """
@@ -68,7 +68,7 @@ class _Subscription(NamedTuple):
 
 
 class DynamicConfiguration:
-    """The values in force, and who wants to know when they change.
+    """The effective values, and the subscribers to their changes.
 
     Args:
         options: all options; those marked dynamic can change.
@@ -87,7 +87,7 @@ class DynamicConfiguration:
 
     @property
     def current(self) -> Configuration:
-        """The values in force. Immutable: ask again after a change."""
+        """The effective values. Immutable: read them again after a change."""
         return self._current
 
     @property
@@ -135,7 +135,7 @@ class DynamicConfiguration:
         """The overrides after some changes, made one after the other; nothing changes yet.
 
         Raises:
-            FlussError: ``CONFIG_EXCEPTION`` for what is not dynamic, bad values and changes that do not fit.
+            FlussError: ``CONFIG_EXCEPTION`` for what is not dynamic, bad values and changes that contradict each other.
         """
         planned = dict(self._overrides)
         for key, value, operation in alterations:
@@ -154,7 +154,7 @@ class DynamicConfiguration:
         return planned
 
     def apply(self, overrides: Overrides) -> None:
-        """Put overrides in force: ask everybody concerned, then tell them; take it back when one fails.
+        """Apply overrides: let every subscriber validate, then notify them; undo it when one fails.
 
         Raises:
             FlussError: ``CONFIG_EXCEPTION``, and everything is as before.

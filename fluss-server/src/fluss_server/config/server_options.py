@@ -81,7 +81,7 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "security.sasl.plain.credentials.file",
             OptionType.STRING,
             None,
-            "File with one user:password a line. A change of the file holds for the next login.",
+            "File with one user:password a line. A change of the file applies to the next authentication.",
         ),
         Option(
             "security.sasl.plain.credentials.env",
@@ -132,7 +132,7 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             OptionType.INT,
             "16000",
             "Connections that may be open at the same time; further ones are refused with a reason. Never more than the"
-            " system's limit of open files leaves room for.",
+            " system's limit of open files allows.",
             minimum=1,
         ),
         Option(
@@ -185,7 +185,7 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "metrics.reporter.prometheus.host",
             OptionType.STRING,
             "127.0.0.1",
-            "Address for the metrics. Nobody is asked for a password there.",
+            "Address of the metrics endpoint, which requires no authentication.",
         ),
         Option(
             "metrics.reporter.prometheus.port",
@@ -204,7 +204,7 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "server.response.memory-size",
             OptionType.SIZE,
             "256mb",
-            "Memory for answers that clients do not read, all connections together. When there are more, the client"
+            "Memory for responses that clients do not read, all connections together. When there are more, the client"
             " that leaves the most unread is disconnected.",
             minimum=1 << 20,
         ),
@@ -212,7 +212,7 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "server.response.send-timeout",
             OptionType.DURATION,
             "2 min",
-            "A client that takes not a single byte of its answers for this long is disconnected.",
+            "A client that takes not a single byte of its responses for this long is disconnected.",
             minimum=1,
         ),
         Option(
@@ -220,14 +220,14 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             OptionType.INT,
             "20000",
             "Fetches that may wait for data at the same time, all connections together; one of many buckets counts once"
-            " for every 16 of them. When there are more, the oldest is answered at once.",
+            " for every 16 of them. When there are more, the oldest gets its response at once.",
             minimum=1,
         ),
         Option(
             "authorizer.enabled",
             OptionType.BOOL,
             "false",
-            "Check for every request whether its user has been granted what it does; see super.users.",
+            "Check the permissions of the user for every request; see super.users.",
         ),
         Option(
             "super.users",
@@ -379,14 +379,14 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "kv.scanner.max-batch-size",
             OptionType.SIZE,
             "10 mb",
-            "Most bytes of rows in one answer of a full scan, whatever the client asks for.",
+            "Most bytes of rows in one response of a full scan, whatever the client requests.",
             minimum=1,
         ),
         Option(
             "kv.backpressure.l0-slowdown-trigger",
             OptionType.INT,
             "8",
-            "Files of a primary-key bucket that may wait for a compaction before its writers are asked to slow down. At"
+            "Files of a primary-key bucket that may wait for a compaction before its writers are told to slow down. At"
             " 20 of them writes are refused for a while; 20 or more here = no slowing down before that.",
             minimum=1,
         ),

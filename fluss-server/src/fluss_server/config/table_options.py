@@ -107,8 +107,8 @@ TABLE_OPTIONS: Mapping[str, Option] = option_table(
             "table.log.ttl",
             OptionType.DURATION,
             "7 d",
-            "How long the log or changelog is kept, at least; 0 ms keeps it for ever. Rows of primary-key tables do not"
-            " expire.",
+            "How long the log or changelog is kept, at least; 0 ms keeps it indefinitely. Rows of primary-key tables do"
+            " not expire.",
             dynamic=True,
         ),
         Option(

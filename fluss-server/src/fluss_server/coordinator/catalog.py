@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -26,6 +25,7 @@ from fluss_server.metadata.records import (
     decode_counter,
     decode_schema,
     encode_counter,
+    partition_path,
     schema_path,
     schemas_path,
     table_assignment_path,
@@ -49,8 +49,6 @@ from fluss_server.runtime.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-WRITER_ID_BLOCK = 100
-"""Writer ids reserved with one write; at most so many are skipped by a restart."""
 
 MAX_COUNTED_WRITER_ID = 2**62
 """Clients may send any id; from here on they do not count as ids of the counter, or one client could use it up."""
@@ -75,9 +73,8 @@ class MetadataManager:
         self._tables: dict[str, dict[str, TableInfo]] = {}
         self._tables_by_id: dict[int, TableInfo] = {}
         self._schemas: dict[int, dict[int, Schema]] = {}
-        self._descriptor_json: dict[int, bytes] = {}
+        self._hidden: dict[int, TableInfo] = {}  # stored, and not shown yet
         self._partitions = PartitionRegistry(store)
-        self._writer_ids: deque[int] = deque()
         self._tasks = UninterruptedTasks()
 
     async def load(self) -> None:
@@ -185,13 +182,10 @@ class MetadataManager:
             raise FlussError(ErrorCode.SCHEMA_NOT_EXIST, f"table {table_id} has no schema {schema_id}")
         return schema
 
-    def descriptor_json(self, table: TableInfo) -> bytes:
-        """``table.descriptor.to_json_bytes()``, kept because every client asks for it again and again."""
-        if self._tables_by_id.get(table.table_id) is not table:
-            return table.descriptor.to_json_bytes()
-        if (data := self._descriptor_json.get(table.table_id)) is None:
-            data = self._descriptor_json[table.table_id] = table.descriptor.to_json_bytes()
-        return data
+    def older_schemas(self, table: TableInfo) -> tuple[tuple[int, Schema], ...]:
+        """Schemas of a table with smaller ids than its present one, by id."""
+        schemas = self._schemas.get(table.table_id, {})
+        return tuple((schema_id, schemas[schema_id]) for schema_id in sorted(schemas) if schema_id < table.schema_id)
 
     def partitions(self, table: TableInfo) -> list[PartitionInfo]:
         """Partitions of a table, by id; ``TABLE_NOT_PARTITIONED_EXCEPTION``."""
@@ -235,8 +229,8 @@ class MetadataManager:
     async def prepare_table(self, path: TablePath, descriptor: TableDescriptor) -> TableInfo:
         """Give a table that is to be created its id, which no other table will ever get.
 
-        The table is not there yet, except that :meth:`schema` answers for its id. End with :meth:`add_table` or
-        :meth:`abandon_table`.
+        The table is not there yet, except that :meth:`schema` answers for its id. Go on with :meth:`add_table`, or end
+        with :meth:`discard_table`.
 
         Args:
             path: allowed names.
@@ -247,22 +241,28 @@ class MetadataManager:
         """
         return await self._tasks.run(self._prepare_table(path, descriptor))
 
-    async def add_table(self, table: TableInfo, assignment: Sequence[Sequence[int]]) -> None:
-        """Make a prepared table exist.
+    async def add_table(
+        self, table: TableInfo, assignment: Sequence[Sequence[int]], also: Sequence[Operation] = ()
+    ) -> None:
+        """Make a prepared table durable. Nobody sees it before :meth:`show_table`.
 
         Args:
             table: from :meth:`prepare_table`.
             assignment: servers of the replicas of each bucket, by bucket number.
+            also: operations of the same transaction, behind those of the table.
 
         Raises:
             FlussError: ``DATABASE_NOT_EXIST``, ``TABLE_ALREADY_EXIST`` when that changed since it was prepared.
         """
-        await self._tasks.run(self._add_table(table, assignment))
+        await self._tasks.run(self._add_table(table, assignment, also))
 
-    def abandon_table(self, table: TableInfo) -> None:
-        """Forget a prepared table that will not be added."""
-        assert table.table_id not in self._tables_by_id, "only tables that were not added can be abandoned"
-        self._schemas.pop(table.table_id, None)
+    async def discard_table(self, table: TableInfo) -> None:
+        """Forget a prepared table that was not shown, and delete what was stored of it."""
+        await self._tasks.run(self._discard_table(table))
+
+    def is_hidden(self, table: TableInfo) -> bool:
+        """Whether a table is stored, and not shown yet."""
+        return table.table_id in self._hidden
 
     async def write_table(self, table: TableInfo) -> TableInfo:
         """Write another definition of an existing table, with the present time as its time of modification.
@@ -282,9 +282,9 @@ class MetadataManager:
         return await self._tasks.run(self._write_table(table))
 
     def show_table(self, table: TableInfo) -> None:
-        """Let everybody see what :meth:`write_table` wrote."""
+        """Let everybody see what :meth:`add_table` or :meth:`write_table` wrote."""
+        self._hidden.pop(table.table_id, None)
         self._remember(table, self._schemas[table.table_id])
-        self._descriptor_json.pop(table.table_id, None)
 
     async def drop_table(self, path: TablePath) -> TableInfo:
         """Drop a table and return what it was; ``TABLE_NOT_EXIST``."""
@@ -303,10 +303,22 @@ class MetadataManager:
         return await self._tasks.run(self._prepare_partition(table, name))
 
     async def add_partition(
-        self, table: TableInfo, partition: PartitionInfo, assignment: Sequence[Sequence[int]]
+        self,
+        table: TableInfo,
+        partition: PartitionInfo,
+        assignment: Sequence[Sequence[int]],
+        also: Sequence[Operation] = (),
     ) -> None:
-        """Make a prepared partition exist; arguments and errors as for :meth:`add_table` and the above."""
-        await self._tasks.run(self._add_partition(table, partition, assignment))
+        """Make a prepared partition durable; as :meth:`add_table`."""
+        await self._tasks.run(self._add_partition(table, partition, assignment, also))
+
+    def show_partition(self, partition: PartitionInfo) -> None:
+        """Let everybody see what :meth:`add_partition` wrote."""
+        self._partitions.remember(partition)
+
+    async def discard_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
+        """Delete what was stored of a partition that was not shown."""
+        await self._tasks.run(self._discard_partition(table, partition))
 
     async def drop_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
         """Drop a partition; ``TABLE_NOT_EXIST``, ``PARTITION_NOT_EXISTS`` when it is gone already."""
@@ -329,23 +341,22 @@ class MetadataManager:
             the first of ``count`` numbers in a row that were never given for this table; they begin with 1.
 
         Raises:
-            FlussError: ``TABLE_NOT_EXIST``; ``UNKNOWN_SERVER_ERROR`` when there are not so many left.
+            FlussError: ``TABLE_NOT_EXIST``; ``OPERATION_NOT_ATTEMPTED_EXCEPTION`` when there are not so many left.
         """
         return await self._tasks.run(self._reserve_ids(table_id, count))
 
-    async def new_writer_id(self) -> int:
-        """An id that no writer of this cluster ever had, also across restarts and crashes."""
-        while not self._writer_ids:
-            await self._tasks.run(self._reserve_writer_ids())
-        return self._writer_ids.popleft()
-
-    async def raise_writer_id_counter(self, seen: int) -> None:
-        """See to it that no writer gets an id that a log has seen already; with whole metadata there is nothing to do.
+    async def reserve_writer_ids(self, count: int, above: int = -1) -> int:
+        """Reserve ids that no writer of this cluster ever had, also across restarts and crashes.
 
         Args:
-            seen: the largest writer id in any log; those that no counter can have reached are ignored.
+            count: how many.
+            above: the ids are larger than this one, which is in some log; it is ignored when no counter can have
+                reached it.
+
+        Returns:
+            the first of ``count`` numbers in a row.
         """
-        await self._tasks.run(self._raise_writer_id_counter(seen))
+        return await self._tasks.run(self._reserve_writer_ids(count, above))
 
     # Bodies of the above, each run to its end
 
@@ -397,7 +408,9 @@ class MetadataManager:
             self._schemas[table_id] = {FIRST_SCHEMA_ID: descriptor.schema}
             return TableInfo(path, table_id, FIRST_SCHEMA_ID, descriptor, now, now)
 
-    async def _add_table(self, table: TableInfo, assignment: Sequence[Sequence[int]]) -> None:
+    async def _add_table(
+        self, table: TableInfo, assignment: Sequence[Sequence[int]], also: Sequence[Operation]
+    ) -> None:
         async with self._lock:
             self._check_absent(table.path)
             record = AssignmentRecord({bucket: tuple(servers) for bucket, servers in enumerate(assignment)})
@@ -407,9 +420,20 @@ class MetadataManager:
                     Create(table_path(table.path), TableRecord.of(table).encode()),
                     Create(schemas_path(table.path)),
                     Create(schema_path(table.path, table.schema_id), table.schema.to_json_bytes()),
+                    *also,
                 ]
             )
-            self._remember(table, {table.schema_id: table.schema})
+            self._hidden[table.table_id] = table
+
+    async def _discard_table(self, table: TableInfo) -> None:
+        assert table.table_id not in self._tables_by_id, "a table that was shown is dropped, not discarded"
+        async with self._lock:
+            if table.table_id in self._hidden:
+                operations = await deletions_below(self._store, table_path(table.path))
+                operations += await self._assignment_deletions([table])
+                await self._store.commit(operations)
+                del self._hidden[table.table_id]
+            self._schemas.pop(table.table_id, None)
 
     async def _write_table(self, table: TableInfo) -> TableInfo:
         async with self._lock:
@@ -444,12 +468,20 @@ class MetadataManager:
             return PartitionInfo(table.table_id, partition_id, name)
 
     async def _add_partition(
-        self, table: TableInfo, partition: PartitionInfo, assignment: Sequence[Sequence[int]]
+        self,
+        table: TableInfo,
+        partition: PartitionInfo,
+        assignment: Sequence[Sequence[int]],
+        also: Sequence[Operation],
     ) -> None:
         async with self._lock:
             self._check_partition_absent(table, partition.name)
-            await self._store.commit(await self._partitions.creation(table, partition, assignment))
-            self._partitions.remember(partition)
+            await self._store.commit([*await self._partitions.creation(table, partition, assignment), *also])
+
+    async def _discard_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
+        async with self._lock:
+            if await self._store.get(partition_path(table.path, partition.name)) is not None:
+                await self._store.commit(await self._partitions.deletion(table, partition))
 
     async def _drop_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
         async with self._lock:
@@ -470,7 +502,9 @@ class MetadataManager:
             node = await self._store.get(path)
             reserved = 0 if node is None else decode_counter(path, node.value)
             if reserved + count > MAX_COUNTER:
-                raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"column {name!r} of {table.path} has no ids left")
+                raise FlussError(
+                    ErrorCode.OPERATION_NOT_ATTEMPTED_EXCEPTION, f"column {name!r} of {table.path} has no ids left"
+                )
             value = encode_counter(reserved + count)
             if node is None:
                 await self._store.commit([*await missing_parents(self._store, path), Create(path, value)])
@@ -478,26 +512,21 @@ class MetadataManager:
                 await self._store.commit([Set(path, value, node.version)])
             return reserved + 1
 
-    async def _reserve_writer_ids(self) -> None:
+    async def _reserve_writer_ids(self, count: int, above: int) -> int:
         async with self._lock:
-            if self._writer_ids:
-                return  # by a caller that was first
-            first, operation = await self._advance(WRITER_ID_COUNTER, WRITER_ID_BLOCK)
+            next_id, _ = await self._advance(WRITER_ID_COUNTER, 0)
+            first = next_id
+            if next_id <= above < MAX_COUNTED_WRITER_ID:
+                logger.warning(
+                    "writer ids up to %d are in use, but the metadata knows only those below %d: it is older than the"
+                    " data",
+                    above,
+                    next_id,
+                )
+                first = above + 1
+            _, operation = await self._advance(WRITER_ID_COUNTER, first + count - next_id)
             await self._store.commit([operation])
-            self._writer_ids.extend(range(first, first + WRITER_ID_BLOCK))
-
-    async def _raise_writer_id_counter(self, seen: int) -> None:
-        async with self._lock:
-            first, _ = await self._advance(WRITER_ID_COUNTER, 0)
-            if not first <= seen < MAX_COUNTED_WRITER_ID:
-                return
-            logger.warning(
-                "writer ids up to %d are in use, but the metadata knows only those below %d: it is older than the data",
-                seen,
-                first,
-            )
-            _, operation = await self._advance(WRITER_ID_COUNTER, seen + 1 - first)
-            await self._store.commit([operation])
+            return first
 
     async def _advance(self, path: str, step: int) -> tuple[int, Operation]:
         """Value of a counter and the operation that moves it on by ``step``."""
@@ -517,7 +546,7 @@ class MetadataManager:
 
     def _check_absent(self, path: TablePath) -> None:
         self.database(path.database)
-        if self.find_table(path) is not None:
+        if self.find_table(path) is not None or any(table.path == path for table in self._hidden.values()):
             raise FlussError(ErrorCode.TABLE_ALREADY_EXIST, f"table {path} already exists")
 
     def _check_present(self, table: TableInfo) -> None:
@@ -540,7 +569,6 @@ class MetadataManager:
         del self._tables[table.path.database][table.path.table]
         del self._tables_by_id[table.table_id]
         del self._schemas[table.table_id]
-        self._descriptor_json.pop(table.table_id, None)
         self._partitions.forget_table(table.table_id)
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
+from fluss_server.coordinator.assignment import Assignment, check_replication_factor
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.validation import (
     TableSettings,
@@ -16,6 +17,7 @@ from fluss_server.coordinator.validation import (
     check_database_descriptor,
     check_descriptor,
     complete_descriptor,
+    replication_factor,
 )
 from fluss_server.metadata.tasks import UninterruptedTasks
 from fluss_server.model.identifiers import TablePath, check_database_name, check_table_path
@@ -27,37 +29,51 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-class TableEvents(Protocol):
-    """Who keeps the data of tables. Calls about one table never overlap, nor do those about tables of one database."""
+class TableLifecycle(Protocol):
+    """Makes tables and partitions durable and gives them leaders.
 
-    async def table_created(self, table: TableInfo) -> None:
-        """Make the replicas of a new table and let them lead; a partitioned table has none yet.
+    Calls about one database never overlap. Each change is durable before any server hears of it, and clients see a new
+    table or partition when every bucket has a leader.
+    """
 
-        Nobody can see the table before this returns: it is written to the metadata afterwards, so a crash in between
-        leaves data of a table that does not exist. When this raises, the table is not created, and
-        :meth:`table_dropped` is called for what was made of it.
+    @property
+    def live_servers(self) -> int:
+        """Servers that can get replicas of new tables."""
+
+    def assign(self, bucket_count: int, replication_factor: int) -> Assignment:
+        """Servers for the replicas of new buckets; ``INVALID_REPLICATION_FACTOR``."""
+
+    async def create_table(self, table: TableInfo, assignment: Assignment | None) -> None:
+        """Make a prepared table exist; clients see it when this returns.
+
+        Args:
+            table: from ``MetadataManager.prepare_table``.
+            assignment: None for a partitioned table.
+
+        Raises:
+            FlussError: why it could not be stored, or why a bucket has no leader; then nothing of it is left.
         """
 
-    async def table_altered(self, table: TableInfo) -> None:
-        """Go on with a new definition of a table: other options, or a newer schema.
+    async def alter_table(self, table: TableInfo) -> None:
+        """Give a definition that is durable to every server: writes that begin afterwards meet it.
 
-        The definition is durable, and clients see it when this returns or raises. Writes that begin afterwards must
-        meet it. Whoever misses it finds it at the next start.
+        Raises:
+            FlussError: ``REQUEST_TIME_OUT`` when some server has not confirmed it.
         """
 
-    async def table_dropped(self, table: TableInfo) -> None:
-        """Remove the replicas of a table that is gone from the metadata, and their data.
-
-        When this raises or the server ends before it is done, data is left of a table that does not exist; whoever
-        keeps it compares with :meth:`MetadataManager.tables` at the next start. A partitioned table goes with all its
-        partitions.
+    async def drop_table(self, table: TableInfo) -> None:
+        """Drop a table and its replicas. It is gone when this returns; what a server could not remove of its files it
+        removes at its next start.
         """
 
-    async def partition_created(self, table: TableInfo, partition: PartitionInfo) -> None:
-        """As :meth:`table_created`, for one partition of an existing table."""
+    async def drop_database(self, name: str, *, cascade: bool) -> list[TableInfo]:
+        """Drop a database with its tables, as :meth:`drop_table`; returns them."""
 
-    async def partition_dropped(self, table: TableInfo, partition: PartitionInfo) -> None:
-        """As :meth:`table_dropped`, for one partition of a table that stays."""
+    async def create_partition(self, table: TableInfo, partition: PartitionInfo, assignment: Assignment) -> None:
+        """As :meth:`create_table`, for one partition of an existing table."""
+
+    async def drop_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
+        """As :meth:`drop_table`, for one partition of a table that stays."""
 
 
 class DdlExecutor:
@@ -65,17 +81,25 @@ class DdlExecutor:
 
     Changes within one database are made one at a time, each to its end even if its client goes away.
 
-    Attributes:
-        on_change: called with a table that is new or altered, when others may change it again; the change is answered
+    Args:
+        manager: loaded.
+        lifecycle: carries them out.
+        settings: limits and defaults for new tables.
+        on_change: called with a table that is new or altered, when others may change it again; the change is complete
             when this returns.
     """
 
-    def __init__(self, manager: MetadataManager, events: TableEvents, settings: TableSettings, server_id: int) -> None:
+    def __init__(
+        self,
+        manager: MetadataManager,
+        lifecycle: TableLifecycle,
+        settings: TableSettings,
+        on_change: Callable[[TableInfo], Awaitable[None]] | None = None,
+    ) -> None:
         self._manager = manager
-        self._events = events
+        self._lifecycle = lifecycle
         self.settings = settings
-        self.server_id = server_id
-        self.on_change: Callable[[TableInfo], Awaitable[None]] | None = None
+        self._on_change = on_change
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks = UninterruptedTasks()
 
@@ -105,6 +129,7 @@ class DdlExecutor:
         check_creation_allowed(descriptor, self.settings)
         descriptor = complete_descriptor(descriptor, self.settings)
         check_descriptor(descriptor, self.settings)
+        check_replication_factor(replication_factor(descriptor), self._lifecycle.live_servers)
         await self.exclusively(path.database, self._create_table(path, descriptor, ignore_if_exists))
         await self._tell(path)
 
@@ -149,8 +174,8 @@ class DdlExecutor:
 
     async def _tell(self, path: TablePath) -> None:
         table = self._manager.find_table(path)
-        if table is not None and self.on_change is not None:
-            await self.on_change(table)
+        if table is not None and self._on_change is not None:
+            await self._on_change(table)
 
     async def _in_order(self, database: str, change: Coroutine[Any, Any, _T]) -> _T:
         lock = self._locks.get(database)
@@ -167,24 +192,18 @@ class DdlExecutor:
     async def _drop_database(self, name: str, ignore_if_not_exists: bool, cascade: bool) -> None:
         if ignore_if_not_exists and not self._manager.database_exists(name):
             return
-        tables = await self._manager.drop_database(name, cascade=cascade)
+        tables = await self._lifecycle.drop_database(name, cascade=cascade)
         logger.info("dropped database %s and %d tables", name, len(tables))
-        for table in tables:
-            await self._remove_data(table)
 
     async def _create_table(self, path: TablePath, descriptor: TableDescriptor, ignore_if_exists: bool) -> None:
         if ignore_if_exists and self._manager.find_table(path) is not None:
             return
         table = await self._manager.prepare_table(path, descriptor)
-        try:
-            await self._events.table_created(table)
-            # The buckets of a partitioned table are assigned with each partition.
-            bucket_count = 0 if table.is_partitioned else table.bucket_count
-            await self._manager.add_table(table, [(self.server_id,)] * bucket_count)
-        except Exception:
-            await self._remove_data(table)
-            self._manager.abandon_table(table)
-            raise
+        # The buckets of a partitioned table are assigned with each partition.
+        assignment = None
+        if not table.is_partitioned:
+            assignment = self._lifecycle.assign(table.bucket_count, replication_factor(descriptor))
+        await self._lifecycle.create_table(table, assignment)
         logger.info("created table %s with id %d and %d buckets", path, table.table_id, table.bucket_count)
 
     async def _alter_database(
@@ -214,7 +233,7 @@ class DdlExecutor:
         schema_id = before.schema_id + (descriptor.schema != before.schema)
         after = await self._manager.write_table(replace(before, schema_id=schema_id, descriptor=descriptor))
         try:
-            await self._events.table_altered(after)
+            await self._lifecycle.alter_table(after)
         finally:
             # Last, because clients write with the newest schema they can see.
             self._manager.show_table(after)
@@ -223,13 +242,6 @@ class DdlExecutor:
     async def _drop_table(self, path: TablePath, ignore_if_not_exists: bool) -> None:
         if ignore_if_not_exists and self._manager.find_table(path) is None:
             return
-        table = await self._manager.drop_table(path)
+        table = self._manager.table(path)
+        await self._lifecycle.drop_table(table)
         logger.info("dropped table %s with id %d", path, table.table_id)
-        await self._remove_data(table)
-
-    async def _remove_data(self, table: TableInfo) -> None:
-        """The table is gone whether or not this works; what stays is removed at the next start."""
-        try:
-            await self._events.table_dropped(table)
-        except Exception:
-            logger.exception("data of the dropped table %s with id %d could not be removed", table.path, table.table_id)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
+from fluss_server.coordinator.assignment import check_replication_factor
 from fluss_server.coordinator.catalog import MetadataManager, check_partitioned, no_partition
-from fluss_server.coordinator.ddl import DdlExecutor, TableEvents
+from fluss_server.coordinator.ddl import DdlExecutor, TableLifecycle
 from fluss_server.coordinator.partition_rules import strategy_of
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TablePath
-from fluss_server.model.partition import PartitionInfo, partition_name
+from fluss_server.model.partition import partition_name
 from fluss_server.model.table import TableInfo
 from fluss_server.runtime.clock import Clock
 
@@ -25,7 +26,7 @@ class PartitionExecutor:
     Args:
         manager: loaded.
         ddl: makes the other changes.
-        events: who keeps the data.
+        lifecycle: carries them out.
         max_partitions: most partitions of one table.
     """
 
@@ -33,13 +34,13 @@ class PartitionExecutor:
         self,
         manager: MetadataManager,
         ddl: DdlExecutor,
-        events: TableEvents,
+        lifecycle: TableLifecycle,
         clock: Clock,
         max_partitions: int = DEFAULT_MAX_PARTITIONS,
     ) -> None:
         self._manager = manager
         self._ddl = ddl
-        self._events = events
+        self._lifecycle = lifecycle
         self._clock = clock
         self.max_partitions = max_partitions
 
@@ -90,12 +91,8 @@ class PartitionExecutor:
             return
         self._check_limits(table, name)
         partition = await self._manager.prepare_partition(table, name)
-        try:
-            await self._events.partition_created(table, partition)
-            await self._manager.add_partition(table, partition, [(self._ddl.server_id,)] * table.bucket_count)
-        except Exception:
-            await self._remove_data(table, partition)
-            raise
+        assignment = self._lifecycle.assign(table.bucket_count, _replication_factor(table))
+        await self._lifecycle.create_partition(table, partition, assignment)
         logger.info("created partition %s of table %s with id %d", name, table.path, partition.partition_id)
 
     async def _drop(self, table: TableInfo, name: str, ignore_if_not_exists: bool) -> None:
@@ -105,9 +102,8 @@ class PartitionExecutor:
             if ignore_if_not_exists:
                 return
             raise no_partition(table, name)
-        await self._manager.drop_partition(table, partition)
+        await self._lifecycle.drop_partition(table, partition)
         logger.info("dropped partition %s of table %s with id %d", name, table.path, partition.partition_id)
-        await self._remove_data(table, partition)
 
     def _current(self, table: TableInfo) -> TableInfo:
         """The table as it is now that no other change is under way."""
@@ -118,13 +114,7 @@ class PartitionExecutor:
 
     def _check_limits(self, table: TableInfo, name: str) -> None:
         settings = self._ddl.settings
-        factor = int(table.descriptor.properties.get("table.replication.factor", "1"))
-        if factor > settings.live_tablet_servers:
-            raise FlussError(
-                ErrorCode.INVALID_REPLICATION_FACTOR,
-                f"table.replication.factor = {factor} is more than the {settings.live_tablet_servers} live tablet"
-                " servers",
-            )
+        check_replication_factor(_replication_factor(table), self._lifecycle.live_servers)
         if self._manager.find_partition(table, name) is not None:
             raise FlussError(
                 ErrorCode.PARTITION_ALREADY_EXISTS, f"partition {name!r} of table {table.path} already exists"
@@ -142,9 +132,6 @@ class PartitionExecutor:
                 hint="raise max.bucket.num of the server",
             )
 
-    async def _remove_data(self, table: TableInfo, partition: PartitionInfo) -> None:
-        """The partition is gone whether or not this works; what stays is removed at the next start."""
-        try:
-            await self._events.partition_dropped(table, partition)
-        except Exception:
-            logger.exception("data of partition %s of table %s could not be removed", partition.name, table.path)
+
+def _replication_factor(table: TableInfo) -> int:
+    return int(table.descriptor.properties.get("table.replication.factor", "1"))

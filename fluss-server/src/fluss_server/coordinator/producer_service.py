@@ -215,6 +215,6 @@ def _offsets(request: pb.RegisterProducerOffsetsRequest) -> dict[TableBucket, in
             partition_id = entry.partition_id if entry.HasField("partition_id") else None
             bucket = TableBucket(table.table_id, partition_id, entry.bucket_id)
             if not entry.HasField("log_end_offset"):
-                raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"bucket {bucket} has no log_end_offset")
+                raise FlussError(ErrorCode.CORRUPT_MESSAGE, f"bucket {bucket} has no log_end_offset")
             offsets[bucket] = entry.log_end_offset
     return offsets

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fluss_server.api import messages as pb
@@ -11,32 +9,14 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.coordinator.alter_requests import option_changes, table_changes
 from fluss_server.coordinator.alterations import add_columns, change_database, change_options
 from fluss_server.coordinator.catalog import MetadataManager, check_partitioned, no_partition
-from fluss_server.coordinator.ddl import DdlExecutor, TableEvents
-from fluss_server.coordinator.validation import TableSettings
+from fluss_server.coordinator.ddl import DdlExecutor
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TablePath, check_table_path
-from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 
 if TYPE_CHECKING:
-    from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
-
-_LEADER_EPOCH = 0  # the only server leads every bucket from its creation on
-
-
-@dataclass(frozen=True, slots=True)
-class ServerNode:
-    """The server that plays coordinator and tablet server at once.
-
-    Attributes:
-        server_id: not negative.
-        advertised: host and port to give to the clients of a listener; without an entry they get the address under
-            which they reached this server.
-    """
-
-    server_id: int
-    advertised: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    pass
 
 
 class CoordinatorService:
@@ -47,30 +27,12 @@ class CoordinatorService:
 
     Args:
         manager: loaded.
-        events: who keeps the data of tables.
-        node: this server.
-        settings: limits and defaults for new tables.
+        ddl: makes the changes.
     """
 
-    def __init__(
-        self,
-        manager: MetadataManager,
-        events: TableEvents,
-        node: ServerNode,
-        settings: TableSettings | None = None,
-    ) -> None:
+    def __init__(self, manager: MetadataManager, ddl: DdlExecutor) -> None:
         self._manager = manager
-        self._node = node
-        self._ddl = DdlExecutor(manager, events, settings or TableSettings(), node.server_id)
-
-    @property
-    def ddl(self) -> DdlExecutor:
-        """Makes the changes; others that change tables and partitions take turns with it."""
-        return self._ddl
-
-    async def close(self) -> None:
-        """Wait for changes that have begun."""
-        await self._ddl.close()
+        self._ddl = ddl
 
     # Databases
 
@@ -165,7 +127,7 @@ class CoordinatorService:
         return pb.GetTableInfoResponse(
             table_id=table.table_id,
             schema_id=table.schema_id,
-            table_json=self._manager.descriptor_json(table),
+            table_json=table.descriptor_json,
             created_time=table.created_time,
             modified_time=table.modified_time,
         )
@@ -184,77 +146,6 @@ class CoordinatorService:
         schema_id = request.schema_id if request.HasField("schema_id") else table.schema_id
         schema = self._manager.schema(table.table_id, schema_id)
         return pb.GetTableSchemaResponse(schema_id=schema_id, schema_json=schema.to_json_bytes())
-
-    # Cluster
-
-    @rpc(ApiKey.GET_METADATA)
-    def get_metadata(self, request: pb.MetadataRequest, context: RequestContext) -> ResponseBody:
-        """Servers, and the tables and partitions asked for, with their buckets.
-
-        Cheap: clients in trouble ask it all the time.
-        """
-        response = pb.MetadataResponse()
-        reached = (context.local_host, context.local_port)
-        host, port = self._node.advertised.get(context.listener, reached)
-        response.coordinator_server.node_id = self._node.server_id
-        response.coordinator_server.host = host
-        response.coordinator_server.port = port
-        response.tablet_servers.add(node_id=self._node.server_id, host=host, port=port)
-        # Each table once, so that a small request cannot ask for an answer of any size.
-        for table_path in {(path.database_name, path.table_name): path for path in request.table_path}.values():
-            table = self._table(table_path)
-            entry = response.table_metadata.add(
-                table_path=table_path,
-                table_id=table.table_id,
-                schema_id=table.schema_id,
-                table_json=self._manager.descriptor_json(table),
-                created_time=table.created_time,
-                modified_time=table.modified_time,
-            )
-            if not table.is_partitioned:
-                self._add_buckets(entry.bucket_metadata, table.bucket_count)
-        for table, partition in self._partitions(request):
-            described = response.partition_metadata.add(
-                table_id=table.table_id,
-                partition_name=partition.name,
-                partition_id=partition.partition_id,
-                bucket_count=table.bucket_count,
-            )
-            self._add_buckets(described.bucket_metadata, table.bucket_count)
-        return response
-
-    def _add_buckets(self, buckets: RepeatedCompositeFieldContainer[pb.PbBucketMetadata], count: int) -> None:
-        for bucket in range(count):
-            buckets.add(
-                bucket_id=bucket,
-                leader_id=self._node.server_id,
-                replica_id=(self._node.server_id,),
-                leader_epoch=_LEADER_EPOCH,
-            )
-
-    def _partitions(self, request: pb.MetadataRequest) -> list[tuple[TableInfo, PartitionInfo]]:
-        """The partitions that are asked for by name or id, each once; ``PARTITION_NOT_EXISTS`` if one is unknown."""
-        found: dict[int, tuple[TableInfo, PartitionInfo]] = {}
-        for path in request.partitions_path:
-            table = self._manager.find_table(TablePath(path.database_name, path.table_name))
-            partition = self._manager.find_partition(table, path.partition_name) if table is not None else None
-            if table is None or partition is None:
-                raise FlussError(
-                    ErrorCode.PARTITION_NOT_EXISTS,
-                    f"table {path.database_name}.{path.table_name} has no partition {path.partition_name!r}",
-                )
-            found[partition.partition_id] = table, partition
-        for partition_id in request.partitions_id:
-            partition = self._manager.partition_by_id(partition_id)
-            table = self._manager.table_by_id(partition.table_id) if partition is not None else None
-            if partition is None or table is None:
-                raise FlussError(ErrorCode.PARTITION_NOT_EXISTS, f"there is no partition with id {partition_id}")
-            found[partition_id] = table, partition
-        return list(found.values())
-
-    @rpc(ApiKey.INIT_WRITER)
-    async def init_writer(self, request: pb.InitWriterRequest, context: RequestContext) -> ResponseBody:
-        return pb.InitWriterResponse(writer_id=await self._manager.new_writer_id())
 
     @rpc(ApiKey.GET_FILESYSTEM_SECURITY_TOKEN)
     def get_file_system_security_token(

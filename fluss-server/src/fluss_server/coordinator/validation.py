@@ -36,7 +36,6 @@ class TableSettings:
         default_bucket_count: for descriptors without one.
         default_replication_factor: for tables without ``table.replication.factor``.
         max_bucket_count: most buckets of one table.
-        live_tablet_servers: servers that can hold replicas.
         allow_log_tables: whether tables without primary key may be created.
         allow_kv_tables: whether tables with primary key may be created.
     """
@@ -44,7 +43,6 @@ class TableSettings:
     default_bucket_count: int = 1
     default_replication_factor: int = 1
     max_bucket_count: int = 4096
-    live_tablet_servers: int = 1
     allow_log_tables: bool = True
     allow_kv_tables: bool = True
 
@@ -86,8 +84,7 @@ def check_descriptor(descriptor: TableDescriptor, settings: TableSettings) -> No
     """Refuse a completed descriptor that no table can be made of. Ranges of single options are in ``config``.
 
     Raises:
-        FlussError: ``INVALID_TABLE_EXCEPTION``, ``INVALID_CONFIG_EXCEPTION``, ``INVALID_REPLICATION_FACTOR`` or
-            ``BUCKET_MAX_NUM_EXCEPTION``.
+        FlussError: ``INVALID_TABLE_EXCEPTION``, ``INVALID_CONFIG_EXCEPTION`` or ``BUCKET_MAX_NUM_EXCEPTION``.
     """
     options = table_options(descriptor.properties)
     _check_buckets_and_keys(descriptor, settings)
@@ -96,13 +93,11 @@ def check_descriptor(descriptor: TableDescriptor, settings: TableSettings) -> No
     check_partitioning(descriptor, options)
     _check_supported(descriptor, options)
     check_definition_size(descriptor)
-    factor = options.get_int("table.replication.factor")
-    if factor > settings.live_tablet_servers:
-        raise FlussError(
-            ErrorCode.INVALID_REPLICATION_FACTOR,
-            f"table.replication.factor = {factor} is more than the {settings.live_tablet_servers} live tablet servers",
-            hint=f"use at most {settings.live_tablet_servers}",
-        )
+
+
+def replication_factor(descriptor: TableDescriptor) -> int:
+    """Replicas of each bucket of a table with a checked descriptor."""
+    return table_options(descriptor.properties).get_int("table.replication.factor")
 
 
 def table_options(properties: Mapping[str, str]) -> Configuration:

@@ -1,4 +1,4 @@
-"""Aligned rows (docs/formats/rows.md), the shape of Flink's and Paimon's BinaryRow.
+"""Aligned rows (docs/formats/rows.md), the layout of Flink's and Paimon's BinaryRow.
 
 ``[byte 0 = row kind, 0][null bits from bit 8 on][8-byte slot per field][variable part]``, the bits padded to a multiple
 of 8 bytes. Slots are as in :mod:`fluss_server.formats.slots`; numbers use the low bytes of theirs. Aligned rows occur

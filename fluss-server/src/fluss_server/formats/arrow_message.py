@@ -64,7 +64,7 @@ def parse_message(data: Buffer, position: int, end: int) -> RecordBatchMessage:
 
 
 def metadata_end(data: Buffer, position: int) -> int:
-    """Position behind the metadata of the message at ``position``, as its prefix says; nothing is checked."""
+    """Position after the metadata of the message at ``position``, as its prefix says; nothing is checked."""
     size: int = _PREFIX.unpack_from(data, position)[1]
     return position + _PREFIX.size + size
 
@@ -130,7 +130,7 @@ def _fields(meta: bytes, table: int, count: int) -> list[int]:
     limit = len(meta)
     positions = [table + entry if entry else 0 for entry in entries]
     if any(entry >= limit for entry in positions):
-        raise struct.error("field behind the end")
+        raise struct.error("field past the end")
     return positions + [0] * (count - present)
 
 
@@ -140,11 +140,11 @@ def _pairs(meta: bytes, field: int) -> tuple[int, ...]:
     vector = field + _U32.unpack_from(meta, field)[0]
     count = _U32.unpack_from(meta, vector)[0]
     if count * _PAIR_SIZE > len(meta) - vector - 4:
-        raise struct.error("vector behind the end")
+        raise struct.error("vector past the end")
     return longs(2 * count).unpack_from(meta, vector + 4)
 
 
-# The writer always lays the metadata out like this; the numbers are byte positions behind the 8-byte prefix.
+# The writer always lays the metadata out like this; the numbers are byte positions after the 8-byte prefix.
 _MESSAGE_VTABLE = 4
 _MESSAGE = 16
 _BATCH_VTABLE = 36

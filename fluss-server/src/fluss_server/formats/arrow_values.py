@@ -75,7 +75,7 @@ def to_arrow(values: Sequence[Any], data_type: DataType) -> pa.Array:
     try:
         return pa.array(values, arrow_type(data_type))
     except pa.ArrowException as error:  # a BINARY(n) value that has not n bytes, or more than 2 GiB
-        raise corrupt_row(f"a value does not fit {data_type}: {error}") from None
+        raise corrupt_row(f"a value does not match {data_type}: {error}") from None
 
 
 def from_arrow(array: pa.Array, data_type: DataType) -> list[Any]:

@@ -1,6 +1,6 @@
-"""Does an Arrow log batch fit its table? A check of its structure, without decoding a value.
+"""Whether an Arrow log batch matches the schema of its table: its structure is checked, no value is decoded.
 
-The server stores batches as clients send them, so a batch of another shape would stop every later reader of the
+The server stores batches as clients send them, so a batch of another structure would stop every later reader of the
 bucket. The check reads the metadata and, for compressed buffers, the first eight bytes of each: numbers of fields and
 buffers, rows of each field, and whether each buffer is long enough for the type at its place. It costs some
 microseconds per batch.
@@ -59,7 +59,7 @@ class _Step(NamedTuple):
 
 
 class BatchValidator:
-    """The shape of the batches of a table.
+    """Validates the batches of a table.
 
     Args:
         types: column types in order.
@@ -101,7 +101,7 @@ class BatchValidator:
             self._plan.append(_Step(_BITS[root], parent, nullable))
 
     def check(self, batch: Buffer, header: BatchHeader) -> None:
-        """Raise unless the batch fits.
+        """Raise unless the batch matches.
 
         Args:
             batch: the whole batch.
@@ -171,6 +171,6 @@ def violation(reason: str) -> FlussError:
     """The error of a batch that cannot belong to its table."""
     return FlussError(
         ErrorCode.CORRUPT_RECORD_EXCEPTION,
-        f"the batch does not fit the table: {reason}",
+        f"the batch does not match the schema of the table: {reason}",
         hint="write batches with the table's columns, in order and of its types",
     )

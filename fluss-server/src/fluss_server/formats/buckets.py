@@ -1,6 +1,6 @@
 """Which bucket a key belongs to (docs/formats/keys-and-buckets.md). All arithmetic is Java's, on 32 bits.
 
-* Fluss: a variant of Murmur3 with seed 42 in which each of the 0 to 3 bytes behind the last whole word is taken as a
+* Fluss: a variant of Murmur3 with seed 42 in which each of the 0 to 3 bytes after the last whole word is taken as a
   signed number and mixed like a word; mixed once more; absolute value modulo the number of buckets.
 * Paimon: the same hash, its signed remainder's absolute value.
 * Iceberg: standard Murmur3 with seed 0, sign bit cleared.

@@ -1,8 +1,8 @@
 """Many encoded rows read column by column with numpy.
 
 The rows lie end to end in one array; each row has a position, and reading a column moves all positions at once. A null
-reads from the zero bytes behind the rows, so that it needs no code of its own. Positions never pass the end of their
-row: each column checks that before the bytes of the next one are touched, and the zero bytes behind the rows are longer
+reads from the zero bytes after the rows, so that it needs no code of its own. Positions never pass the end of their
+row: each column checks that before the bytes of the next one are touched, and the zero bytes after the rows are longer
 than any number.
 """
 
@@ -92,7 +92,7 @@ class ColumnReader(ABC):
         """Column ``index``; columns are read in order, from 0.
 
         Raises:
-            FlussError: ``CORRUPT_RECORD_EXCEPTION`` if a row ends inside it, or a value does not fit its type.
+            FlussError: ``CORRUPT_RECORD_EXCEPTION`` if a row ends inside it, or a value does not match its type.
         """
         data_type = self._types[index]
         nulls = self._nulls(index)
@@ -161,7 +161,7 @@ class ColumnReader(ABC):
         surplus = self._positions != self._ends
         if surplus.any():
             row = int(surplus.argmax())
-            raise corrupt_row(f"row {row} has {int(self._ends[row] - self._positions[row])} bytes behind its fields")
+            raise corrupt_row(f"row {row} has {int(self._ends[row] - self._positions[row])} bytes after its fields")
 
     @abstractmethod
     def _numbers(self, code: str, nulls: Mask | None) -> Column:

@@ -40,7 +40,7 @@ def rows_to_record_batch(
         kv_format: format of the rows.
         rows: encoded with ``schema_of_rows``.
         schema_of_rows: an older schema with fewer columns at the end, which become null; None = ``schema``.
-        skip: bytes in front of each row that are not part of it.
+        skip: bytes before each row that are not part of it.
 
     Raises:
         FlussError: ``CORRUPT_RECORD_EXCEPTION`` if a row is not one of its schema, has a null in a NOT NULL column, or
@@ -49,7 +49,7 @@ def rows_to_record_batch(
     """
     types = (schema_of_rows or schema).types
     if len(types) > len(schema.types):
-        raise ValueError("rows of a newer schema do not fit a batch of an older one")
+        raise ValueError("rows of a newer schema cannot be in a batch of an older one")
     if len(rows) >= READ_VECTORISED_FROM_ROWS:
         reader = column_reader(rows, types, kv_format, skip)
         columns = [reader.read(index) for index in range(len(types))]
@@ -68,7 +68,7 @@ def rows_to_record_batch(
     try:
         batch.validate(full=True)
     except pa.ArrowException as error:
-        raise corrupt_row(f"a value does not fit its column: {error}") from None
+        raise corrupt_row(f"a value does not match its column: {error}") from None
     return batch
 
 

@@ -38,8 +38,8 @@ class FieldCodec:
 
     Attributes:
         write: bytes of a value.
-        read: value at a position and the position behind it.
-        skip: the position behind the field at a position; may lie behind the end of the data.
+        read: value at a position and the position after it.
+        skip: the position after the field at a position; may be past the end of the data.
     """
 
     write: Callable[[Any], bytes]

@@ -1,6 +1,6 @@
 """Indexed rows (docs/formats/rows.md).
 
-``[null bits: ceil(fields/8)][int32 length x number of variable-width columns][fields]``. The list of lengths has room
+``[null bits: ceil(fields/8)][int32 length x number of variable-width columns][fields]``. The list of lengths has space
 for all STRING, BYTES, wide DECIMAL, ARRAY, MAP and ROW columns, but only those that are not null take an entry, in
 column order; the entries left over are zero. Null fields occupy nothing. CHAR(n) and BINARY(n) take exactly n bytes,
 padded with zeros. A CHAR value loses trailing zero bytes when read. A BINARY value is read with all its n bytes,
@@ -165,7 +165,7 @@ def _padded(data: bytes, data_type: DataType) -> bytes:
     if len(data) > data_type.length:
         raise FlussError(
             ErrorCode.CORRUPT_RECORD_EXCEPTION,
-            f"a value of {len(data)} bytes does not fit {data_type} in an indexed row",
+            f"a value of {len(data)} bytes exceeds {data_type} in an indexed row",
         )
     return data.ljust(data_type.length, b"\0")
 

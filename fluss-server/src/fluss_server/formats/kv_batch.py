@@ -67,7 +67,7 @@ class KvBatch:
 
     @classmethod
     def parse(cls, buffer: Buffer, position: int = 0) -> KvBatch:
-        """Read the batch that starts at ``position``; bytes behind it are not looked at.
+        """Read the batch that starts at ``position``; bytes after it are ignored.
 
         Raises:
             FlussError: ``CORRUPT_MESSAGE`` if it is cut off, its CRC does not match, or its magic is unknown.
@@ -90,7 +90,7 @@ class KvBatch:
         return cls(size, schema_id, writer_id, sequence, count, data)
 
     def records(self, prefix: bytes = b"") -> tuple[list[bytes], list[bytes | None]]:
-        """Keys and rows in order, ``prefix`` in front of each row; row None = the key is deleted.
+        """Keys and rows in order, ``prefix`` before each row; row None = the key is deleted.
 
         Raises:
             FlussError: ``CORRUPT_MESSAGE`` if the records do not fill the batch exactly.
@@ -115,13 +115,13 @@ class KvBatch:
                         raise _corrupt(error.message) from None
                 key_end = start + key_size
                 if not key_end <= position <= end:
-                    raise _corrupt("a record of a KV batch reaches behind its end")
+                    raise _corrupt("a record of a KV batch reaches past its end")
                 add_key(data[start:key_end])
                 add_row(prefix + data[key_end:position] if key_end < position else None)
         except struct.error:
             raise _corrupt("a KV batch ends inside a record") from None
         if position != end:
-            raise _corrupt(f"a KV batch has {end - position} bytes behind its last record")
+            raise _corrupt(f"a KV batch has {end - position} bytes after its last record")
         return keys, rows
 
 

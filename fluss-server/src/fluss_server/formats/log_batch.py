@@ -120,19 +120,19 @@ class BatchHeader:
 
     @property
     def next_offset(self) -> int:
-        """Base offset of the batch behind this one."""
+        """Base offset of the batch after this one."""
         return self.base_offset + self.last_offset_delta + 1
 
     @property
     def payload_offset(self) -> int:
-        """Position in an Arrow batch of the Arrow message: behind the change types, if any."""
+        """Position in an Arrow batch of the Arrow message: after the change types, if any."""
         return self.header_size if self.append_only else self.header_size + self.record_count
 
 
 def parse_header(buffer: Buffer, position: int = 0) -> BatchHeader:
     """Read the header of the batch that starts at ``position``.
 
-    The buffer may end anywhere behind the fixed part of the header (48, 52 or 56 bytes); that the whole batch is there,
+    The buffer may end anywhere after the fixed part of the header (48, 52 or 56 bytes); that the whole batch is there,
     and that its CRC matches, is for the caller to check.
 
     Raises:

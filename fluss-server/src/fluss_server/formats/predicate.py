@@ -1,4 +1,4 @@
-"""Predicates over rows, judged by what is known of a whole batch.
+"""Predicates over rows, evaluated against the statistics of a whole batch.
 
 A batch may be left out only when no row of it can satisfy the predicate; whatever is not known counts as satisfied.
 A comparison with null is never true, as in SQL.
@@ -39,7 +39,7 @@ class Leaf:
 
     Attributes:
         field_id: id of the column, the same in all schemas of a table.
-        function: what is asked.
+        function: the comparison.
         literals: none for null checks, any number for IN and NOT_IN, else one; values as row codecs give them.
     """
 

@@ -2,9 +2,9 @@
 
 A projected batch has the header of the original with a new length and no statistics, its change types, a new
 RecordBatch message with the nodes of the wanted columns, and their buffers as they are, compressed or not. The CRC is
-left as it was and no longer matches; clients that ask for a projection do not check it.
+left as it was and no longer matches; clients that request a projection do not check it.
 
-Clients read every projected batch with the columns they asked for, whatever schema it names. So a batch of an older
+Clients read every projected batch with the columns they requested, whatever schema it names. So a batch of an older
 schema gets columns of nulls for those it lacks; the official server refuses to project it. (Columns are only ever added
 at the end: a position means the same column in every schema that has it.)
 """
@@ -38,7 +38,7 @@ def check_projection(fields: Sequence[int], column_count: int) -> None:
             ``column_count``.
     """
     if not fields:
-        raise _invalid("no columns are asked for")
+        raise _invalid("no columns are requested")
     if any(one >= other for one, other in pairwise(fields)):
         raise _invalid(f"the columns {list(fields)} are not strictly ascending")
     if fields[0] < 0 or fields[-1] >= column_count:

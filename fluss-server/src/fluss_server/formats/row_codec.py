@@ -28,7 +28,7 @@ class RowCodec(Protocol):
         """
 
     def field(self, data: Buffer, index: int) -> Any:
-        """Value of the column at ``index``, without looking at those behind it. Errors as :meth:`decode`."""
+        """Value of the column at ``index``, without reading those after it. Errors as :meth:`decode`."""
 
     def split(self, data: Buffer) -> list[bytes | None]:
         """Encoded fields of a row, None = null; their values are not looked at. Errors as :meth:`decode`."""

@@ -43,7 +43,7 @@ def decode_row_batch(batch: Buffer, header: BatchHeader) -> tuple[bytes, list[by
         start = position + _RECORD_HEADER.size
         position = start + length - 1
         if length < 1 or position > end:
-            raise _corrupt(f"a record of {length} bytes does not fit")
+            raise _corrupt(f"a record of {length} bytes exceeds its batch")
         if change_type > ChangeType.DELETE:
             raise _corrupt(f"unknown change type {change_type}")
         change_types.append(change_type)

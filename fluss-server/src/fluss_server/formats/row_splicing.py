@@ -46,7 +46,7 @@ class RowSplicer:
             first: rows, each behind ``skip`` bytes that are not part of it.
             second: likewise, as many.
             skip: number of these bytes.
-            prefix: put in front of each result.
+            prefix: put before each result.
 
         Raises:
             FlussError: ``CORRUPT_RECORD_EXCEPTION`` if one is not a row of these types; ``RECORD_TOO_LARGE_EXCEPTION``.

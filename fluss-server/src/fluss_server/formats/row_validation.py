@@ -1,4 +1,5 @@
-"""Does a batch of rows (log formats INDEXED and COMPACTED) fit its table? The counterpart of :mod:`batch_validation`.
+"""Whether a batch of rows (log formats INDEXED and COMPACTED) matches the schema of its table; see also
+:mod:`batch_validation`.
 
 Every record is split into its fields, whose values are not looked at. That costs some microseconds per row.
 """
@@ -20,16 +21,16 @@ class Validator(Protocol):
     """What the batches of a table must look like."""
 
     def check(self, batch: Buffer, header: BatchHeader) -> None:
-        """``CORRUPT_RECORD_EXCEPTION`` with the reason unless the batch fits; its CRC is checked elsewhere."""
+        """``CORRUPT_RECORD_EXCEPTION`` with the reason unless the batch matches; its CRC is checked elsewhere."""
 
 
 def validator_of(types: tuple[DataType, ...], log_format: LogFormat) -> Validator:
-    """The shape of the batches of a table with these columns and ``table.log.format``."""
+    """The validator of the batches of a table with these columns and ``table.log.format``."""
     return BatchValidator(types) if log_format is LogFormat.ARROW else RowValidator(types, KvFormat(log_format.value))
 
 
 class RowValidator:
-    """The shape of the batches of a table.
+    """Validates the batches of a table.
 
     Args:
         types: column types in order.
@@ -41,7 +42,7 @@ class RowValidator:
         self._not_null = [index for index, data_type in enumerate(types) if not data_type.nullable]
 
     def check(self, batch: Buffer, header: BatchHeader) -> None:
-        """See :class:`Shape`."""
+        """See :class:`Validator`."""
         change_types, rows = decode_row_batch(batch, header)
         if header.append_only and any(change_types):
             raise violation("a record has a change type, but the batch only appends")

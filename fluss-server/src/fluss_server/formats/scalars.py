@@ -12,7 +12,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.types import DataType, TypeRoot
 
 MAX_NANO_OF_MILLISECOND = 999_999
-MAX_DECIMAL_BYTES = 16  # 38 digits fit 127 bits
+MAX_DECIMAL_BYTES = 16  # 38 digits need 127 bits
 
 TEXT_ROOTS = frozenset({TypeRoot.CHAR, TypeRoot.STRING})
 BINARY_ROOTS = frozenset({TypeRoot.BINARY, TypeRoot.BYTES})

@@ -70,10 +70,10 @@ def parse_value_batch(batch: Buffer) -> list[bytes]:
         size = _LENGTH.unpack_from(data, position)[0]
         position = start + size
         if size < SCHEMA_ID_SIZE or position > end:
-            raise _corrupt(f"a value of {size} bytes does not fit its batch")
+            raise _corrupt(f"a value of {size} bytes exceeds its batch")
         values.append(data[start:position])
     if position != end:
-        raise _corrupt("a value batch has bytes behind its last value")
+        raise _corrupt("a value batch has bytes after its last value")
     return values
 
 

@@ -43,7 +43,7 @@ def decode_unsigned32(data: Buffer, position: int) -> tuple[int, int]:
     """Read a uvarint32 as a number from 0 to 2^32-1.
 
     Returns:
-        The number and the position behind it.
+        The number and the position after it.
 
     Raises:
         FlussError: ``CORRUPT_RECORD_EXCEPTION`` if the data ends inside it or it is longer than 5 bytes.
@@ -64,7 +64,7 @@ def decode_int64(data: Buffer, position: int) -> tuple[int, int]:
 
 
 def skip(data: Buffer, position: int, max_bytes: int) -> int:
-    """Position behind the varint at ``position``; errors as :func:`decode_unsigned32`."""
+    """Position after the varint at ``position``; errors as :func:`decode_unsigned32`."""
     limit = min(position + max_bytes, len(data))
     while position < limit:
         if data[position] < 0x80:

@@ -169,6 +169,7 @@ class GrpcServer:
         )
         try:
             context.principal = await self._principal(call)
+            handler.check_size(len(request), MAX_MESSAGE_BYTES)
             result: Any = handler.method(handler.parse(_NO_HEADER + request), context)
             if asyncio.iscoroutine(result):
                 task = asyncio.ensure_future(result)

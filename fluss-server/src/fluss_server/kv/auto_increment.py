@@ -45,7 +45,7 @@ class IdPool:
             self.available += count
 
     def take(self, greatest: int) -> int:
-        """An id that was never given; ``INVALID_TABLE_EXCEPTION`` when it would be more than ``greatest``."""
+        """An id that was never given; ``OPERATION_NOT_ATTEMPTED_EXCEPTION`` when it would be more than ``greatest``."""
         with self._lock:
             if self._next == self._end:
                 assert self._ranges, "ids are reserved before rows are inserted"
@@ -60,7 +60,7 @@ class IdPool:
 def no_ids_left(greatest: int) -> FlussError:
     """The error of a column whose ids are used up."""
     return FlussError(
-        ErrorCode.INVALID_TABLE_EXCEPTION,
+        ErrorCode.OPERATION_NOT_ATTEMPTED_EXCEPTION,
         f"the auto-increment column is used up: its greatest value is {greatest}",
         hint="create a table with a BIGINT column" if greatest < 2**63 - 1 else "create another table",
     )

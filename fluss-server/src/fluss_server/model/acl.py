@@ -55,7 +55,7 @@ _SUFFICIENT: dict[Operation, frozenset[Operation]] = {
 }
 _SUFFICIENT[Operation.DESCRIBE] = frozenset(Operation) - {Operation.ANY}
 SUFFICIENT: Mapping[Operation, frozenset[Operation]] = MappingProxyType(_SUFFICIENT)
-"""For each operation those that an entry may grant to allow it: itself, ``ALL``, and for ``DESCRIBE`` every other."""
+"""For each operation those that an entry may have to allow it: itself, ``ALL``, and for ``DESCRIBE`` every other."""
 
 
 class Resource(NamedTuple):
@@ -93,7 +93,7 @@ CLUSTER = Resource(ResourceType.CLUSTER, "fluss-cluster")
 
 
 class AclEntry(NamedTuple):
-    """One grant on some resource.
+    """One ACL entry: a permission on a resource.
 
     Attributes:
         principal: who, :data:`ANYBODY` for all.

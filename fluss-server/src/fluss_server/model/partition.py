@@ -94,7 +94,7 @@ def check_partial_spec(partition_key: Sequence[str], spec: Mapping[str, str]) ->
 
 
 def matches(partition_key: Sequence[str], partition: PartitionInfo, spec: Mapping[str, str]) -> bool:
-    """Whether a partition has the values that a partial specification asks for."""
+    """Whether a partition has the values that a partial specification requires."""
     return not spec or all(
         spec.get(column, value) == value for column, value in zip(partition_key, partition.values, strict=False)
     )

@@ -129,7 +129,7 @@ class TableDescriptor:
 
     @classmethod
     def from_json(cls, document: Any) -> TableDescriptor:
-        """Read a descriptor and check that its parts fit each other.
+        """Read a descriptor and check that its parts are consistent.
 
         For a primary-key table without bucket key, the bucket key becomes the primary key minus the partition columns.
 
@@ -224,6 +224,11 @@ class TableInfo:
     def physical_primary_key(self) -> tuple[str, ...]:
         """Primary key minus partition columns: the columns of a key in the KvStore, in declared order."""
         return tuple(name for name in self.schema.primary_key if name not in self.descriptor.partition_key)
+
+    @cached_property
+    def descriptor_json(self) -> bytes:
+        """``descriptor.to_json_bytes()``, kept because every client requests it again and again."""
+        return self.descriptor.to_json_bytes()
 
     @property
     def log_format(self) -> LogFormat:

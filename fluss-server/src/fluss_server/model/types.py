@@ -101,7 +101,7 @@ class DataType:
 
     @property
     def is_compact_decimal(self) -> bool:
-        """A DECIMAL whose unscaled value fits 64 bits."""
+        """A DECIMAL whose unscaled value needs at most 64 bits."""
         return self.precision <= MAX_COMPACT_DECIMAL_PRECISION
 
     @property

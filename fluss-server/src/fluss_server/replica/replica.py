@@ -40,6 +40,9 @@ FIRST_RECOVERY_DELAY_S = 0.25
 MAX_RECOVERY_DELAY_S = 5.0
 """Between attempts to open a store again that waits for space on the disk: twice as long after each, up to this."""
 
+MAX_APPEND_BATCHES = 1_000
+"""Batches of one bucket in a request; clients send one. Each costs the event loop some microseconds."""
+
 
 class Replica:
     """One bucket that this server leads.
@@ -133,7 +136,13 @@ class Replica:
 
     def _validate(self, records: memoryview) -> None:
         """Refuse batches that no reader could decode."""
-        for position, header in iter_batches(records):
+        for number, (position, header) in enumerate(iter_batches(records)):
+            if number == MAX_APPEND_BATCHES:
+                raise FlussError(
+                    ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
+                    f"more than {MAX_APPEND_BATCHES} batches for one bucket in a request",
+                    hint="write fewer and larger batches",
+                )
             batch = records[position : position + header.size]
             try:
                 shape = self._validators.get(header.schema_id) or self._validator_of(header.schema_id)

@@ -10,6 +10,7 @@ The connection is the protocol of an asyncio transport and puts the parts togeth
   its method. Only bytes that cannot be cut into frames end the connection: SERVER_FAILURE, close.
 * Nothing more is read from a client while too many of its requests have no response or output waits for it, nor more
   of a long request than there is memory for.
+* Connections share the time of the event loop (:mod:`rpc.loop_budget`).
 * Clients that stop in the middle, of a request or of a response, are disconnected in time (:mod:`rpc.deadlines`), and
   within seconds when others wait for the memory (:mod:`rpc.request_memory`).
 """
@@ -29,6 +30,7 @@ from fluss_server.rpc.endpoints import address_of
 from fluss_server.rpc.frame_memory import FrameMemory
 from fluss_server.rpc.frames import parse_request_header
 from fluss_server.rpc.limits import RpcLimits
+from fluss_server.rpc.loop_budget import SLICE_S, LoopBudget, LoopUse
 from fluss_server.rpc.request_intake import RequestIntake
 from fluss_server.rpc.request_memory import RequestMemory
 from fluss_server.rpc.request_runner import RequestRunner
@@ -55,6 +57,7 @@ class ConnectionHost(Protocol):
     response_memory: ResponseMemory
     receive_buffer: memoryview
     frame_memory: FrameMemory
+    loop_budget: LoopBudget
     runtime: Runtime
 
     def connection_opened(self, connection: ServerConnection) -> bool:
@@ -112,6 +115,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._reader = self._intake.reader
         self._transport: asyncio.Transport
         self._quick_ack: Callable[[], None] | None = None
+        self._loop_use = LoopUse(self.last_activity)
+        self._waits_for_loop = False
         self._closing = False  # no request is started any more
         self._discarding: memoryview | None = None  # where input goes after a SERVER_FAILURE
         self._linger: asyncio.TimerHandle | None = None
@@ -263,12 +268,28 @@ class ServerConnection(asyncio.BufferedProtocol):
     # ---- requests
 
     def _may_start(self) -> bool:
-        if self._closing or self._runner.busy or self._writer.output.blocked:
+        if self._closing or self._waits_for_loop or self._runner.busy or self._writer.output.blocked:
             return False
         if self._memory.full and not self._intake.arriving:
             self._memory.ordinary.wait(self, 1, self._wake)
             return False
         return True
+
+    def _has_time(self, begin: float, now: float) -> bool:
+        """Whether requests may be started in this iteration of the loop; if not, wait for another one."""
+        budget = self._host.loop_budget
+        if now > begin:
+            if now - begin < SLICE_S:
+                return True
+        elif budget.allows(light=False) or (budget.allows(light=True) and self._loop_use.is_light(now)):
+            return True
+        self._waits_for_loop = True
+        budget.wait(self._loop_granted, self._loop_use.is_light(now))
+        return False
+
+    def _loop_granted(self) -> None:
+        self._waits_for_loop = False
+        self._wake()
 
     def _wake(self) -> None:
         if self._intake.paused and not self._lost:
@@ -277,14 +298,16 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _pump(self) -> None:
         """Start the requests that have arrived, as many as may be started."""
         reader, writer, intake = self._reader, self._writer, self._intake
+        begin = now = self._monotonic()
         writer.batching = True
         try:
-            while self._may_start():
+            while self._may_start() and self._has_time(begin, now):
                 frame = reader.next_frame()
                 if frame is None:
                     intake.receive_rest()
                     break
                 self._start(frame)
+                now = self._monotonic()
                 if reader.idle and not (self._runner.running or intake.paused):
                     break  # a single request with its response: the usual case, and nothing more to look at
             else:
@@ -294,6 +317,9 @@ class ServerConnection(asyncio.BufferedProtocol):
         finally:
             writer.batching = False
         writer.flush()
+        if now > begin:
+            self._loop_use.add(begin, now)
+            self._host.loop_budget.charge(now - begin)
 
     def _start(self, frame: bytes | memoryview) -> None:
         arrival = self._intake.take_arrival()

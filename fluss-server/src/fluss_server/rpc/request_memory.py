@@ -23,6 +23,9 @@ CHECK_INTERVAL_S = 0.5
 MAX_SLOW_CHECKS = 3
 """So many checks in a row without :data:`MIN_RECEIVE_RATE`, and a request is dropped."""
 
+MIN_WAITING_BYTES = 64 * 1024
+"""Requests in flight that take less never have to give way."""
+
 _MIN_AHEAD = 64 * 1024  # reserved beyond what has arrived: as much again, within these bounds
 _MAX_AHEAD = 1024 * 1024
 _LARGE_SHARE = 32  # a request is large when it takes more than one part in so many of the whole budget
@@ -45,6 +48,19 @@ class Receiver(Protocol):
 
     def drop_stalled(self) -> None:
         """Close, with a reason: the request does not arrive and others wait for its memory."""
+
+
+class WaitingRequest(Protocol):
+    """A request in flight that only waits for data.
+
+    Attributes:
+        size: bytes of memory that it counts for.
+    """
+
+    size: int
+
+    def abandon(self) -> None:
+        """Cancel it; its client gets an error."""
 
 
 class RequestMemory:
@@ -117,6 +133,8 @@ class RequestLane(ByteBudget):
         self._on_wait = on_wait
         self._arriving: dict[Arrival, None] = {}  # the oldest first
         self._wanting: dict[Arrival, int] = {}  # how many bytes each waits for
+        self._idle: dict[WaitingRequest, None] = {}  # large ones in flight that only wait for data
+        self._full_checks = 0  # in a row that found somebody waiting
 
     @property
     def waiting(self) -> int:
@@ -146,6 +164,14 @@ class RequestLane(ByteBudget):
         self._arriving.pop(arrival, None)
         self._wanting.pop(arrival, None)
 
+    def add_waiting_request(self, request: WaitingRequest) -> None:
+        """A request that takes much memory only waits for data: it gives way when others wait for its memory."""
+        self._idle[request] = None
+
+    def remove_waiting_request(self, request: WaitingRequest) -> None:
+        """It has ended."""
+        self._idle.pop(request, None)
+
     def serve(self) -> None:
         if self._wanting:
             oldest = next(iter(self._arriving))
@@ -158,6 +184,7 @@ class RequestLane(ByteBudget):
     def drop_stalled(self) -> None:
         """See :meth:`RequestMemory.drop_stalled`."""
         if not self.waiting:
+            self._full_checks = 0
             for arrival in self._arriving:
                 arrival.slow_checks = 0
             return
@@ -166,6 +193,11 @@ class RequestLane(ByteBudget):
             if not self.waiting:
                 return
             arrival.receiver.drop_stalled()
+        self._full_checks += 1
+        if self._full_checks >= MAX_SLOW_CHECKS and self.waiting and self._idle:
+            request = max(self._idle, key=lambda request: request.size)
+            self.remove_waiting_request(request)
+            request.abandon()  # one at a time: its memory is free a moment later
 
     def _may_grant(self, arrival: Arrival, size: int) -> bool:
         held = self.held + size

@@ -138,4 +138,7 @@ class RequestRunner:
 
 
 def _abandoned() -> FlussError:
-    return FlussError(ErrorCode.NETWORK_EXCEPTION, "the request was abandoned because the server is closing")
+    return FlussError(
+        ErrorCode.NETWORK_EXCEPTION,
+        "the request was abandoned: its client is gone, the server is closing, or others need its memory",
+    )

@@ -57,6 +57,7 @@ class RpcServer:
         self.response_memory = self.shared.response_memory
         self.receive_buffer = self.shared.receive_buffer
         self.frame_memory = self.shared.frame_memory
+        self.loop_budget = self.shared.loop_budget
         self._host = host
         self._port = port
         self._server: NetworkServer | None = None

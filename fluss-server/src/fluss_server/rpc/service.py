@@ -26,6 +26,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metrics.instruments import RequestStats
 from fluss_server.model.principal import ANONYMOUS, Principal
 from fluss_server.rpc import bulk
+from fluss_server.rpc.decoding import MessageDecoder
 from fluss_server.rpc.frames import REQUEST_HEADER_SIZE, Piece
 
 if TYPE_CHECKING:
@@ -154,12 +155,20 @@ class Handler:
     stats: RequestStats = field(default_factory=RequestStats)
 
     def check_size(self, size: int, limit: int) -> None:
-        """Raise ``RECORD_TOO_LARGE_EXCEPTION`` for a request that is decoded as a whole and has more bytes."""
-        if size > limit and not self.is_bulk:
+        """Raise ``RECORD_TOO_LARGE_EXCEPTION`` for a request that is decoded as a whole and is too long.
+
+        Args:
+            size: of the request in bytes.
+            limit: of every request; that of the API may be lower.
+        """
+        bound = min(limit, self.spec.max_request_bytes)
+        if size > bound and not self.is_bulk:
             raise FlussError(
                 ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
-                f"a {self.spec.name} request of {size} bytes, the limit is {limit}",
-                hint="ask for less at a time, or raise server.request.max-message-size",
+                f"a {self.spec.name} request of {size} bytes, the limit is {bound}",
+                hint="send less at a time, or raise server.request.max-message-size"
+                if bound == limit
+                else f"no {self.spec.name} request needs so much; send less at a time",
             )
 
     def check_version(self, version: int) -> None:
@@ -258,29 +267,4 @@ def _raw_body(frame: bytes | memoryview) -> memoryview:
 def _parser(key: ApiKey) -> Callable[[bytes | memoryview], Any]:
     if (parse_bulk := _BULK_PARSERS.get(key)) is not None:
         return lambda frame: parse_bulk(memoryview(frame)[REQUEST_HEADER_SIZE:])
-    return _MessageParser(API_SPECS[key])
-
-
-class _MessageParser:
-    """Parses requests of one API; the message class is made when the first one arrives."""
-
-    def __init__(self, spec: ApiSpec) -> None:
-        self._spec = spec
-        self._from_string: Callable[[bytes], Message] | None = None
-        self._decode_error: type[Exception]
-
-    def __call__(self, frame: bytes | memoryview) -> Message:
-        if self._from_string is None:
-            from google.protobuf.message import DecodeError
-
-            self._decode_error = DecodeError
-            self._from_string = self._spec.request.FromString
-        try:
-            # Every runtime takes a memoryview, whatever its annotations say.
-            message = self._from_string(frame[REQUEST_HEADER_SIZE:])  # type: ignore[arg-type]
-        except self._decode_error as error:
-            raise FlussError(ErrorCode.CORRUPT_MESSAGE, f"not a {self._spec.messages}Request: {error}") from None
-        if not message.IsInitialized():
-            missing = ", ".join(message.FindInitializationErrors())  # type: ignore[attr-defined]
-            raise FlussError(ErrorCode.CORRUPT_MESSAGE, f"{self._spec.messages}Request lacks {missing}")
-        return message
+    return MessageDecoder(API_SPECS[key])

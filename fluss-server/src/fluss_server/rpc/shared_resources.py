@@ -5,6 +5,7 @@ from __future__ import annotations
 from fluss_server.rpc.frame_memory import FrameMemory
 from fluss_server.rpc.frames import RECEIVE_BUFFER_SIZE
 from fluss_server.rpc.limits import RpcLimits
+from fluss_server.rpc.loop_budget import LoopBudget
 from fluss_server.rpc.request_memory import RequestMemory, StalledRequestCheck
 from fluss_server.rpc.response_memory import ResponseMemory
 
@@ -21,6 +22,7 @@ class SharedResources:
         response_memory: of all connections.
         receive_buffer: of all connections: they are served by one thread.
         frame_memory: likewise.
+        loop_budget: the time of the event loop that they share.
         connections: open connections.
         refused_connections: those refused so far because there were too many.
     """
@@ -32,5 +34,6 @@ class SharedResources:
         self.response_memory = ResponseMemory(limits.max_server_response_bytes)
         self.receive_buffer = memoryview(bytearray(RECEIVE_BUFFER_SIZE))
         self.frame_memory = FrameMemory()
+        self.loop_budget = LoopBudget()
         self.connections = 0
         self.refused_connections = 0

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from fluss_server.model.principal import ANONYMOUS
 from fluss_server.rpc.authentication import ConnectionAuthentication
 from fluss_server.rpc.limits import MESSAGE_WEIGHT, REQUEST_OVERHEAD_BYTES
-from fluss_server.rpc.request_memory import Arrival, RequestMemory
+from fluss_server.rpc.request_memory import MIN_WAITING_BYTES, Arrival, RequestMemory
 from fluss_server.rpc.service import Handler, RequestContext
 
 
@@ -106,10 +106,14 @@ class StartedRequest(RequestContext):
             memory.ordinary.take(self.size)
         else:
             arrival.lane.take(self.size - arrival.granted)
+        if self.size >= MIN_WAITING_BYTES and self.handler.cancel_on_disconnect:
+            (memory.ordinary if arrival is None else arrival.lane).add_waiting_request(self)
 
     def release(self, memory: RequestMemory) -> None:
         """Its method has ended; requests that wait for memory may start."""
         lane = memory.ordinary if self.arrival is None else self.arrival.lane
+        if self.size >= MIN_WAITING_BYTES:
+            lane.remove_waiting_request(self)
         lane.release(self.size)
 
     def forget_memory(self) -> None:

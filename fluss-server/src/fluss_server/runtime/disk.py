@@ -38,7 +38,7 @@ class DiskFile(Protocol):
         """Fill ``target`` from ``position``; returns how many bytes were there."""
 
     def write(self, pieces: Sequence[Buffer], position: int) -> None:
-        """Write the pieces one behind the other from ``position``. After an error any part of them may be there."""
+        """Write the pieces one after the other from ``position``. After an error any part of them may be there."""
 
     def truncate(self, size: int) -> None:
         """Cut the file to ``size``, or extend it with zeros."""

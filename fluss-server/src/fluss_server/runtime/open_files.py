@@ -24,5 +24,5 @@ def raise_open_files_limit() -> int:
 
 
 def connections_for(wanted: int, open_files: int) -> int:
-    """How many of ``wanted`` connections fit, when logs and RocksDB need files too."""
+    """How many of ``wanted`` connections are possible, when logs and RocksDB need files too."""
     return min(wanted, max(open_files - _MAX_RESERVED, open_files // 2))

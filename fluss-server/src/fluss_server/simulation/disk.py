@@ -41,7 +41,7 @@ class _Inode:
     mode: int = 0o644
 
     def settle(self) -> None:
-        """The unsynced writes are durable; not those that a failed sync has given up."""
+        """The unsynced writes are durable; not those that a failed sync has lost."""
         for position, data in self.writes:
             _apply(self.durable, position, data)
         self.writes.clear()
@@ -114,7 +114,7 @@ class SimulatedDisk:
         scratch: an empty real directory for RocksDB, removed by the caller.
         random: decides what a loss of power leaves.
         on_change: told of every change: what, with its bytes.
-        capacity_bytes: what fits; writes beyond fail with ``ENOSPC``.
+        capacity_bytes: its size; writes beyond fail with ``ENOSPC``.
     """
 
     def __init__(

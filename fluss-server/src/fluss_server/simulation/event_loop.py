@@ -74,7 +74,7 @@ class SimulatedEventLoop(asyncio.BaseEventLoop):
         super().__init__()
         self._now = 0.0
         self._idle_iterations = 0
-        self._selector = self  # asyncio asks its selector how long to wait: here the answer is a jump in time
+        self._selector = self  # asyncio waits in its selector: here that is a jump in time
         self._kept: list[Process] = []
         self.set_task_factory(_task_factory)  # type: ignore[arg-type]
 

@@ -73,7 +73,7 @@ class Simulation:
         return self.loop.run_until_complete(asyncio.wait_for(main, limit_s))
 
     def machine(self, host: str) -> Machine:
-        """The machine of that name, made when it is first asked for."""
+        """The machine of that name, made at its first use."""
         if host not in self._machines:
             scratch = self._scratch / host
             scratch.mkdir()
@@ -224,4 +224,4 @@ class _Pool:
         self._loop.call_at(self._free_at[thread], function)
 
     def close(self) -> None:
-        """Nothing to wait for: what was given runs in its turn."""
+        """Nothing to wait for: what was given runs later."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from collections.abc import Callable
-from pathlib import Path
+from pathlib import PurePath
 
 from fluss_server.config import Configuration
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.runtime.disk import Disk
+from fluss_server.runtime.runtime import Runtime
 
 DISK_RATIOS = ("server.data-disk.write-limit-ratio", "server.data-disk.write-recover-ratio")
 
@@ -101,20 +101,16 @@ class DiskMonitor:
         directory: any directory of the disk.
         lock: is told.
         interval_s: seconds between two samples.
-        usage_of: share in use of the disk of a directory; raises ``OSError``.
+        runtime: its disk is sampled.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        lock: DiskWriteLock,
-        interval_s: float,
-        usage_of: Callable[[Path], float] | None = None,
-    ) -> None:
+    def __init__(self, directory: PurePath, lock: DiskWriteLock, interval_s: float, runtime: Runtime) -> None:
         self._directory = directory
         self._lock = lock
         self.interval_s = interval_s
-        self._usage_of = usage_of or disk_usage
+        self._disk = runtime.disk
+        # A thread of its own: on a network file system the call may hang.
+        self._worker = runtime.workers.pool("fluss-disk-usage", 1)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -128,12 +124,12 @@ class DiskMonitor:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
+        self._worker.close()
 
     async def sample(self) -> None:
         """Look at the disk now. When that fails, everything stays as it is."""
         try:
-            # In a thread: on a network file system the call may hang.
-            usage = await asyncio.get_running_loop().run_in_executor(None, self._usage_of, self._directory)
+            usage = await self._worker.run(disk_usage, self._disk, self._directory)
         except OSError as error:
             logger.warning("the usage of the disk of %s is not known: %s", self._directory, error)
             return
@@ -149,11 +145,11 @@ class DiskMonitor:
             await self.sample()
 
 
-def disk_usage(directory: Path) -> float:
+def disk_usage(disk: Disk, directory: PurePath) -> float:
     """Share of a disk that is not available to this process, 0 to 1.
 
     Raises:
-        OSError: it cannot be asked.
+        OSError: it cannot be read.
     """
-    found = os.statvfs(directory)
-    return 1 - found.f_bavail / found.f_blocks if found.f_blocks else 0.0
+    usage = disk.usage(directory)
+    return 1 - usage.free_bytes / usage.total_bytes if usage.total_bytes else 0.0

@@ -19,8 +19,8 @@ from fluss_server.log.storage_errors import storage_errors
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
 from fluss_server.runtime.disk import FileRegion
+from fluss_server.runtime.loop_share import TimeSlice
 from fluss_server.tablet.log_filter import LogFilter
-from fluss_server.tablet.loop_share import TimeSlice
 from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.projected_read import project_batches
 

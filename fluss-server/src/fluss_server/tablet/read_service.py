@@ -23,13 +23,13 @@ from fluss_server.rpc.bulk import (
 )
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.runtime.clock import Clock
+from fluss_server.runtime.loop_share import LoopShare, TimeSlice
 from fluss_server.tablet.disk_write_lock import DiskWriteLock
 from fluss_server.tablet.fetch import BucketFetch, BucketResult, FetchLimits, fetch_log
 from fluss_server.tablet.inserting_lookups import MAX_TIMEOUT_MS, find_or_insert
 from fluss_server.tablet.kv_scanners import KvScanners
 from fluss_server.tablet.log_filter import LogFilter, read_predicate
 from fluss_server.tablet.lookups import MAX_INLINE_KEYS, MAX_READ_BYTES, LookupReader, check_key_count, read_all
-from fluss_server.tablet.loop_share import LoopShare, TimeSlice
 from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.replica_manager import ReplicaManager
 

@@ -24,7 +24,7 @@ class LoopShare:
         self._scheduled = False
 
     async def pause(self) -> None:
-        """Let everything else run; returns when it is this caller's turn again."""
+        """Let everything else run; returns when this caller may continue."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         self._waiting.append(future)

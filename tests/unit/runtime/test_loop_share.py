@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from fluss_server.runtime import ManualClock
-from fluss_server.tablet.loop_share import SLICE_S, LoopShare, TimeSlice
+from fluss_server.runtime.loop_share import SLICE_S, LoopShare, TimeSlice
 from rpc_support import async_test
 
 

@@ -1,0 +1,346 @@
+"""Lets the state machine work: tablet servers register here, and changes of tables become changes of replicas."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from random import Random
+
+from fluss_server.cluster.gateways import TabletServerGateway
+from fluss_server.cluster.messages import (
+    AdjustIsr,
+    AdjustIsrResponse,
+    ControlledShutdown,
+    ControlledShutdownResponse,
+    Failure,
+    Heartbeat,
+    IdBounds,
+    Registered,
+    RegisterServer,
+    ReservedIds,
+    ReserveIds,
+    ReserveWriterIds,
+    ServerNode,
+)
+from fluss_server.coordinator.assignment import Assignment, assign
+from fluss_server.coordinator.catalog import MetadataManager
+from fluss_server.coordinator.cluster_state import BucketStatus, PhysicalTable, TableState
+from fluss_server.coordinator.control_channel import ControlChannel
+from fluss_server.coordinator.event_queue import Commit, EventQueue
+from fluss_server.coordinator.events import (
+    Event,
+    FailedBucketsRetried,
+    Instruction,
+    IsrAdjustmentRequested,
+    PartitionCreated,
+    PartitionDropped,
+    RetryLater,
+    ServerJoined,
+    ServerLeft,
+    ShutdownRequested,
+    TableAltered,
+    TableCreated,
+    TableReady,
+    TablesDropped,
+    Tell,
+)
+from fluss_server.coordinator.fencing import FencedStore
+from fluss_server.coordinator.state_loader import load_state
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.metadata.store import Operation
+from fluss_server.model.partition import PartitionInfo
+from fluss_server.model.table import TableInfo
+
+logger = logging.getLogger(__name__)
+
+CREATION_DEADLINE_S = 120.0
+"""How long a new table or partition may take to get leaders."""
+
+DELIVERY_DEADLINE_S = 30.0
+"""How long a change waits until all servers know of it."""
+
+RETRY_DELAY_S = 60.0
+"""When servers that could not lead or follow some bucket may try again."""
+
+NO_LEASE = 0
+
+
+class ClusterController:
+    """The coordinator's side of all traffic with tablet servers; a ``CoordinatorGateway`` and a ``TableLifecycle``.
+
+    Args:
+        store: fenced for this coordinator.
+        manager: loaded.
+        node: this coordinator.
+        random: chooses where the assignment of a table begins.
+        metadata_complete: False when the store was cut or repaired; see ``IdBounds``.
+    """
+
+    def __init__(
+        self,
+        store: FencedStore,
+        manager: MetadataManager,
+        node: ServerNode,
+        random: Random,
+        *,
+        metadata_complete: bool = True,
+    ) -> None:
+        self._store = store
+        self._manager = manager
+        self._node = node
+        self._random = random
+        self._metadata_complete = metadata_complete
+        self._queue: EventQueue | None = None
+        self._channels: dict[int, ControlChannel] = {}
+        self._ready: dict[PhysicalTable, asyncio.Future[Failure | None]] = {}
+        self._delivered: dict[int, asyncio.Future[None]] = {}  # of the newest change for each server
+        self._retry: asyncio.TimerHandle | None = None
+
+    async def load(self) -> None:
+        """Read the state of the cluster; see :func:`load_state`."""
+        state = await load_state(self._store, self._manager, self._store.epoch, self._node)
+        self._queue = EventQueue(self._store, state, self._carry_out)
+
+    @property
+    def queue(self) -> EventQueue:
+        """The events, and the state that they lead to."""
+        assert self._queue is not None, "load() comes first"
+        return self._queue
+
+    async def close(self) -> None:
+        """Handle the events that wait, and say nothing any more to any server."""
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._queue is not None:
+            await self._queue.close()
+        channels, self._channels = self._channels, {}
+        for channel in channels.values():
+            await channel.close()
+
+    async def settled(self) -> None:
+        """Return when no event waits and every server has answered everything."""
+        while len(self.queue) or any(not channel.idle for channel in self._channels.values()):
+            await self.queue.wait()
+            for channel in tuple(self._channels.values()):
+                await channel.wait()
+
+    def first_failure(self) -> Failure | None:
+        """Why some bucket has no leader although its servers are there, or None."""
+        return next(iter(self.queue.state.failures.values()), None)
+
+    # ------------------------------------------------------------------ CoordinatorGateway
+
+    async def register(self, request: RegisterServer, server: TabletServerGateway) -> Registered:
+        server_id = request.server.server_id
+        before = self._channels.pop(server_id, None)
+        if before is not None:
+            await before.close()
+            await self.queue.submit(ServerLeft(server_id))
+        self._channels[server_id] = ControlChannel(
+            server_id,
+            server,
+            epoch=self._store.epoch,
+            coordinator=self._node,
+            id_bounds=self._id_bounds,
+            confirmed=self.queue.submit,
+            deposed=self._deposed,
+            overrun=lambda: self.queue.submit(ServerLeft(server_id)),
+        )
+        await self.queue.submit(ServerJoined(request.server, request.incarnation))
+        return Registered(self._store.epoch, NO_LEASE)
+
+    async def heartbeat(self, request: Heartbeat) -> Registered:
+        server = self.queue.state.servers.get(request.server_id)
+        if server is None or server.incarnation != request.incarnation:
+            raise _no_server(request.server_id)
+        return Registered(self._store.epoch, NO_LEASE)
+
+    async def controlled_shutdown(self, request: ControlledShutdown) -> ControlledShutdownResponse:
+        if request.server_id not in self.queue.state.servers:
+            raise _no_server(request.server_id)
+        remaining = await self.queue.submit(ShutdownRequested(request.server_id))
+        assert isinstance(remaining, tuple)
+        return ControlledShutdownResponse(remaining)
+
+    async def adjust_isr(self, request: AdjustIsr) -> AdjustIsrResponse:
+        response = await self.queue.submit(IsrAdjustmentRequested(request))
+        assert isinstance(response, AdjustIsrResponse)
+        return response
+
+    async def reserve_ids(self, request: ReserveIds) -> ReservedIds:
+        return ReservedIds(await self._manager.reserve_ids(request.table_id, request.count), request.count)
+
+    async def reserve_writer_ids(self, request: ReserveWriterIds) -> ReservedIds:
+        return ReservedIds(await self._manager.reserve_writer_ids(request.count, request.above), request.count)
+
+    async def _id_bounds(self) -> IdBounds:
+        return IdBounds(*await self._manager.next_ids(), self._metadata_complete)
+
+    # ------------------------------------------------------------------ TableLifecycle
+
+    @property
+    def live_servers(self) -> int:
+        """Servers that can get replicas of new tables."""
+        return len(self.queue.state.live_server_ids())
+
+    def assign(self, bucket_count: int, replication_factor: int) -> Assignment:
+        """Servers for the replicas of new buckets; ``INVALID_REPLICATION_FACTOR``."""
+        servers = self.queue.state.live_server_ids()
+        start = self._random.randrange(len(servers)) if len(servers) > 1 else 0
+        shift = self._random.randrange(len(servers)) if len(servers) > 1 else 0
+        return assign(bucket_count, replication_factor, servers, start=start, shift=shift)
+
+    async def create_table(self, table: TableInfo, assignment: Assignment | None) -> None:
+        async def commit(operations: Sequence[Operation]) -> None:
+            await self._manager.add_table(table, assignment or (), operations)
+
+        try:
+            physical = None if assignment is None else PhysicalTable(table.table_id)
+            await self._create(TableCreated(TableState(table), assignment), physical, commit)
+        except BaseException:
+            await self._discard_table(table)
+            raise
+        self._manager.show_table(table)
+
+    async def _discard_table(self, table: TableInfo) -> None:
+        async def commit(operations: Sequence[Operation]) -> None:
+            await self._manager.discard_table(table)
+
+        try:
+            await self._drop(TablesDropped((table.table_id,)), commit)
+        except Exception:
+            logger.exception("what was made of table %s with id %d could not be removed", table.path, table.table_id)
+            if self._manager.is_hidden(table):  # it is durable, so let it be seen
+                self._manager.show_table(table)
+
+    async def alter_table(self, table: TableInfo) -> None:
+        await self._submit(TableAltered(TableState(table, self._manager.older_schemas(table))))
+        await self._delivery(f"the new definition of table {table.path}")
+
+    async def drop_table(self, table: TableInfo) -> None:
+        async def commit(operations: Sequence[Operation]) -> None:
+            await self._manager.drop_table(table.path)
+
+        await self._drop(TablesDropped((table.table_id,)), commit)
+
+    async def drop_database(self, name: str, *, cascade: bool) -> list[TableInfo]:
+        dropped: list[TableInfo] = []
+
+        async def commit(operations: Sequence[Operation]) -> None:
+            dropped.extend(await self._manager.drop_database(name, cascade=cascade))
+
+        tables = [table for table in self._manager.tables() if table.path.database == name]
+        await self._drop(TablesDropped(tuple(table.table_id for table in tables)), commit)
+        return dropped
+
+    async def create_partition(self, table: TableInfo, partition: PartitionInfo, assignment: Assignment) -> None:
+        async def commit(operations: Sequence[Operation]) -> None:
+            await self._manager.add_partition(table, partition, assignment, operations)
+
+        try:
+            physical = PhysicalTable(table.table_id, partition.partition_id)
+            await self._create(PartitionCreated(partition, assignment), physical, commit)
+        except BaseException:
+            await self._discard_partition(table, partition)
+            raise
+        self._manager.show_partition(partition)
+
+    async def _discard_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
+        async def commit(operations: Sequence[Operation]) -> None:
+            await self._manager.discard_partition(table, partition)
+
+        try:
+            await self._drop(PartitionDropped(partition), commit)
+        except Exception:
+            logger.exception("what was made of partition %s of %s could not be removed", partition.name, table.path)
+
+    async def drop_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
+        async def commit(operations: Sequence[Operation]) -> None:
+            await self._manager.drop_partition(table, partition)
+
+        await self._drop(PartitionDropped(partition), commit)
+
+    async def _create(self, event: Event, physical: PhysicalTable | None, commit: Commit) -> None:
+        """Store something new and wait until clients can use it."""
+        if physical is None:
+            await self._submit(event, commit)
+            await self._delivery("a new table")
+            return
+        ready = self._ready[physical] = asyncio.get_running_loop().create_future()
+        try:
+            await self._submit(event, commit)
+            failure = await asyncio.wait_for(ready, CREATION_DEADLINE_S)
+        except asyncio.TimeoutError:
+            raise FlussError(
+                ErrorCode.REQUEST_TIME_OUT,
+                f"the buckets had no leaders after {CREATION_DEADLINE_S:.0f} s",
+                hint="see the logs of the tablet servers",
+            ) from None
+        finally:
+            self._ready.pop(physical, None)
+        if failure is not None:
+            raise failure.error()
+        await self._delivery("a new table or partition")
+
+    async def _drop(self, event: Event, commit: Commit) -> None:
+        """Delete something from the store, and then from the servers; what stays there is removed when they start."""
+        await self._submit(event, commit)
+        try:
+            await self._delivery("the removal of a table or partition")
+        except FlussError as error:
+            logger.warning("%s", error)
+
+    async def _submit(self, event: Event, commit: Commit | None = None) -> object:
+        return await self.queue.submit(event, commit)
+
+    async def _delivery(self, what: str) -> None:
+        """Wait until every live server knows everything that was decided so far; ``REQUEST_TIME_OUT``."""
+        waiting = [future for future in self._delivered.values() if not future.done()]
+        if not waiting:
+            return
+        _, late = await asyncio.wait(waiting, timeout=DELIVERY_DEADLINE_S)
+        if late:
+            raise FlussError(
+                ErrorCode.REQUEST_TIME_OUT,
+                f"{what} is durable, but {len(late)} servers have not confirmed it after {DELIVERY_DEADLINE_S:.0f} s",
+            )
+
+    # ------------------------------------------------------------------ instructions
+
+    def _carry_out(self, instruction: Instruction) -> None:
+        match instruction:
+            case Tell():
+                self._tell(instruction)
+            case TableReady():
+                ready = self._ready.get(instruction.physical_table)
+                if ready is not None and not ready.done():
+                    ready.set_result(instruction.failure)
+            case RetryLater():
+                if self._retry is None:
+                    self._retry = asyncio.get_running_loop().call_later(RETRY_DELAY_S, self._retry_failed)
+
+    def _tell(self, instruction: Tell) -> None:
+        channel = self._channels.get(instruction.server_id)
+        if channel is None:
+            return
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._delivered[instruction.server_id] = done
+        channel.send(instruction.content, done)
+
+    def _retry_failed(self) -> None:
+        self._retry = None
+        self.queue.submit(FailedBucketsRetried())
+
+    def _deposed(self) -> None:
+        logger.error("another coordinator is active; this one makes no changes any more")
+
+    def offline_buckets(self) -> int:
+        """Buckets without a leader."""
+        return sum(bucket.status is not BucketStatus.ONLINE for bucket in self.queue.state.buckets.values())
+
+
+def _no_server(server_id: int) -> FlussError:
+    return FlussError(
+        ErrorCode.SERVER_NOT_EXIST_EXCEPTION, f"tablet server {server_id} is no member", hint="register it again"
+    )

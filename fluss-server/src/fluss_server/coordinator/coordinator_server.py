@@ -1,0 +1,165 @@
+"""A coordinator: definitions, assignments and leaders, and everything that changes them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from fluss_server.cluster.gateways import CoordinatorGateway
+from fluss_server.cluster.messages import ServerNode
+from fluss_server.config.dynamic import DynamicConfiguration
+from fluss_server.coordinator.auto_partition import AutoPartitionManager
+from fluss_server.coordinator.catalog import MetadataManager
+from fluss_server.coordinator.cluster_controller import ClusterController
+from fluss_server.coordinator.cluster_service import ClusterService, ReplicaCounts
+from fluss_server.coordinator.ddl import DdlExecutor
+from fluss_server.coordinator.fencing import FencedStore, fence
+from fluss_server.coordinator.partition_service import PartitionService
+from fluss_server.coordinator.partitions import PartitionExecutor
+from fluss_server.coordinator.producer_service import ProducerService
+from fluss_server.coordinator.service import CoordinatorService
+from fluss_server.coordinator.validation import TableSettings
+from fluss_server.metadata.store import MetadataStore
+from fluss_server.model.table import TableInfo
+from fluss_server.rpc.service import RequestContext
+from fluss_server.runtime.runtime import Runtime
+from fluss_server.security.rules import Permissions
+
+
+class CoordinatorServer:
+    """Create it, :meth:`start` it, :meth:`close` it, all on one event loop.
+
+    Args:
+        store: where everything is stored; it stays open.
+        node: this coordinator.
+        configuration: options; :meth:`start` takes in what was changed at run time before.
+        table_settings: limits and defaults for new tables, of the options after that.
+        runtime: the machine.
+        replica_counts: how many replicas there are, and how many of them take writes.
+        metadata_complete: False when the store was cut or repaired when it was opened.
+    """
+
+    def __init__(
+        self,
+        store: MetadataStore,
+        node: ServerNode,
+        configuration: DynamicConfiguration,
+        table_settings: Callable[[], TableSettings],
+        runtime: Runtime,
+        *,
+        replica_counts: Callable[[], ReplicaCounts],
+        metadata_complete: bool = True,
+    ) -> None:
+        self._unfenced_store = store
+        self._node = node
+        self._configuration = configuration
+        self._table_settings = table_settings
+        self._runtime = runtime
+        self._replica_counts = replica_counts
+        self._metadata_complete = metadata_complete
+        self._auto_partitions: AutoPartitionManager | None = None
+        self._resources = contextlib.AsyncExitStack()
+        self._changes = contextlib.AsyncExitStack()  # what tells tablet servers to do something
+
+    async def start(self) -> None:
+        """Become the active coordinator and read what there is; tablet servers may register after that.
+
+        Raises:
+            FlussError: ``UNKNOWN_SERVER_ERROR`` when a node of the store cannot be read; ``STORAGE_EXCEPTION``.
+        """
+        closing = self._resources.push_async_callback
+        self._store = store = await fence(self._unfenced_store)
+        self._cluster_service = ClusterService(store, self._configuration, self._replica_counts)
+        closing(self._cluster_service.close)
+        await self._cluster_service.load()  # settings that were changed at run time count for everything below
+        self._manager = manager = MetadataManager(store, self._runtime.clock)
+        await manager.load()
+        self._controller = ClusterController(
+            store, manager, self._node, self._runtime.random, metadata_complete=self._metadata_complete
+        )
+        closing(self._controller.close)
+        await self._controller.load()
+        options = self._configuration.current
+        self._ddl = DdlExecutor(manager, self._controller, self._table_settings(), self._table_changed)
+        closing(self.finish_changes)
+        self._changes.push_async_callback(self._ddl.close)
+        self._partitions = PartitionExecutor(
+            manager, self._ddl, self._controller, self._runtime.clock, options.get_int("max.partition.num")
+        )
+        self._auto_partitions = AutoPartitionManager(
+            manager,
+            self._partitions,
+            self._runtime.clock,
+            interval_s=options.get_int("auto-partition.check.interval") / 1000,
+            random=self._runtime.random,
+        )
+        self._changes.push_async_callback(self._auto_partitions.close)
+
+    def services(self, permissions: Callable[[RequestContext], Permissions] | None) -> tuple[object, ...]:
+        """Everything that it serves.
+
+        Args:
+            permissions: of the caller of a request; None = everything is allowed.
+        """
+        options = self._configuration.current
+        producers = ProducerService(
+            self._store,
+            self._runtime.clock,
+            default_ttl_ms=options.get_int("coordinator.producer-offsets.ttl"),
+            sweep_interval_ms=options.get_int("coordinator.producer-offsets.cleanup-interval"),
+            permissions=permissions,
+        )
+        self._resources.push_async_callback(producers.close)
+        return (
+            CoordinatorService(self._manager, self._ddl),
+            self._cluster_service,
+            PartitionService(self._manager, self._partitions),
+            producers,
+        )
+
+    @property
+    def gateway(self) -> CoordinatorGateway:
+        """For tablet servers."""
+        return self._controller
+
+    @property
+    def controller(self) -> ClusterController:
+        """Servers, leaders and the events that change them."""
+        return self._controller
+
+    @property
+    def manager(self) -> MetadataManager:
+        """Databases, tables and partitions."""
+        return self._manager
+
+    @property
+    def store(self) -> FencedStore:
+        """The store, for writes that only the active coordinator may make."""
+        return self._store
+
+    async def settled(self) -> None:
+        """Return when every bucket of the registered servers has a leader.
+
+        Raises:
+            FlussError: why one has none.
+        """
+        await self._controller.settled()
+        if (failure := self._controller.first_failure()) is not None:
+            raise failure.error()
+
+    def start_background_tasks(self) -> None:
+        """Begin what changes tables without a request."""
+        assert self._auto_partitions is not None, "the coordinator is started"
+        self._auto_partitions.start()
+
+    async def finish_changes(self) -> None:
+        """Wait for the changes of tables that have begun, while tablet servers still carry them out."""
+        await self._changes.aclose()
+
+    async def close(self) -> None:
+        """Finish the changes that have begun. May be called twice."""
+        await self._resources.aclose()
+
+    async def _table_changed(self, table: TableInfo) -> None:
+        assert self._auto_partitions is not None, "the coordinator is started"
+        await self._auto_partitions.table_changed(table)

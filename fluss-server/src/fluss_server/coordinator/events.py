@@ -1,0 +1,197 @@
+"""What happens to a cluster, and what the coordinator does about it: values of the state machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from fluss_server.cluster.messages import (
+    AdjustIsr,
+    BucketLeadership,
+    Failure,
+    PartitionMetadata,
+    ReplicaStop,
+    ServerNode,
+    TableMetadata,
+)
+from fluss_server.coordinator.assignment import Assignment
+from fluss_server.coordinator.cluster_state import Changes, PhysicalTable, TableState
+from fluss_server.metadata.store import Operation
+from fluss_server.model.identifiers import TableBucket
+from fluss_server.model.partition import PartitionInfo
+
+# Events
+
+
+@dataclass(frozen=True, slots=True)
+class ServerJoined:
+    """A tablet server has registered, perhaps again after a restart."""
+
+    server: ServerNode
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLeft:
+    """A tablet server is gone."""
+
+    server_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownRequested:
+    """A tablet server is about to stop."""
+
+    server_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableCreated:
+    """A table is to exist; ``assignment`` None for a partitioned one, whose partitions bring theirs."""
+
+    table: TableState
+    assignment: Assignment | None
+
+
+@dataclass(frozen=True, slots=True)
+class TableAltered:
+    """A table has another definition."""
+
+    table: TableState
+
+
+@dataclass(frozen=True, slots=True)
+class TablesDropped:
+    """Tables are gone, with all their partitions."""
+
+    table_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionCreated:
+    """A partition of an existing table is to exist."""
+
+    partition: PartitionInfo
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionDropped:
+    """A partition is gone."""
+
+    partition: PartitionInfo
+
+
+@dataclass(frozen=True, slots=True)
+class LeadershipConfirmed:
+    """A server's response to one :class:`BucketLeadership`."""
+
+    leadership: BucketLeadership
+    failure: Failure | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeadershipsConfirmed:
+    """A server has responded to a NOTIFY_LEADER_AND_ISR."""
+
+    server_id: int
+    outcomes: tuple[LeadershipConfirmed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IsrAdjustmentRequested:
+    """A leader wants other ISRs. The result of the event is an ``AdjustIsrResponse``."""
+
+    request: AdjustIsr
+
+
+@dataclass(frozen=True, slots=True)
+class FailedBucketsRetried:
+    """Servers that could not lead or follow some buckets may try again."""
+
+
+Event: TypeAlias = (
+    ServerJoined
+    | ServerLeft
+    | ShutdownRequested
+    | TableCreated
+    | TableAltered
+    | TablesDropped
+    | PartitionCreated
+    | PartitionDropped
+    | LeadershipsConfirmed
+    | IsrAdjustmentRequested
+    | FailedBucketsRetried
+)
+
+# Instructions: what to tell whom, once the writes are durable
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataChange:
+    """The content of an UPDATE_METADATA; ``snapshot`` = it is everything there is."""
+
+    servers: tuple[ServerNode, ...] | None = None
+    tables: tuple[TableMetadata, ...] = ()
+    partitions: tuple[PartitionMetadata, ...] = ()
+    dropped_tables: tuple[int, ...] = ()
+    dropped_partitions: tuple[int, ...] = ()
+    snapshot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Send something to a tablet server, behind everything that was sent to it before."""
+
+    server_id: int
+    content: MetadataChange | BucketLeadership | ReplicaStop
+
+
+@dataclass(frozen=True, slots=True)
+class TableReady:
+    """Every bucket of a new physical table has a leader; ``failure`` when one of them cannot have one."""
+
+    physical_table: PhysicalTable
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    """Raise :class:`FailedBucketsRetried` after a delay."""
+
+
+Instruction: TypeAlias = Tell | TableReady | RetryLater
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One named step, for the story log.
+
+    Attributes:
+        bucket: which bucket, None for something else.
+        name: for example ``elect``.
+        detail: for people.
+    """
+
+    bucket: TableBucket | None
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The answer of the state machine to an event.
+
+    Attributes:
+        changes: of the state, to apply when the writes are durable.
+        writes: for the metadata store.
+        instructions: in order, to carry out after that.
+        transitions: what was done and why.
+        result: of the event, for whoever raised it.
+    """
+
+    changes: Changes
+    writes: tuple[Operation, ...]
+    instructions: tuple[Instruction, ...]
+    transitions: tuple[Transition, ...]
+    result: object = None

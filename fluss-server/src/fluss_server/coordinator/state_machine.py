@@ -1,0 +1,533 @@
+"""The coordinator's decisions: a state and an event in, changes, writes and instructions out. Pure.
+
+Nothing here reads a clock, a file or a random source, and nothing changes the state: :func:`plan` works on a draft. The
+event queue writes what a plan says, applies its changes when they are durable, and then carries out its instructions.
+
+What the events do:
+
+* ``ServerJoined``: everything there is to the newcomer, the list of servers to all, then leaders for what has none.
+* ``ServerLeft``: the list of servers first, so that no leader takes the dead back into an ISR; then its replicas go
+  offline, then others are elected.
+* ``ShutdownRequested``: its leaderships move; what cannot move is the result.
+* ``TableCreated``, ``PartitionCreated``: the definition to the servers, then leaders; clients see it when every bucket
+  has one (``TableReady``).
+* ``TableAltered``: the definition to all.
+* ``TablesDropped``, ``PartitionDropped``: gone for clients, then its replicas are deleted.
+* ``LeadershipsConfirmed``: a leader counts as active; a failure makes another one lead, and is retried later.
+* ``IsrAdjustmentRequested``: validated, stored, returned. ISRs are not sent to anybody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from fluss_server.cluster.messages import (
+    NO_LEADER,
+    AdjustedBucket,
+    AdjustIsrResponse,
+    BucketLeadership,
+    BucketMetadata,
+    PartitionMetadata,
+    ReplicaStop,
+    ServerNode,
+    TableMetadata,
+)
+from fluss_server.coordinator.cluster_state import (
+    BucketState,
+    BucketStatus,
+    ClusterState,
+    Draft,
+    LiveServer,
+    PhysicalTable,
+    PhysicalTableState,
+    physical_table_of,
+)
+from fluss_server.coordinator.elections import (
+    elect,
+    first_leader,
+    isr_change_failure,
+    with_leader,
+    without_replica,
+)
+from fluss_server.coordinator.events import (
+    Event,
+    FailedBucketsRetried,
+    Instruction,
+    IsrAdjustmentRequested,
+    LeadershipConfirmed,
+    LeadershipsConfirmed,
+    MetadataChange,
+    PartitionCreated,
+    PartitionDropped,
+    Plan,
+    RetryLater,
+    ServerJoined,
+    ServerLeft,
+    ShutdownRequested,
+    TableAltered,
+    TableCreated,
+    TableReady,
+    TablesDropped,
+    Tell,
+    Transition,
+)
+from fluss_server.metadata.records import LeaderAndIsrRecord, leader_and_isr_path
+from fluss_server.metadata.store import Create, Operation, Set, parent_of
+from fluss_server.model.identifiers import TableBucket
+
+
+def plan(state: ClusterState, event: Event) -> Plan:
+    """What to do about an event. The state does not change."""
+    planner = _Planner(state)
+    result: object = None
+    match event:
+        case ServerJoined():
+            planner.server_joined(event.server, event.incarnation)
+        case ServerLeft():
+            planner.server_left(event.server_id)
+        case ShutdownRequested():
+            result = planner.shutdown_requested(event.server_id)
+        case TableCreated():
+            planner.table_created(event)
+        case TableAltered():
+            planner.table_altered(event)
+        case TablesDropped():
+            planner.tables_dropped(event.table_ids)
+        case PartitionCreated():
+            planner.partition_created(event)
+        case PartitionDropped():
+            planner.partition_dropped(event)
+        case LeadershipsConfirmed():
+            planner.leaderships_confirmed(event)
+        case IsrAdjustmentRequested():
+            result = planner.isr_adjustment_requested(event)
+        case FailedBucketsRetried():
+            planner.failed_buckets_retried()
+    return planner.finish(result)
+
+
+class _Planner:
+    """One plan in the making."""
+
+    def __init__(self, state: ClusterState) -> None:
+        self._state = state
+        self._draft = Draft(state)
+        self._written: dict[TableBucket, None] = {}  # buckets with another record
+        self._leaderships: dict[TableBucket, None] = {}  # to be announced to all replicas
+        self._instructions: list[Instruction] = []
+        self._transitions: list[Transition] = []
+        self._retry = False
+
+    def finish(self, result: object) -> Plan:
+        self._announce()
+        if self._retry:
+            self._instructions.append(RetryLater())
+        return Plan(
+            self._draft.changes,
+            tuple(self._writes()),
+            tuple(self._instructions),
+            tuple(self._transitions),
+            result,
+        )
+
+    # ------------------------------------------------------------------ servers
+
+    def server_joined(self, node: ServerNode, incarnation: str) -> None:
+        known = self._draft.server(node.server_id)
+        if known is not None and known.incarnation == incarnation and not known.shutting_down:
+            return
+        if known is not None:
+            self.server_left(node.server_id)
+        self._forget_failures(node.server_id)
+        self._draft.put_server(LiveServer(node, incarnation))
+        self._note(None, "server-joined", f"server {node.server_id}, incarnation {incarnation}")
+        self._tell_servers(but=node.server_id)
+        self._tell(node.server_id, self._everything())
+        for bucket, state in self._draft.buckets().items():
+            if node.server_id in state.replicas and state.status is BucketStatus.ONLINE:
+                self._draft.put_bucket(
+                    bucket, replace(state, active=False) if state.leader == node.server_id else state
+                )
+                self._tell_leadership(bucket, node.server_id)
+        self._elect_where_needed(self._draft.buckets())
+
+    def server_left(self, server_id: int) -> None:
+        if self._draft.server(server_id) is None:
+            return
+        self._draft.remove_server(server_id)
+        self._forget_failures(server_id)
+        self._note(None, "server-left", f"server {server_id}")
+        self._tell_servers()
+        affected = {bucket: state for bucket, state in self._draft.buckets().items() if server_id in state.replicas}
+        self._take_offline(affected, server_id)
+        self._elect_where_needed(affected)
+
+    def shutdown_requested(self, server_id: int) -> tuple[TableBucket, ...]:
+        server = self._draft.server(server_id)
+        if server is None:
+            return ()
+        self._draft.put_server(replace(server, shutting_down=True))
+        self._note(None, "shutdown-requested", f"server {server_id}")
+        remaining = []
+        for bucket, state in list(self._draft.buckets().items()):
+            if server_id not in state.replicas or state.record is None:
+                continue
+            if state.leader == server_id:
+                elected = elect(state.record, self._available(bucket, state))
+                if elected is None:
+                    remaining.append(bucket)
+                    continue
+                self._write(bucket, without_replica(elected, server_id), "move-leader")
+            elif server_id in state.record.isr:
+                self._write(bucket, without_replica(state.record, server_id), "shrink-isr")
+        return tuple(remaining)
+
+    def _take_offline(self, buckets: dict[TableBucket, BucketState], server_id: int) -> None:
+        for bucket, state in buckets.items():
+            if state.record is None:
+                continue
+            record = without_replica(state.record, server_id)
+            if record != state.record:
+                self._write(bucket, record, "replica-offline")
+
+    # ------------------------------------------------------------------ tables and partitions
+
+    def table_created(self, event: TableCreated) -> None:
+        table = event.table.table
+        self._draft.put_table(event.table)
+        if event.assignment is None:
+            self._tell_all(MetadataChange(tables=(self._table_metadata(table.table_id),)))
+            return
+        physical = PhysicalTable(table.table_id)
+        self._draft.add_physical_table(physical, PhysicalTableState(None, len(event.assignment)), event.assignment)
+        self._tell_all(MetadataChange(tables=(self._table_metadata(table.table_id),)))
+        self._lead_new(physical)
+
+    def partition_created(self, event: PartitionCreated) -> None:
+        partition = event.partition
+        physical = PhysicalTable(partition.table_id, partition.partition_id)
+        self._draft.add_physical_table(physical, PhysicalTableState(partition, len(event.assignment)), event.assignment)
+        self._tell_all(MetadataChange(partitions=(PartitionMetadata(partition),)))
+        self._lead_new(physical)
+
+    def _lead_new(self, physical: PhysicalTable) -> None:
+        """Elect the first leaders of a physical table, and create the nodes that hold them."""
+        buckets = dict(self._draft.buckets_of(physical))
+        self._elect_where_needed(buckets)
+        if not buckets:
+            self._show(physical)
+
+    def table_altered(self, event: TableAltered) -> None:
+        table_id = event.table.table.table_id
+        if self._draft.table(table_id) is None:
+            return
+        self._draft.put_table(event.table)
+        self._note(None, "table-altered", f"table {table_id}")
+        self._tell_all(MetadataChange(tables=(self._table_metadata(table_id),)))
+
+    def tables_dropped(self, table_ids: Iterable[int]) -> None:
+        for table_id in table_ids:
+            if self._draft.table(table_id) is None:
+                continue
+            self._note(None, "table-dropped", f"table {table_id}")
+            self._tell_all(MetadataChange(dropped_tables=(table_id,)))
+            for physical in (PhysicalTable(table_id), *self._draft.partitions_of(table_id)):
+                self._remove_replicas(physical)
+            self._draft.remove_table(table_id)
+
+    def partition_dropped(self, event: PartitionDropped) -> None:
+        partition_id = event.partition.partition_id
+        physical = PhysicalTable(event.partition.table_id, partition_id)
+        if self._draft.physical_table(physical) is None:
+            return
+        self._note(None, "partition-dropped", f"partition {partition_id}")
+        self._tell_all(MetadataChange(dropped_partitions=(partition_id,)))
+        self._remove_replicas(physical)
+
+    def _remove_replicas(self, physical: PhysicalTable) -> None:
+        for bucket, state in self._draft.buckets_of(physical):
+            epoch = 0 if state.record is None else state.record.leader_epoch
+            for server_id in state.replicas:
+                self._tell(server_id, ReplicaStop(bucket, epoch, delete=True, delete_remote=True))
+        if self._draft.physical_table(physical) is not None:
+            self._draft.remove_physical_table(physical)
+
+    # ------------------------------------------------------------------ leaders
+
+    def leaderships_confirmed(self, event: LeadershipsConfirmed) -> None:
+        server = self._draft.server(event.server_id)
+        if server is None:
+            return
+        touched: dict[PhysicalTable, None] = {}
+        for outcome in event.outcomes:
+            if self._confirm(event.server_id, outcome):
+                touched[physical_table_of(outcome.leadership.bucket)] = None
+        for physical in touched:
+            self._show_if_ready(physical)
+
+    def _confirm(self, server_id: int, outcome: LeadershipConfirmed) -> bool:
+        """Take in one response; returns whether it was about the present state."""
+        bucket, failure = outcome.leadership.bucket, outcome.failure
+        state = self._draft.bucket(bucket)
+        if (
+            state is None
+            or state.record is None
+            or state.record.leader_epoch != outcome.leadership.leader_epoch
+            or state.record.bucket_epoch != outcome.leadership.bucket_epoch
+        ):
+            return False  # the bucket is gone, or a later notification is on its way
+        if failure is None:
+            if self._draft.failure(server_id, bucket) is not None:
+                self._draft.put_failure(server_id, bucket, None)
+            if state.leader == server_id and not state.active:
+                self._draft.put_bucket(bucket, replace(state, active=True))
+                self._note(bucket, "leader-active", f"server {server_id}, leader epoch {state.record.leader_epoch}")
+            return True
+        self._note(bucket, "leadership-failed", f"server {server_id}: {failure.message}")
+        self._draft.put_failure(server_id, bucket, failure)
+        self._retry = True
+        if state.leader == server_id:
+            self._write(bucket, with_leader(state.record, NO_LEADER), "leader-failed")
+            self._elect_where_needed({bucket: state})
+        return True
+
+    def failed_buckets_retried(self) -> None:
+        failed = dict.fromkeys(bucket for _, bucket in self._draft.failures())
+        for server_id, bucket in list(self._draft.failures()):
+            self._draft.put_failure(server_id, bucket, None)
+        buckets = {bucket: state for bucket in failed if (state := self._draft.bucket(bucket)) is not None}
+        for bucket, state in buckets.items():
+            if state.status is BucketStatus.ONLINE:
+                self._leaderships[bucket] = None
+        self._elect_where_needed(buckets)
+
+    def _elect_where_needed(self, buckets: Iterable[TableBucket]) -> None:
+        """Give a leader to those of some buckets that have none and can have one."""
+        for bucket in list(buckets):
+            state = self._draft.bucket(bucket)
+            if state is None or state.status is BucketStatus.ONLINE:
+                continue
+            available = self._available(bucket, state)
+            if state.record is None:
+                record = first_leader(available, self._draft.coordinator_epoch)
+            else:
+                record = elect(state.record, available)
+            if record is not None:
+                self._write(bucket, record, "elect")
+            else:
+                self._note(bucket, "no-candidate", f"of {state.replicas}")
+
+    def _available(self, bucket: TableBucket, state: BucketState) -> list[int]:
+        """Replicas that can lead a bucket, in the order of the assignment."""
+        available = []
+        for server_id in state.replicas:
+            server = self._draft.server(server_id)
+            if server is not None and not server.shutting_down and self._draft.failure(server_id, bucket) is None:
+                available.append(server_id)
+        return available
+
+    def _write(self, bucket: TableBucket, record: LeaderAndIsrRecord, name: str) -> None:
+        """Store another record of a bucket and announce it to its replicas."""
+        state = self._draft.bucket(bucket)
+        assert state is not None, f"{bucket} exists"
+        self._put_record(bucket, state, record)
+        self._note(bucket, name, f"leader {record.leader} in epoch {record.leader_epoch}, ISR {list(record.isr)}")
+        self._leaderships[bucket] = None
+
+    def _put_record(self, bucket: TableBucket, state: BucketState, record: LeaderAndIsrRecord) -> None:
+        same_leader = state.record is not None and state.record.leader_epoch == record.leader_epoch
+        self._draft.put_bucket(bucket, replace(state, record=record, active=state.active and same_leader))
+        self._written[bucket] = None
+
+    def _writes(self) -> list[Operation]:
+        """What makes the new records durable, one write per bucket; the first record of a bucket needs its nodes."""
+        operations: list[Operation] = []
+        with_nodes: set[PhysicalTable] = set()
+        for bucket in self._written:
+            state = self._draft.bucket(bucket)
+            if state is None or state.record is None:
+                continue  # dropped by the same event
+            path = leader_and_isr_path(bucket.table_id, bucket.bucket, bucket.partition_id)
+            stored = self._state.buckets.get(bucket)
+            if stored is not None and stored.record is not None:
+                operations.append(Set(path, state.record.encode()))
+                continue
+            physical = physical_table_of(bucket)
+            if physical not in with_nodes:
+                with_nodes.add(physical)
+                if not self._has_records(physical):
+                    operations.append(Create(parent_of(parent_of(path))))
+            operations.append(Create(parent_of(path)))
+            operations.append(Create(path, state.record.encode()))
+        return operations
+
+    def _has_records(self, physical: PhysicalTable) -> bool:
+        found = self._state.physical_tables.get(physical)
+        buckets = range(0 if found is None else found.bucket_count)
+        stored = (self._state.buckets.get(physical.bucket(number)) for number in buckets)
+        return any(state is not None and state.record is not None for state in stored)
+
+    def isr_adjustment_requested(self, event: IsrAdjustmentRequested) -> AdjustIsrResponse:
+        leader = event.request.server_id
+        live = [server.node.server_id for server in self._draft.servers() if not server.shutting_down]
+        adjusted = []
+        for change in event.request.buckets:
+            state = self._draft.bucket(change.bucket)
+            failure = isr_change_failure(change, leader, state, self._draft.coordinator_epoch, live)
+            if failure is not None or state is None or state.record is None:
+                adjusted.append(AdjustedBucket(change.bucket, failure))
+                continue
+            record = replace(
+                state.record,
+                isr=change.isr,
+                bucket_epoch=state.record.bucket_epoch + 1,
+                coordinator_epoch=self._draft.coordinator_epoch,
+                standby_replicas=change.standby_replicas,
+            )
+            self._put_record(change.bucket, state, record)
+            self._note(change.bucket, "adjust-isr", f"ISR {list(record.isr)}")
+            adjusted.append(
+                AdjustedBucket(
+                    change.bucket,
+                    None,
+                    record.leader,
+                    record.leader_epoch,
+                    record.isr,
+                    record.bucket_epoch,
+                    record.coordinator_epoch,
+                    record.standby_replicas,
+                )
+            )
+        return AdjustIsrResponse(tuple(adjusted))
+
+    # ------------------------------------------------------------------ what clients see
+
+    def _show_if_ready(self, physical: PhysicalTable) -> None:
+        """Let clients see a new physical table when each of its buckets has an active leader."""
+        state = self._draft.physical_table(physical)
+        if state is None or state.visible:
+            return
+        failed = None
+        for bucket, bucket_state in self._draft.buckets_of(physical):
+            if bucket_state.status is BucketStatus.OFFLINE:
+                failures = (self._draft.failure(server, bucket) for server in bucket_state.replicas)
+                failed = failed or next((failure for failure in failures if failure is not None), None)
+            elif not bucket_state.active:
+                return  # its server has not responded yet
+        if failed is not None:
+            self._instructions.append(TableReady(physical, failed))
+        else:
+            self._show(physical)
+
+    def _show(self, physical: PhysicalTable) -> None:
+        state = self._draft.physical_table(physical)
+        assert state is not None, f"{physical} exists"
+        self._draft.put_physical_table(physical, replace(state, visible=True))
+        self._note(None, "visible", f"table {physical.table_id}, partition {physical.partition_id}")
+        self._tell_all(self._change_of(physical))
+        self._instructions.append(TableReady(physical))
+
+    def _change_of(self, physical: PhysicalTable) -> MetadataChange:
+        state = self._draft.physical_table(physical)
+        assert state is not None, f"{physical} exists"
+        if state.partition is None:
+            return MetadataChange(tables=(self._table_metadata(physical.table_id),))
+        return MetadataChange(partitions=(PartitionMetadata(state.partition, self._bucket_metadata(physical)),))
+
+    def _everything(self) -> MetadataChange:
+        partitions = [
+            PartitionMetadata(state.partition, self._bucket_metadata(physical))
+            for physical, state in self._draft.physical_tables().items()
+            if state.partition is not None
+        ]
+        return MetadataChange(
+            tuple(server.node for server in self._draft.servers()),
+            tuple(self._table_metadata(entry.table.table_id) for entry in self._draft.tables()),
+            tuple(partitions),
+            snapshot=True,
+        )
+
+    def _table_metadata(self, table_id: int) -> TableMetadata:
+        entry = self._draft.table(table_id)
+        assert entry is not None, f"table {table_id} exists"
+        return TableMetadata(entry.table, self._bucket_metadata(PhysicalTable(table_id)), entry.older_schemas)
+
+    def _bucket_metadata(self, physical: PhysicalTable) -> tuple[BucketMetadata, ...]:
+        """Leaders of the buckets; nothing while clients must not see them."""
+        state = self._draft.physical_table(physical)
+        if state is None or not state.visible:
+            return ()
+        return tuple(
+            BucketMetadata(
+                bucket.bucket,
+                None if entry.leader == NO_LEADER else entry.leader,
+                entry.replicas,
+                None if entry.record is None else entry.record.leader_epoch,
+                None if entry.record is None else entry.record.bucket_epoch,
+                () if entry.record is None else entry.record.isr,
+            )
+            for bucket, entry in self._draft.buckets_of(physical)
+        )
+
+    # ------------------------------------------------------------------ instructions
+
+    def _announce(self) -> None:
+        """Tell the replicas of changed buckets, and then everybody what clients shall see of it."""
+        changed: dict[PhysicalTable, None] = {}
+        for bucket in self._leaderships:
+            state = self._draft.bucket(bucket)
+            if state is None:
+                continue
+            for server_id in state.replicas:
+                server = self._draft.server(server_id)
+                failed = self._draft.failure(server_id, bucket) is not None  # it hears of the bucket when it is retried
+                if server is not None and not server.shutting_down and not failed:
+                    self._tell_leadership(bucket, server_id)
+            changed[physical_table_of(bucket)] = None
+        for physical in changed:
+            found = self._draft.physical_table(physical)
+            if found is not None and found.visible:
+                self._tell_all(self._change_of(physical))
+
+    def _tell_leadership(self, bucket: TableBucket, server_id: int) -> None:
+        state, table = self._draft.bucket(bucket), self._draft.table(bucket.table_id)
+        physical = self._draft.physical_table(physical_table_of(bucket))
+        if state is None or state.record is None or table is None or physical is None:
+            return
+        self._tell(
+            server_id,
+            BucketLeadership(
+                bucket,
+                table.table.path,
+                None if physical.partition is None else physical.partition.name,
+                state.record.leader,
+                state.record.leader_epoch,
+                state.replicas,
+                state.record.isr,
+                state.record.bucket_epoch,
+                state.record.standby_replicas,
+            ),
+        )
+
+    def _tell_servers(self, but: int | None = None) -> None:
+        nodes = tuple(server.node for server in self._draft.servers())
+        for node in nodes:
+            if node.server_id != but:
+                self._tell(node.server_id, MetadataChange(servers=nodes))
+
+    def _tell_all(self, change: MetadataChange) -> None:
+        for server in self._draft.servers():
+            self._tell(server.node.server_id, change)
+
+    def _tell(self, server_id: int, content: MetadataChange | BucketLeadership | ReplicaStop) -> None:
+        if self._draft.server(server_id) is not None:
+            self._instructions.append(Tell(server_id, content))
+
+    def _forget_failures(self, server_id: int) -> None:
+        for server, bucket in list(self._draft.failures()):
+            if server == server_id:
+                self._draft.put_failure(server, bucket, None)
+
+    def _note(self, bucket: TableBucket | None, name: str, detail: str) -> None:
+        self._transitions.append(Transition(bucket, name, detail))

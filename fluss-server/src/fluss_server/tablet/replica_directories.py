@@ -1,0 +1,188 @@
+"""Where the files of replicas are, and what happens to directories that nobody needs any more.
+
+Layout below the data directory (the official one)::
+
+    {database}/{table}-{tableId}/log-{bucket}/     LogTablet
+    {database}/{table}-{tableId}/kv-{bucket}/      KvTablet, primary-key tables only
+    {database}/{table}-{tableId}/{partition}-p{partitionId}/log-{bucket}/     the same of a partition
+    {database}/{table}-{tableId}/{partition}-p{partitionId}/kv-{bucket}/
+
+A table or partition that is dropped loses its metadata first; its directory is then renamed to ``*.deleted`` and
+removed. Whatever a crash leaves of that is finished at the next start, unless the metadata had to be repaired: then
+directories that it does not know are renamed to ``*.orphaned`` and kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from pathlib import PurePath
+
+from fluss_server.cluster.messages import IdBounds
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.model.identifiers import TablePath
+from fluss_server.runtime.disk import Disk
+
+logger = logging.getLogger(__name__)
+
+_TABLE_DIRECTORY = re.compile(r"(?P<name>.+)-(?P<id>\d+)\Z")
+_PARTITION_DIRECTORY = re.compile(r"(?P<name>.+)-p(?P<id>\d+)\Z")
+_DELETED = ".deleted"
+ORPHANED = ".orphaned"
+"""End of the name of a directory that the metadata does not know and that was kept; a number may follow."""
+
+
+class ReplicaDirectories:
+    """The directories of one server. All methods block, and raise ``OSError``.
+
+    Args:
+        root: data directory; this object expects to be its only user.
+        disk: where it is.
+    """
+
+    def __init__(self, root: PurePath, disk: Disk) -> None:
+        self._root = root
+        self._disk = disk
+
+    def of_table(self, path: TablePath, table_id: int) -> PurePath:
+        """The directory of a table."""
+        return self._root / path.database / f"{path.table}-{table_id}"
+
+    def of_physical_table(
+        self, path: TablePath, table_id: int, partition: str | None, partition_id: int | None
+    ) -> PurePath:
+        """The directory of a table without partitions, or of a partition."""
+        directory = self.of_table(path, table_id)
+        return directory if partition is None else directory / f"{partition}-p{partition_id}"
+
+    def remove(self, directory: PurePath) -> None:
+        """Remove the directory of a table or partition, and that of the table when it was the last partition.
+
+        A crash leaves it under a name that the next start removes.
+        """
+        if self._disk.exists(directory):
+            self._remove(directory)
+        parent = directory.parent
+        is_partition = parent.parent.parent == self._root
+        if is_partition and self._disk.exists(parent) and not self._disk.list(parent):
+            self._disk.remove_directory(parent)
+            self._disk.sync_directory(parent.parent)
+
+    def remove_of_id(self, table_id: int, partition_id: int | None) -> None:
+        """:meth:`remove` for a table or partition that the metadata does not name any more."""
+        for directory, number in list(self._tables()):
+            if number != table_id:
+                continue
+            if partition_id is None:
+                self.remove(directory)
+                continue
+            for partition, partition_number in list(self._partitions(directory)):
+                if partition_number == partition_id:
+                    self.remove(partition)
+
+    def _remove(self, directory: PurePath) -> None:
+        to_delete = directory.with_name(directory.name + _DELETED)
+        self._disk.rename(directory, to_delete)
+        self._disk.sync_directory(directory.parent)
+        self._disk.remove_tree(to_delete)
+
+    def remove_orphans(
+        self,
+        is_partitioned: Callable[[int], bool | None],
+        has_partition: Callable[[int], bool],
+        bounds: IdBounds,
+    ) -> None:
+        """Remove or set aside what dropped tables and partitions left, once all other directories are known.
+
+        Args:
+            is_partitioned: of the table with an id; None when there is no such table.
+            has_partition: whether there is a partition with an id.
+            bounds: smaller ids than these were of tables and partitions that were dropped.
+
+        Raises:
+            FlussError: ``STORAGE_EXCEPTION`` when a directory has a larger id: metadata and data do not belong
+                together, and nothing is touched.
+        """
+        orphans: list[PurePath] = []
+        for directory in self._database_entries():
+            match = _TABLE_DIRECTORY.match(directory.name)
+            if directory.name.endswith(_DELETED):
+                orphans.append(directory)
+            elif match is not None and self._disk.is_directory(directory):
+                partitioned = is_partitioned(int(match["id"]))
+                if partitioned is None:
+                    _check_drawn(directory, int(match["id"]), bounds.next_table_id)
+                    orphans.append(directory)
+                elif partitioned:
+                    orphans += self._partition_orphans(directory, has_partition, bounds.next_partition_id)
+        for orphan in orphans:
+            if not bounds.complete:
+                if not orphan.name.endswith(_DELETED):
+                    self._set_aside(orphan)
+                continue
+            logger.info("removing %s, left over from a dropped table or partition", orphan)
+            if orphan.name.endswith(_DELETED):
+                self._disk.remove_tree(orphan)
+            else:
+                self._remove(orphan)
+
+    def _partition_orphans(
+        self, table_directory: PurePath, has_partition: Callable[[int], bool], next_partition_id: int
+    ) -> list[PurePath]:
+        orphans = []
+        for name in self._disk.list(table_directory):
+            path = table_directory / name
+            match = _PARTITION_DIRECTORY.match(name)
+            if name.endswith(_DELETED):
+                orphans.append(path)
+            elif match is not None and self._disk.is_directory(path) and not has_partition(int(match["id"])):
+                _check_drawn(path, int(match["id"]), next_partition_id)
+                orphans.append(path)
+        return orphans
+
+    def _set_aside(self, directory: PurePath) -> None:
+        """Rename a directory so that nobody takes it for a table or partition."""
+        target = directory.with_name(directory.name + ORPHANED)
+        number = 1
+        while self._disk.exists(target):
+            number += 1
+            target = directory.with_name(f"{directory.name}{ORPHANED}{number}")
+        self._disk.rename(directory, target)
+        self._disk.sync_directory(directory.parent)
+        logger.error(
+            "%s belongs to a table or partition that the repaired metadata does not know; it is kept as %s. If it is"
+            " not needed, stop the server and remove it",
+            directory,
+            target.name,
+        )
+
+    def _database_entries(self) -> Iterator[PurePath]:
+        if not self._disk.exists(self._root):
+            return
+        for database in self._disk.list(self._root):
+            if self._disk.is_directory(self._root / database):
+                for name in self._disk.list(self._root / database):
+                    yield self._root / database / name
+
+    def _tables(self) -> Iterator[tuple[PurePath, int]]:
+        for directory in self._database_entries():
+            match = _TABLE_DIRECTORY.match(directory.name)
+            if match is not None:
+                yield directory, int(match["id"])
+
+    def _partitions(self, table_directory: PurePath) -> Iterator[tuple[PurePath, int]]:
+        for name in self._disk.list(table_directory):
+            match = _PARTITION_DIRECTORY.match(name)
+            if match is not None:
+                yield table_directory / name, int(match["id"])
+
+
+def _check_drawn(path: PurePath, number: int, next_id: int) -> None:
+    """Refuse a directory whose id was never drawn, as far as the metadata knows."""
+    if number >= next_id:
+        raise FlussError(
+            ErrorCode.STORAGE_EXCEPTION,
+            f"{path} holds a table or partition that the metadata does not know",
+            hint="the metadata file is missing or older than the data; restore it, or move the directory away",
+        )

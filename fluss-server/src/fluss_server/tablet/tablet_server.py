@@ -1,0 +1,180 @@
+"""A tablet server: everything that keeps and serves the data of buckets, under one coordinator."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import PurePath
+
+from fluss_server.cluster.gateways import CoordinatorGateway
+from fluss_server.cluster.messages import (
+    ControlledShutdown,
+    NotifyLeaderAndIsr,
+    NotifyLeaderAndIsrResponse,
+    RegisterServer,
+    ReserveIds,
+    ServerNode,
+    StopReplicas,
+    StopReplicasResponse,
+    UpdateMetadata,
+)
+from fluss_server.cluster.metadata_cache import MetadataCache
+from fluss_server.config import Configuration
+from fluss_server.config.dynamic import DynamicConfiguration
+from fluss_server.runtime.runtime import Runtime
+from fluss_server.tablet.disk_write_lock import DISK_RATIOS, DiskMonitor, DiskWriteLock, check_ratios, disk_ratios
+from fluss_server.tablet.kv_scanners import KvScanners, ScannerConfig
+from fluss_server.tablet.metadata_service import MetadataService
+from fluss_server.tablet.read_service import ReadService
+from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
+from fluss_server.tablet.write_service import WriteService
+from fluss_server.tablet.writer_ids import WriterIds
+
+_ROLL_SEGMENTS = "log.retention.roll-active-segment.enabled"
+
+
+class TabletServer:
+    """Create it, :meth:`start` it, :meth:`close` it, all on one event loop. It is a ``TabletServerGateway``.
+
+    It knows of the cluster only what the coordinator tells it.
+
+    Args:
+        node: this server.
+        directory: data directory; this object expects to be its only user.
+        configuration: effective options, and changes of them.
+        replica_config: how replicas are kept.
+        scanner_config: what full scans may cost.
+        runtime: the machine.
+        coordinator: of the cluster.
+
+    Attributes:
+        metadata: what it knows of the cluster.
+        replicas: the buckets that it keeps.
+        scanners: full scans that are open.
+        disk: whether writes are refused, because the disk is nearly full.
+        reads: serves reads.
+        services: everything that it serves.
+    """
+
+    def __init__(
+        self,
+        node: ServerNode,
+        directory: PurePath,
+        configuration: DynamicConfiguration,
+        replica_config: ReplicaConfig,
+        scanner_config: ScannerConfig,
+        runtime: Runtime,
+        coordinator: CoordinatorGateway,
+    ) -> None:
+        self._node = node
+        self._runtime = runtime
+        self._coordinator = coordinator
+        current = configuration.current
+        self.metadata = MetadataCache()
+        self.disk = DiskWriteLock(*disk_ratios(current))
+        self._disk_monitor = DiskMonitor(
+            directory, self.disk, current.get_int("server.data-disk.check-interval") / 1000, runtime
+        )
+        self.replicas = ReplicaManager(
+            node.server_id, directory, replica_config, runtime, self.metadata, self._reserve_ids
+        )
+        self.scanners = KvScanners(self.replicas.kv_worker, runtime, scanner_config)
+        self.reads = ReadService(
+            self.replicas,
+            self.scanners,
+            self.disk,
+            runtime.clock,
+            max_parked_fetches=current.get_int("server.fetch.max-parked"),
+        )
+        self.services: tuple[object, ...] = (
+            WriteService(self.replicas, self.disk, kv_queue_bytes=current.get_int("kv.write-queue.size")),
+            self.reads,
+            MetadataService(self.metadata, node.server_id, WriterIds(coordinator, self._largest_writer_id)),
+        )
+        self._follow_changes(configuration)
+        self._control = asyncio.Lock()  # changes of metadata and replicas happen in the order of their arrival
+        self._has_snapshot: asyncio.Future[None] | None = None
+        self._resources = contextlib.AsyncExitStack()
+
+    async def start(self) -> None:
+        """Join the cluster. Returns when the coordinator has told what there is; replicas are opened after that.
+
+        Raises:
+            FlussError: ``STORAGE_EXCEPTION`` when metadata and data do not belong together, and nothing was touched;
+                errors of the coordinator.
+        """
+        closing = self._resources.push_async_callback
+        closing(self.replicas.close)
+        await self._disk_monitor.start()
+        closing(self._disk_monitor.close)
+        self.scanners.start()
+        closing(self.scanners.stop)
+        self.replicas.start()
+        self._has_snapshot = asyncio.get_running_loop().create_future()
+        incarnation = self._runtime.secrets.token(16).hex()
+        await self._coordinator.register(RegisterServer(self._node, incarnation), self)
+        await self._has_snapshot
+
+    async def leave(self) -> None:
+        """Ask the coordinator to give leaderships to others."""
+        await self._coordinator.controlled_shutdown(ControlledShutdown(self._node.server_id))
+
+    async def close(self) -> None:
+        """Make everything durable and release the files. May be called twice."""
+        await self._resources.aclose()
+
+    # ------------------------------------------------------------------ TabletServerGateway
+
+    async def notify_leader_and_isr(self, request: NotifyLeaderAndIsr) -> NotifyLeaderAndIsrResponse:
+        self.metadata.check_epoch(request.coordinator_epoch)
+        return await self.replicas.notify_leader_and_isr(request)
+
+    async def update_metadata(self, request: UpdateMetadata) -> None:
+        async with self._control:
+            self.metadata.check_epoch(request.coordinator_epoch)
+            self.metadata.learn_schemas(request)
+            await self.replicas.update_tables(request.tables)
+            self.metadata.apply(request)
+            if request.snapshot is None:
+                return
+            waiting = self._has_snapshot
+            try:
+                await self.replicas.remove_orphans(request.snapshot)
+            except Exception as error:
+                if waiting is not None and not waiting.done():
+                    waiting.set_exception(error)
+                raise
+            if waiting is not None and not waiting.done():
+                waiting.set_result(None)
+
+    async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
+        self.metadata.check_epoch(request.coordinator_epoch)
+        for table_id, partition_id in {(stop.bucket.table_id, stop.bucket.partition_id) for stop in request.replicas}:
+            self.scanners.close_table(table_id, partition_id)
+        return await self.replicas.stop_replicas(request)
+
+    # ------------------------------------------------------------------ parts
+
+    async def _reserve_ids(self, table_id: int, count: int) -> int:
+        return (await self._coordinator.reserve_ids(ReserveIds(table_id, count))).first
+
+    def _largest_writer_id(self) -> int:
+        return max((replica.log.largest_writer_id for replica in self.replicas.replicas()), default=-1)
+
+    def _follow_changes(self, configuration: DynamicConfiguration) -> None:
+        """What options that change while the server runs do then."""
+        replicas, disk = self.replicas, self.disk
+
+        def accept(configuration: Configuration) -> None:
+            pass
+
+        configuration.subscribe(
+            [_ROLL_SEGMENTS],
+            accept,
+            lambda configuration: replicas.set_roll_expired_segments(configuration.get_bool(_ROLL_SEGMENTS)),
+        )
+        configuration.subscribe(
+            DISK_RATIOS,
+            lambda configuration: check_ratios(*disk_ratios(configuration)),
+            lambda configuration: disk.configure(*disk_ratios(configuration)),
+        )

@@ -1,0 +1,384 @@
+"""What the coordinator decides, event by event. No store, no server, no loop."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from fluss_server.cluster.messages import (
+    AdjustIsr,
+    AdjustIsrResponse,
+    BucketLeadership,
+    Failure,
+    IsrChange,
+    ReplicaStop,
+    ServerNode,
+)
+from fluss_server.coordinator.assignment import Assignment, assign
+from fluss_server.coordinator.cluster_state import (
+    BucketState,
+    BucketStatus,
+    Changes,
+    ClusterState,
+    PhysicalTable,
+    PhysicalTableState,
+    TableState,
+)
+from fluss_server.coordinator.events import (
+    Event,
+    FailedBucketsRetried,
+    IsrAdjustmentRequested,
+    LeadershipConfirmed,
+    LeadershipsConfirmed,
+    MetadataChange,
+    PartitionCreated,
+    PartitionDropped,
+    Plan,
+    RetryLater,
+    ServerJoined,
+    ServerLeft,
+    ShutdownRequested,
+    TableAltered,
+    TableCreated,
+    TableReady,
+    TablesDropped,
+    Tell,
+)
+from fluss_server.coordinator.state_machine import plan
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.metadata.records import LeaderAndIsrRecord
+from fluss_server.metadata.store import Create, Set
+from fluss_server.metadata.tree import Tree
+from fluss_server.model.identifiers import TableBucket, TablePath
+from fluss_server.model.partition import PartitionInfo
+from fluss_server.model.table import TableDescriptor, TableInfo
+
+EPOCH = 7
+DESCRIPTOR = TableDescriptor.from_json(
+    {"schema": {"columns": [{"name": "a", "data_type": {"type": "INTEGER"}}]}, "bucket_count": 2}
+)
+PARTITIONED = TableDescriptor.from_json(
+    {
+        "schema": {"columns": [{"name": name, "data_type": {"type": "STRING"}} for name in "ap"]},
+        "partition_key": ["p"],
+        "bucket_count": 2,
+    }
+)
+FULL = Failure(ErrorCode.STORAGE_EXCEPTION, "no space")
+
+
+def table(table_id: int = 0, descriptor: TableDescriptor = DESCRIPTOR) -> TableState:
+    return TableState(TableInfo(TablePath("fluss", f"t{table_id}"), table_id, 1, descriptor, 0, 0))
+
+
+class Cluster:
+    """A state with a tree in which every write must be possible."""
+
+    def __init__(self, *servers: int) -> None:
+        self.state = ClusterState(EPOCH, ServerNode(99))
+        self.tree = Tree()
+        for path in ("/tabletservers", "/tabletservers/tables", "/tabletservers/partitions"):
+            self.tree.apply(self.tree.plan([Create(path)]))
+        for server_id in servers:
+            self.handle(joined(server_id))
+
+    def handle(self, event: Event) -> Plan:
+        before = copy.deepcopy(vars(self.state))
+        planned = plan(self.state, event)
+        assert vars(self.state) == before, "planning changes nothing"
+        operations = list(planned.writes)
+        if isinstance(event, TableCreated):  # the catalog writes the assignment in the same transaction
+            operations.insert(0, Create(f"/tabletservers/tables/{event.table.table.table_id}"))
+        elif isinstance(event, PartitionCreated):
+            operations.insert(0, Create(f"/tabletservers/partitions/{event.partition.partition_id}"))
+        self.tree.apply(self.tree.plan(operations))
+        self.state.apply(planned.changes)
+        return planned
+
+    def record(self, bucket: TableBucket) -> LeaderAndIsrRecord:
+        record = self.state.buckets[bucket].record
+        assert record is not None
+        owner = f"tables/{bucket.table_id}" if bucket.partition_id is None else f"partitions/{bucket.partition_id}"
+        node = self.tree.get(f"/tabletservers/{owner}/buckets/{bucket.bucket}/leader_isr")
+        assert node is not None
+        assert LeaderAndIsrRecord.decode("", node.value) == record, "what is stored is what is known"
+        return record
+
+    def confirm(self, planned: Plan, failures: dict[int, Failure] | None = None) -> list[Plan]:
+        """Responses of all servers to the leaderships of a plan."""
+        by_server: dict[int, list[LeadershipConfirmed]] = {}
+        for leadership, server_id in leaderships(planned):
+            failure = (failures or {}).get(server_id)
+            by_server.setdefault(server_id, []).append(LeadershipConfirmed(leadership, failure))
+        return [self.handle(LeadershipsConfirmed(server_id, tuple(all_))) for server_id, all_ in by_server.items()]
+
+    def create(self, table_id: int, assignment: Assignment) -> list[Plan]:
+        return self.confirm(self.handle(TableCreated(table(table_id), assignment)))
+
+
+def joined(server_id: int, incarnation: str = "first") -> ServerJoined:
+    return ServerJoined(ServerNode(server_id), incarnation)
+
+
+def told(planned: Plan, server_id: int) -> list[object]:
+    return [entry.content for entry in planned.instructions if isinstance(entry, Tell) and entry.server_id == server_id]
+
+
+def leaderships(planned: Plan) -> list[tuple[BucketLeadership, int]]:
+    return [
+        (entry.content, entry.server_id)
+        for entry in planned.instructions
+        if isinstance(entry, Tell) and isinstance(entry.content, BucketLeadership)
+    ]
+
+
+B0, B1 = TableBucket(0, None, 0), TableBucket(0, None, 1)
+
+
+def test_a_new_table_gets_leaders_and_is_visible_when_they_lead() -> None:
+    cluster = Cluster(1, 2)
+    created = cluster.handle(TableCreated(table(), ((1, 2), (2, 1))))
+    assert [type(content) for content in told(created, 1)] == [MetadataChange, BucketLeadership, BucketLeadership]
+    definition = told(created, 1)[0]
+    assert isinstance(definition, MetadataChange)
+    assert definition.tables[0].buckets == (), "clients do not see it yet"
+    assert cluster.record(B0) == LeaderAndIsrRecord(1, 0, (1, 2), EPOCH, 0)
+    assert cluster.record(B1) == LeaderAndIsrRecord(2, 0, (2, 1), EPOCH, 0)
+    first, second = cluster.confirm(created)
+    assert first.instructions == ()
+    shown, _, ready = second.instructions
+    assert isinstance(shown, Tell)
+    assert isinstance(shown.content, MetadataChange)
+    assert [entry.leader for entry in shown.content.tables[0].buckets] == [1, 2]
+    assert ready == TableReady(PhysicalTable(0))
+    assert [entry.name for entry in created.transitions] == ["elect", "elect"]
+
+
+def test_a_bucket_that_no_server_can_lead_fails_the_creation() -> None:
+    cluster = Cluster(1)
+    [failed] = cluster.confirm(cluster.handle(TableCreated(table(), ((1,), (1,)))), {1: FULL})
+    assert TableReady(PhysicalTable(0), FULL) in failed.instructions
+    assert RetryLater() in failed.instructions
+    assert cluster.record(B0) == LeaderAndIsrRecord(-1, 1, (1,), EPOCH, 1)
+    assert leaderships(failed) == [], "the server that failed is left alone until the retry"
+    retried = cluster.handle(FailedBucketsRetried())
+    assert cluster.record(B0) == LeaderAndIsrRecord(1, 2, (1,), EPOCH, 2)
+    [confirmed] = cluster.confirm(retried)
+    assert TableReady(PhysicalTable(0)) in confirmed.instructions
+    assert cluster.state.failures == {}
+
+
+def test_another_replica_leads_when_the_first_cannot() -> None:
+    cluster = Cluster(1, 2)
+    created = cluster.handle(TableCreated(table(), ((1, 2),)))
+    failed, _ = cluster.confirm(created, {1: FULL})
+    assert cluster.record(B0) == LeaderAndIsrRecord(2, 2, (1, 2), EPOCH, 2)
+    cluster.confirm(failed)
+    assert cluster.state.physical_tables[PhysicalTable(0)].visible
+
+
+def test_a_late_response_counts_for_nothing() -> None:
+    cluster = Cluster(1, 2)
+    created = cluster.handle(TableCreated(table(), ((1, 2),)))
+    cluster.handle(ServerLeft(1))
+    before = cluster.record(B0)
+    for late in cluster.confirm(created, {2: FULL}):
+        assert late.instructions == ()
+    assert cluster.record(B0) == before
+    assert not cluster.state.buckets[B0].active
+
+
+def test_a_server_leaves_and_comes_back() -> None:
+    cluster = Cluster(1, 2)
+    cluster.create(0, ((1, 2), (2, 1)))
+    left = cluster.handle(ServerLeft(1))
+    first, *rest = told(left, 2)
+    assert isinstance(first, MetadataChange)
+    assert first.servers == (ServerNode(2),), "the list of servers comes before any leadership"
+    assert [type(content) for content in rest] == [BucketLeadership, BucketLeadership, MetadataChange]
+    assert cluster.record(B0) == LeaderAndIsrRecord(2, 2, (2,), EPOCH, 2)
+    assert cluster.record(B1) == LeaderAndIsrRecord(2, 0, (2,), EPOCH, 1)
+    cluster.handle(ServerLeft(2))
+    assert cluster.record(B0) == LeaderAndIsrRecord(-1, 3, (2,), EPOCH, 3), "the last member stays in the ISR"
+    assert cluster.state.buckets[B0].status is BucketStatus.OFFLINE
+    cluster.handle(joined(1))
+    assert cluster.record(B0).leader == -1, "a server outside the ISR never leads"
+    back = cluster.handle(joined(2))
+    assert cluster.record(B0) == LeaderAndIsrRecord(2, 4, (2,), EPOCH, 4)
+    snapshot = told(back, 2)[0]
+    assert isinstance(snapshot, MetadataChange)
+    assert snapshot.snapshot
+    assert snapshot.tables[0].table == table().table
+
+
+def test_a_restart_of_the_coordinator_repeats_what_is_stored() -> None:
+    cluster = Cluster(1)
+    cluster.create(0, ((1,), (1,)))
+    again = Cluster()
+    again.state.apply(
+        Changes(
+            tables={0: table()},
+            physical_tables={PhysicalTable(0): PhysicalTableState(None, 2, visible=True)},
+            buckets={bucket: BucketState((1,), cluster.record(bucket)) for bucket in (B0, B1)},
+        )
+    )
+    joined_again = again.handle(joined(1))
+    assert joined_again.writes == ()
+    assert [leadership.leader_epoch for leadership, _ in leaderships(joined_again)] == [0, 0]
+    again.confirm(joined_again)
+    assert all(bucket.active for bucket in again.state.buckets.values())
+
+
+def test_buckets_without_a_record_get_one() -> None:
+    cluster = Cluster()
+    cluster.tree.apply(cluster.tree.plan([Create("/tabletservers/tables/0")]))
+    cluster.state.apply(
+        Changes(
+            tables={0: table()},
+            physical_tables={PhysicalTable(0): PhysicalTableState(None, 2)},
+            buckets={bucket: BucketState((0,)) for bucket in (B0, B1)},
+        )
+    )
+    came = cluster.handle(joined(0))
+    assert cluster.record(B1) == LeaderAndIsrRecord(0, 0, (0,), EPOCH, 0)
+    assert [type(content) for content in told(came, 0)] == [MetadataChange, BucketLeadership, BucketLeadership]
+    [confirmed] = cluster.confirm(came)
+    assert TableReady(PhysicalTable(0)) in confirmed.instructions
+
+
+def test_the_same_server_again_is_no_event_and_a_new_process_leaves_first() -> None:
+    cluster = Cluster(1, 2)
+    cluster.create(0, ((1, 2),))
+    assert cluster.handle(joined(1)).instructions == ()
+    cluster.handle(joined(1, "second"))
+    assert cluster.record(B0) == LeaderAndIsrRecord(2, 2, (2,), EPOCH, 2)
+
+
+def test_partitions() -> None:
+    cluster = Cluster(1)
+    created = cluster.handle(TableCreated(table(0, PARTITIONED), None))
+    assert created.writes == ()
+    partition = PartitionInfo(0, 5, "x")
+    planned = cluster.handle(PartitionCreated(partition, ((1,), (1,))))
+    [confirmed] = cluster.confirm(planned)
+    assert confirmed.instructions[-1] == TableReady(PhysicalTable(0, 5))
+    dropped = cluster.handle(PartitionDropped(partition))
+    change, *stops = told(dropped, 1)
+    assert change == MetadataChange(dropped_partitions=(5,))
+    assert stops == [ReplicaStop(TableBucket(0, 5, number), 0, delete=True, delete_remote=True) for number in (0, 1)]
+    assert cluster.state.buckets == {}
+    assert cluster.handle(PartitionDropped(partition)).instructions == ()
+
+
+def test_tables_go_with_their_partitions() -> None:
+    cluster = Cluster(1)
+    cluster.handle(TableCreated(table(0, PARTITIONED), None))
+    for number in (5, 6):
+        cluster.confirm(cluster.handle(PartitionCreated(PartitionInfo(0, number, f"{number}"), ((1,),))))
+    cluster.create(1, ((1,),))
+    dropped = cluster.handle(TablesDropped((0, 1, 9)))
+    stopped = [content.bucket for content in told(dropped, 1) if isinstance(content, ReplicaStop)]
+    assert stopped == [TableBucket(0, 5, 0), TableBucket(0, 6, 0), TableBucket(1, None, 0)]
+    assert (cluster.state.tables, cluster.state.buckets, cluster.state.physical_tables) == ({}, {}, {})
+
+
+def test_another_definition_goes_to_everybody() -> None:
+    cluster = Cluster(1, 2)
+    cluster.create(0, ((1,),))
+    altered = TableState(table().table, ((1, DESCRIPTOR.schema),))
+    planned = cluster.handle(TableAltered(altered))
+    for server_id in (1, 2):
+        [change] = told(planned, server_id)
+        assert isinstance(change, MetadataChange)
+        assert change.tables[0].older_schemas == altered.older_schemas
+        assert len(change.tables[0].buckets) == 1
+    assert cluster.handle(TableAltered(table(9))).instructions == ()
+
+
+def test_a_controlled_shutdown_moves_what_can_move() -> None:
+    cluster = Cluster(1, 2)
+    cluster.create(0, ((1, 2), (2, 1)))
+    cluster.create(1, ((1,),))
+    planned = cluster.handle(ShutdownRequested(1))
+    assert planned.result == (TableBucket(1, None, 0),)
+    assert cluster.record(B0) == LeaderAndIsrRecord(2, 1, (2,), EPOCH, 2)
+    assert cluster.record(B1) == LeaderAndIsrRecord(2, 0, (2,), EPOCH, 1)
+    assert {server_id for _, server_id in leaderships(planned)} == {2}
+    assert cluster.state.live_server_ids() == [2]
+    cluster.handle(joined(1, "second"))
+    assert cluster.state.live_server_ids() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"bucket": TableBucket(9, None, 0)}, ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION),
+        ({"leader_epoch": 1}, ErrorCode.INVALID_COORDINATOR_EXCEPTION),
+        ({"bucket_epoch": 4}, ErrorCode.INVALID_COORDINATOR_EXCEPTION),
+        ({"coordinator_epoch": EPOCH + 1}, ErrorCode.INVALID_COORDINATOR_EXCEPTION),
+        ({"leader_epoch": -1}, ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION),
+        ({"bucket_epoch": 0}, ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION),
+        ({"isr": (2,)}, ErrorCode.INELIGIBLE_REPLICA_EXCEPTION),
+        ({"isr": (1, 3)}, ErrorCode.INELIGIBLE_REPLICA_EXCEPTION),
+        ({"isr": (1, 4)}, ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION),
+    ],
+)
+def test_an_isr_that_is_refused(change: dict[str, object], code: ErrorCode) -> None:
+    cluster = Cluster(1, 2, 3, 4)
+    cluster.create(0, ((1, 2, 3),))
+    cluster.handle(ServerLeft(3))  # bucket epoch 1
+    base: dict[str, object] = {
+        "bucket": B0,
+        "leader_epoch": 0,
+        "isr": (1,),
+        "coordinator_epoch": EPOCH,
+        "bucket_epoch": 1,
+    }
+    response = cluster.handle(IsrAdjustmentRequested(AdjustIsr(1, (IsrChange(**{**base, **change}),))))  # type: ignore[arg-type]
+    assert isinstance(response.result, AdjustIsrResponse)
+    failure = response.result.buckets[0].failure
+    assert failure is not None
+    assert failure.code is code
+    assert response.writes == ()
+
+
+def test_an_isr_is_stored_and_returned() -> None:
+    cluster = Cluster(1, 2)
+    cluster.create(0, ((1, 2),))
+    request = AdjustIsr(1, (IsrChange(B0, 0, (1,), 3, 0, (2,)),))
+    planned = cluster.handle(IsrAdjustmentRequested(request))
+    assert cluster.record(B0) == LeaderAndIsrRecord(1, 0, (1,), EPOCH, 1, (2,))
+    assert isinstance(planned.result, AdjustIsrResponse)
+    [adjusted] = planned.result.buckets
+    assert (adjusted.failure, adjusted.isr, adjusted.bucket_epoch, adjusted.coordinator_epoch) == (None, (1,), 1, EPOCH)
+    assert planned.instructions == (), "ISRs are not distributed"
+    other = cluster.handle(IsrAdjustmentRequested(AdjustIsr(2, request.buckets)))
+    assert isinstance(other.result, AdjustIsrResponse)
+    assert other.result.buckets[0].failure is not None
+
+
+def test_a_standby_is_preferred() -> None:
+    cluster = Cluster(1, 2, 3)
+    cluster.create(0, ((1, 2, 3),))
+    cluster.handle(IsrAdjustmentRequested(AdjustIsr(1, (IsrChange(B0, 0, (1, 2, 3), EPOCH, 0, (3,)),))))
+    cluster.handle(ServerLeft(1))
+    assert cluster.record(B0).leader == 3
+    assert cluster.record(B0).standby_replicas == ()
+
+
+def test_one_write_per_bucket_and_event() -> None:
+    cluster = Cluster(1, 2)
+    cluster.create(0, ((1, 2),))
+    left = cluster.handle(ServerLeft(1))  # offline, then elected
+    assert [type(write) for write in left.writes] == [Set]
+
+
+def test_assignment() -> None:
+    assert assign(3, 1, [0]) == ((0,), (0,), (0,))
+    assert assign(4, 2, [1, 2, 3]) == ((1, 2), (2, 3), (3, 1), (1, 3))
+    assert assign(2, 3, [1, 2, 3], start=2, shift=1) == ((3, 2, 1), (1, 3, 2))
+    for servers in ([], [1]):
+        with pytest.raises(FlussError) as caught:
+            assign(1, 2, servers)
+        assert caught.value.code is ErrorCode.INVALID_REPLICATION_FACTOR
