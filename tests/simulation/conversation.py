@@ -100,11 +100,12 @@ class Conversation:
 
     async def _while_server_starts(self, *tasks: asyncio.Task[None]) -> None:
         """Wait for the tasks; a start of the server that fails ends the run."""
-        await asyncio.wait([asyncio.ensure_future(asyncio.wait(tasks)), self._failed], return_when=asyncio.FIRST_COMPLETED)
-        if self._failed.done():
-            self._failed.result()
-        for task in tasks:
-            await task
+        pending: set[asyncio.Future[None]] = set(tasks)
+        while pending:
+            done, _ = await asyncio.wait([*pending, self._failed], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            pending -= done
 
     def _count(self, operation: str) -> None:
         self.done[operation] += 1

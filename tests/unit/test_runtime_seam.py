@@ -18,6 +18,7 @@ ROOT = Path(fluss_server.__file__).parent
 
 PACKAGES = (
     "api",
+    "cluster",
     "config",
     "coordinator",
     "formats",

@@ -31,6 +31,7 @@ from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
 from fluss_server.rpc.shared_resources import SharedResources
 from fluss_server.runtime.clock import Clock
+from fluss_server.runtime.loop_monitor import LoopMonitor
 from fluss_server.runtime.open_files import raise_open_files_limit
 from fluss_server.runtime.runtime import Runtime, system_runtime
 from fluss_server.security.acl_service import AclService
@@ -83,6 +84,7 @@ class LocalServer:
         self._dynamic = DynamicConfiguration(SERVER_OPTIONS, options or {})
         self._runtime = runtime or system_runtime(clock=clock)
         self._security = ListenerSecurity(self._configuration, host, port, self._runtime)
+        self._loop_monitor = LoopMonitor(self._runtime.clock)
         self._tablet_server: TabletServer | None = None
         self._servers: list[RpcServer] = []
         self._grpc_server: GrpcServer | None = None
@@ -146,6 +148,8 @@ class LocalServer:
         registry = await self._registry(coordinator, tablet_server)
         shared = SharedResources(rpc_limits(self._configuration, open_files=raise_open_files_limit()))
         self._resources.push_async_callback(self._stop_listening)
+        self._loop_monitor.start()
+        self._resources.callback(self._loop_monitor.stop)
         for listener in self._security.listeners:
             await self._listen(registry, shared, listener)
         self._security.warn_if_exposed()
@@ -285,6 +289,7 @@ class LocalServer:
             shared=shared,
             coordinator=coordinator,
             tablet_server=tablet_server,
+            loop_monitor=self._loop_monitor,
             replica_counts=self._replica_counts,
             runtime=self._runtime,
         )

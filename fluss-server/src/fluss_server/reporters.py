@@ -12,9 +12,10 @@ from fluss_server.coordinator.coordinator_server import CoordinatorServer
 from fluss_server.coordinator.metrics import coordinator_samples
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metrics.http_endpoint import HttpEndpoint, parse_ports
-from fluss_server.rpc.metrics import connection_samples, request_samples
+from fluss_server.rpc.metrics import connection_samples, loop_samples, request_samples
 from fluss_server.rpc.service import ServiceRegistry
 from fluss_server.rpc.shared_resources import SharedResources
+from fluss_server.runtime.loop_monitor import LoopMonitor
 from fluss_server.runtime.runtime import Runtime
 from fluss_server.tablet.metrics import TabletMetrics
 from fluss_server.tablet.tablet_server import TabletServer
@@ -28,6 +29,7 @@ async def start_prometheus(
     shared: SharedResources,
     coordinator: CoordinatorServer,
     tablet_server: TabletServer,
+    loop_monitor: LoopMonitor,
     replica_counts: Callable[[], ReplicaCounts],
     runtime: Runtime,
 ) -> HttpEndpoint:
@@ -60,6 +62,7 @@ async def start_prometheus(
         [
             partial(request_samples, registry),
             partial(connection_samples, shared),
+            partial(loop_samples, loop_monitor),
             tablets.samples,
             lambda: coordinator_samples(
                 coordinator.manager, offline_buckets=offline(), live_servers=coordinator.controller.live_servers

@@ -16,6 +16,7 @@ from fluss_server.rpc.connection import ServerConnection
 from fluss_server.rpc.frame_memory import FrameMemory
 from fluss_server.rpc.frames import RECEIVE_BUFFER_SIZE, FrameReader, ResponseType, parse_response
 from fluss_server.rpc.limits import RpcLimits
+from fluss_server.rpc.loop_budget import LoopBudget
 from fluss_server.rpc.request_memory import RequestMemory
 from fluss_server.rpc.response_memory import ResponseMemory
 from fluss_server.rpc.service import RequestContext, ResponseBody, ServiceRegistry, rpc
@@ -50,6 +51,7 @@ class Host:
         self.response_memory = ResponseMemory(1 << 20)
         self.receive_buffer = memoryview(bytearray(RECEIVE_BUFFER_SIZE))
         self.frame_memory = FrameMemory()
+        self.loop_budget = LoopBudget()
         self.runtime = system_runtime()
         self.closed = False
 

@@ -129,6 +129,8 @@ CATALOGUE: Mapping[str, Metric] = _catalogue(
     Metric("server_requestMemoryBytes", _GAUGE, "Bytes held for requests that arrive or are under way."),
     Metric("server_requestsWaitingForMemory", _GAUGE, "Connections that wait for that memory."),
     Metric("server_responseMemoryBytes", _GAUGE, "Bytes of answers that clients do not read."),
+    Metric("server_eventLoopLongestHoldMs", _GAUGE, "Longest hold of the event loop since the last scrape."),
+    Metric("server_eventLoopHolds", _COUNTER, "Holds of the event loop of more than 100 ms."),
     Metric("server_evictedConnections", _COUNTER, "Connections closed because they left the most unread."),
     Metric("server_shedFetches", _COUNTER, "Waiting fetches answered early because there were too many."),
     Metric("server_kvScannerCount", _GAUGE, "Full scans of primary-key tables that are open."),

@@ -8,10 +8,11 @@ from fluss_server.api.keys import ApiKey, ApiSpec
 from fluss_server.metrics.samples import Sample
 from fluss_server.rpc.service import ServiceRegistry
 from fluss_server.rpc.shared_resources import SharedResources
+from fluss_server.runtime.loop_monitor import LoopMonitor
 
 
 def request_samples(registry: ServiceRegistry) -> Iterable[Sample]:
-    """Per API that was asked for at least once."""
+    """Per API that was called at least once."""
     for handler in registry.handlers:
         stats = handler.stats
         count = stats.count
@@ -38,3 +39,9 @@ def request_name(spec: ApiSpec) -> str:
     if spec.key is ApiKey.FETCH_LOG:
         return "fetchLogClient"  # fetches of followers are counted apart, once there are followers
     return spec.messages[0].lower() + spec.messages[1:]
+
+
+def loop_samples(monitor: LoopMonitor) -> Iterable[Sample]:
+    """How long the event loop was held."""
+    yield Sample("server_eventLoopLongestHoldMs", monitor.take_recent_s() * 1000)
+    yield Sample("server_eventLoopHolds", monitor.holds)
