@@ -33,6 +33,11 @@ FLUSH_AFTER_BYTES = 24 << 20
 FLUSH_LOG_AFTER_BYTES = MEMTABLE_BYTES // 2
 """A memtable of this size gets only rows that are durable in the log: RocksDB writes it to disk when it is full."""
 
+MIN_FREE_BYTES = 1 << 20
+"""A memtable is flushed when this much more than its size is free on the disk."""
+
+_FLUSH_RETRY_S = 1.0  # between attempts to flush in the background without space on the disk
+
 MEMTABLE_ROW_BYTES = 256
 """More than a row takes in a memtable beside its key and value."""
 
@@ -61,12 +66,14 @@ class CommittedRows:
         self._log = log
         self._resources = resources
         self._disk = resources.runtime.disk
+        self._monotonic = resources.runtime.clock.monotonic
         self._cache = RowCache(resources.row_cache_memory)
         self._unflushed_bytes = 0
         self._flushing: KvCheckpoint | None = None
         self._boot_id = boot_id(self._disk)
         self._partially_applied = False
         self._damaged = False
+        self._flush_again_at = 0.0
         if log.flushed_offset < log.end_offset:
             log.flush()  # what is in RocksDB must not be lost from the log
         self._durable = KvCheckpoint(0, 0, 0, self._boot_id)
@@ -194,6 +201,7 @@ class CommittedRows:
         are flushed in the background, see :meth:`apply`.
         """
         if self.offset > self._durable.offset:
+            self.check_space()
             state = self._present_state()
             self._flush_log()
             self._store.flush(wait=True)
@@ -208,14 +216,23 @@ class CommittedRows:
             if self._flushing is not None and not self._store.is_flushing:
                 state, self._flushing = self._flushing, None
                 self._record(state)
-            if begin and self._flushing is None:
+            if begin and self._flushing is None and self._monotonic() >= self._flush_again_at:
+                self._flush_again_at = self._monotonic() + _FLUSH_RETRY_S
+                self.check_space()
                 state = self._present_state()
                 self._flush_log()
                 self._store.flush(wait=False)
                 self._flushing = state
                 self._unflushed_bytes = 0
+                self._flush_again_at = 0.0
         except FlussError as error:
             logger.warning("the store in %s could not be persisted: %s", self._directory, error)
+
+    def check_space(self) -> None:
+        """``DISK_WRITE_LOCKED`` when the disk may not have space for the memtable: a flush that fails takes a second."""
+        free, needed = self._disk.usage(self._directory).free_bytes, self._unflushed_bytes + MIN_FREE_BYTES
+        if free < needed:
+            raise disk_full(f"the store in {self._directory} needs {needed} bytes of disk space, {free} are free")
 
     @property
     def retention_floor(self) -> int:
@@ -356,6 +373,11 @@ class CommittedRows:
     def is_full(self) -> bool:
         """Whether RocksDB takes no writes until it is opened again, because the disk was full. Any thread."""
         return self._store.is_full
+
+    @property
+    def closable_at(self) -> float:
+        """See ``RocksStore.closable_at``."""
+        return self._store.closable_at
 
     def stop(self, *, persist: bool) -> None:
         """Persist if told to; nothing may be written any more. :meth:`close` remains to be called."""

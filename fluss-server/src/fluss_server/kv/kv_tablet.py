@@ -34,9 +34,6 @@ logger = logging.getLogger(__name__)
 MAX_RESPONSE_BYTES = 64 << 20
 """Most bytes of rows in one response that has to hold all of them."""
 
-MIN_FREE_BYTES = 1 << 20
-"""A store that waits for space is opened again when this much is free beside its memtable."""
-
 _SAMPLE_INTERVAL_S = 0.1  # of the number of files, which a flush or a compaction changes now and then
 
 
@@ -169,10 +166,9 @@ class KvTablet:
         if self._suspended is None:
             return
         if self._rows is not None:
-            free = self._runtime.disk.usage(self._directory).free_bytes
-            needed = self._rows.unflushed_bytes + MIN_FREE_BYTES
-            if free < needed:
-                raise disk_full(f"{self._name} needs {needed} bytes on the disk, {free} are free")
+            self._rows.check_space()
+            if self._monotonic() < self._rows.closable_at:
+                raise disk_full(f"{self._name} has just found the disk full")
             rows, self._rows = self._rows, None
             self._committed_offset = rows.offset
             for scan in list(self._scans):

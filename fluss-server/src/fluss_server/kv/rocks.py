@@ -13,10 +13,11 @@ Facts about rocksdict 0.3.29 (RocksDB 9.8) that shape this module, each found by
 * An iterator shows the state at its creation. Iterators made from ``Rdict.snapshot()`` do not: they show the present.
 * ``close`` fails with "Already borrowed" while another thread is inside a read. A live iterator keeps the database
   open, and its lock held, after ``close()``.
-* After a failed flush or compaction every write fails. On a full disk RocksDB resumes by itself some seconds after
-  64 MiB (the size of a memtable) are free; there is no call for that. While it waits, ``close`` takes one second. It
-  does not after ``cancel_all_background(False)`` and a second's time; then a new ``Rdict`` has to be opened for writes.
-  Reads go on all the time.
+* A flush that finds the disk full sleeps for a second in the one flush thread that all databases of the process share.
+  After a failed flush or compaction every write fails. On a full disk RocksDB resumes by itself some seconds after
+  64 MiB (the size of a memtable) are free; there is no call for that. While it waits, ``close`` takes one second, with
+  the GIL. It does not after ``cancel_all_background(False)`` and a second's time; then a new ``Rdict`` has to be opened
+  for writes. Reads go on all the time.
 * Opening a database needs space on the disk, for its options.
 * The official Java reader needs block format version 5 and CRC32C checksums.
 """
@@ -55,6 +56,7 @@ _BLOCK_BYTES = 4 << 10
 _BLOOM_BITS_PER_KEY = 10
 _MAX_OPEN_FILES = 256
 _MAX_STALL_PAUSE_S = 0.05
+_CANCEL_S = 1.1
 _STALL = "Write stall"
 _IN_USE = "Already borrowed"
 _DISK_FULL = ("No space left on device", "Disk quota exceeded")
@@ -84,6 +86,7 @@ class RocksStore:
 
     Attributes:
         is_full: the disk was full; no write succeeds until the database is opened again.
+        closable_at: monotonic time from which :meth:`close` does not wait for RocksDB to notice that.
 
     Raises:
         StoreDamaged: the files are not a whole database.
@@ -98,6 +101,7 @@ class RocksStore:
         self._closing = False
         self._clock = resources.runtime.clock
         self.is_full = False
+        self.closable_at = 0.0
         self._db: Any = None
         try:
             path = resources.runtime.disk.native_path(directory)
@@ -208,6 +212,8 @@ class RocksStore:
         Waits for calls that other threads have begun, at most :data:`CLOSE_LIMIT_S`.
         """
         self._closing = True
+        if (wait_s := self.closable_at - self._clock.monotonic()) > 0:
+            self._clock.sleep(wait_s)  # without the GIL, and many stores at the same time
         deadline = self._clock.monotonic() + CLOSE_LIMIT_S
         while True:
             try:
@@ -220,14 +226,19 @@ class RocksStore:
                     raise self._error("cannot close RocksDB", error) from error
             self._clock.sleep(0.001)
 
+    def _set_full(self) -> None:
+        """Give RocksDB's own attempts to resume up: they would make closing slow."""
+        if self._db is not None and not self.is_full:
+            self.is_full = True
+            self.closable_at = self._clock.monotonic() + _CANCEL_S
+            with contextlib.suppress(Exception):
+                self._db.cancel_all_background(False)
+
     def _error(self, message: str, cause: Exception) -> FlussError:
         """The error of a call to RocksDB."""
         text = str(cause)
         if any(full in text for full in _DISK_FULL) or self.is_full:
-            if self._db is not None and not self.is_full:
-                self.is_full = True
-                with contextlib.suppress(Exception):
-                    self._db.cancel_all_background(False)
+            self._set_full()
             return disk_full(f"{message}: {text}")
         hint = None
         if "Corruption" in text:
