@@ -5,7 +5,7 @@
 #   make demo OUTPUT=/somewhere            chooses where the demo puts its data, logs and chart
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink lint format jar reference compatibility docs bench bench-compare bench-scale clean clean-all
+.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink simulation lint format jar reference compatibility docs bench bench-compare bench-scale clean clean-all
 .NOTPARALLEL:
 
 ifdef PYTHON
@@ -58,6 +58,9 @@ test-java: setup-server ## Run the connector's Java tests, and the official Java
 test-flink: setup-flink ## Run the Flink tests, and the server's fast ones with the versions that apache-flink pins
 	@$(STEP) "Server tests with apache-flink's pins" $(FLINK) -m pytest tests/unit tests/property -m "not flink"
 	@$(STEP) "Flink tests" $(FLINK) -m pytest tests/unit/demo tests/unit/pyflink_connector tests/flink tests/docs/test_examples.py tests/official/test_flink_connector.py -m flink
+
+simulation: setup-server ## Run a server that crashes, in simulated time: SEEDS=100, or one with SEED=7
+	@PYTHONPATH=tests $(SERVER) -m simulation.run $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
 
 lint: setup-server java-tools ## Check format, lint and types of Python, and the format of Java
 	@$(STEP) "Python format" .venv/bin/ruff format --check --quiet $(SOURCES)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import format_strategies as strategies
 from clients.pyfluss_support import connection
+from example_support import examples
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.formats.arrow_batch import decode_batch, encode_payload
@@ -33,7 +34,7 @@ from table_rpc import create_table, fetch, produce, put, rpc_client
 Rows = list[tuple[Any, ...]]
 LIMIT_S = 20.0
 NUMBERS = itertools.count()
-LIVE = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+LIVE = settings(max_examples=examples(8), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def record_batch(schema: Schema, rows: Rows) -> pa.RecordBatch:

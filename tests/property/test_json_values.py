@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from example_support import examples
 from fluss_server.cli.json_values import from_json, to_json
 from fluss_server.model.types import DataType, RowField, TypeRoot
 
@@ -71,7 +72,7 @@ def _same(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.recursive(st.one_of(_SCALARS), _nested, max_leaves=4))
 def test_printed_values_read_back(pair: tuple[DataType, Any]) -> None:
     data_type, value = pair

@@ -274,20 +274,22 @@ class Session:
     async def _read(self, table_id: int) -> list[int]:
         """The ids of every row of a table's log."""
         ids: list[int] = []
+        offset = 0  # also counts batches without rows: a delete of a missing key makes one
         while True:
             request = pb.FetchLogRequest(follower_server_id=-1, max_bytes=1 << 20)
             table = request.tables_req.add(table_id=table_id, projection_pushdown_enabled=False)
-            table.buckets_req.add(bucket_id=0, fetch_offset=len(ids), max_fetch_bytes=1 << 20)
+            table.buckets_req.add(bucket_id=0, fetch_offset=offset, max_fetch_bytes=1 << 20)
             found = await self._call(
                 ApiKey.FETCH_LOG, request, lambda response: response.tables_resp[0].buckets_resp[0]
             )
-            before = len(ids)
+            before = offset
             for position, header in iter_batches(found.records):
-                assert header.base_offset == len(ids)
+                assert header.base_offset == offset
+                offset = header.next_offset
                 _, rows = decode_batch(memoryview(found.records)[position:], header, ARROW_SCHEMA)
                 ids += rows.column(0).to_pylist()
-            if len(ids) == before:
-                assert found.high_watermark == len(ids)
+            if offset == before:
+                assert found.high_watermark == offset
                 return ids
 
     def _key(self, key: int) -> bytes:

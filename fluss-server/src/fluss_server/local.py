@@ -206,7 +206,13 @@ class LocalServer:
         disk = self._runtime.disk
         lock = disk.lock(self._data_dir)
         try:
-            disk.make_directories(self._data_dir)
+            disk.make_directories(self._data_dir, mode=0o700)
+            if disk.status(self._data_dir).permissions & 0o077:
+                logger.warning(
+                    "other users of this machine can enter the data directory %s; its content is theirs to read unless"
+                    " you take their permissions away (chmod 700)",
+                    self._data_dir,
+                )
             locked = lock.acquire()
         except OSError as error:
             raise FlussError(

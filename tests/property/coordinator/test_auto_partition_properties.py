@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from example_support import examples
 from fluss_server.coordinator.auto_partition import plan_partitions
 from fluss_server.coordinator.partition_time import AutoPartitionStrategy, TimeUnit
 from fluss_server.model.partition import HISTORICAL
@@ -82,7 +83,7 @@ def test_a_plan_drops_what_is_expired_and_creates_what_is_missing(
         timing.check_new(value, now_ms)  # what the server makes itself, a client may make as well
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(timings(columns=3), moments, st.data())
 def test_with_several_columns_all_partitions_of_a_time_go(
     timing: AutoPartitionStrategy, now_ms: int, data: st.DataObject

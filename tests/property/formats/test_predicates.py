@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from example_support import examples
 from fluss_server.formats.predicate import Compound, Leaf, LeafFunction, Predicate
 from fluss_server.formats.statistics import ColumnStatistics
 
@@ -77,7 +78,7 @@ def columns_and_leaves(draw: st.DrawFn) -> tuple[list[Any], Leaf]:
     return values, Leaf(0, function, tuple(draw(st.lists(literals, min_size=size[0], max_size=size[1]))))
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(columns_and_leaves())
 def test_no_matching_row_is_lost(case: tuple[list[Any], Leaf]) -> None:
     values, leaf = case
@@ -88,7 +89,7 @@ def test_no_matching_row_is_lost(case: tuple[list[Any], Leaf]) -> None:
     assert leaf.may_match(len(values), lambda field: ColumnStatistics(0, None, None)) or leaf.function is F.IS_NULL
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.lists(st.none() | NUMBERS, min_size=1, max_size=5), st.sampled_from(COMPARISONS), NUMBERS)
 def test_batches_go_when_no_value_between_the_bounds_would_do(
     values: list[int | None], function: LeafFunction, literal: int
@@ -115,7 +116,7 @@ PREDICATES: st.SearchStrategy[Predicate] = st.recursive(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(PREDICATES, st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=4))
 def test_no_matching_row_of_a_compound_is_lost(predicate: Predicate, rows: list[tuple[int, int]]) -> None:
     columns = [statistics([row[index] for row in rows]) for index in range(2)]
@@ -135,3 +136,20 @@ def test_no_matching_row_of_a_compound_is_lost(predicate: Predicate, rows: list[
 )
 def test_prefixes(prefix: str, low: str, high: str, expected: bool) -> None:
     assert Leaf(0, F.STARTS_WITH, (prefix,)).may_match(2, lambda _: ColumnStatistics(0, low, high)) is expected
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    "function", [F.EQUAL, F.NOT_EQUAL, F.LESS_THAN, F.LESS_OR_EQUAL, F.GREATER_THAN, F.IN, F.NOT_IN]
+)
+@pytest.mark.parametrize(
+    ("low", "high", "literal"), [(NAN, NAN, 1.0), (1.0, NAN, 5.0), (NAN, 1.0, 5.0), (1.0, 2.0, NAN)]
+)
+def test_bounds_and_literals_that_are_nan_exclude_nothing(
+    function: LeafFunction, low: float, high: float, literal: float
+) -> None:
+    """NaN compares false with everything, so a comparison with it says nothing about the rows."""
+    column = ColumnStatistics(0, low, high)
+    assert Leaf(0, function, (literal,)).may_match(3, lambda field: column)

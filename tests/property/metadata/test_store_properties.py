@@ -10,6 +10,7 @@ from unittest import mock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from example_support import examples
 from fluss_server.metadata import embedded
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.store import (
@@ -106,7 +107,7 @@ async def play(path: Path, script: list[object]) -> None:
     assert await contents(EmbeddedMetadataStore.open(path, system_runtime())) == model.nodes
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(script=steps, compaction=st.sampled_from([1, 200, 1 << 20]))
 def test_the_store_does_what_the_model_does(script: list[object], compaction: int) -> None:
     # fsync is what the unit tests are for; here it would only take time

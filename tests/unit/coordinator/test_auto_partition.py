@@ -7,7 +7,6 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -29,18 +28,6 @@ T = TablePath(DEFAULT_DATABASE, "t")
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 NOW = "20231114"  # of the clock, 22:13 in UTC
-
-
-class FixedDelay(Random):
-    """Draws one delay for every table."""
-
-    def __init__(self, minutes: int) -> None:
-        super().__init__()
-        self.minutes = minutes
-
-    def randrange(self, *bounds: int) -> int:  # type: ignore[override]
-        assert bounds == (MAX_DELAY_MINUTES,)
-        return self.minutes
 
 
 @dataclass
@@ -84,13 +71,15 @@ class Cluster:
 def run(
     path: Path, scenario: Callable[[Cluster], Awaitable[None]], *, delay_minutes: int = 0, max_partitions: int = 1000
 ) -> None:
+    def fixed_delay(bound: int) -> int:
+        assert bound == MAX_DELAY_MINUTES
+        return delay_minutes
+
     async def all_of_it() -> None:
         clock = ManualClock()
         async with running(path / "m", clock, max_partitions=max_partitions) as parts:
             executor = parts.partitions
-            auto = AutoPartitionManager(
-                parts.manager, executor, clock, interval_s=0.001, random=FixedDelay(delay_minutes)
-            )
+            auto = AutoPartitionManager(parts.manager, executor, clock, interval_s=0.001, randrange=fixed_delay)
             ddl = DdlExecutor(parts.manager, parts.controller, TableSettings(), auto.table_changed)
             await scenario(Cluster(clock, parts.store, parts.manager, ddl, executor, auto, parts.server))
             await auto.close()
@@ -234,7 +223,7 @@ def test_a_table_that_another_server_wrote_does_not_stop_the_others(
         await cluster.store.commit([Set(table_path(T), json.dumps(record).encode())])
         again = MetadataManager(cluster.store, cluster.clock)
         await again.load()
-        auto = AutoPartitionManager(again, cluster.executor, cluster.clock, interval_s=1, random=FixedDelay(0))
+        auto = AutoPartitionManager(again, cluster.executor, cluster.clock, interval_s=1, randrange=lambda bound: 0)
         await auto.update_all()
         assert "'Mars/Olympus' is not a time zone" in caplog.text
 

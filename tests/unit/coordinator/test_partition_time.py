@@ -14,6 +14,7 @@ import pytest
 from fluss_server.config import TABLE_OPTIONS, Configuration
 from fluss_server.coordinator.partition_time import AutoPartitionStrategy, TimeFormat, TimeUnit, system_zone, time_zone
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.runtime.runtime import system_runtime
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "partitions_and_names.json").read_text())
 NOON_MS = 1_710_504_000_000  # 2024-03-15 12:00 UTC
@@ -138,9 +139,14 @@ def test_unknown_time_zones_are_refused(name: str) -> None:
 
 
 def test_the_zone_of_the_machine_is_used_without_one() -> None:
+    runtime = system_runtime()
     moment = datetime.fromtimestamp(NOON_MS / 1000, timezone.utc)
-    assert moment.astimezone(system_zone()).utcoffset() == moment.astimezone().utcoffset()
-    assert strategy().name(NOON_MS, 0) == moment.astimezone().strftime("%Y%m%d")
+    zone = system_zone(runtime.environment, runtime.disk)
+    assert moment.astimezone(zone).utcoffset() == moment.astimezone().utcoffset()
+    table_options = Configuration(TABLE_OPTIONS, {"table.auto-partition.enabled": "true"})
+    kiritimati = system_zone({"TZ": ":Pacific/Kiritimati"}, runtime.disk)
+    assert AutoPartitionStrategy.of(table_options, ("dt",), kiritimati).name(NOON_MS, 0) == "20240316"
+    assert system_zone({"TZ": "nowhere"}, runtime.disk) is timezone.utc
 
 
 def check(times: AutoPartitionStrategy, value: str) -> str | None:

@@ -12,7 +12,7 @@ import pytest
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.coordinator import producer_service
-from fluss_server.coordinator.producer_service import ProducerService, Registration
+from fluss_server.coordinator.producer_service import MAX_TTL_MS, ProducerService, Registration
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.producer_records import PRODUCERS, ProducerRecord
@@ -121,11 +121,15 @@ async def test_offsets_expire(tmp_path: Path) -> None:
         running.clock.advance(1)
         assert await running.get("short") is None
         assert await running.register("short", {}, ttl_ms=5) == Registration.CREATED, "expired ones are replaced"
-        assert await running.register("endless", {}, ttl_ms=2**63 - 1) == Registration.CREATED
-        assert await running.store.children(PRODUCERS) == ["endless", "long", "short"]
+        assert await running.register("lasting", {}, ttl_ms=MAX_TTL_MS) == Registration.CREATED
+        for bad in (-1, MAX_TTL_MS + 1, 2**63 - 1):
+            with pytest.raises(FlussError) as refused:
+                await running.register("endless", {}, ttl_ms=bad)
+            assert refused.value.code is ErrorCode.INVALID_CONFIG_EXCEPTION
+        assert await running.store.children(PRODUCERS) == ["lasting", "long", "short"]
         running.clock.advance(HOUR_MS)
         await running.register("another")
-        assert await running.store.children(PRODUCERS) == ["another", "endless", "long"], "swept"
+        assert await running.store.children(PRODUCERS) == ["another", "lasting", "long"], "swept"
 
 
 @async_test

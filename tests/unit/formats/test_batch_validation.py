@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.arrow_batch import encode_payload
+from fluss_server.formats.arrow_message import parse_message
 from fluss_server.formats.arrow_types import arrow_schema
 from fluss_server.formats.batch_validation import BatchValidator
 from fluss_server.formats.log_batch import build_batch, parse_header
@@ -96,3 +98,30 @@ def test_null_map_keys_which_would_end_the_process_of_a_reader_do_not_fit() -> N
     pairs = pa.array([[{"key": None, "value": 1}]], pa.list_(pa.struct([("key", pa.int32()), ("value", pa.int32())])))
     with pytest.raises(FlussError, match="nulls"):
         check(schema, batch_of(pa.record_batch({"c0": pairs}), ArrowCompression.NONE))
+
+
+def with_shorter_buffer(batch: bytes, index: int, by: int) -> bytes:
+    """The batch, with the length of one of its Arrow buffers in the metadata made smaller."""
+    header = parse_header(batch)
+    offset, length = parse_message(batch, header.payload_offset, header.size).buffers[2 * index : 2 * index + 2]
+    before, after = (struct.pack("<qq", offset, size) for size in (length, length - by))
+    assert batch.count(before) == 1
+    return batch.replace(before, after)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "buffer"),
+    [
+        pytest.param({"type": "BIGINT"}, [1] * 1_001, 1, id="fixed width"),
+        pytest.param({"type": "BOOLEAN"}, [True] * 8_009, 1, id="bits"),
+        pytest.param({"type": "STRING"}, ["a"] * 1_001, 1, id="offsets"),
+        pytest.param({"type": "BIGINT"}, [None, *range(8_008)], 0, id="validity"),
+    ],
+)
+def test_a_buffer_that_is_one_byte_short_is_refused(kind: dict[str, Any], values: list[Any], buffer: int) -> None:
+    schema = schema_of([kind])
+    rows = pa.record_batch([pa.array(values, arrow_schema(schema).field(0).type)], names=["c0"])
+    batch = batch_of(rows, ArrowCompression.NONE)
+    check(schema, batch)
+    with pytest.raises(FlussError, match=r"its buffer has|is too short"):
+        check(schema, with_shorter_buffer(batch, buffer, 1))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from example_support import examples
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.crc import crc32c
@@ -74,7 +75,7 @@ def bytes_of(selection: Selection) -> bytes:
     return data
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.sets(st.integers(0, 19)), st.integers(0, 19))
 def test_exactly_what_is_wanted_comes_in_order(log: LogTablet, wanted: set[int], first: int) -> None:
     batches = all_batches(log)

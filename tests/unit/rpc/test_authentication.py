@@ -20,6 +20,7 @@ from fluss_server.runtime.randomness import SystemSecrets
 from fluss_server.runtime.runtime import system_runtime
 from fluss_server.security.credentials import Credentials
 from fluss_server.security.sasl import SaslAuthenticator
+from fluss_server.security.throttle import AuthenticationThrottle
 from rpc_support import RawClient, async_test, serving
 
 EXISTS = pb.DatabaseExistsRequest(database_name="d").SerializeToString()
@@ -38,7 +39,11 @@ class WhoAmI:
 
 @asynccontextmanager
 async def sasl_server(service: object, **limits: Any) -> AsyncIterator[RpcServer]:
-    authenticator = SaslAuthenticator(["PLAIN"], lambda: Credentials({"bob": "bob-pass"}, SystemSecrets()))
+    authenticator = SaslAuthenticator(
+        ["PLAIN"],
+        lambda: Credentials({"bob": "bob-pass"}, SystemSecrets()),
+        AuthenticationThrottle(system_runtime().clock.monotonic),
+    )
     limits.setdefault("authentication_failure_delay_s", 0.0)
     server = RpcServer(
         ServiceRegistry(service),

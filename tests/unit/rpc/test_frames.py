@@ -215,3 +215,11 @@ def test_a_response_must_fit_a_frame() -> None:
     with pytest.raises(FlussError) as raised:
         success_prefix(1, 2**31 - 5)
     assert raised.value.code is ErrorCode.RECORD_TOO_LARGE_EXCEPTION
+
+
+def test_errors_quote_text_that_cannot_be_encoded() -> None:
+    """JSON can hold half a surrogate pair, UTF-8 cannot."""
+    for frame in (error_frame(1, ErrorCode.INVALID_TABLE_EXCEPTION, "no column \ud800"), failure_frame(15, "\udfff")):
+        error = parse_error(parse_response(frame[LENGTH_SIZE:]).body)
+        assert error.code is ErrorCode.INVALID_TABLE_EXCEPTION
+        assert "\\ud" in error.message

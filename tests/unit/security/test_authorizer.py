@@ -105,6 +105,27 @@ async def test_who_may_grant(tmp_path: Path) -> None:
 
 
 @async_test
+async def test_who_controls_nothing_cannot_drop_nothing(tmp_path: Path) -> None:
+    async with authorizer(tmp_path) as acls:
+        for selection in (AclFilter(), AclFilter(ResourceType.TABLE, "d.none"), AclFilter(ResourceType.DATABASE)):
+            with pytest.raises(FlussError, match="operate ALL") as refused:
+                await acls.drop([selection], BOB, HOST)
+            assert refused.value.code is ErrorCode.AUTHORIZATION_EXCEPTION
+            assert await acls.drop([selection], ROOT, HOST) == [[]]
+
+
+@async_test
+async def test_long_names_are_not_remembered(tmp_path: Path) -> None:
+    async with authorizer(tmp_path) as acls:
+        for number in range(100):
+            name = f"{number}" * 1_000_000
+            assert not acls.allows(ANN, HOST, Operation.DESCRIBE, Resource(ResourceType.TABLE, name))
+        assert acls._results == {}
+        assert not acls.allows(ANN, HOST, Operation.DESCRIBE, Resource(ResourceType.TABLE, "d.t"))
+        assert len(acls._results) == 1
+
+
+@async_test
 async def test_filters_select_and_the_first_one_claims(tmp_path: Path) -> None:
     read, write = grant(TABLE, ANN, Operation.READ), grant(TABLE, ANN, Operation.WRITE)
     every = grant(Resource(ResourceType.TABLE, "*"), BOB, Operation.READ)

@@ -26,7 +26,9 @@ def security(**options: str) -> ListenerSecurity:
 def accepts(listener: Listener, user: str, password: str) -> bool:
     assert listener.authenticator is not None
     try:
-        return listener.authenticator.authenticate("PLAIN", f"\0{user}\0{password}".encode()) == Principal("User", user)
+        return listener.authenticator.authenticate("PLAIN", f"\0{user}\0{password}".encode(), "192.0.2.1") == Principal(
+            "User", user
+        )
     except FlussError as error:
         return error.code is not ErrorCode.AUTHENTICATE_EXCEPTION
 

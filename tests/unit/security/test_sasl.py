@@ -8,9 +8,11 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.principal import ANONYMOUS, Principal
 from fluss_server.rpc.authentication import ConnectionAuthentication
 from fluss_server.rpc.limits import RpcLimits
+from fluss_server.runtime.clock import ManualClock
 from fluss_server.runtime.randomness import SystemSecrets
 from fluss_server.security.credentials import Credentials
 from fluss_server.security.sasl import SaslAuthenticator
+from fluss_server.security.throttle import AuthenticationThrottle
 from rpc_support import async_test
 
 USERS = Credentials({"bob": "bob-pass"}, SystemSecrets())
@@ -18,12 +20,12 @@ BOB = Principal("User", "bob")
 
 
 def authenticator() -> SaslAuthenticator:
-    return SaslAuthenticator(["PLAIN"], lambda: USERS)
+    return SaslAuthenticator(["PLAIN"], lambda: USERS, AuthenticationThrottle(ManualClock().monotonic))
 
 
 @pytest.mark.parametrize("token", [b"\0bob\0bob-pass", b"bob\0bob\0bob-pass"])
 def test_good_logins(token: bytes) -> None:
-    assert authenticator().authenticate("PLAIN", token) == BOB
+    assert authenticator().authenticate("PLAIN", token, "127.0.0.1") == BOB
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,7 @@ def test_good_logins(token: bytes) -> None:
 )
 def test_bad_logins(token: bytes, text: str) -> None:
     with pytest.raises(FlussError, match=text) as raised:
-        authenticator().authenticate("PLAIN", token)
+        authenticator().authenticate("PLAIN", token, "127.0.0.1")
     assert raised.value.code is ErrorCode.AUTHENTICATE_EXCEPTION
     assert "bob-pass" not in str(raised.value)
 

@@ -264,6 +264,32 @@ def test_writes_do_not_wait_for_a_step(tmp_path: Path, monkeypatch: pytest.Monke
     with_table(tmp_path, body)
 
 
+def test_a_scan_that_is_being_read_does_not_expire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a step takes, its client is waiting for it."""
+    read = KvScan.next
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(scan: KvScan, max_bytes: int, max_rows: int | None = None) -> list[bytes]:
+        begun.set()
+        assert go_on.wait(30)
+        return read(scan, max_bytes, max_rows)
+
+    async def body(table: Table) -> None:
+        first = await table.open()
+        monkeypatch.setattr(KvScan, "next", slow)
+        step = asyncio.ensure_future(table.next(first.scanner_id, 1))
+        try:
+            assert await asyncio.to_thread(begun.wait, 30)
+            table.clock.advance(2 * IDLE_LIMIT_MS)
+            with pytest.raises(FlussError, match="no such scan"):
+                await table.scanners.next(b"other", 1, 1)  # looks for idle scans
+        finally:
+            go_on.set()
+        assert not (await step).HasField("error_code")
+
+    with_table(tmp_path, body)
+
+
 def test_dropping_the_table_ends_a_step_that_is_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(table: Table) -> None:
         reading = let_scans_never_end(monkeypatch)

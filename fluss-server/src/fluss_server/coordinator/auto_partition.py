@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from random import Random
 
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.partition_rules import is_auto_partitioned, strategy_of
@@ -88,17 +87,23 @@ class AutoPartitionManager:
         manager: loaded.
         executor: makes the changes.
         interval_s: seconds between two passes over all tables.
-        random: chooses the delay of each table with a partition per day.
+        randrange: a random number below a bound, for the delay of each table with a partition per day.
     """
 
     def __init__(
-        self, manager: MetadataManager, executor: PartitionExecutor, clock: Clock, *, interval_s: float, random: Random
+        self,
+        manager: MetadataManager,
+        executor: PartitionExecutor,
+        clock: Clock,
+        *,
+        interval_s: float,
+        randrange: Callable[[int], int],
     ) -> None:
         self._manager = manager
         self._executor = executor
         self._clock = clock
         self._interval_s = interval_s
-        self._random = random
+        self._randrange = randrange
         self._delays_ms: dict[int, int] = {}
         self._task: asyncio.Task[None] | None = None
         self._forced = UninterruptedTasks()
@@ -139,7 +144,7 @@ class AutoPartitionManager:
             forced: do not delay new partitions.
         """
         try:
-            strategy = strategy_of(table)
+            strategy = strategy_of(table, self._executor.zone)
         except FlussError as error:  # a tree that another server wrote may have what this one would have refused
             logger.warning("partitions of table %s cannot be kept up to date: %s", table.path, error)
             return
@@ -185,7 +190,7 @@ class AutoPartitionManager:
             return 0
         delay = self._delays_ms.get(table.table_id)
         if delay is None:
-            delay = self._delays_ms[table.table_id] = self._random.randrange(MAX_DELAY_MINUTES) * _MINUTE_MS
+            delay = self._delays_ms[table.table_id] = self._randrange(MAX_DELAY_MINUTES) * _MINUTE_MS
         return delay
 
     async def _run(self) -> None:

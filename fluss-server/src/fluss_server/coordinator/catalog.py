@@ -33,7 +33,9 @@ from fluss_server.metadata.records import (
     tables_path,
 )
 from fluss_server.metadata.store import (
+    Check,
     Create,
+    MetadataConflict,
     MetadataStore,
     Operation,
     Set,
@@ -41,6 +43,7 @@ from fluss_server.metadata.store import (
     missing_parents,
 )
 from fluss_server.metadata.tasks import UninterruptedTasks
+from fluss_server.model import identifiers
 from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.schema import FIRST_SCHEMA_ID, Schema
@@ -499,6 +502,7 @@ class MetadataManager:
             name = table.schema.auto_increment_column
             assert name is not None, f"{table.path} has no auto-increment column"
             path = auto_increment_path(table.path, table.schema.columns[table.schema.names.index(name)].column_id)
+            checks = await self._checks_of(table)
             node = await self._store.get(path)
             reserved = 0 if node is None else decode_counter(path, node.value)
             if reserved + count > MAX_COUNTER:
@@ -507,10 +511,32 @@ class MetadataManager:
                 )
             value = encode_counter(reserved + count)
             if node is None:
-                await self._store.commit([*await missing_parents(self._store, path), Create(path, value)])
+                operations = [*await missing_parents(self._store, path), Create(path, value)]
             else:
-                await self._store.commit([Set(path, value, node.version)])
+                operations = [Set(path, value, node.version)]
+            try:
+                # Another coordinator may have dropped the table, made one of its name, or reserved the same ids.
+                await self._store.commit([*checks, *operations])
+            except MetadataConflict as error:
+                raise FlussError(
+                    ErrorCode.STORAGE_EXCEPTION,
+                    f"ids of {table.path} were not reserved, because the metadata changed meanwhile: {error.message}",
+                    hint="the same batch may be sent again",
+                ) from None
             return reserved + 1
+
+    async def _checks_of(self, table: TableInfo) -> list[Operation]:
+        """Operations that fail when the table is gone by then; ``TABLE_NOT_EXIST`` when it is gone now."""
+        path = table_path(table.path)
+        node = await self._store.get(path)
+        if node is None or TableRecord.decode(path, node.value).table_id != table.table_id:
+            raise _no_table(table.path)
+        checks: list[Operation] = [Check(path, node.version)]
+        # A new table of the same name has a node of the same version, and an assignment of its own.
+        assignment = table_assignment_path(table.table_id)
+        if await self._store.get(assignment) is not None:
+            checks.append(Check(assignment))
+        return checks
 
     async def _reserve_writer_ids(self, count: int, above: int) -> int:
         async with self._lock:
@@ -580,7 +606,9 @@ def check_partitioned(table: TableInfo) -> None:
 
 def no_partition(table: TableInfo, name: str) -> FlussError:
     """The error for a partition that does not exist."""
-    return FlussError(ErrorCode.PARTITION_NOT_EXISTS, f"table {table.path} has no partition {name!r}")
+    keys, values = table.descriptor.partition_key, name.split("$")
+    qualified = "/".join(map("=".join, zip(keys, values, strict=True))) if len(keys) == len(values) else name
+    return identifiers.no_partition(table.path, qualified)
 
 
 def _no_table(path: TablePath) -> FlussError:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from random import Random
+from collections.abc import Callable, Sequence
 
 from fluss_server.cluster.gateways import TabletServerGateway
 from fluss_server.cluster.messages import (
@@ -73,7 +72,7 @@ class ClusterController:
         store: fenced for this coordinator.
         manager: loaded.
         node: this coordinator.
-        random: chooses where the assignment of a table begins.
+        randrange: a random number below a bound, for where the assignment of a table begins.
         metadata_complete: False when the store was cut or repaired; see ``IdBounds``.
     """
 
@@ -82,14 +81,14 @@ class ClusterController:
         store: FencedStore,
         manager: MetadataManager,
         node: ServerNode,
-        random: Random,
+        randrange: Callable[[int], int],
         *,
         metadata_complete: bool = True,
     ) -> None:
         self._store = store
         self._manager = manager
         self._node = node
-        self._random = random
+        self._randrange = randrange
         self._metadata_complete = metadata_complete
         self._queue: EventQueue | None = None
         self._channels: dict[int, ControlChannel] = {}
@@ -187,8 +186,8 @@ class ClusterController:
     def assign(self, bucket_count: int, replication_factor: int) -> Assignment:
         """Servers for the replicas of new buckets; ``INVALID_REPLICATION_FACTOR``."""
         servers = self.queue.state.live_server_ids()
-        start = self._random.randrange(len(servers)) if len(servers) > 1 else 0
-        shift = self._random.randrange(len(servers)) if len(servers) > 1 else 0
+        start = self._randrange(len(servers)) if len(servers) > 1 else 0
+        shift = self._randrange(len(servers)) if len(servers) > 1 else 0
         return assign(bucket_count, replication_factor, servers, start=start, shift=shift)
 
     async def create_table(self, table: TableInfo, assignment: Assignment | None) -> None:

@@ -15,6 +15,7 @@ from fluss_server.coordinator.cluster_service import ClusterService, ReplicaCoun
 from fluss_server.coordinator.ddl import DdlExecutor
 from fluss_server.coordinator.fencing import FencedStore, fence
 from fluss_server.coordinator.partition_service import PartitionService
+from fluss_server.coordinator.partition_time import system_zone
 from fluss_server.coordinator.partitions import PartitionExecutor
 from fluss_server.coordinator.producer_service import ProducerService
 from fluss_server.coordinator.service import CoordinatorService
@@ -75,7 +76,7 @@ class CoordinatorServer:
         self._manager = manager = MetadataManager(store, self._runtime.clock)
         await manager.load()
         self._controller = ClusterController(
-            store, manager, self._node, self._runtime.random, metadata_complete=self._metadata_complete
+            store, manager, self._node, self._runtime.random.randrange, metadata_complete=self._metadata_complete
         )
         closing(self._controller.close)
         await self._controller.load()
@@ -84,14 +85,19 @@ class CoordinatorServer:
         closing(self.finish_changes)
         self._changes.push_async_callback(self._ddl.close)
         self._partitions = PartitionExecutor(
-            manager, self._ddl, self._controller, self._runtime.clock, options.get_int("max.partition.num")
+            manager,
+            self._ddl,
+            self._controller,
+            self._runtime.clock,
+            options.get_int("max.partition.num"),
+            system_zone(self._runtime.environment, self._runtime.disk),
         )
         self._auto_partitions = AutoPartitionManager(
             manager,
             self._partitions,
             self._runtime.clock,
             interval_s=options.get_int("auto-partition.check.interval") / 1000,
-            random=self._runtime.random,
+            randrange=self._runtime.random.randrange,
         )
         self._changes.push_async_callback(self._auto_partitions.close)
 

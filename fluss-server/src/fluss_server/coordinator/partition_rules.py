@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import tzinfo
 
 from fluss_server.config import TABLE_OPTIONS, Configuration
 from fluss_server.coordinator.partition_time import AutoPartitionStrategy, TimeUnit
@@ -31,10 +32,16 @@ def _is_enabled(properties: Mapping[str, str]) -> bool:
     return properties.get(f"{_PREFIX}enabled", "").strip().lower() == "true"
 
 
-def strategy_of(table: TableInfo) -> AutoPartitionStrategy:
-    """The strategy of a partitioned table; its options were checked when it was created."""
+def strategy_of(table: TableInfo, default_zone: tzinfo) -> AutoPartitionStrategy:
+    """The strategy of a partitioned table; its options were checked when it was created.
+
+    Args:
+        table: partitioned.
+        default_zone: time zone of the names unless the table gives one.
+    """
     properties = {key: value for key, value in table.descriptor.properties.items() if key.startswith(_PREFIX)}
-    return AutoPartitionStrategy.of(Configuration(TABLE_OPTIONS, properties), table.descriptor.partition_key)
+    options = Configuration(TABLE_OPTIONS, properties)
+    return AutoPartitionStrategy.of(options, table.descriptor.partition_key, default_zone)
 
 
 def check_partitioning(descriptor: TableDescriptor, options: Configuration) -> None:

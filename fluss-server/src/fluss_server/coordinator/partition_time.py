@@ -7,21 +7,22 @@ width.
 from __future__ import annotations
 
 import calendar
-import os
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 from enum import Enum
 from functools import cached_property, lru_cache
-from pathlib import Path
+from pathlib import PurePath
 from zoneinfo import ZoneInfo
 
 from fluss_server.config import Configuration
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import name_problem
+from fluss_server.runtime.disk import Disk
 
-_SYSTEM_ZONE_FILE = Path("/etc/localtime")
+_SYSTEM_ZONE_FILE = PurePath("/etc/localtime")
 _GMT_OFFSET = re.compile(r"(?:GMT|UTC)(?P<sign>[+-])(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?\Z")
 _MAX_OFFSET_HOURS = 23
 
@@ -187,14 +188,17 @@ def _quoted(pattern: str, start: int) -> tuple[str, int]:
     raise ValueError(f"a quote is not closed in {pattern!r}")
 
 
-@lru_cache(maxsize=1)
-def system_zone() -> tzinfo:
-    """Time zone of this process, with its changes in summer and winter; UTC where it cannot be told."""
+def system_zone(environment: Mapping[str, str], disk: Disk) -> tzinfo:
+    """Time zone of this machine, with its changes in summer and winter; UTC where it cannot be told.
+
+    Args:
+        environment: its variable ``TZ`` comes first.
+        disk: holds the file of the system's time zone.
+    """
     try:
-        if name := os.environ.get("TZ", "").lstrip(":"):
+        if name := environment.get("TZ", "").lstrip(":"):
             return time_zone(name)
-        with _SYSTEM_ZONE_FILE.open("rb") as file:
-            return ZoneInfo.from_file(file, key="localtime")
+        return ZoneInfo.from_file(io.BytesIO(disk.read_file(_SYSTEM_ZONE_FILE)), key="localtime")
     except (OSError, ValueError):
         return timezone.utc
 
@@ -223,7 +227,7 @@ class AutoPartitionStrategy:
         key_count: columns of the partition key.
         unit: span of a partition.
         pattern: format of the names, or None for that of the unit.
-        zone: time zone of the names, or None for that of this machine.
+        zone: time zone of the names.
         precreate: partitions that exist ahead of time, with the current one.
         retention: past partitions that are kept; negative = all.
     """
@@ -233,13 +237,20 @@ class AutoPartitionStrategy:
     key_count: int
     unit: TimeUnit
     pattern: str | None
-    zone: tzinfo | None
+    zone: tzinfo
     precreate: int
     retention: int
 
     @classmethod
-    def of(cls, options: Configuration, partition_key: Sequence[str]) -> AutoPartitionStrategy:
+    def of(
+        cls, options: Configuration, partition_key: Sequence[str], default_zone: tzinfo = timezone.utc
+    ) -> AutoPartitionStrategy:
         """The strategy in the options of a table that has at least one partition column.
+
+        Args:
+            options: of the table.
+            partition_key: its partition columns.
+            default_zone: for a table that gives none.
 
         Raises:
             FlussError: ``INVALID_CONFIG_EXCEPTION`` for an unknown time zone.
@@ -248,7 +259,7 @@ class AutoPartitionStrategy:
         key = options.get("table.auto-partition.key")
         pattern = options.get("table.auto-partition.time-format")
         try:
-            resolved = None if zone is None else time_zone(str(zone))
+            resolved = default_zone if zone is None else time_zone(str(zone))
         except ValueError as error:
             raise FlussError(
                 ErrorCode.INVALID_CONFIG_EXCEPTION,
@@ -274,7 +285,7 @@ class AutoPartitionStrategy:
     def wall_clock(self, now_ms: int) -> datetime:
         """``now_ms`` (epoch milliseconds) in the time zone of the names."""
         moment = datetime.fromtimestamp(now_ms / 1000, timezone.utc)
-        return moment.astimezone(self.zone or system_zone())
+        return moment.astimezone(self.zone)
 
     def name(self, now_ms: int, offset: int) -> str | None:
         """The time value ``offset`` units from now; None outside of the years 1 to 9999."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import timezone, tzinfo
 
 from fluss_server.coordinator.assignment import check_replication_factor
 from fluss_server.coordinator.catalog import MetadataManager, check_partitioned, no_partition
@@ -28,6 +29,7 @@ class PartitionExecutor:
         ddl: makes the other changes.
         lifecycle: carries them out.
         max_partitions: most partitions of one table.
+        zone: time zone of partition names of tables that give none.
     """
 
     def __init__(
@@ -37,12 +39,14 @@ class PartitionExecutor:
         lifecycle: TableLifecycle,
         clock: Clock,
         max_partitions: int = DEFAULT_MAX_PARTITIONS,
+        zone: tzinfo = timezone.utc,
     ) -> None:
         self._manager = manager
         self._ddl = ddl
         self._lifecycle = lifecycle
         self._clock = clock
         self.max_partitions = max_partitions
+        self.zone = zone
 
     async def create(self, path: TablePath, spec: Mapping[str, str], *, ignore_if_exists: bool) -> None:
         """Create a partition; it has leaders when this returns.
@@ -59,7 +63,7 @@ class PartitionExecutor:
         check_partitioned(table)
         key = table.descriptor.partition_key
         name = partition_name(key, spec, for_creation=True)
-        strategy = strategy_of(table)
+        strategy = strategy_of(table, self.zone)
         strategy.check_new(spec[key[strategy.key_index]], self._clock.now_ms())
         if ignore_if_exists and self._manager.find_partition(table, name) is not None:
             return  # writers ask for every partition they meet: most exist
@@ -122,7 +126,8 @@ class PartitionExecutor:
         if self._manager.partition_count(table) >= self.max_partitions:
             raise FlussError(
                 ErrorCode.PARTITION_MAX_NUM_EXCEPTION,
-                f"table {table.path} has {self.max_partitions} partitions, as many as it may have",
+                f"Exceed the maximum number of partitions for table {table.path}, only allow {self.max_partitions}"
+                " partitions.",
                 hint="drop old ones, or raise max.partition.num of the server",
             )
         if table.bucket_count > settings.max_bucket_count:

@@ -41,6 +41,9 @@ MAX_PRODUCERS = 10_000
 MAX_TOTAL_BYTES = 32 << 20
 """Most bytes of the offsets of all producers; they are in memory, as everything in the metadata store."""
 
+MAX_TTL_MS = 30 * 86_400_000
+"""Longest time for which a producer may register offsets, unless the default of the server is longer."""
+
 _MAX_TIME = 2**63 - 1
 
 
@@ -60,7 +63,7 @@ class ProducerService:
         default_ttl_ms: how long offsets are kept whose producer does not say.
         sweep_interval_ms: expired ones are removed by the first registration after this time, and by one that finds
             no room.
-        rights: what the caller of a request may do; None = everybody may do everything.
+        permissions: what the caller of a request may do; None = everything.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class ProducerService:
         _check_producer_id(request.producer_id)
         _check_size(request.producer_id, request.ByteSize())  # a node is larger still than its request
         ttl_ms = request.ttl_ms if request.HasField("ttl_ms") else self._default_ttl_ms
+        _check_ttl(ttl_ms, max(MAX_TTL_MS, self._default_ttl_ms))
         record = ProducerRecord(min(self._clock.now_ms() + ttl_ms, _MAX_TIME), _offsets(request))
         result = await self._tasks.run(self._register(request.producer_id, record.encode()))
         return pb.RegisterProducerOffsetsResponse(result=result)
@@ -187,9 +191,12 @@ class ProducerService:
                 return
             if self._permissions is not None:
                 permissions = self._permissions(context)
-                for table_id in {bucket.table_id for bucket in ProducerRecord.decode(path, node.value).offsets}:
+                tables = {bucket.table_id for bucket in ProducerRecord.decode(path, node.value).offsets}
+                if not tables:
+                    permissions.require(acl.Operation.WRITE, acl.CLUSTER)
+                for table_id in tables:
                     refusal = permissions.table_refusal(acl.Operation.WRITE, table_id)
-                    # Offsets of a table that is gone are nobody's any more.
+                    # Who may write to every table may remove the offsets of one that is gone.
                     if refusal is not None and refusal.code is not ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION:
                         raise refusal
             await self._store.commit([Delete(path)])
@@ -198,6 +205,15 @@ class ProducerService:
 def _check_producer_id(producer_id: str) -> None:
     if problem := name_characters_problem(producer_id):
         raise FlussError(ErrorCode.INVALID_PRODUCER_ID_EXCEPTION, f"bad producer id {producer_id!r}", hint=problem)
+
+
+def _check_ttl(ttl_ms: int, longest_ms: int) -> None:
+    if not 0 <= ttl_ms <= longest_ms:
+        raise FlussError(
+            ErrorCode.INVALID_CONFIG_EXCEPTION,
+            f"offsets of producers are kept for 0 to {longest_ms} ms, not {ttl_ms}",
+            hint="leave ttl_ms out for coordinator.producer-offsets.ttl",
+        )
 
 
 def _check_size(producer_id: str, size: int) -> None:

@@ -62,8 +62,8 @@ class Compound:
 
     def may_match(self, row_count: int, statistics: Callable[[int], ColumnStatistics | None]) -> bool:
         """See :data:`Predicate`."""
-        responses = (child.may_match(row_count, statistics) for child in self.children)
-        return all(responses) if self.conjunction else any(responses)
+        outcomes = (child.may_match(row_count, statistics) for child in self.children)
+        return all(outcomes) if self.conjunction else any(outcomes)
 
 
 Predicate = Leaf | Compound

@@ -14,6 +14,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
@@ -22,7 +23,7 @@ from fluss_server.grpc_server.reflection import Reflection
 from fluss_server.grpc_server.service_file import SERVICE, service_file
 from fluss_server.grpc_server.status import error_metadata, status_of
 from fluss_server.model.principal import ANONYMOUS, Principal
-from fluss_server.rpc.frames import REQUEST_HEADER_SIZE
+from fluss_server.rpc.frames import REQUEST_HEADER_SIZE, printable
 from fluss_server.rpc.service import DEFAULT_LISTENER, Handler, RequestContext, ResponseBody, ServiceRegistry
 from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.disk import FileRegion
@@ -45,8 +46,8 @@ _OPTIONS = (
     ("grpc.max_concurrent_streams", MAX_CALLS),
 )
 
-Authenticate = Callable[[str, str], Awaitable[Principal]]
-"""Takes user name and password, returns who that is; raises ``FlussError(AUTHENTICATE_EXCEPTION)``."""
+Authenticate = Callable[[str, str, str], Awaitable[Principal]]
+"""Takes user, password and the client's address, returns who that is; raises ``FlussError(AUTHENTICATE_EXCEPTION)``."""
 
 
 class GrpcServer:
@@ -168,7 +169,7 @@ class GrpcServer:
             local_port=self._native_port,
         )
         try:
-            context.principal = await self._principal(call)
+            context.principal = await self._principal(call, context.peer_host)
             handler.check_size(len(request), MAX_MESSAGE_BYTES)
             result: Any = handler.method(handler.parse(_NO_HEADER + request), context)
             if asyncio.iscoroutine(result):
@@ -190,14 +191,14 @@ class GrpcServer:
             failure = FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, text, hint="the server's log has the details")
         handler.stats.errors += 1
         handler.stats.record(len(request), (self._monotonic() - started) * 1000)
-        await call.abort(status_of(failure), str(failure), error_metadata(failure))
+        await call.abort(status_of(failure), printable(str(failure)), error_metadata(failure))
         raise AssertionError("abort() raises")
 
-    async def _principal(self, call: Any) -> Principal:
+    async def _principal(self, call: Any, address: str) -> Principal:
         if self._authenticate is None:
             return ANONYMOUS
         user, password = _basic_credentials(dict(call.invocation_metadata() or ()).get("authorization"))
-        return await self._authenticate(user, password)
+        return await self._authenticate(user, password, address)
 
     # ---- health
 
@@ -226,8 +227,8 @@ def _encoded(body: ResponseBody) -> bytes:
 
 
 def _peer(text: str) -> str:
-    """``host:port`` of gRPC's ``ipv4:127.0.0.1:1234``."""
-    return text.partition(":")[2] or text
+    """``host:port`` of gRPC's ``ipv4:127.0.0.1:1234`` or ``ipv6:%5B::1%5D:1234``."""
+    return unquote(text.partition(":")[2] or text)
 
 
 def _basic_credentials(header: str | bytes | None) -> tuple[str, str]:

@@ -59,10 +59,10 @@ def error_metadata(error: FlussError) -> tuple[tuple[str, str | bytes], ...]:
     """Trailing metadata that :func:`error_from_metadata` reads."""
     entries: list[tuple[str, str | bytes]] = [
         (CODE_KEY, str(int(error.code))),
-        (MESSAGE_KEY, error.message.encode()[:_MAX_TEXT]),
+        (MESSAGE_KEY, error.message.encode(errors="backslashreplace")[:_MAX_TEXT]),
     ]
     if error.hint:
-        entries.append((HINT_KEY, error.hint.encode()[:_MAX_TEXT]))
+        entries.append((HINT_KEY, error.hint.encode(errors="backslashreplace")[:_MAX_TEXT]))
     return tuple(entries)
 
 

@@ -229,7 +229,7 @@ class CommittedRows:
             logger.warning("the store in %s could not be persisted: %s", self._directory, error)
 
     def check_space(self) -> None:
-        """``DISK_WRITE_LOCKED`` when the disk may not have space for the memtable: a flush that fails takes a second."""
+        """``DISK_WRITE_LOCKED`` when the memtable may not fit on the disk: a flush that fails takes a second."""
         free, needed = self._disk.usage(self._directory).free_bytes, self._unflushed_bytes + MIN_FREE_BYTES
         if free < needed:
             raise disk_full(f"the store in {self._directory} needs {needed} bytes of disk space, {free} are free")

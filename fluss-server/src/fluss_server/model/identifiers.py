@@ -67,3 +67,22 @@ def check_table_path(path: TablePath) -> None:
     check_database_name(path.database)
     if problem := name_problem(path.table):
         raise FlussError(ErrorCode.INVALID_TABLE_EXCEPTION, f"bad table name {path.table!r}", hint=problem)
+
+
+def no_partition(path: TablePath, qualified_name: str) -> FlussError:
+    """The error for a partition that does not exist, in the words by which clients of Apache Fluss know it.
+
+    Args:
+        path: of the table.
+        qualified_name: ``key=value/key2=value2``, or only the values where the keys are not known.
+    """
+    return FlussError(
+        ErrorCode.PARTITION_NOT_EXISTS,
+        f"Partition '{qualified_name}' does not exist for table {path}",
+        hint="LIST_PARTITION_INFOS shows the partitions of a table",
+    )
+
+
+def no_partition_with_id(partition_id: int) -> FlussError:
+    """The same for an id."""
+    return FlussError(ErrorCode.PARTITION_NOT_EXISTS, f"Partition with id {partition_id} does not exist")

@@ -30,8 +30,13 @@ class Authenticator(Protocol):
     def check_mechanism(self, mechanism: str) -> None:
         """``AUTHENTICATE_EXCEPTION`` unless the listener accepts the mechanism."""
 
-    def authenticate(self, mechanism: str, token: bytes) -> Principal:
+    def authenticate(self, mechanism: str, token: bytes, address: str) -> Principal:
         """Who the token belongs to.
+
+        Args:
+            mechanism: of SASL.
+            token: what the client presents.
+            address: of the client, without the port.
 
         Raises:
             FlussError: ``AUTHENTICATE_EXCEPTION`` when the credentials are not valid; the text never holds a secret.
@@ -89,18 +94,18 @@ class ConnectionAuthentication:
             # Otherwise the delay would cost a client nothing: it could send many passwords at once.
             raise not_authenticated()
         try:
-            self._check(mechanism, token)
+            self._check(mechanism, token, peer.rpartition(":")[0].strip("[]"))
         except FlussError as error:
             self._failures_left -= 1
             self._refusing = True
-            logger.warning("the authentication of %s on listener %s failed: %s", peer, listener, error)
+            logger.debug("the authentication of %s on listener %s failed: %s", peer, listener, error)
             return self._refuse(error)
         if not self.ready:
             self.ready = True
             logger.debug("%s authenticated as %s", peer, self.principal)
         return None
 
-    def _check(self, mechanism: str, token: bytes) -> None:
+    def _check(self, mechanism: str, token: bytes, address: str) -> None:
         if self._authenticator is None:
             raise FlussError(
                 ErrorCode.AUTHENTICATE_EXCEPTION,
@@ -109,7 +114,7 @@ class ConnectionAuthentication:
             )
         self._authenticator.check_mechanism(mechanism)
         if self.principal is None:
-            self.principal = self._authenticator.authenticate(mechanism, token)
+            self.principal = self._authenticator.authenticate(mechanism, token, address)
 
     async def _refuse(self, error: FlussError) -> None:
         await asyncio.sleep(self._limits.authentication_failure_delay_s)

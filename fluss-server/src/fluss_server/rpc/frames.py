@@ -150,8 +150,16 @@ def parse_error(body: Buffer) -> FlussError:
 
 
 def _error_body(code: int, message: str | None) -> bytes:
-    response = pb.ErrorResponse(error_code=code, error_message=message)
+    try:
+        response = pb.ErrorResponse(error_code=code, error_message=message)
+    except UnicodeEncodeError:  # it quotes half a surrogate pair, which JSON can hold
+        response = pb.ErrorResponse(error_code=code, error_message=printable(message or ""))
     return response.SerializeToString()
+
+
+def printable(text: str) -> str:
+    """``text`` with escapes for what UTF-8 cannot encode."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 class FrameReader:

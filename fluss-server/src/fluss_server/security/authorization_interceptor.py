@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.model.acl import Operation, Resource
+from fluss_server.model.acl import CLUSTER, Operation, Resource
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.principal import Principal
 from fluss_server.rpc.service import Handler, RequestContext
@@ -50,7 +50,7 @@ class AuthorizationInterceptor:
 
 
 class _CallerPermissions:
-    """See ``rules.Rights``."""
+    """See ``rules.Permissions``."""
 
     __slots__ = ("_authorizer", "_host", "_principal", "_table_path")
 
@@ -76,8 +76,11 @@ class _CallerPermissions:
         path = self._table_path(table_id)
         if self._authorizer.allows_table(self._principal, self._host, operation, table_id, path):
             return None
-        if path is None:
+        if path is None and self.allows(operation, CLUSTER):
             return FlussError(
                 ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION, f"this server does not know a table with id {table_id}"
             )
-        return denied(self._principal, operation, Resource.table(path))
+        if path is not None and self.allows(Operation.DESCRIBE, Resource.table(path)):
+            return denied(self._principal, operation, Resource.table(path))
+        # Neither the name of a table nor whether there is one: ids are small numbers, and easily tried.
+        return denied(self._principal, operation, f"table id {table_id}")

@@ -29,6 +29,7 @@ from fluss_server.security.acl_evaluator import AclEvaluator
 logger = logging.getLogger(__name__)
 
 MAX_CACHED_RESULTS = 20_000
+MAX_CACHED_NAME_LENGTH = 512
 MAX_ENTRIES_PER_RESOURCE = 2_000
 MAX_BINDINGS_PER_REQUEST = 10_000
 MAX_WORD_LENGTH = 255
@@ -100,6 +101,8 @@ class Authorizer:
         return result
 
     def _remember(self, key: tuple[Principal, str, Operation, Resource | int], result: bool) -> bool:
+        if isinstance(resource := key[3], Resource) and len(resource.name) > MAX_CACHED_NAME_LENGTH:
+            return result  # no such thing can exist: clients must not fill the memory with names
         if len(self._results) >= MAX_CACHED_RESULTS:
             self._results.clear()
         self._results[key] = result
@@ -145,7 +148,8 @@ class Authorizer:
 
         Raises:
             FlussError: ``AUTHORIZATION_EXCEPTION``, and nothing is removed, unless the client has ``ALL`` on every
-                resource with entries that a filter is about (for a table: on its database).
+                resource that a filter names or whose entries it is about (for a table: on its database), or on the
+                cluster if there are none.
         """
         _check_count(filters)
         return await self._tasks.run(self._drop(filters, principal, host))
@@ -185,7 +189,14 @@ class Authorizer:
                 for resource in sorted(self._evaluator.entries)
                 if any(selection.matches_resource(resource) for selection in filters)
             ]
-            self._require_control(concerned, principal, host)
+            # What a filter names must be controlled whether it has entries or not: the response would tell.
+            scopes = set(concerned)
+            for selection in filters:
+                if selection.resource_type is not ResourceType.ANY and selection.resource_name is not None:
+                    scopes.add(Resource(selection.resource_type, selection.resource_name))
+                elif not any(map(selection.matches_resource, concerned)):
+                    scopes.add(CLUSTER)
+            self._require_control(scopes, principal, host)
             for resource in concerned:
                 current = self._evaluator.entries[resource]
                 claims = {
@@ -224,8 +235,8 @@ class Authorizer:
         logger.info("%s now has %d access control entries", resource, len(after))
 
 
-def denied(principal: Principal, operation: Operation, resource: Resource) -> FlussError:
-    """The answer to what is not allowed, in the words by which clients of Apache Fluss know it."""
+def denied(principal: Principal, operation: Operation, resource: Resource | str) -> FlussError:
+    """The error for what is not allowed, in the words by which clients of Apache Fluss know it."""
     who = f"FlussPrincipal{{name='{principal.name}', type='{principal.type}'}}"
     return FlussError(
         ErrorCode.AUTHORIZATION_EXCEPTION,

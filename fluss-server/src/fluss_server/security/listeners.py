@@ -16,6 +16,7 @@ from fluss_server.runtime.runtime import Runtime
 from fluss_server.security.credentials import CredentialFile, CredentialStore, check_configured_users
 from fluss_server.security.jaas import parse_jaas_users
 from fluss_server.security.sasl import MECHANISMS, SaslAuthenticator
+from fluss_server.security.throttle import AuthenticationThrottle
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class ListenerSecurity:
     def __init__(self, configuration: Configuration, host: str, port: int, runtime: Runtime) -> None:
         self._runtime = runtime
         self._stores: list[CredentialStore] = []
+        self._throttle = AuthenticationThrottle(runtime.clock.monotonic)
         bound = [Endpoint(DEFAULT_LISTENER, host, port)]
         if (text := configuration.find_str("bind.listeners")) is not None:
             bound = parse_endpoints("bind.listeners", text)
@@ -128,7 +130,7 @@ class ListenerSecurity:
             )
         own = configuration.find_str(_LISTENER_JAAS.format(listener.lower()))
         store = shared if own is None else CredentialStore(parse_jaas_users(own), self._runtime.secrets)
-        return SaslAuthenticator(mechanisms, store.current)
+        return SaslAuthenticator(mechanisms, store.current, self._throttle)
 
 
 def _protocols(given: Mapping[str, str], bound: Sequence[Endpoint]) -> dict[str, str]:

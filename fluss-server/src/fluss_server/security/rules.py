@@ -1,8 +1,9 @@
-"""What each API asks of its caller: the one table from which every check is made.
+"""What each API requires of its caller: the one table from which every check is made.
 
-A rule is handed the caller's rights, the request, and the method that serves it. It either lets the method answer,
-answers itself as Fluss answers for what the caller may not see, or raises ``AUTHORIZATION_EXCEPTION``. Where clients
-take an error of the whole request for a broken connection and repeat it for ever, the refusal is given per bucket.
+A rule is handed the caller's permissions, the request, and the method that serves it. It either calls the method,
+responds itself as Fluss does for what the caller may not see, or raises ``AUTHORIZATION_EXCEPTION``. Where clients take
+an error of the whole request for a broken connection and repeat it indefinitely, the refusal is given per bucket. A
+caller without permission gets the same response whether something exists or not.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.acl import CLUSTER, Operation, Resource, ResourceType
-from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
+from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath, no_partition_with_id
 from fluss_server.rpc.bulk import ProduceLogRequest, PutKvRequest
 from fluss_server.rpc.service import ResponseBody
 
@@ -34,7 +35,11 @@ class Permissions(Protocol):
         """``AUTHORIZATION_EXCEPTION`` unless it is allowed."""
 
     def table_refusal(self, operation: Operation, table_id: int) -> FlussError | None:
-        """Why it is not allowed on a table: ``AUTHORIZATION_EXCEPTION``, or ``UNKNOWN_TABLE_OR_BUCKET_EXCEPTION``."""
+        """Why it is not allowed on a table, None if it is.
+
+        ``AUTHORIZATION_EXCEPTION``; for a table that does not exist ``UNKNOWN_TABLE_OR_BUCKET_EXCEPTION`` if the caller
+        may do it on the cluster.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +49,8 @@ class Rule:
     Attributes:
         operation: what must be allowed; None = nothing, or see ``refusal``.
         resource: on what; None likewise.
-        refusal: how a caller without it is answered, for the documentation.
-        apply: enforces the rule: ``(rights, request, proceed) -> answer``.
+        refusal: what a caller without it gets, for the documentation.
+        apply: enforces the rule: ``(permissions, request, proceed) -> response``.
     """
 
     operation: Operation | None
@@ -161,7 +166,7 @@ def _fetch_log(permissions: Permissions, request: pb.FetchLogRequest, proceed: P
         return refused
     rest = pb.FetchLogRequest(follower_server_id=request.follower_server_id, max_bytes=request.max_bytes)
     rest.tables_req.extend(allowed)
-    # Neither minimum nor wait: part of the answer is there already.
+    # Neither minimum nor wait: part of the response is there already.
     request.CopyFrom(rest)
     return _append_refused(proceed(), refused.SerializeToString())
 
@@ -173,7 +178,7 @@ async def _append_refused(response: Response, refused: bytes) -> ResponseBody:
 
 
 def _scan_kv(permissions: Permissions, request: pb.ScanKvRequest, proceed: Proceed) -> Response:
-    """Who opened a scan was checked; its id cannot be guessed."""
+    """Only the principal that opened a scan, and was checked then, may continue it: the service compares them."""
     if request.HasField("bucket_scan_req"):
         refusal = permissions.table_refusal(Operation.READ, request.bucket_scan_req.table_id)
         if refusal is not None:
@@ -193,7 +198,7 @@ def _init_writer(permissions: Permissions, request: pb.InitWriterRequest, procee
 
 
 def _filtered(operation: Operation, resource: ResourceType, keep: Callable[[Permissions, Any, Any], None]) -> Rule:
-    """``keep(rights, request, response)`` takes out of the response what the caller may not see."""
+    """``keep(permissions, request, response)`` takes out of the response what the caller may not see."""
 
     def apply(permissions: Permissions, request: Any, proceed: Proceed) -> Response:
         response = proceed()
@@ -232,9 +237,39 @@ def _keep_tables(permissions: Permissions, request: pb.ListTablesRequest, respon
     response.CopyFrom(pb.ListTablesResponse(table_name=names))
 
 
+def _list_tables(permissions: Permissions, request: pb.ListTablesRequest, proceed: Proceed) -> Response:
+    response = _LISTED_TABLES.apply(permissions, request, _or_nothing(permissions, request, proceed))
+    return response
+
+
+def _or_nothing(permissions: Permissions, request: pb.ListTablesRequest, proceed: Proceed) -> Proceed:
+    """The method, with no tables instead of an error for a database that the caller may not see."""
+
+    async def later(response: Awaitable[ResponseBody]) -> ResponseBody:
+        try:
+            return await response
+        except FlussError as error:
+            return nothing(error)
+
+    def nothing(error: FlussError) -> ResponseBody:
+        hidden = not permissions.allows(Operation.DESCRIBE, Resource.database(request.database_name))
+        if error.code is ErrorCode.DATABASE_NOT_EXIST and hidden:
+            return pb.ListTablesResponse()
+        raise error
+
+    def call() -> Response:
+        try:
+            response = proceed()
+        except FlussError as error:
+            return nothing(error)
+        return later(response) if isinstance(response, Awaitable) else response
+
+    return call
+
+
 def _database_exists(permissions: Permissions, request: pb.DatabaseExistsRequest, proceed: Proceed) -> Response:
     name = request.database_name
-    # Catalogs ask for the default database when they open.
+    # Catalogs look for the default database when they open.
     if name != DEFAULT_DATABASE and not permissions.allows(Operation.DESCRIBE, Resource.database(name)):
         return pb.DatabaseExistsResponse(exists=False)
     return proceed()
@@ -247,7 +282,7 @@ def _table_exists(permissions: Permissions, request: pb.TableExistsRequest, proc
 
 
 def _get_metadata(permissions: Permissions, request: pb.MetadataRequest, proceed: Proceed) -> Response:
-    """Tables are taken out of the question, partitions asked for by id out of the answer."""
+    """Tables are taken out of the request; a partition id of another table is as unknown as one of no table."""
     paths = [path for path in request.table_path if permissions.allows(Operation.DESCRIBE, _resource(path))]
     if len(paths) < len(request.table_path):
         del request.table_path[:]
@@ -264,19 +299,17 @@ def _get_metadata(permissions: Permissions, request: pb.MetadataRequest, proceed
 
 
 def _keep_partitions(permissions: Permissions, request: pb.MetadataRequest, response: pb.MetadataResponse) -> None:
-    if response.partition_metadata:
-        kept = [
-            partition
-            for partition in response.partition_metadata
-            if permissions.table_refusal(Operation.DESCRIBE, partition.table_id) is None
-        ]
-        del response.partition_metadata[:]
-        response.partition_metadata.extend(kept)
+    for partition in response.partition_metadata:
+        if permissions.table_refusal(Operation.DESCRIBE, partition.table_id) is not None:
+            # By name it would not be here: its table was checked.
+            raise no_partition_with_id(partition.partition_id)
 
 
 def _register_producer_offsets(
     permissions: Permissions, request: pb.RegisterProducerOffsetsRequest, proceed: Proceed
 ) -> Response:
+    if not request.table_offsets:  # else anybody could take the places and names of others
+        permissions.require(Operation.WRITE, CLUSTER)
     for table in request.table_offsets:
         if (refusal := permissions.table_refusal(Operation.WRITE, table.table_id)) is not None:
             raise refusal
@@ -289,11 +322,14 @@ def _keep_producer_offsets(
     kept = [
         table for table in response.table_offsets if permissions.table_refusal(Operation.READ, table.table_id) is None
     ]
-    if len(kept) < len(response.table_offsets):
+    if not kept and not permissions.allows(Operation.READ, CLUSTER):
+        response.Clear()  # as for a producer without offsets
+    elif len(kept) < len(response.table_offsets):
         del response.table_offsets[:]
         response.table_offsets.extend(kept)
 
 
+_LISTED_TABLES = _filtered(Operation.DESCRIBE, ResourceType.TABLE, _keep_tables)
 _METADATA_RESPONSE = _filtered(Operation.DESCRIBE, ResourceType.TABLE, _keep_partitions)
 _HANDSHAKE = _free("always served")
 _SELF_CHECKED = "the service checks every entry: ALL to change, DESCRIBE to see"
@@ -318,7 +354,7 @@ RULES: Mapping[ApiKey, Rule] = MappingProxyType(
         ApiKey.ALTER_TABLE: _table(Operation.ALTER),
         ApiKey.GET_TABLE_INFO: _table(Operation.DESCRIBE),
         ApiKey.GET_TABLE_SCHEMA: _table(Operation.DESCRIBE),
-        ApiKey.LIST_TABLES: _filtered(Operation.DESCRIBE, ResourceType.TABLE, _keep_tables),
+        ApiKey.LIST_TABLES: Rule(Operation.DESCRIBE, ResourceType.TABLE, "left out", _list_tables),
         ApiKey.TABLE_EXISTS: Rule(Operation.DESCRIBE, ResourceType.TABLE, "false", _table_exists),
         ApiKey.GET_METADATA: Rule(Operation.DESCRIBE, ResourceType.TABLE, "left out", _get_metadata),
         ApiKey.LIST_PARTITION_INFOS: _table(Operation.DESCRIBE),
@@ -341,28 +377,34 @@ RULES: Mapping[ApiKey, Rule] = MappingProxyType(
         ),
         ApiKey.FETCH_LOG: Rule(Operation.READ, ResourceType.TABLE, _BUCKETS, _fetch_log),
         ApiKey.LOOKUP: Rule(
-            Operation.READ, ResourceType.TABLE, _BUCKETS + "; WRITE is asked when it inserts missing keys", _lookup
+            Operation.READ, ResourceType.TABLE, _BUCKETS + "; WRITE is required when it inserts missing keys", _lookup
         ),
         ApiKey.PREFIX_LOOKUP: _buckets(
             Operation.READ,
             lambda request, error: _refused_lookups(pb.PrefixLookupResponse(), request.buckets_req, error),
         ),
         ApiKey.LIMIT_SCAN: _table_id(Operation.READ),
-        ApiKey.SCAN_KV: Rule(Operation.READ, ResourceType.TABLE, "error 48 when the scan is opened", _scan_kv),
+        ApiKey.SCAN_KV: Rule(
+            Operation.READ,
+            ResourceType.TABLE,
+            "error 48 when the scan is opened; 67 for others than who opened it",
+            _scan_kv,
+        ),
         ApiKey.LIST_OFFSETS: _table_id(Operation.DESCRIBE),
         ApiKey.GET_TABLE_STATS: _table_id(Operation.READ),
         # Offsets of producers
         ApiKey.REGISTER_PRODUCER_OFFSETS: Rule(
             Operation.WRITE,
             ResourceType.TABLE,
-            "error 48 unless allowed for all of the tables",
+            "error 48 unless allowed for all of the tables, or for the cluster if there are none",
             _register_producer_offsets,
         ),
         ApiKey.GET_PRODUCER_OFFSETS: _filtered(Operation.READ, ResourceType.TABLE, _keep_producer_offsets),
         ApiKey.DELETE_PRODUCER_OFFSETS: Rule(
             Operation.WRITE,
             ResourceType.TABLE,
-            "error 48 unless allowed for all of the tables; checked by the service, which knows them",
+            "error 48 unless allowed for all of the tables, or for the cluster if there are none; checked by the"
+            " service, which knows them",
             lambda permissions, request, proceed: proceed(),
         ),
         # Administration

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.principal import USER, Principal
 from fluss_server.rpc.authentication import Authenticator
 from fluss_server.security.credentials import Credentials
+from fluss_server.security.throttle import AuthenticationThrottle
 
 PLAIN = "PLAIN"
 MECHANISMS = (PLAIN,)
@@ -20,12 +22,16 @@ class SaslAuthenticator:
 
     Args:
         mechanisms: enabled on the listener, upper case.
-        credentials: gives the logins that are valid now.
+        credentials: gives the users that are valid now.
+        throttle: bounds failed attempts.
     """
 
-    def __init__(self, mechanisms: Sequence[str], credentials: Callable[[], Credentials]) -> None:
+    def __init__(
+        self, mechanisms: Sequence[str], credentials: Callable[[], Credentials], throttle: AuthenticationThrottle
+    ) -> None:
         self._mechanisms = tuple(mechanisms)
         self._credentials = credentials
+        self._throttle = throttle
 
     def check_mechanism(self, mechanism: str) -> None:
         # Apache Fluss ignores case here and then fails on anything but upper case; clients send upper case.
@@ -35,41 +41,55 @@ class SaslAuthenticator:
                 f"SASL mechanism {mechanism[:40]!r} is not enabled, only {', '.join(self._mechanisms)}",
             )
 
-    def authenticate(self, mechanism: str, token: bytes) -> Principal:
+    def authenticate(self, mechanism: str, token: bytes, address: str) -> Principal:
         try:
-            authorization_id, user, password = split_plain(token)
-            if authorization_id not in ("", user):
-                raise _failed("the authorization id must be empty or the user name")
+            user, password = _user_and_password(token)
+            wait_s = self._throttle.wait_s(user, address)
+            if wait_s > 0:
+                raise _failed(f"there were too many failed attempts, try again in {math.ceil(wait_s)} s")
             if not self._credentials().verify(user, password.encode()):
+                self._throttle.failed(user, address)
                 raise _failed("Invalid username or password")
-        except UnicodeDecodeError:
-            raise _failed("the message is not UTF-8") from None
+        except FlussError as error:
+            self._throttle.log(address, error)
+            raise
+        self._throttle.succeeded(user, address)
         return Principal(USER, user)
 
 
 class PasswordCheck:
-    """The same logins for callers that have user and password at hand, as gRPC's do.
+    """The same check for callers that have user and password at hand, as gRPC's do.
 
     Args:
         authenticator: of a listener.
-        delay_s: time until a failed login is answered.
+        delay_s: time until a failed attempt is answered with an error.
     """
 
     def __init__(self, authenticator: Authenticator, delay_s: float = 0.5) -> None:
         self._authenticator = authenticator
         self._delay_s = delay_s
 
-    async def __call__(self, user: str, password: str) -> Principal:
-        """Who that is.
+    async def __call__(self, user: str, password: str, address: str) -> Principal:
+        """Who that is; ``address`` is the client's.
 
         Raises:
             FlussError: ``AUTHENTICATE_EXCEPTION``.
         """
         try:
-            return self._authenticator.authenticate(PLAIN, f"\0{user}\0{password}".encode())
+            return self._authenticator.authenticate(PLAIN, f"\0{user}\0{password}".encode(), address)
         except FlussError:
             await asyncio.sleep(self._delay_s)
             raise
+
+
+def _user_and_password(token: bytes) -> tuple[str, str]:
+    try:
+        authorization_id, user, password = split_plain(token)
+    except UnicodeDecodeError:
+        raise _failed("the message is not UTF-8") from None
+    if authorization_id not in ("", user):
+        raise _failed("the authorization id must be empty or the user name")
+    return user, password
 
 
 def split_plain(token: bytes) -> tuple[str, str, str]:

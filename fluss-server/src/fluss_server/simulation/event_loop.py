@@ -7,7 +7,9 @@ long as the work in it. There are no sockets, signals or threads.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import logging
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -56,6 +58,13 @@ class Process:
         actions, self._on_kill = self._on_kill, []
         for action in actions:
             action()
+
+    def discard_tasks(self) -> None:
+        """End what is held, at the end of a run: ``finally`` blocks run now, and reach nothing any more."""
+        for task in self._tasks:
+            with contextlib.suppress(BaseException):
+                task.get_coro().close()
+        self._tasks.clear()
 
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Hold a task: the coroutine of a collected one would run its ``finally`` blocks."""
@@ -114,6 +123,18 @@ class SimulatedEventLoop(asyncio.BaseEventLoop):
         if process is None:
             return super().call_at(when, callback, *args, context=context)
         return super().call_at(when, _run_if_alive, process, callback, args, context=context)
+
+    def close(self) -> None:
+        """End the run."""
+        before = logging.root.manager.disable
+        logging.disable()
+        try:
+            for process in self._kept:
+                process.kill()
+                process.discard_tasks()
+        finally:
+            logging.disable(before)
+        super().close()
 
     # ---- what BaseEventLoop expects of a subclass
 

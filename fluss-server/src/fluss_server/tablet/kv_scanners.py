@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TableBucket
+from fluss_server.model.principal import ANONYMOUS, Principal
 from fluss_server.runtime import Runtime
 from fluss_server.runtime.workers import WorkerPool
 
@@ -52,8 +53,9 @@ class ScannerConfig:
 
 
 @dataclass(slots=True)
-class _Session:
+class _OpenScan:
     bucket: TableBucket
+    owner: Principal
     scan: KvScan
     rows_left: int | None
     call_seq_id: int
@@ -95,7 +97,7 @@ class KvScanners:
         self._secrets = runtime.secrets
         self._clock = runtime.clock
         self._config = config or ScannerConfig()
-        self._sessions: dict[bytes, _Session] = {}
+        self._sessions: dict[bytes, _OpenScan] = {}
         self._opening: Counter[TableBucket] = Counter()  # scans that are about to be registered
         self._expired: dict[bytes, None] = {}
         self._maintenance: asyncio.Task[None] | None = None
@@ -113,7 +115,13 @@ class KvScanners:
         return self._reader.run(function, *arguments)
 
     async def open(
-        self, bucket: TableBucket, opener: Callable[[], KvScan], limit: int | None, call_seq_id: int, max_bytes: int
+        self,
+        bucket: TableBucket,
+        opener: Callable[[], KvScan],
+        limit: int | None,
+        call_seq_id: int,
+        max_bytes: int,
+        owner: Principal = ANONYMOUS,
     ) -> ScanResponse:
         """Start a scan and return its first rows.
 
@@ -123,6 +131,7 @@ class KvScanners:
             limit: most rows of the scan, None = all.
             call_seq_id: must be 0; that of each next call is greater by one.
             max_bytes: bytes of values after which no further row is taken.
+            owner: who may continue it.
 
         Raises:
             FlussError: ``TOO_MANY_SCANNERS``, ``INVALID_SCAN_REQUEST``; what ``opener`` raises.
@@ -138,7 +147,7 @@ class KvScanners:
             self._opening[bucket] -= 1
             if not self._opening[bucket]:
                 del self._opening[bucket]
-        session = _Session(bucket, scan, limit, 0, self._clock.monotonic())
+        session = _OpenScan(bucket, owner, scan, limit, 0, self._clock.monotonic())
         scanner_id = self._secrets.token(16).hex().encode()
         self._sessions[scanner_id] = session
         response = await self._advance(scanner_id, session, max_bytes, scan.log_offset)
@@ -158,14 +167,16 @@ class KvScanners:
                 hint="read the open scans to their end, or close them",
             )
 
-    async def next(self, scanner_id: bytes, call_seq_id: int, max_bytes: int) -> ScanResponse:
-        """The next rows of a scan.
+    async def next(
+        self, scanner_id: bytes, call_seq_id: int, max_bytes: int, caller: Principal = ANONYMOUS
+    ) -> ScanResponse:
+        """The next rows of a scan; to anybody but its owner it is unknown.
 
         Raises:
             FlussError: ``UNKNOWN_SCANNER_ID``, ``SCANNER_EXPIRED``, ``INVALID_SCAN_REQUEST``.
         """
         self._expire_idle()
-        session = self._sessions.get(scanner_id)
+        session = self._find(scanner_id, caller)
         if session is None:
             if scanner_id in self._expired:
                 raise FlussError(ErrorCode.SCANNER_EXPIRED, "the scan was idle for too long", hint="start a new scan")
@@ -182,7 +193,7 @@ class KvScanners:
         return await self._advance(scanner_id, session, max_bytes, None)
 
     async def _advance(
-        self, scanner_id: bytes, session: _Session, max_bytes: int, log_offset: int | None
+        self, scanner_id: bytes, session: _OpenScan, max_bytes: int, log_offset: int | None
     ) -> ScanResponse:
         session.busy = True
         max_bytes = min(max_bytes, self._config.max_batch_bytes)
@@ -199,6 +210,15 @@ class KvScanners:
         if not has_more:
             self.close(scanner_id)
         return ScanResponse(scanner_id, values, log_offset, has_more)
+
+    def close_for(self, scanner_id: bytes, caller: Principal) -> None:
+        """End a scan of the caller; nothing happens when there is none."""
+        if self._find(scanner_id, caller) is not None:
+            self.close(scanner_id)
+
+    def _find(self, scanner_id: bytes, caller: Principal) -> _OpenScan | None:
+        scan = self._sessions.get(scanner_id)
+        return scan if scan is not None and scan.owner == caller else None
 
     def close(self, scanner_id: bytes) -> None:
         """End a scan, after the step that is running; unknown ids are ignored."""

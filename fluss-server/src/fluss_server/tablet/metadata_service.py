@@ -9,7 +9,7 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.cluster.messages import BucketMetadata, ServerNode
 from fluss_server.cluster.metadata_cache import MetadataCache
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.model.identifiers import TablePath
+from fluss_server.model.identifiers import TablePath, no_partition, no_partition_with_id
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableInfo
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
@@ -92,15 +92,12 @@ class MetadataService:
             table = self._metadata.find_table(TablePath(path.database_name, path.table_name))
             partition = None if table is None else self._metadata.find_partition(table.table_id, path.partition_name)
             if partition is None:
-                raise FlussError(
-                    ErrorCode.PARTITION_NOT_EXISTS,
-                    f"table {path.database_name}.{path.table_name} has no partition {path.partition_name!r}",
-                )
+                raise no_partition(TablePath(path.database_name, path.table_name), path.partition_name)
             found[partition.partition_id] = partition
         for partition_id in request.partitions_id:
             partition = self._metadata.partition(partition_id)
             if partition is None or not self._metadata.buckets(partition.table_id, partition_id):
-                raise FlussError(ErrorCode.PARTITION_NOT_EXISTS, f"there is no partition with id {partition_id}")
+                raise no_partition_with_id(partition_id)
             found[partition_id] = partition
         return list(found.values())
 

@@ -13,6 +13,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.projection import TableProjector
 from fluss_server.formats.value_batch import build_value_batch
 from fluss_server.model.identifiers import TableBucket
+from fluss_server.model.principal import Principal
 from fluss_server.model.table import LogFormat
 from fluss_server.replica.replica import Replica
 from fluss_server.rpc.bulk import (
@@ -336,18 +337,18 @@ class ReadService:
         """One step of a scan over the whole state of a bucket as it was at one changelog offset."""
         try:
             await context.response_slot()
-            return await self._scan_step(request)
+            return await self._scan_step(request, context.principal)
         except FlussError as error:
             return pb.ScanKvResponse(error_code=int(error.code), error_message=str(error))
 
-    async def _scan_step(self, request: pb.ScanKvRequest) -> ResponseBody:
+    async def _scan_step(self, request: pb.ScanKvRequest, caller: Principal) -> ResponseBody:
         continues = request.HasField("scanner_id")
         if continues == request.HasField("bucket_scan_req"):
             raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, "give either a scanner id or a bucket to scan")
         if request.close_scanner:
             if not continues:
                 raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, "a scan cannot be opened and closed at once")
-            self._scanners.close(request.scanner_id)
+            self._scanners.close_for(request.scanner_id, caller)
             return pb.ScanKvResponse(scanner_id=request.scanner_id, has_more_results=False)
         try:
             if request.batch_size_bytes <= 0:
@@ -355,16 +356,17 @@ class ReadService:
             if not request.HasField("call_seq_id"):
                 raise FlussError(ErrorCode.INVALID_SCAN_REQUEST, "call_seq_id is missing")
         except FlussError:
-            self._scanners.close(request.scanner_id)
+            self._scanners.close_for(request.scanner_id, caller)
             raise
         call, max_bytes = request.call_seq_id, request.batch_size_bytes
         if continues:
-            response = await self._scanners.next(request.scanner_id, call, max_bytes)
+            response = await self._scanners.next(request.scanner_id, call, max_bytes, caller)
         else:
             scan = request.bucket_scan_req
             replica = self._replica(scan.table_id, scan)
             limit = scan.limit if scan.HasField("limit") and scan.limit > 0 else None
-            response = await self._scanners.open(replica.bucket, replica.require_kv().open_scan, limit, call, max_bytes)
+            opener = replica.require_kv().open_scan
+            response = await self._scanners.open(replica.bucket, opener, limit, call, max_bytes, caller)
         if response.scanner_id is None:
             return pb.ScanKvResponse(has_more_results=False, log_offset=response.log_offset)
         return encode_scan_kv_response(
