@@ -387,3 +387,34 @@ def test_a_client_that_goes_away_does_not_stop_a_change(tmp_path: Path) -> None:
         assert server.tables == [manager.table(T).table_id]
 
     run(tmp_path / "m", scenario)
+
+
+def test_times_of_modification_never_go_backwards_and_survive_a_restart(tmp_path: Path) -> None:
+    times: list[tuple[int, int]] = []
+
+    def times_of(manager: MetadataManager) -> tuple[int, int]:
+        return manager.table(T).modified_time, manager.database("d").modified_time
+
+    async def scenario(
+        ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer, clock: ManualClock
+    ) -> None:
+        await create(ddl)
+        await ddl.create_database("d", DatabaseDescriptor(), ignore_if_exists=False)
+        created = times_of(manager)
+        clock.advance(-1000)  # the machine's clock was set back
+        await alter(ddl, with_ttl)
+        await ddl.alter_database("d", lambda present: DatabaseDescriptor("new"), ignore_if_not_exists=False)
+        assert times_of(manager) == created
+        clock.advance(2000)
+        await alter(ddl, with_column)
+        await ddl.alter_database("d", lambda present: DatabaseDescriptor("newer"), ignore_if_not_exists=False)
+        assert times_of(manager) == (created[0] + 1000, created[1] + 1000)
+        times.append(times_of(manager))
+
+    async def after(
+        ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer, clock: ManualClock
+    ) -> None:
+        assert times_of(manager) == times[0]
+
+    run_with_clock(tmp_path / "m", scenario)
+    run_with_clock(tmp_path / "m", after)

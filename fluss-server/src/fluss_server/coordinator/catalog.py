@@ -375,7 +375,9 @@ class MetadataManager:
 
     async def _alter_database(self, name: str, descriptor: DatabaseDescriptor) -> None:
         async with self._lock:
-            record = replace(self.database(name), descriptor=descriptor, modified_time=self._clock.now_ms())
+            current = self.database(name)
+            modified = max(self._clock.now_ms(), current.modified_time)  # never backwards, whatever the clock does
+            record = replace(current, descriptor=descriptor, modified_time=modified)
             await self._store.commit([Set(database_path(name), record.encode())])
             self._databases[name] = record
 

@@ -13,7 +13,13 @@ from typing import cast
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import ChangeType
-from fluss_server.kv.merge_engines.row_merger import ChangelogImage, DeleteBehavior, MergesTogether, RowMerger
+from fluss_server.kv.merge_engines.row_merger import (
+    BoundsBatches,
+    ChangelogImage,
+    DeleteBehavior,
+    MergesTogether,
+    RowMerger,
+)
 
 OnInsert = Callable[[bytes], bytes]
 
@@ -87,6 +93,8 @@ def merge_batch(
         FlussError: ``DELETION_DISABLED_EXCEPTION``; what the merger raises.
     """
     full = image is ChangelogImage.FULL
+    if isinstance(merger, BoundsBatches):
+        merger.begin_batch()
     upsert = None if merger.ignores_old else merger.upsert
     all_different = len(read) == len(keys)
     if on_insert is None and all(values):

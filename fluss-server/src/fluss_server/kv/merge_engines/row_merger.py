@@ -59,6 +59,14 @@ class RowMerger(Protocol):
 
 
 @runtime_checkable
+class BoundsBatches(Protocol):
+    """A merger that bounds the work of a batch."""
+
+    def begin_batch(self) -> None:
+        """A batch begins; until the next call, merging may raise ``RECORD_TOO_LARGE_EXCEPTION``."""
+
+
+@runtime_checkable
 class MergesTogether(RowMerger, Protocol):
     """A merger that takes many upserts of different keys in less time than one by one."""
 
