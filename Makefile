@@ -2,16 +2,18 @@
 # when the content of their inputs has changed (tools/fingerprint.py).
 #
 #   make PYTHON=/path/to/python3.12 ...    chooses the interpreter of new environments
+#   make test-sql-client FLINK_VERSION=2.2.1   chooses a version of Flink
 #   make demo OUTPUT=/somewhere            chooses where the demo puts its data, logs and chart
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink simulation lint format jar reference compatibility docs bench bench-compare bench-scale clean clean-all
+.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client simulation lint format jar reference compatibility docs bench bench-compare bench-scale clean clean-all
 .NOTPARALLEL:
 
 ifdef PYTHON
 export PYTHON
 endif
 OUTPUT ?= demo-output
+FLINK_VERSION ?= 2.3.0
 
 SERVER := .venv/bin/python
 FLINK := .venv-flink/bin/python
@@ -43,7 +45,7 @@ java-tools:
 demo: setup-flink ## Run the main job: New York's flights through Fluss and Flink SQL, every result checked
 	@PYTHONPATH=examples/demo $(FLINK) -m flights_demo --output "$(OUTPUT)"
 
-test: lint test-server test-java test-flink ## Run everything that CI runs: format, lint, types, all tests
+test: lint docs test-server test-java test-flink ## Run everything that CI runs: format, lint, types, documentation, all tests
 
 test-fast: setup-server ## Run the unit and property tests of the server: under a minute
 	@$(SERVER) -m pytest tests/unit tests/property -m "not slow and not flink"
@@ -57,7 +59,10 @@ test-java: setup-server ## Run the connector's Java tests, and the official Java
 
 test-flink: setup-flink ## Run the Flink tests, and the server's fast ones with the versions that apache-flink pins
 	@$(STEP) "Server tests with apache-flink's pins" $(FLINK) -m pytest tests/unit tests/property -m "not flink"
-	@$(STEP) "Flink tests" $(FLINK) -m pytest tests/unit/demo tests/unit/pyflink_connector tests/flink tests/docs/test_examples.py tests/official/test_flink_connector.py -m flink
+	@$(STEP) "Flink tests" $(FLINK) -m pytest tests/unit/demo tests/unit/pyflink_connector tests/flink tests/docs/test_examples.py tests/official -m flink
+
+test-sql-client: setup-flink ## Run the documents' SQL in sql-client.sh of a plain Flink: FLINK_VERSION=2.2.1, else 2.3.0
+	@$(STEP) "SQL client" env FLUSS_FLINK_VERSION=$(FLINK_VERSION) $(FLINK) -m pytest tests/flink/test_sql_client.py
 
 simulation: setup-server ## Run a server that crashes, in simulated time: SEEDS=100, or one with SEED=7
 	@PYTHONPATH=tests $(SERVER) -m simulation.run $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
@@ -103,4 +108,4 @@ clean: ## Remove what was built or written, but keep the environments
 	@find fluss-server pyflink-connector tests benchmarks tools examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-all: clean ## Remove the environments as well
-	@rm -rf .venv .venv-flink .venv-docs
+	@rm -rf .venv .venv-flink .venv-docs .flink

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from fluss_server.formats.crc import crc32c
 from fluss_server.formats.log_batch import BatchHeader, build_batch, iter_batches
 from fluss_server.log.log_tablet import LogConfig, LogTablet
 from fluss_server.runtime import system_disk, system_runtime
@@ -26,6 +27,17 @@ def make_batch(rows: int = 1, size: int = 100, writer_id: int = -1, sequence: in
             1, change_types=None, payload=payload, record_count=rows, writer_id=writer_id, batch_sequence=sequence
         )
     )
+
+
+def with_statistics(batch: bytes, statistics: bytes, magic: int) -> bytes:
+    """The batch in a layout that has statistics."""
+    epoch = b"" if magic == 1 else bytes(4)
+    fixed = batch[:12] + bytes([magic]) + batch[13:21] + epoch + bytes(4) + batch[25:48]
+    data = bytearray(fixed + len(statistics).to_bytes(4, "little") + statistics + batch[48:])
+    data[8:12] = (len(data) - 12).to_bytes(4, "little")
+    at = 21 + len(epoch)
+    data[at : at + 4] = crc32c(data[at + 4 :]).to_bytes(4, "little")
+    return bytes(data)
 
 
 def open_log(directory: Path, clock: ManualClock | None = None, **settings: Any) -> LogTablet:

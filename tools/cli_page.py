@@ -76,7 +76,9 @@ def run_page(page: str) -> str:
         for name, arguments in (("fluss", "-m fluss_server"), ("python", "")):
             (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
             (programs / name).chmod(0o755)
-        with LocalCluster(work / "data", grpc=True) as cluster:
+        # Permissions can be shown, and everything else is allowed.
+        options = {"authorizer.enabled": "true", "super.users": "User:ANONYMOUS"}
+        with LocalCluster(work / "data", grpc=True, options=options) as cluster:
             environment = {
                 **os.environ,
                 "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",

@@ -1,4 +1,4 @@
-"""What the project cannot install by itself: a Java development kit (17 or newer) and Maven (3.6.3 or newer)."""
+"""What the project cannot install by itself: a Java development kit (17 or 21) and Maven (3.6.3 or newer)."""
 
 from __future__ import annotations
 

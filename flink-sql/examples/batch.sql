@@ -5,12 +5,13 @@ USE CATALOG fluss;
 USE shop;
 SET 'execution.runtime-mode' = 'batch';
 SET 'sql-client.execution.result-mode' = 'tableau';
+SET 'table.dml-sync' = 'true';
 
 -- Everything that is in the tables when the query starts.
 SELECT * FROM customers;
 SELECT customer_id, COUNT(*) AS orders, SUM(amount) AS total FROM orders GROUP BY customer_id;
 
--- Answered by the server at once: the number of rows, one row by its key, some rows.
+-- One request each: the number of rows, one row by its key, some rows.
 SELECT COUNT(*) FROM orders;
 SELECT * FROM customers WHERE customer_id = 2;
 SELECT * FROM orders LIMIT 2;

@@ -1,4 +1,4 @@
--- Enriches the orders of quickstart.sql with the customer as of now.
+-- Enriches the orders of quickstart.sql with the customer as of now. The job keeps running in the cluster.
 
 CREATE CATALOG fluss WITH ('type' = 'fluss', 'bootstrap.servers' = '127.0.0.1:9123');
 USE CATALOG fluss;

@@ -1,6 +1,12 @@
 -- A log table and a primary-key table in a server started with `fluss local`.
 -- Run: sql-client.sh -f quickstart.sql   (the connector's jar in Flink's lib/)
 
+SET 'execution.runtime-mode' = 'batch';
+-- A file has no screen to page through: results are printed as tables.
+SET 'sql-client.execution.result-mode' = 'tableau';
+-- An INSERT returns when its rows are written, not when its job is submitted.
+SET 'table.dml-sync' = 'true';
+
 CREATE CATALOG fluss WITH (
   'type' = 'fluss',
   'bootstrap.servers' = '127.0.0.1:9123'
@@ -39,3 +45,4 @@ INSERT INTO orders VALUES
   (102, 1,  11.90, TIMESTAMP '2026-01-01 10:01:00');
 
 SHOW CREATE TABLE orders;
+SELECT name, amount FROM orders JOIN customers ON orders.customer_id = customers.customer_id;

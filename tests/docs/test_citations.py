@@ -76,6 +76,11 @@ def test_links_between_documents_lead_somewhere() -> None:
     assert broken == []
 
 
+def test_every_decision_is_in_the_index() -> None:
+    index = (DOCS / "decisions" / "index.md").read_text()
+    assert [path.name for path in (DOCS / "decisions").glob("[0-9]*.md") if f"({path.name})" not in index] == []
+
+
 def test_modules_that_format_and_protocol_pages_name_exist() -> None:
     names = {path.name for path in SOURCE.rglob("*.py")}
     missing = []

@@ -6,20 +6,11 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from doc_examples import README_SERVER, ROOT, example
 from fluss_server.testing import LocalCluster
-
-ROOT = Path(__file__).resolve().parents[2]
-_BLOCK = re.compile(r"<!-- test: (?P<name>[\w-]+) -->\n```\w+\n(?P<code>.*?)```", re.DOTALL)
-README_SERVER = "127.0.0.1:9123"
-
-
-def example(name: str, document: str = "README.md") -> str:
-    blocks = {match["name"]: match["code"] for match in _BLOCK.finditer((ROOT / document).read_text())}
-    return blocks[name]
 
 
 def run_python(code: str, cluster: LocalCluster | None, *, exit_codes: tuple[int, ...] = (0,)) -> str:
@@ -72,24 +63,3 @@ def test_readme_pyflink(fluss_cluster: LocalCluster) -> None:
     output = run_python(example("pyflink"), fluss_cluster)
     assert re.search(r"stream \|\s+3 ", output), output
     assert re.search(r"table \|\s+2 ", output), output
-
-
-@pytest.mark.flink
-@pytest.mark.slow
-def test_readme_sql(fluss_cluster: LocalCluster) -> None:
-    runner = '''
-from pyflink.table import EnvironmentSettings, TableEnvironment
-env = TableEnvironment.create(EnvironmentSettings.in_batch_mode())
-for statement in """{sql}""".split(";"):
-    statement = statement.strip()
-    if statement.startswith(("SELECT", "SHOW")):
-        env.execute_sql(statement).print()
-    elif statement.startswith("INSERT"):
-        env.execute_sql(statement).wait()
-    elif statement:
-        env.execute_sql(statement)
-'''
-    output = run_python(runner.format(sql=example("sql")), fluss_cluster)
-    assert re.search(r"Ada \|\s+/home", output), output
-    assert re.search(r"Grace Hopper \|\s+/shop", output), output
-    assert re.search(r"\|\s+2 \|", output), output

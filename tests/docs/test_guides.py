@@ -19,7 +19,7 @@ from queue import Empty, Queue
 
 import pytest
 
-from docs.test_examples import README_SERVER, example
+from doc_examples import README_SERVER, example
 from fluss_server.testing import LocalCluster
 
 DEADLINE_S = 120.0

@@ -65,9 +65,13 @@ class StandaloneFlink:
         directory: for configuration, logs and temporary files.
         slots: task slots of the TaskManager.
         lib: the jars of both; that of PyFlink when not given.
+        heartbeat_timeout_ms: when a silent TaskManager counts as dead. Tests that kill one want to wait little, others
+            should survive a machine that is busy.
     """
 
-    def __init__(self, directory: Path, slots: int = 4, lib: Path | None = None) -> None:
+    def __init__(
+        self, directory: Path, slots: int = 4, lib: Path | None = None, *, heartbeat_timeout_ms: int = 3_000
+    ) -> None:
         self._directory = directory
         self._lib = lib or PYFLINK_HOME / "lib"
         self.rest_port = free_port()
@@ -86,7 +90,7 @@ class StandaloneFlink:
             "taskmanager.numberOfTaskSlots": str(slots),
             "blob.server.port": "0",
             "heartbeat.interval": "500",
-            "heartbeat.timeout": "3000",
+            "heartbeat.timeout": str(heartbeat_timeout_ms),
             "execution.checkpointing.storage": "jobmanager",
             "io.tmp.dirs": str(directory / "tmp"),
             "web.submit.enable": "false",
@@ -156,6 +160,12 @@ class StandaloneFlink:
                 return parsed
         except OSError:
             return None
+
+    def cancel(self, job: str) -> None:
+        """Cancel a job."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.rest_port}/jobs/{job}?mode=cancel", method="PATCH")
+        with urllib.request.urlopen(request, timeout=30):
+            pass
 
     def close(self) -> None:
         """End both processes."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from docs.test_examples import example
+from doc_examples import example
 from flink.sql import changes, environment, rows
 from flink.standalone_flink import StandaloneFlink
 from fluss_server.testing import LocalCluster

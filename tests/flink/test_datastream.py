@@ -141,10 +141,40 @@ def test_keyed_table_takes_upserts_deletes_and_some_columns(fluss: LocalCluster,
     assert read(keyed) == [("+I", (1, "uno", Decimal("1.00"), DAY))]
 
 
+def test_dates_before_the_gregorian_calendar(fluss: LocalCluster, tables: Any) -> None:
+    days = [dt.date(2, 1, 1), dt.date(1500, 3, 1), dt.date(1582, 10, 4), dt.date(1582, 10, 14), dt.date(1582, 10, 15)]
+    tables.execute_sql("CREATE TABLE stream_days (id INT, `day` DATE)")
+    types = Types.ROW_NAMED(["id", "day"], [Types.INT(), Types.SQL_DATE()])
+    write(sink(fluss, "stream_days"), [Row(index, day) for index, day in enumerate(days)], types)
+    with tables.execute_sql("SELECT id, CAST(`day` AS STRING) FROM stream_days").collect() as found:
+        assert sorted(tuple(row) for row in found) == [(index, str(day)) for index, day in enumerate(days)]
+    with pytest.raises(Exception, match=r"Field 'day': DATE .* cannot be read as java\.sql\.Date"):
+        read(source(fluss, "stream_days"))
+
+
+def test_an_auto_increment_column_is_left_out(fluss: LocalCluster, tables: Any) -> None:
+    tables.execute_sql(
+        "CREATE TABLE stream_numbered (name STRING, number INT, PRIMARY KEY (name) NOT ENFORCED)"
+        " WITH ('auto-increment.fields' = 'number')"
+    )
+    with pytest.raises(Exception, match="setPartialUpdateColumns"):
+        sink(fluss, "stream_numbered")
+    write(sink(fluss, "stream_numbered", "name"), [Row("a")], Types.ROW_NAMED(["name"], [Types.STRING()]))
+    assert read(source(fluss, "stream_numbered")) == [("+I", ("a", 1))]
+
+
 def test_the_builder_names_what_is_wrong(fluss: LocalCluster, tables: Any) -> None:
     with pytest.raises(Exception, match="no_such_table"):
         source(fluss, "no_such_table").build()
     with pytest.raises(Exception, match="no column 'nope'"):
         source(fluss, "stream_log").set_projected_fields("nope").build()
-    with pytest.raises(Exception, match="setTable is missing"):
+    with pytest.raises(Exception, match=r"needs setTable\."):
         FlussSource.builder().set_bootstrap_servers(fluss.bootstrap_servers).set_database("fluss").build()
+
+
+def test_a_stream_without_its_type_is_refused(fluss: LocalCluster, tables: Any) -> None:
+    env = environment()
+    # Without a type PyFlink sends pickled bytes.
+    env.from_collection([(1, "one")]).sink_to(sink(fluss, "stream_log"))
+    with pytest.raises(Exception, match=r"takes a stream of Row, not of byte\[\]\. .*output_type=Types\.ROW_NAMED"):
+        env.execute()

@@ -1,4 +1,4 @@
-"""The connector on a server that asks for a login and checks rights."""
+"""The connector on a server that requires authentication and checks permissions."""
 
 from __future__ import annotations
 

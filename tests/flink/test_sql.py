@@ -89,6 +89,31 @@ def test_every_type_round_trips(batch: Any, keyed: bool) -> None:
     assert found[2] == (None,) * len(SCALARS)
 
 
+def test_zero_bytes_at_the_end_of_binary_values_are_kept(batch: Any) -> None:
+    batch.execute_sql(
+        "CREATE TABLE zeros (id INT, b BINARY(3), PRIMARY KEY (id) NOT ENFORCED) WITH ('table.kv.format' = 'INDEXED')"
+    )
+    insert(batch, "INSERT INTO zeros VALUES (1, X'010000'), (2, X'000000'), (3, X'000001')")
+    for query in ("SELECT id, b FROM zeros", "SELECT id, b FROM (SELECT * FROM zeros LIMIT 9)"):
+        found = {row[0]: bytes(row[1]) for row in rows(batch, query)}
+        assert found == {1: b"\x01\0\0", 2: b"\0\0\0", 3: b"\0\0\x01"}
+
+
+@pytest.mark.parametrize("keyed", [False, True], ids=["log", "primary-key"])
+def test_timestamps_up_to_the_end_of_their_range(batch: Any, keyed: bool) -> None:
+    table = f"ranges_{'kv' if keyed else 'log'}"
+    key = ", PRIMARY KEY (id) NOT ENFORCED" if keyed else ""
+    batch.execute_sql(f"CREATE TABLE {table} (id INT, happened TIMESTAMP(9){key})")
+    limits = ["1677-09-21 00:12:43.145224192", "2262-04-11 23:47:16.854775807"]
+    values = ", ".join(f"({index}, CAST('{text}' AS TIMESTAMP(9)))" for index, text in enumerate(limits))
+    insert(batch, f"INSERT INTO {table} VALUES {values}")
+    assert sorted(rows(batch, f"SELECT id, CAST(happened AS STRING) FROM {table}")) == list(enumerate(limits))
+    with pytest.raises(Exception, match=r"1677-09-21T00:12:43\.145224192") as refused:
+        insert(batch, f"INSERT INTO {table} VALUES (9, TIMESTAMP '9999-12-31 00:00:00')")
+    if not keyed:
+        assert "Column 'happened' of type TIMESTAMP(9) cannot hold 9999-12-31T00:00" in str(refused.value)
+
+
 def test_batch_reads_limits_counts_and_points(batch: Any) -> None:
     batch.execute_sql("CREATE TABLE numbers (n BIGINT, text STRING, half DOUBLE) WITH ('bucket.num' = '3')")
     batch.execute_sql(
@@ -180,16 +205,16 @@ def test_lookup_join_by_key_prefix(batch: Any, stream: Any, fluss: LocalCluster)
         " WITH ('bucket.key' = 'shop', 'bucket.num' = '3')"
     )
     batch.execute_sql("CREATE TABLE requests (n INT, shop STRING, ts AS PROCTIME())")
-    batch.execute_sql("CREATE TABLE answers (n INT, item INT, price INT, PRIMARY KEY (n, item) NOT ENFORCED)")
+    batch.execute_sql("CREATE TABLE joined (n INT, item INT, price INT, PRIMARY KEY (n, item) NOT ENFORCED)")
     insert(batch, "INSERT INTO offers VALUES ('a', 1, 10), ('a', 2, 20), ('ab', 1, 99), ('b', 3, 30)")
     insert(batch, "INSERT INTO requests VALUES (1, 'a'), (2, 'b'), (3, 'nowhere')")
     join = (
-        "INSERT INTO answers SELECT r.n, o.item, o.price FROM requests AS r"
+        "INSERT INTO joined SELECT r.n, o.item, o.price FROM requests AS r"
         " JOIN offers FOR SYSTEM_TIME AS OF r.ts AS o ON r.shop = o.shop"
     )
     with running(stream, join):
-        wait_until(lambda: len(table_rows(fluss.port, "answers")) == 3, "the joined rows")
-    assert sorted(table_rows(fluss.port, "answers")) == [(1, 1, 10), (1, 2, 20), (2, 3, 30)]
+        wait_until(lambda: len(table_rows(fluss.port, "joined")) == 3, "the joined rows")
+    assert sorted(table_rows(fluss.port, "joined")) == [(1, 1, 10), (1, 2, 20), (2, 3, 30)]
 
 
 def test_partial_columns_and_retractions_reach_the_table(batch: Any, stream: Any, fluss: LocalCluster) -> None:

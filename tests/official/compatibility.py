@@ -84,9 +84,9 @@ follows 1.0:
 | subject | 0.9.1 | 1.0 and this server |
 |---|---|---|
 | creating and dropping access control entries | requires ALTER on the resource | requires ALL |
-| limit of buckets, `max.bucket.num` | 128,000 buckets for a table with all its partitions | 4,096 buckets for a table, or for each partition |
+| limit of buckets, `max.bucket.num` | 128,000 for a table with all partitions | 4,096 for a table, or each partition |
 | a replication factor of 0 | INVALID_REPLICATION_FACTOR (17) | INVALID_CONFIG_EXCEPTION (39) |
-| changing `table.log.ttl` | is not possible | is possible with ALTER TABLE, like the other options marked so in the [reference](reference.md) |
+| changing `table.log.ttl` | is not possible | is possible ([reference](reference.md)) |
 | the database `fluss` | can be dropped | cannot be dropped |
 """
 

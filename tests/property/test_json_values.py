@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from example_support import examples
-from fluss_server.cli.json_values import from_json, to_json
+from fluss_server.cli.json_values import from_json, parse_json, to_json
 from fluss_server.model.types import DataType, RowField, TypeRoot
 
 _DAY = 86_400_000
@@ -77,4 +79,27 @@ def _same(left: Any, right: Any) -> bool:
 def test_printed_values_read_back(pair: tuple[DataType, Any]) -> None:
     data_type, value = pair
     text = json.dumps(to_json(value, data_type))
-    assert _same(from_json(json.loads(text), data_type, "c"), value)
+    assert _same(from_json(parse_json(text), data_type, "c"), value)
+
+
+@settings(deadline=None, max_examples=examples(100))
+@given(st.integers(1, 38), st.data())
+def test_decimals_are_read_exactly_from_numbers_and_from_text(precision: int, data: st.DataObject) -> None:
+    scale = data.draw(st.integers(0, precision))
+    unscaled = data.draw(st.integers(-(10**precision) + 1, 10**precision - 1))
+    data_type = DataType(TypeRoot.DECIMAL, precision=precision, scale=scale)
+    number = to_json(unscaled, data_type)
+    assert from_json(parse_json(f'"{number}"'), data_type, "c") == unscaled
+    assert from_json(parse_json(number), data_type, "c") == unscaled  # the same digits as a JSON number
+    assert from_json(number, data_type, "c") == unscaled  # as CSV has it
+
+
+@settings(deadline=None, max_examples=examples(100))
+@given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-1000, max_value=1000))
+def test_doubles_and_floats_are_rounded_once(number: Decimal) -> None:
+    text = f"{number:f}"
+    assert from_json(parse_json(text), DataType(TypeRoot.DOUBLE), "c") == float(text)
+    read = from_json(parse_json(text), DataType(TypeRoot.FLOAT), "c")
+    around = (np.nextafter(np.float32(read), np.float32(limit)) for limit in (-math.inf, math.inf))
+    distance = abs(Decimal(read) - number)
+    assert all(distance <= abs(Decimal(float(other)) - number) for other in around)

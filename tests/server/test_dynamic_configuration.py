@@ -9,6 +9,7 @@ import pytest
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
+from fluss_server.config import SERVER_OPTIONS
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.client import RpcClient
 from fluss_server.testing import LocalCluster
@@ -30,8 +31,15 @@ async def alter(client: RpcClient, *changes: tuple[str, str | None, int]) -> Non
 
 
 async def described(client: RpcClient) -> dict[str, tuple[str, str]]:
+    """What differs from the defaults."""
     response = await client.call(ApiKey.DESCRIBE_CLUSTER_CONFIGS, pb.DescribeClusterConfigsRequest())
-    return {entry.config_key: (entry.config_value, entry.config_source) for entry in response.configs}
+    everything = {entry.config_key: (entry.config_value, entry.config_source) for entry in response.configs}
+    assert everything.keys() >= {key for key, option in SERVER_OPTIONS.items() if option.default is not None}
+    return {
+        key: (value, source)
+        for key, (value, source) in everything.items()
+        if source != "INITIAL_SERVER_CONFIG" or value != SERVER_OPTIONS[key].default
+    }
 
 
 def test_users_change_at_once_and_for_good(tmp_path: Path) -> None:

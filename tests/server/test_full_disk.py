@@ -133,7 +133,7 @@ def test_writes_stop_before_the_disk_is_full(small_disk: Path) -> None:
             assert (await read_changes(connected, log))[0][3] == {"n": 1, "filler": b"before"}
             assert await keyed.new_lookup().create_lookuper().lookup([1]) == {"n": 1, "filler": b"before"}
             assert await inserting_lookup(cluster, keyed) == ErrorCode.DISK_WRITE_LOCKED
-            with pytest.raises(FlussError, match=r"write-recover-ratio 0\.8 is above"):
+            with pytest.raises(FlussError, match=r"write-recover-ratio 0\.8 is not below"):
                 await set_limit(cluster, "0.5")
             await set_limit(cluster, "0.95")
             assert await refused(log, [2, b"with a higher limit"]) is None

@@ -1,4 +1,4 @@
-"""The gRPC door of a running server, through gRPC's own clients of the standard services and through ours."""
+"""The gRPC server of a running server, through gRPC's own clients of the standard services and through ours."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import build_batch, parse_header
 from fluss_server.grpc_server.client import GrpcClient
 from fluss_server.testing import LocalCluster
+from server.cli_support import wait_until
 
 SCHEMA = {
     "version": 1,
@@ -149,7 +150,7 @@ def test_garbage_and_unknown_methods(address: str, client: GrpcClient) -> None:
 def test_a_taken_port_is_refused(cluster: LocalCluster, tmp_path: Path) -> None:
     second = LocalCluster(tmp_path, grpc=True)
     second.grpc_port = cluster.grpc_port
-    with pytest.raises(RuntimeError, match="the gRPC door cannot listen"):
+    with pytest.raises(RuntimeError, match="the gRPC server cannot listen"):
         second.start()
 
 
@@ -160,7 +161,7 @@ def test_no_server() -> None:
     assert raised.value.hint
 
 
-def test_the_door_asks_for_the_logins_of_the_first_listener(tmp_path: Path) -> None:
+def test_the_credentials_of_the_first_listener_are_required(tmp_path: Path) -> None:
     options = {"security.protocol.map": "FLUSS:SASL", "security.sasl.plain.credentials": "bob:bob-pass"}
     request = pb.DatabaseExistsRequest(database_name="fluss")
     with LocalCluster(tmp_path, grpc=True, options=options) as own:
@@ -168,6 +169,9 @@ def test_the_door_asks_for_the_logins_of_the_first_listener(tmp_path: Path) -> N
         with GrpcClient(address, user="bob", password="bob-pass") as bob:
             assert bob.call(ApiKey.DATABASE_EXISTS, request).exists
         for authentication in ({}, {"user": "bob", "password": "wrong"}, {"user": "eve", "password": "bob-pass"}):
-            with GrpcClient(address, **authentication) as stranger, pytest.raises(FlussError) as refused:
+            stranger = GrpcClient(address, user=authentication.get("user"), password=authentication.get("password", ""))
+            with stranger, pytest.raises(FlussError) as refused:
                 stranger.call(ApiKey.DATABASE_EXISTS, request)
             assert refused.value.code is ErrorCode.AUTHENTICATE_EXCEPTION
+        wait_until(lambda: own.log.count("authentication over gRPC from 127.0.0.1:") == 3)
+        assert "bob-pass" not in own.log

@@ -118,7 +118,13 @@ def test_values_after_traffic(tmp_path: Path) -> None:
         assert 0 < value(after, "tabletserver_diskUsageRatio") < 1
         assert value(after, "tabletserver_rocksdbMemoryUsageTotal") > 0
         health = json.loads(await asyncio.to_thread(page, cluster, "health"))
-        assert health == {"ready": True, "offline_buckets": 0, "disk_write_locked": False}
+        assert health == {
+            "ready": True,
+            "disk_write_locked": False,
+            "offline_buckets": 0,
+            "damaged_buckets": 0,
+            "problems": [],
+        }
 
     with LocalCluster(tmp_path, options=OPTIONS) as cluster:
         asyncio.run(run(cluster))

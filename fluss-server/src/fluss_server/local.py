@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from fluss_server.cluster.messages import ServerNode
 from fluss_server.config import SERVER_OPTIONS, Configuration
 from fluss_server.config.dynamic import DynamicConfiguration
+from fluss_server.config.official_options import effective_options
 from fluss_server.coordinator.cluster_service import ReplicaCounts
 from fluss_server.coordinator.coordinator_server import CoordinatorServer
 from fluss_server.errors import ErrorCode, FlussError
@@ -81,7 +82,7 @@ class LocalServer:
     ) -> None:
         self._data_dir = data_dir
         self._requested_grpc_port = grpc_port
-        self._dynamic = DynamicConfiguration(SERVER_OPTIONS, options or {})
+        self._dynamic = DynamicConfiguration(SERVER_OPTIONS, effective_options(options or {}))
         self._runtime = runtime or system_runtime(clock=clock)
         self._security = ListenerSecurity(self._configuration, host, port, self._runtime)
         self._loop_monitor = LoopMonitor(self._runtime.clock)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from fluss_server.config import Configuration
@@ -17,6 +17,7 @@ from fluss_server.rpc.service import ServiceRegistry
 from fluss_server.rpc.shared_resources import SharedResources
 from fluss_server.runtime.loop_monitor import LoopMonitor
 from fluss_server.runtime.runtime import Runtime
+from fluss_server.tablet.health import bucket_health
 from fluss_server.tablet.metrics import TabletMetrics
 from fluss_server.tablet.tablet_server import TabletServer
 
@@ -58,6 +59,11 @@ async def start_prometheus(
         counts = replica_counts()
         return counts.total - counts.active
 
+    def health() -> Mapping[str, object]:
+        buckets = bucket_health(replica for replica in tablet_server.replicas.replicas() if not replica.is_closed)
+        ready = not buckets["offline_buckets"] and not buckets["damaged_buckets"]
+        return {"ready": ready, "disk_write_locked": disk.locked, **buckets}
+
     endpoint = HttpEndpoint(
         [
             partial(request_samples, registry),
@@ -68,7 +74,7 @@ async def start_prometheus(
                 coordinator.manager, offline_buckets=offline(), live_servers=coordinator.controller.live_servers
             ),
         ],
-        lambda: {"ready": not offline(), "offline_buckets": offline(), "disk_write_locked": disk.locked},
+        health,
         configuration.get_str("metrics.reporter.prometheus.host"),
         parse_ports(configuration.get_str("metrics.reporter.prometheus.port")),
         {"host": socket.gethostname(), "server_id": str(server_id)},

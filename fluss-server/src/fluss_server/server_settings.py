@@ -37,6 +37,8 @@ def replica_config(configuration: Configuration) -> ReplicaConfig:
             retention_interval_s=configuration.get_int("log.retention.check-interval") / 1000,
             writer_expiration_interval_s=configuration.get_int("server.writer-id.expiration-check-interval") / 1000,
             roll_expired_segments=configuration.get_bool("log.retention.roll-active-segment.enabled"),
+            scrub_interval_s=configuration.get_int("log.scrub.interval") / 1000,
+            scrub_bytes_per_s=configuration.get_int("log.scrub.bytes-per-second"),
         ),
         kv_cache_bytes=configuration.get_int("kv.cache.size"),
         kv_backpressure_trigger=configuration.get_int("kv.backpressure.l0-slowdown-trigger"),

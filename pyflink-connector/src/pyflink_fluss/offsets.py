@@ -21,7 +21,7 @@ class OffsetsInitializer:
 
     @staticmethod
     def full() -> OffsetsInitializer:
-        """Everything: a log table's records; a primary-key table's rows first, then the changes behind them."""
+        """Everything: a log table's records; a primary-key table's rows first, then the changes after them."""
         return OffsetsInitializer(get_gateway().jvm.io.fluss.flink.source.OffsetsInitializer.full())
 
     @staticmethod

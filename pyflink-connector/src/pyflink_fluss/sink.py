@@ -70,4 +70,4 @@ class FlussSinkBuilder:
 
     def build(self) -> FlussSink:
         """Returns the sink; connects to read the columns of the table. A missing table is a Java error."""
-        return FlussSink(self._j_builder.build())
+        return FlussSink(self._j_builder.buildForPyFlink())

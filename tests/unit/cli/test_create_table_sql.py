@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fluss_server.cli.create_table_sql import create_table_sql, parse_create_table
+from fluss_server.cli.create_table_sql import create_table_sql, parse_column, parse_create_table
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.table import TableDescriptor
 
@@ -99,3 +99,19 @@ def test_what_is_wrong_is_told_with_its_place(sql: str, message: str) -> None:
         parse_create_table(sql)
     assert raised.value.code is ErrorCode.INVALID_TABLE_EXCEPTION
     assert message in raised.value.message
+
+
+def test_lengths_that_are_not_kept_are_told() -> None:
+    sql = "CREATE TABLE t (a VARCHAR(20), b ARRAY<VARBINARY(3)>, c VARCHAR, d VARCHAR(2147483647), e CHAR(3), f STRING)"
+    assert parse_create_table(sql).remarks == (
+        "VARCHAR(20) becomes STRING: Fluss keeps and checks no greatest length",
+        "VARBINARY(3) becomes BYTES: Fluss keeps and checks no greatest length",
+    )
+
+
+def test_a_column_alone() -> None:
+    column, remarks = parse_column("`Order Line` VARCHAR(5) COMMENT 'x'")
+    assert column == {"name": "Order Line", "data_type": {"type": "STRING"}, "comment": "x"}
+    assert len(remarks) == 1
+    with pytest.raises(FlussError, match="the column should end here"):
+        parse_column("a INT, b INT")

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from fluss_server.cli.json_values import from_json, parse_timestamp, to_json
-from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.cli.failures import InputError
+from fluss_server.cli.json_values import from_json, parse_json, parse_timestamp, to_json
 from fluss_server.model.types import DataType, RowField, TypeRoot
 
 INT = DataType(TypeRoot.INTEGER)
@@ -23,6 +24,16 @@ ROW = DataType(TypeRoot.ROW, fields=(RowField("x", INT),))
         (DECIMAL, 7, 700),
         (DECIMAL, 1.1, 110),
         (DECIMAL, "-999.99", -99999),
+        (DECIMAL, Decimal("1E+2"), 10000),
+        (DECIMAL, Decimal("1.2300000"), 123),
+        (DECIMAL, Decimal("0E+999999999"), 0),
+        (DataType(TypeRoot.DECIMAL, precision=20, scale=2), Decimal("123456789012345678.91"), 12345678901234567891),
+        (INT, Decimal("17.0"), 17),
+        (DataType(TypeRoot.DOUBLE), Decimal("0.1"), 0.1),
+        # 1 + 2**-24 lies in the middle of two floats; a little more belongs to the upper one.
+        (DataType(TypeRoot.FLOAT), Decimal("1.000000059604644775390625000000000001"), 1.0000001192092896),
+        (DataType(TypeRoot.FLOAT), "1.000000059604644775390625", 1.0),
+        (DataType(TypeRoot.FLOAT), Decimal("3.4028235e38"), 3.4028234663852886e38),
         (DataType(TypeRoot.TIME, precision=0), "23:59", 86_340_000),
         (DataType(TypeRoot.DATE), "1969-12-31", -1),
         (DataType(TypeRoot.MAP, key=DataType(TypeRoot.STRING, nullable=False), element=INT), {"a": 1}, [("a", 1)]),
@@ -39,6 +50,9 @@ def test_other_ways_to_write_a_value(data_type: DataType, given: Any, value: Any
         (INT, 2**31),
         (INT, 1.5),
         (INT, True),
+        (INT, Decimal("17.5")),
+        (INT, Decimal("1E+999999999")),
+        (INT, Decimal("NaN")),
         (INT, "one"),
         (INT, [1]),
         (DataType(TypeRoot.BOOLEAN), "yes"),
@@ -46,7 +60,10 @@ def test_other_ways_to_write_a_value(data_type: DataType, given: Any, value: Any
         (DECIMAL, "1.234"),
         (DECIMAL, 1000),
         (DECIMAL, "NaN"),
+        (DECIMAL, Decimal("1E+999999999")),
+        (DECIMAL, Decimal("1." + "0" * 90 + "1")),
         (DataType(TypeRoot.STRING), 1),
+        (DataType(TypeRoot.STRING), "\ud800"),
         (DataType(TypeRoot.BYTES), "not base64!"),
         (DataType(TypeRoot.BINARY, length=2), "AAAA"),
         (DataType(TypeRoot.DATE), "2026-02-30"),
@@ -59,9 +76,18 @@ def test_other_ways_to_write_a_value(data_type: DataType, given: Any, value: Any
     ],
 )
 def test_what_does_not_fit_is_refused(data_type: DataType, given: Any) -> None:
-    with pytest.raises(FlussError, match="column 'c'") as raised:
+    with pytest.raises(InputError, match="column 'c'"):
         from_json(given, data_type, "c")
-    assert raised.value.code is ErrorCode.INVALID_TABLE_EXCEPTION
+
+
+def test_json_numbers_keep_their_digits() -> None:
+    assert parse_json('[123456789012345678.91, 12345678901234567890123, "x"]') == [
+        Decimal("123456789012345678.91"),
+        12345678901234567890123,
+        "x",
+    ]
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse_json("[" * 100_000)
 
 
 def test_timestamps_with_an_offset_are_moved_to_utc() -> None:

@@ -135,12 +135,18 @@ def test_what_is_stored_and_cannot_be_used_is_left_out(caplog: pytest.LogCapture
     assert (dynamic.current.get_int("size"), dynamic.current.get_list("names")) == (3, ())
 
 
-def test_descriptions_hide_secrets() -> None:
+def test_descriptions_have_effective_values_and_hide_secrets() -> None:
     dynamic = configuration(size="2", key="geheim", users="ann:geheim")
     alter(dynamic, ("size", "3", SET), ("users", "bob:geheim", APPEND), ("names", "x", SET), ("names", "x", SUBTRACT))
     assert dynamic.describe() == [
+        DescribedOption("fixed", "5", False),
         DescribedOption("key", "******", False),
         DescribedOption("names", None, True),
         DescribedOption("size", "3", True),
         DescribedOption("users", "ann:******,bob:******", True),
     ]
+
+
+def test_descriptions_have_the_defaults() -> None:
+    assert ("size", "1", False) in configuration().describe()
+    assert ("size", "2", False) in configuration(size="2").describe()

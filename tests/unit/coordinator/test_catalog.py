@@ -264,7 +264,7 @@ def test_a_writer_id_needs_a_durable_reservation(tmp_path: Path, monkeypatch: py
         assert manager.databases() == [DEFAULT_DATABASE]
         assert manager.tables() == []
         assert await manager.reserve_writer_ids(1) == 0
-        assert (await create(manager, T)).table_id == 0
+        assert (await create(manager, T)).table_id == 1
 
     run(tmp_path / "m", scenario)
 

@@ -284,19 +284,12 @@ def test_a_failed_creation_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_full_metadata_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    writes = 0
-    append = JournalFile.append
-
-    def only_the_first(journal: JournalFile, *arguments: Any) -> None:
-        nonlocal writes
-        writes += 1
-        if writes > 1:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        append(journal, *arguments)
+    def full(journal: JournalFile, *arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     async def scenario(ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(JournalFile, "append", only_the_first)  # the id is drawn, the table is not written
+            patch.setattr(JournalFile, "append", full)
             assert await refused(create(ddl)) is ErrorCode.STORAGE_EXCEPTION
         assert server.calls == []  # no server hears of what is not durable
         assert manager.find_table(T) is None

@@ -12,22 +12,10 @@ from hypothesis import strategies as st
 from example_support import examples
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
-from fluss_server.formats.crc import crc32c
 from fluss_server.formats.log_batch import BatchHeader, iter_batches
 from fluss_server.log.batch_selection import Selection, select_batches
 from fluss_server.log.log_tablet import LogTablet
-from log_support import all_batches, directory_of, make_batch, open_log
-
-
-def with_statistics(batch: bytes, statistics: bytes, magic: int) -> bytes:
-    """The batch in a layout that has statistics."""
-    epoch = b"" if magic == 1 else bytes(4)
-    fixed = batch[:12] + bytes([magic]) + batch[13:21] + epoch + bytes(4) + batch[25:48]
-    data = bytearray(fixed + len(statistics).to_bytes(4, "little") + statistics + batch[48:])
-    data[8:12] = (len(data) - 12).to_bytes(4, "little")
-    at = 21 + len(epoch)
-    data[at : at + 4] = crc32c(data[at + 4 :]).to_bytes(4, "little")
-    return bytes(data)
+from log_support import all_batches, directory_of, make_batch, open_log, with_statistics
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,18 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from random import Random
 
 import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
-from fluss_server.log.log_tablet import LogTablet
-from fluss_server.runtime import system_disk
+from fluss_server.log.log_tablet import LogConfig, LogTablet
+from fluss_server.runtime import system_disk, system_runtime
 from fluss_server.runtime.clock import ManualClock
 from fluss_server.runtime.system_disk import SystemFile
+from fluss_server.simulation.disk import SimulatedDisk
 from log_support import NOW_MS, all_batches, make_batch, open_log, segment_files
 
 
@@ -250,3 +252,39 @@ def test_a_full_disk(tmp_path: Path, size: int) -> None:
         log = open_log(disk / "log", segment_bytes=1 << 20)
         assert [header.size for header, _ in all_batches(log)] == [*[size] * (kept - 1), 48]
         log.close()
+
+
+def test_a_log_is_opened_on_a_full_disk_and_recovers_by_itself(tmp_path: Path) -> None:
+    """Its tail was not flushed, the recovery point cannot be written, and only the deleted file makes space."""
+    disk = SimulatedDisk(tmp_path, Random(1), capacity_bytes=100_000)
+    directory = PurePosixPath("/data/log-0")
+    clock = ManualClock(NOW_MS)
+
+    def open_on_disk() -> LogTablet:
+        return LogTablet.open(directory, LogConfig(segment_bytes=20_000), system_runtime(clock=clock, disk=disk.view()))
+
+    log = open_on_disk()
+    for number in range(5):
+        log.append(make_batch(size=5000, writer_id=1, sequence=number))
+    log.flush()
+    log.append(make_batch(size=5000, writer_id=1, sequence=5))
+    view = disk.view()
+    ballast = PurePosixPath("/data/ballast")
+    view.open(ballast, create=True).write([bytes(view.usage(directory).free_bytes - 10)], 0)
+    disk.kill_processes()
+    log = open_on_disk()
+    assert log.end_offset == log.flushed_offset == 6
+    for _ in range(3):
+        with refused(ErrorCode.DISK_WRITE_LOCKED):
+            log.append(make_batch(size=5000, writer_id=1, sequence=6))
+        assert log.flush() == 6
+    assert len(content(log)) == 6
+    disk.kill_processes()
+    log = open_on_disk()
+    view.remove(ballast)
+    assert log.append(make_batch(size=5000, writer_id=1, sequence=6)).base_offset == 6
+    clock.advance(60_000)
+    assert log.flush() == 7
+    disk.lose_power()
+    log = open_on_disk()
+    assert (log.end_offset, log.recovery.scanned_bytes) == (7, 0)

@@ -324,7 +324,7 @@ def test_old_segments_are_trusted_but_must_be_whole(tmp_path: Path) -> None:
     assert log.end_offset == 2 * len(batches)
     with pytest.raises(FlussError) as caught:
         all_batches(log)
-    assert caught.value.code is ErrorCode.LOG_STORAGE_EXCEPTION
+    assert caught.value.code is ErrorCode.CORRUPT_MESSAGE
     for change in (-1, 1):
         copy = copy_directory(tmp_path / "log", tmp_path / "copy")
         path = segment_files(copy)[1]

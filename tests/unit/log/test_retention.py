@@ -167,7 +167,7 @@ def test_a_reader_that_meets_a_deletion_is_told_the_range(
     clock.advance(10**9)
     position_of = LogSegment.position_of
 
-    def late(segment: LogSegment, offset: int, size: int) -> tuple[int, int]:
+    def late(segment: LogSegment, offset: int, size: int) -> tuple[int, int, int]:
         reopened.delete_expired(TTL_MS, 16, roll_active=False)
         return position_of(segment, offset, size)
 
@@ -245,6 +245,33 @@ def test_deleted_segments_that_are_back_are_removed(log: LogTablet, clock: Manua
     again = open_log(directory_of(log), clock, **SETTINGS)
     assert (again.start_offset, again.end_offset) == (12, 16)
     assert [int(path.stem) for path in segment_files(directory_of(log))] == [12]
+
+
+@pytest.mark.parametrize("flushed", [True, False], ids=["flush checkpoint", "no flush checkpoint"])
+def test_a_deleted_segment_that_is_back_does_not_end_the_log(
+    log: LogTablet, clock: ManualClock, tmp_path: Path, flushed: bool
+) -> None:
+    """Only the recovery point tells it from the start of the log, and that is damaged."""
+    directory = directory_of(log)
+    copy = copy_directory(directory, tmp_path / "copy")
+    clock.advance(10**9)
+    log.delete_expired(TTL_MS, 16, roll_active=True)
+    assert log.start_offset == log.end_offset == 16
+    log.close()
+    os.link(copy / f"{0:020d}.log", directory / f"{0:020d}.log")
+    point = directory / "recovery-point"
+    point.write_bytes(point.read_bytes()[:-1] + b"?")
+    if not flushed:
+        (directory / "flushed-offset").unlink()
+    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+    with pytest.raises(FlussError, match="no segment with the offsets 4 to 15") as caught:
+        open_log(directory, clock, **SETTINGS)
+    assert caught.value.code is ErrorCode.LOG_STORAGE_EXCEPTION
+    assert "below offset 16 away" in (caught.value.hint or "")
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+    (directory / f"{0:020d}.log").unlink()
+    again = open_log(directory, clock, **SETTINGS)
+    assert (again.start_offset, again.end_offset) == (16, 16)
 
 
 def test_nothing_is_deleted_while_its_new_start_cannot_be_recorded(

@@ -74,7 +74,6 @@ def test_unknown_column_is_named() -> None:
         None,
         {},
         {"columns": {}},
-        {"columns": []},
         {"columns": ["a"]},
         {"columns": [{"name": "", "data_type": INT}]},
         {"columns": [{"name": 1, "data_type": INT}]},

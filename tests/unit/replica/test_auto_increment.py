@@ -30,6 +30,7 @@ def replica_of(bucket: Bucket, reserve: Reserve | None = None) -> Replica:
         clock=SystemClock(),
         flush_pool=pool,
         kv_worker=pool,
+        read_pool=pool,
         reserve_ids=reserve,
     )
 

@@ -83,6 +83,7 @@ def with_replica(directory: Path, scenario: Callable[[Replica, HeldPool], Awaita
             schemas={1: SCHEMA}.__getitem__,
             clock=SystemClock(),
             flush_pool=flushes,
+            read_pool=InlineWorkers().pool("read", 1),
             kv_worker=InlineWorkers().pool("kv", 1),
         )
         await scenario(replica, flushes)
@@ -151,6 +152,42 @@ def test_a_failed_flush_acknowledges_nothing_and_ends_the_writes(
         assert not flushes.held
 
     with_replica(tmp_path, scenario)
+
+
+def test_a_failed_periodic_flush_ends_the_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With acknowledgements that do not wait for it: nobody else would notice."""
+
+    def fail(_: SystemFile) -> None:
+        raise OSError(5, "no")
+
+    async def run() -> None:
+        log, workers = open_log(tmp_path), InlineWorkers()
+        replica = Replica(
+            TableBucket(1, None, 0),
+            TABLE,
+            log,
+            None,
+            schemas={1: SCHEMA}.__getitem__,
+            clock=SystemClock(),
+            flush_pool=workers.pool("io", 1),
+            read_pool=workers.pool("read", 1),
+            kv_worker=workers.pool("kv", 1),
+            max_unflushed=1000,
+        )
+        await replica.acknowledged(replica.append(TWO_ROWS))
+        assert (replica.high_watermark.value, log.flushed_offset) == (2, 0)
+        with monkeypatch.context() as patched:
+            patched.setattr(SystemFile, "sync", fail)
+            await replica.flush()
+        assert not replica.is_online
+        assert replica.problem is not None
+        assert replica.problem.hint is not None
+        with pytest.raises(FlussError, match="is offline") as caught:
+            replica.append(TWO_ROWS)
+        assert caught.value.code is ErrorCode.STORAGE_EXCEPTION
+        log.close()
+
+    asyncio.run(run())
 
 
 def test_writes_that_are_not_acknowledged_in_time(tmp_path: Path) -> None:

@@ -7,6 +7,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.kv.kv_tablet import KvTablet
 from fluss_server.log.log_config import LogConfig
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.table import TableInfo
@@ -39,6 +43,7 @@ def with_replica(directory: Path, scenario: Callable[[Replica, Bucket, ManualClo
             schemas={1: SCHEMA}.__getitem__,
             clock=clock,
             flush_pool=workers.pool("io", 1),
+            read_pool=workers.pool("io", 1),
             kv_worker=workers.pool("kv", 1),
         )
         await scenario(replica, bucket, clock)
@@ -78,6 +83,28 @@ def test_a_store_that_cannot_be_persisted_keeps_the_changelog(tmp_path: Path) ->
         clock.advance(2 * TTL_MS)
         bucket.kv._readable_rows()._set_damaged()
         await replica.delete_expired(roll_active=True)
+        assert replica.log.start_offset == 0
+
+    with_replica(tmp_path, scenario)
+
+
+def test_a_store_that_may_know_more_than_the_log_keeps_the_changelog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a loss of power it may have to be built again from the whole changelog."""
+
+    async def scenario(replica: Replica, bucket: Bucket, clock: ManualClock) -> None:
+        await fill(replica, bucket)
+        bucket.kv.persist()
+        assert bucket.kv.retention_floor == replica.log.end_offset
+        bucket.kv._readable_rows()._announce_exceeding(
+            FlussError(ErrorCode.STORAGE_EXCEPTION, "its log cannot be synced")
+        )
+        assert bucket.kv.retention_floor == 0
+        clock.advance(2 * TTL_MS)
+        with monkeypatch.context() as broken:
+            broken.setattr(KvTablet, "persist", lambda kv: 0)
+            await replica.delete_expired(roll_active=True)
         assert replica.log.start_offset == 0
 
     with_replica(tmp_path, scenario)

@@ -57,6 +57,7 @@ def with_replica(directory: Path, scenario: Callable[[Replica], Awaitable[None]]
             schemas=SCHEMAS.__getitem__,
             clock=runtime.clock,
             flush_pool=runtime.workers.pool("io", 1),
+            read_pool=runtime.workers.pool("io", 1),
             kv_worker=runtime.workers.pool("kv", 1),
         )
         await scenario(replica)

@@ -211,6 +211,17 @@ def test_errors_of_a_newer_or_broken_peer_stay_readable() -> None:
     assert (plain.code, plain.message) == (ErrorCode.TABLE_NOT_EXIST, "TABLE_NOT_EXIST")
 
 
+@pytest.mark.parametrize("first", [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/1.1\r\n", b"POST / HTTP/1.1\r\n"])
+def test_clients_of_http_are_recognized(first: bytes) -> None:
+    reader = FrameReader(100 << 20, 8)
+    reader.get_buffer()[: len(first)] = first
+    reader.received(len(first))
+    with pytest.raises(FlussError) as raised:
+        reader.next_frame()
+    assert raised.value.code is ErrorCode.RECORD_TOO_LARGE_EXCEPTION
+    assert "is connected to the port of the native protocol; gRPC has a port of its own" in str(raised.value.hint)
+
+
 def test_a_response_must_fit_a_frame() -> None:
     with pytest.raises(FlussError) as raised:
         success_prefix(1, 2**31 - 5)

@@ -156,16 +156,25 @@ async def test_entries_that_mean_nothing_are_refused_one_by_one(tmp_path: Path) 
     bindings = [grant(resource, ANN, Operation.READ) for resource, _ in cases]
     bindings += [
         grant(TABLE, ANN, Operation.ANY),
-        AclBinding(TABLE, AclEntry(ANN, "*", Operation.READ, Permission.ANY)),
         grant(TABLE, Principal("User", ""), Operation.READ),
         grant(TABLE, ANN, Operation.READ, host="h" * 256),
         grant(TABLE, ANN, Operation.READ),
     ]
-    expected = [code for _, code in cases] + [ErrorCode.INVALID_CONFIG_EXCEPTION] * 4
+    expected = [code for _, code in cases] + [ErrorCode.INVALID_CONFIG_EXCEPTION] * 3
     async with authorizer(tmp_path) as acls:
         results = await acls.create(bindings, ROOT, HOST)
         assert [error and error.code for error in results] == [*expected, None]
         assert acls.select(AclFilter(), ROOT, HOST) == [bindings[-1]]
+
+
+@async_test
+async def test_the_permission_any_is_stored_and_allows_nothing(tmp_path: Path) -> None:
+    entry = AclBinding(TABLE, AclEntry(ANN, "*", Operation.READ, Permission.ANY))
+    async with authorizer(tmp_path) as acls:
+        await ok(acls, entry)
+        assert acls.select(AclFilter(), ROOT, HOST) == [entry]
+        assert not acls.allows(ANN, HOST, Operation.READ, TABLE)
+        assert not acls.allows(ANN, HOST, Operation.DESCRIBE, TABLE)
 
 
 @async_test

@@ -120,4 +120,4 @@ def test_an_open_listener_beyond_loopback_is_warned_about(caplog: pytest.LogCapt
         security(bind_listeners=TWO, security_protocol_map="CLIENT:SASL").warn_if_exposed()
         security().warn_if_exposed()
     (record,) = caplog.records
-    assert record.getMessage().startswith("NO AUTHENTICATION: listener CLIENT on 0.0.0.0 port 9124 lets everybody")
+    assert record.getMessage().startswith("NO AUTHENTICATION: listener CLIENT on 0.0.0.0 port 9124 allows everybody")

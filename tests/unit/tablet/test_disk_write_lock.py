@@ -61,7 +61,16 @@ def test_bounds_change_while_it_runs() -> None:
     assert not lock.update(1.0)
 
 
-@given(st.floats(0, 0.99), st.floats(0, 1), st.lists(st.floats(0, 1), max_size=30))
+@pytest.mark.parametrize(("limit", "recover"), [(0.8, 0.8), (1.0, 1.0), (0.5, 0.6)])
+def test_bounds_that_are_equal_or_reversed_are_refused(limit: float, recover: float) -> None:
+    lock = DiskWriteLock(0.85, 0.80)
+    for refuse in (lambda: DiskWriteLock(limit, recover), lambda: lock.configure(limit, recover)):
+        with pytest.raises(FlussError, match="is not below") as raised:
+            refuse()
+        assert raised.value.code is ErrorCode.INVALID_CONFIG_EXCEPTION
+
+
+@given(st.floats(0.01, 0.99), st.floats(0, 0.99), st.lists(st.floats(0, 1), max_size=30))
 def test_any_history(limit: float, share: float, usages: list[float]) -> None:
     recover = limit * share
     lock = DiskWriteLock(limit, recover)
@@ -69,7 +78,7 @@ def test_any_history(limit: float, share: float, usages: list[float]) -> None:
         before = lock.locked
         assert lock.update(usage) == (lock.locked != before)
         assert lock.locked or usage < limit
-        assert not lock.locked or usage > recover or usage >= limit
+        assert not lock.locked or usage > recover
 
 
 @async_test

@@ -134,6 +134,13 @@ async def test_a_repetition_changes_nothing(tmp_path: Path) -> None:
 
 
 @async_test
+async def test_a_bucket_may_be_named_twice(tmp_path: Path) -> None:
+    async with tablet_server(tmp_path) as server:
+        assert await notify(server, lead(), lead(leader=2, epoch=1)) == [None, None]
+        assert server.replicas.find(B0) is None, "the later one counts"
+
+
+@async_test
 async def test_a_request_that_is_given_up_goes_on(tmp_path: Path) -> None:
     async with tablet_server(tmp_path) as server:
         first = asyncio.ensure_future(notify(server, lead()))

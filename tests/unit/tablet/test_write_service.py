@@ -33,7 +33,7 @@ def test_the_cost_of_a_merge() -> None:
 @async_test
 async def test_batches_that_take_too_much_memory_are_refused() -> None:
     service = WriteService(
-        cast("Any", NoReplicas()), DiskWriteLock(1.0, 1.0), kv_queue_bytes=merge_cost_bytes(BATCH) // MERGE_SHARE
+        cast("Any", NoReplicas()), DiskWriteLock(1.0, 0.9), kv_queue_bytes=merge_cost_bytes(BATCH) // MERGE_SHARE
     )
     request = PutKvRequest(1, -1, 1000, [BucketRecords(None, 3, memoryview(BATCH))], [], 0)
     response = cast("Any", await service.put_kv(request, RequestContext(ApiKey.PUT_KV)))

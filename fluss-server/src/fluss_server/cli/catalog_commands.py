@@ -1,21 +1,30 @@
-"""Commands on databases, tables and partitions."""
+"""Commands on databases, tables and partitions. Each says what it has changed, or that there was nothing to change."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
-from fluss_server.cli.create_table_sql import create_table_sql, parse_create_table
+from fluss_server.cli.create_table_sql import create_table_sql, parse_column, parse_create_table
+from fluss_server.cli.failures import CommandError, InputError, UsageError
 from fluss_server.cli.json_values import timestamp_text
 from fluss_server.cli.output import OutputFormat, note, print_fields, print_rows
+from fluss_server.cli.selection import assignments
 from fluss_server.cli.session import Session, path_message, table_path
+from fluss_server.cli.table_reader import count_rows
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+_SET, _DELETE = 0, 1
+_LAST_POSITION = 0
 
 
 def databases(session: Session, parsed: argparse.Namespace) -> None:
@@ -37,9 +46,33 @@ def tables(session: Session, parsed: argparse.Namespace) -> None:
     for name in sorted(names):
         table = session.table(f"{parsed.database}.{name}")
         kind = "primary key" if table.has_primary_key else "log"
-        rows.append((name, kind, len(table.schema.columns), table.bucket_count, list(table.descriptor.partition_key)))
-    shown = [(*row[:4], ", ".join(row[4]) or None) for row in rows] if parsed.output is OutputFormat.TABLE else rows
-    print_rows(("table", "kind", "columns", "buckets", "partitioned_by"), shown, parsed.output)
+        partitions = session.partitions(table)
+        rows.append(
+            (
+                name,
+                kind,
+                _rows_of(session, table),
+                len(table.schema.columns),
+                table.bucket_count,
+                list(table.descriptor.partition_key),
+                len(partitions) if table.is_partitioned else None,
+            )
+        )
+    if parsed.output is OutputFormat.TABLE:
+        rows = [(*row[:5], ", ".join(row[5]) or None, row[6]) for row in rows]  # type: ignore[misc]
+    names_of_columns = ("table", "kind", "rows", "columns", "buckets", "partitioned_by", "partitions")
+    print_rows(names_of_columns, rows, parsed.output)
+
+
+def _rows_of(session: Session, table: TableInfo) -> int | None:
+    """How many rows a table has; None for those who may not read it, and while a bucket is not available."""
+    buckets = [(partition, bucket) for partition in session.partitions(table) for bucket in range(table.bucket_count)]
+    try:
+        return count_rows(session, table, buckets)
+    except FlussError as error:
+        if error.code is ErrorCode.AUTHORIZATION_EXCEPTION or error.retriable:
+            return None
+        raise
 
 
 def describe(session: Session, parsed: argparse.Namespace) -> None:
@@ -86,8 +119,8 @@ def _document(table: TableInfo) -> dict[str, Any]:
     }
 
 
-def _lines(options: Any) -> str | None:
-    return "\n".join(f"{key} = {value}" for key, value in sorted(options.items())) or None
+def _lines(options: Any) -> list[str] | None:
+    return [f"{key} = {value}" for key, value in sorted(options.items())] or None
 
 
 def _aggregation(column: Any) -> str | None:
@@ -98,77 +131,152 @@ def _aggregation(column: Any) -> str | None:
     return f"{name}({shown})" if shown else str(name)
 
 
+def _changed(session: Session, key: ApiKey, request: Message, unless: ErrorCode | None) -> bool:
+    """Send a request; False when it fails with the code that means there is nothing to do."""
+    try:
+        session.call(key, request)
+    except FlussError as error:
+        if error.code is not unless:
+            raise
+        return False
+    return True
+
+
 def create_database(session: Session, parsed: argparse.Namespace) -> None:
     """``fluss create-database``"""
-    descriptor = DatabaseDescriptor(parsed.comment)
     request = pb.CreateDatabaseRequest(
         database_name=parsed.database,
-        ignore_if_exists=parsed.if_not_exists,
-        database_json=descriptor.to_json_bytes(),
+        ignore_if_exists=False,
+        database_json=DatabaseDescriptor(parsed.comment).to_json_bytes(),
     )
-    session.call(ApiKey.CREATE_DATABASE, request)
-    note(f"created database {parsed.database}")
+    exists = ErrorCode.DATABASE_ALREADY_EXIST if parsed.if_not_exists else None
+    if _changed(session, ApiKey.CREATE_DATABASE, request, exists):
+        note(f"created database {parsed.database}")
+    else:
+        note(f"database {parsed.database} exists already; nothing changed")
 
 
 def drop_database(session: Session, parsed: argparse.Namespace) -> None:
     """``fluss drop-database``"""
-    request = pb.DropDatabaseRequest(
-        database_name=parsed.database, ignore_if_not_exists=parsed.if_exists, cascade=parsed.cascade
-    )
-    session.call(ApiKey.DROP_DATABASE, request)
-    note(f"dropped database {parsed.database}")
+    request = pb.DropDatabaseRequest(database_name=parsed.database, ignore_if_not_exists=False, cascade=parsed.cascade)
+    missing = ErrorCode.DATABASE_NOT_EXIST if parsed.if_exists else None
+    if _changed(session, ApiKey.DROP_DATABASE, request, missing):
+        note(f"dropped database {parsed.database}")
+    else:
+        note(f"there is no database {parsed.database}; nothing dropped")
 
 
 def create_table(session: Session, parsed: argparse.Namespace) -> None:
     """``fluss create-table``"""
+    if (parsed.definition is None) == (parsed.file is None):
+        raise UsageError("give a definition, or the file of one with --file")
     text = parsed.definition if parsed.file is None else _read(parsed.file)
-    if text is None:
-        raise FlussError(ErrorCode.INVALID_TABLE_EXCEPTION, "no definition: give one, or a file of one with --file")
     if text.lstrip().startswith("{"):
         path, if_not_exists, document = None, False, json_document(text)
     else:
         statement = parse_create_table(text)
         path = TablePath(statement.database or DEFAULT_DATABASE, statement.table)
         if_not_exists, document = statement.if_not_exists, statement.descriptor
+        for remark in statement.remarks:
+            note(f"note: {remark}")
     if parsed.name is not None:
         path = table_path(parsed.name)
     if path is None:
-        raise FlussError(
-            ErrorCode.INVALID_TABLE_EXCEPTION, "a JSON descriptor names no table: give its name with --name"
-        )
+        raise UsageError("a JSON descriptor names no table: give its name with --name")
+    descriptor = TableDescriptor.from_json(document)
     request = pb.CreateTableRequest(
-        table_path=path_message(path),
-        table_json=TableDescriptor.from_json(document).to_json_bytes(),
-        ignore_if_exists=if_not_exists or parsed.if_not_exists,
+        table_path=path_message(path), table_json=descriptor.to_json_bytes(), ignore_if_exists=False
     )
-    session.call(ApiKey.CREATE_TABLE, request)
-    note(f"created table {path}")
+    exists = ErrorCode.TABLE_ALREADY_EXIST if if_not_exists or parsed.if_not_exists else None
+    if _changed(session, ApiKey.CREATE_TABLE, request, exists):
+        note(f"created table {path}")
+        return
+    differences = _differences(descriptor, session.table(str(path)).descriptor)
+    if differences:
+        note(f"table {path} exists already with other {', '.join(differences)}; nothing changed")
+    else:
+        note(f"table {path} exists already; nothing changed")
+
+
+def _differences(wanted: TableDescriptor, existing: TableDescriptor) -> list[str]:
+    """In what an existing table differs from a definition, as far as the definition says something."""
+
+    def columns(descriptor: TableDescriptor) -> list[tuple[object, ...]]:
+        return [(column.name, str(column.type), column.agg_function) for column in descriptor.schema.columns]
+
+    found = []
+    if columns(wanted) != columns(existing):
+        found.append("columns")
+    if wanted.schema.primary_key != existing.schema.primary_key:
+        found.append("primary key")
+    if wanted.partition_key != existing.partition_key:
+        found.append("partition columns")
+    if wanted.bucket_count not in (None, existing.bucket_count):
+        found.append("number of buckets")
+    if wanted.bucket_key and wanted.bucket_key != existing.bucket_key:
+        found.append("bucket key")
+    options = {**existing.properties, **existing.custom_properties}
+    if not {**wanted.properties, **wanted.custom_properties}.items() <= options.items():
+        found.append("options")
+    return found
+
+
+def alter_table(session: Session, parsed: argparse.Namespace) -> None:
+    """``fluss alter-table``"""
+    path = table_path(parsed.table)
+    request = pb.AlterTableRequest(table_path=path_message(path), ignore_if_not_exists=False)
+    settings = assignments(parsed.set or [])
+    if parsed.add_column and (settings or parsed.reset):
+        raise UsageError("columns and options cannot be changed together", hint="run the command once for each")
+    for text in parsed.add_column or []:
+        column, remarks = parse_column(text)
+        added = request.add_columns.add(
+            column_name=column["name"],
+            data_type_json=json.dumps(column["data_type"]).encode(),
+            column_position_type=_LAST_POSITION,
+        )
+        if "comment" in column:
+            added.comment = column["comment"]
+        for remark in remarks:
+            note(f"note: {remark}")
+    for key, value in settings.items():
+        request.config_changes.add(config_key=key, config_value=value, op_type=_SET)
+    for key in parsed.reset or []:
+        request.config_changes.add(config_key=key, op_type=_DELETE)
+    if not request.add_columns and not request.config_changes:
+        raise UsageError("nothing to change: use --add-column, --set or --reset")
+    session.call(ApiKey.ALTER_TABLE, request)
+    changes = [f"added column {column.column_name}" for column in request.add_columns]
+    changes += [f"set {text}" for text in parsed.set or []] + [f"reset {key}" for key in parsed.reset or []]
+    note(f"table {path}: {', '.join(changes)}")
 
 
 def json_document(text: str) -> dict[str, Any]:
-    """A JSON object; ``INVALID_TABLE_EXCEPTION`` if it is none."""
+    """A JSON object; InputError if it is none."""
     try:
         document = json.loads(text)
-    except ValueError as error:
-        raise FlussError(ErrorCode.INVALID_TABLE_EXCEPTION, f"the descriptor is not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the descriptor is not JSON: {error}") from None
     if not isinstance(document, dict):
-        raise FlussError(ErrorCode.INVALID_TABLE_EXCEPTION, "the descriptor is not a JSON object")
+        raise InputError("the descriptor is not a JSON object")
     return document
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise FlussError(ErrorCode.INVALID_TABLE_EXCEPTION, f"cannot read {path}: {error}") from None
+        raise CommandError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def drop_table(session: Session, parsed: argparse.Namespace) -> None:
     """``fluss drop-table``"""
     path = table_path(parsed.table)
-    request = pb.DropTableRequest(table_path=path_message(path), ignore_if_not_exists=parsed.if_exists)
-    session.call(ApiKey.DROP_TABLE, request)
-    note(f"dropped table {path}")
+    request = pb.DropTableRequest(table_path=path_message(path), ignore_if_not_exists=False)
+    if _changed(session, ApiKey.DROP_TABLE, request, ErrorCode.TABLE_NOT_EXIST if parsed.if_exists else None):
+        note(f"dropped table {path}")
+    else:
+        note(f"there is no table {path}; nothing dropped")
 
 
 def partitions(session: Session, parsed: argparse.Namespace) -> None:
@@ -182,37 +290,28 @@ def partitions(session: Session, parsed: argparse.Namespace) -> None:
 
 def create_partition(session: Session, parsed: argparse.Namespace) -> None:
     """``fluss create-partition``"""
-    request = pb.CreatePartitionRequest(
-        table_path=path_message(table_path(parsed.table)), ignore_if_not_exists=parsed.if_not_exists
-    )
+    path, partition = table_path(parsed.table), ", ".join(parsed.values)
+    request = pb.CreatePartitionRequest(table_path=path_message(path), ignore_if_not_exists=False)
     _add_spec(request.partition_spec, parsed.values)
-    session.call(ApiKey.CREATE_PARTITION, request)
-    note(f"created partition {', '.join(parsed.values)}")
+    exists = ErrorCode.PARTITION_ALREADY_EXISTS if parsed.if_not_exists else None
+    if _changed(session, ApiKey.CREATE_PARTITION, request, exists):
+        note(f"created partition {partition} of {path}")
+    else:
+        note(f"partition {partition} of {path} exists already; nothing changed")
 
 
 def drop_partition(session: Session, parsed: argparse.Namespace) -> None:
     """``fluss drop-partition``"""
-    request = pb.DropPartitionRequest(
-        table_path=path_message(table_path(parsed.table)), ignore_if_not_exists=parsed.if_exists
-    )
+    path, partition = table_path(parsed.table), ", ".join(parsed.values)
+    request = pb.DropPartitionRequest(table_path=path_message(path), ignore_if_not_exists=False)
     _add_spec(request.partition_spec, parsed.values)
-    session.call(ApiKey.DROP_PARTITION, request)
-    note(f"dropped partition {', '.join(parsed.values)}")
+    missing = ErrorCode.PARTITION_NOT_EXISTS if parsed.if_exists else None
+    if _changed(session, ApiKey.DROP_PARTITION, request, missing):
+        note(f"dropped partition {partition} of {path}")
+    else:
+        note(f"{path} has no partition {partition}; nothing dropped")
 
 
 def _add_spec(spec: pb.PbPartitionSpec, values: list[str]) -> None:
     for key, value in assignments(values).items():
         spec.partition_key_values.add(key=key, value=value)
-
-
-def assignments(values: list[str]) -> dict[str, str]:
-    """``column=value`` texts; ``INVALID_TABLE_EXCEPTION`` for others."""
-    found = {}
-    for text in values:
-        key, separator, value = text.partition("=")
-        if not separator or key in found:
-            raise FlussError(
-                ErrorCode.INVALID_TABLE_EXCEPTION, f"{text!r} is not COLUMN=VALUE, or the column is given twice"
-            )
-        found[key] = value
-    return found

@@ -39,6 +39,8 @@ _SIMPLE_TYPES = {
     "DATE": "DATE",
 }
 _MAX_TYPE_DEPTH = 30
+_MAX_LENGTH = 2**31 - 1
+"""VARCHAR of this length is STRING."""
 _BUCKET_NUM, _BUCKET_KEY, _AUTO_INCREMENT = "bucket.num", "bucket.key", "auto-increment.fields"
 _AGGREGATION = re.compile(r"fields\.(?P<column>.+)\.agg\Z")
 _T = TypeVar("_T")
@@ -53,12 +55,14 @@ class CreateTable:
         table: name of the table.
         if_not_exists: whether an existing table is fine.
         descriptor: document of a table descriptor, to be checked by whoever reads it.
+        remarks: what the table will not keep of the statement.
     """
 
     database: str | None
     table: str
     if_not_exists: bool
     descriptor: dict[str, Any]
+    remarks: tuple[str, ...] = ()
 
 
 def parse_create_table(text: str) -> CreateTable:
@@ -68,6 +72,16 @@ def parse_create_table(text: str) -> CreateTable:
         FlussError: ``INVALID_TABLE_EXCEPTION`` with the line and column of what is not understood.
     """
     return _Parser(text).statement()
+
+
+def parse_column(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Read ``name TYPE [COMMENT 'text']``: document of the column, and remarks as in :class:`CreateTable`.
+
+    Raises:
+        FlussError: ``INVALID_TABLE_EXCEPTION``.
+    """
+    parser = _Parser(text)
+    return parser.column(), tuple(parser.remarks)
 
 
 class _Token(NamedTuple):
@@ -81,6 +95,7 @@ class _Parser:
         self._text = text
         self._tokens: list[_Token] = list(self._scan())
         self._next = 0
+        self.remarks: list[str] = []
 
     def _scan(self) -> Iterator[_Token]:
         position = 0
@@ -139,7 +154,15 @@ class _Parser:
         }
         if bucket_count is not None:
             descriptor["bucket_count"] = bucket_count
-        return CreateTable(database, table, if_not_exists, descriptor)
+        return CreateTable(database, table, if_not_exists, descriptor, tuple(self.remarks))
+
+    def column(self) -> dict[str, Any]:
+        column: dict[str, Any] = {"name": self._name("a column name"), "data_type": self._type(0)}
+        if self._accept("COMMENT"):
+            column["comment"] = self._string()
+        if self._peek().kind != "end":
+            self._fail("the column should end here")
+        return column
 
     def _columns(self) -> tuple[list[dict[str, Any]], list[str]]:
         columns: list[dict[str, Any]] = []
@@ -223,8 +246,11 @@ class _Parser:
             self._accept("PRECISION")
             return {"type": "DOUBLE"}
         if word in ("VARCHAR", "VARBINARY"):
-            self._parameters(1)
-            return {"type": "STRING" if word == "VARCHAR" else "BYTES"}
+            kept = "STRING" if word == "VARCHAR" else "BYTES"
+            for length in self._parameters(1):
+                if length < _MAX_LENGTH:
+                    self.remarks.append(f"{word}({length}) becomes {kept}: Fluss keeps and checks no greatest length")
+            return {"type": kept}
         if word in ("CHAR", "BINARY"):
             return {"type": word, "length": (*self._parameters(1), 1)[0]}
         if word in ("DECIMAL", "NUMERIC", "DEC"):

@@ -204,7 +204,7 @@ def _check_segment(directory: Path, base: int, finding: Finding, durable: int | 
             segment.rows += header.record_count
             segment.size = position + header.size
     except FlussError as error:
-        # What lies behind the durable offset was not acknowledged: a torn write, which recovery cuts.
+        # What lies after the durable offset was not acknowledged: a torn write, which recovery cuts.
         torn = is_last and durable is not None and segment.next_offset >= durable
         (finding.notes if torn else finding.problems).append(f"{path.name}: {error.message}")
     _check_indexes(directory, base, segment, starts, finding)
@@ -223,7 +223,9 @@ def _check_indexes(
             by_position.get(position) == last for last, position in _offset_entries(data, base)
         )
         if not usable:
-            finding.notes.append(f"the offset index of segment {base} does not fit; it will be built again")
+            finding.notes.append(
+                f"the offset index of segment {base} does not match its segment; it will be built again"
+            )
     data = _index_data(Path(path_of(directory, base, TIME_INDEX)), TimeIndex.ENTRY_BYTES)
     times = TimeIndex(base, _INDEX_LIMIT)
     if data is not None:
@@ -231,7 +233,7 @@ def _check_indexes(
             first_offsets.get(offset) == stamp for stamp, offset in _time_entries(data, base)
         )
         if not usable:
-            finding.notes.append(f"the time index of segment {base} does not fit; it will be built again")
+            finding.notes.append(f"the time index of segment {base} does not match its segment; it will be built again")
 
 
 def _index_data(path: Path, entry_bytes: int) -> bytes | None:

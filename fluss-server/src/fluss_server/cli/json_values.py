@@ -4,7 +4,7 @@
 type                     JSON
 =======================  ==================================================================
 BOOLEAN, INT, ...        ``true``, ``1``, ``1.5``; NaN and infinities as text
-DECIMAL                  text with all digits, ``"12.50"``; a number is read too
+DECIMAL                  text with all digits, ``"12.50"``; a number is read too, with all its digits
 CHAR, STRING             text
 BINARY, BYTES            text in base64
 DATE, TIME               ``"2024-05-31"``, ``"23:59:59.123"``
@@ -20,15 +20,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import math
 import re
 import struct
 from collections.abc import Mapping
 from datetime import date, datetime, timezone
-from decimal import Context, Decimal, InvalidOperation
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
+from fractions import Fraction
 from typing import Any
 
-from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.cli.failures import InputError
 from fluss_server.model.types import DataType, TypeRoot
 
 _INTEGERS = {TypeRoot.TINYINT: 8, TypeRoot.SMALLINT: 16, TypeRoot.INTEGER: 32, TypeRoot.BIGINT: 64}
@@ -36,7 +38,22 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _TIME = re.compile(r"(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?\Z")
 _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?))?(Z|[+-]\d\d:?\d\d)?\Z")
 _FLOAT = struct.Struct("f")
+_DECODER = json.JSONDecoder(parse_float=Decimal)
 _WIDE = Context(prec=80)
+_UNROUNDED = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[InvalidOperation])
+_BIGINT_DIGITS = 19
+
+
+def parse_json(text: str | bytes) -> Any:
+    """JSON with its numbers exact: integers as int, all others as Decimal.
+
+    Raises:
+        ValueError: it is not JSON, or not UTF-8.
+    """
+    try:
+        return _DECODER.decode(text.decode() if isinstance(text, bytes) else text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def to_json(value: Any, data_type: DataType) -> Any:
@@ -77,19 +94,20 @@ def from_json(value: Any, data_type: DataType, name: str) -> Any:
     """The reverse of :func:`to_json`; numbers, dates and so on may also be text, as CSV has them.
 
     Args:
+        value: as :func:`parse_json` gives it. Nothing is rounded but FLOAT and DOUBLE, and those once.
         name: of the column, for errors.
 
     Raises:
-        FlussError: ``INVALID_TABLE_EXCEPTION`` when the value does not fit the type.
+        InputError: the value is not one of the type.
     """
     if value is None:
         if not data_type.nullable:
-            raise _violation(name, value, data_type)
+            raise _invalid_value(name, value, data_type)
         return None
     try:
         return _convert(value, data_type, name)
     except (ValueError, TypeError, InvalidOperation, binascii.Error, OverflowError):
-        raise _violation(name, value, data_type) from None
+        raise _invalid_value(name, value, data_type) from None
 
 
 def _convert(value: Any, data_type: DataType, name: str) -> Any:
@@ -99,14 +117,14 @@ def _convert(value: Any, data_type: DataType, name: str) -> Any:
     if root in _INTEGERS:
         return _integer(value, _INTEGERS[root])
     if root is TypeRoot.FLOAT:
-        return float(_FLOAT.unpack(_FLOAT.pack(float(_not_bool(value))))[0])
+        return _nearest_float(_not_bool(value))
     if root is TypeRoot.DOUBLE:
         return float(_not_bool(value))
     if root is TypeRoot.DECIMAL:
         return _unscaled(value, data_type)
     if root in (TypeRoot.CHAR, TypeRoot.STRING):
-        if not isinstance(value, str):
-            raise TypeError
+        if not _typed(value, str).isascii():
+            value.encode()  # half of a surrogate pair is no text
         return value
     if root in (TypeRoot.BINARY, TypeRoot.BYTES):
         data = base64.b64decode(value, validate=True)
@@ -187,20 +205,49 @@ def _time_text(milliseconds: int, nanoseconds: int, precision: int) -> str:
 
 
 def _unscaled(value: Any, data_type: DataType) -> int:
-    number = Decimal(str(_not_bool(value)))
-    if not number.is_finite():
+    """``value * 10**scale``, if that is a whole number of at most the digits of the type."""
+    value = _not_bool(value)
+    number = value if isinstance(value, Decimal) else Decimal(str(value))
+    if not number:
+        return 0
+    # Checked first: an exponent of a million must not be multiplied out.
+    if not number.is_finite() or number.adjusted() + data_type.scale >= data_type.precision:
         raise ValueError
-    scaled = number.scaleb(data_type.scale, _WIDE)
+    scaled = number.scaleb(data_type.scale, _UNROUNDED)
     unscaled = int(scaled)
-    if scaled != unscaled or abs(unscaled) >= 10**data_type.precision:
+    if scaled != unscaled:
         raise ValueError
     return unscaled
 
 
+def _nearest_float(value: Any) -> float:
+    """The 32-bit float nearest to a number: rounded once, not first to 64 bits, maybe to the middle of two floats."""
+    wide = float(value)
+    near = float(_FLOAT.unpack(_FLOAT.pack(wide))[0])
+    if near == wide or not math.isfinite(near) or isinstance(value, float):
+        return near
+    other = _next_float(near, upwards=wide > near)
+    if not math.isfinite(other) or Fraction(near) + Fraction(other) != 2 * Fraction(wide):
+        return near
+    exact = Fraction(Decimal(value))
+    return near if exact == Fraction(wide) else min(near, other, key=lambda one: abs(Fraction(one) - exact))
+
+
+def _next_float(value: float, *, upwards: bool) -> float:
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        return float(np.nextafter(np.float32(value), np.float32(math.inf if upwards else -math.inf)))
+
+
 def _integer(value: Any, bits: int) -> int:
-    if isinstance(value, float) and not value.is_integer():
+    value = _not_bool(value)
+    if isinstance(value, Decimal):
+        if not value.is_finite() or value.adjusted() >= _BIGINT_DIGITS or value != value.to_integral_value():
+            raise ValueError
+    elif isinstance(value, float) and not value.is_integer():
         raise ValueError
-    number = int(_not_bool(value))
+    number = int(value)
     if not -(1 << (bits - 1)) <= number < 1 << (bits - 1):
         raise ValueError
     return number
@@ -216,7 +263,7 @@ def _boolean(value: Any) -> bool:
 
 
 def _not_bool(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
         raise TypeError
     return value
 
@@ -234,7 +281,13 @@ def _shortest_float(value: float) -> float:
     return float(str(np.float32(value)))
 
 
-def _violation(name: str, value: Any, data_type: DataType) -> FlussError:
-    shown = repr(value)
+def _invalid_value(name: str, value: Any, data_type: DataType) -> InputError:
+    if isinstance(value, str):
+        shown = repr(value)
+    else:
+        try:
+            shown = json.dumps(value, default=str)
+        except (TypeError, ValueError):
+            shown = repr(value)
     shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
-    return FlussError(ErrorCode.INVALID_TABLE_EXCEPTION, f"column {name!r}: {shown} is not a {data_type}")
+    return InputError(f"column {name!r}: {shown} is not a {data_type}")

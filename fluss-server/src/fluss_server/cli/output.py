@@ -1,12 +1,19 @@
-"""What commands print: aligned columns, JSON lines or an Arrow stream."""
+"""What commands print: aligned columns, JSON lines, CSV or an Arrow stream.
+
+What comes from tables never reaches a terminal as a control character: it could move the cursor, change the title or
+look like other rows.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
+
+from fluss_server.cli.csv_records import join_record
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,6 +22,8 @@ ABSENT = "-"
 NULL = "null"
 _GAP = "  "
 _MAX_WIDTH = 60
+# Control characters, line and paragraph separators, characters that reverse the direction of text.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 class OutputFormat(str, Enum):
@@ -22,13 +31,14 @@ class OutputFormat(str, Enum):
 
     TABLE = "table"
     JSON = "json"
+    CSV = "csv"
     ARROW = "arrow"
 
 
 class RowPrinter:
-    """Prints rows page by page; every page may be the last one.
+    """Prints rows batch by batch; every batch may be the last one.
 
-    In the table format, columns keep the width of the first page, so that what follows stays aligned where it fits.
+    In the table format, columns keep the width of the first batch, so that later rows stay aligned with it.
 
     Args:
         columns: names.
@@ -54,25 +64,27 @@ class RowPrinter:
 
     def rows(self, rows: Iterable[Sequence[Any]]) -> None:
         """Print rows of JSON values."""
-        page = list(rows)
+        batch = list(rows)
         if self._format is OutputFormat.JSON:
-            for row in page:
-                _line(json.dumps(dict(zip(self._columns, row, strict=True)), ensure_ascii=False))
+            for row in batch:
+                _line(json_line(dict(zip(self._columns, row, strict=True))))
+        elif self._format is OutputFormat.CSV:
+            self._csv(batch)
         elif self._format is OutputFormat.TABLE:
-            self._table(page)
+            self._table(batch)
         else:
             import pyarrow as pa
 
             schema = self._schema or pa.schema([(name, pa.string()) for name in self._columns])
             cells = [
-                [None if cell is None else _cell(cell, NULL) for cell in column] for column in zip(*page, strict=True)
+                [None if cell is None else _cell(cell, NULL) for cell in column] for column in zip(*batch, strict=True)
             ]
             arrays = [pa.array(column, pa.string()) for column in cells or [[]] * len(schema)]
             self.batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
         sys.stdout.flush()
 
     def batch(self, batch: pa.RecordBatch) -> None:
-        """Print a page that is an Arrow batch already; only for the Arrow format."""
+        """Print an Arrow batch; only for the Arrow format."""
         import pyarrow as pa
 
         if self._writer is None:
@@ -91,16 +103,27 @@ class RowPrinter:
             self._writer.close()
         elif self._format is OutputFormat.TABLE and self._widths is None:
             self._table([])
+        elif self._format is OutputFormat.CSV:
+            self._csv([])
 
-    def _table(self, page: Sequence[Sequence[Any]]) -> None:
-        cells = [[_cell(value, self._absent) for value in row] for row in page]
+    def _csv(self, batch: Sequence[Sequence[Any]]) -> None:
+        raw = not sys.stdout.isatty()
+        if self._widths is None:
+            self._widths = []
+            batch = [self._columns, *batch]
+        for row in batch:
+            text = join_record(csv_field(cell) for cell in row)
+            _line(text if raw else printable(text))
+
+    def _table(self, batch: Sequence[Sequence[Any]]) -> None:
+        cells = [[printable(_cell(value, self._absent)) for value in row] for row in batch]
         if self._widths is None:
             columns = zip(*cells, strict=True) if cells else [()] * len(self._columns)
             self._widths = [
                 min(max(map(len, (name, *column))), _MAX_WIDTH)
                 for name, column in zip(self._columns, columns, strict=True)
             ]
-            self._aligned([name.upper() for name in self._columns])
+            self._aligned([printable(name).upper() for name in self._columns])
         for row in cells:
             self._aligned(row)
 
@@ -123,11 +146,11 @@ def print_rows(
 
 
 def print_fields(fields: Mapping[str, Any], output_format: OutputFormat) -> None:
-    """Print one thing: a line per field, or one JSON object."""
+    """Print one thing: a line per field, more for a list; or one JSON object."""
     if output_format is OutputFormat.TABLE:
         width = max(map(len, fields))
         for name, value in fields.items():
-            lines = _cell(value, ABSENT).split("\n")
+            lines = [printable(_cell(line, ABSENT)) for line in (value if isinstance(value, list) else [value])]
             _line(f"{name.upper().ljust(width)}{_GAP}{lines[0]}".rstrip())
             for line in lines[1:]:
                 _line(f"{' ' * width}{_GAP}{line}".rstrip())
@@ -137,7 +160,27 @@ def print_fields(fields: Mapping[str, Any], output_format: OutputFormat) -> None
 
 def note(text: str) -> None:
     """Tell the person what was done, on standard error, so that the output stays clean for programs."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def printable(text: str) -> str:
+    """Text with control characters written as escapes, ``\\x1b`` for example."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def json_line(document: Any) -> str:
+    """JSON in one line; also the control characters that JSON leaves as they are become escapes."""
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(document, ensure_ascii=False))
+
+
+def csv_field(value: Any) -> str | None:
+    """A JSON value as a field of CSV, None for null."""
+    return None if value is None else _cell(value, NULL)
 
 
 def _cell(value: Any, absent: str) -> str:

@@ -6,25 +6,38 @@ Nothing heavy is imported here; a command names the function that runs it, which
 from __future__ import annotations
 
 import argparse
-import importlib
-import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fluss_server import __version__
-from fluss_server.cli.output import OutputFormat
+from fluss_server.cli.arguments import (
+    DATABASES,
+    DEFAULT_PORT,
+    FILES,
+    NEXT_PORT,
+    SERVER_VARIABLE,
+    TABLES,
+    USER_VARIABLE,
+    add_buckets,
+    add_columns,
+    add_database,
+    add_output,
+    add_table,
+    add_values,
+    completed,
+    delimiter,
+    grpc_port,
+    local_command,
+    port,
+    positive,
+    remote_command,
+    row_count,
+)
 
-if TYPE_CHECKING:
-    from fluss_server.cli.session import Session
+__all__ = ["SERVER_VARIABLE", "USER_VARIABLE", "build_parser"]
 
-DEFAULT_PORT = 9123
-DEFAULT_GRPC_PORT = 9124
-DEFAULT_SERVER = f"127.0.0.1:{DEFAULT_GRPC_PORT}"
-SERVER_VARIABLE, USER_VARIABLE, PASSWORD_VARIABLE = "FLUSS_SERVER", "FLUSS_USER", "FLUSS_PASSWORD"
-
-Run = Callable[[argparse.Namespace], int]
-"""What a command does; returns the exit code."""
+_IF_EXISTS = "do not fail if it does not exist"
+_IF_NOT_EXISTS = "do not fail if it exists"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,22 +60,36 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_local(commands: Any) -> None:
     local = commands.add_parser(
         "local",
-        help="run a complete Fluss in one process on one port",
-        description="Run a complete Fluss in one process on one port. SIGTERM or Ctrl-C stops it cleanly.",
+        help="run a complete Fluss in one process",
+        description="Run a complete Fluss in one process: Fluss's native protocol on one port, gRPC for this command "
+        "and for health probes on the next. SIGTERM or Ctrl-C stops it cleanly.",
+    )
+    completed(
+        local.add_argument(
+            "--config",
+            type=Path,
+            metavar="FILE",
+            help="read server options from this file of 'key: value' lines, as the official server.yaml has them; "
+            "data.dir in it is the data directory; arguments of the command line override it",
+        ),
+        FILES,
     )
     local.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     local.add_argument(
-        "--port", type=_port, default=DEFAULT_PORT, help="port to listen on; 0 picks a free one (default: %(default)s)"
+        "--port",
+        type=port,
+        default=DEFAULT_PORT,
+        help="port of the native protocol; 0 picks a free one (default: %(default)s)",
     )
     local.add_argument(
         "--grpc-port",
-        type=_grpc_port,
-        default=DEFAULT_GRPC_PORT,
-        help="port of the gRPC door, which the other commands use; 0 picks a free one, 'none' opens none "
-        "(default: %(default)s)",
+        type=grpc_port,
+        default=NEXT_PORT,
+        help="port of gRPC, which the other commands use; 0 picks a free one, 'none' disables gRPC "
+        "(default: the one after --port, or after the first of bind.listeners; with --port 0 a free one)",
     )
-    local.add_argument(
-        "--data-dir", type=Path, default=Path("fluss-data"), help="where everything is kept (default: ./fluss-data)"
+    completed(
+        local.add_argument("--data-dir", type=Path, help="where everything is kept (default: ./fluss-data)"), FILES
     )
     local.add_argument(
         "--set",
@@ -90,7 +117,7 @@ def _add_local(commands: Any) -> None:
         help="stop cleanly, too, when standard input, a pipe, is closed at its other end: the server then ends with "
         "the process that started it, however that ends",
     )
-    local.set_defaults(run=_plain("local:run"))
+    local.set_defaults(run=local_command("local:run"))
 
 
 # ---- databases, tables, partitions
@@ -98,22 +125,24 @@ def _add_local(commands: Any) -> None:
 
 def _add_catalog(commands: Any) -> None:
     module = "catalog_commands"
-    _remote(commands, "databases", f"{module}:databases", "list the databases")
-    command = _remote(commands, "create-database", f"{module}:create_database", "create a database")
+    remote_command(commands, "databases", f"{module}:databases", "list the databases")
+    command = remote_command(commands, "create-database", f"{module}:create_database", "create a database")
     command.add_argument("database")
     command.add_argument("--comment", help="text for people")
-    command.add_argument("--if-not-exists", action="store_true", help="an existing one is fine")
-    command = _remote(commands, "drop-database", f"{module}:drop_database", "drop a database")
-    command.add_argument("database")
+    command.add_argument("--if-not-exists", action="store_true", help=_IF_NOT_EXISTS)
+    command = remote_command(commands, "drop-database", f"{module}:drop_database", "drop a database")
+    add_database(command)
     command.add_argument("--cascade", action="store_true", help="drop its tables with it")
-    command.add_argument("--if-exists", action="store_true", help="a missing one is fine")
+    command.add_argument("--if-exists", action="store_true", help=_IF_EXISTS)
 
-    command = _remote(commands, "tables", f"{module}:tables", "list the tables of a database")
-    command.add_argument("database", nargs="?", default="fluss", help="(default: %(default)s)")
-    command = _remote(commands, "describe", f"{module}:describe", "show a table's columns and options")
-    _table(command)
+    command = remote_command(
+        commands, "tables", f"{module}:tables", "list the tables of a database, with the number of their rows"
+    )
+    completed(command.add_argument("database", nargs="?", default="fluss", help="(default: %(default)s)"), DATABASES)
+    command = remote_command(commands, "describe", f"{module}:describe", "show a table's columns and options")
+    add_table(command)
     command.add_argument("--sql", action="store_true", help="print the statement that creates such a table")
-    command = _remote(
+    command = remote_command(
         commands,
         "create-table",
         f"{module}:create_table",
@@ -121,59 +150,110 @@ def _add_catalog(commands: Any) -> None:
         "Create a table from a CREATE TABLE statement in Flink's manner, or from a JSON table descriptor.",
     )
     command.add_argument("definition", nargs="?", help="CREATE TABLE ..., or a JSON table descriptor")
-    command.add_argument("--file", type=Path, help="read the definition from this file")
+    completed(command.add_argument("--file", type=Path, help="read the definition from this file"), FILES)
     command.add_argument("--name", help="TABLE or DATABASE.TABLE, instead of the name in the definition")
-    command.add_argument("--if-not-exists", action="store_true", help="an existing one is fine")
-    command = _remote(commands, "drop-table", f"{module}:drop_table", "drop a table")
-    _table(command)
-    command.add_argument("--if-exists", action="store_true", help="a missing one is fine")
+    command.add_argument("--if-not-exists", action="store_true", help=_IF_NOT_EXISTS)
+    command = remote_command(
+        commands,
+        "alter-table",
+        f"{module}:alter_table",
+        "add columns to a table, or change its options",
+        "Add columns at the end of a table, or change its options; not both at once.",
+    )
+    add_table(command)
+    command.add_argument(
+        "--add-column", action="append", metavar="'NAME TYPE'", help="a column as in CREATE TABLE; may be repeated"
+    )
+    command.add_argument("--set", action="append", metavar="KEY=VALUE", help="set an option; may be repeated")
+    command.add_argument(
+        "--reset", action="append", metavar="KEY", help="give an option its default again; may be repeated"
+    )
+    command = remote_command(commands, "drop-table", f"{module}:drop_table", "drop a table")
+    add_table(command)
+    command.add_argument("--if-exists", action="store_true", help=_IF_EXISTS)
 
-    command = _remote(commands, "partitions", f"{module}:partitions", "list the partitions of a table")
-    _table(command)
-    command = _remote(commands, "create-partition", f"{module}:create_partition", "create a partition")
-    _table(command)
-    _values(command, "one for every partition column")
-    command.add_argument("--if-not-exists", action="store_true", help="an existing one is fine")
-    command = _remote(commands, "drop-partition", f"{module}:drop_partition", "drop a partition")
-    _table(command)
-    _values(command, "one for every partition column")
-    command.add_argument("--if-exists", action="store_true", help="a missing one is fine")
+    command = remote_command(commands, "partitions", f"{module}:partitions", "list the partitions of a table")
+    add_table(command)
+    command = remote_command(commands, "create-partition", f"{module}:create_partition", "create a partition")
+    add_table(command)
+    add_values(command, "one for every partition column")
+    command.add_argument("--if-not-exists", action="store_true", help=_IF_NOT_EXISTS)
+    command = remote_command(commands, "drop-partition", f"{module}:drop_partition", "drop a partition")
+    add_table(command)
+    add_values(command, "one for every partition column")
+    command.add_argument("--if-exists", action="store_true", help=_IF_EXISTS)
 
 
 # ---- rows
 
 
 def _add_data(commands: Any) -> None:
-    module = "data_commands"
-    command = _remote(
+    module = "row_commands"
+    _add_put(commands)
+    command = remote_command(
         commands,
-        "put",
-        f"{module}:put",
-        "append or upsert the rows of a file",
-        "Append the rows of a file to a log table, or upsert them into a primary-key table. Columns go by name; what "
-        "the file lacks is null. Every page of 5,000 rows is durable before the next one is read.",
+        "export",
+        "export_command:export",
+        "write the rows of a table to a file",
+        "Write the rows of a table to a file: the current rows of a primary-key table, of each bucket as they are at "
+        "one moment; the whole log of a log table. The file appears when it is complete.",
     )
-    _table(command)
-    command.add_argument("file", help="JSON lines, CSV with a header line, or Parquet; - is standard input")
+    add_table(command)
+    completed(
+        command.add_argument("file", help="its name says the format, .gz at its end compresses; - is standard output"),
+        FILES,
+    )
+    command.add_argument("--format", choices=["jsonl", "csv", "tsv", "parquet"], help="of the file")
+    add_columns(command)
+    add_buckets(command)
+    command = remote_command(
+        commands,
+        "tail",
+        "tail_command:tail",
+        "print the last rows of the log of a table, or of its changelog",
+        "Print the last rows of the log of a table, or of the changelog of a primary-key table; with --from, the rows "
+        "from there on. Rows of all buckets come in the order in which they were written.",
+    )
+    add_table(command)
     command.add_argument(
-        "--format", choices=["jsonl", "csv", "parquet"], help="of the file (default: what its name says)"
+        "--follow",
+        "-f",
+        action="store_true",
+        help="go on with what is written from now on, until Ctrl-C, also to new partitions; an unreachable server is "
+        "tried again for 10 minutes",
     )
-    command = _remote(commands, "tail", f"{module}:tail", "print the log of a table, or its changelog")
-    _table(command)
-    command.add_argument("--follow", "-f", action="store_true", help="go on with what is written from now on")
+    command.add_argument(
+        "--limit",
+        "-n",
+        type=positive,
+        metavar="N",
+        help="how many rows: the last ones (default: 10), or with --from the first ones from there on (default: all)",
+    )
     command.add_argument(
         "--from",
         dest="start",
-        default="earliest",
         metavar="START",
-        help="earliest, latest, an offset, or a UTC time such as 2026-05-31T12:00:00 (default: %(default)s)",
+        help="start at earliest, latest, a UTC time such as 2026-05-31T12:00:00, or the offset of a bucket",
     )
-    command.add_argument("--limit", "-n", type=_positive, help="stop after so many rows")
-    command.add_argument("--columns", help="print these columns only: a,b,c")
-    command = _remote(commands, "head", f"{module}:head", "print some rows of a primary-key table")
-    _table(command)
-    command.add_argument("--limit", "-n", type=_positive, default=10, help="at most so many (default: %(default)s)")
-    command = _remote(
+    add_columns(command)
+    add_buckets(command)
+    command = remote_command(
+        commands,
+        "head",
+        f"{module}:head",
+        "print the first rows of a table",
+        "Print the first rows of a log table, or some rows of a primary-key table, which has no order.",
+    )
+    add_table(command)
+    command.add_argument(
+        "--limit", "-n", type=positive, default=10, metavar="N", help="at most so many (default: %(default)s)"
+    )
+    add_columns(command)
+    add_buckets(command)
+    command = remote_command(commands, "count", f"{module}:count", "count the rows of a table")
+    add_table(command)
+    add_buckets(command)
+    command = remote_command(
         commands,
         "get",
         f"{module}:get",
@@ -181,136 +261,160 @@ def _add_data(commands: Any) -> None:
         "Look up a row by its primary key, or the rows of a bucket key that begins the primary key. The exit code is 1 "
         "when there is none.",
     )
-    _table(command)
-    _values(command, "of the key")
-    command = _remote(commands, "delete", f"{module}:delete", "delete a row of a primary-key table")
-    _table(command)
-    _values(command, "of the primary key")
-    command = _remote(commands, "offsets", f"{module}:offsets", "print the first and the next offset of every bucket")
-    _table(command)
+    add_table(command)
+    add_values(command, "of the key")
+    add_columns(command)
+    command = remote_command(
+        commands,
+        "delete",
+        f"{module}:delete",
+        "delete a row of a primary-key table",
+        "Delete a row of a primary-key table. The exit code is 1 when there is none.",
+    )
+    add_table(command)
+    add_values(command, "of the primary key")
+    command = remote_command(
+        commands, "offsets", f"{module}:offsets", "print the first and the next offset of every bucket"
+    )
+    add_table(command)
     command.add_argument("--at", metavar="TIME", help="also the first offset at or after this UTC time")
+    add_buckets(command)
+
+
+def _add_put(commands: Any) -> None:
+    command = remote_command(
+        commands,
+        "put",
+        "put_command:put",
+        "append or upsert the rows of a file",
+        "Append the rows of a file to a log table, or upsert them into a primary-key table. Columns go by name; what "
+        "the file lacks is null. Every batch of 5,000 rows is durable before the next one is read. When not all rows "
+        "could be written, the message says which are in the table.",
+    )
+    add_table(command)
+    completed(
+        command.add_argument(
+            "file",
+            help="JSON lines, CSV or TSV with a header line, all three also gzipped, or Parquet; - is standard input",
+        ),
+        FILES,
+    )
+    command.add_argument(
+        "--format", choices=["jsonl", "csv", "tsv", "parquet"], help="of the file (default: what its name says)"
+    )
+    command.add_argument(
+        "--delimiter", type=delimiter, metavar="C", help="character between the fields of CSV, \\t is the tabulator"
+    )
+    command.add_argument(
+        "--on-error",
+        choices=["stop", "skip"],
+        default="stop",
+        help="what to do at a row that is not valid: stop, or leave it out and go on (default: %(default)s)",
+    )
+    completed(
+        command.add_argument(
+            "--rejected",
+            type=Path,
+            metavar="FILE",
+            help="where rows go that were left out (default: a new file in the working directory, NAME.rejected.csv)",
+        ),
+        FILES,
+    )
+    command.add_argument(
+        "--skip-rows",
+        type=row_count,
+        default=0,
+        metavar="N",
+        help="leave out the first N rows of the file, which an earlier run has written",
+    )
 
 
 # ---- administration
 
 
 def _add_administration(commands: Any) -> None:
-    config = commands.add_parser("config", help="options: their reference, and those of a running server")
-    actions = config.add_subparsers(dest="action", required=True, metavar="ACTION")
-    options = actions.add_parser("options", help="print the reference of all server and table options")
-    options.set_defaults(run=_plain("main:print_options"))
-    _remote(actions, "list", "server_commands:show_config", "print the options of a running server")
-    command = _remote(actions, "set", "server_commands:set_config", "change options of a running server")
-    command.add_argument("values", nargs="+", metavar="KEY=VALUE")
-    command = _remote(actions, "reset", "server_commands:reset_config", "give options their value at start again")
-    command.add_argument("keys", nargs="+", metavar="KEY")
-
-    _remote(commands, "health", "server_commands:health", "tell whether all buckets are served; exit code 0 when green")
-    command = _remote(
+    _add_config(commands)
+    _add_acl(commands)
+    remote_command(
+        commands, "health", "server_commands:health", "tell whether all buckets are served; exit code 0 when green"
+    )
+    command = remote_command(
         commands,
         "bench",
         "bench:bench",
         "measure a running server with one client",
         "Append, scan, upsert and look up rows in tables of its own, which are dropped at the end.",
     )
-    command.add_argument("--rows", type=_positive, default=500_000, help="(default: %(default)s)")
+    command.add_argument("--rows", type=positive, default=500_000, metavar="N", help="(default: %(default)s)")
     doctor = commands.add_parser(
         "doctor",
         help="check the data directory of a stopped server",
         description="Check every batch, index and snapshot of a data directory, and every block of its RocksDB stores. "
         "Nothing is changed. The exit code is 1 when something durable is damaged.",
     )
-    doctor.add_argument("data_dir", type=Path, nargs="?", default=Path("fluss-data"), help="(default: ./fluss-data)")
-    _output(doctor)
-    doctor.set_defaults(run=_plain("doctor:doctor"))
+    argument = doctor.add_argument(
+        "data_dir", type=Path, nargs="?", default=Path("fluss-data"), help="(default: ./fluss-data)"
+    )
+    completed(argument, FILES)
+    add_output(doctor)
+    doctor.set_defaults(run=local_command("doctor:doctor"))
     completion = commands.add_parser(
         "completion",
         help="print the completion script of a shell",
-        description='Print a completion script. In bash: eval "$(fluss completion bash)"',
+        description='Print a completion script. In bash: eval "$(fluss completion bash)"; in fish: '
+        "fluss completion fish | source. Names of tables, databases and columns come from the server.",
     )
-    completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
-    completion.set_defaults(run=_plain("main:print_completion"))
+    completion.add_argument("shell", choices=["bash", "zsh", "fish", "tcsh"])
+    completion.set_defaults(run=local_command("completion:print_script"))
 
 
-# ---- pieces
-
-
-def _remote(
-    commands: Any, name: str, function: str, summary: str, description: str | None = None
-) -> argparse.ArgumentParser:
-    """A command that needs a running server."""
-    command: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=description or f"{summary[0].upper()}{summary[1:]}."
+def _add_config(commands: Any) -> None:
+    config = commands.add_parser("config", help="options: their reference, and those of a running server")
+    actions = config.add_subparsers(dest="action", required=True, metavar="ACTION")
+    options = actions.add_parser("options", help="print the reference of all server and table options")
+    options.set_defaults(run=local_command("main:print_options"))
+    remote_command(
+        actions, "list", "server_commands:show_config", "print the effective values of a running server's options"
     )
-    connection = command.add_argument_group("connection")
-    connection.add_argument(
-        "--server",
-        default=os.environ.get(SERVER_VARIABLE, DEFAULT_SERVER),
-        metavar="HOST:PORT",
-        help=f"gRPC door of the server (default: ${SERVER_VARIABLE}, else {DEFAULT_SERVER})",
+    command = remote_command(actions, "set", "server_commands:set_config", "change options of a running server")
+    command.add_argument("values", nargs="+", metavar="KEY=VALUE")
+    command = remote_command(
+        actions, "reset", "server_commands:reset_config", "give options the values of the start again"
     )
-    connection.add_argument(
-        "--user",
-        default=os.environ.get(USER_VARIABLE),
-        help=f"user to log in as (default: ${USER_VARIABLE}); the password is taken from ${PASSWORD_VARIABLE}",
+    command.add_argument("keys", nargs="+", metavar="KEY")
+
+
+def _add_acl(commands: Any) -> None:
+    acl = commands.add_parser("acl", help="permissions of users, of a server with authorizer.enabled")
+    actions = acl.add_subparsers(dest="action", required=True, metavar="ACTION")
+    module = "acl_commands"
+    principal = "bob or User:bob; * is everybody"
+    operations = "READ, WRITE, CREATE, DROP, ALTER, DESCRIBE or ALL; several with commas"
+    grant = remote_command(actions, "grant", f"{module}:grant", "allow a user something")
+    grant.add_argument("principal", help=principal)
+    grant.add_argument("operations", help=operations)
+    _resource(grant, required=True)
+    grant.add_argument("--from-host", default="*", metavar="ADDRESS", help="only from this address (default: from any)")
+    revoke = remote_command(
+        actions,
+        "revoke",
+        f"{module}:revoke",
+        "revoke a permission",
+        "Revoke a permission. The exit code is 1 when it was not granted.",
     )
-    _output(command)
-
-    def run(parsed: argparse.Namespace) -> int:
-        from fluss_server.cli.session import Session
-        from fluss_server.grpc_server.client import GrpcClient
-
-        action: Callable[[Session, argparse.Namespace], int | None] = _find(function)
-        with GrpcClient(parsed.server, user=parsed.user, password=os.environ.get(PASSWORD_VARIABLE, "")) as client:
-            return action(Session(client), parsed) or 0
-
-    command.set_defaults(run=run)
-    return command
+    revoke.add_argument("principal", help=principal)
+    revoke.add_argument("operations", help=f"{operations}; ANY revokes all of them")
+    _resource(revoke, required=True)
+    revoke.add_argument("--from-host", metavar="ADDRESS", help="only what was granted from this address")
+    entries = remote_command(actions, "list", f"{module}:list_entries", "list what is allowed")
+    entries.add_argument("--principal", help=f"of this user only: {principal}")
+    _resource(entries, required=False)
 
 
-def _plain(function: str) -> Run:
-    """A command that needs no server."""
-    return lambda parsed: _find(function)(parsed) or 0
-
-
-def _find(function: str) -> Any:
-    module, _, name = function.partition(":")
-    return getattr(importlib.import_module(f"fluss_server.cli.{module}"), name)
-
-
-def _output(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--output",
-        "-o",
-        type=OutputFormat,
-        choices=list(OutputFormat),
-        default=OutputFormat.TABLE,
-        metavar="{table,json,arrow}",
-        help="aligned columns, JSON lines or an Arrow stream (default: table)",
+def _resource(command: argparse.ArgumentParser, *, required: bool) -> None:
+    resource = command.add_mutually_exclusive_group(required=required)
+    resource.add_argument("--cluster", action="store_true", help="on the cluster, and so on everything in it")
+    completed(resource.add_argument("--database", help="on a database and its tables; * is all databases"), DATABASES)
+    completed(
+        resource.add_argument("--table", metavar="TABLE", help="on TABLE or DATABASE.TABLE; * is all tables"), TABLES
     )
-
-
-def _table(command: argparse.ArgumentParser) -> None:
-    command.add_argument("table", help="TABLE or DATABASE.TABLE")
-
-
-def _values(command: argparse.ArgumentParser, which: str) -> None:
-    command.add_argument("values", nargs="+", metavar="COLUMN=VALUE", help=which)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not positive")
-    return number
-
-
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{port} is not a port; use 0 to 65535")
-    return port
-
-
-def _grpc_port(text: str) -> int | None:
-    return None if text == "none" else _port(text)

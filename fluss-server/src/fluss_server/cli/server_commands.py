@@ -6,21 +6,26 @@ import argparse
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
-from fluss_server.cli.catalog_commands import assignments
 from fluss_server.cli.output import note, print_fields, print_rows
+from fluss_server.cli.selection import assignments
 from fluss_server.cli.session import Session
+from fluss_server.config import SERVER_OPTIONS
 
 _SET, _DELETE = 0, 1
+_INITIAL = "INITIAL_SERVER_CONFIG"
 _HEALTH = {0: "green", 1: "yellow", 2: "red"}
 
 
 def show_config(session: Session, parsed: argparse.Namespace) -> None:
     """``fluss config list``"""
     response = session.call(ApiKey.DESCRIBE_CLUSTER_CONFIGS, pb.DescribeClusterConfigsRequest())
-    rows = sorted(
-        (entry.config_key, entry.config_value if entry.HasField("config_value") else None, entry.config_source)
-        for entry in response.configs
-    )
+    rows = []
+    for entry in response.configs:
+        value = entry.config_value if entry.HasField("config_value") else None
+        option = SERVER_OPTIONS.get(entry.config_key)
+        is_default = option is not None and value == option.default and entry.config_source == _INITIAL
+        rows.append((entry.config_key, value, "DEFAULT" if is_default else entry.config_source))
+    rows.sort(key=lambda row: row[0])
     print_rows(("option", "value", "source"), rows, parsed.output)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition of a table; a table without partitions has one whose name and id are None."""
+    """A partition of a table; a table without partitions has one whose name and id are None.
+
+    Attributes:
+        name: values of the partition columns with ``$`` between them.
+        partition_id: id.
+        values: of the partition columns, as text, by column.
+    """
 
     name: str | None
     partition_id: int | None
+    values: tuple[tuple[str, str], ...] = ()
 
 
 WHOLE_TABLE = Partition(None, None)
@@ -35,11 +44,34 @@ def table_path(name: str) -> TablePath:
     return TablePath(database, table) if separator else TablePath(DEFAULT_DATABASE, name)
 
 
+@contextlib.contextmanager
+def connect(address: str, user: str | None, password: str) -> Iterator[Session]:
+    """A session with the server that has this gRPC address.
+
+    Raises:
+        FlussError: ``NETWORK_EXCEPTION`` from any call, with the right address if this is that of the native protocol.
+    """
+    from fluss_server.grpc_server.client import GrpcClient
+
+    with GrpcClient(address, user=user, password=password) as client:
+        try:
+            yield Session(client)
+        except FlussError as error:
+            if error.code is not ErrorCode.NETWORK_EXCEPTION:
+                raise
+            from fluss_server.cli.wrong_port import native_port_hint
+
+            hint = native_port_hint(address)
+            if hint is None:
+                raise
+            raise FlussError(error.code, f"{address} is no gRPC address", hint=hint) from None
+
+
 class Session:
     """Calls to one server, and a memory of schemas.
 
     Args:
-        client: to the gRPC door of the server.
+        client: of the server.
     """
 
     def __init__(self, client: GrpcClient) -> None:
@@ -81,7 +113,10 @@ class Session:
         response = self.call(
             ApiKey.LIST_PARTITION_INFOS, pb.ListPartitionInfosRequest(table_path=path_message(table.path))
         )
-        found = [Partition(_partition_name(info), info.partition_id) for info in response.partitions_info]
+        found = []
+        for info in response.partitions_info:
+            values = tuple((entry.key, entry.value) for entry in info.partition_spec.partition_key_values)
+            found.append(Partition("$".join(value for _, value in values), info.partition_id, values))
         return sorted(found, key=lambda partition: partition.name or "")
 
 
@@ -90,15 +125,19 @@ def path_message(path: TablePath) -> pb.PbTablePath:
     return pb.PbTablePath(database_name=path.database, table_name=path.table)
 
 
+def bucket_error(response: Any) -> FlussError | None:
+    """The error that a part of a response reports, None if it does not."""
+    if not response.HasField("error_code") or not response.error_code:
+        return None
+    try:
+        code = ErrorCode(response.error_code)
+    except ValueError:
+        code = ErrorCode.UNKNOWN_SERVER_ERROR
+    return FlussError(code, response.error_message or f"error {response.error_code}")
+
+
 def raise_bucket_error(response: Any) -> None:
-    """Raise the error that a part of an answer reports, if it does."""
-    if response.HasField("error_code") and response.error_code:
-        try:
-            code = ErrorCode(response.error_code)
-        except ValueError:
-            code = ErrorCode.UNKNOWN_SERVER_ERROR
-        raise FlussError(code, response.error_message or f"error {response.error_code}")
-
-
-def _partition_name(info: pb.PbPartitionInfo) -> str:
-    return "$".join(entry.value for entry in info.partition_spec.partition_key_values)
+    """Raise :func:`bucket_error` if there is one."""
+    error = bucket_error(response)
+    if error is not None:
+        raise error

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.cli.json_values import to_json
-from fluss_server.cli.session import WHOLE_TABLE, Partition, Session, path_message, raise_bucket_error
+from fluss_server.cli.session import WHOLE_TABLE, Partition, Session, bucket_error, path_message, raise_bucket_error
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buckets import bucket_of
 from fluss_server.formats.keys import KeyEncoder, encoder_choice, key_encoder
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ROWS_PER_REQUEST = 5_000
 _TIMEOUT_MS = 60_000
+_Key = TypeVar("_Key", bound=Hashable)
 _PARTITION_TYPES = frozenset(
     {
         TypeRoot.CHAR,
@@ -80,6 +81,37 @@ class TableKeys:
         return key, bucket_of(key, self._count, self._lake)
 
 
+_MISSING, _UNKNOWN, _WRITTEN = range(3)
+_MAY_BE_WRITTEN = frozenset(
+    {
+        ErrorCode.UNKNOWN_SERVER_ERROR,
+        ErrorCode.NETWORK_EXCEPTION,
+        ErrorCode.REQUEST_TIME_OUT,
+        ErrorCode.STORAGE_EXCEPTION,
+        ErrorCode.LOG_STORAGE_EXCEPTION,
+        ErrorCode.KV_STORAGE_EXCEPTION,
+        ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND_EXCEPTION,
+    }
+)
+"""Errors that say nothing about whether rows are in the table; all others mean that they are not."""
+
+
+class WriteFailure(Exception):
+    """A batch that was not written as a whole.
+
+    Attributes:
+        error: what went wrong.
+        missing: indexes of the rows that are not in the table.
+        unknown: indexes of those of which that is not known, because no response came or the storage failed.
+    """
+
+    def __init__(self, error: FlussError, missing: Sequence[int], unknown: Sequence[int]) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.missing = missing
+        self.unknown = unknown
+
+
 class TableWriter:
     """Writes batches; every batch is acknowledged, and so durable, before :meth:`write` returns.
 
@@ -98,57 +130,77 @@ class TableWriter:
         """Append the rows to a log table, or upsert them into a primary-key table.
 
         Raises:
-            FlussError: what the server answers. Parts of the batch may have been written then.
+            WriteFailure: parts of the batch may have been written then.
         """
-        for start in range(0, rows.num_rows, ROWS_PER_REQUEST):
-            for partition, part in self._by_partition(rows.slice(start, ROWS_PER_REQUEST)):
-                if self._table.has_primary_key:
-                    self._upsert(partition, part)
-                else:
-                    self._append(partition, part)
+        outcome = _Outcome(rows.num_rows)
+        try:
+            for start in range(0, rows.num_rows, ROWS_PER_REQUEST):
+                for values, indexes in self._by_partition(rows.slice(start, ROWS_PER_REQUEST)):
+                    partition = self.partition(values) if self._partition_columns else WHOLE_TABLE
+                    self._write_part(partition, rows, [start + index for index in indexes], outcome)
+        except FlussError as error:
+            raise WriteFailure(error, outcome.rows(_MISSING), outcome.rows(_UNKNOWN)) from None
 
     def delete(self, key: bytes, bucket: int, partition: Partition) -> None:
-        """Delete a row of a primary-key table; fine if there is none."""
+        """Delete a row of a primary-key table; nothing happens if there is none."""
+        request = pb.PutKvRequest(acks=-1, table_id=self._table.table_id, timeout_ms=_TIMEOUT_MS)
         batch = build_kv_batch(self._table.schema_id, [(key, None)])
-        self._put(partition, {bucket: batch})
+        request.buckets_req.add(partition_id=partition.partition_id, bucket_id=bucket, records=batch)
+        for response in self._session.call(ApiKey.PUT_KV, request, timeout_s=_TIMEOUT_MS / 1000).buckets_resp:
+            raise_bucket_error(response)
 
-    def _upsert(self, partition: Partition, rows: pa.RecordBatch) -> None:
+    def _write_part(
+        self, partition: Partition, rows: pa.RecordBatch, indexes: Sequence[int], outcome: _Outcome
+    ) -> None:
+        """Write rows of one partition in one request."""
+        part = take(rows, indexes)
+        positions, batches = self._kv_batches(part) if self._table.has_primary_key else self._log_batches(part)
+        message = pb.PutKvRequest if self._table.has_primary_key else pb.ProduceLogRequest
+        key = ApiKey.PUT_KV if self._table.has_primary_key else ApiKey.PRODUCE_LOG
+        request = message(acks=-1, table_id=self._table.table_id, timeout_ms=_TIMEOUT_MS)
+        for bucket, batch in batches.items():
+            request.buckets_req.add(partition_id=partition.partition_id, bucket_id=bucket, records=batch)
+        outcome.set(indexes, _UNKNOWN)  # until the response has come
+        try:
+            response = self._session.call(key, request, timeout_s=_TIMEOUT_MS / 1000)
+        except FlussError as error:
+            if error.code not in _MAY_BE_WRITTEN:
+                outcome.set(indexes, _MISSING)
+            raise
+        failure = None
+        for bucket_response in response.buckets_resp:
+            in_bucket = [indexes[position] for position in positions[bucket_response.bucket_id]]
+            error_of_bucket = bucket_error(bucket_response)
+            if error_of_bucket is None:
+                outcome.set(in_bucket, _WRITTEN)
+                continue
+            failure = failure or error_of_bucket
+            if error_of_bucket.code not in _MAY_BE_WRITTEN:
+                outcome.set(in_bucket, _MISSING)
+        if failure is not None:
+            raise failure
+
+    def _kv_batches(self, rows: pa.RecordBatch) -> tuple[dict[int, Sequence[int]], dict[int, bytes]]:
+        """For each bucket the positions of its rows, and their batch."""
         from fluss_server.formats.columns import record_batch_to_rows
 
         assert self._keys is not None
         keys = self._keys.keys(rows.columns)
         encoded = record_batch_to_rows(self._table.schema, self._table.kv_format, rows)
-        records: dict[int, list[tuple[bytes, bytes | None]]] = {}
-        for bucket, key, row in zip(self._keys.buckets(rows.columns, keys), keys, encoded, strict=True):
-            records.setdefault(bucket, []).append((key, row))
-        self._put(partition, {bucket: build_kv_batch(self._table.schema_id, part) for bucket, part in records.items()})
+        positions = _grouped(self._keys.buckets(rows.columns, keys))
+        schema_id = self._table.schema_id
+        return positions, {
+            bucket: build_kv_batch(schema_id, [(keys[position], encoded[position]) for position in part])
+            for bucket, part in positions.items()
+        }
 
-    def _put(self, partition: Partition, batches: dict[int, bytes]) -> None:
-        request = pb.PutKvRequest(acks=-1, table_id=self._table.table_id, timeout_ms=_TIMEOUT_MS)
-        for bucket, batch in batches.items():
-            request.buckets_req.add(partition_id=partition.partition_id, bucket_id=bucket, records=batch)
-        for response in self._session.call(ApiKey.PUT_KV, request, timeout_s=_TIMEOUT_MS / 1000).buckets_resp:
-            raise_bucket_error(response)
-
-    def _append(self, partition: Partition, rows: pa.RecordBatch) -> None:
-        request = pb.ProduceLogRequest(acks=-1, table_id=self._table.table_id, timeout_ms=_TIMEOUT_MS)
-        for bucket, part in self._by_bucket(rows):
-            request.buckets_req.add(
-                partition_id=partition.partition_id, bucket_id=bucket, records=self._log_batch(part)
-            )
-        for response in self._session.call(ApiKey.PRODUCE_LOG, request, timeout_s=_TIMEOUT_MS / 1000).buckets_resp:
-            raise_bucket_error(response)
-
-    def _by_bucket(self, rows: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def _log_batches(self, rows: pa.RecordBatch) -> tuple[dict[int, Sequence[int]], dict[int, bytes]]:
         if self._keys is None:
-            yield self._next_bucket, rows
+            bucket = self._next_bucket
             self._next_bucket = (self._next_bucket + 1) % self._table.bucket_count
-            return
-        indexes: dict[int, list[int]] = {}
-        for index, bucket in enumerate(self._keys.buckets(rows.columns)):
-            indexes.setdefault(bucket, []).append(index)
-        for bucket, wanted in indexes.items():
-            yield bucket, rows if len(wanted) == rows.num_rows else _take(rows, wanted)
+            return {bucket: range(rows.num_rows)}, {bucket: self._log_batch(rows)}
+        positions = _grouped(self._keys.buckets(rows.columns))
+        return positions, {bucket: self._log_batch(take(rows, part)) for bucket, part in positions.items()}
 
     def _log_batch(self, rows: pa.RecordBatch) -> bytes:
         from fluss_server.formats.arrow_batch import encode_payload
@@ -164,9 +216,10 @@ class TableWriter:
 
     # ---- partitions
 
-    def _by_partition(self, rows: pa.RecordBatch) -> Iterator[tuple[Partition, pa.RecordBatch]]:
+    def _by_partition(self, rows: pa.RecordBatch) -> Iterator[tuple[tuple[Any, ...], Sequence[int]]]:
+        """Values of the partition columns, and the indexes of their rows; all rows of a table without partitions."""
         if not self._partition_columns:
-            yield WHOLE_TABLE, rows
+            yield (), range(rows.num_rows)
             return
         from fluss_server.formats.arrow_values import from_arrow
 
@@ -174,11 +227,7 @@ class TableWriter:
         columns = [
             from_arrow(rows.column(index), kind) for index, kind in zip(self._partition_columns, types, strict=True)
         ]
-        indexes: dict[tuple[Any, ...], list[int]] = {}
-        for index, values in enumerate(zip(*columns, strict=True)):
-            indexes.setdefault(values, []).append(index)
-        for values, wanted in indexes.items():
-            yield self.partition(values), rows if len(wanted) == rows.num_rows else _take(rows, wanted)
+        yield from _grouped(zip(*columns, strict=True)).items()
 
     def partition(self, values: Sequence[Any]) -> Partition:
         """The partition of values of the partition columns; created if missing."""
@@ -211,7 +260,30 @@ def partition_text(value: Any, data_type: DataType, name: str) -> str:
     return text if isinstance(text, str) else str(text).lower()
 
 
-def _take(rows: pa.RecordBatch, indexes: Sequence[int]) -> pa.RecordBatch:
+def take(rows: pa.RecordBatch, indexes: Sequence[int]) -> pa.RecordBatch:
+    """Some rows of a batch, in the order of the indexes, which are all different."""
     import pyarrow as pa
 
-    return rows.take(pa.array(indexes, pa.int64()))
+    return rows if len(indexes) == rows.num_rows else rows.take(pa.array(indexes, pa.int64()))
+
+
+def _grouped(keys: Iterable[_Key]) -> dict[_Key, Sequence[int]]:
+    """Positions of equal keys."""
+    positions: dict[_Key, list[int]] = {}
+    for position, key in enumerate(keys):
+        positions.setdefault(key, []).append(position)
+    return dict(positions)
+
+
+class _Outcome:
+    """What is known of each row of a batch."""
+
+    def __init__(self, rows: int) -> None:
+        self._states = bytearray([_MISSING]) * rows
+
+    def set(self, indexes: Sequence[int], state: int) -> None:
+        for index in indexes:
+            self._states[index] = state
+
+    def rows(self, state: int) -> list[int]:
+        return [index for index, found in enumerate(self._states) if found == state]

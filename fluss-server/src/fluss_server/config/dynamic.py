@@ -48,11 +48,11 @@ class Alteration(NamedTuple):
 
 
 class DescribedOption(NamedTuple):
-    """An option that somebody has set.
+    """An option and its effective value.
 
     Attributes:
         key: of the option.
-        value: with secrets hidden; None = unset by an override.
+        value: with secrets hidden; None = unset by an override, and without a default.
         dynamic: set while the server ran.
     """
 
@@ -181,9 +181,16 @@ class DynamicConfiguration:
             logger.info("changed while running: %s", ", ".join(sorted(changed)))
 
     def describe(self) -> Sequence[DescribedOption]:
-        """Every option that was set, by key."""
-        described = {key: DescribedOption(key, value, False) for key, value in self._initial.items()}
-        described.update((key, DescribedOption(key, value, True)) for key, value in self._overrides.items())
+        """Every option that has a value or was changed, by key, with its effective value."""
+        described = {
+            key: DescribedOption(key, option.default, False)
+            for key, option in self._options.items()
+            if option.default is not None
+        }
+        described.update((key, DescribedOption(key, value, False)) for key, value in self._initial.items())
+        for key, value in self._overrides.items():
+            effective = self._option(key).default if value is None else value
+            described[key] = DescribedOption(key, effective, True)
         return [
             entry if entry.value is None else entry._replace(value=self._option(entry.key).redact(entry.value))
             for _, entry in sorted(described.items())

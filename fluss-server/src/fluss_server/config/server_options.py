@@ -139,9 +139,9 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "server.request.memory-size",
             OptionType.SIZE,
             "512mb",
-            "Memory for requests that are arriving or under way, all connections together. One half is for requests of"
-            " more than a 32nd of it, which wait for each other; the others never wait for those. A single request may"
-            " be larger than its half.",
+            "Memory for requests that have arrived, whole or in part, and have no response yet, all connections"
+            " together. One half is for requests of more than a 32nd of it, which wait for each other; the others"
+            " never wait for those. A single request may be larger than its half.",
             minimum=1 << 20,
         ),
         Option(
@@ -293,6 +293,23 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "Close the newest segment of a log too when everything in it is older than table.log.ttl, so that it can be"
             " deleted. With false a table that is no longer written keeps its last segment.",
             dynamic=True,
+        ),
+        Option(
+            "log.scrub.bytes-per-second",
+            OptionType.SIZE,
+            "8mb",
+            "How fast logs are read again in the background to find batches that the disk has damaged, over all"
+            " buckets together. 0b = never: then damage is found when a batch is read for the first time since the"
+            " start.",
+            maximum=MAX_INT,
+        ),
+        Option(
+            "log.scrub.interval",
+            OptionType.DURATION,
+            "1 d",
+            "Time from the beginning of one such check of all logs to the beginning of the next; it starts at once when"
+            " one check takes longer.",
+            minimum=1,
         ),
         Option(
             "server.data-disk.write-limit-ratio",

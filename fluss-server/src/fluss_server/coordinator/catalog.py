@@ -77,6 +77,7 @@ class MetadataManager:
         self._tables_by_id: dict[int, TableInfo] = {}
         self._schemas: dict[int, dict[int, Schema]] = {}
         self._hidden: dict[int, TableInfo] = {}  # stored, and not shown yet
+        self._drawn: dict[str, int] = {}  # by path of a counter: the next id, also of what is not stored yet
         self._partitions = PartitionRegistry(store)
         self._tasks = UninterruptedTasks()
 
@@ -230,7 +231,10 @@ class MetadataManager:
         await self._tasks.run(self._alter_database(name, descriptor))
 
     async def prepare_table(self, path: TablePath, descriptor: TableDescriptor) -> TableInfo:
-        """Give a table that is to be created its id, which no other table will ever get.
+        """Give a table that is to be created its id, which no other table gets.
+
+        It is in memory only until the table is stored, so after a crash another table may get the id of one that never
+        was.
 
         The table is not there yet, except that :meth:`schema` answers for its id. Go on with :meth:`add_table`, or end
         with :meth:`discard_table`.
@@ -294,7 +298,7 @@ class MetadataManager:
         return await self._tasks.run(self._drop_table(path))
 
     async def prepare_partition(self, table: TableInfo, name: str) -> PartitionInfo:
-        """Give a partition that is to be created its id, which no other partition will ever get.
+        """Give a partition that is to be created its id, as :meth:`prepare_table`.
 
         Args:
             table: an existing partitioned table.
@@ -328,7 +332,7 @@ class MetadataManager:
         await self._tasks.run(self._drop_partition(table, partition))
 
     async def next_ids(self) -> tuple[int, int]:
-        """The ids that the next table and the next partition will get: all smaller ones were drawn before."""
+        """Ids above those of everything that was ever stored: of tables, and of partitions."""
         table_id, _ = await self._advance(TABLE_ID_COUNTER, 0)
         partition_id, _ = await self._advance(PARTITION_ID_COUNTER, 0)
         return table_id, partition_id
@@ -407,8 +411,7 @@ class MetadataManager:
     async def _prepare_table(self, path: TablePath, descriptor: TableDescriptor) -> TableInfo:
         async with self._lock:
             self._check_absent(path)
-            table_id, operation = await self._advance(TABLE_ID_COUNTER, 1)
-            await self._store.commit([operation])
+            table_id = await self._draw(TABLE_ID_COUNTER)
             now = self._clock.now_ms()
             self._schemas[table_id] = {FIRST_SCHEMA_ID: descriptor.schema}
             return TableInfo(path, table_id, FIRST_SCHEMA_ID, descriptor, now, now)
@@ -421,6 +424,7 @@ class MetadataManager:
             record = AssignmentRecord({bucket: tuple(servers) for bucket, servers in enumerate(assignment)})
             await self._store.commit(
                 [
+                    *await self._raise_counter(TABLE_ID_COUNTER, table.table_id + 1),
                     Create(table_assignment_path(table.table_id), record.encode()),
                     Create(table_path(table.path), TableRecord.of(table).encode()),
                     Create(schemas_path(table.path)),
@@ -468,9 +472,7 @@ class MetadataManager:
     async def _prepare_partition(self, table: TableInfo, name: str) -> PartitionInfo:
         async with self._lock:
             self._check_partition_absent(table, name)
-            partition_id, operation = await self._advance(PARTITION_ID_COUNTER, 1)
-            await self._store.commit([operation])
-            return PartitionInfo(table.table_id, partition_id, name)
+            return PartitionInfo(table.table_id, await self._draw(PARTITION_ID_COUNTER), name)
 
     async def _add_partition(
         self,
@@ -481,7 +483,9 @@ class MetadataManager:
     ) -> None:
         async with self._lock:
             self._check_partition_absent(table, partition.name)
-            await self._store.commit([*await self._partitions.creation(table, partition, assignment), *also])
+            counter = await self._raise_counter(PARTITION_ID_COUNTER, partition.partition_id + 1)
+            creation = await self._partitions.creation(table, partition, assignment)
+            await self._store.commit([*counter, *creation, *also])
 
     async def _discard_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
         async with self._lock:
@@ -555,6 +559,21 @@ class MetadataManager:
             _, operation = await self._advance(WRITER_ID_COUNTER, first + count - next_id)
             await self._store.commit([operation])
             return first
+
+    async def _draw(self, path: str) -> int:
+        """An id that nothing else has; it is durable together with what gets it."""
+        stored, _ = await self._advance(path, 0)
+        drawn = max(stored, self._drawn.get(path, 0))
+        self._drawn[path] = drawn + 1
+        return drawn
+
+    async def _raise_counter(self, path: str, next_id: int) -> list[Operation]:
+        """What makes ids below ``next_id`` used, if they are not yet."""
+        stored, _ = await self._advance(path, 0)
+        if stored >= next_id:
+            return []
+        _, operation = await self._advance(path, next_id - stored)
+        return [operation]
 
     async def _advance(self, path: str, step: int) -> tuple[int, Operation]:
         """Value of a counter and the operation that moves it on by ``step``."""

@@ -81,7 +81,10 @@ class ClusterService:
     def describe_cluster_configs(
         self, request: pb.DescribeClusterConfigsRequest, context: RequestContext
     ) -> ResponseBody:
-        """What was set at the start or later, without secrets; options with their defaults are not listed."""
+        """The effective value of every option that has one, without secrets.
+
+        Official clients know two sources only, so defaults count as set at the start.
+        """
         response = pb.DescribeClusterConfigsResponse()
         for option in self._configuration.describe():
             source = "DYNAMIC_SERVER_CONFIG" if option.dynamic else "INITIAL_SERVER_CONFIG"

@@ -142,7 +142,9 @@ class CoordinatorService:
 
     @rpc(ApiKey.GET_TABLE_SCHEMA)
     def get_table_schema(self, request: pb.GetTableSchemaRequest, context: RequestContext) -> ResponseBody:
-        table = self._table(request.table_path)
+        table = self._manager.find_table(_path(request.table_path))
+        if table is None:  # clients of Apache Fluss know this code from it
+            raise FlussError(ErrorCode.SCHEMA_NOT_EXIST, f"table {_path(request.table_path)} does not exist")
         schema_id = request.schema_id if request.HasField("schema_id") else table.schema_id
         schema = self._manager.schema(table.table_id, schema_id)
         return pb.GetTableSchemaResponse(schema_id=schema_id, schema_json=schema.to_json_bytes())

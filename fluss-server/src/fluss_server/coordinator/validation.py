@@ -96,8 +96,8 @@ def check_descriptor(descriptor: TableDescriptor, settings: TableSettings) -> No
 
 
 def replication_factor(descriptor: TableDescriptor) -> int:
-    """Replicas of each bucket of a table with a checked descriptor."""
-    return table_options(descriptor.properties).get_int("table.replication.factor")
+    """Replicas of each bucket of a table with a completed and checked descriptor."""
+    return int(descriptor.properties["table.replication.factor"])
 
 
 def table_options(properties: Mapping[str, str]) -> Configuration:

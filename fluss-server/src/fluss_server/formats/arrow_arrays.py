@@ -26,6 +26,10 @@ _MAX_BINARY_COLUMN_BYTES = 1 << 28  # Arrow spends the full width on a null, too
 _PER_SECOND = 1000
 _NANOS_PER_MILLI = 1_000_000
 _PER_MILLI = {"us": 1000, "ns": _NANOS_PER_MILLI}
+_RANGES = {
+    1000: "-290308-12-21T19:59:05.224192 to 294247-01-10T04:00:54.775807",
+    _NANOS_PER_MILLI: "1677-09-21T00:12:43.145224192 to 2262-04-11T23:47:16.854775807",
+}
 _U1: np.dtype[Any] = np.dtype("u1")
 _I4: np.dtype[Any] = np.dtype("<i4")
 _I8: np.dtype[Any] = np.dtype("<i8")
@@ -111,11 +115,23 @@ def array_from_timestamps(
         nulls: True = null; None = no nulls.
     """
     factor = _PER_MILLI[time_unit(data_type.precision)]
-    limit = (2**63 - 1) // factor - 1
-    if len(milliseconds) and (int(milliseconds.max()) > limit or int(milliseconds.min()) < -limit):
-        raise corrupt_row(f"a timestamp is out of the range of {data_type}")
-    values = milliseconds * factor + nanoseconds // (_NANOS_PER_MILLI // factor)
+    units = nanoseconds // (_NANOS_PER_MILLI // factor)
+    if len(milliseconds):
+        _check_range(milliseconds, units, factor, data_type)
+    # The product of the first millisecond of the range overflows; adding the units brings the value back into it.
+    values = milliseconds * factor + units
     return array_from_buffers(data_type, len(values), nulls, [values])
+
+
+def _check_range(milliseconds: Column, units: Column, factor: int, data_type: DataType) -> None:
+    first, first_units = divmod(-(2**63), factor)
+    last, last_units = divmod(2**63 - 1, factor)
+    if first < int(milliseconds.min()) and int(milliseconds.max()) < last:
+        return
+    too_early = (milliseconds < first) | ((milliseconds == first) & (units < first_units))
+    too_late = (milliseconds > last) | ((milliseconds == last) & (units > last_units))
+    if bool((too_early | too_late).any()):
+        raise corrupt_row(f"a timestamp is out of the range of {data_type}, {_RANGES[factor]}")
 
 
 def nulls_of(array: pa.Array) -> Mask | None:

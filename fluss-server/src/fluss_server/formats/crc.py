@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from google_crc32c import extend as _extend
 from google_crc32c import value as _crc_of_bytes
 
 from fluss_server.formats.buffer import Buffer
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _COPY_LIMIT_BYTES = 4096  # below this a copy is cheaper than a numpy view
 
@@ -19,3 +26,8 @@ def crc32c(data: Buffer) -> int:
 
     # The C function refuses mutable buffers but takes an array, which it reads in place.
     return int(_crc_of_bytes(np.frombuffer(data, dtype=np.uint8)))
+
+
+def extend_crc32c(crc: int, data: bytes | npt.NDArray[np.uint8]) -> int:
+    """CRC-32C of bytes whose CRC-32C is ``crc`` (0 for none) followed by ``data``, which is not copied."""
+    return int(_extend(crc, data))

@@ -1,1 +1,1 @@
-"""The second door to the server: the same RPCs over gRPC, with health checking and reflection."""
+"""The same RPCs over gRPC, with health checking and reflection."""

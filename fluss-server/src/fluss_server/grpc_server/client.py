@@ -1,4 +1,4 @@
-"""A client of the gRPC door, as the ``fluss`` command uses it."""
+"""A client of the gRPC server, as the ``fluss`` command uses it."""
 
 from __future__ import annotations
 
@@ -16,33 +16,43 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 DEFAULT_TIMEOUT_S = 30.0
-_OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", MAX_MESSAGE_BYTES))
+_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # Whoever waits for a server that starts again wants to find it soon; the default goes up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+)
 
 
 class GrpcClient:
     """One channel to a server. Calls block; use it in a ``with`` statement.
 
     Args:
-        address: ``host:port`` of the gRPC door.
-        user: name to log in with, None = anonymous.
+        address: ``host:port`` of the gRPC server.
+        user: name to authenticate with, None = anonymous.
         password: of that user.
+        timeout_s: limit of calls that give none of their own, in seconds.
     """
 
-    def __init__(self, address: str, *, user: str | None = None, password: str = "") -> None:
+    def __init__(
+        self, address: str, *, user: str | None = None, password: str = "", timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> None:
         import grpc
 
         self.address = address
+        self._timeout_s = timeout_s
         self._channel = grpc.insecure_channel(address, options=_OPTIONS)
         self._metadata: tuple[tuple[str, str], ...] = ()
         if user is not None:
             credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
             self._metadata = (("authorization", f"Basic {credentials}"),)
 
-    def call(self, key: ApiKey, request: Message, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Any:
+    def call(self, key: ApiKey, request: Message, *, timeout_s: float | None = None) -> Any:
         """Send a request and wait for its response, a message of the API's response class.
 
         Raises:
-            FlussError: the server answered with an error; ``NETWORK_EXCEPTION`` when it cannot be reached,
+            FlussError: the server returned an error; ``NETWORK_EXCEPTION`` when it cannot be reached,
                 ``REQUEST_TIME_OUT``, ``UNSUPPORTED_VERSION`` when it does not serve the API.
         """
         import grpc
@@ -54,7 +64,7 @@ class GrpcClient:
             response_deserializer=spec.response.FromString,
         )
         try:
-            return method(request, timeout=timeout_s, metadata=self._metadata)
+            return method(request, timeout=self._timeout_s if timeout_s is None else timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise self._error(error, spec.name) from None
 
@@ -68,11 +78,11 @@ class GrpcClient:
         if status is grpc.StatusCode.UNAVAILABLE:
             return FlussError(
                 ErrorCode.NETWORK_EXCEPTION,
-                f"cannot reach the gRPC door of a server at {self.address}",
+                f"cannot reach the gRPC endpoint of a server at {self.address}",
                 hint="is the server running, and is this its gRPC address? Both are printed at its start",
             )
         if status is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return FlussError(ErrorCode.REQUEST_TIME_OUT, f"{api}: no answer in time")
+            return FlussError(ErrorCode.REQUEST_TIME_OUT, f"{api}: no response in time")
         if status is grpc.StatusCode.UNIMPLEMENTED:
             return FlussError(ErrorCode.UNSUPPORTED_VERSION, f"the server does not serve {api}")
         return FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"{api}: {status.name}: {error.details()}")

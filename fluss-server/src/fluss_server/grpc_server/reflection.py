@@ -16,7 +16,7 @@ _UNIMPLEMENTED = 12
 
 
 class Reflection:
-    """Answers reflection requests, the same for every version of the protocol.
+    """Serves reflection requests, the same for every version of the protocol.
 
     Args:
         files: descriptors of the services; ``fluss.proto`` and the reflection protocol itself are added.
@@ -33,7 +33,7 @@ class Reflection:
                 self._file_of[symbol] = file.name
 
     async def respond_all(self, package: str, requests: AsyncIterator[Any], call: Any) -> AsyncIterator[Any]:
-        """Answer a stream of requests of one version of the protocol."""
+        """Serve a stream of requests of one version of the protocol."""
         response_class = message_class(f"{package}.ServerReflectionResponse")
         async for request in requests:
             response = response_class(valid_host=request.host)

@@ -35,14 +35,14 @@ logger = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 32 << 20
 MAX_CALLS = 32
-"""Calls in progress; the next ones are refused with RESOURCE_EXHAUSTED. With the above, it bounds the door's memory."""
+"""Calls in progress; the next ones are refused with RESOURCE_EXHAUSTED. Both bound the memory of all calls."""
 
 _NO_HEADER = bytes(REQUEST_HEADER_SIZE)
 _STOP_GRACE_S = 2.0
 _OPTIONS = (
     ("grpc.so_reuseport", 0),  # else a second server on the same port would silently take half of the calls
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", -1),  # what answers may cost is decided by who builds them
+    ("grpc.max_send_message_length", -1),  # what responses may cost is decided by who builds them
     ("grpc.max_concurrent_streams", MAX_CALLS),
 )
 
@@ -59,7 +59,7 @@ class GrpcServer:
         port: port, 0 for a free one.
         clock: for the time that requests take. The sockets are those of the gRPC library.
         native_port: port of the native protocol, which metadata names as the server's.
-        listener: name of the native listener that the door stands beside.
+        listener: name of the native listener whose address and credentials apply.
         authenticate: checks the ``authorization: Basic`` metadata of every call; None = everybody is anonymous.
     """
 
@@ -100,9 +100,10 @@ class GrpcServer:
         try:
             port = server.add_insecure_port(f"{host}:{self.port}")
         except RuntimeError as error:
+            reason = str(error).partition("; set GRPC_VERBOSITY")[0]
             raise FlussError(
                 ErrorCode.NETWORK_EXCEPTION,
-                f"the gRPC door cannot listen on {host}:{self.port}: {error}",
+                f"the gRPC server cannot listen on {host}:{self.port}: {reason}",
                 hint="another process uses the port; choose another with --grpc-port, 0 for a free one, or 'none'",
             ) from error
         await server.start()
@@ -155,7 +156,7 @@ class GrpcServer:
         return tuple(grpc.method_handlers_generic_handler(name, handlers) for name, handlers in services.items())
 
     async def _call(self, handler: Handler, request: bytes, call: Any) -> bytes:
-        """Answer one call; the message goes through undecoded, as a frame's body does.
+        """Serve one call; the message goes through undecoded, as a frame's body does.
 
         It counts as a request of the API, like one that came over the native protocol.
         """
@@ -235,7 +236,7 @@ def _basic_credentials(header: str | bytes | None) -> tuple[str, str]:
     if header is None:
         raise FlussError(
             ErrorCode.AUTHENTICATE_EXCEPTION,
-            "this server asks for a user name and a password",
+            "this server requires a user name and a password",
             hint="send 'authorization: Basic' metadata; the fluss command takes --user and FLUSS_PASSWORD",
         )
     text = header.decode("latin-1") if isinstance(header, bytes) else header

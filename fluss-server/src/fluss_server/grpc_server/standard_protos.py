@@ -1,7 +1,7 @@
-"""Messages of the two standard gRPC services that the door offers: health checking and server reflection.
+"""Messages of the two standard gRPC services that the server offers: health checking and server reflection.
 
 They are described here, after the gRPC project's ``health.proto`` and ``reflection.proto``, instead of being taken from
-``grpcio-health-checking`` and ``grpcio-reflection``: every release of those asks for the newest protobuf, so that
+``grpcio-health-checking`` and ``grpcio-reflection``: every release of those requires the newest protobuf, so that
 installing the server next to apache-flink, which pins an older one, would break apache-flink.
 """
 

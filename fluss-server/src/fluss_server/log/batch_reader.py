@@ -21,13 +21,25 @@ _SEARCH_CHUNK_BYTES = 4 << 20
 _MAX_OFFSET_GAP = 2**31
 
 
+class NoBatchError(FlussError):
+    """``CORRUPT_RECORD_EXCEPTION``: no whole, undamaged batch begins at a position.
+
+    Attributes:
+        reason: why not.
+    """
+
+    def __init__(self, position: int, reason: str) -> None:
+        super().__init__(ErrorCode.CORRUPT_RECORD_EXCEPTION, f"no undamaged batch at position {position}: {reason}")
+        self.reason = reason
+
+
 def read_batches(file: DiskFile, position: int, end: int) -> Iterator[tuple[int, BatchHeader, memoryview]]:
     """Position, header and bytes of every batch in ``[position, end)``, whole and with a matching CRC.
 
     The bytes are valid until the next step. Memory: one chunk of 1 MiB, or one batch if that is larger.
 
     Raises:
-        FlussError: ``CORRUPT_RECORD_EXCEPTION`` at the first byte that does not begin a whole, undamaged batch.
+        NoBatchError: at the first byte that does not begin a whole, undamaged batch.
         OSError: the file cannot be read.
     """
     buffer = memoryview(bytearray(min(CHUNK_BYTES, max(end - position, 0))))
@@ -38,16 +50,16 @@ def read_batches(file: DiskFile, position: int, end: int) -> Iterator[tuple[int,
             window = buffer[: file.read_into(buffer[:remaining], position)]
             size = _stated_size(window)
             if size > remaining:
-                raise _corrupt(position, f"{remaining} bytes are left, a batch needs at least {size}")
+                raise NoBatchError(position, f"{remaining} bytes are left, a batch needs at least {size}")
             if size > len(window):
                 buffer = memoryview(bytearray(size))
                 window = buffer[: file.read_into(buffer, position)]
         try:
             header = parse_header(window)
         except FlussError as error:
-            raise _corrupt(position, error.message) from error
+            raise NoBatchError(position, error.message) from error
         if not crc_matches(window, 0, header):
-            raise _corrupt(position, "its CRC does not match")
+            raise NoBatchError(position, "its CRC does not match")
         yield position, header, window[: header.size]
         position += header.size
         window = window[header.size :]
@@ -98,7 +110,3 @@ def _stated_size(data: memoryview) -> int:
     return max(
         int.from_bytes(data[LENGTH_OFFSET:LENGTH_OVERHEAD], "little", signed=True) + LENGTH_OVERHEAD, HEADER_SIZE_V0
     )
-
-
-def _corrupt(position: int, reason: str) -> FlussError:
-    return FlussError(ErrorCode.CORRUPT_RECORD_EXCEPTION, f"no undamaged batch at position {position}: {reason}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.log_batch import FIXED_HEADER_SIZES, MAX_FIXED_HEADER_SIZE, BatchHeader, parse_header
+from fluss_server.log.damage import BatchDamagedError
 from fluss_server.log.log_tablet import LogTablet
 from fluss_server.runtime.disk import FileRegion
 
@@ -16,7 +17,9 @@ Keep = Callable[[BatchHeader, Buffer], bool]
 _HEAD_BYTES = 4096
 """Read at a time; covers several small batches, or a header with statistics."""
 
-_ALL_BYTES = 2**31 - 1
+_READ_BYTES = 4 << 20
+MAX_EXAMINED_BYTES = 64 << 20
+"""Most bytes of batches that one call looks at, and may have to check before."""
 
 
 @dataclass(slots=True)
@@ -39,9 +42,20 @@ class Selection:
 
 
 def select_batches(
-    log: LogTablet, offset: int, max_bytes: int, max_offset: int, keep: Keep, *, at_least_one: bool, max_examined: int
+    log: LogTablet,
+    offset: int,
+    max_bytes: int,
+    max_offset: int,
+    keep: Keep,
+    *,
+    at_least_one: bool,
+    max_examined: int,
+    may_check: bool = True,
 ) -> Selection:
     """The batches from ``offset`` on that ``keep`` wants; reads no more of the others than their headers.
+
+    The first time since a segment was opened its batches are read as a whole and checked: a damaged header could make
+    ``keep`` leave a batch out.
 
     Args:
         log: to read.
@@ -51,16 +65,27 @@ def select_batches(
         keep: decides.
         at_least_one: keep the first batch wanted even if it has more than ``max_bytes``.
         max_examined: most batches to look at.
+        may_check: see ``LogTablet.read``.
 
     Raises:
-        FlussError: as ``LogTablet.read``; ``CORRUPT_RECORD_EXCEPTION`` where no batch begins.
+        FlussError: as ``LogTablet.read``, for the first batch.
+        UncheckedError: as ``LogTablet.read``.
         OSError: a file cannot be read.
     """
     selection = Selection(offset, offset)
+    examined_bytes = 0
     while selection.next_offset < max_offset and selection.examined < max_examined:
-        rest = log.read(selection.next_offset, _ALL_BYTES, max_offset, at_least_one=True)
+        if examined_bytes >= MAX_EXAMINED_BYTES:
+            break
+        try:
+            rest = log.read(selection.next_offset, _READ_BYTES, max_offset, at_least_one=True, may_check=may_check)
+        except BatchDamagedError:
+            if not selection.examined:
+                raise
+            break  # what lies in front of the damage can be read
         if rest is None:
             break
+        examined_bytes += rest.region.length
         for position, header, statistics in _heads(rest.region):
             if keep(header, statistics):
                 if selection.size_bytes + header.size > max_bytes and (selection.regions or not at_least_one):

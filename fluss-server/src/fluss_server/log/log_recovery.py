@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from itertools import pairwise
 from pathlib import PurePath
 
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.log.batch_reader import find_intact_batch, read_batches
+from fluss_server.log.batch_reader import CHUNK_BYTES, find_intact_batch, read_batches
 from fluss_server.log.file_names import (
     FLUSH_CHECKPOINT,
     LOG,
@@ -91,7 +92,8 @@ class LogRecovery:
     are only looked at where they begin and end. Everything behind it is read and checked: size, magic, CRC, and that
     each batch begins where the one before ends. Nothing that was not fsynced is trusted: index files and writer
     snapshots count up to the recovery point only and are rebuilt behind it. If the recovery point is missing or
-    damaged, the whole log is checked.
+    damaged, the whole log is checked. What no flush has confirmed (recovery point, flush checkpoint) is written again
+    as it was read: reading does not prove that it is on the disk.
 
     Where it begins. At the start that the recovery point names; files in front of it are what a crash has left of
     segments that retention was deleting, and go.
@@ -190,7 +192,7 @@ class LogRecovery:
                         f"{next_base}",
                     ) from damage
         except FlussError as error:
-            raise FlussError(error.code, error.message, hint=ACCEPT_LOSS_HINT) from error
+            raise FlussError(ErrorCode.LOG_STORAGE_EXCEPTION, error.message, hint=ACCEPT_LOSS_HINT) from error
         if not segment.indexes_durable:
             offset_index, time_index = segment.indexes
             try:
@@ -211,6 +213,8 @@ class LogRecovery:
         for number, base in enumerate(bases):
             if base != expected:
                 reason = f"the segment that begins with offset {expected} is missing"
+                if expected < durable or (point is None and self._disk.exists(self._directory / RECOVERY_POINT)):
+                    raise self._gap(expected, base)
                 break
             segment = LogSegment(self._directory, base, self._config, self._runtime)
             start = self._resume(segment, point)
@@ -222,10 +226,8 @@ class LogRecovery:
             self._segments.append(segment)
             size = segment.file.size()
             if size > start:
-                # What counts is what is on the disk, not what a failed write-back has left in memory.
-                segment.file.sync()
-                segment.file.drop_cached_pages(start)
-                reason = self._scan_segment(segment, size)
+                self._show_disk(segment, start)
+                reason = self._scan_segment(segment, size, durable)
             scanned_bytes += segment.size - start
             expected = segment.next_offset
             if reason is not None:
@@ -279,17 +281,65 @@ class LogRecovery:
         segment.start_indexes()
         return 0
 
-    def _scan_segment(self, segment: LogSegment, size: int) -> str | None:
-        """Take up undamaged, contiguous batches; returns what is wrong behind them."""
+    def _gap(self, expected: int, base: int) -> FlussError:
+        """A crash leaves no gap in what was durable, and never damages the recovery point.
+
+        Cutting here would let the log end far in front of acknowledged batches, or of the offsets that retention has
+        deleted, and give out these offsets a second time.
+        """
+        return FlussError(
+            ErrorCode.LOG_STORAGE_EXCEPTION,
+            f"{self._directory} has no segment with the offsets {expected} to {base - 1}, but later ones",
+            hint=f"if retention has deleted them, move the segments below offset {base} away; else {ACCEPT_LOSS_HINT}",
+        )
+
+    @staticmethod
+    def _show_disk(segment: LogSegment, start: int) -> None:
+        """Let the next reads from ``start`` on show the disk, as far as the system lets us."""
         try:
-            for _, header, _ in read_batches(segment.file, segment.size, size):
+            segment.file.sync()
+            segment.file.drop_cached_pages(start)
+        except OSError as error:  # of an earlier write, perhaps; what is kept is written again
+            logger.warning("%s could not be synced before it is checked: %s", segment.path, error)
+
+    def _scan_segment(self, segment: LogSegment, size: int, durable: int) -> str | None:
+        """Take up undamaged, contiguous batches; returns what is wrong behind them."""
+        unconfirmed = None
+        try:
+            for position, header, _ in read_batches(segment.file, segment.size, size):
                 if header.base_offset != segment.next_offset:
                     return f"a batch has offset {header.base_offset} instead of {segment.next_offset}"
+                if header.base_offset >= durable and unconfirmed is None:
+                    unconfirmed = position
                 segment.note_batch(header)
                 self._writers.record(header)
         except FlussError as error:
             return error.message
+        finally:
+            if unconfirmed is not None:
+                self._write_again(segment, unconfirmed)
         return None
+
+    @staticmethod
+    def _write_again(segment: LogSegment, position: int) -> None:
+        """Write the batches from ``position`` on over themselves, so that the next sync covers them.
+
+        When the sync of an earlier process has failed, the kernel may still hold pages that never reached the disk, and
+        that it will not write any more because it has marked them clean.
+        """
+        file = segment.file
+        try:
+            while position < segment.size:
+                data = file.read(min(CHUNK_BYTES, segment.size - position), position)
+                if not data:
+                    raise OSError(errno.EIO, f"{segment.path} ends before position {segment.size}")
+                file.write((data,), position)
+                position += len(data)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            # A file system that writes everything to new places has no space for that. The pages were dropped.
+            logger.warning("%s cannot be written again, the disk is full: %s", segment.path, error)
 
     def _intact_batch_follows(self, dropped: Sequence[int], offset: int) -> bool:
         last = self._segments[-1]

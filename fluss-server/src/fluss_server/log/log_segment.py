@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
-from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.log_batch import HEADER_SIZE_V0, LENGTH_OVERHEAD, BatchHeader
-from fluss_server.log.batch_reader import read_batches
+from fluss_server.log.batch_reader import NoBatchError, read_batches
+from fluss_server.log.checked_ranges import CheckedRange, CheckedRanges
+from fluss_server.log.damage import UNKNOWN_OFFSET, BatchDamagedError
 from fluss_server.log.file_names import LOG, OFFSET_INDEX, TIME_INDEX, path_of
 from fluss_server.log.index_file import IndexFile
 from fluss_server.log.log_config import MAX_SEGMENT_BYTES, LogConfig
 from fluss_server.log.offset_index import OffsetIndex
+from fluss_server.log.stored_batches import CheckResult, check_stored_batches
 from fluss_server.log.tail_positions import TailPositions
 from fluss_server.log.time_index import TimeIndex
 from fluss_server.runtime.disk import DiskFile
@@ -29,6 +32,7 @@ _FRAME = struct.Struct("<qi")  # base offset, length
 _DELTA = struct.Struct("<i")
 _TIMED_FRAME = struct.Struct("<qibq")  # base offset, length, magic, commit timestamp
 _DELTA_POSITION = (28, 28, 32)  # of the last offset delta, by magic
+_NOWHERE = sys.maxsize
 
 
 class IndexDamagedError(Exception):
@@ -52,6 +56,9 @@ class LogSegment:
 
     The indexes of the active segment live in memory and reach their files when a recovery point is written; those of a
     sealed segment are loaded when a reader needs them and dropped by :meth:`release`, with the file descriptor.
+
+    Batches are checked before they are read for the first time since the segment was opened: see :meth:`check`. What
+    this process has appended, or scanned while it recovered the log, was checked then; sealing forgets that.
 
     Attributes:
         base_offset: offset of the first batch.
@@ -83,6 +90,8 @@ class LogSegment:
         self._file: DiskFile | None = None
         self._indexes: tuple[OffsetIndex, TimeIndex] | None = None
         self._tail: TailPositions | None = None
+        self._checked = CheckedRanges()
+        self._checked_from = _NOWHERE  # everything from this position on was checked by this process
         self._load_lock = runtime.workers.lock()
 
     @classmethod
@@ -143,6 +152,7 @@ class LogSegment:
             TimeIndex(self.base_offset, self._config.index_max_bytes),
         )
         self._tail = TailPositions()
+        self._checked_from = 0
         for index_file in (self.offset_index_file, self.time_index_file):
             index_file.assume_written(0)
 
@@ -154,6 +164,7 @@ class LogSegment:
         """
         self._indexes = self._load_indexes(offset_entries, time_entries, size, next_offset)
         self._tail = TailPositions()
+        self._checked_from = size
         self.offset_index_file.assume_written(offset_entries)
         self.time_index_file.assume_written(time_entries)
 
@@ -175,6 +186,7 @@ class LogSegment:
         self._file = None
         self._indexes = None
         self._tail = None
+        self._forget_checks()
 
     # ------------------------------------------------------------------ appending
 
@@ -235,6 +247,7 @@ class LogSegment:
         """Close the segment for appends because another one follows."""
         self.complete_time_index()
         self._tail = None
+        self._forget_checks()
         self.sealed = True
 
     # ------------------------------------------------------------------ durability
@@ -263,28 +276,121 @@ class LogSegment:
         if sealed and offset_entries == len(offset_index) and time_entries == len(time_index):
             self.indexes_durable = True
 
-    # ------------------------------------------------------------------ searching
+    # ------------------------------------------------------------------ checking
 
-    def position_of(self, offset: int, size: int) -> tuple[int, int]:
-        """(position, base offset) of the batch that holds ``offset``, which is in the first ``size`` bytes.
+    def is_checked(self, searched_from: int, stop: int, offset: int, next_offset: int) -> bool:
+        """Whether all batches between two positions were checked since the segment was opened.
+
+        Args:
+            searched_from: see :meth:`position_of`.
+            stop: position behind a batch.
+            offset: that somebody has searched, and that must be in between.
+            next_offset: offset behind the batches according to what follows them, which may be damaged.
+        """
+        if searched_from >= self._checked_from:
+            return True
+        found = self._checked.at(searched_from)
+        if found is None or found.end < min(stop, self._checked_from):
+            return False
+        return stop != found.end or offset < next_offset == found.end_offset
+
+    def check(self, searched_from: int, start: int, stop: int, size: int) -> CheckResult:
+        """Check what is not checked yet of the batches between two positions; their headers and CRCs are right then.
+
+        Each base offset must be the one that is due: that is known from the segment's name, from a batch that was
+        checked, or from the offset index, which has checksums of its own in the batches that it names.
+
+        Args:
+            searched_from: see :meth:`position_of`.
+            start: position where a batch should begin.
+            stop: position where a batch should end.
+            size: visible bytes of the segment.
+
+        Returns:
+            how far they are undamaged, at least up to ``start``; the offset is :data:`UNKNOWN_OFFSET` when ``stop``
+            lies in what this process has appended.
+
+        Raises:
+            BatchDamagedError: a batch in front of ``start`` is damaged, so that nobody knows what begins there.
+            IndexDamagedError, OSError.
+        """
+        file = self.file
+        position, offset = self._anchor(searched_from)
+        if position < start:
+            before = self._check(file, position, offset, start, size)
+            if before.position != start:
+                reason = before.damage or f"no batch begins at position {start}"
+                raise self.damaged(before.position, reason, before.offset)
+            position, offset = before.position, before.offset
+        needed = min(stop, self._checked_from)
+        result = CheckResult(position, offset, None)
+        if position < needed:
+            result = self._check(file, position, offset, needed, size)
+        if result.damage is None and needed < stop and result.position <= needed:
+            return CheckResult(stop, UNKNOWN_OFFSET, None)
+        return result
+
+    def explain(self, damage: BatchDamagedError, offset: int, size: int) -> BatchDamagedError:
+        """The damage that has misled a search for ``offset``, which ended with ``damage``; else that itself.
 
         Raises:
             IndexDamagedError, OSError.
-            FlussError: ``LOG_STORAGE_EXCEPTION`` when the batches themselves are damaged.
+        """
+        entry = self.indexes[0].at_or_before(offset)
+        position, due = self._anchor(0 if entry is None else entry[1])
+        limit = min(max(damage.position, position) + _MAX_UNINDEXED_BYTES, size)
+        result = check_stored_batches(self.file, position, due, limit, size)
+        return damage if result.damage is None else self.damaged(result.position, result.damage, result.offset)
+
+    def _check(self, file: DiskFile, position: int, offset: int, stop: int, size: int) -> CheckResult:
+        result = check_stored_batches(file, position, offset, stop, size)
+        if result.position > position and file is self._file:
+            with self._load_lock:
+                self._checked = self._checked.adding(CheckedRange(position, result.position, result.offset))
+        return result
+
+    def _anchor(self, start: int) -> tuple[int, int]:
+        """Position, at most the end of what is checked around ``start``, and base offset of a batch to begin with."""
+        checked = self._checked.at(start)
+        if checked is not None:
+            return checked.end, checked.end_offset
+        entry = self.indexes[0].within(start, _NOWHERE)
+        if entry is None:
+            return 0, self.base_offset
+        last_offset, position = entry
+        head = self.file.read(HEADER_SIZE_V0, position)
+        if len(head) < HEADER_SIZE_V0:
+            raise self.damaged(position, "the file is too short")
+        return position, last_offset - (_last_offset(head) - _FRAME.unpack_from(head)[0])
+
+    def _forget_checks(self) -> None:
+        self._checked, self._checked_from = CheckedRanges(), _NOWHERE
+
+    # ------------------------------------------------------------------ searching
+
+    def position_of(self, offset: int, size: int) -> tuple[int, int, int]:
+        """(position, base offset) of the batch that holds ``offset``, which is in the first ``size`` bytes.
+
+        The third number is the position of the batch from which on headers were followed: behind it, damage may have
+        misled the search.
+
+        Raises:
+            IndexDamagedError, OSError.
+            BatchDamagedError: the batches themselves are damaged.
         """
         tail = self._tail
         if tail is not None:
             near = tail.at_or_before(offset)
             if near is not None:
-                return near[1], near[0]
+                return near[1], near[0], near[1]
         start = self._check_entry(self.indexes[0].at_or_before(offset))
         found = None
         for position, base_offset in self._walk(start, size):
             if base_offset > offset:
                 break
-            found = (position, base_offset)
+            found = (position, base_offset, start)
         if found is None:
-            raise self._damaged(start, f"no batch holds offset {offset}")
+            raise self.damaged(start, f"no batch holds offset {offset}")
         return found
 
     def boundary(
@@ -329,7 +435,7 @@ class LogSegment:
         """
         head = self.file.read(HEADER_SIZE_V0, position)
         if len(head) < HEADER_SIZE_V0:
-            raise self._damaged(position, "the file is too short")
+            raise self.damaged(position, "the file is too short")
         return position + _FRAME.unpack_from(head)[1] + LENGTH_OVERHEAD, _last_offset(head) + 1
 
     def first_batch_at_or_after(self, timestamp: int, size: int, end_offset: int) -> int | None:
@@ -348,7 +454,7 @@ class LogSegment:
         if entry is not None:
             if entry[1] >= end_offset:
                 return None  # of a batch that is being appended; all visible ones are older
-            start, base_offset = self.position_of(entry[1], size)
+            start, base_offset, _ = self.position_of(entry[1], size)
             if base_offset != entry[1] or next(self._walk_times(start, size))[1] != entry[0]:
                 raise IndexDamagedError(self, f"{self.time_index_file.path} contradicts its log")
         for base_offset, commit_timestamp in self._walk_times(start, size):
@@ -363,7 +469,7 @@ class LogSegment:
 
         Raises:
             IndexDamagedError: an index is not that of a whole segment.
-            FlussError: ``LOG_STORAGE_EXCEPTION``: the segment is damaged or does not end there.
+            BatchDamagedError: the segment is damaged or does not end there.
             OSError.
         """
         offset_entry = self.offset_index_file.read_last()
@@ -383,7 +489,7 @@ class LogSegment:
         head = self.file.read(HEADER_SIZE_V0, last_position)
         end = last_position + _FRAME.unpack_from(head)[1] + LENGTH_OVERHEAD if len(head) == HEADER_SIZE_V0 else -1
         if end != self.size or _last_offset(head) + 1 != next_offset:
-            raise self._damaged(last_position, f"the segment does not end with offset {next_offset - 1}")
+            raise self.damaged(last_position, f"the segment does not end with offset {next_offset - 1}")
         self.next_offset = next_offset
         self.max_timestamp = _TIMED_FRAME.unpack_from(head)[3]
         newest = time_index.last
@@ -409,11 +515,11 @@ class LogSegment:
             chunk = file.read(min(_WALK_BYTES, size - position), position)
             at, last = 0, len(chunk) - LENGTH_OVERHEAD
             if last < 0:
-                raise self._damaged(position, "the file is too short")
+                raise self.damaged(position, "the file is too short")
             while at <= last:
                 base_offset, length = _FRAME.unpack_from(chunk, at)
                 if length < HEADER_SIZE_V0 - LENGTH_OVERHEAD:
-                    raise self._damaged(position + at, f"a batch cannot have length {length}")
+                    raise self.damaged(position + at, f"a batch cannot have length {length}")
                 yield position + at, base_offset
                 at += length + LENGTH_OVERHEAD
             position += at
@@ -425,21 +531,18 @@ class LogSegment:
             chunk = file.read(min(_WALK_BYTES, size - position), position)
             at, last = 0, len(chunk) - _TIMED_FRAME.size
             if last < 0:
-                raise self._damaged(position, "the file is too short")
+                raise self.damaged(position, "the file is too short")
             while at <= last:
                 base_offset, length, _, timestamp = _TIMED_FRAME.unpack_from(chunk, at)
                 if length < HEADER_SIZE_V0 - LENGTH_OVERHEAD:
-                    raise self._damaged(position + at, f"a batch cannot have length {length}")
+                    raise self.damaged(position + at, f"a batch cannot have length {length}")
                 yield base_offset, timestamp
                 at += length + LENGTH_OVERHEAD
             position += at
 
-    def _damaged(self, position: int, reason: str) -> FlussError:
-        return FlussError(
-            ErrorCode.LOG_STORAGE_EXCEPTION,
-            f"{self.path} is damaged at position {position}: {reason}",
-            hint="acknowledged batches are affected; restore the file from a copy",
-        )
+    def damaged(self, position: int, reason: str, offset: int = UNKNOWN_OFFSET) -> BatchDamagedError:
+        """The error of a batch of this segment."""
+        return BatchDamagedError(self.path, self.base_offset, position, offset, reason)
 
     # ------------------------------------------------------------------ repair
 
@@ -449,17 +552,19 @@ class LogSegment:
         Nobody may append meanwhile; readers may go on.
 
         Raises:
-            FlussError: ``LOG_STORAGE_EXCEPTION`` when a batch is damaged.
-            OSError.
+            BatchDamagedError, OSError.
         """
         fresh = LogSegment(self.path.parent, self.base_offset, self._config, self._runtime)
         fresh.start_indexes()
         fresh._tail = None
         try:
             for _, header, _ in read_batches(self.file, 0, self.size):
+                if header.base_offset != fresh.next_offset:
+                    reason = f"it has offset {header.base_offset} instead of {fresh.next_offset}"
+                    raise self.damaged(fresh.size, reason, fresh.next_offset)
                 fresh.note_batch(header)
-        except FlussError as error:
-            raise self._damaged(fresh.size, error.message) from error
+        except NoBatchError as error:
+            raise self.damaged(fresh.size, error.reason, fresh.next_offset) from error
         if self.sealed:
             fresh.complete_time_index()
         self.indexes_durable = False
@@ -487,6 +592,7 @@ class LogSegment:
         else:
             self._tail.truncate(size)
         self.size, self.next_offset = size, next_offset
+        self._checked, self._checked_from = CheckedRanges(), min(self._checked_from, size)
         self.sealed = self.synced = self.indexes_durable = False
         self.max_timestamp, self.max_timestamp_offset = self._newest_timestamp()
 

@@ -13,7 +13,9 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.log_batch import BatchHeader, stamp
 from fluss_server.log.batch_check import check_batches
-from fluss_server.log.batch_reader import read_batches
+from fluss_server.log.batch_reader import NoBatchError, read_batches
+from fluss_server.log.checked_read import read_checked
+from fluss_server.log.damage import BatchDamagedError, DamageRegister, UncheckedError
 from fluss_server.log.file_names import LOG, path_of
 from fluss_server.log.flush_checkpoint import FlushCheckpoint
 from fluss_server.log.log_config import MAX_SEGMENT_BYTES, LogConfig
@@ -23,6 +25,7 @@ from fluss_server.log.log_view import LogSlice, LogView
 from fluss_server.log.open_segments import OpenSegments
 from fluss_server.log.recovery_point_writer import LogSnapshot, RecoveryPointWriter
 from fluss_server.log.retention import SegmentAge, count_expired, is_expired
+from fluss_server.log.scrub import ScrubPosition, ScrubStep, scrub
 from fluss_server.log.stalled_writers import StalledWriters
 from fluss_server.log.storage_errors import storage_error, storage_errors, storage_failure
 from fluss_server.log.writer_replay import replay_writers
@@ -91,6 +94,7 @@ class LogTablet:
         self._directory_changed = (
             True  # the name of the last segment may be younger than the last fsync of its directory
         )
+        self._damage = DamageRegister()
         self._open_sealed = OpenSegments(runtime.workers.lock())
         self.recovery: RecoveryReport = recovered.report
         """What opening the log found and did."""
@@ -153,6 +157,16 @@ class LogTablet:
     def segment_count(self) -> int:
         """Segments, the active one included."""
         return len(self._view.segments)
+
+    @property
+    def damage(self) -> list[BatchDamagedError]:
+        """Damaged batches that were found and are still in the log, at most one for each segment."""
+        return self._damage.present
+
+    @property
+    def damage_count(self) -> int:
+        """How often damage was found since the log was opened; the same batch counts once."""
+        return self._damage.count
 
     @property
     def writer_count(self) -> int:
@@ -273,30 +287,49 @@ class LogTablet:
 
     # ------------------------------------------------------------------ read
 
-    def read(self, offset: int, max_bytes: int, max_offset: int, *, at_least_one: bool) -> LogSlice | None:
-        """Whole batches from the one that holds ``offset`` on, of one segment.
+    def read(
+        self, offset: int, max_bytes: int, max_offset: int, *, at_least_one: bool, may_check: bool = True
+    ) -> LogSlice | None:
+        """Whole, undamaged batches from the one that holds ``offset`` on, of one segment.
+
+        Batches that nobody has read since their segment was opened are checked before they are returned.
 
         Args:
             offset: from the start offset to the end offset.
             max_bytes: most bytes to return.
             max_offset: all batches end at or before this offset; the high watermark, for example.
             at_least_one: return the first batch even if it has more than ``max_bytes``.
+            may_check: whether this call may read all of what it returns; False on the event loop.
 
         Returns:
             None if nothing can be returned under these limits.
 
         Raises:
-            FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``; ``LOG_STORAGE_EXCEPTION`` when the log cannot be read.
+            FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``; ``LOG_STORAGE_EXCEPTION`` when the log cannot be read;
+                ``CORRUPT_MESSAGE`` (:class:`BatchDamagedError`) when the batch at ``offset`` is damaged.
+            UncheckedError: with ``may_check=False``: repeat it in a thread with ``may_check=True``.
         """
         view = self._view
         try:
-            found = view.slice(offset, max_bytes, max_offset, at_least_one)
+            found = self._slice(view, offset, max_bytes, max_offset, at_least_one, may_check)
         except _READ_ERRORS as error:
+            if not may_check and isinstance(error, IndexDamagedError):
+                raise UncheckedError from error
             view = self._view_after(view, error)
             with storage_errors(f"cannot read the log in {self._directory}"):
-                found = view.slice(offset, max_bytes, max_offset, at_least_one)
-        if found is not None and found.first_offset < view.bases[-1]:
-            self._open_sealed.note_use(view.part_of(found.first_offset).segment)
+                found = self._slice(view, offset, max_bytes, max_offset, at_least_one, may_check)
+        if found is not None and found.segment is not view.segments[-1]:
+            self._open_sealed.note_use(found.segment)
+        return found
+
+    def _slice(
+        self, view: LogView, offset: int, max_bytes: int, max_offset: int, at_least_one: bool, may_check: bool
+    ) -> LogSlice | None:
+        found, damage = read_checked(
+            view, offset, max_bytes, max_offset, at_least_one=at_least_one, may_check=may_check
+        )
+        if damage is not None and self._view.segments is view.segments:
+            self._damage.found(damage)
         return found
 
     def batches(self, from_offset: int, to_offset: int) -> Iterator[tuple[BatchHeader, bytes]]:
@@ -305,8 +338,8 @@ class LogTablet:
         Covers what is in the log when the iteration begins; memory is that of a batch or two.
 
         Raises:
-            FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``; ``LOG_STORAGE_EXCEPTION`` when a batch is damaged or
-                cannot be read.
+            FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``; ``LOG_STORAGE_EXCEPTION`` when a batch cannot be read;
+                ``CORRUPT_MESSAGE`` (:class:`BatchDamagedError`) when one is damaged.
         """
         view = self._view
         view.check_range(from_offset)
@@ -314,12 +347,20 @@ class LogTablet:
         while offset < to_offset:
             segment, size, end_offset = view.part_of(offset)
             first = self.read(offset, 0, to_offset, at_least_one=True)
-            position = first.region.position if first is not None else size
+            position, due = (size, end_offset) if first is None else (first.region.position, first.first_offset)
             with storage_errors(f"cannot read {segment.path}"):
-                for _, header, data in read_batches(segment.file, position, size):
-                    if header.base_offset >= to_offset:
-                        return
-                    yield header, bytes(data)
+                try:
+                    for _, header, data in read_batches(segment.file, position, size):
+                        if header.base_offset != due:
+                            raise NoBatchError(position, f"it has offset {header.base_offset} instead of {due}")
+                        yield header, bytes(data)
+                        position, due = position + header.size, header.next_offset
+                        if due >= to_offset:
+                            return
+                except NoBatchError as error:
+                    damage = segment.damaged(position, error.reason, due)
+                    self._damage.found(damage)
+                    raise damage from None
             offset = end_offset
 
     def offset_for_timestamp(self, timestamp_ms: int) -> int | None:
@@ -354,15 +395,34 @@ class LogTablet:
         if isinstance(error, IndexDamagedError):
             self._repair_indexes(error)
             return self._view
+        if isinstance(error, BatchDamagedError):
+            self._damage.found(error)
         if isinstance(error, FlussError):
             raise error
         raise storage_error(f"cannot read the log in {self._directory}", error) from error
 
     def _repair_indexes(self, damage: IndexDamagedError) -> None:
+        known = self._damage.of(damage.segment.base_offset)
+        if known is not None:
+            raise known  # the index is right: it cannot be rebuilt either
         logger.warning("rebuilding the indexes of %s: %s", damage.segment.path, damage)
         with self._flush_lock, self._append_lock, storage_errors(f"cannot read {damage.segment.path}"):
-            damage.segment.rebuild_indexes()
+            try:
+                damage.segment.rebuild_indexes()
+            except BatchDamagedError as error:
+                self._damage.found(error)
+                raise
             self._point.offset = -1  # it covers the indexes too
+
+    def scrub(self, start: ScrubPosition | None, max_bytes: int) -> ScrubStep:
+        """Check about ``max_bytes`` of batches again from ``start`` on, None for the beginning; see :mod:`.scrub`.
+
+        Raises:
+            FlussError: ``LOG_STORAGE_EXCEPTION`` when a segment cannot be read. Damage is no error of this call: see
+                :attr:`damage`.
+        """
+        with storage_errors(f"cannot read the log in {self._directory}"):
+            return scrub(lambda: self._view, self._disk, self._damage, start, max_bytes)
 
     # ------------------------------------------------------------------ flush
 
@@ -470,6 +530,7 @@ class LogTablet:
                 self._view = self._view.without(count)
                 self._sealed_bytes -= sum(segment.size for segment in to_delete)
             self._open_sealed.forget_below(self._view.bases[0])
+            self._damage.forget_below(self._view.bases[0])
         for segment in to_delete:
             try:
                 segment.delete()
@@ -510,7 +571,9 @@ class LogTablet:
         """
         with self._flush_lock, self._append_lock:
             self._check_usable()
-            first = self.read(offset, 0, self._view.end, at_least_one=True) if offset < self._view.end else None
+            view = self._view
+            with storage_errors(f"cannot read the log in {self._directory}"):  # also damaged batches can be cut off
+                first = view.slice(offset, 0, view.end, at_least_one=True) if offset < view.end else None
             if first is not None:
                 self._truncate(first.first_offset, first.region.position)
                 self._flush(self._capture())
@@ -526,6 +589,7 @@ class LogTablet:
             self._point.forget_behind(end)
             self._flushed_offset = min(self._flushed_offset, end)
             self._open_sealed.forget_from(view.bases[count - 1])
+            self._damage.forget_from(view.bases[count - 1])
             for segment in reversed(view.segments[count:]):
                 segment.delete()
             last.truncate(size, end)

@@ -19,11 +19,15 @@ class LogSlice:
         region: their bytes.
         first_offset: base offset of the first batch; may lie in front of the offset asked for.
         next_offset: offset behind the last batch.
+        segment: holds them.
+        searched_from: see ``LogSegment.position_of``.
     """
 
     region: FileRegion
     first_offset: int
     next_offset: int
+    segment: LogSegment
+    searched_from: int
 
 
 class SegmentPart(NamedTuple):
@@ -43,8 +47,8 @@ class LogView(NamedTuple):
         segments: in order, never empty; all but the last are sealed.
         bases: their base offsets.
 
-    All methods raise ``IndexDamagedError``, ``OSError``, and ``FlussError`` with ``LOG_STORAGE_EXCEPTION`` when the
-    files are damaged or were truncated after the view was made.
+    All methods raise ``IndexDamagedError``, ``OSError``, and ``BatchDamagedError`` when the files are damaged or were
+    truncated after the view was made.
     """
 
     end: int
@@ -76,13 +80,13 @@ class LogView(NamedTuple):
         return self.part(bisect_right(self.bases, offset) - 1)
 
     def slice(self, offset: int, max_bytes: int, max_offset: int, at_least_one: bool) -> LogSlice | None:
-        """See :meth:`LogTablet.read`."""
+        """See :meth:`LogTablet.read`; nothing is checked."""
         self.check_range(offset)
         max_offset = min(max_offset, self.end)
         if offset >= max_offset:
             return None
         segment, size, end_offset = self.part_of(offset)
-        start, first_offset = segment.position_of(offset, size)
+        start, first_offset, searched_from = segment.position_of(offset, size)
         limit = min(size, start + max(max_bytes, 0))
         stop, next_offset = segment.boundary(start, first_offset, limit, max_offset, size, end_offset)
         if stop == start:
@@ -92,7 +96,15 @@ class LogView(NamedTuple):
             if next_offset > max_offset:
                 return None
         file = segment.file
-        return LogSlice(FileRegion(file, start, stop - start), first_offset, next_offset)
+        return LogSlice(FileRegion(file, start, stop - start), first_offset, next_offset, segment, searched_from)
+
+    def first_batch(self, offset: int) -> LogSlice:
+        """The batch that holds ``offset``, whatever its size and end; nothing is checked."""
+        segment, size, _ = self.part_of(offset)
+        start, first_offset, searched_from = segment.position_of(offset, size)
+        stop, next_offset = segment.end_of_batch(start)
+        region = FileRegion(segment.file, start, stop - start)
+        return LogSlice(region, first_offset, next_offset, segment, searched_from)
 
     def offset_for_timestamp(self, timestamp: int) -> tuple[int, LogSegment] | None:
         """First offset of the first batch that is not older, and its segment; None if all are older."""

@@ -65,13 +65,13 @@ def _catalogue(*metrics: Metric) -> Mapping[str, Metric]:
 
 CATALOGUE: Mapping[str, Metric] = _catalogue(
     # requests
-    Metric("tabletserver_request_requestsPerSecond", _RATE, "Requests answered.", _REQUEST),
-    Metric("tabletserver_request_errorsPerSecond", _RATE, "Requests answered with an error as a whole.", _REQUEST),
+    Metric("tabletserver_request_requestsPerSecond", _RATE, "Requests with a response.", _REQUEST),
+    Metric("tabletserver_request_errorsPerSecond", _RATE, "Requests that got an error as a whole.", _REQUEST),
     Metric("tabletserver_request_requestBytes", _COUNTER, "Bytes of the requests.", _REQUEST),
     Metric(
         "tabletserver_request_totalTimeMs",
         _HISTOGRAM,
-        "Milliseconds from the arrival of a request to its answer; a fetch that waits for data waits here.",
+        "Milliseconds from the arrival of a request to its response; a fetch that waits for data waits here.",
         _REQUEST,
     ),
     # the tablet server as a whole
@@ -128,11 +128,20 @@ CATALOGUE: Mapping[str, Metric] = _catalogue(
     Metric("server_refusedConnections", _COUNTER, "Connections refused because there were too many."),
     Metric("server_requestMemoryBytes", _GAUGE, "Bytes held for requests that arrive or are under way."),
     Metric("server_requestsWaitingForMemory", _GAUGE, "Connections that wait for that memory."),
-    Metric("server_responseMemoryBytes", _GAUGE, "Bytes of answers that clients do not read."),
+    Metric("server_responseMemoryBytes", _GAUGE, "Bytes of responses that clients do not read."),
     Metric("server_eventLoopLongestHoldMs", _GAUGE, "Longest hold of the event loop since the last scrape."),
     Metric("server_eventLoopHolds", _COUNTER, "Holds of the event loop of more than 100 ms."),
     Metric("server_evictedConnections", _COUNTER, "Connections closed because they left the most unread."),
-    Metric("server_shedFetches", _COUNTER, "Waiting fetches answered early because there were too many."),
+    Metric("server_shedFetches", _COUNTER, "Waiting fetches that got an early response because there were too many."),
     Metric("server_kvScannerCount", _GAUGE, "Full scans of primary-key tables that are open."),
+    Metric("server_damagedBuckets", _GAUGE, "Buckets that have damaged batches in their logs."),
+    Metric("server_damagedBatchesFound", _COUNTER, "Damaged batches that were found in logs, by readers or scrubbing."),
+    Metric("server_scrubbedBytes", _COUNTER, "Bytes of logs that were checked in the background."),
+    Metric(
+        "server_unhealthyBucket",
+        _GAUGE,
+        "1 for each bucket that takes no writes (offline) or has damaged batches (damaged).",
+        (*_BUCKET, "state"),
+    ),
     Metric("server_bucketsNotShown", _GAUGE, "Buckets without metrics of their own: metrics.max-buckets."),
 )

@@ -31,7 +31,7 @@ class HttpEndpoint:
     """Serves the metrics of some sources.
 
     Args:
-        sources: asked, on the event loop, when somebody scrapes.
+        sources: called, on the event loop, for every scrape.
         health: what ``/health`` shows; the key ``ready`` decides between 200 and 503.
         host: address to listen on.
         ports: the first free one is taken.

@@ -1,4 +1,4 @@
-"""What is counted while requests are served: plain attributes, changed by one thread, read when somebody asks.
+"""What is counted while requests are served: plain attributes, changed by one thread, read by scrapes.
 
 A step costs a tenth of a microsecond; nothing is computed before a scrape.
 """
@@ -60,9 +60,9 @@ class RequestStats:
     """Requests of one API.
 
     Attributes:
-        errors: those answered with an error of the whole request.
+        errors: those that got an error of the whole request.
         request_bytes: bytes of their frames.
-        times: milliseconds from the arrival to the answer, waiting for data included.
+        times: milliseconds from the arrival to the response, waiting for data included.
     """
 
     __slots__ = ("errors", "request_bytes", "times")
@@ -73,13 +73,13 @@ class RequestStats:
         self.times = Distribution()
 
     def record(self, size_bytes: int, elapsed_ms: float) -> None:
-        """Count a request that is answered."""
+        """Count a request that has its response."""
         self.request_bytes += size_bytes
         self.times.record(elapsed_ms)
 
     @property
     def count(self) -> int:
-        """Requests answered."""
+        """Requests that have their responses."""
         return sum(self.times.counts)
 
 
@@ -92,10 +92,10 @@ class BucketCounters:
         bytes_in: bytes of the batches that clients sent.
         bytes_out: bytes of log that clients were sent.
         produce_requests: appends; a request counts for each bucket it has.
-        failed_produce_requests: those that failed for a reason the server has to answer for.
+        failed_produce_requests: those that failed for a reason that lies in the server.
         put_requests: upserts and deletes, counted likewise.
         failed_put_requests: see above.
-        fetch_requests: fetches that were answered.
+        fetch_requests: fetches that have their responses.
         lookup_requests: lookups by key.
         prefix_lookup_requests: lookups by prefix.
         limit_scan_requests: reads of the first or newest rows.

@@ -1,4 +1,4 @@
-"""Values of metrics at one moment, and rates from several moments."""
+"""Samples of metrics, and rates from several samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fluss_server.metrics.instruments import Distribution
 WINDOW_S = 60.0
 """A rate is the mean over about so many seconds."""
 
-_MIN_STEP_S = 1.0  # scrapes closer together than this do not make a new moment
+_MIN_STEP_S = 1.0  # scrapes closer together than this do not make a new sample
 _MAX_SAMPLES = 64
 
 

@@ -192,8 +192,6 @@ def _aggregation(name: str, entry: Mapping[str, Any]) -> tuple[str, tuple[tuple[
 
 
 def _check_names(columns: Sequence[Column], primary_key: Sequence[str]) -> None:
-    if not columns:
-        raise _invalid("a table needs at least one column")
     names: set[str] = set()
     for column in columns:
         if column.name in names:
@@ -234,7 +232,7 @@ def _with_ids(columns: Sequence[Column], declared: Any) -> tuple[list[Column], i
     ids = [number for column in columns for number in (column.column_id, *_field_ids(column.type)) if number != NO_ID]
     if len(set(ids)) < len(ids):
         raise _invalid("ids of columns and ROW fields must be unique")
-    highest = max(ids)
+    highest = max(ids, default=NO_ID)
     if declared is not None:
         if not _is_integer(declared) or not NO_ID <= declared <= MAX_ID:
             raise _invalid(f"bad highest_field_id {declared!r}")

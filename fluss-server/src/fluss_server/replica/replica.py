@@ -20,6 +20,7 @@ from fluss_server.formats.kv_batch import max_record_count
 from fluss_server.formats.log_batch import crc_matches, iter_batches
 from fluss_server.formats.row_validation import Validator, validator_of
 from fluss_server.log.log_tablet import AppendResult, LogTablet
+from fluss_server.log.scrub import ScrubPosition, ScrubStep
 from fluss_server.metrics.instruments import BucketCounters, Distribution
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.schema import Schema
@@ -55,6 +56,7 @@ class Replica:
         schemas: schema of a schema id; raises ``SCHEMA_NOT_EXIST`` for an unknown one.
         clock: measures how long flushes take.
         flush_pool: where blocking flushes run.
+        read_pool: where the log is scrubbed.
         kv_worker: the one thread in which all KvTablets change; submissions run in order.
         max_unflushed: most offsets that may be acknowledged before they are fsynced; 0 = only what is durable is
             acknowledged.
@@ -75,6 +77,7 @@ class Replica:
         schemas: Callable[[int], Schema],
         clock: Clock,
         flush_pool: WorkerPool,
+        read_pool: WorkerPool,
         kv_worker: WorkerPool,
         max_unflushed: int = 0,
         flush_times: Distribution | None = None,
@@ -89,6 +92,7 @@ class Replica:
         self._validators = {table.schema_id: validator_of(table.schema.types, table.log_format)}
         self._monotonic = clock.monotonic
         self._flush_pool = flush_pool
+        self._read_pool = read_pool
         self._kv_worker = kv_worker
         self._max_unflushed = max_unflushed
         self._committing: asyncio.Future[None] | None = None  # completes when the running commit has ended
@@ -113,6 +117,17 @@ class Replica:
         """True while the bucket takes writes; False after its storage has failed, and while it waits for space."""
         is_suspended = self.kv is not None and self.kv.suspended is not None
         return self._offline is None and not self._closed and not is_suspended
+
+    @property
+    def problem(self) -> FlussError | None:
+        """Why the bucket is not healthy, with a remedy; None if it is.
+
+        It takes no writes, or batches of its log are damaged.
+        """
+        if self._offline is not None:
+            return self._offline
+        damage = self.log.damage
+        return damage[0] if damage else None
 
     def append(self, records: memoryview) -> AppendResult:
         """Append log batches; they are acknowledged when :meth:`acknowledged` of the result completes.
@@ -414,6 +429,12 @@ class Replica:
             limit = min(limit, self.kv.retention_floor)
         delete = partial(self.log.delete_expired, ttl_ms, limit, roll_active=roll_active)
         await self._flush_pool.run(delete)
+
+    async def scrub(self, start: ScrubPosition | None, max_bytes: int) -> ScrubStep:
+        """See ``LogTablet.scrub``; nothing is read of a closed replica."""
+        if self._closed:
+            return ScrubStep(0, None)
+        return await self._read_pool.run(self.log.scrub, start, max_bytes)
 
     async def expire_writers(self) -> None:
         """See ``LogTablet.expire_writers``."""

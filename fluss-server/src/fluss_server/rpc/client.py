@@ -33,7 +33,7 @@ SOFTWARE_NAME = "fluss-python"
 
 
 class RpcClient:
-    """One connection to a server. Calls may overlap; answers are matched by request id.
+    """One connection to a server. Calls may overlap; responses are matched by request id.
 
     Example::
 
@@ -96,9 +96,9 @@ class RpcClient:
         """Send a request and wait for its response, a message of the API's response class.
 
         Raises:
-            FlussError: the server answered with an error, or ``UNSUPPORTED_VERSION`` when it does not serve the API in
+            FlussError: the server returned an error, or ``UNSUPPORTED_VERSION`` when it does not serve the API in
                 a version known here, ``NETWORK_EXCEPTION`` when the connection breaks, ``REQUEST_TIME_OUT``,
-                ``CORRUPT_MESSAGE`` when the answer cannot be read.
+                ``CORRUPT_MESSAGE`` when the response cannot be read.
         """
         from google.protobuf.message import DecodeError
 
@@ -106,17 +106,17 @@ class RpcClient:
         try:
             return API_SPECS[key].response.FromString(bytes(body))
         except DecodeError as error:
-            raise FlussError(ErrorCode.CORRUPT_MESSAGE, f"{key.name}: the answer cannot be read: {error}") from None
+            raise FlussError(ErrorCode.CORRUPT_MESSAGE, f"{key.name}: the response cannot be read: {error}") from None
 
     async def call_raw(
         self, key: ApiKey, pieces: Sequence[Piece], *, timeout_s: float = DEFAULT_TIMEOUT_S
     ) -> memoryview:
-        """As :meth:`call`, from the pieces of an encoded message to the bytes of the answer's; nothing is copied."""
+        """As :meth:`call`, from the pieces of an encoded message to the bytes of the response's; nothing is copied."""
         version = self._version_of(key)
         try:
             return await asyncio.wait_for(self._exchange(key, version, pieces), timeout_s)
         except asyncio.TimeoutError:
-            raise FlussError(ErrorCode.REQUEST_TIME_OUT, f"{key.name}: no answer in {timeout_s} s") from None
+            raise FlussError(ErrorCode.REQUEST_TIME_OUT, f"{key.name}: no response in {timeout_s} s") from None
 
     async def close(self) -> None:
         """Close the connection; calls in flight fail."""
@@ -212,7 +212,7 @@ class _ClientProtocol(asyncio.BufferedProtocol):
             self._fail(parse_error(response.body))
             return
         future = self._waiting.pop(cast(int, response.request_id), None)
-        if future is None or future.done():  # the caller has given up
+        if future is None or future.done():  # the caller does not wait any more
             return
         if response.type is ResponseType.SUCCESS:
             future.set_result(response.body)

@@ -50,7 +50,7 @@ class FrameMemory:
         return _view(block, length)
 
     def _drop_unused(self, size: int) -> None:
-        """Make room for ``size`` more bytes, if blocks that are too short for them can be spared."""
+        """Free ``size`` more bytes, if blocks that are too short for them can be spared."""
         for index in reversed(range(len(self._blocks))):
             if self._kept_bytes + size <= LIMIT_BYTES:
                 return

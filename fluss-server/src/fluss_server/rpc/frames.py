@@ -162,6 +162,17 @@ def printable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
+_OTHER_PROTOCOLS = {
+    first: f"{who} is connected to the port of the native protocol; gRPC has a port of its own, printed at the start"
+    for first, who in (
+        (b"PRI ", "an HTTP/2 client, such as gRPC's,"),
+        (b"GET ", "an HTTP client"),
+        (b"POST", "an HTTP client"),
+    )
+}
+"""Who sends a length that is really the beginning of another protocol."""
+
+
 class FrameReader:
     """Cuts a byte stream into frames.
 
@@ -333,6 +344,7 @@ class FrameReader:
             return FlussError(
                 ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
                 f"a frame of {length} bytes was announced, the limit is {self.max_frame_size}",
-                hint="something that does not speak this protocol is connected, or a batch is too large",
+                hint=_OTHER_PROTOCOLS.get(length.to_bytes(LENGTH_SIZE, "big"))
+                or "something that does not use this protocol is connected, or a batch is too large",
             )
         return FlussError(ErrorCode.CORRUPT_MESSAGE, f"a frame of {length} bytes cannot hold its header")

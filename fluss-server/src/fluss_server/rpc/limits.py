@@ -47,7 +47,7 @@ class RpcLimits:
         max_authentication_s: time a connection of a SASL listener may take to authenticate.
         max_unauthenticated_frame_bytes: longest request before that.
         max_authentication_failures: failed attempts after which the connection is closed.
-        authentication_failure_delay_s: time until a failed attempt is answered with an error.
+        authentication_failure_delay_s: time until a failed attempt gets its error.
         receive_timeout_s: time for a request to arrive once it has begun, and for the first one of a connection
             (``server.request.receive-timeout``). Long ones get a second more for every ``MIN_RECEIVE_RATE`` bytes.
         send_timeout_s: a client that takes nothing of its waiting responses for this long is disconnected

@@ -23,7 +23,7 @@ from fluss_server.runtime.network import DirectOutput
 
 logger = logging.getLogger(__name__)
 
-# Answers below this size are handed to the transport in one piece; it sends them at once if the socket takes them.
+# Responses below this size are handed to the transport in one piece; it sends them at once if the socket takes them.
 SMALL_SIZE = 64 * 1024
 # The most that a transport without direct output is handed at a time.
 CHUNK_SIZE = 2 * SMALL_SIZE

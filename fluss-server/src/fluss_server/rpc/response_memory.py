@@ -17,14 +17,14 @@ class ResponseOwner(Protocol):
     peer: str
 
     def drop_unread(self) -> None:
-        """Forget the unread answers and close."""
+        """Forget the unread responses and close."""
 
 
 class ResponseMemory:
-    """Bytes of answers that clients have not read, all connections together; and of requests that wait behind them.
+    """Bytes of responses that clients have not read, all connections together, and of requests that wait after them.
 
     Only connections whose client does not keep up have an entry. When the sum exceeds the limit, the connection that
-    holds the most is closed: whoever asks for much and reads slowly pays, nobody else.
+    holds the most is closed: whoever requests much and reads slowly pays, nobody else.
     """
 
     def __init__(self, limit: int) -> None:
@@ -37,11 +37,11 @@ class ResponseMemory:
 
     @property
     def capacity(self) -> int:
-        """Bytes that one answer should have at most, so that many slow clients find room for one each."""
+        """Bytes that one response should have at most, so that there is memory for one of each of many slow clients."""
         return max((self._limit - self.held) // _CAPACITY_SHARE, _MIN_CAPACITY)
 
     def update(self, owner: ResponseOwner, size: int) -> None:
-        """The unread answers of ``owner`` are now ``size`` bytes."""
+        """The unread responses of ``owner`` are now ``size`` bytes."""
         self.held += size - (self._held.pop(owner, 0) if not size else self._held.get(owner, 0))
         if size:
             self._held[owner] = size
@@ -54,8 +54,8 @@ class ResponseMemory:
         self.held -= size
         self.evictions += 1
         logger.warning(
-            "closing the connection of %s: it does not read %d bytes of answers, and all clients together may leave %d"
-            " unread (server.response.memory-size)",
+            "closing the connection of %s: it does not read %d bytes of responses, and all clients together may leave"
+            " %d unread (server.response.memory-size)",
             victim.peer,
             size,
             self._limit,

@@ -1,4 +1,4 @@
-"""Whose answer may take memory: one request of a connection at a time, in the order in which they asked."""
+"""Which response may take memory: that of one request of a connection at a time, in the order of the requests."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from fluss_server.errors import FlussError
 
 
 class ResponseSlots:
-    """The turns of one connection; see :meth:`fluss_server.rpc.service.RequestContext.response_slot`.
+    """The response slot of one connection; see :meth:`fluss_server.rpc.service.RequestContext.response_slot`.
 
     Args:
-        may_give: whether the client keeps up, so that the next request may have its turn.
+        may_give: whether the client keeps up, so that the next request may have the slot.
 
     Attributes:
-        holder: the request whose turn it is.
+        holder: the request that has the slot.
     """
 
     def __init__(self, may_give: Callable[[], bool]) -> None:
@@ -25,7 +25,7 @@ class ResponseSlots:
         self._waiting: deque[tuple[object, asyncio.Future[None]]] = deque()
 
     def try_take(self, request: object) -> bool:
-        """Take the turn if that needs no wait; taking it again does nothing."""
+        """Take the slot if that needs no wait; taking it again does nothing."""
         if self.holder is request:
             return True
         if self.holder is not None or self._waiting or not self._may_give():
@@ -34,27 +34,27 @@ class ResponseSlots:
         return True
 
     async def take(self, request: object) -> None:
-        """Wait for the turn; raises what :meth:`refuse` was given."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((request, turn))
-        await turn
+        """Wait for the slot; raises what :meth:`refuse` was given."""
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, granted))
+        await granted
 
     def end(self) -> bool:
-        """End the present turn; returns whether somebody waits for :meth:`give`."""
+        """Release the slot; returns whether somebody waits for :meth:`give`."""
         self.holder = None
         return bool(self._waiting)
 
     def give(self) -> None:
-        """Give the turn to the next request, if nobody has it and the client keeps up."""
+        """Give the slot to the next request, if none has it and the client keeps up."""
         while self.holder is None and self._waiting and self._may_give():
-            request, turn = self._waiting.popleft()
-            if not turn.done():
+            request, granted = self._waiting.popleft()
+            if not granted.done():
                 self.holder = request
-                turn.set_result(None)
+                granted.set_result(None)
 
     def refuse(self, error: Callable[[], FlussError]) -> None:
         """End every wait with an error."""
         waiting, self._waiting = self._waiting, deque()
-        for _, turn in waiting:
-            if not turn.done():
-                turn.set_exception(error())
+        for _, granted in waiting:
+            if not granted.done():
+                granted.set_exception(error())

@@ -32,7 +32,7 @@ class RpcServer:
         limits: what clients may cost.
         shared: what this listener has in common with others; replaces ``limits``.
         listener: name of this listener, as methods see it.
-        authenticator: checks the clients; None = everybody may come in.
+        authenticator: checks the clients; None = anonymous access.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class RpcServer:
         self._closing = False
         self._connections: set[ServerConnection] = set()
         self._refusals = 0  # not yet logged
-        self._refused: set[ServerConnection] = set()  # they get a moment to read why
+        self._refused: set[ServerConnection] = set()  # they get some time to read why
         self._no_connection = asyncio.Event()
         self._no_connection.set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -80,7 +80,7 @@ class RpcServer:
         return len(self._connections)
 
     async def start(self) -> None:
-        """Listen. After this the port answers.
+        """Listen. After this the port accepts connections.
 
         Raises:
             OSError: the address cannot be used.
@@ -96,7 +96,7 @@ class RpcServer:
         """Stop listening, let requests in flight end, close every connection. Calling it again does nothing.
 
         Args:
-            grace_s: how long requests may take before they are cancelled; what only waits or reads is given up at once.
+            grace_s: how long requests may take until they are cancelled; what only waits or reads ends at once.
         """
         self._closing = True
         if self._sweeper is not None:

@@ -8,9 +8,9 @@ A service is any object with methods marked by :func:`rpc`::
             return pb.DatabaseExistsResponse(exists=True)
 
 A method may be ``async`` or plain. Requests of one connection are *started* in the order they arrived: the code of an
-``async`` method up to its first real wait, the whole of a plain method. A plain method that cannot answer yet returns a
-future or a coroutine; it saves the price of a task (about 4 us) whenever it can. Order between an ``async`` and a plain
-method is not kept, so methods whose order matters must be of one kind.
+``async`` method up to its first real wait, the whole of a plain method. A plain method that has no response yet
+returns a future or a coroutine; it saves the price of a task (about 4 us) whenever it can. Order between an ``async``
+and a plain method is not kept, so methods whose order matters must be of one kind.
 """
 
 from __future__ import annotations
@@ -82,18 +82,19 @@ class RequestContext:
         raise FlussError(ErrorCode.AUTHENTICATE_EXCEPTION, "there is no connection to authenticate")
 
     def try_response_slot(self) -> bool:
-        """Take the turn of :meth:`response_slot` if that needs no wait; False if it does."""
+        """Take the slot of :meth:`response_slot` if that needs no wait; False if it does."""
         return True
 
     def response_capacity(self) -> int:
-        """Bytes that an answer built in memory should have at most; fewer when clients leave much unread."""
+        """Bytes that a response built in memory should have at most; fewer when clients leave much unread."""
         return 1 << 31
 
     async def response_slot(self) -> None:
-        """Wait until the client has read enough of what it was sent before, and no other request of it has the turn.
+        """Wait until the client has read enough of what it was sent before, and no other request of it has the slot.
 
-        Await this before building a large answer in memory, so that a client that asks much and reads slowly costs a
-        bounded amount. The turn ends when the answer is handed over, so do not wait for anything unbounded after it.
+        Await this before building a large response in memory, so that a client that requests much and reads slowly
+        costs a bounded amount. The slot is released when the response is handed over, so do not wait for anything
+        unbounded after it.
 
         Raises:
             FlussError: ``NETWORK_EXCEPTION`` when the client is gone.
@@ -113,7 +114,7 @@ def rpc(key: ApiKey, *, raw: bool = False, cancel_on_disconnect: bool = False) -
     """Mark ``method(self, request, context) -> ResponseBody`` as the implementation of an API.
 
     ``request`` is the API's message; for ``PRODUCE_LOG`` and ``PUT_KV`` the dataclass of :mod:`fluss_server.rpc.bulk`.
-    The answer is a message or the pieces of an encoded one. A raised :class:`FlussError` is answered with its code, any
+    The response is a message or the pieces of an encoded one. A raised :class:`FlussError` is sent with its code, any
     other exception with ``UNKNOWN_SERVER_ERROR`` and a traceback in the log.
 
     Args:
@@ -207,7 +208,7 @@ class ServiceRegistry:
                     options.cancel_on_disconnect,
                     is_bulk=options.raw or options.key in _BULK_PARSERS,
                 )
-        # A client that asks for a later version of API_VERSIONS must get an answer that it can go on with.
+        # A client that requests a later version of API_VERSIONS must get a response that it can go on with.
         self._handlers[ApiKey.API_VERSIONS] = Handler(
             API_SPECS[ApiKey.API_VERSIONS], self._api_versions, _parser(ApiKey.API_VERSIONS), any_version=True
         )
@@ -248,7 +249,7 @@ class ServiceRegistry:
             await waiting
             return pb.AuthenticateResponse()
 
-        # The challenge stays absent: pyfluss would take an empty one for a question.
+        # The challenge stays absent: pyfluss would take an empty one for a request.
         waiting = context.authenticate(request.protocol, request.token)
         return pb.AuthenticateResponse() if waiting is None else refuse(waiting)
 

@@ -1,1 +1,1 @@
-"""Who may come in and what they may do: logins, access control entries, and the check around every RPC."""
+"""Authentication of clients, access control entries, and the authorization of every RPC."""

@@ -29,7 +29,7 @@ from fluss_server.model.principal import Principal
 
 
 class AclEvaluator:
-    """The entries of all resources, arranged for decisions.
+    """The entries of all resources, arranged for evaluation.
 
     Args:
         super_users: may do everything.
@@ -65,7 +65,7 @@ class AclEvaluator:
         """The decision.
 
         Args:
-            principal: who asks.
+            principal: the caller.
             host: address of the client.
             operation: not ``ANY``.
             resource: of the type CLUSTER, DATABASE or TABLE.

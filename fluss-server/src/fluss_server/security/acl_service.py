@@ -20,7 +20,7 @@ class AclService:
     """Administration of access control entries; it checks by itself who may see or change which.
 
     Args:
-        authorizer: None = the server does not check, and every call is answered with ``SECURITY_DISABLED_EXCEPTION``.
+        authorizer: None = the server does not check, and every call fails with ``SECURITY_DISABLED_EXCEPTION``.
     """
 
     def __init__(self, authorizer: Authorizer | None) -> None:

@@ -1,4 +1,4 @@
-"""The access control entries of a cluster: kept in the metadata store, asked from memory."""
+"""The access control entries of a cluster: kept in the metadata store, evaluated from memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from fluss_server.model.acl import (
     AclEntry,
     AclFilter,
     Operation,
-    Permission,
     Resource,
     ResourceType,
 )
@@ -250,7 +249,8 @@ def check_binding(resource: Resource, entry: AclEntry) -> None:
     Raises:
         FlussError: ``INVALID_DATABASE_EXCEPTION``, ``INVALID_TABLE_EXCEPTION`` or ``INVALID_CONFIG_EXCEPTION``.
     """
-    if resource.type is ResourceType.ANY or entry.operation is Operation.ANY or entry.permission is Permission.ANY:
+    # The permission ANY is stored, as Apache Fluss does; such an entry allows nothing.
+    if resource.type is ResourceType.ANY or entry.operation is Operation.ANY:
         raise FlussError(ErrorCode.INVALID_CONFIG_EXCEPTION, "ANY is for filters, not for entries")
     words = {"principal type": entry.principal.type, "principal name": entry.principal.name, "host": entry.host}
     for what, word in words.items():

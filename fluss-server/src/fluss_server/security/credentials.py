@@ -1,4 +1,4 @@
-"""Logins of users: where they come from, and the comparison that tells nothing by its time.
+"""Credentials of users: where they come from, and a comparison in constant time.
 
 Sources, a later one replacing the user of an earlier one:
 
@@ -53,7 +53,7 @@ class Credentials:
 
 
 class CredentialFile:
-    """Logins in a file, one ``user:password`` a line; empty lines and those that begin with ``#`` do not count.
+    """Credentials in a file, one ``user:password`` a line; empty lines and those that begin with ``#`` do not count.
 
     Args:
         path: must be readable now.
@@ -72,7 +72,7 @@ class CredentialFile:
     def passwords(self) -> tuple[Mapping[str, str], bool]:
         """Passwords by user, and whether they may differ from those of the last call.
 
-        A changed file that cannot be read is reported once in the log, and the logins before the change stay valid.
+        A changed file that cannot be read is reported once in the log, and the ones before the change stay valid.
         """
         seen = _identity(self._path, self._disk)
         if seen == self._seen:
@@ -81,19 +81,19 @@ class CredentialFile:
         try:
             self._passwords = read_credential_file(self._path, self._disk)
         except FlussError as error:
-            logger.error("%s; the logins before the change stay valid", error)
+            logger.error("%s; the credentials before the change stay valid", error)
             return self._passwords, False
-        logger.info("read %d logins from %s", len(self._passwords), self._path)
+        logger.info("read the credentials of %d users from %s", len(self._passwords), self._path)
         return self._passwords, True
 
 
 class CredentialStore:
-    """The logins of one listener.
+    """The credentials of one listener.
 
     Args:
         fixed: passwords by user, from sources that are read once.
         secrets: source of the keys of digests.
-        file: a source that is looked at before every login.
+        file: a source that is checked before every authentication.
     """
 
     def __init__(self, fixed: Mapping[str, str], secrets: Secrets, file: CredentialFile | None = None) -> None:

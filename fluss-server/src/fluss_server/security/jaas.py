@@ -1,8 +1,8 @@
-"""The JAAS text in which Apache Fluss writes logins::
+"""The JAAS text in which Apache Fluss keeps users::
 
     org.apache.fluss.security.auth.sasl.plain.PlainLoginModule required user_admin="admin-pass" user_bob="bob-pass";
 
-One module; each ``user_NAME`` option is a login with its password. Errors never quote the text.
+One module; each ``user_NAME`` option is a user with its password. Errors never quote the text.
 """
 
 from __future__ import annotations
@@ -44,6 +44,6 @@ def parse_jaas_users(text: str) -> dict[str, str]:
 def _invalid(problem: str) -> FlussError:
     return FlussError(
         ErrorCode.INVALID_CONFIG_EXCEPTION,
-        f"the JAAS text of the logins cannot be read: {problem}",
+        f"the JAAS text of the users cannot be read: {problem}",
         hint='write: org.apache.fluss.security.auth.sasl.plain.PlainLoginModule required user_bob="password";',
     )

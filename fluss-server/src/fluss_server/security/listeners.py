@@ -31,8 +31,8 @@ class Listener:
 
     Attributes:
         endpoint: where to listen.
-        authenticator: checks its clients; None = everybody may come in.
-        advertised: address for its clients; None = the one they came in by.
+        authenticator: checks its clients; None = anonymous access.
+        advertised: address for its clients; None = the one they connected through.
     """
 
     endpoint: Endpoint
@@ -87,7 +87,7 @@ class ListenerSecurity:
         }
 
     def configure_users(self, passwords: Mapping[str, str]) -> None:
-        """Replace the users of ``security.sasl.plain.credentials``; who is logged in stays so.
+        """Replace the users of ``security.sasl.plain.credentials``; open connections keep their principal.
 
         Raises:
             FlussError: ``INVALID_CONFIG_EXCEPTION``.
@@ -97,13 +97,13 @@ class ListenerSecurity:
             store.configure(passwords)
 
     def warn_if_exposed(self) -> None:
-        """Say it loudly when a listener lets everybody in and is not bound to loopback."""
+        """Warn when a listener allows anonymous access and is not bound to loopback."""
         for listener in self.listeners:
             if listener.authenticator is None and not is_loopback(listener.endpoint.host):
                 logger.warning(
-                    "NO AUTHENTICATION: listener %s on %s port %d lets everybody who reaches it read and change all"
-                    " data; set security.protocol.map=%s:SASL and security.sasl.plain.credentials.file, or bind it to"
-                    " 127.0.0.1",
+                    "NO AUTHENTICATION: listener %s on %s port %d allows everybody who reaches it to read and change"
+                    " all data; set security.protocol.map=%s:SASL and security.sasl.plain.credentials.file, or bind it"
+                    " to 127.0.0.1",
                     *listener.endpoint,
                     listener.endpoint.listener,
                 )

@@ -1,4 +1,4 @@
-"""SASL PLAIN (RFC 4616) as the official clients speak it, in one message: ``[authzid] NUL user NUL password``."""
+"""SASL PLAIN (RFC 4616) as the official clients use it, in one message: ``[authzid] NUL user NUL password``."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class PasswordCheck:
 
     Args:
         authenticator: of a listener.
-        delay_s: time until a failed attempt is answered with an error.
+        delay_s: time until a failed attempt gets its error.
     """
 
     def __init__(self, authenticator: Authenticator, delay_s: float = 0.5) -> None:

@@ -61,7 +61,7 @@ class DiskWriteLock:
         if self._limit >= 1:
             locked = False
         elif self.locked:
-            locked = usage > self._recover or usage >= self._limit  # the bounds may be equal
+            locked = usage > self._recover
         else:
             locked = usage >= self._limit
         changed = locked != self.locked
@@ -85,11 +85,11 @@ def disk_ratios(configuration: Configuration) -> tuple[float, float]:
 
 
 def check_ratios(limit: float, recover: float) -> None:
-    """Raise ``INVALID_CONFIG_EXCEPTION`` when ``recover`` is above ``limit``."""
-    if recover > limit:
+    """Raise ``INVALID_CONFIG_EXCEPTION`` unless ``recover`` is below ``limit``."""
+    if recover >= limit:
         raise FlussError(
             ErrorCode.INVALID_CONFIG_EXCEPTION,
-            f"{DISK_RATIOS[1]} {recover} is above {DISK_RATIOS[0]} {limit}",
+            f"{DISK_RATIOS[1]} {recover} is not below {DISK_RATIOS[0]} {limit}",
             hint="writes are to be accepted again at a lower usage than they are refused at",
         )
 

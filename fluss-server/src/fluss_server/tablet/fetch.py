@@ -14,12 +14,14 @@ from functools import partial
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.projection import TableProjector
 from fluss_server.log.batch_selection import select_batches
+from fluss_server.log.damage import BatchDamagedError, UncheckedError
 from fluss_server.log.log_tablet import LogTablet
 from fluss_server.log.storage_errors import storage_errors
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
 from fluss_server.runtime.disk import FileRegion
 from fluss_server.runtime.loop_share import TimeSlice
+from fluss_server.runtime.workers import WorkerPool
 from fluss_server.tablet.log_filter import LogFilter
 from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.projected_read import project_batches
@@ -34,7 +36,8 @@ MAX_WAIT_MS = 60_000
 MAX_EXAMINED_BATCHES = 500
 """Most batches of a bucket that one fetch filters or projects, some milliseconds; the reader asks again behind them."""
 
-_ALL_BYTES = 2**31 - 1
+_PROJECTED_READ_BYTES = 4 << 20
+"""Log read at a time for a projection, which makes it smaller."""
 
 # A lost bucket is reported with the others when the wait is over, so that polling does not become a busy loop.
 _DEFERRED_ERRORS = frozenset({ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION})
@@ -105,6 +108,7 @@ async def fetch_log(
     response_capacity: Callable[[], int],
     parked: ParkedFetches,
     time_slice: TimeSlice,
+    read_pool: WorkerPool,
 ) -> list[BucketResult]:
     """Read every bucket of ``fetches``; wait for data as ``limits`` say.
 
@@ -114,15 +118,16 @@ async def fetch_log(
         response_capacity: most bytes that should be held in memory then.
         parked: where to be while waiting.
         time_slice: of this request.
+        read_pool: where batches are checked that nobody has read since their segment was opened.
     """
     projected = any(fetch.projector is not None for fetch in fetches)
     whole = [replace(fetch, projector=None) for fetch in fetches] if projected else fetches
-    reading = _Reading(whole, replica_of, limits.max_bytes, time_slice)
+    reading = _Reading(whole, replica_of, limits.max_bytes, time_slice, read_pool)
     await reading.read(range(len(whole)))
     await _wait_for_data(reading, limits, parked)
     if projected:
         await response_slot()
-        reading = _Reading(fetches, replica_of, min(limits.max_bytes, response_capacity()), time_slice)
+        reading = _Reading(fetches, replica_of, min(limits.max_bytes, response_capacity()), time_slice, read_pool)
         await reading.read(range(len(fetches)))
     return reading.results
 
@@ -139,11 +144,13 @@ class _Reading:
         replica_of: Callable[[TableBucket], Replica],
         max_bytes: int,
         time_slice: TimeSlice,
+        read_pool: WorkerPool,
     ) -> None:
         self._fetches = fetches
         self._replica_of = replica_of
         self._max_bytes = max_bytes
         self._slice = time_slice
+        self._read_pool = read_pool
         self.results = [BucketResult(fetch) for fetch in fetches]
         self._size_bytes = 0
         self._settled = 0  # results that time cannot improve, and that end the wait
@@ -154,17 +161,22 @@ class _Reading:
         for index in indexes:
             await self._slice.pause_if_over()
             self._forget(self.results[index])
-            result = BucketResult(self._fetches[index])
-            remaining = max(0, self._max_bytes - self._size_bytes)
-            at_least_one = not self._size_bytes  # a batch larger than all limits must still get through
             try:
-                _read(
-                    result, self._replica_of(result.fetch.bucket), min(result.fetch.max_bytes, remaining), at_least_one
-                )
-            except FlussError as error:
-                result.error = error
+                result = self._read_one(index, may_check=False)
+            except UncheckedError:  # the event loop does not read all of what it sends
+                result = await self._read_pool.run(partial(self._read_one, index, may_check=True))
             self._add(result)
             self.results[index] = result
+
+    def _read_one(self, index: int, *, may_check: bool) -> BucketResult:
+        result = BucketResult(self._fetches[index])
+        max_bytes = min(result.fetch.max_bytes, max(0, self._max_bytes - self._size_bytes))
+        at_least_one = not self._size_bytes  # a batch larger than all limits must still get through
+        try:
+            _read(result, self._replica_of(result.fetch.bucket), max_bytes, at_least_one, may_check)
+        except FlussError as error:
+            result.error = error
+        return result
 
     def replicas(self) -> list[tuple[int, Replica]]:
         """The replicas that are here, by the position of their bucket."""
@@ -234,7 +246,7 @@ async def _wait_for_data(reading: _Reading, limits: FetchLimits, parked: ParkedF
             high_watermark.remove_reader(wake)
 
 
-def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: bool) -> None:
+def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: bool, may_check: bool) -> None:
     """Fill ``result`` from the log below the high watermark."""
     log = replica.log
     high_watermark = replica.high_watermark.value
@@ -247,19 +259,25 @@ def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: 
             f"offset {offset} is outside of [{log.start_offset}, {log.end_offset}] of bucket {result.fetch.bucket}",
         )
     if result.fetch.log_filter is not None:
-        _read_filtered(result, log, offset, high_watermark, max_bytes, at_least_one)
+        _read_filtered(result, log, offset, high_watermark, max_bytes, at_least_one, may_check)
         return
     projector = result.fetch.projector
     # Without a projection one slice is the answer. A projection shrinks what it reads: go on until the answer is full.
     remaining = MAX_EXAMINED_BATCHES
     while offset < high_watermark and remaining > 0 and (max_bytes > 0 or at_least_one):
-        read_bytes = max_bytes if projector is None else _ALL_BYTES
-        piece = log.read(offset, read_bytes, high_watermark, at_least_one=at_least_one)
-        if piece is None:
-            return
         if projector is None:
-            result.pieces.append(piece.region)
-            result.size_bytes += piece.region.length
+            piece = log.read(offset, max_bytes, high_watermark, at_least_one=at_least_one, may_check=may_check)
+            if piece is not None:
+                result.pieces.append(piece.region)
+                result.size_bytes += piece.region.length
+            return
+        try:
+            piece = log.read(offset, _PROJECTED_READ_BYTES, high_watermark, at_least_one=True, may_check=may_check)
+        except BatchDamagedError:
+            if not result.pieces:
+                raise
+            return  # what lies in front of the damage can be read
+        if piece is None:
             return
         before = result.size_bytes
         added = _project(result, projector, piece.region, max_bytes, at_least_one, remaining)
@@ -294,7 +312,13 @@ def _project(
 
 
 def _read_filtered(
-    result: BucketResult, log: LogTablet, offset: int, high_watermark: int, max_bytes: int, at_least_one: bool
+    result: BucketResult,
+    log: LogTablet,
+    offset: int,
+    high_watermark: int,
+    max_bytes: int,
+    at_least_one: bool,
+    may_check: bool,
 ) -> None:
     """As :func:`_read`, with only those batches that the filter lets through."""
     projector, log_filter = result.fetch.projector, result.fetch.log_filter
@@ -311,6 +335,7 @@ def _read_filtered(
                 log_filter.may_keep,
                 at_least_one=at_least_one,
                 max_examined=remaining,
+                may_check=may_check,
             )
         remaining -= found.examined
         if found.regions:

@@ -13,6 +13,12 @@ from fluss_server.replica.replica import Replica
 
 logger = logging.getLogger(__name__)
 
+SCRUB_STEP_BYTES = 1 << 20
+"""Log checked at a time, some milliseconds of a thread."""
+
+_FIRST_SCRUB_S = 60.0
+_MIN_SCRUB_PAUSE_S = 1.0
+
 
 @dataclass(frozen=True)
 class MaintenanceConfig:
@@ -25,6 +31,8 @@ class MaintenanceConfig:
         retention_interval_s: seconds between two searches for segments older than their tables keep them.
         writer_expiration_interval_s: seconds between two searches for writers that are silent for long.
         roll_expired_segments: whether the newest segment of a log goes too when everything in it is too old.
+        scrub_interval_s: seconds from the beginning of one check of all logs to that of the next.
+        scrub_bytes_per_s: how fast logs are checked; 0 = never.
     """
 
     flush_interval_s: float | None = None
@@ -33,13 +41,18 @@ class MaintenanceConfig:
     retention_interval_s: float = 300.0
     writer_expiration_interval_s: float = 600.0
     roll_expired_segments: bool = False
+    scrub_interval_s: float = 86_400.0
+    scrub_bytes_per_s: int = 0
 
 
 class Maintenance:
     """Background tasks over all replicas of a server, one replica at a time. Lives on one event loop.
 
     Args:
-        replicas: the open replicas at the moment of the call.
+        replicas: the replicas that are open.
+
+    Attributes:
+        scrubbed_bytes: bytes of logs checked so far.
     """
 
     def __init__(self, config: MaintenanceConfig, replicas: Callable[[], list[Replica]]) -> None:
@@ -48,6 +61,7 @@ class Maintenance:
         self._replicas = replicas
         self._persisted: WeakKeyDictionary[Replica, int] = WeakKeyDictionary()  # dropped ones leave by themselves
         self._tasks: list[asyncio.Task[None]] = []
+        self.scrubbed_bytes = 0
 
     def start(self) -> None:
         """Begin."""
@@ -63,6 +77,8 @@ class Maintenance:
             for name, interval, background_task in background_tasks
             if interval
         ]
+        if config.scrub_bytes_per_s:
+            self._tasks.append(asyncio.create_task(self._scrub_all()))
 
     async def stop(self) -> None:
         """End; a chore in the middle of a replica is finished in its thread."""
@@ -102,3 +118,29 @@ class Maintenance:
 
     async def _expire_writers(self, replica: Replica) -> None:
         await replica.expire_writers()
+
+    async def _scrub_all(self) -> None:
+        """Check all logs, slowly, over and over."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(min(self._config.scrub_interval_s, _FIRST_SCRUB_S))
+        while True:
+            started = loop.time()
+            for replica in self._replicas():
+                try:
+                    await self._scrub(replica)
+                except FlussError as error:
+                    if not replica.is_closed:
+                        logger.warning("the log of bucket %s could not be checked: %s", replica.bucket, error)
+                except Exception:
+                    logger.exception("the log of bucket %s could not be checked", replica.bucket)
+            await asyncio.sleep(max(started + self._config.scrub_interval_s - loop.time(), _MIN_SCRUB_PAUSE_S))
+
+    async def _scrub(self, replica: Replica) -> None:
+        rate = self._config.scrub_bytes_per_s
+        step = await replica.scrub(None, min(SCRUB_STEP_BYTES, rate))
+        while True:
+            self.scrubbed_bytes += step.checked_bytes
+            await asyncio.sleep(step.checked_bytes / rate)
+            if step.following is None:
+                return
+            step = await replica.scrub(step.following, min(SCRUB_STEP_BYTES, rate))

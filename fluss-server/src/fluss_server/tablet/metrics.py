@@ -94,14 +94,25 @@ class TabletMetrics:
         yield Sample("tabletserver_logicalStorage_kvSize", kv_bytes)
         yield Sample("tabletserver_physicalStorage_localSize", log_bytes + kv_bytes)
 
+        yield Sample("server_damagedBatchesFound", sum(r.log.damage_count for r in replicas))
+        yield Sample("server_scrubbedBytes", self._replicas.scrubbed_bytes)
+        unhealthy = [replica for replica in replicas if replica.problem is not None]
+        yield Sample("server_damagedBuckets", sum(replica.is_online for replica in unhealthy))
+        for replica in unhealthy[: self._max_buckets]:
+            state = "damaged" if replica.is_online else "offline"
+            yield Sample("server_unhealthyBucket", 1, (*self._labels(replica), state))
+
     def _bucket(self, replica: Replica) -> Iterable[Sample]:
-        path, bucket, log = replica.table.path, replica.bucket, replica.log
-        partition = None if bucket.partition_id is None else self._replicas.partition(bucket.partition_id)
-        labels = (path.database, path.table, "" if partition is None else partition.name, str(bucket.bucket))
+        log, labels = replica.log, self._labels(replica)
         yield Sample("tabletserver_table_bucket_log_numSegments", log.segment_count, labels)
         yield Sample("tabletserver_table_bucket_log_startOffset", log.start_offset, labels)
         yield Sample("tabletserver_table_bucket_log_endOffset", log.end_offset, labels)
         yield Sample("tabletserver_table_bucket_physicalStorage_localLogSize", log.size_bytes, labels)
+
+    def _labels(self, replica: Replica) -> tuple[str, str, str, str]:
+        path, bucket = replica.table.path, replica.bucket
+        partition = None if bucket.partition_id is None else self._replicas.partition(bucket.partition_id)
+        return path.database, path.table, "" if partition is None else partition.name, str(bucket.bucket)
 
 
 def _table(replicas: list[Replica]) -> Iterable[Sample]:

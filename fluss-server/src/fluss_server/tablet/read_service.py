@@ -122,6 +122,7 @@ class ReadService:
             response_capacity=context.response_capacity,
             parked=self.parked,
             time_slice=time_slice,
+            read_pool=self._replicas.read_pool,
         )
         builder = FetchLogResponseBuilder()
         table_id: int | None = None
@@ -328,7 +329,8 @@ class ReadService:
                     worker = self._replicas.kv_worker
                     values = await worker.run(replica.kv.limit_scan, limit, MAX_LIMIT_SCAN_BYTES)
                 return encode_limit_scan_response(is_log_table=False, records=[build_value_batch(values)])
-            return encode_limit_scan_response(is_log_table=True, records=_newest(replica, limit))
+            newest = await self._replicas.read_pool.run(_newest, replica, limit)
+            return encode_limit_scan_response(is_log_table=True, records=newest)
         except FlussError as error:
             return pb.LimitScanResponse(error_code=int(error.code), error_message=str(error))
 

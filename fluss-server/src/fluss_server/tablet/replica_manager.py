@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_READ_THREADS = 2
+
 
 @dataclass(frozen=True)
 class ReplicaConfig:
@@ -114,6 +116,7 @@ class ReplicaManager:
         self._slots = asyncio.Semaphore(config.io_threads)
         self._io_pool = runtime.workers.pool("fluss-io", config.io_threads)
         self._kv_worker = runtime.workers.pool("fluss-kv", 1)
+        self._read_pool = runtime.workers.pool("fluss-read", _READ_THREADS)
         self._kv_resources: KvResources | None = None
         self.dropped_counters = BucketCounters()
         self.flush_times = Distribution()
@@ -177,6 +180,16 @@ class ReplicaManager:
         """The thread in which KvTablets change and are scanned."""
         return self._kv_worker
 
+    @property
+    def scrubbed_bytes(self) -> int:
+        """Bytes of logs that were checked in the background."""
+        return self._maintenance.scrubbed_bytes
+
+    @property
+    def read_pool(self) -> WorkerPool:
+        """Threads in which log batches are checked before they are read for the first time."""
+        return self._read_pool
+
     # ------------------------------------------------------------------ life cycle
 
     def start(self) -> None:
@@ -196,6 +209,7 @@ class ReplicaManager:
         self._leading.clear()
         self._kv_worker.close()
         self._io_pool.close()
+        self._read_pool.close()
 
     async def remove_orphans(self, bounds: IdBounds) -> None:
         """Remove or set aside directories of what the metadata does not have; see :class:`ReplicaDirectories`.
@@ -233,13 +247,31 @@ class ReplicaManager:
 
     async def notify_leader_and_isr(self, request: NotifyLeaderAndIsr) -> NotifyLeaderAndIsrResponse:
         """Lead and follow buckets, opening those that are not open yet. A repetition joins what is under way."""
-        results = await asyncio.gather(*map(self._change, request.buckets))
-        return NotifyLeaderAndIsrResponse(tuple(results))
+        results: dict[TableBucket, BucketResult] = {}
+        remaining = list(request.buckets)
+        while remaining:
+            busy: list[BucketLeadership] = []
+            opening: dict[TableBucket, asyncio.Task[BucketResult]] = {}
+            for leadership in remaining:
+                if leadership.bucket in self._changing:
+                    busy.append(leadership)
+                    continue
+                found = self._change(leadership)
+                if isinstance(found, BucketResult):
+                    results[leadership.bucket] = found
+                else:
+                    opening[leadership.bucket] = found
+            # Whoever sent the request may give up waiting; replicas are opened all the same.
+            waiting = [*opening.values(), *(self._changing[entry.bucket] for entry in busy)]
+            if waiting:
+                await asyncio.wait(waiting)
+            results.update((bucket, task.result()) for bucket, task in opening.items())
+            remaining = busy
+        return NotifyLeaderAndIsrResponse(tuple(results[entry.bucket] for entry in request.buckets))
 
-    async def _change(self, leadership: BucketLeadership) -> BucketResult:
+    def _change(self, leadership: BucketLeadership) -> BucketResult | asyncio.Task[BucketResult]:
+        """Take in what is to become of a bucket that is not being changed."""
         bucket = leadership.bucket
-        while (running := self._changing.get(bucket)) is not None:
-            await asyncio.wait([running])
         hosted = self._hosted.get(bucket)
         failure = _stale(leadership, hosted, self._server_id)
         if failure is not None:
@@ -247,11 +279,10 @@ class ReplicaManager:
         if hosted is not None:
             self._lead_or_follow(hosted, leadership)
             return BucketResult(bucket)
-        # Whoever sent the request may give up waiting; the replica is opened all the same.
         task = asyncio.ensure_future(self._open_reporting(leadership))
         self._changing[bucket] = task
         task.add_done_callback(lambda _: self._changing.pop(bucket, None))
-        return await asyncio.shield(task)
+        return task
 
     async def _open_reporting(self, leadership: BucketLeadership) -> BucketResult:
         try:
@@ -298,6 +329,7 @@ class ReplicaManager:
             schemas=partial(self._metadata.schema, table.table_id),
             clock=self._runtime.clock,
             flush_pool=self._io_pool,
+            read_pool=self._read_pool,
             kv_worker=self._kv_worker,
             flush_times=self.flush_times,
             max_unflushed=self._config.max_unflushed,

@@ -12,13 +12,14 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 READY_PREFIX = "Fluss is ready: bootstrap.servers="
-GRPC_PREFIX = "gRPC door"
+GRPC_PREFIX = "gRPC, for the fluss command"
 LAST_PREFIX = "In Flink SQL:"
 _KEPT_LOG_LINES = 1_000
 
@@ -27,9 +28,10 @@ class LocalCluster:
     """A server on a free loopback port, in a process of its own, which ends at the latest with the present one.
 
     Args:
-        data_dir: where the data lives; None = a temporary directory that is removed at the end.
+        data_dir: where the data lives; None = a temporary directory, which :meth:`stop` removes, or at the latest the
+            end of this process. :meth:`restart`, or :meth:`kill` and :meth:`start`, keep it.
         port: 0 = a free one. A restart keeps the port of the first start, so that clients find the server again.
-        grpc: open the gRPC door as well, on a free port.
+        grpc: serve gRPC as well, on a free port.
         options: server options, as ``fluss local --set key=value`` takes them.
         arguments: further ones of ``fluss local``.
         ready_timeout_s: how long a start may take.
@@ -37,7 +39,7 @@ class LocalCluster:
     Attributes:
         data_dir: the directory in use.
         port: port in use once started.
-        grpc_port: port of the gRPC door once started, None without one.
+        grpc_port: port of gRPC once started, None without it.
     """
 
     def __init__(
@@ -50,14 +52,16 @@ class LocalCluster:
         arguments: Sequence[str] = (),
         ready_timeout_s: float = 30.0,
     ) -> None:
-        self._owns_directory = data_dir is None
         self.data_dir = Path(tempfile.mkdtemp(prefix="fluss-")) if data_dir is None else Path(data_dir)
+        self._is_temporary = data_dir is None
         self.port = port
         self.grpc_port: int | None = 0 if grpc else None
         self._options = dict(options or {})
         self._arguments = list(arguments)
         self._ready_timeout_s = ready_timeout_s
-        self._process: subprocess.Popen[str] | None = None
+        self._processes: list[subprocess.Popen[str]] = []  # the running one, or none
+        if self._is_temporary:
+            weakref.finalize(self, _discard, self._processes, self.data_dir)
         self._log: deque[str] = deque(maxlen=_KEPT_LOG_LINES)
 
     @property
@@ -68,8 +72,8 @@ class LocalCluster:
     @property
     def pid(self) -> int:
         """Process id of the running server."""
-        assert self._process is not None, "the cluster is not running"
-        return self._process.pid
+        assert self._processes, "the cluster is not running"
+        return self._processes[0].pid
 
     @property
     def log(self) -> str:
@@ -82,15 +86,16 @@ class LocalCluster:
         Raises:
             RuntimeError: when it ends, or is not ready in time; the message carries what it printed.
         """
-        if self._process is not None:
+        if self._processes:
             raise RuntimeError("the cluster is running already")
         # The server reads its input to the end. Only this process has the other end of the pipe, and keeps it open for
         # as long as it lives; when it is killed, the system closes it.
-        self._process = subprocess.Popen(
+        process = subprocess.Popen(
             self._command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
+        self._processes.append(process)
         ready: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._read_output, args=(self._process, ready), daemon=True).start()
+        threading.Thread(target=self._read_output, args=(process, ready), daemon=True).start()
         deadline = time.monotonic() + self._ready_timeout_s
         while True:
             try:
@@ -126,17 +131,23 @@ class LocalCluster:
         ready.put(None)
 
     def stop(self, timeout_s: float = 30.0) -> int:
-        """Stop cleanly (SIGTERM) and return the exit code; kills the server if it does not end in time."""
-        return self._end(signal.SIGTERM, timeout_s)
+        """Stop cleanly (SIGTERM) and return the exit code; kills the server if it does not end in time.
+
+        A temporary directory is removed; :meth:`start` then begins with an empty one.
+        """
+        code = self._end(signal.SIGTERM, timeout_s)
+        if self._is_temporary:
+            shutil.rmtree(self.data_dir, ignore_errors=True)
+        return code
 
     def kill(self) -> int:
         """End the server at once (SIGKILL), as a crash would."""
         return self._end(signal.SIGKILL, 30.0)
 
     def _end(self, how: signal.Signals, timeout_s: float) -> int:
-        if self._process is None:
+        if not self._processes:
             return 0
-        process, self._process = self._process, None
+        process = self._processes.pop()
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(how)
         try:
@@ -150,7 +161,7 @@ class LocalCluster:
 
     def restart(self) -> LocalCluster:
         """Stop cleanly and start again on the same data and port."""
-        self.stop()
+        self._end(signal.SIGTERM, 30.0)
         return self.start()
 
     def __enter__(self) -> LocalCluster:
@@ -160,5 +171,11 @@ class LocalCluster:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
-        if self._owns_directory:
-            shutil.rmtree(self.data_dir, ignore_errors=True)
+
+
+def _discard(processes: list[subprocess.Popen[str]], directory: Path) -> None:
+    """End what was left running, and remove its data."""
+    for process in processes:
+        process.kill()
+        process.wait()
+    shutil.rmtree(directory, ignore_errors=True)

@@ -91,13 +91,13 @@ final class Admin {
   DatabaseInfo getDatabase(String database) {
     GetDatabaseInfoRequest request =
         GetDatabaseInfoRequest.newBuilder().setDatabaseName(database).build();
-    GetDatabaseInfoResponse answer =
+    GetDatabaseInfoResponse response =
         read(ApiKey.GET_DATABASE_INFO, request, GetDatabaseInfoResponse.parser());
     return new DatabaseInfo(
         database,
-        MetadataJson.databaseFromJson(answer.getDatabaseJson().toByteArray()),
-        answer.getCreatedTime(),
-        answer.getModifiedTime());
+        MetadataJson.databaseFromJson(response.getDatabaseJson().toByteArray()),
+        response.getCreatedTime(),
+        response.getModifiedTime());
   }
 
   void createDatabase(String database, DatabaseDescriptor descriptor, boolean ignoreIfExists) {
@@ -135,16 +135,16 @@ final class Admin {
   TableInfo getTable(TablePath path) {
     GetTableInfoRequest request =
         GetTableInfoRequest.newBuilder().setTablePath(Cluster.toProto(path)).build();
-    GetTableInfoResponse answer =
+    GetTableInfoResponse response =
         read(ApiKey.GET_TABLE_INFO, request, GetTableInfoResponse.parser());
     try {
       return new TableInfo(
           path,
-          answer.getTableId(),
-          answer.getSchemaId(),
-          TableDescriptor.fromJson(answer.getTableJson().toByteArray()),
-          answer.getCreatedTime(),
-          answer.getModifiedTime());
+          response.getTableId(),
+          response.getSchemaId(),
+          TableDescriptor.fromJson(response.getTableJson().toByteArray()),
+          response.getCreatedTime(),
+          response.getModifiedTime());
     } catch (IllegalArgumentException e) {
       throw new FlussException(
           ErrorCode.CORRUPT_MESSAGE,
@@ -255,8 +255,9 @@ final class Admin {
     return result.build();
   }
 
+  /** Every server handles these, so they need no coordinator. */
   private <R extends MessageLite> R read(ApiKey key, MessageLite request, Parser<R> parser) {
-    return write(key, request, parser, true);
+    return context.callAny(node -> context.network().call(node, key, request, parser));
   }
 
   private <R extends MessageLite> R write(
@@ -286,9 +287,9 @@ final class Admin {
               .network()
               .call(node, ApiKey.LIST_OFFSETS, request.build(), ListOffsetsResponse.parser())
               .thenApply(
-                  answer -> {
+                  response -> {
                     Map<Integer, Long> result = new HashMap<>();
-                    for (PbListOffsetsRespForBucket bucket : answer.getBucketsRespList()) {
+                    for (PbListOffsetsRespForBucket bucket : response.getBucketsRespList()) {
                       check(bucket.getErrorCode(), bucket.getErrorMessage());
                       result.put(bucket.getBucketId(), bucket.getOffset());
                     }
@@ -313,21 +314,21 @@ final class Admin {
               GetTableStatsRequest.Builder request =
                   GetTableStatsRequest.newBuilder().setTableId(table.tableId());
               for (int bucket : group) {
-                PbTableStatsReqForBucket.Builder asked =
+                PbTableStatsReqForBucket.Builder bucketRequest =
                     PbTableStatsReqForBucket.newBuilder().setBucketId(bucket);
                 if (table.partition() != null) {
-                  asked.setPartitionId(table.partition().id());
+                  bucketRequest.setPartitionId(table.partition().id());
                 }
-                request.addBucketsReq(asked);
+                request.addBucketsReq(bucketRequest);
               }
               return context
                   .network()
                   .call(
                       node, ApiKey.GET_TABLE_STATS, request.build(), GetTableStatsResponse.parser())
                   .thenApply(
-                      answer -> {
+                      response -> {
                         Map<Integer, Long> result = new HashMap<>();
-                        for (PbTableStatsRespForBucket bucket : answer.getBucketsRespList()) {
+                        for (PbTableStatsRespForBucket bucket : response.getBucketsRespList()) {
                           check(bucket.getErrorCode(), bucket.getErrorMessage());
                           result.put(bucket.getBucketId(), bucket.getRowCount());
                         }
@@ -376,7 +377,7 @@ final class Admin {
                 if (!offsets.keySet().containsAll(wanted)) {
                   throw new FlussException(
                       ErrorCode.CORRUPT_MESSAGE,
-                      "the server did not answer for every bucket of " + table.path());
+                      "the response of the server lacks buckets of " + table.path());
                 }
                 return offsets;
               });

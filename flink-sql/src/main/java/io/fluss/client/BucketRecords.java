@@ -29,7 +29,7 @@ public abstract class BucketRecords {
   }
 
   /**
-   * Where reading goes on behind this run. Larger than the last record's offset plus one when
+   * Where reading goes on after this run. Larger than the last record's offset plus one when
    * batches without records follow; a run may hold no record at all and still advance the offset.
    */
   public final long nextOffset() {
@@ -52,7 +52,7 @@ public abstract class BucketRecords {
   public abstract ChangeType changeType(int index);
 
   /**
-   * The row with the scanner's projected columns in the order asked for; its kind is the change
+   * The row with the scanner's projected columns in the requested order; its kind is the change
    * type's.
    */
   public abstract RowData row(int index);

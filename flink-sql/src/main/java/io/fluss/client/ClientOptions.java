@@ -200,8 +200,8 @@ public final class ClientOptions implements Serializable {
   }
 
   /**
-   * Reads {@code bootstrap.servers} and {@code client.*}; other keys, and unknown ones, are left
-   * alone (see {@link #knownKeys()}).
+   * Reads the keys of {@link #knownKeys()}; others are left alone, since a table may carry options
+   * of other clients.
    *
    * @throws IllegalArgumentException naming the key of a value that cannot be used
    */

@@ -5,7 +5,10 @@ import java.util.Map;
 
 /**
  * Error codes of the Fluss protocol, with the two facts a client acts on: may the request be
- * repeated, and is the cached leader stale.
+ * repeated, and is the cached leader or coordinator stale.
+ *
+ * <p>Two codes are repeated here that the protocol does not call retriable, since time cures them:
+ * a coordinator that no longer leads has a successor, and scanners of others end.
  */
 public enum ErrorCode {
   UNKNOWN_SERVER_ERROR(-1, false, false),
@@ -74,11 +77,11 @@ public enum ErrorCode {
   NO_REBALANCE_IN_PROGRESS_EXCEPTION(62, false, false),
   INVALID_PRODUCER_ID_EXCEPTION(63, false, false),
   CONFIG_EXCEPTION(64, false, false),
-  NOT_COORDINATOR_LEADER_EXCEPTION(65, false, false),
+  NOT_COORDINATOR_LEADER_EXCEPTION(65, true, true),
   SCANNER_EXPIRED(66, false, false),
   UNKNOWN_SCANNER_ID(67, false, false),
   INVALID_SCAN_REQUEST(68, false, false),
-  TOO_MANY_SCANNERS(69, false, false),
+  TOO_MANY_SCANNERS(69, true, false),
   DISK_WRITE_LOCKED(70, true, false),
   INSUFFICIENT_KV_LEADER_REPLICA_CAPACITY(71, false, false),
   STORAGE_BACKPRESSURE_EXCEPTION(72, true, false),

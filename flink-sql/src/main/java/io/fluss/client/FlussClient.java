@@ -26,7 +26,7 @@ import org.apache.flink.table.data.RowData;
  *
  * <p>It holds one connection per server, shared by everything made from it, and two daemon threads.
  * Administrative calls block; retriable errors are repeated for at most {@code
- * client.retry-timeout}, except that a change whose answer was lost is not repeated when doing it
+ * client.retry-timeout}, except that a change whose response was lost is not repeated when doing it
  * twice would fail. Errors are {@link FlussException}s. Calls into a closed client fail.
  */
 public final class FlussClient implements AutoCloseable {
@@ -54,7 +54,7 @@ public final class FlussClient implements AutoCloseable {
   /**
    * Connects to a cluster.
    *
-   * @throws FlussException when none of the bootstrap servers answers within {@code
+   * @throws FlussException when none of the bootstrap servers responds within {@code
    *     client.connect-timeout}
    */
   public static FlussClient connect(ClientOptions options) {

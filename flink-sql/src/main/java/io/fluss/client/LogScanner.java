@@ -1,13 +1,14 @@
 package io.fluss.client;
 
 import java.time.Duration;
+import java.util.Set;
 
 /**
  * Reads the logs of buckets of one table.
  *
  * <p>Not thread-safe: one thread subscribes and polls; only {@link #wakeup()} may be called from
  * another one. While the caller works on a batch the next fetch is already under way; at most one
- * fetched answer per bucket is kept.
+ * fetched response per bucket is kept.
  */
 public interface LogScanner extends AutoCloseable {
   /** Start offset that stands for the smallest readable one. */
@@ -43,6 +44,13 @@ public interface LogScanner extends AutoCloseable {
    *     not be read for {@code client.retry-timeout}
    */
   ScanBatch poll(Duration timeout);
+
+  /**
+   * Buckets of which every record is read, and were for at least this long: the server has said so
+   * again and again, and no fetch of them has failed meanwhile. A bucket that the server was not
+   * requested, because it is down or not subscribed, is not among them.
+   */
+  Set<TableBucket> caughtUpFor(Duration duration);
 
   /** Makes a running (or else the next) {@link #poll} return at once. */
   void wakeup();

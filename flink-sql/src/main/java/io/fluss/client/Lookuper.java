@@ -5,7 +5,7 @@ import org.apache.flink.table.data.RowData;
 
 /**
  * Finds rows by primary key. Thread-safe; keys that arrive while a request to the same server is
- * under way travel together in the next one, and nothing ever waits for a request to fill.
+ * under way are sent together in the next one, and nothing ever waits for a request to fill.
  *
  * <p>Futures complete on the client's network thread: what is chained to them must not block and
  * must not call a blocking method of the client.

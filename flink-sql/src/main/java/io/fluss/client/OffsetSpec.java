@@ -1,6 +1,6 @@
 package io.fluss.client;
 
-/** Which offset of a bucket is asked for. */
+/** Which offset of a bucket is requested. */
 public final class OffsetSpec {
   private static final OffsetSpec EARLIEST = new OffsetSpec(0, -1);
   private static final OffsetSpec LATEST = new OffsetSpec(1, -1);

@@ -12,7 +12,7 @@ public interface PrefixLookuper extends AutoCloseable {
   /**
    * All rows with these bucket key values, in key order.
    *
-   * @param bucketKeyRow the bucket key columns, and the partition columns behind them ({@link
+   * @param bucketKeyRow the bucket key columns, followed by the partition columns ({@link
    *     TableInfo#prefixKey()})
    */
   CompletableFuture<List<RowData>> lookup(RowData bucketKeyRow);

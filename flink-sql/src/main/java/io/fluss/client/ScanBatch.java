@@ -4,7 +4,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Set;
 
-/** Answer of one {@link LogScanner#poll}: runs of records, in offset order within each bucket. */
+/** Response of one {@link LogScanner#poll}: runs of records, in offset order within each bucket. */
 public final class ScanBatch {
   public static final ScanBatch EMPTY = new ScanBatch(Collections.emptyList());
 

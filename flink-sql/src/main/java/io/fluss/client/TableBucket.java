@@ -26,8 +26,8 @@ public final class TableBucket implements Serializable {
     this.bucket = bucket;
   }
 
-  /** The bucket that an answer of a server names, by the id of the partition only. */
-  public static TableBucket answered(boolean hasPartition, long partitionId, int bucket) {
+  /** The bucket that a response of a server names, by the id of the partition only. */
+  public static TableBucket ofResponse(boolean hasPartition, long partitionId, int bucket) {
     return new TableBucket(hasPartition ? new PartitionInfo(partitionId, "") : null, bucket);
   }
 

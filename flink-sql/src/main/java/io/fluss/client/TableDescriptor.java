@@ -18,6 +18,8 @@ public final class TableDescriptor {
   private final RowType rowType;
   private final List<Integer> columnIds;
   private final Map<String, String> columnComments;
+  private final Map<String, AggFunction> aggFunctions;
+  private final List<String> autoIncrement;
   private final List<String> primaryKey;
   private final List<String> bucketKey;
   private final List<String> partitionKeys;
@@ -30,6 +32,8 @@ public final class TableDescriptor {
     this.rowType = builder.rowType;
     this.columnIds = Collections.unmodifiableList(new ArrayList<>(builder.columnIds));
     this.columnComments = Collections.unmodifiableMap(new LinkedHashMap<>(builder.columnComments));
+    this.aggFunctions = Collections.unmodifiableMap(new LinkedHashMap<>(builder.aggFunctions));
+    this.autoIncrement = Collections.unmodifiableList(new ArrayList<>(builder.autoIncrement));
     this.primaryKey = Collections.unmodifiableList(new ArrayList<>(builder.primaryKey));
     this.bucketKey = Collections.unmodifiableList(new ArrayList<>(builder.bucketKey));
     this.partitionKeys = Collections.unmodifiableList(new ArrayList<>(builder.partitionKeys));
@@ -56,6 +60,16 @@ public final class TableDescriptor {
   /** Comments by column name. */
   public Map<String, String> columnComments() {
     return columnComments;
+  }
+
+  /** Aggregation functions by column name; columns without one are absent. */
+  public Map<String, AggFunction> aggFunctions() {
+    return aggFunctions;
+  }
+
+  /** Columns whose values the server gives; servers accept at most one. */
+  public List<String> autoIncrement() {
+    return autoIncrement;
   }
 
   public List<String> primaryKey() {
@@ -101,6 +115,8 @@ public final class TableDescriptor {
     private RowType rowType;
     private List<Integer> columnIds = Collections.emptyList();
     private Map<String, String> columnComments = Collections.emptyMap();
+    private Map<String, AggFunction> aggFunctions = Collections.emptyMap();
+    private List<String> autoIncrement = Collections.emptyList();
     private List<String> primaryKey = Collections.emptyList();
     private List<String> bucketKey = Collections.emptyList();
     private List<String> partitionKeys = Collections.emptyList();
@@ -123,6 +139,16 @@ public final class TableDescriptor {
 
     public Builder columnComments(Map<String, String> columnComments) {
       this.columnComments = columnComments;
+      return this;
+    }
+
+    public Builder aggFunctions(Map<String, AggFunction> aggFunctions) {
+      this.aggFunctions = aggFunctions;
+      return this;
+    }
+
+    public Builder autoIncrement(List<String> autoIncrement) {
+      this.autoIncrement = autoIncrement;
       return this;
     }
 

@@ -24,6 +24,8 @@ public final class TableInfo implements Serializable {
   private final RowType rowType;
   private final ArrayList<Integer> columnIds;
   private final LinkedHashMap<String, String> columnComments;
+  private final LinkedHashMap<String, AggFunction> aggFunctions;
+  private final ArrayList<String> autoIncrement;
   private final ArrayList<String> primaryKey;
   private final ArrayList<String> bucketKey;
   private final ArrayList<String> partitionKeys;
@@ -54,6 +56,8 @@ public final class TableInfo implements Serializable {
       columnIds.add(i);
     }
     this.columnComments = new LinkedHashMap<>(descriptor.columnComments());
+    this.aggFunctions = new LinkedHashMap<>(descriptor.aggFunctions());
+    this.autoIncrement = new ArrayList<>(descriptor.autoIncrement());
     this.primaryKey = new ArrayList<>(descriptor.primaryKey());
     this.partitionKeys = new ArrayList<>(descriptor.partitionKeys());
     this.bucketKey =
@@ -75,6 +79,8 @@ public final class TableInfo implements Serializable {
     this.rowType = table.rowType;
     this.columnIds = table.columnIds;
     this.columnComments = table.columnComments;
+    this.aggFunctions = table.aggFunctions;
+    this.autoIncrement = table.autoIncrement;
     this.primaryKey = table.primaryKey;
     this.bucketKey = table.bucketKey;
     this.partitionKeys = table.partitionKeys;
@@ -123,6 +129,16 @@ public final class TableInfo implements Serializable {
   /** Comments by column name; columns without a comment are absent. */
   public Map<String, String> columnComments() {
     return Collections.unmodifiableMap(columnComments);
+  }
+
+  /** Aggregation functions by column name; columns without one are absent. */
+  public Map<String, AggFunction> aggFunctions() {
+    return Collections.unmodifiableMap(aggFunctions);
+  }
+
+  /** Columns whose values the server gives; empty for most tables. */
+  public List<String> autoIncrement() {
+    return Collections.unmodifiableList(autoIncrement);
   }
 
   public boolean hasPrimaryKey() {

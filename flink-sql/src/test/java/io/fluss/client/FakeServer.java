@@ -31,6 +31,7 @@ import io.fluss.rpc.proto.PbTableMetadata;
 import io.fluss.rpc.proto.PbValue;
 import io.fluss.rpc.proto.ProduceLogRequest;
 import io.fluss.rpc.proto.ProduceLogResponse;
+import io.fluss.rpc.proto.ScanKvResponse;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
@@ -50,14 +51,14 @@ import java.util.concurrent.atomic.AtomicInteger;
  * A server with one table in memory that does what a test tells it: before a request is carried out
  * and after it, {@link Faults} may let it fail, leave it unanswered, or break the connection. Log
  * writes are checked like on a real server: sequence numbers without gaps, repetitions of the last
- * five batches answered but not stored. It refuses column projection, as real servers do for
+ * five batches acknowledged but not stored. It refuses column projection, as real servers do for
  * batches that lack a projected column.
  */
 final class FakeServer implements AutoCloseable {
   /** What happens to a request. */
   interface Faults {
     /**
-     * Null: carry on. A positive number: answer with this error. 0: no answer. -1: break the
+     * Null: carry on. A positive number: respond with this error. 0: no response. -1: break the
      * connection.
      */
     Integer before(ApiKey key, int request);
@@ -95,8 +96,14 @@ final class FakeServer implements AutoCloseable {
   final Map<ApiKey, AtomicInteger> counts = new ConcurrentHashMap<>();
   final Set<ApiKey> unsupported = ConcurrentHashMap.newKeySet();
   final Map<String, byte[]> values = new ConcurrentHashMap<>();
-  final List<String> logins = new CopyOnWriteArrayList<>();
+  final List<String> tokens = new CopyOnWriteArrayList<>();
   volatile Faults faults = (key, request) -> null;
+
+  /** Records that every bucket has and no fetch returns, as if others had filled the response. */
+  volatile long hiddenRecords;
+
+  /** Port of the coordinator that the metadata names; 0: this server is it. -1: there is none. */
+  volatile int coordinatorPort;
 
   private final ServerSocket listener;
   private final Bucket[] buckets;
@@ -169,9 +176,9 @@ final class FakeServer implements AutoCloseable {
         in.readFully(body);
         int request = counts.computeIfAbsent(key, k -> new AtomicInteger()).getAndIncrement();
         Integer fault = faults.before(key, request);
-        MessageLite answer = null;
+        MessageLite response = null;
         if (fault == null) {
-          answer = handle(key, body);
+          response = handle(key, body);
           fault = faults.after(key, request);
         }
         if (fault != null && fault.equals(BREAK)) {
@@ -181,9 +188,10 @@ final class FakeServer implements AutoCloseable {
           continue;
         }
         if (fault != null) {
-          answer = ErrorResponse.newBuilder().setErrorCode(fault).setErrorMessage("fault").build();
+          response =
+              ErrorResponse.newBuilder().setErrorCode(fault).setErrorMessage("fault").build();
         }
-        byte[] bytes = answer.toByteArray();
+        byte[] bytes = response.toByteArray();
         byte[] frame = new byte[9 + bytes.length];
         java.nio.ByteBuffer.wrap(frame)
             .putInt(5 + bytes.length)
@@ -221,7 +229,7 @@ final class FakeServer implements AutoCloseable {
         }
         return versions.build();
       case AUTHENTICATE:
-        logins.add(AuthenticateRequest.parseFrom(body).getToken().toStringUtf8());
+        tokens.add(AuthenticateRequest.parseFrom(body).getToken().toStringUtf8());
         return AuthenticateResponse.newBuilder().setChallenge(ByteString.EMPTY).build();
       case GET_METADATA:
         return metadata(MetadataRequest.parseFrom(body));
@@ -241,6 +249,12 @@ final class FakeServer implements AutoCloseable {
         return produce(ProduceLogRequest.parseFrom(body));
       case FETCH_LOG:
         return fetch(FetchLogRequest.parseFrom(body));
+      case SCAN_KV:
+        return ScanKvResponse.newBuilder()
+            .setScannerId(ByteString.copyFromUtf8("scan"))
+            .setLogOffset(0)
+            .setHasMoreResults(false)
+            .build();
       case LOOKUP:
         return lookup(LookupRequest.parseFrom(body));
       default:
@@ -255,8 +269,11 @@ final class FakeServer implements AutoCloseable {
             .setHost("127.0.0.1")
             .setPort(listener.getLocalPort())
             .build();
-    MetadataResponse.Builder answer =
-        MetadataResponse.newBuilder().setCoordinatorServer(node).addTabletServers(node);
+    MetadataResponse.Builder response = MetadataResponse.newBuilder().addTabletServers(node);
+    if (coordinatorPort >= 0) {
+      response.setCoordinatorServer(
+          coordinatorPort == 0 ? node : node.toBuilder().setPort(coordinatorPort).build());
+    }
     if (request.getTablePathCount() > 0) {
       PbTableMetadata.Builder metadata =
           PbTableMetadata.newBuilder()
@@ -270,13 +287,13 @@ final class FakeServer implements AutoCloseable {
         metadata.addBucketMetadata(
             PbBucketMetadata.newBuilder().setBucketId(bucket).setLeaderId(0));
       }
-      answer.addTableMetadata(metadata);
+      response.addTableMetadata(metadata);
     }
-    return answer.build();
+    return response.build();
   }
 
   private ProduceLogResponse produce(ProduceLogRequest request) {
-    ProduceLogResponse.Builder answer = ProduceLogResponse.newBuilder();
+    ProduceLogResponse.Builder response = ProduceLogResponse.newBuilder();
     for (PbProduceLogReqForBucket entry : request.getBucketsReqList()) {
       Bucket bucket = buckets[entry.getBucketId()];
       byte[] batch = entry.getRecords().toByteArray();
@@ -301,18 +318,18 @@ final class FakeServer implements AutoCloseable {
         bucket.batches.add(batch);
         bucket.endOffset = LogBatchHeader.parse(batch, 0, batch.length).nextOffset();
       }
-      answer.addBucketsResp(result);
+      response.addBucketsResp(result);
     }
-    return answer.build();
+    return response.build();
   }
 
   private FetchLogResponse fetch(FetchLogRequest request) {
-    PbFetchLogRespForTable.Builder answer =
+    PbFetchLogRespForTable.Builder response =
         PbFetchLogRespForTable.newBuilder().setTableId(table.tableId());
     for (PbFetchLogReqForBucket entry : request.getTablesReq(0).getBucketsReqList()) {
       Bucket bucket = buckets[entry.getBucketId()];
       if (request.getTablesReq(0).getProjectionPushdownEnabled()) {
-        answer.addBucketsResp(
+        response.addBucketsResp(
             PbFetchLogRespForBucket.newBuilder()
                 .setBucketId(entry.getBucketId())
                 .setErrorCode(ErrorCode.INVALID_COLUMN_PROJECTION.number()));
@@ -326,17 +343,17 @@ final class FakeServer implements AutoCloseable {
           break;
         }
       }
-      answer.addBucketsResp(
+      response.addBucketsResp(
           PbFetchLogRespForBucket.newBuilder()
               .setBucketId(entry.getBucketId())
-              .setHighWatermark(bucket.endOffset)
+              .setHighWatermark(bucket.endOffset + hiddenRecords)
               .setRecords(records));
     }
-    return FetchLogResponse.newBuilder().addTablesResp(answer).build();
+    return FetchLogResponse.newBuilder().addTablesResp(response).build();
   }
 
   private LookupResponse lookup(LookupRequest request) {
-    LookupResponse.Builder answer = LookupResponse.newBuilder();
+    LookupResponse.Builder response = LookupResponse.newBuilder();
     for (PbLookupReqForBucket entry : request.getBucketsReqList()) {
       PbLookupRespForBucket.Builder bucket =
           PbLookupRespForBucket.newBuilder().setBucketId(entry.getBucketId());
@@ -347,9 +364,9 @@ final class FakeServer implements AutoCloseable {
                 ? PbValue.getDefaultInstance()
                 : PbValue.newBuilder().setValues(ByteString.copyFrom(value)).build());
       }
-      answer.addBucketsResp(bucket);
+      response.addBucketsResp(bucket);
     }
-    return answer.build();
+    return response.build();
   }
 
   @Override

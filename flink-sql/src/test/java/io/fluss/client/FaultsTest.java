@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.fluss.client.arrow.Decompressor;
 import io.fluss.client.log.LogBatch;
 import io.fluss.client.log.LogBatchHeader;
 import java.io.IOException;
@@ -82,7 +83,10 @@ class FaultsTest {
     for (byte[] bytes : server.batches(bucket)) {
       LogBatch batch =
           LogBatch.readArrow(
-              LogBatchHeader.parse(bytes, 0, bytes.length), TYPE.getChildren(), null);
+              LogBatchHeader.parse(bytes, 0, bytes.length),
+              TYPE.getChildren(),
+              null,
+              new Decompressor());
       for (int i = 0; i < batch.size(); i++) {
         ids.add(batch.row(i).getInt(0));
       }
@@ -112,7 +116,7 @@ class FaultsTest {
   }
 
   @Test
-  void aBatchWhoseAnswerIsLostIsStoredOnce() throws Exception {
+  void aBatchWhoseResponseIsLostIsStoredOnce() throws Exception {
     start(1, false);
     server.faults =
         new FakeServer.Faults() {
@@ -381,7 +385,7 @@ class FaultsTest {
   }
 
   @Test
-  void aChangeWhoseAnswerIsLostIsNotRepeated() throws Exception {
+  void aChangeWhoseResponseIsLostIsNotRepeated() throws Exception {
     start(1, false);
     server.faults = (key, request) -> key == ApiKey.CREATE_TABLE ? FakeServer.NO_ANSWER : null;
     TableDescriptor descriptor = TableDescriptor.builder().rowType(TYPE).build();

@@ -98,7 +98,7 @@ class LoginTest {
       assertEquals(
           List.of(ApiKey.API_VERSIONS, ApiKey.AUTHENTICATE, ApiKey.GET_METADATA),
           order.subList(0, 3));
-      assertEquals(List.of("\0bob\0bob-geheim"), server.logins);
+      assertEquals(List.of("\0bob\0bob-geheim"), server.tokens);
     }
   }
 

@@ -189,6 +189,29 @@ class SqlEndToEndTest {
   }
 
   @Test
+  void windowsFireAlthoughBucketsStayEmpty() throws Exception {
+    String columns =
+        "(id INT, p STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '5' SECOND)";
+    run("CREATE TABLE quiet " + columns + " WITH ('bucket.num' = '4')");
+    run("CREATE TABLE parts " + columns + " PARTITIONED BY (p) WITH ('bucket.num' = '1')");
+    String rows =
+        " VALUES (1, 'a', TIMESTAMP '2026-01-01 10:00:00'),"
+            + " (2, 'a', TIMESTAMP '2026-01-01 10:00:07'),"
+            + " (3, 'a', TIMESTAMP '2026-01-01 10:01:00')";
+    for (String table : Arrays.asList("quiet", "parts")) {
+      run("INSERT INTO " + table + rows);
+      assertEquals(
+          Arrays.asList("+I[2026-01-01T10:00, 2]"),
+          read(
+              streaming,
+              "SELECT window_start, COUNT(*) FROM TUMBLE(TABLE "
+                  + table
+                  + ", DESCRIPTOR(ts), INTERVAL '10' SECOND) GROUP BY window_start, window_end",
+              1));
+    }
+  }
+
+  @Test
   void dataStreams() throws Exception {
     run("CREATE TABLE target (id BIGINT, name STRING, PRIMARY KEY (id) NOT ENFORCED)");
     StreamExecutionEnvironment environment = StreamExecutionEnvironment.getExecutionEnvironment();
@@ -237,6 +260,16 @@ class SqlEndToEndTest {
     assertMessage("no views", "CREATE VIEW v AS SELECT * FROM t");
     assertMessage("cannot be renamed", "ALTER TABLE t RENAME TO u");
     assertMessage("needs a primary key", "DELETE FROM t WHERE a = 1");
+    assertMessage(
+        "Did you mean 'client.writer.batch-size'?",
+        "CREATE TABLE x (a INT) WITH ('client.writer.batch-sise' = '1mb')");
+    assertMessage(
+        "Did you mean 'client.request-timeout'?",
+        "SELECT * FROM t /*+ OPTIONS('client.request-time-out' = '1 s') */");
+    assertMessage(
+        "Did you mean 'client.request-timeout'?",
+        "ALTER TABLE t SET ('client.request-time-out' = '1 s')");
+    assertMessage("no procedure sys.add_acl", "CALL sys.add_acl('TABLE', 'ALLOW')");
   }
 
   private void assertMessage(String part, String statement) {

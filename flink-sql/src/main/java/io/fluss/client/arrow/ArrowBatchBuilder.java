@@ -48,7 +48,7 @@ public final class ArrowBatchBuilder {
     }
   }
 
-  /** Drops the rows behind the first {@code newCount}. */
+  /** Drops the rows after the first {@code newCount}. */
   public void truncate(int newCount) {
     for (ColumnWriter column : columns) {
       column.truncate(newCount);

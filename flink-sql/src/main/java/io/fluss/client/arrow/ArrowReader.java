@@ -29,10 +29,11 @@ public final class ArrowReader {
   private final int bodyEnd;
   private final RecordBatch batch;
   private final Compression compression;
+  private final Decompressor decompressor;
   private int node;
   private int buffer;
 
-  private ArrowReader(byte[] data, int position, int limit) {
+  private ArrowReader(byte[] data, int position, int limit, Decompressor decompressor) {
     if (limit - position < 8 || Bytes.getInt(data, position) != CONTINUATION) {
       throw Bytes.corrupt("an Arrow payload does not start with a message");
     }
@@ -41,6 +42,7 @@ public final class ArrowReader {
       throw Bytes.corrupt("the metadata of an Arrow message ends outside of its batch");
     }
     this.data = data;
+    this.decompressor = decompressor;
     this.bodyPosition = position + 8 + metadataLength;
     this.bodyEnd = limit;
     Message message = Message.getRootAsMessage(ByteBuffer.wrap(data, position + 8, metadataLength));
@@ -61,11 +63,17 @@ public final class ArrowReader {
    * @param types types of the stored columns, in order
    * @param projection stored column per column of the result, -1 for null in every row; null for
    *     all columns
+   * @param decompressor kept by the caller for the next payload
    */
   public static ArrowColumns read(
-      byte[] data, int position, int limit, List<LogicalType> types, int[] projection) {
+      byte[] data,
+      int position,
+      int limit,
+      List<LogicalType> types,
+      int[] projection,
+      Decompressor decompressor) {
     try {
-      ArrowReader reader = new ArrowReader(data, position, limit);
+      ArrowReader reader = new ArrowReader(data, position, limit, decompressor);
       long rows = reader.batch.length();
       if (rows < 0 || rows > Integer.MAX_VALUE) {
         throw Bytes.corrupt("an Arrow batch states " + rows + " rows");
@@ -235,7 +243,7 @@ public final class ArrowReader {
     } else if (Bytes.getLong(data, start) == -1) {
       plain = new Column.Buffer(data, start + 8, (int) length - 8);
     } else {
-      byte[] decoded = compression.decode(data, start, (int) length);
+      byte[] decoded = decompressor.decompress(compression, data, start, (int) length);
       plain = new Column.Buffer(decoded, 0, decoded.length);
     }
     if (plain.length < needed) {

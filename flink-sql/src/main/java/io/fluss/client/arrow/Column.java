@@ -15,8 +15,8 @@ import org.apache.flink.table.data.binary.BinaryStringData;
 import org.apache.flink.types.RowKind;
 
 /**
- * One Arrow column on heap arrays. A column answers only the getter of its type. Immutable; the
- * arrays may be shared with other columns.
+ * One Arrow column on heap arrays. A column has only the getter of its type. Immutable; the arrays
+ * may be shared with other columns.
  */
 abstract class Column {
   private final Buffer validity;
@@ -104,7 +104,7 @@ abstract class Column {
   }
 
   private ClassCastException wrongType() {
-    return new ClassCastException("another type was asked for than " + getClass().getSimpleName());
+    return new ClassCastException("another type was requested than " + getClass().getSimpleName());
   }
 
   /** A column that the batch's schema does not have: null in every row. */

@@ -105,7 +105,7 @@ abstract class ColumnWriter {
   }
 
   /**
-   * Drops values behind the first {@code newCount}, also parts of a value that failed on the way.
+   * Drops values after the first {@code newCount}, also parts of a value that failed on the way.
    */
   final void truncate(int newCount) {
     if (nullCount > 0) {
@@ -246,7 +246,7 @@ abstract class ColumnWriter {
             width = 8;
             put =
                 (row, field, out) ->
-                    out.writeLong(timestamp(row.getTimestamp(field, precision), unit));
+                    out.writeLong(timestamp(row.getTimestamp(field, precision), unit, name, type));
             break;
           }
         case DECIMAL:
@@ -287,20 +287,47 @@ abstract class ColumnWriter {
     }
 
     /** The instant in the unit, truncated toward zero as official writers do. */
-    private static long timestamp(TimestampData value, TimeUnit unit) {
+    private static long timestamp(
+        TimestampData value, TimeUnit unit, String name, LogicalType type) {
       switch (unit) {
         case SECOND:
           return value.getMillisecond() / 1000;
         case MILLISECOND:
           return value.getMillisecond();
         case MICROSECOND:
-          return Math.addExact(
-              Math.multiplyExact(value.getMillisecond(), 1000L),
-              value.getNanoOfMillisecond() / 1000);
+          return scaled(value, 1000, value.getNanoOfMillisecond() / 1000, name, type);
         default:
-          return Math.addExact(
-              Math.multiplyExact(value.getMillisecond(), 1_000_000L), value.getNanoOfMillisecond());
+          return scaled(value, 1_000_000, value.getNanoOfMillisecond(), name, type);
       }
+    }
+
+    /** {@code value} in the unit of which a millisecond has {@code perMilli}. */
+    private static long scaled(
+        TimestampData value, long perMilli, int ofMilli, String name, LogicalType type) {
+      long millis = value.getMillisecond();
+      try {
+        // The first millisecond of the range is not in it as a whole: it is counted from its end.
+        return millis < 0
+            ? Math.addExact(Math.multiplyExact(millis + 1, perMilli), ofMilli - perMilli)
+            : Math.addExact(Math.multiplyExact(millis, perMilli), ofMilli);
+      } catch (ArithmeticException e) {
+        throw new IllegalArgumentException(
+            String.format(
+                "Column '%s' of type %s cannot hold %s: its values lie between %s and %s. A smaller"
+                    + " precision has a wider range.",
+                name,
+                type.asSummaryString(),
+                value,
+                ofUnits(Long.MIN_VALUE, perMilli),
+                ofUnits(Long.MAX_VALUE, perMilli)),
+            e);
+      }
+    }
+
+    private static TimestampData ofUnits(long units, long perMilli) {
+      return TimestampData.fromEpochMillis(
+          Math.floorDiv(units, perMilli),
+          (int) (Math.floorMod(units, perMilli) * (1_000_000 / perMilli)));
     }
 
     private static void writeDecimal(DecimalData value, ByteOutput out) {

@@ -1,10 +1,7 @@
 package io.fluss.client.arrow;
 
-import io.airlift.compress.MalformedInputException;
 import io.airlift.compress.lz4.Lz4Compressor;
-import io.airlift.compress.lz4.Lz4Decompressor;
 import io.airlift.compress.zstd.ZstdCompressor;
-import io.airlift.compress.zstd.ZstdDecompressor;
 import io.fluss.client.row.ByteOutput;
 import io.fluss.client.row.Bytes;
 import java.util.Locale;
@@ -18,9 +15,6 @@ public enum Compression {
   NONE,
   LZ4_FRAME,
   ZSTD;
-
-  /** Larger sizes are taken for damage. */
-  private static final long MAX_BUFFER_BYTES = 1L << 30;
 
   /**
    * Compression of an option text of {@code table.log.arrow.compression.type}; null means the
@@ -78,35 +72,5 @@ public enum Compression {
       out.size(start + size);
       return size;
     }
-  }
-
-  /**
-   * The plain bytes of a compressed buffer.
-   *
-   * @param size bytes of the buffer, including the length; at least 8
-   */
-  byte[] decode(byte[] data, int offset, int size) {
-    long length = Bytes.getLong(data, offset);
-    if (length == -1) {
-      return Bytes.copy(data, offset + 8, size - 8);
-    }
-    if (length < 0 || length > MAX_BUFFER_BYTES) {
-      throw Bytes.corrupt("a compressed buffer states the length " + length);
-    }
-    byte[] plain = new byte[(int) length];
-    int decoded;
-    try {
-      decoded =
-          this == ZSTD
-              ? new ZstdDecompressor()
-                  .decompress(data, offset + 8, size - 8, plain, 0, plain.length)
-              : Lz4Frame.decode(new Lz4Decompressor(), data, offset + 8, size - 8, plain);
-    } catch (MalformedInputException | IndexOutOfBoundsException e) {
-      throw Bytes.corrupt("a compressed buffer is damaged: " + e.getMessage());
-    }
-    if (decoded != plain.length) {
-      throw Bytes.corrupt("a compressed buffer has " + decoded + " bytes instead of " + length);
-    }
-    return plain;
   }
 }

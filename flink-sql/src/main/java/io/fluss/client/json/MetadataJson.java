@@ -1,5 +1,6 @@
 package io.fluss.client.json;
 
+import io.fluss.client.AggFunction;
 import io.fluss.client.DatabaseDescriptor;
 import io.fluss.client.TableDescriptor;
 import java.util.ArrayList;
@@ -22,16 +23,22 @@ public final class MetadataJson {
     private final RowType rowType;
     private final List<Integer> columnIds;
     private final Map<String, String> columnComments;
+    private final Map<String, AggFunction> aggFunctions;
+    private final List<String> autoIncrement;
     private final List<String> primaryKey;
 
     Schema(
         RowType rowType,
         List<Integer> columnIds,
         Map<String, String> columnComments,
+        Map<String, AggFunction> aggFunctions,
+        List<String> autoIncrement,
         List<String> primaryKey) {
       this.rowType = rowType;
       this.columnIds = columnIds;
       this.columnComments = columnComments;
+      this.aggFunctions = aggFunctions;
+      this.autoIncrement = autoIncrement;
       this.primaryKey = primaryKey;
     }
 
@@ -82,6 +89,10 @@ public final class MetadataJson {
       if (comment != null) {
         column.put("comment", comment);
       }
+      AggFunction function = table.aggFunctions().get(field.getName());
+      if (function != null) {
+        column.put("agg_function", functionToJson(function));
+      }
       column.put("id", id);
       columns.add(column);
     }
@@ -89,7 +100,19 @@ public final class MetadataJson {
     if (!table.primaryKey().isEmpty()) {
       json.put("primary_key", table.primaryKey());
     }
+    if (!table.autoIncrement().isEmpty()) {
+      json.put("auto_increment_column", table.autoIncrement());
+    }
     json.put("highest_field_id", ids.highest());
+    return json;
+  }
+
+  private static Map<String, Object> functionToJson(AggFunction function) {
+    Map<String, Object> json = new LinkedHashMap<>();
+    json.put("type", function.name());
+    if (!function.parameters().isEmpty()) {
+      json.put("parameters", function.parameters());
+    }
     return json;
   }
 
@@ -101,6 +124,8 @@ public final class MetadataJson {
             .rowType(schema.rowType)
             .columnIds(schema.columnIds)
             .columnComments(schema.columnComments)
+            .aggFunctions(schema.aggFunctions)
+            .autoIncrement(schema.autoIncrement)
             .primaryKey(schema.primaryKey)
             .partitionKeys(strings(json.get("partition_key")))
             .bucketKey(strings(json.get("bucket_key")))
@@ -125,6 +150,7 @@ public final class MetadataJson {
     List<RowType.RowField> fields = new ArrayList<>();
     List<Integer> ids = new ArrayList<>();
     Map<String, String> comments = new LinkedHashMap<>();
+    Map<String, AggFunction> functions = new LinkedHashMap<>();
     for (Object item : TypeJson.list(json, "columns")) {
       Map<String, Object> column = TypeJson.object(item, "column");
       String name = TypeJson.string(column, "name");
@@ -135,8 +161,21 @@ public final class MetadataJson {
       if (column.get("comment") != null) {
         comments.put(name, TypeJson.string(column, "comment"));
       }
+      if (column.get("agg_function") != null) {
+        Map<String, Object> function =
+            TypeJson.object(column.get("agg_function"), "aggregation function");
+        functions.put(
+            name,
+            new AggFunction(TypeJson.string(function, "type"), texts(function.get("parameters"))));
+      }
     }
-    return new Schema(new RowType(false, fields), ids, comments, primaryKey);
+    return new Schema(
+        new RowType(false, fields),
+        ids,
+        comments,
+        functions,
+        strings(json.get("auto_increment_column")),
+        primaryKey);
   }
 
   public static String databaseToJson(DatabaseDescriptor database) {

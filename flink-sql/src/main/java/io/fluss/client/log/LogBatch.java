@@ -2,6 +2,7 @@ package io.fluss.client.log;
 
 import io.fluss.client.ChangeType;
 import io.fluss.client.arrow.ArrowReader;
+import io.fluss.client.arrow.Decompressor;
 import io.fluss.client.row.Bytes;
 import io.fluss.client.row.RowDecoder;
 import java.util.List;
@@ -27,7 +28,7 @@ public abstract class LogBatch {
     return header.baseOffset() + index;
   }
 
-  /** Offset behind the batch. */
+  /** Offset after the batch. */
   public final long nextOffset() {
     return header.nextOffset();
   }
@@ -46,9 +47,10 @@ public abstract class LogBatch {
    *
    * @param types types of the columns that the batch holds
    * @param projection stored column per column of the rows, -1 for null; null for all in order
+   * @param decompressor kept by the caller for the next batch
    */
   public static LogBatch readArrow(
-      LogBatchHeader header, List<LogicalType> types, int[] projection) {
+      LogBatchHeader header, List<LogicalType> types, int[] projection, Decompressor decompressor) {
     int count = header.recordCount();
     if (count == 0) {
       return new Empty(header);
@@ -59,7 +61,8 @@ public abstract class LogBatch {
       throw Bytes.corrupt("a log batch ends in the middle of its change types");
     }
     ArrowReader.ArrowColumns columns =
-        ArrowReader.read(header.data(), payload, header.endPosition(), types, projection);
+        ArrowReader.read(
+            header.data(), payload, header.endPosition(), types, projection, decompressor);
     if (columns.rowCount() != count) {
       throw Bytes.corrupt(
           "a log batch states " + count + " records and holds " + columns.rowCount());
@@ -73,7 +76,7 @@ public abstract class LogBatch {
     byte[] data = header.data();
     // A record has at least its length and change type, which bounds the array below.
     if ((long) count * 5 > header.endPosition() - header.recordsPosition()) {
-      throw Bytes.corrupt("a log batch states more records than it has room for");
+      throw Bytes.corrupt("a log batch states more records than it has bytes for");
     }
     int[] positions = new int[count + 1];
     int position = header.recordsPosition();

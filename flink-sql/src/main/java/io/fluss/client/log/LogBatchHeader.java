@@ -9,7 +9,7 @@ import java.util.zip.CRC32C;
  * id (2), attributes (1), last offset delta (4), writer id (8), sequence (4), record count (4),
  * from magic 1 on statistics length (4) and statistics.
  *
- * <p>Magic 1 of release 0.9.1 has a leader epoch instead of statistics, but nobody writes it.
+ * <p>Magic 1 of release 0.9.1 has a leader epoch instead of statistics, but no client writes it.
  */
 public final class LogBatchHeader {
   /**
@@ -43,7 +43,7 @@ public final class LogBatchHeader {
     }
     int statistics = magic == 0 ? 0 : Bytes.getInt(data, position + fixedSize - 4);
     if (statistics < 0 || statistics > size - fixedSize) {
-      throw Bytes.corrupt("statistics of a log batch do not fit the batch");
+      throw Bytes.corrupt("statistics of a log batch do not match the batch");
     }
     recordsPosition = position + fixedSize + statistics;
     if (recordCount() < 0 || lastOffsetDelta() < 0) {
@@ -53,7 +53,7 @@ public final class LogBatchHeader {
 
   /**
    * The batch at {@code position}, or null when the bytes up to {@code limit} end inside it:
-   * answers of a server may end in a partial batch.
+   * responses of a server may end in a partial batch.
    */
   public static LogBatchHeader parse(byte[] data, int position, int limit) {
     if (limit - position < HEADER_SIZE_V0) {
@@ -101,7 +101,7 @@ public final class LogBatchHeader {
     return Bytes.getInt(data, crcPosition + 7);
   }
 
-  /** Offset behind the batch; a batch without records takes one offset too. */
+  /** Offset after the batch; a batch without records takes one offset too. */
   public long nextOffset() {
     return baseOffset() + lastOffsetDelta() + 1;
   }

@@ -118,25 +118,25 @@ public final class BucketKeyLookuper implements PrefixLookuper {
           .network()
           .call(leader, ApiKey.PREFIX_LOOKUP, request.build(), PrefixLookupResponse.parser())
           .thenAccept(
-              answer -> answer.getBucketsRespList().forEach(bucket -> accept(groups, bucket)));
+              response -> response.getBucketsRespList().forEach(bucket -> accept(groups, bucket)));
     }
 
     private static void accept(
-        Map<TableBucket, Group<List<RawBytes>>> groups, PbPrefixLookupRespForBucket answer) {
+        Map<TableBucket, Group<List<RawBytes>>> groups, PbPrefixLookupRespForBucket response) {
       Group<List<RawBytes>> group =
           groups.get(
-              TableBucket.answered(
-                  answer.hasPartitionId(), answer.getPartitionId(), answer.getBucketId()));
+              TableBucket.ofResponse(
+                  response.hasPartitionId(), response.getPartitionId(), response.getBucketId()));
       if (group == null) {
         return;
       }
-      if (answer.getErrorCode() != 0) {
-        group.error = Errors.toException(answer.getErrorCode(), answer.getErrorMessage());
+      if (response.getErrorCode() != 0) {
+        group.error = Errors.toException(response.getErrorCode(), response.getErrorMessage());
         return;
       }
-      PrimaryKeyLookuper.checkCount(group, answer.getValueListsCount());
-      List<List<RawBytes>> results = new ArrayList<>(answer.getValueListsCount());
-      for (PbValueList list : answer.getValueListsList()) {
+      PrimaryKeyLookuper.checkCount(group, response.getValueListsCount());
+      List<List<RawBytes>> results = new ArrayList<>(response.getValueListsCount());
+      for (PbValueList list : response.getValueListsList()) {
         List<RawBytes> values = new ArrayList<>(list.getValuesCount());
         for (ByteString value : list.getValuesList()) {
           values.add(RawBytes.copyOf(value));

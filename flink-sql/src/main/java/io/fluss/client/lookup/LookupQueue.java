@@ -25,16 +25,16 @@ import java.util.concurrent.Semaphore;
  * Lookups of one kind on one table, gathered into requests per server.
  *
  * <p>A key that finds no request to its server under way is sent at once. While one is under way
- * keys gather, and travel together when its answer comes or when they fill a request; so load makes
- * requests large and nothing ever waits for a clock. Failed keys are repeated after a pause, for at
- * most {@code client.retry-timeout}. Thread-safe.
+ * keys gather, and are sent together when its response comes or when they fill a request; so load
+ * makes requests large and nothing ever waits for a clock. Failed keys are repeated after a pause,
+ * for at most {@code client.retry-timeout}. Thread-safe.
  *
  * @param <V> result of one key
  */
 abstract class LookupQueue<V> {
   private final ClientContext context;
   private final ClientOptions options;
-  private final Semaphore room;
+  private final Semaphore permits;
 
   // Guarded by this.
   private final Map<Node, Lane<V>> lanes = new HashMap<>();
@@ -71,7 +71,7 @@ abstract class LookupQueue<V> {
     final TableBucket bucket;
     final List<Pending<V>> keys = new ArrayList<>();
 
-    /** Set by the answer: one result per key, or an error of them all. */
+    /** Set by the response: one result per key, or an error of them all. */
     List<V> results;
 
     FlussException error;
@@ -84,7 +84,7 @@ abstract class LookupQueue<V> {
   LookupQueue(ClientContext context) {
     this.context = context;
     this.options = context.options();
-    this.room = new Semaphore(options.lookupQueueSize());
+    this.permits = new Semaphore(options.lookupQueueSize());
     context.onClose(onClientClosed);
   }
 
@@ -95,32 +95,32 @@ abstract class LookupQueue<V> {
   abstract CompletableFuture<Void> send(Node leader, Map<TableBucket, Group<V>> groups);
 
   /**
-   * Adds a key; waits for room unless called on the network thread.
+   * Adds a key; waits for a free place unless called on the network thread.
    *
    * @param place the table, or one partition of it
    */
   final CompletableFuture<V> add(TableInfo place, byte[] key, int bucket) {
     Pending<V> pending = new Pending<>(place, key, bucket);
-    if (takeRoom()) {
-      pending.result.whenComplete((value, error) -> room.release());
+    if (takePermit()) {
+      pending.result.whenComplete((value, error) -> permits.release());
     }
     dispatch(pending);
     return pending.result;
   }
 
   /**
-   * The network thread frees the room, so it must not wait for it: its lookups are not counted when
-   * it is full.
+   * The network thread frees the places, so it must not wait for one: its lookups are not counted
+   * when it is full.
    */
-  private boolean takeRoom() {
-    if (room.tryAcquire()) {
+  private boolean takePermit() {
+    if (permits.tryAcquire()) {
       return true;
     }
     if (context.network().onNetworkThread()) {
       return false;
     }
     try {
-      room.acquire();
+      permits.acquire();
       return true;
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
@@ -183,17 +183,18 @@ abstract class LookupQueue<V> {
   }
 
   /**
-   * Sends outside of the lock, since a fast answer is handled, and its receivers are called, in
+   * Sends outside of the lock, since a fast response is handled, and its receivers are called, in
    * this thread.
    */
   private void sendAll(Node leader, Lane<V> lane, List<Map<TableBucket, Group<V>>> requests) {
     for (Map<TableBucket, Group<V>> groups : requests) {
-      send(leader, groups).whenComplete((nothing, error) -> onAnswer(leader, lane, groups, error));
+      send(leader, groups)
+          .whenComplete((nothing, error) -> onResponse(leader, lane, groups, error));
     }
   }
 
-  /** Runs on the network thread, or in the sending thread when the answer was fast. */
-  private void onAnswer(
+  /** Runs on the network thread, or in the sending thread when the response was fast. */
+  private void onResponse(
       Node leader, Lane<V> lane, Map<TableBucket, Group<V>> groups, Throwable error) {
     List<Map<TableBucket, Group<V>>> requests;
     synchronized (this) {

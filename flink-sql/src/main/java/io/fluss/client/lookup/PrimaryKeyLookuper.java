@@ -90,25 +90,25 @@ public final class PrimaryKeyLookuper implements Lookuper {
           .network()
           .call(leader, ApiKey.LOOKUP, request.build(), LookupResponse.parser())
           .thenAccept(
-              answer -> answer.getBucketsRespList().forEach(bucket -> accept(groups, bucket)));
+              response -> response.getBucketsRespList().forEach(bucket -> accept(groups, bucket)));
     }
 
     private static void accept(
-        Map<TableBucket, Group<RawBytes>> groups, PbLookupRespForBucket answer) {
+        Map<TableBucket, Group<RawBytes>> groups, PbLookupRespForBucket response) {
       Group<RawBytes> group =
           groups.get(
-              TableBucket.answered(
-                  answer.hasPartitionId(), answer.getPartitionId(), answer.getBucketId()));
+              TableBucket.ofResponse(
+                  response.hasPartitionId(), response.getPartitionId(), response.getBucketId()));
       if (group == null) {
         return;
       }
-      if (answer.getErrorCode() != 0) {
-        group.error = Errors.toException(answer.getErrorCode(), answer.getErrorMessage());
+      if (response.getErrorCode() != 0) {
+        group.error = Errors.toException(response.getErrorCode(), response.getErrorMessage());
         return;
       }
-      checkCount(group, answer.getValuesCount());
-      List<RawBytes> results = new ArrayList<>(answer.getValuesCount());
-      for (PbValue value : answer.getValuesList()) {
+      checkCount(group, response.getValuesCount());
+      List<RawBytes> results = new ArrayList<>(response.getValuesCount());
+      for (PbValue value : response.getValuesList()) {
         results.add(value.hasValues() ? RawBytes.copyOf(value.getValues()) : null);
       }
       group.results = results;
@@ -119,7 +119,7 @@ public final class PrimaryKeyLookuper implements Lookuper {
     if (count != group.keys.size()) {
       throw new FlussException(
           ErrorCode.UNKNOWN_SERVER_ERROR,
-          "the server answered " + count + " of " + group.keys.size() + " keys");
+          "the server returned " + count + " of " + group.keys.size() + " keys");
     }
   }
 }

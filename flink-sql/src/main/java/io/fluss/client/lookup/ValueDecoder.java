@@ -49,9 +49,9 @@ public final class ValueDecoder {
     return context.schemas().get(table, schemaId).thenAccept(this::add);
   }
 
-  /** {@link #learn}, waiting for the answer. */
+  /** {@link #learn}, waiting for the response. */
   void learnNow(int schemaId) {
-    add(context.callCoordinator(true, node -> context.schemas().get(table, schemaId)));
+    add(context.schemas().await(table, schemaId));
   }
 
   private void add(SchemaCache.Schema schema) {

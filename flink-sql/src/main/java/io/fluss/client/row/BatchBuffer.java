@@ -11,6 +11,6 @@ public interface BatchBuffer {
   /** Drops the last row (count one less), or all of them (count 0). */
   void truncate(int count);
 
-  /** The batch without writer id, sequence and checksum; the buffer starts anew. */
+  /** The batch without writer id, sequence and checksum; the buffer starts again. */
   byte[] buildAndReset();
 }

@@ -2,7 +2,7 @@ package io.fluss.client.row;
 
 /**
  * Bucket of a key: Murmur3 with seed 42 over the key bytes, hashed once more. 32-bit arithmetic;
- * the up to three bytes behind the last whole word go in one by one, sign-extended, each through a
+ * the up to three bytes after the last whole word go in one by one, sign-extended, each through a
  * full round.
  */
 public final class Buckets {

@@ -63,7 +63,7 @@ public final class Bytes {
     throw corrupt("a variable-length integer has more than 10 bytes");
   }
 
-  /** Position behind the variable-length number at {@code position}. */
+  /** Position after the variable-length number at {@code position}. */
   public static int skipVar(byte[] data, int position) {
     int end = position + 10;
     while (position < end) {

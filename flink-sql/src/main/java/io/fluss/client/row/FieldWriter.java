@@ -182,7 +182,7 @@ interface FieldWriter {
   private static void writeFixed(byte[] bytes, int length, ByteOutput out) {
     if (bytes.length > length) {
       throw new IllegalArgumentException(
-          "a value of " + bytes.length + " bytes does not fit a column of " + length);
+          "a value of " + bytes.length + " bytes is too long for a column of " + length);
     }
     out.writeBytes(bytes);
     out.zeros(length - bytes.length);

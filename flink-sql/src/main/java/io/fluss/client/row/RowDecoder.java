@@ -17,7 +17,10 @@ public final class RowDecoder {
   private final FieldKind[] kinds;
   private final boolean[] nullable;
 
-  /** Declared bytes of CHAR and BINARY fields, which IndexedRow stores padded. */
+  /**
+   * Declared bytes of CHAR and BINARY fields, which IndexedRow stores padded with zeros. Zeros are
+   * no characters, but may be bytes of the value.
+   */
   private final int[] lengths;
 
   /** Field of the view that shows a stored field, or -1. */
@@ -157,10 +160,13 @@ public final class RowDecoder {
           length = 12;
           position += length;
           break;
-        case CHAR:
         case BINARY:
-          position = advance(data, start, lengths[i]);
           length = lengths[i];
+          position = advance(data, start, length);
+          break;
+        case CHAR:
+          length = lengths[i];
+          position = advance(data, start, length);
           while (length > 0 && data[start + length - 1] == 0) {
             length--;
           }

@@ -54,7 +54,7 @@ public abstract class RowEncoder {
     return out.zeros(nullBytes);
   }
 
-  /** Marks the field if it is null and says so. */
+  /** Sets the null bit of the field if it is null, and returns whether it is. */
   final boolean writeNull(RowData row, int field, boolean[] columns, int bits, ByteOutput out) {
     if (columns != null && !columns[field]) {
       setBit(bits, field, out);

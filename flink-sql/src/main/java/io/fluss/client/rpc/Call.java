@@ -14,7 +14,7 @@ import java.util.concurrent.CompletableFuture;
 
 /**
  * One request on its way: the frame, whose header the network thread fills in, and the future of
- * the answer.
+ * the response.
  */
 final class Call {
   /** Length, API key, API version and request id. */
@@ -23,7 +23,7 @@ final class Call {
   final Node node;
   final ApiKey key;
   final long timeoutNanos;
-  final CompletableFuture<MessageLite> answer = new CompletableFuture<>();
+  final CompletableFuture<MessageLite> response = new CompletableFuture<>();
   private final Parser<? extends MessageLite> parser;
   private final byte[] frame;
 
@@ -63,7 +63,7 @@ final class Call {
     return buffer;
   }
 
-  /** Parses an answer; byte fields of the message refer to {@code data}. */
+  /** Parses a response; byte fields of the message refer to {@code data}. */
   MessageLite parse(byte[] data, int offset) throws IOException {
     ByteString body = UnsafeByteOperations.unsafeWrap(data, offset, data.length - offset);
     CodedInputStream in = body.newCodedInput();

@@ -3,7 +3,7 @@ package io.fluss.client.rpc;
 import io.fluss.client.ErrorCode;
 import io.fluss.client.FlussException;
 
-/** A call got no answer: no connection, a lost one, or a time-out. */
+/** A call got no response: no connection, a lost one, or a time-out. */
 public final class CallFailedException extends FlussException {
   private static final long serialVersionUID = 1L;
 

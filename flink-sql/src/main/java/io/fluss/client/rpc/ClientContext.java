@@ -5,6 +5,7 @@ import io.fluss.client.ClientOptions;
 import io.fluss.client.ErrorCode;
 import io.fluss.client.FlussException;
 import io.fluss.client.TableInfo;
+import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
@@ -84,7 +85,9 @@ public final class ClientContext implements AutoCloseable {
     return writerMemory;
   }
 
-  /** Has {@code action} run when the client is closed, so that nothing waits for it for ever. */
+  /**
+   * Has {@code action} run when the client is closed, so that nothing waits for it indefinitely.
+   */
   public void onClose(Runnable action) {
     closeActions.add(action);
     if (closed) {
@@ -118,7 +121,7 @@ public final class ClientContext implements AutoCloseable {
     while (true) {
       try {
         await(cluster.refresh(null));
-        if (cluster.coordinator() != null && cluster.anyTablet() != null) {
+        if (cluster.anyTablet() != null) {
           return;
         }
         if (System.nanoTime() - deadlineNanos > 0) {
@@ -126,7 +129,7 @@ public final class ClientContext implements AutoCloseable {
               ErrorCode.NETWORK_EXCEPTION,
               "the cluster at "
                   + String.join(",", options.bootstrapServers())
-                  + " has no coordinator or no tablet server");
+                  + " has no tablet server");
         }
       } catch (FlussException e) {
         if (!e.retriable() || System.nanoTime() - deadlineNanos > 0) {
@@ -143,7 +146,7 @@ public final class ClientContext implements AutoCloseable {
     }
   }
 
-  /** Waits for an answer; the error of a failed call is thrown as {@link FlussException}. */
+  /** Waits for a response; the error of a failed call is thrown as {@link FlussException}. */
   public <T> T await(CompletableFuture<T> future) {
     requireMayBlock();
     try {
@@ -238,6 +241,36 @@ public final class ClientContext implements AutoCloseable {
         "bucket " + bucket + " of " + table + " has no known leader");
   }
 
+  /**
+   * {@link #retry} of a read-only call that every server can carry out. A server that cannot be
+   * reached, or is not able to, is followed by the next one at once, so such calls need no
+   * particular server.
+   */
+  public <T> T callAny(Function<Node, CompletableFuture<T>> call) {
+    return retry(true, () -> callFirst(cluster.candidates(), 0, call), () -> cluster.refresh(null));
+  }
+
+  private static <T> CompletableFuture<T> callFirst(
+      List<Node> nodes, int index, Function<Node, CompletableFuture<T>> call) {
+    CompletableFuture<T> result = call.apply(nodes.get(index));
+    return index + 1 == nodes.size()
+        ? result
+        : result
+            .handle(
+                (response, error) -> {
+                  if (error == null) {
+                    return CompletableFuture.completedFuture(response);
+                  }
+                  FlussException cause = Errors.unwrap(error);
+                  return cause instanceof CallFailedException
+                          || cause.code().staleMetadata()
+                          || cause.code() == ErrorCode.UNSUPPORTED_VERSION
+                      ? callFirst(nodes, index + 1, call)
+                      : CompletableFuture.<T>failedFuture(cause);
+                })
+            .thenCompose(next -> next);
+  }
+
   /** {@link #retry} of a call to the coordinator. */
   public <T> T callCoordinator(boolean repeatable, Function<Node, CompletableFuture<T>> call) {
     return retry(
@@ -255,19 +288,22 @@ public final class ClientContext implements AutoCloseable {
     return node == null
         ? CompletableFuture.failedFuture(
             new CallFailedException(
-                ErrorCode.NETWORK_EXCEPTION, "no such server is known", false, null))
+                ErrorCode.NETWORK_EXCEPTION,
+                "no coordinator or no tablet server is known",
+                false,
+                null))
         : call.apply(node);
   }
 
-  /** Whether the servers that answer this call support it. */
+  /** Whether the servers that handle this call support it. */
   public boolean supports(ApiKey key, boolean onTablet) {
     Function<Node, CompletableFuture<Boolean>> call =
         node ->
             network
                 .versions(node)
                 .thenApply(
-                    answer ->
-                        answer.getApiVersionsList().stream()
+                    response ->
+                        response.getApiVersionsList().stream()
                             .anyMatch(version -> version.getApiKey() == key.key()));
     return onTablet ? callTablet(true, call) : callCoordinator(true, call);
   }

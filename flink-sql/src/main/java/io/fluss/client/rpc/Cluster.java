@@ -201,8 +201,11 @@ public final class Cluster {
     return result;
   }
 
-  /** Known servers in turn, then the bootstrap servers. */
-  private List<Node> candidates() {
+  /**
+   * Every server that can return metadata, in the order in which to try them: the tablet servers,
+   * another one first each time, the coordinator, the bootstrap servers. Never empty.
+   */
+  List<Node> candidates() {
     Servers known = servers;
     List<Node> tablets = new ArrayList<>(known.tablets.values());
     if (!tablets.isEmpty()) {

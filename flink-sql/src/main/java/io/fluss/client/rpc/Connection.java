@@ -29,13 +29,13 @@ import javax.annotation.Nullable;
 /**
  * One connection to a server. Everything here runs on the network thread.
  *
- * <p>Life: resolving the name, connecting, asking for the API versions, logging in if the client
- * has a login, ready, closed. Calls that come before it is ready wait in order. A call that gets no
- * answer in time closes the connection: what the server does with the requests behind it can then
- * no longer be told, and a new connection starts clean.
+ * <p>Life: resolving the name, connecting, requesting the API versions, authenticating if the
+ * client has credentials, ready, closed. Calls that come before it is ready wait in order. A call
+ * that gets no response in time closes the connection: what the server does with the requests after
+ * it can then no longer be told, and a new connection starts clean.
  */
 final class Connection {
-  /** Larger answers are taken for a broken stream. */
+  /** Larger responses are taken for a broken stream. */
   private static final int MAX_FRAME_BYTES = 1 << 30;
 
   /** Reads per readiness event, so that one connection does not starve the others. */
@@ -134,7 +134,7 @@ final class Connection {
       String what = everReady ? "connection to " : "cannot connect to ";
       close(ErrorCode.NETWORK_EXCEPTION, what + node + ": " + describe(e), e);
     } catch (RuntimeException e) {
-      close(ErrorCode.CORRUPT_MESSAGE, "bad answer of " + node + ": " + e.getMessage(), e);
+      close(ErrorCode.CORRUPT_MESSAGE, "bad response of " + node + ": " + e.getMessage(), e);
     }
   }
 
@@ -156,10 +156,10 @@ final class Connection {
             request,
             ApiVersionsResponse.parser(),
             Math.max(0, connectDeadlineNanos - System.nanoTime()));
-    handshake.answer.whenComplete(
-        (answer, error) -> {
+    handshake.response.whenComplete(
+        (response, error) -> {
           if (error == null) {
-            onVersions((ApiVersionsResponse) answer);
+            onVersions((ApiVersionsResponse) response);
           } else if (!closed) {
             close(
                 ErrorCode.NETWORK_EXCEPTION,
@@ -171,8 +171,8 @@ final class Connection {
     start(handshake, (short) 0);
   }
 
-  private void onVersions(ApiVersionsResponse answer) {
-    for (PbApiVersion version : answer.getApiVersionsList()) {
+  private void onVersions(ApiVersionsResponse response) {
+    for (PbApiVersion version : response.getApiVersionsList()) {
       versions.put(
           (short) version.getApiKey(),
           new short[] {(short) version.getMinVersion(), (short) version.getMaxVersion()});
@@ -197,10 +197,10 @@ final class Connection {
             request,
             AuthenticateResponse.parser(),
             Math.max(0, connectDeadlineNanos - System.nanoTime()));
-    call.answer.whenComplete(
-        (answer, error) -> {
+    call.response.whenComplete(
+        (response, error) -> {
           if (error == null) {
-            onReady(); // with PLAIN a challenge in the answer means nothing
+            onReady(); // with PLAIN a challenge in the response means nothing
           } else if (!closed) {
             FlussException refusal = Errors.unwrap(error);
             // What the server calls retriable is tried again, like a connection that broke.
@@ -238,13 +238,13 @@ final class Connection {
       return;
     }
     if (call.key == ApiKey.API_VERSIONS) {
-      call.answer.complete(versionsMessage());
+      call.response.complete(versionsMessage());
       return;
     }
     short[] range = versions.get(call.key.key());
     short version = range == null ? -1 : (short) Math.min(range[1], call.key.maxVersion());
     if (range == null || version < range[0]) {
-      call.answer.completeExceptionally(
+      call.response.completeExceptionally(
           new FlussException(
               ErrorCode.UNSUPPORTED_VERSION,
               "the server " + node + " does not support " + call.key));
@@ -325,7 +325,7 @@ final class Connection {
           return;
         }
         if (length < 1 || length > MAX_FRAME_BYTES) {
-          throw new IOException("the server announced an answer of " + length + " bytes");
+          throw new IOException("the server announced a response of " + length + " bytes");
         }
         frame = new byte[length];
         filled = 0;
@@ -343,43 +343,43 @@ final class Connection {
     }
   }
 
-  private void onFrame(byte[] answer) throws IOException {
-    byte type = answer[0];
+  private void onFrame(byte[] response) throws IOException {
+    byte type = response[0];
     if (type == SERVER_FAILURE) {
       ErrorResponse error =
-          ErrorResponse.parseFrom(ByteBuffer.wrap(answer, 1, answer.length - 1).slice());
+          ErrorResponse.parseFrom(ByteBuffer.wrap(response, 1, response.length - 1).slice());
       close(
           ErrorCode.NETWORK_EXCEPTION,
           "the server " + node + " gave up the connection: " + error.getErrorMessage(),
           null);
       return;
     }
-    if (answer.length < 5 || type != SUCCESS && type != ERROR) {
-      throw new IOException("the server sent something that is no answer");
+    if (response.length < 5 || type != SUCCESS && type != ERROR) {
+      throw new IOException("the server sent something that is no response");
     }
-    Call call = inFlight.remove(ByteBuffer.wrap(answer).getInt(1));
+    Call call = inFlight.remove(ByteBuffer.wrap(response).getInt(1));
     if (call == null) {
       return;
     }
     if (type == ERROR) {
       ErrorResponse error =
-          ErrorResponse.parseFrom(ByteBuffer.wrap(answer, 5, answer.length - 5).slice());
-      call.answer.completeExceptionally(
+          ErrorResponse.parseFrom(ByteBuffer.wrap(response, 5, response.length - 5).slice());
+      call.response.completeExceptionally(
           Errors.toException(error.getErrorCode(), error.getErrorMessage()));
       return;
     }
     try {
-      call.answer.complete(call.parse(answer, 5));
+      call.response.complete(call.parse(response, 5));
     } catch (IOException e) {
-      call.answer.completeExceptionally(
+      call.response.completeExceptionally(
           new FlussException(
               ErrorCode.CORRUPT_MESSAGE,
-              "the answer of " + node + " to " + call.key + " cannot be read: " + e.getMessage(),
+              "the response of " + node + " to " + call.key + " cannot be read: " + e.getMessage(),
               e));
     }
   }
 
-  /** Closes the connection when an answer or the connection itself is overdue. */
+  /** Closes the connection when a response or the connection itself is overdue. */
   void checkDeadlines(long nowNanos) {
     if (!ready && nowNanos - connectDeadlineNanos > 0) {
       close(ErrorCode.NETWORK_EXCEPTION, "no connection to " + node + " in time", null);
@@ -389,7 +389,7 @@ final class Connection {
       if (nowNanos - call.deadlineNanos > 0) {
         close(
             ErrorCode.REQUEST_TIME_OUT,
-            "no answer of "
+            "no response of "
                 + node
                 + " to "
                 + call.key
@@ -427,6 +427,6 @@ final class Connection {
 
   private static void fail(
       Call call, ErrorCode code, String message, boolean requestSent, Throwable cause) {
-    call.answer.completeExceptionally(new CallFailedException(code, message, requestSent, cause));
+    call.response.completeExceptionally(new CallFailedException(code, message, requestSent, cause));
   }
 }

@@ -16,7 +16,7 @@ public final class Errors {
         code, code.number() == number ? text : "error " + number + ": " + text);
   }
 
-  /** The exception behind the wrappers of futures. */
+  /** The exception inside the wrappers of futures. */
   public static FlussException unwrap(Throwable error) {
     Throwable cause = error;
     while ((cause instanceof CompletionException || cause instanceof ExecutionException)

@@ -4,7 +4,7 @@ import java.time.Duration;
 import java.util.function.BooleanSupplier;
 
 /**
- * Bytes that writers hold. Taking never fails: a writer waits for room before it takes on more.
+ * Bytes that writers hold. Taking never fails: a writer waits for capacity before it takes on more.
  * Thread-safe.
  */
 public final class MemoryBudget {
@@ -30,19 +30,19 @@ public final class MemoryBudget {
     return used;
   }
 
-  public boolean hasRoom() {
+  public boolean hasCapacity() {
     return used < limit || closed;
   }
 
   /**
-   * Waits until there is room or {@code giveUp} says that waiting is pointless.
+   * Waits until there is capacity or {@code cancelled} says that waiting is pointless.
    *
    * @return false after the time
    */
-  public synchronized boolean awaitRoom(Duration timeout, BooleanSupplier giveUp)
+  public synchronized boolean awaitCapacity(Duration timeout, BooleanSupplier cancelled)
       throws InterruptedException {
     long start = System.nanoTime();
-    while (used >= limit && !closed && !giveUp.getAsBoolean()) {
+    while (used >= limit && !closed && !cancelled.getAsBoolean()) {
       if (System.nanoTime() - start > timeout.toNanos()) {
         return false;
       }

@@ -30,7 +30,7 @@ import org.slf4j.LoggerFactory;
  * Calls to servers over one connection each, all served by one thread.
  *
  * <p>Calls to one node are sent in the order in which they were made. Futures complete on the
- * network thread. A call always completes: with its answer, or with an error when the connection
+ * network thread. A call always completes: with its response, or with an error when the connection
  * breaks or the request time-out passes. After a failed attempt to connect, further calls to the
  * node fail at once for a short, growing time.
  */
@@ -101,7 +101,7 @@ public final class NetworkClient implements AutoCloseable {
       Node node, ApiKey key, MessageLite request, Parser<R> parser, Duration serverTime) {
     Call call = new Call(node, key, request, parser, requestTimeout.plus(serverTime).toNanos());
     execute(() -> submit(call));
-    return (CompletableFuture<R>) call.answer;
+    return (CompletableFuture<R>) call.response;
   }
 
   /** The APIs that the server supports. */
@@ -114,7 +114,7 @@ public final class NetworkClient implements AutoCloseable {
     return call(node, ApiKey.API_VERSIONS, request, ApiVersionsResponse.parser());
   }
 
-  /** Whether the caller is the network thread, which must not wait for answers. */
+  /** Whether the caller is the network thread, which must not wait for responses. */
   public boolean onNetworkThread() {
     return Thread.currentThread() == thread;
   }
@@ -131,7 +131,7 @@ public final class NetworkClient implements AutoCloseable {
 
   private void submit(Call call) {
     if (closed) {
-      call.answer.completeExceptionally(
+      call.response.completeExceptionally(
           new CallFailedException(
               ErrorCode.NETWORK_EXCEPTION, "the client is closed", false, null));
       return;
@@ -141,7 +141,7 @@ public final class NetworkClient implements AutoCloseable {
     if (connection == null) {
       Unreachable state = unreachable.get(call.node);
       if (state != null && System.nanoTime() - state.retryAtNanos < 0) {
-        call.answer.completeExceptionally(
+        call.response.completeExceptionally(
             new CallFailedException(ErrorCode.NETWORK_EXCEPTION, state.reason, false, null));
         return;
       }

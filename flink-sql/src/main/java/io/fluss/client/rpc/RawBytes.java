@@ -8,7 +8,7 @@ import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 
 /**
- * The array behind a byte field of an answer, without a copy: answers are parsed so that fields
+ * The array behind a byte field of a response, without a copy: responses are parsed so that fields
  * refer to the frame.
  */
 public final class RawBytes extends ByteOutput {
@@ -30,7 +30,7 @@ public final class RawBytes extends ByteOutput {
     return result;
   }
 
-  /** A copy, so that one small value does not keep a whole answer in memory. */
+  /** A copy, so that one small value does not keep a whole response in memory. */
   public static RawBytes copyOf(ByteString bytes) {
     RawBytes result = new RawBytes();
     result.data = bytes.toByteArray();

@@ -14,8 +14,8 @@ import org.apache.flink.table.types.logical.RowType;
 
 /**
  * Schema versions of tables. Rows and batches keep the schema id they were written with, also when
- * columns were added later; the newest version comes with the {@link TableInfo}, others are asked
- * for once. Thread-safe.
+ * columns were added later; the newest version comes with the {@link TableInfo}, others are
+ * requested for once. Thread-safe.
  */
 public final class SchemaCache {
   private final ClientContext context;
@@ -77,8 +77,17 @@ public final class SchemaCache {
     this.context = context;
   }
 
+  /** The schema of a table with this id; waits for a server if it is not known yet. */
+  public Schema await(TableInfo table, int schemaId) {
+    return context.callAny(node -> get(table, schemaId, node));
+  }
+
   /** The schema of a table with this id. */
   public CompletableFuture<Schema> get(TableInfo table, int schemaId) {
+    return get(table, schemaId, context.cluster().candidates().get(0));
+  }
+
+  private CompletableFuture<Schema> get(TableInfo table, int schemaId, Node node) {
     if (schemaId == table.schemaId()) {
       return CompletableFuture.completedFuture(
           new Schema(schemaId, table.rowType(), table.columnIds()));
@@ -86,17 +95,13 @@ public final class SchemaCache {
     Key key = new Key(table.tableId(), schemaId);
     CompletableFuture<Schema> known = schemas.get(key);
     if (known == null || known.isCompletedExceptionally()) {
-      known = ask(table, schemaId);
+      known = ask(table, schemaId, node);
       schemas.put(key, known);
     }
     return known;
   }
 
-  private CompletableFuture<Schema> ask(TableInfo table, int schemaId) {
-    Node node = context.cluster().coordinator();
-    if (node == null) {
-      return CompletableFuture.failedFuture(ClientContext.noLeader(table, 0));
-    }
+  private CompletableFuture<Schema> ask(TableInfo table, int schemaId, Node node) {
     GetTableSchemaRequest request =
         GetTableSchemaRequest.newBuilder()
             .setTablePath(Cluster.toProto(table.path()))
@@ -106,9 +111,9 @@ public final class SchemaCache {
         .network()
         .call(node, ApiKey.GET_TABLE_SCHEMA, request, GetTableSchemaResponse.parser())
         .thenApply(
-            answer -> {
+            response -> {
               MetadataJson.Schema schema =
-                  MetadataJson.schemaFromJson(answer.getSchemaJson().toByteArray());
+                  MetadataJson.schemaFromJson(response.getSchemaJson().toByteArray());
               return new Schema(schemaId, schema.rowType(), schema.columnIds());
             });
   }

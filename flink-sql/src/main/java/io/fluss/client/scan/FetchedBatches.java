@@ -9,7 +9,7 @@ import io.fluss.client.row.Bytes;
 import io.fluss.client.rpc.RawBytes;
 import org.apache.flink.table.data.RowData;
 
-/** The batches of one bucket in one fetch answer, and how far they were read. Not thread-safe. */
+/** The batches of one bucket in one fetch response, and how far they were read. Not thread-safe. */
 final class FetchedBatches {
   private final TableBucket bucket;
   private final RawBytes records;
@@ -18,7 +18,7 @@ final class FetchedBatches {
   private final long nextOffset;
 
   /**
-   * Records below this were not asked for: a fetch answer starts with the batch that contains its
+   * Records below this were not requested: a fetch response starts with the batch that contains its
    * offset.
    */
   private final long startOffset;
@@ -28,7 +28,7 @@ final class FetchedBatches {
   private int index;
 
   /**
-   * @param records one or more whole batches, perhaps a part of another one behind them
+   * @param records one or more whole batches, perhaps followed by a part of another one
    */
   FetchedBatches(
       TableBucket bucket,
@@ -49,7 +49,7 @@ final class FetchedBatches {
       at = header.endPosition();
     }
     if (next < 0) {
-      throw Bytes.corrupt("a fetch answer for bucket " + bucket + " holds no whole log batch");
+      throw Bytes.corrupt("a fetch response for bucket " + bucket + " holds no whole log batch");
     }
     this.nextOffset = next;
   }
@@ -68,7 +68,7 @@ final class FetchedBatches {
   }
 
   /**
-   * The next run of at most {@code maxRecords} records of one batch, or null behind the last one.
+   * The next run of at most {@code maxRecords} records of one batch, or null after the last one.
    */
   BucketRecords next(int maxRecords) {
     while (batch == null) {

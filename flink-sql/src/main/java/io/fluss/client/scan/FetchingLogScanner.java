@@ -39,11 +39,11 @@ import org.slf4j.LoggerFactory;
 /**
  * Log scanner on FETCH_LOG.
  *
- * <p>A bucket is either being fetched, or has one fetched answer that waits for its turn, or
- * neither; the last kind is fetched next. Because an answer leaves its place when {@link #poll}
+ * <p>A bucket is either being fetched, or has one fetched response that waits to be polled, or
+ * neither; the last kind is fetched next. Because a response leaves its place when {@link #poll}
  * starts on it, the following fetch runs while its records are read. Buckets of one server that are
- * due together share a request. A bucket that is due while another request to its server is parked
- * gets a request of its own, so that idle buckets never hold up busy ones.
+ * due together share a request. A bucket that is due while another request to its server waits
+ * there gets a request of its own, so that idle buckets never hold up busy ones.
  */
 public final class FetchingLogScanner implements LogScanner {
   private static final Logger LOG = LoggerFactory.getLogger(FetchingLogScanner.class);
@@ -92,6 +92,14 @@ public final class FetchingLogScanner implements LogScanner {
     /** 0 while all is well, else since when fetches have failed. */
     private long failingSinceNanos;
 
+    /** Whether the last responses were empty because there is nothing left to read. */
+    private boolean caughtUp;
+
+    /** When the first and the last of these responses came. */
+    private long caughtUpSinceNanos;
+
+    private long caughtUpUntilNanos;
+
     private long retryAtNanos = System.nanoTime();
 
     Subscription(TableBucket bucket, TableInfo place, LogDecoder decoder, long offset) {
@@ -103,6 +111,18 @@ public final class FetchingLogScanner implements LogScanner {
 
     boolean due(long nowNanos) {
       return !inFlight && !waiting && nowNanos - retryAtNanos >= 0;
+    }
+
+    void emptyResponse(long logStartOffset, long highWatermark) {
+      if (Math.max(nextOffset, logStartOffset) < highWatermark) {
+        caughtUp = false; // the response had no place for records that are there
+        return;
+      }
+      caughtUpUntilNanos = System.nanoTime();
+      if (!caughtUp) {
+        caughtUp = true;
+        caughtUpSinceNanos = caughtUpUntilNanos;
+      }
     }
   }
 
@@ -136,7 +156,7 @@ public final class FetchingLogScanner implements LogScanner {
       throw new IllegalArgumentException(
           "bucket "
               + bucket
-              + " does not fit "
+              + " does not match "
               + table.path()
               + ", which has "
               + (table.isPartitioned() ? "" : "no ")
@@ -192,8 +212,8 @@ public final class FetchingLogScanner implements LogScanner {
   public ScanBatch poll(Duration timeout) {
     long deadlineNanos = System.nanoTime() + timeout.toNanos();
     List<BucketRecords> records = new ArrayList<>();
-    int room = options.maxPollRecords();
-    while (room > 0) {
+    int remaining = options.maxPollRecords();
+    while (remaining > 0) {
       if (current == null) {
         current = take(deadlineNanos, records.isEmpty());
         if (current == null) {
@@ -201,12 +221,12 @@ public final class FetchingLogScanner implements LogScanner {
         }
       }
       // Outside of the lock: decoding takes long, and the network thread must not wait for it.
-      BucketRecords run = current.next(room);
+      BucketRecords run = current.next(remaining);
       if (run == null) {
         current = null;
       } else {
         records.add(run);
-        room -= run.size();
+        remaining -= run.size();
       }
     }
     Set<TableBucket> gone = takeDropped();
@@ -230,7 +250,8 @@ public final class FetchingLogScanner implements LogScanner {
   }
 
   /**
-   * The next fetched answer, or null; waits for one until the time or a wakeup if {@code mayWait}.
+   * The next fetched response, or null; waits for one until the time or a wakeup if {@code
+   * mayWait}.
    */
   private FetchedBatches take(long deadlineNanos, boolean mayWait) {
     lock.lock();
@@ -259,7 +280,7 @@ public final class FetchingLogScanner implements LogScanner {
           wakeup = false;
           return null;
         }
-        // An answer may have come while its request was being sent; its handler then ran in this
+        // A response may have come while its request was being sent; its handler then ran in this
         // thread.
         if (failure == null && fetched.isEmpty()) {
           long untilRetry = nextRetryNanos(now) - now;
@@ -289,7 +310,8 @@ public final class FetchingLogScanner implements LogScanner {
   }
 
   /**
-   * Sends fetches for all buckets that are due. May be entered again by the answer to one of them.
+   * Sends fetches for all buckets that are due. May be entered again by the response to one of
+   * them.
    */
   private void fetchDue() {
     if (closed || failure != null) {
@@ -358,12 +380,12 @@ public final class FetchingLogScanner implements LogScanner {
     context
         .network()
         .call(leader, ApiKey.FETCH_LOG, request, FetchLogResponse.parser(), options.fetchMaxWait())
-        .whenComplete((answer, error) -> onAnswer(leader, buckets, answer, error));
+        .whenComplete((response, error) -> onResponse(leader, buckets, response, error));
   }
 
-  /** Runs on the network thread, or in the sending thread when the answer was fast. */
-  private void onAnswer(
-      Node leader, List<Subscription> buckets, FetchLogResponse answer, Throwable error) {
+  /** Runs on the network thread, or in the sending thread when the response was fast. */
+  private void onResponse(
+      Node leader, List<Subscription> buckets, FetchLogResponse response, Throwable error) {
     lock.lock();
     try {
       requests.merge(leader, -1, Integer::sum);
@@ -375,16 +397,16 @@ public final class FetchingLogScanner implements LogScanner {
         }
       }
       if (error == null) {
-        for (PbFetchLogRespForTable tableAnswer : answer.getTablesRespList()) {
-          for (PbFetchLogRespForBucket bucketAnswer : tableAnswer.getBucketsRespList()) {
+        for (PbFetchLogRespForTable tableResponse : response.getTablesRespList()) {
+          for (PbFetchLogRespForBucket bucketResponse : tableResponse.getBucketsRespList()) {
             Subscription subscription =
                 pending.remove(
-                    TableBucket.answered(
-                        bucketAnswer.hasPartitionId(),
-                        bucketAnswer.getPartitionId(),
-                        bucketAnswer.getBucketId()));
+                    TableBucket.ofResponse(
+                        bucketResponse.hasPartitionId(),
+                        bucketResponse.getPartitionId(),
+                        bucketResponse.getBucketId()));
             if (subscription != null) {
-              onBucket(subscription, bucketAnswer);
+              onBucket(subscription, bucketResponse);
             }
           }
         }
@@ -404,18 +426,19 @@ public final class FetchingLogScanner implements LogScanner {
     }
   }
 
-  private void onBucket(Subscription subscription, PbFetchLogRespForBucket answer) {
-    if (answer.getErrorCode() == ErrorCode.INVALID_COLUMN_PROJECTION.number()
+  private void onBucket(Subscription subscription, PbFetchLogRespForBucket response) {
+    if (response.getErrorCode() == ErrorCode.INVALID_COLUMN_PROJECTION.number()
         && subscription.decoder.requested() != null) {
       LOG.debug("Bucket {} of {} is read without projection", subscription.bucket, table.path());
       subscription.decoder = complete;
       return;
     }
-    if (answer.getErrorCode() != 0) {
-      onError(subscription, Errors.toException(answer.getErrorCode(), answer.getErrorMessage()));
+    if (response.getErrorCode() != 0) {
+      onError(
+          subscription, Errors.toException(response.getErrorCode(), response.getErrorMessage()));
       return;
     }
-    if (answer.hasRemoteLogFetchInfo()) {
+    if (response.hasRemoteLogFetchInfo()) {
       throw new FlussException(
           ErrorCode.LOG_OFFSET_OUT_OF_RANGE_EXCEPTION,
           "offset "
@@ -423,20 +446,23 @@ public final class FetchingLogScanner implements LogScanner {
               + " of bucket "
               + subscription.bucket
               + " is only in remote storage ("
-              + answer.getRemoteLogFetchInfo().getRemoteLogTabletDir()
+              + response.getRemoteLogFetchInfo().getRemoteLogTabletDir()
               + "), which this client cannot read");
     }
     subscription.failingSinceNanos = 0;
     subscription.backoff.reset();
-    RawBytes records = RawBytes.of(answer.getRecords());
-    if (records.length() > 0) {
+    RawBytes records = RawBytes.of(response.getRecords());
+    if (records.length() == 0) {
+      subscription.emptyResponse(response.getLogStartOffset(), response.getHighWatermark());
+    } else {
+      subscription.caughtUp = false;
       FetchedBatches batches =
           new FetchedBatches(
               subscription.bucket,
               records,
               subscription.decoder,
               subscription.nextOffset,
-              answer.getHighWatermark());
+              response.getHighWatermark());
       subscription.nextOffset = batches.nextOffset();
       subscription.waiting = true;
       fetched.add(batches);
@@ -449,6 +475,7 @@ public final class FetchingLogScanner implements LogScanner {
             || error.code() == ErrorCode.UNKNOWN_SERVER_ERROR
             || error.code() == ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION;
     long now = System.nanoTime();
+    subscription.caughtUp = false;
     if (subscription.failingSinceNanos == 0) {
       subscription.failingSinceNanos = now;
     }
@@ -500,6 +527,24 @@ public final class FetchingLogScanner implements LogScanner {
       }
     } else if (!error.retriable() && !closed) {
       failure = error;
+    }
+  }
+
+  @Override
+  public Set<TableBucket> caughtUpFor(Duration duration) {
+    lock.lock();
+    try {
+      Set<TableBucket> result = new HashSet<>();
+      for (Subscription subscription : subscriptions.values()) {
+        if (subscription.caughtUp
+            && subscription.caughtUpUntilNanos - subscription.caughtUpSinceNanos
+                >= duration.toNanos()) {
+          result.add(subscription.bucket);
+        }
+      }
+      return result;
+    } finally {
+      lock.unlock();
     }
   }
 

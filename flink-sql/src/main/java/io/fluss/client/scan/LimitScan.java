@@ -16,23 +16,23 @@ import java.util.List;
 import org.apache.flink.table.data.RowData;
 
 /**
- * Some rows of one bucket in one answer, on LIMIT_SCAN: the first rows in key order of a
+ * Some rows of one bucket in one response, on LIMIT_SCAN: the first rows in key order of a
  * primary-key table, the last ones of a log table.
  */
 public final class LimitScan {
   private LimitScan() {}
 
   public static List<RowData> run(ClientContext context, TableInfo table, int bucket, int limit) {
-    LimitScanRequest.Builder asked =
+    LimitScanRequest.Builder builder =
         LimitScanRequest.newBuilder()
             .setTableId(table.tableId())
             .setBucketId(bucket)
             .setLimit(limit);
     if (table.partition() != null) {
-      asked.setPartitionId(table.partition().id());
+      builder.setPartitionId(table.partition().id());
     }
-    LimitScanRequest request = asked.build();
-    LimitScanResponse answer =
+    LimitScanRequest request = builder.build();
+    LimitScanResponse response =
         context.callLeader(
             table,
             bucket,
@@ -42,14 +42,14 @@ public final class LimitScan {
                     .network()
                     .call(node, ApiKey.LIMIT_SCAN, request, LimitScanResponse.parser())
                     .thenApply(
-                        response -> {
-                          if (response.getErrorCode() != 0) {
+                        result -> {
+                          if (result.getErrorCode() != 0) {
                             throw Errors.toException(
-                                response.getErrorCode(), response.getErrorMessage());
+                                result.getErrorCode(), result.getErrorMessage());
                           }
-                          return response;
+                          return result;
                         }));
-    RawBytes records = RawBytes.of(answer.getRecords());
+    RawBytes records = RawBytes.of(response.getRecords());
     List<RowData> rows = new ArrayList<>();
     if (table.hasPrimaryKey()) {
       ValueDecoder decoder = new ValueDecoder(context, table);
@@ -71,7 +71,7 @@ public final class LimitScan {
         }
       }
     }
-    // Whole log batches may hold more rows than asked for: the last ones count.
+    // Whole log batches may hold more rows than requested: the last ones count.
     int extra = rows.size() - limit;
     return extra <= 0
         ? rows

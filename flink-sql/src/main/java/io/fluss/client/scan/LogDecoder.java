@@ -1,6 +1,7 @@
 package io.fluss.client.scan;
 
 import io.fluss.client.TableInfo;
+import io.fluss.client.arrow.Decompressor;
 import io.fluss.client.log.LogBatch;
 import io.fluss.client.log.LogBatchHeader;
 import io.fluss.client.log.LogFormat;
@@ -25,13 +26,14 @@ final class LogDecoder {
   private final LogFormat format;
   private final boolean checkCrc;
 
-  /** Columns of the rows, as positions in the table; the order asked for. */
+  /** Columns of the rows, as positions in the table; the requested order. */
   private final int[] columns;
 
-  /** Columns that the server is asked for, ascending; null when it sends all of them. */
+  /** Columns that are requested from the server, ascending; null when it sends all of them. */
   private final int[] requested;
 
   private final Map<Integer, Plan> plans = new HashMap<>();
+  private final Decompressor decompressor = new Decompressor();
 
   /** How to read batches of one schema version. */
   private static final class Plan {
@@ -46,7 +48,7 @@ final class LogDecoder {
 
   /**
    * @param projectedFields columns of the rows, in the order wanted; null for all
-   * @param serverProjection whether the server may be asked for these columns only
+   * @param serverProjection whether only these columns may be requested from the server
    */
   LogDecoder(
       ClientContext context, TableInfo table, int[] projectedFields, boolean serverProjection) {
@@ -117,12 +119,11 @@ final class LogDecoder {
     }
     Plan plan = plans.get(header.schemaId());
     if (plan == null) {
-      int schemaId = header.schemaId();
-      plan = plan(context.callCoordinator(true, node -> context.schemas().get(table, schemaId)));
+      plan = plan(context.schemas().await(table, header.schemaId()));
       plans.put(header.schemaId(), plan);
     }
     return format == LogFormat.ARROW
-        ? LogBatch.readArrow(header, plan.types, plan.projection)
+        ? LogBatch.readArrow(header, plan.types, plan.projection, decompressor)
         : LogBatch.readRows(header, plan.rows);
   }
 

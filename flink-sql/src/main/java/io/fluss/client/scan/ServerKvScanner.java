@@ -17,18 +17,26 @@ import io.fluss.rpc.proto.ScanKvRequest;
 import io.fluss.rpc.proto.ScanKvResponse;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import javax.annotation.Nullable;
 import org.apache.flink.table.data.RowData;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
- * Key-value scan on SCAN_KV. Opening is repeated on retriable errors; after that the scan belongs
- * to one server and any error ends it. The next answer is asked for while the current one is read.
+ * Key-value scan on SCAN_KV. Opening is repeated on retriable errors, also while the bucket or the
+ * server has all the scans it allows (TOO_MANY_SCANNERS); after that the scan belongs to one server
+ * and any error ends it. The next response is requested while the current one is read.
  */
 public final class ServerKvScanner implements KvScanner {
+  private static final Logger LOG = LoggerFactory.getLogger(ServerKvScanner.class);
+
   private final ClientContext context;
   private final TableInfo table;
   private final int bucket;
   private final ValueDecoder decoder;
   private final long logOffset;
+
+  private boolean waitNoted;
 
   private Node leader;
   private ByteString scannerId;
@@ -44,7 +52,7 @@ public final class ServerKvScanner implements KvScanner {
     this.current = context.callLeader(table, bucket, true, this::open);
     this.logOffset = current.getLogOffset();
     this.scannerId = current.getScannerId();
-    askForMore();
+    requestMore();
   }
 
   private CompletableFuture<ScanKvResponse> open(Node node) {
@@ -60,7 +68,20 @@ public final class ServerKvScanner implements KvScanner {
             .setCallSeqId(0)
             .setBatchSizeBytes(context.options().kvFetchMaxBytes())
             .build();
-    return call(request);
+    return call(request).whenComplete(this::noteOpening);
+  }
+
+  /** The wait for a free scanner is silent otherwise, and may take the whole retry time-out. */
+  private void noteOpening(@Nullable ScanKvResponse response, @Nullable Throwable error) {
+    if (error != null && !waitNoted && Errors.unwrap(error).code() == ErrorCode.TOO_MANY_SCANNERS) {
+      waitNoted = true;
+      LOG.info(
+          "Bucket {} of {} has as many open scans as the server allows; waiting up to {} for one to"
+              + " end",
+          bucket,
+          table.path(),
+          context.options().retryTimeout());
+    }
   }
 
   private CompletableFuture<ScanKvResponse> call(ScanKvRequest request) {
@@ -68,15 +89,15 @@ public final class ServerKvScanner implements KvScanner {
         .network()
         .call(leader, ApiKey.SCAN_KV, request, ScanKvResponse.parser())
         .thenApply(
-            answer -> {
-              if (answer.getErrorCode() != 0) {
-                throw Errors.toException(answer.getErrorCode(), answer.getErrorMessage());
+            response -> {
+              if (response.getErrorCode() != 0) {
+                throw Errors.toException(response.getErrorCode(), response.getErrorMessage());
               }
-              return answer;
+              return response;
             });
   }
 
-  private void askForMore() {
+  private void requestMore() {
     next = null;
     if (current != null && current.getHasMoreResults()) {
       next =
@@ -109,7 +130,7 @@ public final class ServerKvScanner implements KvScanner {
       current = null;
       if (following != null) {
         current = awaitNext(following);
-        askForMore();
+        requestMore();
       }
     }
     return out.size() > before;
@@ -136,7 +157,7 @@ public final class ServerKvScanner implements KvScanner {
     next = null;
     current = null;
     if (open) {
-      // The answer does not matter: a server drops idle scans by itself.
+      // The response does not matter: a server drops idle scans by itself.
       call(
           ScanKvRequest.newBuilder()
               .setScannerId(scannerId)

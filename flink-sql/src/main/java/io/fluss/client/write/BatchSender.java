@@ -30,7 +30,7 @@ import org.slf4j.LoggerFactory;
 /**
  * Sends finished batches of one writer and sees to it that each is stored once and in order.
  *
- * <p>Driven by events: a new batch, an answer, a timer. Per bucket at most {@code
+ * <p>Driven by events: a new batch, a response, a timer. Per bucket at most {@code
  * max-inflight-requests-per-bucket} batches are on their way; ready batches of buckets with the
  * same leader share a request. A batch keeps its bytes and sequence number when it is sent again.
  * If a server no longer knows the sequence (error 31 twice for the oldest batch), the bucket goes
@@ -39,7 +39,7 @@ import org.slf4j.LoggerFactory;
 final class BatchSender {
   private static final Logger LOG = LoggerFactory.getLogger(BatchSender.class);
 
-  /** Room in a request for everything but the batches. */
+  /** Bytes of a request besides the batches. */
   private static final int REQUEST_OVERHEAD_BYTES = 1024;
 
   private final ClientContext context;
@@ -87,7 +87,7 @@ final class BatchSender {
     }
   }
 
-  /** Largest batch that fits a request. */
+  /** Largest batch that a request can hold. */
   static int maxBatchBytes(ClientOptions options) {
     return Math.max(1, options.maxRequestSize() - REQUEST_OVERHEAD_BYTES);
   }
@@ -193,8 +193,8 @@ final class BatchSender {
   }
 
   /**
-   * Sends whatever may be sent. When an answer comes so fast that its handler runs in here, the
-   * handler's own call only asks for another round: a batch must not overtake one that is marked as
+   * Sends whatever may be sent. When a response comes so fast that its handler runs in here, the
+   * handler's own call only requests another round: a batch must not overtake one that is marked as
    * in flight but not yet sent.
    */
   private void drain() {
@@ -277,11 +277,11 @@ final class BatchSender {
     }
     target
         .send(context.network(), leader, batches, options.acks(), options.requestTimeout())
-        .whenComplete((results, error) -> onAnswer(batches, results, error));
+        .whenComplete((results, error) -> onResponse(batches, results, error));
   }
 
-  /** Runs on the network thread, or in the sending thread when the answer was fast. */
-  private void onAnswer(
+  /** Runs on the network thread, or in the sending thread when the response was fast. */
+  private void onResponse(
       List<PendingBatch> batches, Map<Integer, Optional<FlussException>> results, Throwable error) {
     lock.lock();
     try {
@@ -357,7 +357,7 @@ final class BatchSender {
   }
 
   /**
-   * Notes that the lane could not be written and tries again later, or gives up after the retry
+   * Notes that the lane could not be written and tries again later, or fails after the retry
    * time-out.
    */
   private void postpone(Lane lane, FlussException error) {

@@ -34,11 +34,11 @@ interface BatchTarget {
   /** Completes a batch with writer id and sequence (-1 and -1: none) and its checksum. */
   void stamp(byte[] batch, long writerId, int sequence);
 
-  /** Sends one batch per bucket; answers with the error, if any, of each bucket. */
+  /** Sends one batch per bucket; returns the error, if any, of each bucket. */
   CompletableFuture<Map<Integer, Optional<FlussException>>> send(
       NetworkClient network, Node leader, List<PendingBatch> batches, int acks, Duration timeout);
 
-  /** The error, if any, of each bucket of an answer. */
+  /** The error, if any, of each bucket of a response. */
   private static <B> Map<Integer, Optional<FlussException>> errors(
       List<B> buckets,
       ToIntFunction<B> bucketId,
@@ -93,9 +93,9 @@ interface BatchTarget {
       return network
           .call(leader, ApiKey.PRODUCE_LOG, request.build(), ProduceLogResponse.parser(), timeout)
           .thenApply(
-              answer ->
+              response ->
                   errors(
-                      answer.getBucketsRespList(),
+                      response.getBucketsRespList(),
                       PbProduceLogRespForBucket::getBucketId,
                       PbProduceLogRespForBucket::getErrorCode,
                       PbProduceLogRespForBucket::getErrorMessage));
@@ -146,9 +146,9 @@ interface BatchTarget {
       return network
           .call(leader, ApiKey.PUT_KV, request.build(), PutKvResponse.parser(), timeout)
           .thenApply(
-              answer ->
+              response ->
                   errors(
-                      answer.getBucketsRespList(),
+                      response.getBucketsRespList(),
                       PbPutKvRespForBucket::getBucketId,
                       PbPutKvRespForBucket::getErrorCode,
                       PbPutKvRespForBucket::getErrorMessage));

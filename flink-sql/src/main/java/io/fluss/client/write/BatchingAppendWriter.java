@@ -17,7 +17,7 @@ import org.apache.flink.table.data.RowData;
 
 /**
  * Append writer. Rows of a table with a bucket key go to the bucket of their key; others to one
- * bucket until its batch is sent and then to the next, or to each in turn ({@code
+ * bucket until its batch is sent and then to the next, or to each, round robin ({@code
  * client.writer.bucket.no-key-assigner}).
  */
 public final class BatchingAppendWriter extends BatchingWriter<LogBatchBuilder>

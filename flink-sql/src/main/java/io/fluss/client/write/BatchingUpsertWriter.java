@@ -94,6 +94,14 @@ public final class BatchingUpsertWriter extends BatchingWriter<KvBatchBuilder>
 
   @Override
   public void delete(RowData row) throws IOException {
+    if (!table.autoIncrement().isEmpty()) {
+      throw new IllegalArgumentException(
+          "Rows of "
+              + table.path()
+              + " cannot be deleted: a write leaves out the auto-increment column "
+              + table.autoIncrement()
+              + ", and what a delete leaves out stays");
+    }
     write(row, true);
   }
 

@@ -32,7 +32,7 @@ abstract class BatchingWriter<B extends BatchBuffer> implements TableWriter {
   private final BatchSender sender;
   private final long batchTimeoutNanos;
 
-  /** Guards the buffers, and the encoders of the subclasses. Taken before the sender's lock. */
+  /** Lock of the buffers, and of the encoders of the subclasses. Taken before the sender's lock. */
   private final ReentrantLock appendLock = new ReentrantLock();
 
   private final Open<B>[] open;
@@ -74,7 +74,7 @@ abstract class BatchingWriter<B extends BatchBuffer> implements TableWriter {
 
   final void write(RowData row, boolean delete) throws IOException {
     checkUsable();
-    if (!memory.hasRoom()) {
+    if (!memory.hasCapacity()) {
       awaitMemory();
     }
     appendLock.lock();
@@ -128,7 +128,7 @@ abstract class BatchingWriter<B extends BatchBuffer> implements TableWriter {
       if (current.buffer.sizeBytes() <= maxBytes || !first) {
         return;
       }
-      // The row alone may fit: it starts the next batch.
+      // The row alone may be small enough: it starts the next batch.
       current.buffer.truncate(current.buffer.count() - 1);
       closeBatch(bucket);
     }
@@ -208,7 +208,7 @@ abstract class BatchingWriter<B extends BatchBuffer> implements TableWriter {
       appendLock.unlock();
     }
     try {
-      if (!memory.awaitRoom(options.writerMemoryTimeout(), () -> sender.failure() != null)) {
+      if (!memory.awaitCapacity(options.writerMemoryTimeout(), () -> sender.failure() != null)) {
         throw new FlussException(
             ErrorCode.REQUEST_TIME_OUT,
             "no memory for another row within client.writer.buffer.wait-timeout");

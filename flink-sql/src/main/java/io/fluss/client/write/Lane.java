@@ -25,7 +25,7 @@ final class Lane {
   /** A batch failed and others are still in flight. */
   boolean recovering;
 
-  /** A new writer id is being asked for. */
+  /** A new writer id is being requested. */
   boolean resetting;
 
   long retryAtNanos = System.nanoTime();
@@ -46,7 +46,7 @@ final class Lane {
 
   /**
    * Whether the next batch may go. What counts is its distance from the oldest batch in flight, not
-   * how many are in flight: answers overtake each other, and a server recognises a repeated batch
+   * how many are in flight: responses overtake each other, and a server recognises a repeated batch
    * only among the last five.
    */
   boolean maySend(int maxInFlight, long nowNanos) {

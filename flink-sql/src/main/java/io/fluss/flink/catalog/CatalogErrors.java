@@ -16,8 +16,8 @@ import org.apache.flink.table.catalog.exceptions.TableNotExistException;
 import org.apache.flink.table.catalog.exceptions.TableNotPartitionedException;
 
 /**
- * Turns errors of the client into the exceptions Flink expects of a catalog. Each method throws the
- * exception that belongs to an error code and returns the one for all other codes.
+ * Converts errors of the client to the exceptions Flink expects of a catalog. Each method throws
+ * the exception that belongs to an error code and returns the one for all other codes.
  */
 final class CatalogErrors {
 

@@ -10,6 +10,7 @@ import io.fluss.client.PartitionInfo;
 import io.fluss.client.TablePath;
 import io.fluss.flink.table.FlussConnectorOptions;
 import io.fluss.flink.table.FlussTableFactory;
+import io.fluss.flink.table.OptionCheck;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Comparator;
@@ -46,6 +47,7 @@ import org.apache.flink.table.catalog.stats.CatalogColumnStatistics;
 import org.apache.flink.table.catalog.stats.CatalogTableStatistics;
 import org.apache.flink.table.expressions.Expression;
 import org.apache.flink.table.factories.Factory;
+import org.apache.flink.table.procedures.Procedure;
 
 /**
  * The databases and tables of a Fluss cluster. Tables that can be read and written come with a
@@ -53,10 +55,15 @@ import org.apache.flink.table.factories.Factory;
  */
 public final class FlussCatalog extends AbstractCatalog {
 
-  private static final String CONNECT_TIMEOUT = "client.connect-timeout";
-
-  /** A person waits for CREATE CATALOG; jobs keep the client's own, longer default. */
-  private static final String INTERACTIVE_CONNECT_TIMEOUT = "3 s";
+  /**
+   * A person waits for the statements of a catalog: unless the catalog sets these itself, they fail
+   * after seconds. Jobs keep the longer defaults of the client.
+   */
+  private static final Map<String, String> INTERACTIVE_TIMEOUTS =
+      Map.of(
+          "client.connect-timeout", "3 s",
+          "client.request-timeout", "10 s",
+          "client.retry-timeout", "10 s");
 
   private final Map<String, String> clientOptions;
   private final CatalogErrors errors;
@@ -79,12 +86,10 @@ public final class FlussCatalog extends AbstractCatalog {
       return;
     }
     String servers = clientOptions.get(FlussConnectorOptions.BOOTSTRAP_SERVERS.key());
-    Map<String, String> ownOptions = new HashMap<>(clientOptions);
-    ownOptions.putIfAbsent(CONNECT_TIMEOUT, INTERACTIVE_CONNECT_TIMEOUT);
     FlussClient opened = null;
     boolean found;
     try {
-      opened = FlussClient.connect(ClientOptions.fromMap(ownOptions));
+      opened = FlussClient.connect(ClientOptions.fromMap(interactive(clientOptions)));
       found = opened.databaseExists(getDefaultDatabase());
     } catch (FlussException e) {
       if (opened != null) {
@@ -104,6 +109,13 @@ public final class FlussCatalog extends AbstractCatalog {
               getDefaultDatabase(), servers));
     }
     client = opened;
+  }
+
+  /** The options of the catalog's own client. */
+  static Map<String, String> interactive(Map<String, String> clientOptions) {
+    Map<String, String> options = new HashMap<>(INTERACTIVE_TIMEOUTS);
+    options.putAll(clientOptions);
+    return options;
   }
 
   @Override
@@ -270,6 +282,7 @@ public final class FlussCatalog extends AbstractCatalog {
       List<TableChange> changes,
       boolean ignoreIfNotExists)
       throws TableNotExistException {
+    OptionCheck.checkChangedOptions(setOptions(changes));
     TableChanges converted = TableChanges.of(changes);
     if (!client().supports(ApiKey.ALTER_TABLE)) {
       throw new UnsupportedOperationException("The Fluss server does not support ALTER TABLE.");
@@ -283,6 +296,16 @@ public final class FlussCatalog extends AbstractCatalog {
     } catch (FlussException e) {
       throw errors.table("alter", path, e);
     }
+  }
+
+  private static List<String> setOptions(List<TableChange> changes) {
+    List<String> keys = new ArrayList<>();
+    for (TableChange change : changes) {
+      if (change instanceof TableChange.SetOption) {
+        keys.add(((TableChange.SetOption) change).getKey());
+      }
+    }
+    return keys;
   }
 
   private static TablePath tablePath(ObjectPath path) {
@@ -359,7 +382,7 @@ public final class FlussCatalog extends AbstractCatalog {
           PartitionSpecInvalidException,
           PartitionAlreadyExistsException {
     if (!partition.getProperties().isEmpty()) {
-      throw new CatalogException("Partitions of Fluss tables have no properties of their own.");
+      throw new CatalogException("Partitions of Fluss tables have no properties.");
     }
     try {
       client().createPartition(tablePath(path), spec.getPartitionSpec(), ignoreIfExists);
@@ -435,6 +458,25 @@ public final class FlussCatalog extends AbstractCatalog {
   private static UnsupportedOperationException noFunctions() {
     return new UnsupportedOperationException(
         "A Fluss catalog holds no functions; use CREATE TEMPORARY FUNCTION, or another catalog.");
+  }
+
+  // --------------------------------------------------------------------------------- procedures
+
+  @Override
+  public List<String> listProcedures(String database) throws DatabaseNotExistException {
+    if (!databaseExists(database)) {
+      throw new DatabaseNotExistException(getName(), database);
+    }
+    return Collections.emptyList();
+  }
+
+  @Override
+  public Procedure getProcedure(ObjectPath path) {
+    throw new CatalogException(
+        String.format(
+            "There is no procedure %s: a Fluss catalog has none. Permissions and settings of the"
+                + " server are changed with the command 'fluss'.",
+            path));
   }
 
   // --------------------------------------------------------------------------------- statistics

@@ -1,7 +1,9 @@
 package io.fluss.flink.catalog;
 
 import io.fluss.flink.table.FlussConnectorOptions;
+import io.fluss.flink.table.OptionCheck;
 import java.util.Collections;
+import java.util.Map;
 import java.util.Set;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.ConfigOptions;
@@ -39,9 +41,9 @@ public final class FlussCatalogFactory implements CatalogFactory {
   public Catalog createCatalog(Context context) {
     FactoryUtil.CatalogFactoryHelper helper = FactoryUtil.createCatalogFactoryHelper(this, context);
     helper.validateExcept(FlussConnectorOptions.CLIENT_PREFIX);
+    Map<String, String> clientOptions = FlussConnectorOptions.clientOptions(context.getOptions());
+    OptionCheck.checkCatalog(clientOptions);
     return new FlussCatalog(
-        context.getName(),
-        helper.getOptions().get(DEFAULT_DATABASE),
-        FlussConnectorOptions.clientOptions(context.getOptions()));
+        context.getName(), helper.getOptions().get(DEFAULT_DATABASE), clientOptions);
   }
 }

@@ -20,19 +20,33 @@ public final class FlussCatalogTable implements CatalogTable {
 
   private final CatalogTable table;
   private final Set<String> storedKeys;
+  private final List<String> lostFunctions;
 
-  FlussCatalogTable(CatalogTable table) {
-    this(table, new HashSet<>(table.getOptions().keySet()));
+  /**
+   * @param lostFunctions see {@link #lostFunctions()}
+   */
+  FlussCatalogTable(CatalogTable table, List<String> lostFunctions) {
+    this(table, new HashSet<>(table.getOptions().keySet()), lostFunctions);
   }
 
-  private FlussCatalogTable(CatalogTable table, Set<String> storedKeys) {
+  private FlussCatalogTable(
+      CatalogTable table, Set<String> storedKeys, List<String> lostFunctions) {
     this.table = table;
     this.storedKeys = storedKeys;
+    this.lostFunctions = lostFunctions;
   }
 
   /** Keys of the options that are stored with the table. */
   public Set<String> storedKeys() {
     return Collections.unmodifiableSet(storedKeys);
+  }
+
+  /**
+   * Columns that were declared with an aggregation function which did not become part of the
+   * schema, as older versions of this connector created them. Nothing is aggregated there.
+   */
+  public List<String> lostFunctions() {
+    return Collections.unmodifiableList(lostFunctions);
   }
 
   @Override
@@ -67,7 +81,7 @@ public final class FlussCatalogTable implements CatalogTable {
 
   @Override
   public CatalogTable copy(Map<String, String> options) {
-    return new FlussCatalogTable(table.copy(options), storedKeys);
+    return new FlussCatalogTable(table.copy(options), storedKeys, lostFunctions);
   }
 
   @Override

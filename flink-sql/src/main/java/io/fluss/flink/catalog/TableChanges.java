@@ -22,6 +22,7 @@ final class TableChanges {
       Arrays.asList(
           FlussConnectorOptions.BUCKET_NUM.key(),
           FlussConnectorOptions.BUCKET_KEY.key(),
+          FlussConnectorOptions.AUTO_INCREMENT_FIELDS.key(),
           FlussConnectorOptions.BOOTSTRAP_SERVERS.key());
 
   private final List<ConfigChange> options = new ArrayList<>();
@@ -99,6 +100,13 @@ final class TableChanges {
   private static String changeable(String key) {
     if (FIXED.contains(key)) {
       throw new CatalogException("Option '" + key + "' cannot be changed.");
+    }
+    if (AggregationOptions.isInGroup(key)) {
+      throw new CatalogException(
+          "Option '"
+              + key
+              + "' cannot be changed: the aggregation function of a column is set when the table is"
+              + " created.");
     }
     return key;
   }

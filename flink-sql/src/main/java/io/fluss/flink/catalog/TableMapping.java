@@ -7,6 +7,7 @@ import io.fluss.flink.table.FlussConnectorOptions;
 import io.fluss.flink.table.OptionCheck;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -30,6 +31,7 @@ import org.apache.flink.table.expressions.DefaultSqlFactory;
 import org.apache.flink.table.expressions.ResolvedExpression;
 import org.apache.flink.table.types.logical.BinaryType;
 import org.apache.flink.table.types.logical.LogicalType;
+import org.apache.flink.table.types.logical.LogicalTypeRoot;
 import org.apache.flink.table.types.logical.RowType;
 import org.apache.flink.table.types.logical.VarBinaryType;
 import org.apache.flink.table.types.logical.VarCharType;
@@ -45,6 +47,9 @@ import org.apache.flink.table.types.logical.VarCharType;
  *   schema.[i].name, .data-type, .expr, .comment    the computed column at position i of all columns
  *   schema.watermark.[n].rowtime, .strategy.expr, .strategy.data-type
  * </pre>
+ *
+ * <p>Options that describe columns (aggregation functions, auto-increment) are part of the Fluss
+ * schema.
  */
 public final class TableMapping {
 
@@ -65,10 +70,12 @@ public final class TableMapping {
       new HashSet<>(Arrays.asList(CONNECTOR, FlussConnectorOptions.BOOTSTRAP_SERVERS.key()));
 
   /** Options that make up the descriptor instead of being stored as properties. */
-  private static final Set<String> DISTRIBUTION =
+  private static final Set<String> IN_DESCRIPTOR =
       new HashSet<>(
           Arrays.asList(
-              FlussConnectorOptions.BUCKET_NUM.key(), FlussConnectorOptions.BUCKET_KEY.key()));
+              FlussConnectorOptions.BUCKET_NUM.key(),
+              FlussConnectorOptions.BUCKET_KEY.key(),
+              FlussConnectorOptions.AUTO_INCREMENT_FIELDS.key()));
 
   private TableMapping() {}
 
@@ -91,10 +98,13 @@ public final class TableMapping {
     ResolvedSchema schema = table.getResolvedSchema();
     List<String> primaryKey =
         schema.getPrimaryKey().map(UniqueConstraint::getColumns).orElse(List.of());
+    RowType rowType = rowType(schema);
     TableDescriptor.Builder builder =
         TableDescriptor.builder()
-            .rowType(rowType(schema))
+            .rowType(rowType)
             .columnComments(columnComments(schema))
+            .aggFunctions(AggregationOptions.parse(options, rowType, primaryKey))
+            .autoIncrement(autoIncrement(options, rowType, primaryKey))
             .primaryKey(primaryKey)
             .partitionKeys(table.getPartitionKeys())
             .customProperties(computedColumns(schema))
@@ -108,7 +118,9 @@ public final class TableMapping {
             (key, value) -> {
               if (key.startsWith(FlussConnectorOptions.TABLE_PREFIX)) {
                 builder.property(key, value);
-              } else if (!NOT_STORED.contains(key) && !DISTRIBUTION.contains(key)) {
+              } else if (!NOT_STORED.contains(key)
+                  && !IN_DESCRIPTOR.contains(key)
+                  && !AggregationOptions.isInGroup(key)) {
                 builder.customProperty(key, value);
               }
             });
@@ -189,6 +201,42 @@ public final class TableMapping {
       }
     }
     return comments;
+  }
+
+  private static List<String> autoIncrement(
+      Map<String, String> options, RowType columns, List<String> primaryKey) {
+    String key = FlussConnectorOptions.AUTO_INCREMENT_FIELDS.key();
+    String value = options.get(key);
+    if (value == null) {
+      return Collections.emptyList();
+    }
+    List<String> names = names(value);
+    if (names.size() != 1) {
+      throw new ValidationException(
+          String.format("'%s' = '%s' must name one column; a table has at most one.", key, value));
+    }
+    String name = names.get(0);
+    int index = columns.getFieldIndex(name);
+    if (index < 0) {
+      throw new ValidationException(
+          String.format(
+              "'%s' = '%s' names no column of the table; its physical columns are %s.",
+              key, value, columns.getFieldNames()));
+    }
+    if (primaryKey.isEmpty() || primaryKey.contains(name)) {
+      throw new ValidationException(
+          String.format(
+              "'%s' = '%s' needs a table with a primary key to which the column does not belong.",
+              key, value));
+    }
+    LogicalTypeRoot root = columns.getTypeAt(index).getTypeRoot();
+    if (root != LogicalTypeRoot.INTEGER && root != LogicalTypeRoot.BIGINT) {
+      throw new ValidationException(
+          String.format(
+              "'%s' = '%s': the column must be INT or BIGINT, not %s.",
+              key, value, columns.getTypeAt(index).asSummaryString()));
+    }
+    return names;
   }
 
   private static Map<String, String> computedColumns(ResolvedSchema schema) {
@@ -286,7 +334,12 @@ public final class TableMapping {
             .comment(info.comment().orElse(null))
             .partitionKeys(info.partitionKeys())
             .options(options(info))
-            .build());
+            .build(),
+        AggregationOptions.lost(
+            info.properties(),
+            info.customProperties(),
+            info.rowType().getFieldNames(),
+            info.aggFunctions()));
   }
 
   private static Schema schema(TableInfo info) {
@@ -324,10 +377,19 @@ public final class TableMapping {
     info.customProperties()
         .forEach(
             (key, value) -> {
-              if (!key.startsWith(SCHEMA_PREFIX) && !NOT_STORED.contains(key)) {
+              if (!key.startsWith(SCHEMA_PREFIX)
+                  && !NOT_STORED.contains(key)
+                  && !IN_DESCRIPTOR.contains(key)
+                  && !AggregationOptions.isOption(key, info.rowType().getFieldNames())) {
                 options.put(key, value);
               }
             });
+    options.putAll(AggregationOptions.format(info.aggFunctions()));
+    if (!info.autoIncrement().isEmpty()) {
+      options.put(
+          FlussConnectorOptions.AUTO_INCREMENT_FIELDS.key(),
+          String.join(",", info.autoIncrement()));
+    }
     options.put(FlussConnectorOptions.BUCKET_NUM.key(), String.valueOf(info.bucketCount()));
     if (!info.bucketKey().isEmpty()) {
       options.put(FlussConnectorOptions.BUCKET_KEY.key(), String.join(",", info.bucketKey()));

@@ -8,8 +8,8 @@ import org.apache.flink.table.functions.AsyncLookupFunction;
 import org.apache.flink.table.functions.FunctionContext;
 
 /**
- * Looks rows up without waiting for one answer before asking for the next. Keys asked for in the
- * same moment travel in one request.
+ * Looks rows up without waiting for one response before the next request. Keys that wait at the
+ * same time are sent in one request.
  */
 public final class FlussAsyncLookupFunction extends AsyncLookupFunction {
 

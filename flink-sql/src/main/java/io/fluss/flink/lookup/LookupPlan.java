@@ -79,13 +79,13 @@ public final class LookupPlan implements Serializable {
     }
     List<String> key = byPrimaryKey ? primaryKey : prefixKey;
     int[] keyPositions = key.stream().mapToInt(names::indexOf).toArray();
-    Set<Integer> asked = new HashSet<>();
+    Set<Integer> lookedUp = new HashSet<>();
     for (int position : keyPositions) {
-      asked.add(position);
+      lookedUp.add(position);
     }
     List<Integer> filters = new ArrayList<>();
     for (int i = 0; i < lookupKeys.length; i++) {
-      if (!asked.contains(i)) {
+      if (!lookedUp.contains(i)) {
         checkComparable(producedType, lookupKeys[i]);
         filters.add(i);
       }
@@ -110,7 +110,7 @@ public final class LookupPlan implements Serializable {
     return prefix;
   }
 
-  /** Which values of a lookup make up the key to ask for, in key order. */
+  /** Which values of a lookup make up the key to look up, in key order. */
   int[] keyPositions() {
     return keyPositions;
   }

@@ -44,7 +44,7 @@ final class LookupRows {
     }
   }
 
-  /** The key to ask for; null if a value is null, which equals nothing. */
+  /** The key to look up; null if a value is null, which equals nothing. */
   @Nullable
   RowData key(RowData values) {
     for (int i = 0; i < values.getArity(); i++) {

@@ -10,7 +10,7 @@ import java.util.concurrent.CompletableFuture;
 import javax.annotation.Nullable;
 import org.apache.flink.table.data.RowData;
 
-/** The connection of one lookup function: answers the values of a join with its rows. */
+/** The connection of one lookup function: finds the rows for the values of a join. */
 final class TableLookup implements AutoCloseable {
 
   private final FlussClient client;

@@ -15,6 +15,7 @@ import java.time.OffsetDateTime;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TimeZone;
 import org.apache.flink.api.common.typeinfo.LocalTimeTypeInfo;
 import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
@@ -41,8 +42,8 @@ import org.apache.flink.types.Row;
  * Converts between the Java values of the DataStream API and Flink's internal data.
  *
  * <p>Values read are of the classes that PyFlink handles best: String, BigDecimal, boxed
- * primitives, byte[], {@code java.sql.Date} (the only class of dates that PyFlink can collect; its
- * calendar is the Julian one before 1582-10-15), {@code java.sql.Time}, {@code LocalDateTime} for
+ * primitives, byte[], {@code java.sql.Date} (the only class of dates that PyFlink can collect; only
+ * from 1582-10-15 on, see {@link SqlDates}), {@code java.sql.Time}, {@code LocalDateTime} for
  * TIMESTAMP (PyFlink cuts {@code java.sql.Timestamp} to milliseconds), {@code Instant} for
  * TIMESTAMP_LTZ, arrays, {@code Map} and {@link Row}. Values written may also be of the other usual
  * classes for their type; whole numbers may be of any integer class that holds the value.
@@ -51,6 +52,22 @@ public final class RowConverter {
 
   private static final int MILLIS_PER_SECOND = 1000;
   private static final int NANOS_PER_MILLI = 1_000_000;
+  private static final long MILLIS_PER_DAY = 86_400_000;
+
+  /** First day of the Gregorian calendar. */
+  private static final LocalDate GREGORIAN_START = LocalDate.of(1582, 10, 15);
+
+  /**
+   * What a {@code java.sql.Date} before 1582-10-15 stands for. Its own methods name such a day by
+   * the Julian calendar, while Flink's converters and PyFlink's functions count days by the
+   * Gregorian one, as SQL does; they differ by ten days in 1582. So such dates are never made.
+   */
+  public enum SqlDates {
+    /** Either: they are refused. */
+    AMBIGUOUS,
+    /** The day that Flink and PyFlink count. */
+    GREGORIAN
+  }
 
   /** One direction of the conversion of one type; null becomes null. */
   @FunctionalInterface
@@ -146,7 +163,7 @@ public final class RowConverter {
       case DECIMAL:
         return value -> ((DecimalData) value).toBigDecimal();
       case DATE:
-        return value -> Date.valueOf(LocalDate.ofEpochDay((Integer) value));
+        return value -> sqlDate((Integer) value);
       case TIME_WITHOUT_TIME_ZONE:
         return value -> sqlTime((Integer) value);
       case TIMESTAMP_WITHOUT_TIME_ZONE:
@@ -162,6 +179,18 @@ public final class RowConverter {
       default:
         throw unsupported(type);
     }
+  }
+
+  private static Date sqlDate(int day) {
+    LocalDate date = LocalDate.ofEpochDay(day);
+    if (date.isBefore(GREGORIAN_START)) {
+      throw new IllegalArgumentException(
+          String.format(
+              "DATE %s cannot be read as java.sql.Date, whose calendar is another one before %s."
+                  + " Read it through the Table API, or with buildForRowData.",
+              date, GREGORIAN_START));
+    }
+    return Date.valueOf(date);
   }
 
   private static Time sqlTime(int millisOfDay) {
@@ -215,7 +244,11 @@ public final class RowConverter {
       RowData data = (RowData) value;
       Row row = new Row(data.getRowKind(), count);
       for (int i = 0; i < count; i++) {
-        row.setField(i, converters[i].convert(getters[i].getFieldOrNull(data)));
+        try {
+          row.setField(i, converters[i].convert(getters[i].getFieldOrNull(data)));
+        } catch (IllegalArgumentException e) {
+          throw inField(type.getFieldNames().get(i), e);
+        }
       }
       return row;
     };
@@ -228,11 +261,16 @@ public final class RowConverter {
    * IllegalArgumentException} for a value that the type cannot hold.
    */
   public static Converter toInternal(LogicalType type) {
-    Converter converter = toInternalNotNull(type);
+    return toInternal(type, SqlDates.AMBIGUOUS);
+  }
+
+  /** The same, for values with dates of a known meaning. */
+  public static Converter toInternal(LogicalType type, SqlDates sqlDates) {
+    Converter converter = toInternalNotNull(type, sqlDates);
     return value -> value == null ? null : converter.convert(value);
   }
 
-  private static Converter toInternalNotNull(LogicalType type) {
+  private static Converter toInternalNotNull(LogicalType type, SqlDates sqlDates) {
     switch (type.getTypeRoot()) {
       case CHAR:
       case VARCHAR:
@@ -257,7 +295,7 @@ public final class RowConverter {
       case DECIMAL:
         return value -> decimal(value, (DecimalType) type);
       case DATE:
-        return value -> date(value, type);
+        return value -> date(value, type, sqlDates);
       case TIME_WITHOUT_TIME_ZONE:
         return value -> time(value, type);
       case TIMESTAMP_WITHOUT_TIME_ZONE:
@@ -265,11 +303,11 @@ public final class RowConverter {
       case TIMESTAMP_WITH_LOCAL_TIME_ZONE:
         return value -> instant(value, type);
       case ARRAY:
-        return arrayToInternal((ArrayType) type);
+        return arrayToInternal((ArrayType) type, sqlDates);
       case MAP:
-        return mapToInternal((MapType) type);
+        return mapToInternal((MapType) type, sqlDates);
       case ROW:
-        return rowToInternal((RowType) type);
+        return rowToInternal((RowType) type, sqlDates);
       default:
         throw unsupported(type);
     }
@@ -321,13 +359,26 @@ public final class RowConverter {
     return result;
   }
 
-  private static Object date(Object value, LogicalType type) {
+  private static Object date(Object value, LogicalType type, SqlDates sqlDates) {
     if (value instanceof Integer) {
       return value;
     }
-    LocalDate date =
-        value instanceof Date ? ((Date) value).toLocalDate() : expect(LocalDate.class, value, type);
-    return Math.toIntExact(date.toEpochDay());
+    if (!(value instanceof Date)) {
+      return Math.toIntExact(expect(LocalDate.class, value, type).toEpochDay());
+    }
+    long millis = ((Date) value).getTime();
+    long day = Math.floorDiv(millis + TimeZone.getDefault().getOffset(millis), MILLIS_PER_DAY);
+    if (day >= GREGORIAN_START.toEpochDay()) {
+      return Math.toIntExact(((Date) value).toLocalDate().toEpochDay());
+    }
+    if (sqlDates == SqlDates.AMBIGUOUS) {
+      throw new IllegalArgumentException(
+          String.format(
+              "A java.sql.Date before %s is ambiguous, its calendar is another one than that of"
+                  + " SQL. Write a java.time.LocalDate.",
+              GREGORIAN_START));
+    }
+    return Math.toIntExact(day);
   }
 
   private static Object time(Object value, LogicalType type) {
@@ -357,8 +408,8 @@ public final class RowConverter {
     return TimestampData.fromInstant(expect(Instant.class, value, type));
   }
 
-  private static Converter arrayToInternal(ArrayType type) {
-    Converter element = toInternal(type.getElementType());
+  private static Converter arrayToInternal(ArrayType type, SqlDates sqlDates) {
+    Converter element = toInternal(type.getElementType(), sqlDates);
     return value -> {
       Object array = value instanceof List ? ((List<?>) value).toArray() : value;
       if (!array.getClass().isArray()) {
@@ -372,9 +423,9 @@ public final class RowConverter {
     };
   }
 
-  private static Converter mapToInternal(MapType type) {
-    Converter keyConverter = toInternal(type.getKeyType());
-    Converter valueConverter = toInternal(type.getValueType());
+  private static Converter mapToInternal(MapType type, SqlDates sqlDates) {
+    Converter keyConverter = toInternal(type.getKeyType(), sqlDates);
+    Converter valueConverter = toInternal(type.getValueType(), sqlDates);
     return value -> {
       Map<Object, Object> result = new HashMap<>();
       expect(Map.class, value, type)
@@ -383,10 +434,12 @@ public final class RowConverter {
     };
   }
 
-  private static Converter rowToInternal(RowType type) {
+  private static Converter rowToInternal(RowType type, SqlDates sqlDates) {
     int count = type.getFieldCount();
     Converter[] converters =
-        type.getChildren().stream().map(RowConverter::toInternal).toArray(Converter[]::new);
+        type.getChildren().stream()
+            .map(child -> toInternal(child, sqlDates))
+            .toArray(Converter[]::new);
     String[] names = type.getFieldNames().toArray(new String[0]);
     return value -> {
       Row row = expect(Row.class, value, type);
@@ -403,10 +456,14 @@ public final class RowConverter {
         try {
           result.setField(i, converters[i].convert(field));
         } catch (IllegalArgumentException e) {
-          throw new IllegalArgumentException("Field '" + names[i] + "': " + e.getMessage(), e);
+          throw inField(names[i], e);
         }
       }
       return result;
     };
+  }
+
+  private static IllegalArgumentException inField(String name, IllegalArgumentException e) {
+    return new IllegalArgumentException("Field '" + name + "': " + e.getMessage(), e);
   }
 }

@@ -75,7 +75,7 @@ public final class BucketShuffle implements Serializable {
       if (encoder == null) {
         encoder = shuffle.newKeyEncoder();
       }
-      RowData row = serializer.serialize(element);
+      RowData row = serializer.rowOf(element);
       byte[] key = encoder.encode(row);
       return Buckets.bucketOf(key, 0, key.length, shuffle.bucketCount);
     }

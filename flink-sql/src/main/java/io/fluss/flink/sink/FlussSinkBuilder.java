@@ -4,6 +4,7 @@ import io.fluss.client.ClientOptions;
 import io.fluss.client.FlussClient;
 import io.fluss.client.TableInfo;
 import io.fluss.client.TablePath;
+import io.fluss.flink.row.RowConverter.SqlDates;
 import io.fluss.flink.table.FlussConnectorOptions;
 import io.fluss.flink.table.FlussConnectorOptions.DistributionMode;
 import io.fluss.flink.table.OptionCheck;
@@ -12,7 +13,6 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import javax.annotation.Nullable;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.table.data.RowData;
@@ -58,7 +58,8 @@ public final class FlussSinkBuilder {
 
   /** A {@code client.*} or {@code sink.*} option. */
   public FlussSinkBuilder setOption(String key, String value) {
-    options.put(key, Objects.requireNonNull(value));
+    OptionCheck.checkIsSet(value, "a value for option '" + key + "'");
+    options.put(key, value);
     return this;
   }
 
@@ -71,7 +72,14 @@ public final class FlussSinkBuilder {
   public FlussSink<Row> build() {
     TableInfo info = tableInfo();
     RowType inputType = inputType(info);
-    return build(info, inputType, new RowRowSerializer(inputType));
+    return build(info, inputType, new RowRowSerializer(inputType, SqlDates.AMBIGUOUS));
+  }
+
+  /** The same sink for PyFlink, whose {@code java.sql.Date} count days as SQL does. */
+  public FlussSink<Row> buildForPyFlink() {
+    TableInfo info = tableInfo();
+    RowType inputType = inputType(info);
+    return build(info, inputType, new RowRowSerializer(inputType, SqlDates.GREGORIAN));
   }
 
   /** The same sink for Flink's internal format. */
@@ -103,11 +111,10 @@ public final class FlussSinkBuilder {
   }
 
   private TableInfo tableInfo() {
-    Objects.requireNonNull(database, "setDatabase is missing.");
-    Objects.requireNonNull(table, "setTable is missing.");
-    if (!options.containsKey(FlussConnectorOptions.BOOTSTRAP_SERVERS.key())) {
-      throw new NullPointerException("setBootstrapServers is missing.");
-    }
+    OptionCheck.checkIsSet(
+        options.get(FlussConnectorOptions.BOOTSTRAP_SERVERS.key()), "setBootstrapServers");
+    OptionCheck.checkIsSet(database, "setDatabase");
+    OptionCheck.checkIsSet(table, "setTable");
     OptionCheck.checkBuilder(options, FlussConnectorOptions.CLIENT_PREFIX, "sink.");
     try (FlussClient client = FlussClient.connect(clientOptions())) {
       return client.getTable(new TablePath(database, table));
@@ -115,6 +122,7 @@ public final class FlussSinkBuilder {
   }
 
   private RowType inputType(TableInfo info) {
+    checkNotGenerated(info);
     if (partialUpdateColumns == null) {
       return info.rowType();
     }
@@ -137,5 +145,17 @@ public final class FlussSinkBuilder {
       fields.add(info.rowType().getFields().get(index));
     }
     return new RowType(false, fields);
+  }
+
+  private void checkNotGenerated(TableInfo info) {
+    for (String column : info.autoIncrement()) {
+      if (partialUpdateColumns == null || Arrays.asList(partialUpdateColumns).contains(column)) {
+        throw new IllegalArgumentException(
+            String.format(
+                "The server generates the values of column '%s' of table %s (auto-increment)."
+                    + " Name other columns with setPartialUpdateColumns.",
+                column, info.path()));
+      }
+    }
   }
 }

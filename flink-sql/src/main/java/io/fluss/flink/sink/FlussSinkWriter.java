@@ -30,7 +30,7 @@ final class FlussSinkWriter<T> implements SinkWriter<T> {
   @Override
   public void write(T element, Context context) throws IOException {
     try {
-      if (writer.write(serializer.serialize(element))) {
+      if (writer.write(serializer.rowOf(element))) {
         recordsSent.inc();
       }
     } catch (IOException | RuntimeException e) {

@@ -11,4 +11,9 @@ public final class RowDataSerializer implements RowSerializer<RowData> {
   public RowData serialize(RowData row) {
     return row;
   }
+
+  @Override
+  public Class<RowData> elementClass() {
+    return RowData.class;
+  }
 }

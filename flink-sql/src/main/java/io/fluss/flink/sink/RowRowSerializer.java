@@ -12,12 +12,17 @@ final class RowRowSerializer implements RowSerializer<Row> {
 
   private final RowConverter.Converter converter;
 
-  RowRowSerializer(RowType inputType) {
-    this.converter = RowConverter.toInternal(inputType);
+  RowRowSerializer(RowType inputType, RowConverter.SqlDates sqlDates) {
+    this.converter = RowConverter.toInternal(inputType, sqlDates);
   }
 
   @Override
   public RowData serialize(Row row) {
     return (RowData) converter.convert(row);
+  }
+
+  @Override
+  public Class<Row> elementClass() {
+    return Row.class;
   }
 }

@@ -67,7 +67,8 @@ public final class FlussSourceBuilder {
 
   /** A {@code client.*} option. */
   public FlussSourceBuilder setOption(String key, String value) {
-    options.put(key, Objects.requireNonNull(value));
+    OptionCheck.checkIsSet(value, "a value for option '" + key + "'");
+    options.put(key, value);
     return this;
   }
 
@@ -92,11 +93,10 @@ public final class FlussSourceBuilder {
   }
 
   private ScanSpec spec() {
-    Objects.requireNonNull(database, "setDatabase is missing.");
-    Objects.requireNonNull(table, "setTable is missing.");
-    if (!options.containsKey(FlussConnectorOptions.BOOTSTRAP_SERVERS.key())) {
-      throw new NullPointerException("setBootstrapServers is missing.");
-    }
+    OptionCheck.checkIsSet(
+        options.get(FlussConnectorOptions.BOOTSTRAP_SERVERS.key()), "setBootstrapServers");
+    OptionCheck.checkIsSet(database, "setDatabase");
+    OptionCheck.checkIsSet(table, "setTable");
     OptionCheck.checkBuilder(options, FlussConnectorOptions.CLIENT_PREFIX);
     ClientOptions clientOptions = ClientOptions.fromMap(options);
     TablePath path = new TablePath(database, table);

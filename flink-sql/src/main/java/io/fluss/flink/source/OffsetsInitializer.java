@@ -28,7 +28,7 @@ public final class OffsetsInitializer implements Serializable {
     this.timestampMs = timestampMs;
   }
 
-  /** Everything: for primary-key tables the state first and then the changelog behind it. */
+  /** Everything: for primary-key tables the state first and then the changelog after it. */
   public static OffsetsInitializer full() {
     return FULL;
   }

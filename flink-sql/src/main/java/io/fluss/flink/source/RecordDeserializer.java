@@ -4,11 +4,11 @@ import java.io.Serializable;
 import org.apache.flink.api.java.typeutils.ResultTypeQueryable;
 import org.apache.flink.table.data.RowData;
 
-/** Turns the rows of a scan into what the source emits. */
+/** Converts the rows of a scan to what the source emits. */
 public interface RecordDeserializer<T> extends Serializable, ResultTypeQueryable<T> {
 
   /**
-   * @param row the columns of the scan in the order asked for; its kind tells the change
+   * @param row the columns of the scan in the requested order; its kind tells the change
    */
   T deserialize(RowData row);
 }

@@ -25,6 +25,7 @@ public final class ScanSpec implements Serializable {
   private final long limit;
   @Nullable private final Object[] key;
   private final long discoveryIntervalMs;
+  private final long idleAfterMs;
 
   private ScanSpec(
       ClientOptions clientOptions,
@@ -35,7 +36,8 @@ public final class ScanSpec implements Serializable {
       @Nullable Query query,
       long limit,
       @Nullable Object[] key,
-      long discoveryIntervalMs) {
+      long discoveryIntervalMs,
+      long idleAfterMs) {
     this.clientOptions = Objects.requireNonNull(clientOptions);
     this.path = Objects.requireNonNull(path);
     this.producedType = Objects.requireNonNull(producedType);
@@ -45,6 +47,7 @@ public final class ScanSpec implements Serializable {
     this.limit = limit;
     this.key = key;
     this.discoveryIntervalMs = discoveryIntervalMs;
+    this.idleAfterMs = idleAfterMs;
   }
 
   /**
@@ -59,7 +62,7 @@ public final class ScanSpec implements Serializable {
       RowType producedType,
       OffsetsInitializer start,
       boolean bounded) {
-    return new ScanSpec(clientOptions, path, producedType, start, bounded, null, -1, null, 0);
+    return new ScanSpec(clientOptions, path, producedType, start, bounded, null, -1, null, 0, 0);
   }
 
   /** The same scan of a partitioned table, which new partitions join while it runs. */
@@ -68,7 +71,25 @@ public final class ScanSpec implements Serializable {
       throw new IllegalStateException("A bounded source reads what is there when it starts.");
     }
     return new ScanSpec(
-        clientOptions, path, producedType, start, false, null, -1, null, intervalMs);
+        clientOptions, path, producedType, start, false, null, -1, null, intervalMs, idleAfterMs);
+  }
+
+  /**
+   * The same scan, whose buckets are marked idle for the watermark after this time without unread
+   * records.
+   */
+  public ScanSpec markingIdle(long afterMs) {
+    return new ScanSpec(
+        clientOptions,
+        path,
+        producedType,
+        start,
+        bounded,
+        query,
+        limit,
+        key,
+        discoveryIntervalMs,
+        afterMs);
   }
 
   /** The same scan of partitions that are newer than it: all of their rows. */
@@ -83,7 +104,8 @@ public final class ScanSpec implements Serializable {
         query,
         limit,
         key,
-        discoveryIntervalMs);
+        discoveryIntervalMs,
+        idleAfterMs);
   }
 
   /** Instead of the scan at least {@code limit} rows of it, fewer only if there are no more. */
@@ -107,10 +129,10 @@ public final class ScanSpec implements Serializable {
 
   private ScanSpec asking(Query newQuery, long newLimit, @Nullable Object[] newKey) {
     if (!bounded) {
-      throw new IllegalStateException("Only a bounded source can ask instead of scanning.");
+      throw new IllegalStateException("Only a bounded source can query instead of scanning.");
     }
     return new ScanSpec(
-        clientOptions, path, producedType, start, true, newQuery, newLimit, newKey, 0);
+        clientOptions, path, producedType, start, true, newQuery, newLimit, newKey, 0, 0);
   }
 
   public ClientOptions clientOptions() {
@@ -133,12 +155,17 @@ public final class ScanSpec implements Serializable {
     return bounded;
   }
 
-  /** Milliseconds between two looks for new partitions; 0: none. */
+  /** Check interval for new partitions in milliseconds; 0: none. */
   public long discoveryIntervalMs() {
     return discoveryIntervalMs;
   }
 
-  /** What is asked instead of scanning; null for a scan. */
+  /** Milliseconds without unread records after which a bucket is marked idle; 0: never. */
+  public long idleAfterMs() {
+    return idleAfterMs;
+  }
+
+  /** The query that replaces the scan; null for a scan. */
   @Nullable
   public Query query() {
     return query;

@@ -16,8 +16,8 @@ import org.apache.flink.table.factories.FactoryUtil;
  *
  * <p>Three more groups of keys are valid on a table and are not listed here: {@code table.*} are
  * storage properties, checked by the server when the table is created; {@code client.*} are passed
- * to the client; everything else a table was created with is kept as a custom property and left
- * alone.
+ * to the client, which knows all of them; everything else a table was created with is kept as a
+ * custom property and left alone.
  */
 public final class FlussConnectorOptions {
 
@@ -51,6 +51,14 @@ public final class FlussConnectorOptions {
                   + " tables a subset of the primary key. Default: the primary key; for log tables"
                   + " none, rows are spread over the buckets.");
 
+  public static final ConfigOption<String> AUTO_INCREMENT_FIELDS =
+      ConfigOptions.key("auto-increment.fields")
+          .stringType()
+          .noDefaultValue()
+          .withDescription(
+              "Column of type INT or BIGINT of a primary-key table whose values the server"
+                  + " generates. An INSERT names the other columns.");
+
   public static final ConfigOption<StartupMode> SCAN_STARTUP_MODE =
       ConfigOptions.key("scan.startup.mode")
           .enumType(StartupMode.class)
@@ -73,14 +81,14 @@ public final class FlussConnectorOptions {
           .durationType()
           .defaultValue(Duration.ofMinutes(1))
           .withDescription(
-              "How often a streaming scan of a partitioned table looks for new partitions, which it"
+              "How often a streaming scan of a partitioned table checks for new partitions, which it"
                   + " reads from their beginning; 0 for never.");
 
   public static final ConfigOption<Boolean> LOOKUP_ASYNC =
       ConfigOptions.key("lookup.async")
           .booleanType()
           .defaultValue(true)
-          .withDescription("Whether lookup joins ask asynchronously.");
+          .withDescription("Whether lookup joins send their requests asynchronously.");
 
   public static final ConfigOption<Boolean> SINK_IGNORE_DELETE =
       ConfigOptions.key("sink.ignore-delete")
@@ -109,6 +117,7 @@ public final class FlussConnectorOptions {
         BOOTSTRAP_SERVERS,
         BUCKET_NUM,
         BUCKET_KEY,
+        AUTO_INCREMENT_FIELDS,
         SCAN_STARTUP_MODE,
         SCAN_STARTUP_TIMESTAMP,
         SCAN_PARTITION_DISCOVERY_INTERVAL,

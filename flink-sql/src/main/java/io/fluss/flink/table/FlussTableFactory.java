@@ -14,6 +14,7 @@ import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.ExecutionOptions;
 import org.apache.flink.configuration.ReadableConfig;
+import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.table.catalog.CatalogTable;
 import org.apache.flink.table.connector.sink.DynamicTableSink;
 import org.apache.flink.table.connector.source.DynamicTableSource;
@@ -65,12 +66,26 @@ public final class FlussTableFactory implements DynamicTableSourceFactory, Dynam
   @Override
   public DynamicTableSink createDynamicTableSink(Context context) {
     Map<String, String> options = checkedOptions(context);
+    checkFunctions(context);
     return new FlussTableSink(
         tableSpec(context, options),
         context.getCatalogTable().getResolvedSchema(),
         Configuration.fromMap(options),
         context.getConfiguration().get(ExecutionOptions.RUNTIME_MODE)
             == RuntimeExecutionMode.STREAMING);
+  }
+
+  private static void checkFunctions(Context context) {
+    CatalogTable origin = context.getCatalogTable().getOrigin();
+    if (origin instanceof FlussCatalogTable
+        && !((FlussCatalogTable) origin).lostFunctions().isEmpty()) {
+      throw new ValidationException(
+          String.format(
+              "Table %s was created by an older version of the connector, which did not pass the"
+                  + " aggregation functions of columns %s to the server: it would keep their last"
+                  + " values. Create the table again.",
+              context.getObjectIdentifier(), ((FlussCatalogTable) origin).lostFunctions()));
+    }
   }
 
   private Map<String, String> checkedOptions(Context context) {

@@ -94,7 +94,10 @@ final class FlussTableSink
     ChangelogMode.Builder mode = ChangelogMode.newBuilder();
     for (RowKind kind : requested.getContainedKinds()) {
       // An upsert needs no row before the update.
-      if (kind != RowKind.UPDATE_BEFORE) {
+      boolean unused = kind == RowKind.UPDATE_BEFORE;
+      // The server does not delete a row with a generated value; see checkDeletes.
+      unused |= kind == RowKind.DELETE && !table.autoIncrement().isEmpty() && !ignoresDelete();
+      if (!unused) {
         mode.addContainedKind(kind);
       }
     }
@@ -121,8 +124,9 @@ final class FlussTableSink
   @Nullable
   private String[] targetColumns(Context context) {
     if (updating) {
-      // An UPDATE names the columns it sets, but writes whole rows.
-      return null;
+      // An UPDATE names the columns it sets, but writes whole rows, without generated values.
+      List<String> written = new ArrayList<>(table.physicalType().getFieldNames());
+      return written.removeAll(table.autoIncrement()) ? written.toArray(new String[0]) : null;
     }
     int[][] paths = context.getTargetColumns().orElse(new int[0][]);
     List<String> names = new ArrayList<>();
@@ -136,6 +140,7 @@ final class FlussTableSink
       names.removeAll(staticColumns);
       names.addAll(staticColumns);
     }
+    checkNotGenerated(names);
     if (names.isEmpty() || names.containsAll(table.physicalType().getFieldNames())) {
       return null;
     }
@@ -153,6 +158,20 @@ final class FlussTableSink
               table.path(), table.primaryKey(), names));
     }
     return names.toArray(new String[0]);
+  }
+
+  private void checkNotGenerated(List<String> names) {
+    for (String column : table.autoIncrement()) {
+      if (names.isEmpty() || names.contains(column)) {
+        List<String> others = new ArrayList<>(table.physicalType().getFieldNames());
+        others.remove(column);
+        throw new ValidationException(
+            String.format(
+                "The server generates the values of column '%s' of table %s (auto-increment)."
+                    + " Name the other columns: INSERT INTO %s (%s) ...",
+                column, table.path(), table.path(), String.join(", ", others)));
+      }
+    }
   }
 
   @Nullable
@@ -218,7 +237,20 @@ final class FlussTableSink
   public RowLevelUpdateInfo applyRowLevelUpdate(
       List<Column> updated, @Nullable RowLevelModificationScanContext context) {
     checkPrimaryKey("UPDATE");
+    if (table.mergesWrites()) {
+      throw new ValidationException(
+          String.format(
+              "Rows of table %s cannot be updated: 'table.merge-engine' = '%s' would merge the new"
+                  + " row with the old one. Use INSERT.",
+              table.path(), table.options().get("table.merge-engine")));
+    }
     for (Column column : updated) {
+      if (table.autoIncrement().contains(column.getName())) {
+        throw new ValidationException(
+            String.format(
+                "The server generates the values of column '%s' of table %s; it cannot be updated.",
+                column.getName(), table.path()));
+      }
       if (table.primaryKey().contains(column.getName())) {
         throw new ValidationException(
             "Column '"
@@ -229,7 +261,7 @@ final class FlussTableSink
       }
     }
     updating = true;
-    // Computed columns are not written and must not be asked for.
+    // Computed columns are not written and must not be required.
     List<Column> physical = columns(table.physicalType().getFieldNames());
     return new RowLevelUpdateInfo() {
       @Override
@@ -241,6 +273,14 @@ final class FlussTableSink
 
   private void checkDeletes() {
     checkPrimaryKey("DELETE");
+    if (!table.autoIncrement().isEmpty()) {
+      // Every write to such a table leaves the generated column out, and what a delete leaves out
+      // stays.
+      throw new ValidationException(
+          String.format(
+              "Rows of table %s cannot be deleted: it has the auto-increment column '%s'.",
+              table.path(), table.autoIncrement().get(0)));
+    }
     if (!table.allowsDeletes()) {
       throw new ValidationException(
           String.format(

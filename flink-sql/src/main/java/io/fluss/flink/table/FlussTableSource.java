@@ -47,7 +47,7 @@ import org.apache.flink.table.types.utils.TypeConversions;
 /**
  * A Fluss table as a source of Flink SQL: scan and lookup, with what of a query the server can do.
  *
- * <p>Planning never contacts the cluster. A pushed-down limit, primary key or count is asked for
+ * <p>Planning never contacts the cluster. A pushed-down limit, primary key or count is requested
  * when the query runs, so a plan stays valid. Predicates are never taken off the query: the same
  * source may end up in a lookup join, where the scan's predicates do not apply (FLINK-38635).
  */
@@ -61,7 +61,7 @@ final class FlussTableSource
         SupportsWatermarkPushDown,
         SupportsRowLevelModificationScan {
 
-  /** Above it a limited query scans: one answer per bucket has to hold all rows. */
+  /** Above it a limited query scans: one response per bucket has to hold all rows. */
   private static final long MAX_PUSHED_LIMIT = 2048;
 
   private final TableSpec table;
@@ -104,16 +104,24 @@ final class FlussTableSource
 
   @Override
   public ScanRuntimeProvider getScanRuntimeProvider(ScanContext context) {
-    FlussSource<RowData> source =
-        new FlussSource<>(
-            scanSpec(), new RowDataDeserializer(context.createTypeInformation(producedDataType)));
-    return options.isStreaming()
-        ? new StreamingScanProvider(
-            source,
-            watermarkStrategy == null ? WatermarkStrategy.noWatermarks() : watermarkStrategy,
-            "FlussSource-" + table.path(),
-            options.parallelism())
-        : SourceProvider.of(source, options.parallelism());
+    RowDataDeserializer deserializer =
+        new RowDataDeserializer(context.createTypeInformation(producedDataType));
+    ScanSpec spec = scanSpec();
+    if (!options.isStreaming()) {
+      return SourceProvider.of(new FlussSource<>(spec, deserializer), options.parallelism());
+    }
+    WatermarkStrategy<RowData> watermarks = watermarkStrategy;
+    if (watermarks == null) {
+      watermarks = WatermarkStrategy.noWatermarks();
+    } else if (!options.idleAfter().isZero()) {
+      spec = spec.markingIdle(options.idleAfter().toMillis());
+      watermarks = new WatermarksAfterEvents<>(watermarks);
+    }
+    return new StreamingScanProvider(
+        new FlussSource<>(spec, deserializer),
+        watermarks,
+        "FlussSource-" + table.path(),
+        options.parallelism());
   }
 
   private ScanSpec scanSpec() {

@@ -1,5 +1,6 @@
 package io.fluss.flink.table;
 
+import io.fluss.client.ClientOptions;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
@@ -9,18 +10,29 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import javax.annotation.Nullable;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.FallbackKey;
 import org.apache.flink.table.api.ValidationException;
 
 /**
- * Refuses option keys that nothing reads, naming the nearest key that exists. Properties of the
- * user's own are free as long as they do not look like options: a key with the prefix of one of the
- * option groups must be an option.
+ * Refuses option keys that nothing reads, naming the nearest key that exists. Custom properties are
+ * free as long as they do not look like options: a key with the prefix of one of the option groups
+ * must be an option.
  */
 public final class OptionCheck {
 
-  private static final List<String> GROUPS = Arrays.asList("scan.", "lookup.", "sink.", "bucket.");
+  private static final List<String> GROUPS =
+      Arrays.asList(
+          "scan.",
+          "lookup.",
+          "sink.",
+          "bucket.",
+          "auto-increment.",
+          FlussConnectorOptions.CLIENT_PREFIX);
+
+  /** Options of the official client's file systems, under names that the file systems choose. */
+  private static final String FILE_SYSTEM_PREFIX = "client.fs.";
 
   /** Options of the official connector that are harmless here. */
   private static final Set<String> WITHOUT_EFFECT =
@@ -34,7 +46,7 @@ public final class OptionCheck {
 
   /** Options of the official connector whose effect this version does not have. */
   private static final Set<String> NOT_SUPPORTED =
-      new HashSet<>(Arrays.asList("auto-increment.fields", "lookup.insert-if-not-exists"));
+      Collections.singleton("lookup.insert-if-not-exists");
 
   private OptionCheck() {}
 
@@ -46,7 +58,29 @@ public final class OptionCheck {
    */
   public static void checkNewTable(Map<String, String> options) {
     checkSupported(options);
-    for (String key : options.keySet()) {
+    checkChangedOptions(options.keySet());
+  }
+
+  /**
+   * Checks the {@code client.*} options of a catalog.
+   *
+   * @throws ValidationException for an unknown key
+   */
+  public static void checkCatalog(Map<String, String> clientOptions) {
+    for (String key : clientOptions.keySet()) {
+      if (!isKnown(key)) {
+        throw unknown(key);
+      }
+    }
+  }
+
+  /**
+   * Checks options that ALTER TABLE sets.
+   *
+   * @throws ValidationException for an unknown key with the prefix of an option group
+   */
+  public static void checkChangedOptions(Collection<String> keys) {
+    for (String key : keys) {
       if (GROUPS.stream().anyMatch(key::startsWith) && !isKnown(key)) {
         throw unknown(key);
       }
@@ -56,7 +90,7 @@ public final class OptionCheck {
   /**
    * Checks the options a table is used with.
    *
-   * @param stored keys that are stored with the table; they are not questioned
+   * @param stored keys that are stored with the table; they are not checked
    * @throws ValidationException for an unknown key that came from a hint, or an option whose effect
    *     does not exist
    */
@@ -65,7 +99,6 @@ public final class OptionCheck {
     for (String key : options.keySet()) {
       if (!stored.contains(key)
           && !isKnown(key)
-          && !key.startsWith(FlussConnectorOptions.CLIENT_PREFIX)
           && !key.startsWith(FlussConnectorOptions.TABLE_PREFIX)) {
         throw unknown(key);
       }
@@ -89,6 +122,18 @@ public final class OptionCheck {
     }
   }
 
+  /**
+   * Checks what a builder of the DataStream API cannot do without.
+   *
+   * @param what the method that gives it, for the message
+   * @throws ValidationException when it is null
+   */
+  public static void checkIsSet(@Nullable String value, String what) {
+    if (value == null) {
+      throw new ValidationException("The builder of a Fluss source or sink needs " + what + ".");
+    }
+  }
+
   private static void checkSupported(Map<String, String> options) {
     for (String key : NOT_SUPPORTED) {
       String value = options.get(key);
@@ -100,7 +145,10 @@ public final class OptionCheck {
   }
 
   private static boolean isKnown(String key) {
-    return WITHOUT_EFFECT.contains(key) || NOT_SUPPORTED.contains(key) || keys().contains(key);
+    return WITHOUT_EFFECT.contains(key)
+        || NOT_SUPPORTED.contains(key)
+        || keys().contains(key)
+        || key.startsWith(FILE_SYSTEM_PREFIX);
   }
 
   private static Set<String> keys() {
@@ -111,6 +159,7 @@ public final class OptionCheck {
         keys.add(fallback.getKey());
       }
     }
+    keys.addAll(ClientOptions.knownKeys().keySet());
     return keys;
   }
 

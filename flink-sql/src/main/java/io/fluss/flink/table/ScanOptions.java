@@ -13,6 +13,7 @@ import org.apache.flink.api.common.RuntimeExecutionMode;
 import org.apache.flink.configuration.ExecutionOptions;
 import org.apache.flink.configuration.ReadableConfig;
 import org.apache.flink.table.api.ValidationException;
+import org.apache.flink.table.api.config.ExecutionConfigOptions;
 import org.apache.flink.table.api.config.TableConfigOptions;
 import org.apache.flink.table.factories.DynamicTableFactory;
 import org.apache.flink.table.factories.FactoryUtil;
@@ -24,21 +25,41 @@ final class ScanOptions {
       DateTimeFormatter.ofPattern("uuuu-MM-dd HH:mm:ss").withResolverStyle(ResolverStyle.STRICT);
 
   private final ReadableConfig tableOptions;
+
+  /** Buckets without rows hold back the watermark, and so windows, no longer than this. */
+  private static final Duration IDLE_AFTER = Duration.ofSeconds(10);
+
   private final OffsetsInitializer start;
   private final boolean streaming;
+  private final Duration idleAfter;
 
   ScanOptions(ReadableConfig tableOptions, DynamicTableFactory.Context context) {
     this(
         tableOptions,
         context.getConfiguration().get(ExecutionOptions.RUNTIME_MODE)
             == RuntimeExecutionMode.STREAMING,
-        sessionTimeZone(context.getConfiguration()));
+        sessionTimeZone(context.getConfiguration()),
+        context
+            .getConfiguration()
+            .getOptional(ExecutionConfigOptions.TABLE_EXEC_SOURCE_IDLE_TIMEOUT)
+            .isPresent());
   }
 
-  ScanOptions(ReadableConfig tableOptions, boolean streaming, ZoneId sessionTimeZone) {
+  /**
+   * @param sessionSetsIdleTimeout whether the session sets {@code table.exec.source.idle-timeout}
+   */
+  ScanOptions(
+      ReadableConfig tableOptions,
+      boolean streaming,
+      ZoneId sessionTimeZone,
+      boolean sessionSetsIdleTimeout) {
     this.tableOptions = tableOptions;
     this.streaming = streaming;
     this.start = start(tableOptions, sessionTimeZone);
+    boolean ownRule =
+        sessionSetsIdleTimeout
+            || tableOptions.getOptional(FactoryUtil.SOURCE_IDLE_TIMEOUT).isPresent();
+    this.idleAfter = ownRule ? Duration.ZERO : IDLE_AFTER;
   }
 
   private static ZoneId sessionTimeZone(ReadableConfig sessionOptions) {
@@ -98,9 +119,17 @@ final class ScanOptions {
     return streaming;
   }
 
-  /** Time between two looks for new partitions; zero: none. */
+  /** Check interval for new partitions; zero: none. */
   Duration discoveryInterval() {
     return tableOptions.get(FlussConnectorOptions.SCAN_PARTITION_DISCOVERY_INTERVAL);
+  }
+
+  /**
+   * Time without unread rows after which a bucket is marked idle; zero if Flink's own idle time-out
+   * is set, which then counts.
+   */
+  Duration idleAfter() {
+    return idleAfter;
   }
 
   /** Parallelism of the scan; null: as the job. */

@@ -84,6 +84,12 @@ final class TableSpec {
     return names;
   }
 
+  /** Columns whose values the server generates. */
+  List<String> autoIncrement() {
+    String names = options.get(FlussConnectorOptions.AUTO_INCREMENT_FIELDS.key());
+    return names == null ? Collections.emptyList() : Arrays.asList(names.split(","));
+  }
+
   Map<String, String> options() {
     return options;
   }
@@ -99,6 +105,12 @@ final class TableSpec {
   /** Whether rows can disappear. */
   boolean allowsDeletes() {
     return property("table.delete.behavior", "ALLOW").equalsIgnoreCase("ALLOW");
+  }
+
+  /** Whether a row that is written does not simply replace the stored one. */
+  boolean mergesWrites() {
+    String engine = property("table.merge-engine", "");
+    return engine.equalsIgnoreCase("aggregation") || engine.equalsIgnoreCase("first_row");
   }
 
   /** Whether the changelog holds the row before an update, too. */

@@ -27,7 +27,8 @@ class LateNullTest {
       builder.append(GenericRowData.of(-1));
       byte[] payload = builder.build(0);
       ArrowReader.ArrowColumns columns =
-          ArrowReader.read(payload, 0, payload.length, type.getChildren(), null);
+          ArrowReader.read(
+              payload, 0, payload.length, type.getChildren(), null, new Decompressor());
       for (int i = 0; i < valuesBefore + 2; i++) {
         RowData row = columns.row(i, RowKind.INSERT);
         assertEquals(i == valuesBefore, row.isNullAt(0), "row " + i);

@@ -44,6 +44,26 @@ class MetadataJsonTest {
   }
 
   @Test
+  void schemasOfTablesRoundTrip() {
+    int roundTrips = 0;
+    for (Map<String, Object> vector : objects(vectors.get("schemas"))) {
+      if (Boolean.TRUE.equals(vector.get("round_trip_equal"))) {
+        String text =
+            "{\"version\":1,\"schema\":"
+                + vector.get("json_text")
+                + ",\"partition_key\":[],\"properties\":{},\"custom_properties\":{}}";
+        TableDescriptor table = TableDescriptor.fromJson(text.getBytes(StandardCharsets.UTF_8));
+        assertEquals(
+            Json.parse((String) vector.get("json_text")),
+            TypeJson.object(Json.parse(table.toJson()), "table").get("schema"),
+            (String) vector.get("name"));
+        roundTrips++;
+      }
+    }
+    assertTrue(roundTrips > 1, "vectors of schemas");
+  }
+
+  @Test
   void types() {
     for (Map<String, Object> vector : objects(vectors.get("data_types"))) {
       String text = (String) vector.get("json_text");

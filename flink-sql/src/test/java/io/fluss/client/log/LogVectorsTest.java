@@ -11,6 +11,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.fluss.client.FlussException;
 import io.fluss.client.Vectors;
 import io.fluss.client.arrow.Compression;
+import io.fluss.client.arrow.Decompressor;
 import io.fluss.client.row.RowDecoder;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -30,7 +31,7 @@ import org.junit.jupiter.api.Test;
 class LogVectorsTest {
   private static LogBatch read(LogBatchHeader header, String format, RowType type) {
     return format.equals("ARROW")
-        ? LogBatch.readArrow(header, type.getChildren(), null)
+        ? LogBatch.readArrow(header, type.getChildren(), null, new Decompressor())
         : LogBatch.readRows(
             header, new RowDecoder(LogFormat.of(format).rowFormat(), type.getChildren()));
   }
@@ -101,7 +102,7 @@ class LogVectorsTest {
       int batches = 0;
       while (position < bytes.length) {
         LogBatchHeader header = LogBatchHeader.parse(bytes, position, bytes.length);
-        LogBatch batch = LogBatch.readArrow(header, types, null);
+        LogBatch batch = LogBatch.readArrow(header, types, null, new Decompressor());
         if (batches == 0) {
           List<?> rows = list(vector.get("rows_of_batch_0"));
           assertEquals(rows.size(), batch.size());
@@ -146,7 +147,7 @@ class LogVectorsTest {
           assertEquals(7, header.writerId());
           assertEquals(round, header.batchSequence());
           assertEquals(rows.size() - 1, header.lastOffsetDelta());
-          LogBatch batch = LogBatch.readArrow(header, type.getChildren(), null);
+          LogBatch batch = LogBatch.readArrow(header, type.getChildren(), null, new Decompressor());
           assertEquals(rows.size(), batch.size(), name);
           for (int i = 0; i < rows.size(); i++) {
             assertEquals(
@@ -178,7 +179,10 @@ class LogVectorsTest {
       byte[] bytes = builder.buildAndReset();
       LogBatch batch =
           LogBatch.readArrow(
-              LogBatchHeader.parse(bytes, 0, bytes.length), type.getChildren(), null);
+              LogBatchHeader.parse(bytes, 0, bytes.length),
+              type.getChildren(),
+              null,
+              new Decompressor());
       assertTrue(Arrays.equals(noise, batch.row(0).getBinary(0)));
       assertTrue(batch.row(1).isNullAt(0));
       assertTrue(Arrays.equals(text, batch.row(2).getBinary(0)));
@@ -269,7 +273,8 @@ class LogVectorsTest {
         try {
           LogBatchHeader header = LogBatchHeader.parse(bytes, 0, bytes.length);
           if (header != null) {
-            LogBatch batch = LogBatch.readArrow(header, type.getChildren(), null);
+            LogBatch batch =
+                LogBatch.readArrow(header, type.getChildren(), null, new Decompressor());
             assertTrue(batch.size() >= 0);
           }
         } catch (FlussException expected) {

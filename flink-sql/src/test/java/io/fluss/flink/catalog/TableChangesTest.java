@@ -53,10 +53,28 @@ class TableChangesTest {
 
   @Test
   void optionsThatAreFixed() {
-    for (String key : Arrays.asList("bucket.num", "bucket.key", "bootstrap.servers")) {
+    for (String key :
+        Arrays.asList("bucket.num", "bucket.key", "bootstrap.servers", "auto-increment.fields")) {
       CatalogException e =
           assertThrows(CatalogException.class, () -> convert(TableChange.set(key, "1")));
       assertEquals("Option '" + key + "' cannot be changed.", e.getMessage());
+    }
+  }
+
+  @Test
+  void aggregationFunctionsAreFixed() {
+    for (TableChange change :
+        Arrays.asList(
+            TableChange.set("fields.v.agg", "max"),
+            TableChange.set("fields.v.listagg.delimiter", "|"),
+            TableChange.reset("fields.v.agg"))) {
+      CatalogException e = assertThrows(CatalogException.class, () -> convert(change));
+      assertTrue(
+          e.getMessage()
+              .endsWith(
+                  "cannot be changed: the aggregation function of a column is set when the table is"
+                      + " created."),
+          e.getMessage());
     }
   }
 

@@ -70,7 +70,7 @@ class LookupPlanTest {
   }
 
   @Test
-  void oneColumnComparedTwiceIsAskedOnceAndFiltered() {
+  void oneColumnComparedTwiceIsLookedUpOnceAndFiltered() {
     LookupPlan plan = resolve(KEY, A, A, B);
 
     assertArrayEquals(new int[] {0, 2}, plan.keyPositions());

@@ -26,13 +26,16 @@ import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.data.StringData;
 import org.apache.flink.table.types.DataType;
+import org.apache.flink.table.types.logical.LogicalType;
 import org.apache.flink.table.types.logical.RowType;
+import org.apache.flink.table.utils.DateTimeUtils;
 import org.apache.flink.types.Row;
 import org.apache.flink.types.RowKind;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class RowConverterTest {
 
@@ -120,7 +123,53 @@ class RowConverterTest {
   }
 
   @Test
-  void valuesThatDoNotFitAreRefused() {
+  void datesOfTheJulianCalendarAreRefused() {
+    LogicalType type = DataTypes.ROW(DataTypes.FIELD("born", DataTypes.DATE())).getLogicalType();
+    for (String text : Arrays.asList("1582-10-14", "1582-10-05", "1582-10-04", "0001-01-01")) {
+      LocalDate date = LocalDate.parse(text);
+      RowData row = (RowData) RowConverter.toInternal(type).convert(Row.of(date));
+
+      assertEquals(date.toEpochDay(), row.getInt(0));
+      IllegalArgumentException e =
+          assertThrows(
+              IllegalArgumentException.class, () -> RowConverter.toExternal(type).convert(row));
+      assertTrue(e.getMessage().startsWith("Field 'born': DATE " + date), e.getMessage());
+      e =
+          assertThrows(
+              IllegalArgumentException.class,
+              () ->
+                  RowConverter.toInternal(type).convert(Row.of(Date.valueOf(date.minusYears(1)))));
+      assertTrue(e.getMessage().startsWith("Field 'born': "), e.getMessage());
+    }
+    assertEquals(
+        LocalDate.of(1582, 10, 15).toEpochDay(),
+        (long)
+            (Integer)
+                RowConverter.toInternal(DataTypes.DATE().getLogicalType())
+                    .convert(Date.valueOf("1582-10-15")));
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "0001-01-01",
+        "1500-03-01",
+        "1582-10-04",
+        "1582-10-14",
+        "1582-10-15",
+        "2013-01-01"
+      })
+  void datesOfPyFlinkCountDaysAsSqlDoes(String text) {
+    int day = (int) LocalDate.parse(text).toEpochDay();
+
+    assertEquals(
+        day,
+        RowConverter.toInternal(DataTypes.DATE().getLogicalType(), RowConverter.SqlDates.GREGORIAN)
+            .convert(DateTimeUtils.toSQLDate(day)));
+  }
+
+  @Test
+  void valuesThatATypeCannotHoldAreRefused() {
     assertThrows(IllegalArgumentException.class, () -> roundTrip(DataTypes.TINYINT(), 128));
     assertThrows(
         IllegalArgumentException.class,

@@ -61,7 +61,7 @@ class ColumnAlignmentTest {
     RowType onlyId = new RowType(table.rowType().getFields().subList(0, 1));
 
     assertThrows(ValidationException.class, () -> new ColumnAlignment(table, onlyId, null, false));
-    // For a delete the key is enough, and a partial update is for the server to judge.
+    // For a delete the key is enough, and a partial update is for the server to validate.
     new ColumnAlignment(table, onlyId, null, true);
     new ColumnAlignment(table, onlyId, new String[] {"id"}, false);
   }

@@ -8,13 +8,16 @@ import io.fluss.client.AppendWriter;
 import io.fluss.client.TableInfo;
 import io.fluss.client.UpsertWriter;
 import io.fluss.flink.Tables;
+import io.fluss.flink.row.RowConverter.SqlDates;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import org.apache.flink.api.java.functions.KeySelector;
 import org.apache.flink.metrics.groups.SinkWriterMetricGroup;
 import org.apache.flink.runtime.metrics.groups.InternalSinkWriterMetricGroup;
 import org.apache.flink.runtime.metrics.groups.UnregisteredMetricGroups;
+import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.types.RowKind;
@@ -83,6 +86,33 @@ class FlussSinkWriterTest {
     writer.flush(true);
 
     assertEquals(Arrays.asList("append 1", "flush"), client.calls);
+  }
+
+  @Test
+  void elementsOfAnotherTypeAreNamed() {
+    RowRowSerializer serializer = new RowRowSerializer(Tables.ROW_TYPE, SqlDates.AMBIGUOUS);
+    assertEquals(
+        "A Fluss sink takes a stream of Row, not of byte[]. A Python stream needs its type:"
+            + " output_type=Types.ROW_NAMED(names, types).",
+        assertThrows(ValidationException.class, () -> serializer.rowOf(new byte[3])).getMessage());
+    assertEquals(
+        "A Fluss sink takes a stream of Row, not of String.",
+        assertThrows(ValidationException.class, () -> serializer.rowOf("x")).getMessage());
+
+    @SuppressWarnings("unchecked")
+    FlussSinkWriter<Object> writer = (FlussSinkWriter<Object>) (Object) writer(upserts(false));
+    assertThrows(ValidationException.class, () -> writer.write(new byte[3], null));
+    KeySelector<Object, Integer> selector = bucketOfAnyElement();
+    assertThrows(ValidationException.class, () -> selector.getKey(new byte[3]));
+  }
+
+  @SuppressWarnings("unchecked")
+  private static KeySelector<Object, Integer> bucketOfAnyElement() {
+    BucketShuffle shuffle = new BucketShuffle(Tables.ROW_TYPE, Arrays.asList("id"), 2);
+    return (KeySelector<Object, Integer>)
+        (Object)
+            new BucketShuffle.RowToBucket<>(
+                shuffle, new RowRowSerializer(Tables.ROW_TYPE, SqlDates.AMBIGUOUS));
   }
 
   @Test

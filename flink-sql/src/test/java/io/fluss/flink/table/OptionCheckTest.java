@@ -8,8 +8,11 @@ import java.util.Arrays;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import org.apache.flink.configuration.Configuration;
 import org.apache.flink.table.api.ValidationException;
+import org.apache.flink.table.factories.FactoryUtil;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 
 class OptionCheckTest {
 
@@ -42,6 +45,65 @@ class OptionCheckTest {
         "Unknown option 'scan.startup.mod'. Did you mean 'scan.startup.mode'?", e.getMessage());
     assertThrows(
         ValidationException.class, () -> OptionCheck.checkNewTable(Map.of("bucket.number", "4")));
+    e =
+        assertThrows(
+            ValidationException.class,
+            () -> OptionCheck.checkNewTable(Map.of("auto-increment.field", "id")));
+    assertEquals(
+        "Unknown option 'auto-increment.field'. Did you mean 'auto-increment.fields'?",
+        e.getMessage());
+  }
+
+  @Test
+  void misspeltClientOptionsAreRefused() {
+    String expected =
+        "Unknown option 'client.writer.batch-sise'. Did you mean 'client.writer.batch-size'?";
+    Map<String, String> misspelt = Map.of("client.writer.batch-sise", "1mb");
+
+    assertEquals(expected, refusal(misspelt, Set.of()));
+    assertDoesNotThrow(() -> OptionCheck.checkUse(misspelt, misspelt.keySet()));
+    for (Executable check :
+        Arrays.<Executable>asList(
+            () -> OptionCheck.checkNewTable(misspelt),
+            () -> OptionCheck.checkChangedOptions(misspelt.keySet()),
+            () -> OptionCheck.checkCatalog(misspelt),
+            () -> OptionCheck.checkBuilder(misspelt, "client."))) {
+      assertEquals(expected, assertThrows(ValidationException.class, check).getMessage());
+    }
+  }
+
+  @Test
+  void optionsOfTheOfficialClientAreKnown() {
+    Map<String, String> official =
+        Map.of(
+            "bootstrap.servers", "a:1",
+            "client.lookup.batch-timeout", "100 ms",
+            "client.security.sasl.jaas.config", "x",
+            "client.scanner.remote-log.prefetch-num", "4",
+            "client.fs.s3.endpoint", "http://a:1");
+    assertDoesNotThrow(() -> OptionCheck.checkCatalog(official));
+    assertDoesNotThrow(() -> OptionCheck.checkUse(official, Set.of()));
+  }
+
+  @Test
+  void catalogsWithMisspeltClientOptionsAreRefused() {
+    Map<String, String> options =
+        Map.of(
+            "type", "fluss",
+            "bootstrap.servers", "127.0.0.1:1",
+            "client.request-time-out", "5 s");
+    Throwable e =
+        assertThrows(
+            ValidationException.class,
+            () ->
+                FactoryUtil.createCatalog(
+                    "c", options, new Configuration(), getClass().getClassLoader()));
+    while (e.getCause() != null) {
+      e = e.getCause();
+    }
+    assertEquals(
+        "Unknown option 'client.request-time-out'. Did you mean 'client.request-timeout'?",
+        e.getMessage());
   }
 
   @Test

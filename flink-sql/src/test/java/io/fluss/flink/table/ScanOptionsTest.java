@@ -5,7 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.fluss.flink.source.OffsetsInitializer;
+import java.time.Duration;
 import java.time.ZoneId;
+import java.util.Arrays;
 import java.util.Map;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.table.api.ValidationException;
@@ -19,7 +21,7 @@ class ScanOptionsTest {
   private static final ZoneId NEW_YORK = ZoneId.of("America/New_York");
 
   private static OffsetsInitializer start(Map<String, String> options) {
-    return new ScanOptions(Configuration.fromMap(options), true, NEW_YORK).start();
+    return new ScanOptions(Configuration.fromMap(options), true, NEW_YORK, false).start();
   }
 
   @ParameterizedTest
@@ -42,6 +44,19 @@ class ScanOptionsTest {
                 "scan.startup.mode", "timestamp",
                 "scan.startup.timestamp", "2013-01-01 00:00:00")));
     assertEquals(1357016400123L, ScanOptions.epochMillis("1357016400123", ZoneId.of("Asia/Tokyo")));
+  }
+
+  @Test
+  void idleTimeOutsOfFlinkCount() {
+    assertEquals(Duration.ofSeconds(10), idleAfter(Map.of(), false));
+    assertEquals(Duration.ZERO, idleAfter(Map.of(), true));
+    for (String timeout : Arrays.asList("0 s", "1 min")) {
+      assertEquals(Duration.ZERO, idleAfter(Map.of("scan.watermark.idle-timeout", timeout), false));
+    }
+  }
+
+  private static Duration idleAfter(Map<String, String> options, boolean session) {
+    return new ScanOptions(Configuration.fromMap(options), true, NEW_YORK, session).idleAfter();
   }
 
   @Test

@@ -1,6 +1,7 @@
 package io.fluss.flink.source.enumerator;
 
 import io.fluss.client.TableBucket;
+import io.fluss.flink.source.NothingToRead;
 import io.fluss.flink.source.split.FlussSplit;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -27,15 +28,16 @@ import org.slf4j.LoggerFactory;
  *       had and whether the splits were made at all.
  *   <li>{@link #start} has the splits made by the planner outside of the coordinator's thread,
  *       unless they were made before the checkpoint. If that fails, the job fails.
- *   <li>With a discovery interval the planner is then asked for the splits of new partitions, again
- *       and again; a failure is logged, and the next try may succeed. Such a scan never ends.
+ *   <li>With a discovery interval the planner then makes the splits of new partitions, again and
+ *       again; a failure is logged, and the next try may succeed. Such a scan never ends.
  *   <li>Readers register with {@link #addReader}, before or after the splits are there. The splits
  *       of bucket {@code b} belong to reader {@code b % parallelism} (for partitions the row of
- *       readers begins elsewhere for each), which gets them as soon as both are there; nobody has
- *       to ask.
+ *       readers begins elsewhere for each), which gets them as soon as both are there, without a
+ *       request.
  *   <li>A reader that has its share of the planned splits is told that there will be no more. A
  *       bounded reader ends when it has read them; one without splits ends at once and holds back
- *       no watermark.
+ *       no watermark. With a discovery interval there may always be more: then a reader that gets
+ *       nothing is told so, and holds back no watermark either until it gets a split.
  *   <li>{@link #snapshotState} keeps the splits not yet given out. Those given out since the last
  *       checkpoint are remembered by Flink, those before are in the readers' state.
  *   <li>When a reader fails, {@link #addSplitsBack} brings back what it got since the checkpoint it
@@ -114,7 +116,7 @@ public final class FlussSplitEnumerator implements SplitEnumerator<FlussSplit, E
       LOG.warn("Looking for new partitions failed; it is tried again.", failure);
       return;
     }
-    // Two looks may overlap: the later one may bring what the earlier one has brought.
+    // Two checks may overlap: the later one may bring what the earlier one has brought.
     List<FlussSplit> added = new ArrayList<>();
     for (FlussSplit split : splits) {
       if (!partitions.contains(split.bucket().partition().id())) {
@@ -179,9 +181,11 @@ public final class FlussSplitEnumerator implements SplitEnumerator<FlussSplit, E
     }
     for (int reader : readers) {
       if (discoveryIntervalMs > 0) {
-        break; // there may always be more
-      }
-      if (context.registeredReaders().containsKey(reader) && readersWithAll.add(reader)) {
+        // There may always be more.
+        if (context.registeredReaders().containsKey(reader) && !assignment.containsKey(reader)) {
+          context.sendEventToSourceReader(reader, new NothingToRead());
+        }
+      } else if (context.registeredReaders().containsKey(reader) && readersWithAll.add(reader)) {
         context.signalNoMoreSplits(reader);
       }
     }

@@ -30,7 +30,7 @@ final class SplitPlan {
   /**
    * @param table the table, or one partition of it
    * @param scansState whether the server can scan the state of a primary-key table
-   * @param offsets asks for an offset of every bucket
+   * @param offsets requests an offset of every bucket
    */
   SplitPlan(
       ScanSpec spec,
@@ -69,7 +69,34 @@ final class SplitPlan {
               + table.path()
               + ". Read it in streaming mode, by primary key, or with LIMIT.");
     }
-    return logSplits();
+    return changelogSplits();
+  }
+
+  /**
+   * All of the changelog stands in for the state, as long as it still begins with the first change.
+   */
+  private List<FlussSplit> changelogSplits() {
+    offsets
+        .apply(OffsetSpec.earliest())
+        .forEach(
+            (bucket, earliest) -> {
+              if (earliest > 0) {
+                throw new TableException(
+                    String.format(
+                        "Primary-key table %s%s cannot be read in full: the server cannot scan its"
+                            + " state, and the changelog of bucket %d begins at offset %d, so older"
+                            + " rows are missing in it. Read it from 'scan.startup.mode' ="
+                            + " 'earliest' if the changes that are left are enough, and give tables"
+                            + " that are to be read in full a longer 'table.log.ttl'.",
+                        table.path(),
+                        table.partition() == null ? "" : "/" + table.partition().name(),
+                        bucket,
+                        earliest));
+              }
+            });
+    // Not the earliest offset at the time of the first fetch: what is deleted until then must fail.
+    return perBucket(
+        table.bucketCount(), b -> new LogSplit(table.tableId(), bucket(b), 0, LogSplit.NO_STOP));
   }
 
   private List<FlussSplit> logSplits() {

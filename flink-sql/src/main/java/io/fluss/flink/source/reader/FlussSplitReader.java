@@ -24,6 +24,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
 import javax.annotation.Nullable;
 import org.apache.flink.connector.base.source.reader.RecordsWithSplitIds;
@@ -49,6 +50,9 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
   /** How long a fetch may wait for new records; {@link #wakeUp} ends it early. */
   private static final Duration POLL_TIMEOUT = Duration.ofSeconds(10);
 
+  /** Looks for idle buckets in the time after which one is idle. */
+  private static final int IDLE_CHECKS = 4;
+
   private final ScanSpec spec;
   private final Supplier<TableAccess> opener;
   private final ReaderMetrics metrics;
@@ -58,6 +62,8 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
   private final Set<String> paused = new HashSet<>();
   private final Set<String> finished = new HashSet<>();
   @Nullable private StateRead state;
+
+  private long nextIdleCheckNanos = System.nanoTime();
 
   private final Object idle = new Object();
   private boolean wokenUp;
@@ -181,7 +187,7 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
       if (state == null) {
         FlussSplit next = nextWaiting();
         if (next instanceof QuerySplit) {
-          return answer((QuerySplit) next);
+          return result((QuerySplit) next);
         }
         if (next != null) {
           state = table.newStateRead((SnapshotLogSplit) next);
@@ -253,7 +259,7 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
   private ScanRecords pollLog() {
     List<SplitBatch> batches = new ArrayList<>();
     long newest = ScanRecord.NO_TIMESTAMP;
-    ScanBatch polled = logScanner().poll(POLL_TIMEOUT);
+    ScanBatch polled = logScanner().poll(pollTimeout());
     for (BucketRecords run : polled.buckets()) {
       LogRead read = logs.get(run.tableBucket());
       if (read == null || paused.contains(read.splitId())) {
@@ -273,11 +279,40 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
     for (TableBucket bucket : polled.dropped()) {
       partitionDropped(logs.remove(bucket));
     }
+    markIdle(batches);
     if (newest != ScanRecord.NO_TIMESTAMP) {
       metrics.fetched(newest);
     }
     metrics.pending(logs.values().stream().mapToLong(LogRead::pending).sum());
     return records(batches);
+  }
+
+  private Duration pollTimeout() {
+    long idleCheckMs = spec.idleAfterMs() == 0 ? Long.MAX_VALUE : idleCheckMs();
+    return idleCheckMs < POLL_TIMEOUT.toMillis() ? Duration.ofMillis(idleCheckMs) : POLL_TIMEOUT;
+  }
+
+  private long idleCheckMs() {
+    return Math.max(1, spec.idleAfterMs() / IDLE_CHECKS);
+  }
+
+  /**
+   * Adds marks for buckets that were empty for long enough. They are added after the records, so
+   * nothing of the bucket is read but not emitted when the mark is.
+   */
+  private void markIdle(List<SplitBatch> batches) {
+    long now = System.nanoTime();
+    if (spec.idleAfterMs() == 0 || now - nextIdleCheckNanos < 0) {
+      return;
+    }
+    nextIdleCheckNanos = now + TimeUnit.MILLISECONDS.toNanos(idleCheckMs());
+    long intervalNanos = TimeUnit.MILLISECONDS.toNanos(spec.idleAfterMs());
+    for (TableBucket bucket : logScanner().caughtUpFor(Duration.ofMillis(spec.idleAfterMs()))) {
+      LogRead read = logs.get(bucket);
+      if (read != null && read.takeIdleMark(now, intervalNanos)) {
+        batches.add(SplitBatch.idle(read.splitId()));
+      }
+    }
   }
 
   /** A partition that was dropped has been read as far as it could. */
@@ -288,10 +323,10 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
     }
   }
 
-  private ScanRecords answer(QuerySplit split) throws IOException {
+  private ScanRecords result(QuerySplit split) throws IOException {
     List<RowData> rows;
     try {
-      rows = table.answer(split.query(), split.bucket());
+      rows = table.result(split.query(), split.bucket());
     } catch (FlussException e) {
       if (!isDropped(split, e)) {
         throw e;
@@ -299,7 +334,7 @@ public final class FlussSplitReader implements SplitReader<ScanRecord, FlussSpli
       rows = Collections.emptyList();
     }
     finished.add(split.splitId());
-    return records(List.of(SplitBatch.answer(split.splitId(), rows)));
+    return records(List.of(SplitBatch.result(split.splitId(), rows)));
   }
 
   // ------------------------------------------------------------------------------ waiting, end

@@ -20,6 +20,9 @@ final class LogRead {
   private long position;
   private long pending;
 
+  /** When the split was last marked idle, null if it had records since. */
+  @Nullable private Long idleMarkNanos;
+
   /**
    * @param position next offset to read, or {@link LogSplit#EARLIEST}
    * @param stopOffset first offset not to read, or {@link LogSplit#NO_STOP}
@@ -50,9 +53,21 @@ final class LogRead {
     return position;
   }
 
-  /** Records behind the position when it moved last. */
+  /** Records after the position when it moved last. */
   long pending() {
     return pending;
+  }
+
+  /**
+   * Whether to mark the split idle now. The mark is repeated: a watermark that was on its way when
+   * the last one was emitted has made the split active again.
+   */
+  boolean takeIdleMark(long nowNanos, long intervalNanos) {
+    if (idleMarkNanos != null && nowNanos - idleMarkNanos < intervalNanos) {
+      return false;
+    }
+    idleMarkNanos = nowNanos;
+    return true;
   }
 
   boolean isAtEnd() {
@@ -62,7 +77,7 @@ final class LogRead {
   /**
    * Moves the position behind a run.
    *
-   * @param keyEncoder of the fetched rows, used only while the history has to be asked
+   * @param keyEncoder of the fetched rows, used only while the history has to be consulted
    * @return the rows of the run to emit, null if there are none
    */
   @Nullable
@@ -81,6 +96,7 @@ final class LogRead {
       kept = newToHistory(run, size, keyEncoder);
       size = kept.length;
     }
+    idleMarkNanos = null;
     position = end;
     pending = Math.max(0, run.highWatermark() - end);
     return size == 0 ? null : SplitBatch.log(splitId, run, kept, size, end, projection, history);

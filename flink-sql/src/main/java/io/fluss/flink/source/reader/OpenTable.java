@@ -98,7 +98,7 @@ final class OpenTable implements AutoCloseable {
   }
 
   /** Asks instead of scanning. */
-  List<RowData> answer(Query query, TableBucket bucket) throws IOException {
+  List<RowData> result(Query query, TableBucket bucket) throws IOException {
     switch (query) {
       case LIMIT:
         List<RowData> rows = new ArrayList<>();

@@ -6,8 +6,8 @@ import javax.annotation.Nullable;
 import org.apache.flink.table.data.RowData;
 
 /**
- * One row on its way from the split reader to the emitter, with the position it moves the split to.
- * Filled again for every row, never kept.
+ * One row on its way from the split reader to the emitter, with the position it moves the split to,
+ * or the mark that the split is idle. Filled again for every row, never kept.
  */
 public final class ScanRecord {
 
@@ -26,8 +26,17 @@ public final class ScanRecord {
   private long nextOffset;
   @Nullable private ScanHistory history;
 
-  /** A row of the answer to a query; it moves nothing. */
-  void setAnswer(RowData newRow) {
+  /** No row: the split has had nothing to read for a while, and should hold back no watermark. */
+  void setIdleMark() {
+    row = null;
+  }
+
+  boolean isIdleMark() {
+    return row == null;
+  }
+
+  /** A row of the result of a query; it moves nothing. */
+  void setResult(RowData newRow) {
     row = newRow;
     timestamp = NO_TIMESTAMP;
     fromState = false;
@@ -56,7 +65,7 @@ public final class ScanRecord {
   /**
    * A row of the log.
    *
-   * @param next offset to go on at behind this row
+   * @param next offset to go on at after this row
    * @param stateHistory of a snapshot-log split: how its state was read
    */
   void setLog(RowData newRow, long commitTimestamp, long next, @Nullable ScanHistory stateHistory) {

@@ -39,8 +39,8 @@ public final class ScanSchema {
   }
 
   /**
-   * The columns to fetch from the log: the produced ones and behind them those of {@code extra}
-   * that are missing. At least one, because a fetch cannot ask for none.
+   * The columns to fetch from the log: the produced ones, followed by those of {@code extra} that
+   * are missing. At least one, because a fetch cannot request none.
    *
    * @return null for the whole table in its own order
    */

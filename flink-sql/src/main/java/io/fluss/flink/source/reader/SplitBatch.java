@@ -35,8 +35,8 @@ abstract class SplitBatch {
     return true;
   }
 
-  /** The rows that answer a query. */
-  static SplitBatch answer(String splitId, List<RowData> rows) {
+  /** The result of a query. */
+  static SplitBatch result(String splitId, List<RowData> rows) {
     return new SplitBatch(splitId) {
       @Override
       int size() {
@@ -45,12 +45,27 @@ abstract class SplitBatch {
 
       @Override
       void fill(int index, ScanRecord target) {
-        target.setAnswer(rows.get(index));
+        target.setResult(rows.get(index));
       }
     };
   }
 
-  /** Rows of the state of a bucket; {@code last} if the state ends behind them. */
+  /** No rows but the mark that the split is idle, behind everything that was read of it before. */
+  static SplitBatch idle(String splitId) {
+    return new SplitBatch(splitId) {
+      @Override
+      int size() {
+        return 1;
+      }
+
+      @Override
+      void fill(int index, ScanRecord target) {
+        target.setIdleMark();
+      }
+    };
+  }
+
+  /** Rows of the state of a bucket; {@code last} if the state ends after them. */
   static SplitBatch state(
       String splitId,
       List<RowData> rows,
@@ -77,7 +92,7 @@ abstract class SplitBatch {
    * A run of the log.
    *
    * @param kept the indexes of the records to emit, null for all of the first {@code size}
-   * @param endOffset where to go on behind the last of them
+   * @param endOffset where to go on after the last of them
    */
   static SplitBatch log(
       String splitId,

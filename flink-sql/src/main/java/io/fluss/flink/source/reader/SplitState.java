@@ -10,7 +10,7 @@ import org.apache.flink.table.data.RowData;
 
 /**
  * How far the rows of a split were emitted; lives in the task thread. Keys of state rows are
- * encoded only when a checkpoint or a new scan asks for them.
+ * encoded only when a checkpoint or a new scan needs them.
  */
 final class SplitState {
 

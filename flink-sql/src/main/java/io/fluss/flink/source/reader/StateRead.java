@@ -79,14 +79,15 @@ final class StateRead implements AutoCloseable {
     try {
       return readOn();
     } catch (FlussException e) {
-      if (!SCAN_LOST.contains(e.code()) && !e.retriable()) {
-        throw e;
+      if (!SCAN_LOST.contains(e.code()) && !e.retriable()
+          || e.code() == ErrorCode.TOO_MANY_SCANNERS) {
+        throw e; // for the last one the client has waited long enough
       }
       fruitlessScans++;
       if (fruitlessScans > MAX_FRUITLESS_SCANS) {
         throw e;
       }
-      LOG.info("Scan of {} broke off, starting another one behind the rows read.", split, e);
+      LOG.info("Scan of {} broke off, starting another one after the rows read.", split, e);
       closeScan();
       return new ArrayList<>();
     }

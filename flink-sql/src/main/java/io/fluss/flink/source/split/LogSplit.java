@@ -2,7 +2,7 @@ package io.fluss.flink.source.split;
 
 import io.fluss.client.TableBucket;
 
-/** The log of a bucket from an offset on, to a stop offset or for ever. */
+/** The log of a bucket from an offset on, to a stop offset or without end. */
 public final class LogSplit extends FlussSplit {
 
   /** Start offset that stands for the earliest one, resolved when the bucket is first fetched. */

@@ -4,8 +4,8 @@ import io.fluss.client.TableBucket;
 import java.util.Objects;
 
 /**
- * A query that the server answers at once instead of a scan: what to ask is part of the source, the
- * split says that it is this reader that asks.
+ * A query that one request serves instead of a scan: the query is part of the source, the split
+ * says that it is this reader that sends it.
  */
 public final class QuerySplit extends FlussSplit {
 

@@ -40,7 +40,7 @@ public final class SnapshotLogSplit extends FlussSplit {
     this.logOffset = logOffset;
     if (logOffset < NOT_STARTED || logOffset >= 0 && !history.isComplete()) {
       throw new IllegalArgumentException(
-          "Log offset " + logOffset + " does not fit to the history " + history + ".");
+          "Log offset " + logOffset + " does not match the history " + history + ".");
     }
   }
 

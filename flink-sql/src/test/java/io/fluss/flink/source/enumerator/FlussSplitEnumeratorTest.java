@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.fluss.client.PartitionInfo;
 import io.fluss.client.TableBucket;
+import io.fluss.flink.source.NothingToRead;
 import io.fluss.flink.source.split.FlussSplit;
 import io.fluss.flink.source.split.LogSplit;
 import java.util.ArrayList;
@@ -191,6 +192,22 @@ class FlussSplitEnumeratorTest {
   }
 
   @Test
+  void readersWithoutSplitsAreToldSo() {
+    FlussSplitEnumerator enumerator =
+        new FlussSplitEnumerator(context, () -> Arrays.asList(split(0L, 0)), null, 100);
+    enumerator.start();
+    context.register(0, enumerator);
+    assertEquals(Arrays.asList(), context.nothingToRead, "not before the splits are planned");
+
+    context.runAsync();
+    context.register(1, enumerator);
+
+    assertEquals(Arrays.asList(split(0L, 0)), context.assigned.get(0));
+    assertEquals(Arrays.asList(1), context.nothingToRead);
+    assertEquals(Arrays.asList(), context.noMoreSplits);
+  }
+
+  @Test
   void aRestoredEnumeratorLooksForPartitionsAtOnce() {
     FlussSplitEnumerator enumerator =
         new FlussSplitEnumerator(
@@ -211,6 +228,7 @@ class FlussSplitEnumeratorTest {
   private static final class FakeContext implements SplitEnumeratorContext<FlussSplit> {
     final Map<Integer, List<FlussSplit>> assigned = new HashMap<>();
     final List<Integer> noMoreSplits = new ArrayList<>();
+    final List<Integer> nothingToRead = new ArrayList<>();
     private final Map<Integer, ReaderInfo> readers = new HashMap<>();
     private final List<Runnable> pending = new ArrayList<>();
     private final int parallelism;
@@ -248,7 +266,8 @@ class FlussSplitEnumeratorTest {
 
     @Override
     public void sendEventToSourceReader(int subtaskId, SourceEvent event) {
-      throw new AssertionError("unexpected event");
+      assertTrue(event instanceof NothingToRead);
+      nothingToRead.add(subtaskId);
     }
 
     @Override

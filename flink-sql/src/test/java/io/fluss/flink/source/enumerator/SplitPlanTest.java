@@ -2,6 +2,7 @@ package io.fluss.flink.source.enumerator;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.fluss.client.ClientOptions;
 import io.fluss.client.OffsetSpec;
@@ -102,11 +103,29 @@ class SplitPlanTest {
   @Test
   void primaryKeyTableOfServerThatCannotScanState() {
     assertEquals(
-        log(1, LogSplit.EARLIEST, LogSplit.NO_STOP),
-        plan(spec(OffsetsInitializer.full(), false), PRIMARY_KEY, false).get(1));
+        Arrays.asList(log(0, 0, LogSplit.NO_STOP), log(1, 0, LogSplit.NO_STOP)),
+        new SplitPlan(
+                spec(OffsetsInitializer.full(), false),
+                PRIMARY_KEY,
+                false,
+                offset -> Map.of(0, 0L, 1, 0L))
+            .splits());
     assertThrows(
         TableException.class,
         () -> plan(spec(OffsetsInitializer.full(), true), PRIMARY_KEY, false));
+  }
+
+  @Test
+  void stateThatTheChangelogNoLongerHoldsIsNotReadFromIt() {
+    TableException e =
+        assertThrows(
+            TableException.class,
+            () -> plan(spec(OffsetsInitializer.full(), false), PRIMARY_KEY, false));
+    assertTrue(
+        e.getMessage().contains("the changelog of bucket 0 begins at offset 3"), e.getMessage());
+    assertEquals(
+        log(0, LogSplit.EARLIEST, LogSplit.NO_STOP),
+        plan(spec(OffsetsInitializer.earliest(), false), PRIMARY_KEY, false).get(0));
   }
 
   @Test

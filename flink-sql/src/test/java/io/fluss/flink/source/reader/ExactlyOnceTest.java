@@ -31,7 +31,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * Random runs of a reader against a table that changes all the time, with scans that break off,
- * checkpoints and crashes between them. Behind the reader stands a strict copy of the table: a
+ * checkpoints and crashes between them. After the reader stands a strict copy of the table: a
  * repeated insert, a lost row or an update of something that is not there fails the run.
  */
 class ExactlyOnceTest {

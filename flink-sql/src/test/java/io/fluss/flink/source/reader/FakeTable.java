@@ -18,6 +18,7 @@ import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -132,7 +133,7 @@ final class FakeTable implements TableAccess {
       @Override
       public boolean next(List<RowData> out) {
         if (random.nextDouble() < scanFailures) {
-          throw new FlussException(ErrorCode.SCANNER_EXPIRED, "given up");
+          throw new FlussException(ErrorCode.SCANNER_EXPIRED, "expired");
         }
         if (!rows.hasNext()) {
           return false;
@@ -177,6 +178,14 @@ final class FakeTable implements TableAccess {
           }
         }
         return new ScanBatch(runs);
+      }
+
+      @Override
+      public Set<TableBucket> caughtUpFor(Duration duration) {
+        return positions.keySet().stream()
+            .filter(bucket -> positions.get(bucket) >= endOffset(bucket))
+            .map(TableBucket::new)
+            .collect(Collectors.toSet());
       }
 
       @Override

@@ -1,10 +1,12 @@
 package io.fluss.flink.source.reader;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.fluss.client.ClientOptions;
+import io.fluss.client.TableBucket;
 import io.fluss.client.TableInfo;
 import io.fluss.flink.Tables;
 import io.fluss.flink.source.OffsetsInitializer;
@@ -22,6 +24,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -148,7 +151,7 @@ class FlussSplitReaderTest {
   }
 
   @Test
-  void scansThatBreakOffForEverFailTheReader() {
+  void scansThatAlwaysBreakOffFailTheReader() {
     FakeTable table = table(Tables.primaryKeyTable(1));
     table.upsert(0, row(1));
     table.scanFailures = 1;
@@ -266,6 +269,78 @@ class FlussSplitReaderTest {
     reader.wakeUp();
 
     assertEquals(1, table.wakeUps);
+  }
+
+  /** One fetch: ids of the rows, and {@code idle} for marks, by split. */
+  private static Map<String, List<String>> fetched(FlussSplitReader reader) throws IOException {
+    Map<String, List<String>> result = new TreeMap<>();
+    RecordsWithSplitIds<ScanRecord> records = reader.fetch();
+    for (String split = records.nextSplit(); split != null; split = records.nextSplit()) {
+      for (ScanRecord r = records.nextRecordFromSplit();
+          r != null;
+          r = records.nextRecordFromSplit()) {
+        result
+            .computeIfAbsent(split, key -> new ArrayList<>())
+            .add(r.isIdleMark() ? "idle" : String.valueOf(r.row().getLong(0)));
+      }
+    }
+    return result;
+  }
+
+  private static FlussSplitReader markingReader(FakeTable table, long idleAfterMs) {
+    return reader(
+        table,
+        spec(Tables.ROW_TYPE, false).markingIdle(idleAfterMs),
+        new LogSplit(Tables.TABLE_ID, 0, LogSplit.EARLIEST, LogSplit.NO_STOP),
+        new LogSplit(Tables.TABLE_ID, 1, LogSplit.EARLIEST, LogSplit.NO_STOP));
+  }
+
+  @Test
+  void bucketsWithoutRecordsAreMarkedIdleBehindTheirRecords() throws IOException {
+    FakeTable table = table(Tables.logTable(2));
+    for (long id = 0; id < 20; id++) {
+      table.append(0, row(id));
+    }
+    FlussSplitReader reader = markingReader(table, 1);
+
+    List<String> bucket0 = new ArrayList<>();
+    List<String> bucket1 = new ArrayList<>();
+    while (!bucket0.contains("idle")) {
+      Map<String, List<String>> fetched = fetched(reader);
+      bucket0.addAll(fetched.getOrDefault("log-7-0", List.of()));
+      bucket1.addAll(fetched.getOrDefault("log-7-1", List.of()));
+    }
+
+    assertEquals(21, bucket0.size(), "the mark is behind all rows");
+    assertEquals(Set.of("idle"), new TreeSet<>(bucket1));
+
+    table.append(1, row(99));
+    bucket1.clear();
+    while (!bucket1.contains("idle")) {
+      bucket1.addAll(fetched(reader).getOrDefault("log-7-1", List.of()));
+      if (bucket1.contains("idle") && !bucket1.contains("99")) {
+        bucket1.clear(); // the mark is repeated until there is a row
+      }
+    }
+    assertEquals(Arrays.asList("99", "idle"), bucket1.subList(bucket1.indexOf("99"), 2));
+  }
+
+  @Test
+  void marksAreRepeatedFromTimeToTime() {
+    LogRead read = new LogRead("log-7-0", new TableBucket(0), 0, LogSplit.NO_STOP, null);
+
+    assertTrue(read.takeIdleMark(1000, 50));
+    assertFalse(read.takeIdleMark(1049, 50));
+    assertTrue(read.takeIdleMark(1050, 50));
+    assertFalse(read.takeIdleMark(1060, 50));
+  }
+
+  @Test
+  void withoutWatermarksNothingIsMarked() throws IOException {
+    FlussSplitReader reader = markingReader(table(Tables.logTable(2)), 0);
+    for (int i = 0; i < 50; i++) {
+      assertEquals(Map.of(), fetched(reader));
+    }
   }
 
   @Test

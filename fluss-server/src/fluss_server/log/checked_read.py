@@ -1,0 +1,65 @@
+"""Reading batches that are known to be undamaged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fluss_server.log.damage import UNKNOWN_OFFSET, BatchDamagedError, UncheckedError
+from fluss_server.log.log_view import LogSlice, LogView
+
+
+def read_checked(
+    view: LogView, offset: int, max_bytes: int, max_offset: int, *, at_least_one: bool, may_check: bool
+) -> tuple[LogSlice | None, BatchDamagedError | None]:
+    """See :meth:`LogTablet.read`.
+
+    The search for a batch follows lengths and offsets in headers, which may be damaged. So nothing it found counts
+    before the batches on its way were checked: not the position, not the offset behind the batches, and not that a
+    batch reaches behind the limit, which makes a reader wait.
+
+    Returns:
+        the undamaged batches, and what is wrong behind them if that was found out.
+
+    Raises:
+        BatchDamagedError: not even the batch that should hold ``offset`` is undamaged.
+        UncheckedError: batches must be checked, and ``may_check`` is False.
+        IndexDamagedError, OSError.
+    """
+    try:
+        found = view.slice(offset, max_bytes, max_offset, at_least_one)
+        waits = found is None and at_least_one and offset < min(max_offset, view.end)
+        searched = view.first_batch(offset) if waits else found
+    except BatchDamagedError as error:
+        if not may_check:
+            raise UncheckedError from error
+        segment, size, _ = view.part_of(error.segment_base)
+        raise segment.explain(error, offset, size) from error
+    if searched is None:
+        return None, None
+    stop = searched.region.position + searched.region.length
+    if searched.segment.is_checked(searched.searched_from, stop, offset, searched.next_offset):
+        return found, None
+    if not may_check:
+        raise UncheckedError
+    checked, damage = _check(view, searched, offset, view.end if waits else max_offset)
+    return (None if waits else checked), damage
+
+
+def _check(view: LogView, found: LogSlice, offset: int, max_offset: int) -> tuple[LogSlice, BatchDamagedError | None]:
+    segment, start = found.segment, found.region.position
+    stop = start + found.region.length
+    size = view.size if segment is view.segments[-1] else segment.size
+    try:
+        result = segment.check(found.searched_from, start, stop, size)
+    except BatchDamagedError as error:
+        raise segment.explain(error, offset, size) from error
+    end_offset = found.next_offset if result.offset == UNKNOWN_OFFSET else result.offset
+    if result.damage is None:
+        if result.position == stop and offset < end_offset <= min(max_offset, view.end):
+            return replace(found, next_offset=end_offset), None
+        misled = segment.damaged(result.position, f"the search for offset {offset} was misled", end_offset)
+        raise segment.explain(misled, offset, size)
+    damage = segment.damaged(result.position, result.damage, end_offset)
+    if end_offset <= offset or result.position <= start:
+        raise damage
+    return replace(found, region=found.region.part(start, result.position - start), next_offset=end_offset), damage

@@ -1,0 +1,123 @@
+"""The ``fluss`` command as a process, for tests of a running server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from fluss_server.testing import LocalCluster
+
+
+class Fluss:
+    """The command, as a process.
+
+    Args:
+        cluster: server that it is to talk to.
+        directory: in which it works.
+    """
+
+    def __init__(self, cluster: LocalCluster, directory: Path) -> None:
+        self.environment = {**os.environ, "FLUSS_SERVER": f"127.0.0.1:{cluster.grpc_port}"}
+        self.directory = directory
+
+    def run(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """Run it to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "fluss_server", *arguments],
+            env=self.environment,
+            cwd=self.directory,
+            input=stdin,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+
+    def __call__(self, *arguments: str, code: int = 0, stdin: bytes | None = None) -> str:
+        """What it printed, with its remarks when it is to fail."""
+        result = self.run(*arguments, stdin=stdin or b"")
+        assert result.returncode == code, result.stderr.decode()
+        return (result.stdout if code == 0 else result.stdout + result.stderr).decode()
+
+    def remark(self, *arguments: str, code: int = 0, stdin: bytes = b"") -> str:
+        """What it said on standard error."""
+        result = self.run(*arguments, stdin=stdin)
+        assert result.returncode == code, result.stderr.decode()
+        return result.stderr.decode().strip()
+
+    def rows(self, *arguments: str) -> list[dict[str, object]]:
+        """Its output as JSON."""
+        return [json.loads(line) for line in self(*arguments, "--output", "json").splitlines()]
+
+    def start(self, *arguments: str, stdin: int | None = None) -> subprocess.Popen[str]:
+        """Let it run."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "fluss_server", *arguments],
+            env=self.environment,
+            cwd=self.directory,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=default_interrupt,
+        )
+
+
+def default_interrupt() -> None:
+    """Programs that a shell starts in the background ignore SIGINT, and so do their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def read_until(process: subprocess.Popen[str], found: Callable[[str], bool]) -> str:
+    """Standard error up to a line; whoever calls this gives the test a deadline by ending the process."""
+    assert process.stderr is not None
+    lines = ""
+    for line in process.stderr:
+        lines += line
+        if found(line):
+            return lines
+    raise AssertionError(f"it ended with: {lines}")
+
+
+def wait_until(true: Callable[[], bool], deadline_s: float = 30.0) -> None:
+    """Try again until something is so."""
+    end = time.monotonic() + deadline_s
+    while not true():
+        assert time.monotonic() < end, "it did not become so in time"
+        time.sleep(0.05)
+
+
+def free_ports_in_a_row(count: int) -> int:
+    """A port that is free, like those after it."""
+    for _ in range(100):
+        with contextlib.ExitStack() as sockets, contextlib.suppress(OSError, OverflowError):
+            first = sockets.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+            for port in range(first + 1, first + count):
+                sockets.enter_context(socket.create_server(("127.0.0.1", port)))
+            return int(first)
+    raise AssertionError(f"no {count} free ports in a row")
+
+
+@contextlib.contextmanager
+def free_pair(directory: Path) -> Iterator[LocalCluster]:
+    """A server whose gRPC port follows its native port."""
+    for attempt in range(5):
+        port = free_ports_in_a_row(2)
+        cluster = LocalCluster(directory / str(attempt), port=port, arguments=["--grpc-port", "next"])
+        try:
+            cluster.start()
+        except RuntimeError:  # somebody else was faster
+            continue
+        try:
+            yield cluster
+        finally:
+            cluster.stop()
+        return
+    raise AssertionError("no free ports")
