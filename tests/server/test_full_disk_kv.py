@@ -91,9 +91,15 @@ def replica_of(server: LocalServer) -> Any:
     return replica
 
 
-def flush_memtable(server: LocalServer) -> None:
-    """RocksDB begins to write its memtable by itself, as it does with one that is full."""
-    replica_of(server).kv._readable_rows()._store.flush(wait=False)
+async def fail_to_flush(server: LocalServer) -> None:
+    """RocksDB begins to write its memtable by itself, as it does with one that is full, and fails."""
+    store = replica_of(server).kv._readable_rows()._store
+    store.flush(wait=False)
+
+    async def failed() -> bool:
+        return bool(store._property("property_int_value", "rocksdb.background-errors"))
+
+    await eventually(failed, "RocksDB finds the disk full")
 
 
 def test_a_disk_that_fills_during_a_flush_of_rocksdb(small_disk: Path) -> None:
@@ -112,13 +118,10 @@ def test_a_disk_that_fills_during_a_flush_of_rocksdb(small_disk: Path) -> None:
                 await replica_of(server).persist()
             assert caught.value.code is ErrorCode.DISK_WRITE_LOCKED
             assert replica_of(server).is_online  # nothing is broken yet
-            flush_memtable(server)
+            await fail_to_flush(server)
 
-            async def broken() -> bool:
-                await put(client, table_id, batch([600]))
-                return not replica_of(server).is_online
-
-            await eventually(broken, "the bucket waits for space")
+            assert (await put(client, table_id, batch([600]))).error_code == ErrorCode.DISK_WRITE_LOCKED
+            assert not replica_of(server).is_online
             for _ in range(3):
                 refused = await put(client, table_id, batch([601]))
                 assert refused.error_code == ErrorCode.DISK_WRITE_LOCKED, refused
@@ -150,14 +153,10 @@ def test_a_commit_that_met_a_full_disk_is_finished_later(small_disk: Path) -> No
             first = batch(range(500))
             assert not (await put(client, table_id, first)).HasField("error_code")
             ballast = fill(small_disk, 256 << 10)
-            flush_memtable(server)
+            await fail_to_flush(server)
             mine = batch([1000], writer_id=7, batch_sequence=0)
 
-            async def refused() -> bool:
-                response = await put(client, table_id, mine)
-                return bool(response.error_code == ErrorCode.DISK_WRITE_LOCKED)
-
-            await eventually(refused, "the write is refused")
+            assert (await put(client, table_id, mine)).error_code == ErrorCode.DISK_WRITE_LOCKED
             ballast.unlink()
 
             async def taken() -> bool:
