@@ -42,7 +42,7 @@ def test_jobs_log_in_with_the_catalogs_options(flink: StandaloneFlink, tmp_path:
         shown = str(env.execute_sql("SHOW CREATE TABLE orders").collect().__next__())
         assert "admin-pass" not in shown, "no password in the definition of a table"
 
-        with pytest.raises(Py4JJavaError, match="refuses the login of bob"):
+        with pytest.raises(Py4JJavaError, match="refuses the credentials of bob"):
             env.execute_sql(catalog("wrong", servers, "bob", "guessed"))
 
         env.execute_sql(catalog("bob", servers, "bob", "bob-pass"))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import fluss
 import pyarrow as pa
@@ -19,7 +20,12 @@ from clients.pyfluss_support import connection, new_table, read_changes
 from fluss_server import __version__
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
+from fluss_server.coordinator.fencing import COORDINATOR_EPOCH
 from fluss_server.grpc_server.client import GrpcClient
+from fluss_server.metadata.embedded import EmbeddedMetadataStore
+from fluss_server.metadata.records import TABLE_ASSIGNMENTS
+from fluss_server.metadata.store import Delete, deletions_below
+from fluss_server.runtime.runtime import system_runtime
 from fluss_server.testing import LocalCluster
 from server.cli_support import free_ports_in_a_row
 
@@ -308,3 +314,50 @@ def test_a_taken_grpc_port_is_one_error_and_nothing_else(tmp_path: Path) -> None
         f"Failed to bind to address 127.0.0.1:{port}"
     )
     assert "--grpc-port" in hint
+
+
+def test_a_data_directory_without_leaders_opens_and_gets_them(tmp_path: Path) -> None:
+    """Directories of versions before leaders and ISRs were stored."""
+
+    async def write(servers: str) -> None:
+        async with connection(servers) as connected:
+            for name, keys in (("log", None), ("keyed", ["id"])):
+                table = await new_table(connected, name, SCHEMA, primary_keys=keys, bucket_count=3)
+                writer: Any = (table.new_upsert() if keys else table.new_append()).create_writer()
+                for value in range(30):
+                    (writer.upsert if keys else writer.append)([value, "x"])
+                await writer.flush()
+
+    async def forget_leaders() -> set[str]:
+        store = EmbeddedMetadataStore.open(tmp_path / "metadata.journal", system_runtime())
+        forgotten = set()
+        for table in await store.children(TABLE_ASSIGNMENTS):
+            path = f"{TABLE_ASSIGNMENTS}/{table}/buckets"
+            operations = await deletions_below(store, path)
+            forgotten |= {operation.path for operation in operations if operation.path.endswith("leader_isr")}
+            await store.commit(operations)
+        await store.commit([Delete(COORDINATOR_EPOCH)])
+        await store.close()
+        return forgotten
+
+    async def read(servers: str) -> None:
+        async with connection(servers) as connected:
+            for name in ("log", "keyed"):
+                table = await connected.get_table(fluss.TablePath("fluss", name))
+                assert sorted(row["id"] for *_, row in await read_changes(connected, table)) == list(range(30))
+
+    async def leaders(paths: set[str]) -> list[bytes]:
+        store = EmbeddedMetadataStore.open(tmp_path / "metadata.journal", system_runtime())
+        nodes = [await store.get(path) for path in paths]
+        await store.close()
+        return [node.value for node in nodes if node is not None]
+
+    with LocalCluster(tmp_path) as cluster:
+        asyncio.run(write(cluster.bootstrap_servers))
+    forgotten = asyncio.run(forget_leaders())
+    assert len(forgotten) == 6
+    for _ in range(2):
+        with LocalCluster(tmp_path) as cluster:
+            asyncio.run(read(cluster.bootstrap_servers))
+        record = b'{"version":1,"leader":0,"leader_epoch":0,"isr":[0],"coordinator_epoch":0,"bucket_epoch":0}'
+        assert asyncio.run(leaders(forgotten)) == [record] * 6

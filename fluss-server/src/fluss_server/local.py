@@ -190,7 +190,7 @@ class LocalServer:
         return coordinator, tablet_server
 
     async def _registry(self, coordinator: CoordinatorServer, tablet_server: TabletServer) -> ServiceRegistry:
-        """Everything that both servers serve, behind the authorization that is configured."""
+        """Everything that both servers serve, with the authorization that is configured."""
         authorizer = await self._load_authorizer(coordinator)
         interceptor = (
             None if authorizer is None else AuthorizationInterceptor(authorizer, tablet_server.metadata.table_path)
@@ -322,7 +322,7 @@ class LocalServer:
         await self._grpc_server.start()
 
     async def close(self) -> None:
-        """Answer what is in flight, make everything durable, and release the directory. May be called twice."""
+        """Finish requests in flight, make everything durable, and release the directory. May be called twice."""
         await self._resources.aclose()
 
     async def _stop_listening(self) -> None:

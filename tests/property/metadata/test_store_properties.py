@@ -19,8 +19,8 @@ from fluss_server.metadata.store import (
     Delete,
     MetadataConflict,
     Node,
-    Operation,
     Set,
+    StoreOperation,
     parent_of,
 )
 from fluss_server.runtime import system_runtime
@@ -49,7 +49,7 @@ class Model:
     def __init__(self) -> None:
         self.nodes: dict[str, tuple[bytes, int]] = {}
 
-    def commit(self, wanted: list[Operation]) -> bool:
+    def commit(self, wanted: list[StoreOperation]) -> bool:
         nodes = dict(self.nodes)
         for operation in wanted:
             path = operation.path

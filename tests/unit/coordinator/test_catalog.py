@@ -20,7 +20,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.journal_file import JournalFile
 from fluss_server.metadata.records import TABLE_ID_COUNTER, encode_counter, table_path
-from fluss_server.metadata.store import Create, Delete, Operation, Set
+from fluss_server.metadata.store import Create, Delete, Set, StoreOperation
 from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.runtime import system_runtime
@@ -456,7 +456,7 @@ class RacingStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def commit(self, operations: Sequence[Operation]) -> list[int]:
+    async def commit(self, operations: Sequence[StoreOperation]) -> list[int]:
         race, self._race = self._race, None
         if race is not None:
             await race()

@@ -29,7 +29,7 @@ from fluss_server.coordinator.events import Instruction, LeadershipsConfirmed, M
 from fluss_server.coordinator.fencing import COORDINATOR_EPOCH, fence
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
-from fluss_server.metadata.store import Create, Operation, Set
+from fluss_server.metadata.store import Create, Set, StoreOperation
 from fluss_server.model.identifiers import TableBucket, TablePath
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor
 from fluss_server.runtime.runtime import system_runtime
@@ -52,7 +52,7 @@ async def opened_queue(path: Path) -> tuple[EmbeddedMetadataStore, EventQueue, l
 async def test_an_event_whose_write_fails_has_no_effect(tmp_path: Path) -> None:
     store, queue, carried_out = await opened_queue(tmp_path / "m")
 
-    async def fail(operations: Sequence[Operation]) -> None:
+    async def fail(operations: Sequence[StoreOperation]) -> None:
         raise FlussError(ErrorCode.STORAGE_EXCEPTION, "full")
 
     with pytest.raises(FlussError, match="full"):
@@ -73,7 +73,7 @@ async def test_events_are_handled_in_order_and_never_at_once(tmp_path: Path) -> 
     order: list[int] = []
 
     def commit_of(number: int) -> event_queue.Commit:
-        async def commit(operations: Sequence[Operation]) -> None:
+        async def commit(operations: Sequence[StoreOperation]) -> None:
             nonlocal running_commits
             running_commits += 1
             assert running_commits == 1

@@ -103,6 +103,22 @@ def test_a_failed_creation_leaves_nothing(tmp_path: Path) -> None:
     run(tmp_path / "m", scenario)
 
 
+def test_a_partition_that_exists_is_not_discarded_with_a_creation_that_came_too_late(tmp_path: Path) -> None:
+    async def all_of_it() -> None:
+        async with running(tmp_path / "m") as parts:
+            await parts.ddl.create_table(T, DESCRIPTOR, ignore_if_exists=False)
+            table = parts.manager.table(T)
+            late = await parts.manager.prepare_partition(table, "1$2")
+            await parts.partitions.create(T, SPEC, ignore_if_exists=False)
+            with pytest.raises(FlussError) as caught:
+                await parts.controller.create_partition(table, late, ((3,), (3,)))
+            assert caught.value.code is ErrorCode.PARTITION_ALREADY_EXISTS
+            assert await parts.store.get(partition_path(T, "1$2")) is not None
+            assert parts.server.partitions == [1]
+
+    asyncio.run(all_of_it())
+
+
 def test_a_partition_is_dropped_even_if_its_data_cannot_be_removed(tmp_path: Path) -> None:
     async def scenario(executor: PartitionExecutor, manager: MetadataManager, server: RecordingTabletServer) -> None:
         await executor.create(T, SPEC, ignore_if_exists=False)

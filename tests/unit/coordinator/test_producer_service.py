@@ -165,7 +165,7 @@ async def test_the_room_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(producer_service, limit, 2 if limit == "MAX_PRODUCERS" else 2 * size)
         await running.register("a", ttl_ms=1)
         await running.register("b")
-        with pytest.raises(FlussError, match="no room for the offsets of producer 'c'") as full:
+        with pytest.raises(FlussError, match="no capacity for the offsets of producer 'c'") as full:
             await running.register("c")
         assert full.value.code is ErrorCode.OPERATION_NOT_ATTEMPTED_EXCEPTION
         assert await running.register("b") == Registration.ALREADY_EXISTS

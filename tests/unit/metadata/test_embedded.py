@@ -25,8 +25,8 @@ from fluss_server.metadata.store import (
     MetadataConflict,
     MetadataStore,
     Node,
-    Operation,
     Set,
+    StoreOperation,
     deletions_below,
     missing_parents,
 )
@@ -74,7 +74,7 @@ def checkpoint_of(path: Path) -> Path:
     return path.with_name(path.name + ".checkpoint")
 
 
-def committing(*transactions: list[Operation]) -> Scenario:
+def committing(*transactions: list[StoreOperation]) -> Scenario:
     async def scenario(store: EmbeddedMetadataStore) -> None:
         for operations in transactions:
             await store.commit(operations)
@@ -82,7 +82,7 @@ def committing(*transactions: list[Operation]) -> Scenario:
     return scenario
 
 
-TRANSACTIONS: list[list[Operation]] = [
+TRANSACTIONS: list[list[StoreOperation]] = [
     [Create("/a", b"1"), Create("/a/b", b"2")],
     [Set("/a", b"3"), Create("/c")],
     [Delete("/a/b"), Set("/a", b"x" * 50), Create("/d", b"y" * 50), Set("/c", b"z")],
@@ -222,7 +222,7 @@ def test_transactions_that_do_not_fit_are_damage(tmp_path: Path) -> None:
     path = tmp_path / "metadata"
     data, next_id = encode_file([], 1)
     path.write_bytes(data + encode_transaction(next_id, [("/a/b", Node(b"", 0))]))
-    with pytest.raises(FlussError, match="does not fit"):
+    with pytest.raises(FlussError, match="contradicts"):
         EmbeddedMetadataStore.open(path, system_runtime())
 
 

@@ -15,21 +15,21 @@ from fluss_server.metadata.store import (
     EventKind,
     MetadataConflict,
     Node,
-    Operation,
     Set,
+    StoreOperation,
     check_path,
     parent_of,
 )
 from fluss_server.metadata.tree import Tree
 
 
-def commit(tree: Tree, *operations: Operation) -> list[int]:
+def commit(tree: Tree, *operations: StoreOperation) -> list[int]:
     plan = tree.plan(operations)
     tree.apply(plan)
     return plan.versions
 
 
-def refused(tree: Tree, *operations: Operation) -> Conflict:
+def refused(tree: Tree, *operations: StoreOperation) -> Conflict:
     with pytest.raises(MetadataConflict) as caught:
         tree.plan(operations)
     return caught.value.reason

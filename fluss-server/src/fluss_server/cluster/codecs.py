@@ -49,7 +49,7 @@ from fluss_server.model.schema import Schema, parse_json
 from fluss_server.model.table import TableDescriptor, TableInfo
 from fluss_server.rpc.endpoints import Endpoint, parse_endpoints
 
-# How UPDATE_METADATA marks what is gone when only its id is known.
+# How UPDATE_METADATA names what is gone when only its id is known.
 DELETED_DATABASE = "__UNKNOWN__"
 DELETED_NAME = "__delete__"
 UNKNOWN_ID = -2

@@ -272,7 +272,7 @@ class ControlledShutdown:
 
 @dataclass(frozen=True, slots=True)
 class ControlledShutdownResponse:
-    """Buckets that it still leads, because nobody else can."""
+    """Buckets that it still leads, because no other server can."""
 
     remaining: tuple[TableBucket, ...]
 

@@ -1,7 +1,7 @@
 """ALTER_TABLE and ALTER_DATABASE requests, read and checked as far as that goes without knowing the table.
 
 What Fluss has names for but does not do (drop, rename and modify columns, other positions) is refused with
-``INVALID_ALTER_TABLE_EXCEPTION``; Apache Fluss answers UNKNOWN_SERVER_ERROR there.
+``INVALID_ALTER_TABLE_EXCEPTION``; Apache Fluss returns UNKNOWN_SERVER_ERROR there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CODE = ErrorCode.INVALID_ALTER_TABLE_EXCEPTION
 
 @dataclass(frozen=True, slots=True)
 class TableChanges:
-    """What an ALTER_TABLE asks for; at most one of the two."""
+    """What an ALTER_TABLE requests; at most one of the two."""
 
     options: OptionChanges | None
     columns: tuple[AddedColumn, ...]

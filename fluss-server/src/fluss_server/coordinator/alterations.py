@@ -1,7 +1,7 @@
 """What an ALTER makes of a table or a database. Pure.
 
 A change of a table is either of its options or of its columns (docs/tables.md). Columns can only be
-added, at the end and nullable: so every row of an older schema is a row of the newest one with nulls behind it.
+added, at the end and nullable: so every row of an older schema is a row of the newest one with nulls after it.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def add_columns(table: TableInfo, additions: Sequence[AddedColumn]) -> TableDesc
     Raises:
         FlussError: ``INVALID_ALTER_TABLE_EXCEPTION`` for a name that exists, a column that is NOT NULL, or too many
             versions; ``INVALID_TABLE_EXCEPTION`` for a reserved name or when the definition becomes too large;
-            ``INVALID_CONFIG_EXCEPTION`` for an aggregation function that does not fit.
+            ``INVALID_CONFIG_EXCEPTION`` for an aggregation function that does not suit its column.
     """
     schema: Schema = table.schema
     for added in additions:

@@ -47,7 +47,7 @@ from fluss_server.coordinator.events import (
 from fluss_server.coordinator.fencing import FencedStore
 from fluss_server.coordinator.state_loader import load_state
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.metadata.store import Operation
+from fluss_server.metadata.store import StoreOperation
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableInfo
 
@@ -118,7 +118,7 @@ class ClusterController:
             await channel.close()
 
     async def settled(self) -> None:
-        """Return when no event waits and every server has answered everything."""
+        """Return when no event waits and every server has responded to everything."""
         while len(self.queue) or any(not channel.idle for channel in self._channels.values()):
             await self.queue.wait()
             for channel in tuple(self._channels.values()):
@@ -191,7 +191,7 @@ class ClusterController:
         return assign(bucket_count, replication_factor, servers, start=start, shift=shift)
 
     async def create_table(self, table: TableInfo, assignment: Assignment | None) -> None:
-        async def commit(operations: Sequence[Operation]) -> None:
+        async def commit(operations: Sequence[StoreOperation]) -> None:
             await self._manager.add_table(table, assignment or (), operations)
 
         try:
@@ -203,7 +203,7 @@ class ClusterController:
         self._manager.show_table(table)
 
     async def _discard_table(self, table: TableInfo) -> None:
-        async def commit(operations: Sequence[Operation]) -> None:
+        async def commit(operations: Sequence[StoreOperation]) -> None:
             await self._manager.discard_table(table)
 
         try:
@@ -218,7 +218,7 @@ class ClusterController:
         await self._delivery(f"the new definition of table {table.path}")
 
     async def drop_table(self, table: TableInfo) -> None:
-        async def commit(operations: Sequence[Operation]) -> None:
+        async def commit(operations: Sequence[StoreOperation]) -> None:
             await self._manager.drop_table(table.path)
 
         await self._drop(TablesDropped((table.table_id,)), commit)
@@ -226,7 +226,7 @@ class ClusterController:
     async def drop_database(self, name: str, *, cascade: bool) -> list[TableInfo]:
         dropped: list[TableInfo] = []
 
-        async def commit(operations: Sequence[Operation]) -> None:
+        async def commit(operations: Sequence[StoreOperation]) -> None:
             dropped.extend(await self._manager.drop_database(name, cascade=cascade))
 
         tables = [table for table in self._manager.tables() if table.path.database == name]
@@ -234,7 +234,7 @@ class ClusterController:
         return dropped
 
     async def create_partition(self, table: TableInfo, partition: PartitionInfo, assignment: Assignment) -> None:
-        async def commit(operations: Sequence[Operation]) -> None:
+        async def commit(operations: Sequence[StoreOperation]) -> None:
             await self._manager.add_partition(table, partition, assignment, operations)
 
         try:
@@ -246,7 +246,7 @@ class ClusterController:
         self._manager.show_partition(partition)
 
     async def _discard_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
-        async def commit(operations: Sequence[Operation]) -> None:
+        async def commit(operations: Sequence[StoreOperation]) -> None:
             await self._manager.discard_partition(table, partition)
 
         try:
@@ -255,7 +255,7 @@ class ClusterController:
             logger.exception("what was made of partition %s of %s could not be removed", partition.name, table.path)
 
     async def drop_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
-        async def commit(operations: Sequence[Operation]) -> None:
+        async def commit(operations: Sequence[StoreOperation]) -> None:
             await self._manager.drop_partition(table, partition)
 
         await self._drop(PartitionDropped(partition), commit)

@@ -63,7 +63,7 @@ class ClusterService:
         self._tasks = UninterruptedTasks()
 
     async def load(self) -> None:
-        """Put what was changed before this start in force.
+        """Make what was changed before this start effective.
 
         Raises:
             FlussError: ``UNKNOWN_SERVER_ERROR`` when it cannot be read.
@@ -95,7 +95,7 @@ class ClusterService:
     async def alter_cluster_configs(
         self, request: pb.AlterClusterConfigsRequest, context: RequestContext
     ) -> ResponseBody:
-        """All changes or none; in force and durable when the answer comes."""
+        """All changes or none; effective and durable when the response is sent."""
         if len(request.alter_configs) > MAX_ALTERATIONS:
             raise FlussError(
                 ErrorCode.CONFIG_EXCEPTION,

@@ -1,4 +1,4 @@
-"""Control requests to one tablet server: in order, each with a deadline, repeated until it is answered."""
+"""Control requests to one tablet server: in order, each with a deadline, repeated until there is a response."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ControlChannel:
     """Sends to one tablet server what the coordinator instructs. Lives on one event loop.
 
     Requests of one kind that stand behind each other travel together. A request that fails as a whole is repeated, with
-    a growing pause, until it is answered, or the channel is closed because its server is gone.
+    a growing pause, until there is a response, or the channel is closed because its server is gone.
 
     Args:
         server_id: of the tablet server.
@@ -85,7 +85,7 @@ class ControlChannel:
 
     @property
     def idle(self) -> bool:
-        """Whether everything that was sent is answered."""
+        """Whether there is a response to everything that was sent."""
         return self._task is None
 
     def send(self, content: _Content, done: asyncio.Future[None] | None = None) -> None:
@@ -93,7 +93,7 @@ class ControlChannel:
 
         Args:
             content: what to tell the server.
-            done: completed when the server has answered, or will never be asked.
+            done: completed when the server has responded, or when the content will never be sent.
         """
         if not self._closed and len(self._waiting) >= MAX_WAITING:
             logger.error("server %d is %d control requests behind and has to join again", self.server_id, MAX_WAITING)
@@ -107,12 +107,12 @@ class ControlChannel:
             self._task = asyncio.ensure_future(self._run())
 
     async def wait(self) -> None:
-        """Return when what is being sent now is answered."""
+        """Return when the channel is idle."""
         if self._task is not None:
             await asyncio.wait([self._task])
 
     async def close(self) -> None:
-        """Send nothing any more; whoever waits for an answer is told so."""
+        """Send nothing any more, and complete what waits."""
         self._closed = True
         waiting, self._waiting = self._waiting, deque()
         for item in waiting:

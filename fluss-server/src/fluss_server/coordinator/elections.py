@@ -82,7 +82,7 @@ def isr_change_failure(
 
     Args:
         change: what it wants.
-        leader: the server that asks.
+        leader: the server that sent the request.
         state: the bucket, None when there is none.
         coordinator_epoch: of this coordinator.
         live_servers: servers that may be in an ISR.

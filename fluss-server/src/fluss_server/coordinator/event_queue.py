@@ -17,7 +17,7 @@ from fluss_server.coordinator.cluster_state import ClusterState
 from fluss_server.coordinator.events import Event, Instruction, Plan, Transition
 from fluss_server.coordinator.state_machine import plan
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.metadata.store import MetadataStore, Operation
+from fluss_server.metadata.store import MetadataStore, StoreOperation
 from fluss_server.model.identifiers import TableBucket
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 MAX_WAITING_EVENTS = 10_000
 STORY_LENGTH = 1_000
 
-Commit = Callable[[Sequence[Operation]], Awaitable[None]]
+Commit = Callable[[Sequence[StoreOperation]], Awaitable[None]]
 """Writes the operations of an event durably, together with others that belong to it."""
 
 
@@ -139,7 +139,7 @@ class EventQueue:
             self._carry_out(instruction)
         return planned.result
 
-    async def _write(self, operations: Sequence[Operation]) -> None:
+    async def _write(self, operations: Sequence[StoreOperation]) -> None:
         if operations:
             await self._store.commit(operations)
 
@@ -152,4 +152,4 @@ class EventQueue:
 
 def _seen(done: asyncio.Future[object]) -> None:
     if not done.cancelled():
-        done.exception()  # whoever waited may be gone
+        done.exception()  # the waiting caller may be gone

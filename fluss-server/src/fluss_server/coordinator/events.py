@@ -16,7 +16,7 @@ from fluss_server.cluster.messages import (
 )
 from fluss_server.coordinator.assignment import Assignment
 from fluss_server.coordinator.cluster_state import Changes, PhysicalTable, TableState
-from fluss_server.metadata.store import Operation
+from fluss_server.metadata.store import StoreOperation
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.partition import PartitionInfo
 
@@ -180,18 +180,18 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The answer of the state machine to an event.
+    """What the state machine decides about an event.
 
     Attributes:
         changes: of the state, to apply when the writes are durable.
         writes: for the metadata store.
         instructions: in order, to carry out after that.
         transitions: what was done and why.
-        result: of the event, for whoever raised it.
+        result: of the event, for its caller.
     """
 
     changes: Changes
-    writes: tuple[Operation, ...]
+    writes: tuple[StoreOperation, ...]
     instructions: tuple[Instruction, ...]
     transitions: tuple[Transition, ...]
     result: object = None

@@ -17,9 +17,9 @@ from fluss_server.metadata.store import (
     MetadataConflict,
     MetadataStore,
     Node,
-    Operation,
-    Session,
     Set,
+    StoreOperation,
+    StoreSession,
     Watch,
     missing_parents,
 )
@@ -47,7 +47,7 @@ class FencedStore:
     async def children(self, path: str) -> list[str]:
         return await self._store.children(path)
 
-    async def commit(self, operations: Sequence[Operation]) -> list[int]:
+    async def commit(self, operations: Sequence[StoreOperation]) -> list[int]:
         """See ``MetadataStore.commit``; ``NOT_COORDINATOR_LEADER_EXCEPTION`` when another coordinator has started."""
         try:
             return (await self._store.commit([self._check, *operations]))[1:]
@@ -58,7 +58,7 @@ class FencedStore:
                 ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION, f"the coordinator of epoch {self.epoch} was replaced"
             ) from None
 
-    async def open_session(self) -> Session:
+    async def open_session(self) -> StoreSession:
         return await self._store.open_session()
 
     def watch(self, path: str, capacity: int = DEFAULT_WATCH_CAPACITY) -> Watch:

@@ -37,7 +37,7 @@ def default_properties(has_primary_key: bool, properties: Mapping[str, str]) -> 
 
 
 def check_options(schema: Schema, options: Configuration) -> None:
-    """Refuse options that do not go together or do not fit the columns.
+    """Refuse options that exclude each other or do not match the columns.
 
     Raises:
         FlussError: ``INVALID_CONFIG_EXCEPTION``.

@@ -12,7 +12,7 @@ from fluss_server.metadata.records import (
     partition_path,
     partitions_path,
 )
-from fluss_server.metadata.store import Create, Delete, MetadataStore, Operation, deletions_below
+from fluss_server.metadata.store import Create, Delete, MetadataStore, StoreOperation, deletions_below
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableInfo
 
@@ -71,10 +71,10 @@ class PartitionRegistry:
 
     async def creation(
         self, table: TableInfo, partition: PartitionInfo, assignment: Sequence[Sequence[int]]
-    ) -> list[Operation]:
+    ) -> list[StoreOperation]:
         """What makes a partition exist: assignment and registration."""
         buckets = {bucket: tuple(servers) for bucket, servers in enumerate(assignment)}
-        operations: list[Operation] = []
+        operations: list[StoreOperation] = []
         parent = partitions_path(table.path)
         if await self._store.get(parent) is None:
             operations.append(Create(parent))
@@ -84,19 +84,19 @@ class PartitionRegistry:
         operations.append(Create(partition_path(table.path, partition.name), registered))
         return operations
 
-    async def deletion(self, table: TableInfo, partition: PartitionInfo) -> list[Operation]:
+    async def deletion(self, table: TableInfo, partition: PartitionInfo) -> list[StoreOperation]:
         """What makes a partition go."""
-        registration: list[Operation] = [Delete(partition_path(table.path, partition.name))]
+        registration: list[StoreOperation] = [Delete(partition_path(table.path, partition.name))]
         return registration + await self._assignment_deletion(partition)
 
-    async def assignment_deletions(self, table: TableInfo) -> list[Operation]:
+    async def assignment_deletions(self, table: TableInfo) -> list[StoreOperation]:
         """What is left of the partitions of a table when everything below the node of the table is gone."""
-        operations: list[Operation] = []
+        operations: list[StoreOperation] = []
         for partition in self.of_table(table.table_id):
             operations += await self._assignment_deletion(partition)
         return operations
 
-    async def _assignment_deletion(self, partition: PartitionInfo) -> list[Operation]:
+    async def _assignment_deletion(self, partition: PartitionInfo) -> list[StoreOperation]:
         path = partition_assignment_path(partition.partition_id)
         return [] if await self._store.get(path) is None else await deletions_below(self._store, path)
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from datetime import timezone, tzinfo
 
 from fluss_server.coordinator.assignment import check_replication_factor
-from fluss_server.coordinator.catalog import MetadataManager, check_partitioned, no_partition
+from fluss_server.coordinator.catalog import MetadataManager
+from fluss_server.coordinator.catalog_view import check_partitioned, no_partition
 from fluss_server.coordinator.ddl import DdlExecutor, TableLifecycle
 from fluss_server.coordinator.partition_rules import strategy_of
 from fluss_server.errors import ErrorCode, FlussError
@@ -66,7 +67,7 @@ class PartitionExecutor:
         strategy = strategy_of(table, self.zone)
         strategy.check_new(spec[key[strategy.key_index]], self._clock.now_ms())
         if ignore_if_exists and self._manager.find_partition(table, name) is not None:
-            return  # writers ask for every partition they meet: most exist
+            return  # writers request every partition they meet; most exist
         await self.create_named(table, name, ignore_if_exists=ignore_if_exists)
 
     async def create_named(self, table: TableInfo, name: str, *, ignore_if_exists: bool) -> None:

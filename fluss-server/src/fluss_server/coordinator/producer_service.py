@@ -1,7 +1,7 @@
 """REGISTER_PRODUCER_OFFSETS, GET_PRODUCER_OFFSETS and DELETE_PRODUCER_OFFSETS.
 
 A job that writes aggregates registers, before its first write, where the logs of its tables end. When it fails before
-its first checkpoint, the next attempt finds these offsets and undoes what was written behind them.
+its first checkpoint, the next attempt finds these offsets and undoes what was written after them.
 
 Where they are kept: Apache Fluss writes a file per table to remote storage and a pointer to the files into ZooKeeper. A
 single server has no remote storage, and two places can disagree after a crash. Here the node itself holds the offsets
@@ -24,8 +24,8 @@ from fluss_server.metadata.store import (
     Create,
     Delete,
     MetadataStore,
-    Operation,
     Set,
+    StoreOperation,
     missing_parents,
 )
 from fluss_server.metadata.tasks import UninterruptedTasks
@@ -62,7 +62,7 @@ class ProducerService:
         clock: decides what has expired.
         default_ttl_ms: how long offsets are kept whose producer does not say.
         sweep_interval_ms: expired ones are removed by the first registration after this time, and by one that finds
-            no room.
+            no capacity.
         permissions: what the caller of a request may do; None = everything.
     """
 
@@ -147,12 +147,12 @@ class ProducerService:
             if not await self._has_capacity(len(value)):
                 raise FlussError(
                     ErrorCode.OPERATION_NOT_ATTEMPTED_EXCEPTION,
-                    f"there is no room for the offsets of producer {producer_id!r}: {MAX_PRODUCERS} producers with"
+                    f"there is no capacity for the offsets of producer {producer_id!r}: {MAX_PRODUCERS} producers with"
                     f" {MAX_TOTAL_BYTES} bytes are the limit",
                     hint="delete those of producers that are gone, or register with a shorter time to live",
                 )
             path = producer_path(producer_id)
-            operations: list[Operation] = await missing_parents(self._store, path)
+            operations: list[StoreOperation] = await missing_parents(self._store, path)
             expired = await self._store.get(path) is not None
             operations.append(Set(path, value) if expired else Create(path, value))
             await self._store.commit(operations)
@@ -175,7 +175,7 @@ class ProducerService:
         self._swept_at = self._clock.monotonic()
         if await self._store.get(PRODUCERS) is None:
             return
-        expired: list[Operation] = []
+        expired: list[StoreOperation] = []
         for name in await self._store.children(PRODUCERS):
             if await self._find(name) is None:
                 expired.append(Delete(producer_path(name)))

@@ -8,7 +8,8 @@ from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.coordinator.alter_requests import option_changes, table_changes
 from fluss_server.coordinator.alterations import add_columns, change_database, change_options
-from fluss_server.coordinator.catalog import MetadataManager, check_partitioned, no_partition
+from fluss_server.coordinator.catalog import MetadataManager
+from fluss_server.coordinator.catalog_view import check_partitioned, no_partition
 from fluss_server.coordinator.ddl import DdlExecutor
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TablePath, check_table_path
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 class CoordinatorService:
     """Databases, tables and metadata.
 
-    Reads are answered from memory. There are no KV snapshots or lakes yet: questions about them are answered as Fluss
-    answers them for a table that has none.
+    Reads come from memory. There are no KV snapshots or lakes yet: requests about them get the response that Apache
+    Fluss gives for a table that has none.
 
     Args:
         manager: loaded.
@@ -153,7 +154,7 @@ class CoordinatorService:
     def get_file_system_security_token(
         self, request: pb.GetFileSystemSecurityTokenRequest, context: RequestContext
     ) -> ResponseBody:
-        """Local files need no token. Scanners of pyfluss ask at their start and cannot do without an answer."""
+        """Local files need no token. Scanners of pyfluss request one at their start and fail without a response."""
         return pb.GetFileSystemSecurityTokenResponse(schema="file", token=b"")
 
     # What tables do not have yet

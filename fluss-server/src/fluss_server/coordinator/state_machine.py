@@ -73,7 +73,7 @@ from fluss_server.coordinator.events import (
     Transition,
 )
 from fluss_server.metadata.records import LeaderAndIsrRecord, leader_and_isr_path
-from fluss_server.metadata.store import Create, Operation, Set, parent_of
+from fluss_server.metadata.store import Create, Set, StoreOperation, parent_of
 from fluss_server.model.identifiers import TableBucket
 
 
@@ -340,9 +340,9 @@ class _Planner:
         self._draft.put_bucket(bucket, replace(state, record=record, active=state.active and same_leader))
         self._written[bucket] = None
 
-    def _writes(self) -> list[Operation]:
+    def _writes(self) -> list[StoreOperation]:
         """What makes the new records durable, one write per bucket; the first record of a bucket needs its nodes."""
-        operations: list[Operation] = []
+        operations: list[StoreOperation] = []
         with_nodes: set[PhysicalTable] = set()
         for bucket in self._written:
             state = self._draft.bucket(bucket)

@@ -1,7 +1,8 @@
 """What a table may look like, and what the server fills in. Pure.
 
-The checks, their order and their codes are those of Apache Fluss (``INVALID_TABLE_EXCEPTION`` for the shape of a table,
-``INVALID_CONFIG_EXCEPTION`` for its options), plus :func:`_check_supported` for what this version does not have yet.
+The checks, their order and their codes are those of Apache Fluss (``INVALID_TABLE_EXCEPTION`` for the structure of a
+table, ``INVALID_CONFIG_EXCEPTION`` for its options), and :func:`_check_supported` for what is not
+supported yet.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from fluss_server.model.table import DatabaseDescriptor, TableDescriptor
 from fluss_server.model.types import NESTED_ROOTS
 
 SYSTEM_COLUMNS = ("__offset", "__timestamp", "__bucket", "_change_type", "_log_offset", "_commit_timestamp")
-"""Columns that readers may ask for beside those of the table."""
+"""Columns that readers may request besides those of the table."""
 
 OPTION_PREFIX = "table."
 """Keys that begin with it are options of the table; all others are custom properties."""

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from google_crc32c import extend as _extend
 from google_crc32c import value as _crc_of_bytes
 
 from fluss_server.formats.buffer import Buffer
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 _COPY_LIMIT_BYTES = 4096  # below this a copy is cheaper than a numpy view
 
@@ -28,6 +22,6 @@ def crc32c(data: Buffer) -> int:
     return int(_crc_of_bytes(np.frombuffer(data, dtype=np.uint8)))
 
 
-def extend_crc32c(crc: int, data: bytes | npt.NDArray[np.uint8]) -> int:
-    """CRC-32C of bytes whose CRC-32C is ``crc`` (0 for none) followed by ``data``, which is not copied."""
+def extend_crc32c(crc: int, data: bytes) -> int:
+    """CRC-32C of bytes whose CRC-32C is ``crc`` (0 for none) followed by ``data``."""
     return int(_extend(crc, data))

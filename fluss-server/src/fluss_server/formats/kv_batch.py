@@ -26,11 +26,11 @@ from dataclasses import dataclass
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.crc import crc32c
-from fluss_server.formats.log_batch import NO_WRITER_ID
+from fluss_server.formats.log_batch import NO_BATCH_SEQUENCE as NO_BATCH_SEQUENCE
+from fluss_server.formats.log_batch import NO_WRITER_ID as NO_WRITER_ID
 from fluss_server.formats.varint import decode_unsigned32, encode_unsigned
 
 HEADER_SIZE = 28
-NO_BATCH_SEQUENCE = -1
 
 _HEADER = struct.Struct("<ibIhbqii")
 _COUNT = struct.Struct("<i")

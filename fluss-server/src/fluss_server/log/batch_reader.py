@@ -68,8 +68,8 @@ def read_batches(file: DiskFile, position: int, end: int) -> Iterator[tuple[int,
 def find_intact_batch(file: DiskFile, position: int, end: int, min_offset: int) -> int | None:
     """Position of some undamaged batch that starts in ``[position, end)`` at an offset of ``min_offset`` or later.
 
-    Looks at every byte: the length field in front may be the damaged one. None if there is no such batch. Offsets more
-    than 2^31 behind ``min_offset`` are taken for garbage.
+    Tries every byte: the length field before it may be the damaged one. None if there is no such batch. Offsets more
+    than 2^31 after ``min_offset`` are taken for garbage.
 
     Raises:
         OSError: the file cannot be read.

@@ -19,7 +19,7 @@ _HEAD_BYTES = 4096
 
 _READ_BYTES = 4 << 20
 MAX_EXAMINED_BYTES = 64 << 20
-"""Most bytes of batches that one call looks at, and may have to check before."""
+"""Most bytes of batches that one call examines, and may have to check before."""
 
 
 @dataclass(slots=True)
@@ -27,11 +27,11 @@ class Selection:
     """Batches that were kept, in order.
 
     Attributes:
-        next_offset: everything below this offset was looked at.
+        next_offset: everything below this offset was examined.
         regions: the batches; neighbours share a region.
         size_bytes: bytes of the regions.
-        kept_until: offset behind the last batch kept, or the offset asked for.
-        examined: number of batches that were looked at.
+        kept_until: offset after the last batch kept, or the requested offset.
+        examined: number of batches that were examined.
     """
 
     next_offset: int
@@ -64,7 +64,7 @@ def select_batches(
         max_offset: all batches end at or before this offset.
         keep: decides.
         at_least_one: keep the first batch wanted even if it has more than ``max_bytes``.
-        max_examined: most batches to look at.
+        max_examined: most batches to examine.
         may_check: see ``LogTablet.read``.
 
     Raises:
@@ -82,7 +82,7 @@ def select_batches(
         except BatchDamagedError:
             if not selection.examined:
                 raise
-            break  # what lies in front of the damage can be read
+            break  # what lies before the damage can be read
         if rest is None:
             break
         examined_bytes += rest.region.length

@@ -12,8 +12,8 @@ class CheckedRange(NamedTuple):
 
     Attributes:
         start: position of the first batch.
-        end: position behind the last batch.
-        end_offset: offset behind the last batch.
+        end: position after the last batch.
+        end_offset: offset after the last batch.
     """
 
     start: int

@@ -14,11 +14,11 @@ def read_checked(
     """See :meth:`LogTablet.read`.
 
     The search for a batch follows lengths and offsets in headers, which may be damaged. So nothing it found counts
-    before the batches on its way were checked: not the position, not the offset behind the batches, and not that a
-    batch reaches behind the limit, which makes a reader wait.
+    before the batches on its way were checked: not the position, not the offset after the batches, and not that a
+    batch reaches past the limit, which makes a reader wait.
 
     Returns:
-        the undamaged batches, and what is wrong behind them if that was found out.
+        the undamaged batches, and what is wrong after them if that was found out.
 
     Raises:
         BatchDamagedError: not even the batch that should hold ``offset`` is undamaged.

@@ -21,7 +21,7 @@ class IndexFile:
     """The file of one index.
 
     Entries are written in order and only when their batches are durable, in one thread at a time; no descriptor is kept
-    open. Bytes behind the entries that were read or written are not trusted and are cut at the next write. After any
+    open. Bytes after the entries that were read or written are not trusted and are cut at the next write. After any
     error the whole file is written again, so that pages which the kernel marked clean without writing them are written.
 
     All methods raise ``OSError``.

@@ -46,7 +46,7 @@ class RecoveryReport:
     Attributes:
         scanned_from: offset from which batches were checked.
         scanned_bytes: bytes of batches that were checked and kept.
-        end_offset: offset behind the last batch kept.
+        end_offset: offset after the last batch kept.
         durable_offset: offset up to which the log is known to have been durable before.
         cut_bytes: bytes discarded.
         cut_reason: why, None if nothing was cut.
@@ -88,22 +88,22 @@ class RecoveredLog:
 class LogRecovery:
     """One run over a log directory.
 
-    What is trusted. The recovery point says up to where everything is durable and was checked; segments in front of it
-    are only looked at where they begin and end. Everything behind it is read and checked: size, magic, CRC, and that
+    What is trusted. The recovery point says up to where everything is durable and was checked; segments before it
+    are only checked where they begin and end. Everything after it is read and checked: size, magic, CRC, and that
     each batch begins where the one before ends. Nothing that was not fsynced is trusted: index files and writer
-    snapshots count up to the recovery point only and are rebuilt behind it. If the recovery point is missing or
+    snapshots count up to the recovery point only and are rebuilt after it. If the recovery point is missing or
     damaged, the whole log is checked. What no flush has confirmed (recovery point, flush checkpoint) is written again
     as it was read: reading does not prove that it is on the disk.
 
-    Where it begins. At the start that the recovery point names; files in front of it are what a crash has left of
+    Where it begins. At the start that the recovery point names; files before it are what a crash has left of
     segments that retention was deleting, and go.
 
-    What is cut. The first byte that does not begin an undamaged batch ends the log; it and everything behind it go,
+    What is cut. The first byte that does not begin an undamaged batch ends the log; it and everything after it go,
     later segments too. A crash leaves such a tail at any byte. There is one exception: the damage lies below an offset
     known to have been durable (recovery point, flush checkpoint) *and* an undamaged batch follows. No crash does this,
     and cutting would discard intact, acknowledged batches; so opening fails with ``LOG_STORAGE_EXCEPTION`` and says how
-    to go on. Damage below a durable offset with nothing intact behind is cut, because refusing would save nothing, and
-    is reported as loss.
+    to go on. Damage below a durable offset with nothing intact after it is cut, because refusing would save nothing,
+    and is reported as loss.
 
     Args:
         directory: exists.
@@ -172,7 +172,7 @@ class LogRecovery:
                 hint=ACCEPT_LOSS_HINT,
             )
 
-    # ------------------------------------------------------------------ in front of the recovery point
+    # ------------------------------------------------------------------ before the recovery point
 
     def _trust(self, base: int, next_base: int) -> None:
         segment = LogSegment(self._directory, base, self._config, self._runtime)
@@ -203,7 +203,7 @@ class LogRecovery:
             segment.release()
         self._segments.append(segment)
 
-    # ------------------------------------------------------------------ behind the recovery point
+    # ------------------------------------------------------------------ after the recovery point
 
     def _scan(self, bases: Sequence[int], point: RecoveryPoint | None, durable: int) -> RecoveryReport:
         kept_before = len(self._segments)
@@ -284,7 +284,7 @@ class LogRecovery:
     def _gap(self, expected: int, base: int) -> FlussError:
         """A crash leaves no gap in what was durable, and never damages the recovery point.
 
-        Cutting here would let the log end far in front of acknowledged batches, or of the offsets that retention has
+        Cutting here would let the log end far before acknowledged batches, or of the offsets that retention has
         deleted, and give out these offsets a second time.
         """
         return FlussError(
@@ -303,7 +303,7 @@ class LogRecovery:
             logger.warning("%s could not be synced before it is checked: %s", segment.path, error)
 
     def _scan_segment(self, segment: LogSegment, size: int, durable: int) -> str | None:
-        """Take up undamaged, contiguous batches; returns what is wrong behind them."""
+        """Keep undamaged, contiguous batches; returns what is wrong after them."""
         unconfirmed = None
         try:
             for position, header, _ in read_batches(segment.file, segment.size, size):
@@ -352,7 +352,7 @@ class LogRecovery:
         return False
 
     def _cut(self, dropped: Sequence[int]) -> int:
-        """Cut the last segment behind its last batch and remove later ones; returns the bytes removed with them."""
+        """Cut the last segment after its last batch and remove later ones; returns the bytes removed with them."""
         removed = 0
         for base in reversed(dropped):
             segment = LogSegment(self._directory, base, self._config, self._runtime)

@@ -26,7 +26,7 @@ _WALK_BYTES = 8192
 """Read at a time when walking from header to header; covers the stretch between two index entries and a header."""
 
 _MAX_UNINDEXED_BYTES = 1 << 20
-"""More than this behind the last entry of an offset index means that entries are missing."""
+"""More than this after the last entry of an offset index means that entries are missing."""
 
 _FRAME = struct.Struct("<qi")  # base offset, length
 _DELTA = struct.Struct("<i")
@@ -36,7 +36,7 @@ _NOWHERE = sys.maxsize
 
 
 class IndexDamagedError(Exception):
-    """An index contradicts its ``.log`` file; the tablet answers with :meth:`LogSegment.rebuild_indexes`.
+    """An index contradicts its ``.log`` file; the tablet then calls :meth:`LogSegment.rebuild_indexes`.
 
     Attributes:
         segment: whose index it is.
@@ -63,7 +63,7 @@ class LogSegment:
     Attributes:
         base_offset: offset of the first batch.
         size: bytes of whole batches in the ``.log`` file.
-        next_offset: offset behind the last batch.
+        next_offset: offset after the last batch.
         max_timestamp: largest commit timestamp of the segment, -1 while it is empty.
         max_timestamp_offset: base offset of the first batch with that timestamp.
         sealed: whether another segment follows.
@@ -104,7 +104,7 @@ class LogSegment:
         segment = cls(directory, base_offset, config, runtime)
         segment._file = file = runtime.disk.open(segment.path, create=True)
         if file.size():
-            raise FileExistsError(f"{segment.path} has data although the log ends in front of it")
+            raise FileExistsError(f"{segment.path} has data although the log ends before it")
         segment.start_indexes()
         return segment
 
@@ -203,10 +203,10 @@ class LogSegment:
         )
 
     def append(self, pieces: Sequence[Buffer], headers: Sequence[BatchHeader]) -> None:
-        """Write whole, stamped batches behind the others.
+        """Write whole, stamped batches after the others.
 
         Raises:
-            OSError: bytes may lie behind :attr:`size` in the file, see :meth:`restore`.
+            OSError: bytes may lie after :attr:`size` in the file, see :meth:`restore`.
         """
         self.file.write(pieces, self.size)
         for header in headers:
@@ -216,7 +216,7 @@ class LogSegment:
         """Undo a failed append: ``size`` and ``next_offset`` are what they were before it.
 
         Raises:
-            OSError: bytes of the failed append may still lie behind ``size``.
+            OSError: bytes of the failed append may still lie after ``size``.
         """
         if self.size == size:
             self.file.truncate(size)
@@ -224,7 +224,7 @@ class LogSegment:
             self.truncate(size, next_offset)
 
     def note_batch(self, header: BatchHeader) -> None:
-        """Take up a batch that lies in the file at :attr:`size`."""
+        """Add a batch that lies in the file at :attr:`size`."""
         position = self.size
         offset_index, time_index = self.indexes
         if header.commit_timestamp > self.max_timestamp:
@@ -283,9 +283,9 @@ class LogSegment:
 
         Args:
             searched_from: see :meth:`position_of`.
-            stop: position behind a batch.
+            stop: position after a batch.
             offset: that somebody has searched, and that must be in between.
-            next_offset: offset behind the batches according to what follows them, which may be damaged.
+            next_offset: offset after the batches according to what follows them, which may be damaged.
         """
         if searched_from >= self._checked_from:
             return True
@@ -311,7 +311,7 @@ class LogSegment:
             lies in what this process has appended.
 
         Raises:
-            BatchDamagedError: a batch in front of ``start`` is damaged, so that nobody knows what begins there.
+            BatchDamagedError: a batch before ``start`` is damaged, so that it is unknown what begins there.
             IndexDamagedError, OSError.
         """
         file = self.file
@@ -371,7 +371,7 @@ class LogSegment:
     def position_of(self, offset: int, size: int) -> tuple[int, int, int]:
         """(position, base offset) of the batch that holds ``offset``, which is in the first ``size`` bytes.
 
-        The third number is the position of the batch from which on headers were followed: behind it, damage may have
+        The third number is the position of the batch from which on headers were followed: after it, damage may have
         misled the search.
 
         Raises:
@@ -399,7 +399,7 @@ class LogSegment:
         """(position, offset) of the last end of a batch at or before ``max_position`` and ``max_offset``.
 
         Args:
-            start: position of a batch; the answer is not in front of it.
+            start: position of a batch; the result is not before it.
             start_offset: its base offset.
             max_position: at least ``start``.
             max_offset: at least ``start_offset``.
@@ -499,7 +499,7 @@ class LogSegment:
         self.sealed = self.synced = self.indexes_durable = True
 
     def _check_entry(self, entry: tuple[int, int] | None) -> int:
-        """Position of an index entry (0 for None), after a look at whether its batch is there."""
+        """Position of an index entry (0 for None), after checking that its batch is there."""
         if entry is None:
             return 0
         last_offset, position = entry
@@ -549,7 +549,7 @@ class LogSegment:
     def rebuild_indexes(self) -> None:
         """Build both indexes again from the batches, of which every one is checked.
 
-        Nobody may append meanwhile; readers may go on.
+        Nothing may be appended meanwhile; readers may continue.
 
         Raises:
             BatchDamagedError, OSError.
@@ -597,7 +597,7 @@ class LogSegment:
         self.max_timestamp, self.max_timestamp_offset = self._newest_timestamp()
 
     def _newest_timestamp(self) -> tuple[int, int]:
-        """(timestamp, offset) of the largest timestamp, from the time index and the batches behind its last entry."""
+        """(timestamp, offset) of the largest timestamp, from the time index and the batches after its last entry."""
         entry = self.indexes[1].last
         start, newest = 0, (-1, self.base_offset)
         if entry is not None:

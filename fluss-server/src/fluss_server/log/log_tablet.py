@@ -47,7 +47,7 @@ class AppendResult:
     """What became of an append.
 
     Attributes:
-        base_offset: offset of the first record; for a duplicate that of the original, or one behind it if the original
+        base_offset: offset of the first record; for a duplicate that of the original, or one after it if the original
             is too old to be remembered.
         last_offset: offset of the last record; for a duplicate as before.
         duplicate: whether nothing was written because the batches are in the log already.
@@ -260,7 +260,7 @@ class LogTablet:
             try:
                 segment.restore(self._view.size, self._view.end)
             except OSError as second:
-                # Whole batches of the failed append may lie behind the end and come back to life after a crash.
+                # Whole batches of the failed append may lie after the end and reappear after a crash.
                 self._failure = storage_failure(f"{segment.path} cannot be cut after a failed write", second)
                 raise self._failure from error
             if isinstance(error, OSError):
@@ -292,7 +292,7 @@ class LogTablet:
     ) -> LogSlice | None:
         """Whole, undamaged batches from the one that holds ``offset`` on, of one segment.
 
-        Batches that nobody has read since their segment was opened are checked before they are returned.
+        Batches that were not read since their segment was opened are checked before they are returned.
 
         Args:
             offset: from the start offset to the end offset.
@@ -503,7 +503,7 @@ class LogTablet:
         """Delete the oldest segments, as far as everything in them is older than ``ttl_ms`` and below ``limit``.
 
         Slices handed out before stay valid. A crash at any point leaves a log that begins where it did or where it
-        should: the new start is made durable with the recovery point, and what is left of segments in front of it
+        should: the new start is made durable with the recovery point, and what is left of segments before it
         is removed at the next opening.
 
         Args:
@@ -559,13 +559,13 @@ class LogTablet:
     # ------------------------------------------------------------------ truncate, close, delete
 
     def truncate_to(self, offset: int) -> int:
-        """Remove all batches that end behind ``offset``; returns the new end offset, at most ``offset``.
+        """Remove all batches that end after ``offset``; returns the new end offset, at most ``offset``.
 
         Slices handed out before may turn out short, or hold batches that are appended later. What writers had sent in
         batches that retention has deleted may be forgotten.
 
         Raises:
-            FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``: in front of the log;
+            FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``: before the log;
                 ``LOG_STORAGE_EXCEPTION``: nothing changed;
                 ``STORAGE_EXCEPTION``: it failed after a part of it, appends are refused from now on.
         """

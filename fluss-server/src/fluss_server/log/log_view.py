@@ -17,8 +17,8 @@ class LogSlice:
 
     Attributes:
         region: their bytes.
-        first_offset: base offset of the first batch; may lie in front of the offset asked for.
-        next_offset: offset behind the last batch.
+        first_offset: base offset of the first batch; may lie before the requested offset.
+        next_offset: offset after the last batch.
         segment: holds them.
         searched_from: see ``LogSegment.position_of``.
     """
@@ -42,7 +42,7 @@ class LogView(NamedTuple):
     """The visible batches of a log; replaced as a whole when some come or go.
 
     Attributes:
-        end: offset behind the last batch.
+        end: offset after the last batch.
         size: visible bytes of the last segment.
         segments: in order, never empty; all but the last are sealed.
         bases: their base offsets.

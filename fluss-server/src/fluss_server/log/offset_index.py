@@ -24,7 +24,7 @@ class OffsetIndex:
     4       4     position of that batch in the ``.log`` file, int32
     ======  ====  =================================================================
 
-    A batch gets an entry when it starts more than the index interval behind the batch of the previous entry (behind the
+    A batch gets an entry when it starts more than the index interval after the batch of the previous entry (after the
     start of the file for the first one). Official servers preallocate the file of the active segment with zeros; ours
     never does.
 
@@ -44,7 +44,7 @@ class OffsetIndex:
 
     @property
     def is_full(self) -> bool:
-        """Whether no further entry fits into the file."""
+        """Whether the file has no space for another entry."""
         return len(self) >= self._max_entries
 
     @property
@@ -54,7 +54,7 @@ class OffsetIndex:
         return positions[-1] if positions else 0
 
     def add(self, last_offset: int, position: int) -> None:
-        """Add an entry behind all others."""
+        """Add an entry after all others."""
         offsets, positions = self._columns
         positions.append(position)
         offsets.append(last_offset - self.base_offset)
@@ -72,7 +72,7 @@ class OffsetIndex:
         return (offsets[index] + self.base_offset, positions[index]) if index >= 0 else None
 
     def truncate(self, size: int) -> None:
-        """Drop entries of batches that start at position ``size`` or behind it."""
+        """Drop entries of batches that start at position ``size`` or after it."""
         offsets, positions = self._columns
         count = bisect_left(positions, size)
         self._columns = (offsets[:count], positions[:count])
@@ -93,7 +93,7 @@ class OffsetIndex:
         Args:
             data: image of the entries.
             size: bytes of the ``.log`` file they describe.
-            next_offset: offset behind the last batch of it.
+            next_offset: offset after the last batch of it.
         """
         if len(data) % self.ENTRY_BYTES:
             return False

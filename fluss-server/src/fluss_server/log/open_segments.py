@@ -16,7 +16,7 @@ class OpenSegments:
     Args:
         lock: of its own.
 
-    The one that has been unused for the longest time gives up its descriptor and indexes, if they are on the disk; its
+    The one that has been unused for the longest time releases its descriptor and indexes, if they are on the disk; its
     next use loads them again.
     """
 

@@ -20,7 +20,7 @@ class RecoveryPoint:
     """A state of a log of which everything is known to be durable.
 
     All batches below :attr:`offset` were fsynced and undamaged, with the index entries that describe them and the
-    writer state behind them. A log is opened by checking what lies behind the recovery point; what lies in front of it
+    writer state after them. A log is opened by checking what lies after the recovery point; what lies before it
     is trusted, except that segments must begin and end where they should.
 
     File format (``recovery-point``, 72 bytes, little-endian, replaced atomically and durably):

@@ -33,11 +33,11 @@ class LogSnapshot(NamedTuple):
 class RecoveryPointWriter:
     """Decides when the recovery point moves, and writes it with what it promises: index files and writer snapshots.
 
-    Index and snapshot files are written here and nowhere else, behind the fsync of their batches: so a crash can leave
+    Index and snapshot files are written here and nowhere else, after the fsync of their batches: so a crash can leave
     them missing, short or torn, but never with entries for batches that are not there.
 
     It moves when many bytes were appended, after some time, and when a segment was sealed. The owner calls
-    :meth:`note_append`, :meth:`note_seal` and :meth:`capture` with nobody appending meanwhile, the rest from one thread
+    :meth:`note_append`, :meth:`note_seal` and :meth:`capture` while nothing is appended, the rest from one thread
     at a time.
 
     Args:
@@ -132,7 +132,7 @@ class RecoveryPointWriter:
             return False
 
     def forget_behind(self, end_offset: int) -> None:
-        """Discard the recovery point, and the snapshots behind ``end_offset``, because the log is cut there.
+        """Discard the recovery point, and the snapshots after ``end_offset``, because the log is cut there.
 
         Raises:
             OSError: snapshots may be left.

@@ -15,7 +15,7 @@ class SegmentAge(NamedTuple):
     """What retention knows of a segment.
 
     Attributes:
-        next_offset: offset behind its last batch.
+        next_offset: offset after its last batch.
         max_timestamp: commit timestamp of its newest batch, epoch milliseconds; -1 if it has none.
     """
 

@@ -42,7 +42,7 @@ def scrub(
 ) -> ScrubStep:
     """Check some batches of one segment. Blocks; any thread.
 
-    Opens a descriptor of its own, so that the segments that readers use stay open. Behind a damaged batch it goes on
+    Opens a descriptor of its own, so that the segments that readers use stay open. After a damaged batch it goes on
     with the next segment.
 
     Args:

@@ -44,7 +44,7 @@ class StalledWriters:
         self._refusals.pop(writer_id, None)
 
     def refused(self, writer_id: int, now_ms: int, error: FlussError) -> FlussError:
-        """What to answer to a writer whose batch is out of order: ``error``, or that its id is not known any more."""
+        """The response for a writer whose batch is out of order: ``error``, or that its id is not known any more."""
         refusals = self._refusals.get(writer_id)
         if refusals is None:
             if len(self._refusals) >= _MAX_WRITERS:

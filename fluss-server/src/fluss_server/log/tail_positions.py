@@ -19,7 +19,7 @@ class TailPositions:
         self._columns = (array("q"), array("q"))  # base offsets, positions
 
     def add(self, base_offset: int, position: int) -> None:
-        """Add a batch behind all others."""
+        """Add a batch after all others."""
         offsets, positions = self._columns
         if len(offsets) == 2 * _KEEP - 1:
             offsets, positions = offsets[-_KEEP + 1 :], positions[-_KEEP + 1 :]
@@ -37,13 +37,13 @@ class TailPositions:
         return (offsets[index], positions[index]) if index >= 0 else None
 
     def within(self, position: int, offset: int) -> tuple[int, int] | None:
-        """(base offset, position) of the last batch that starts neither behind ``position`` nor behind ``offset``."""
+        """(base offset, position) of the last batch that starts neither after ``position`` nor after ``offset``."""
         offsets, positions = self._columns
         index = min(bisect_right(positions, position), bisect_right(offsets, offset)) - 1
         return (offsets[index], positions[index]) if index >= 0 else None
 
     def truncate(self, size: int) -> None:
-        """Drop batches that start at position ``size`` or behind it."""
+        """Drop batches that start at position ``size`` or after it."""
         offsets, positions = self._columns
         count = bisect_left(positions, size)
         self._columns = (offsets[:count], positions[:count])

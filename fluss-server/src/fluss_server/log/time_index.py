@@ -26,7 +26,7 @@ class TimeIndex:
     ======  ====  ===========================================================================================
 
     An entry is added with each entry of the offset index, and when the segment is closed, if the timestamp has grown.
-    Commit timestamps never decrease in a log, so that all batches in front of an entry's batch are older than it.
+    Commit timestamps never decrease in a log, so that all batches before an entry's batch are older than it.
 
     This class does no I/O. One thread adds; others may search at the same time (see :class:`OffsetIndex`).
     """
@@ -43,11 +43,11 @@ class TimeIndex:
 
     @property
     def is_full(self) -> bool:
-        """Whether only the entry fits that closes the segment."""
+        """Whether there is space only for the entry that closes the segment."""
         return len(self) >= self._max_entries - 1
 
     def add(self, timestamp: int, offset: int) -> None:
-        """Add an entry behind all others; nothing happens when the timestamp has not grown."""
+        """Add an entry after all others; nothing happens when the timestamp has not grown."""
         timestamps, offsets = self._columns
         if not timestamps or timestamp > timestamps[-1]:
             offsets.append(offset - self.base_offset)
@@ -66,7 +66,7 @@ class TimeIndex:
         return (timestamps[-1], offsets[-1] + self.base_offset) if timestamps else None
 
     def truncate(self, offset: int) -> None:
-        """Drop entries of batches that start at ``offset`` or behind it."""
+        """Drop entries of batches that start at ``offset`` or after it."""
         timestamps, offsets = self._columns
         count = bisect_left(offsets, offset - self.base_offset)
         self._columns = (timestamps[:count], offsets[:count])
@@ -88,7 +88,7 @@ class TimeIndex:
 
         Args:
             data: image of the entries.
-            next_offset: offset behind the last batch they describe.
+            next_offset: offset after the last batch they describe.
         """
         if len(data) % self.ENTRY_BYTES:
             return False

@@ -1,4 +1,4 @@
-"""Writer state from snapshots and the batches behind them."""
+"""Writer state from snapshots and the batches after them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fluss_server.log.writer_state import WriterStates
 
 
 def replay_writers(writers: WriterStates, snapshots: WriterSnapshots, segments: Sequence[LogSegment], end: int) -> int:
-    """Set ``writers`` to what they are at offset ``end``, from the newest good snapshot and the batches behind it.
+    """Set ``writers`` to what they are at offset ``end``, from the newest good snapshot and the batches after it.
 
     Args:
         writers: replaced.
-        snapshots: of the log; those behind ``end`` are not looked at.
+        snapshots: of the log; those after ``end`` are not used.
         segments: contiguous, at least up to ``end``.
         end: end of a batch, or the start of the log.
 

@@ -28,7 +28,7 @@ class WriterSnapshots:
     with more batches, the member ``"earlier_batches":[[sequence,last offset,offset delta,timestamp],...]``, oldest
     first; official servers ignore unknown members.
 
-    A snapshot is never the only source: it is a function of the log in front of it. Its CRC is kept with the recovery
+    A snapshot is never the only source: it is a function of the log before it. Its CRC is kept with the recovery
     point, because the format has no place for one.
 
     Args:

@@ -50,11 +50,11 @@ class WriterStates:
     Rules (a batch with writer id -1 follows none):
 
     * A batch with the sequence of one of the writer's last five batches is a duplicate; so is one with a smaller
-      sequence, because the later ones were only taken behind it. Of that one the offsets are not remembered. Official
-      servers answer it with OUT_OF_ORDER_SEQUENCE, and clients of 0.9 then repeat it indefinitely.
+      sequence, because the later ones were only taken after it. Of that one the offsets are not remembered. Official
+      servers return OUT_OF_ORDER_SEQUENCE for it, and clients of 0.9 then repeat it indefinitely.
     * Otherwise its sequence must be the last one plus 1 (0 follows 2^31 - 1), and 0 for an unknown writer.
     * A writer without a batch for the expiration time is remembered by its last batch only. It stays known, so that a
-      client which was silent for that long goes on where it stopped; official servers forget it and answer
+      client which was silent for that long continues where it stopped; official servers forget it and return
       OUT_OF_ORDER_SEQUENCE.
     * There are never more than ``max_writers``: the one unused for the longest time is forgotten first. If it still
       lives, its next batch is refused with OUT_OF_ORDER_SEQUENCE, on which clients take a new writer id and begin at 0.
@@ -78,7 +78,7 @@ class WriterStates:
     def find_duplicate(self, writer_id: int, sequence: int) -> WrittenBatch | None:
         """The batch of that writer with that sequence, if it is in the log.
 
-        Of a batch in front of those that are remembered, the offsets are a guess: it lies at or before them.
+        Of a batch before those that are remembered, the offsets are a guess: it lies at or before them.
         """
         batches = self._writers.get(writer_id)
         if batches is None:
@@ -92,7 +92,7 @@ class WriterStates:
         return None
 
     def check(self, headers: Sequence[BatchHeader]) -> WrittenBatch | None:
-        """Judge the batches of one append, in order.
+        """Evaluate the batches of one append, in order.
 
         Returns:
             None if all are new; if all are duplicates the span from the first to the last original.
@@ -136,7 +136,7 @@ class WriterStates:
         return newest._replace(offset_delta=newest.last_offset - min(batch.base_offset for batch in originals))
 
     def record(self, header: BatchHeader) -> None:
-        """Take note of a batch that is in the log. It is not judged: what is in the log is right."""
+        """Take note of a batch that is in the log. It is not evaluated: what is in the log is right."""
         writer_id = header.writer_id
         if writer_id == NO_WRITER_ID:
             return

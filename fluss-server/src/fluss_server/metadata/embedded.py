@@ -16,7 +16,7 @@ from fluss_server.metadata.store import (
     DEFAULT_WATCH_CAPACITY,
     Delete,
     Node,
-    Operation,
+    StoreOperation,
     check_path,
 )
 from fluss_server.metadata.tasks import UninterruptedTasks
@@ -122,7 +122,7 @@ class EmbeddedMetadataStore:
 
     # Writing
 
-    async def commit(self, operations: Sequence[Operation]) -> list[int]:
+    async def commit(self, operations: Sequence[StoreOperation]) -> list[int]:
         self._check_usable()
         if len(self._tasks) >= MAX_PENDING_COMMITS:
             raise FlussError(ErrorCode.STORAGE_EXCEPTION, f"{len(self._tasks)} changes of metadata are waiting")
@@ -143,7 +143,7 @@ class EmbeddedMetadataStore:
         if self._closed:
             raise FlussError(ErrorCode.STORAGE_EXCEPTION, "the metadata store is closed")
 
-    async def _commit(self, operations: Sequence[Operation]) -> list[int]:
+    async def _commit(self, operations: Sequence[StoreOperation]) -> list[int]:
         async with self._lock:
             plan = self._tree.plan(operations)
             await self._store(plan)

@@ -206,7 +206,7 @@ def _tree_of(checked: CheckedJournal) -> Tree:
         try:
             tree.apply(Plan([], dict(changes), []))
         except (KeyError, MetadataConflict) as error:
-            raise JournalDamaged(f"transaction number {position} does not fit the ones before: {error}") from None
+            raise JournalDamaged(f"transaction number {position} contradicts the ones before: {error}") from None
     return tree
 
 

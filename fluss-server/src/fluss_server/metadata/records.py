@@ -120,7 +120,7 @@ class DatabaseRecord:
 
 @dataclass(frozen=True)
 class TableRecord:
-    """The node of a table: everything but its schema, which has nodes of its own.
+    """The node of a table: all but its schema, which has nodes of its own.
 
     Attributes:
         table_id: id in the cluster.

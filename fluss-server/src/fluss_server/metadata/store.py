@@ -31,7 +31,7 @@ DEFAULT_WATCH_CAPACITY = 1024
 
 
 class Conflict(Enum):
-    """Why an operation does not fit the state of the tree."""
+    """Why an operation is impossible in the state of the tree."""
 
     NO_NODE = "there is no such node"
     NO_PARENT = "its parent does not exist"
@@ -43,7 +43,7 @@ class Conflict(Enum):
 
 
 class MetadataConflict(FlussError):
-    """An operation that does not fit the state of the tree.
+    """An operation that is impossible in the state of the tree.
 
     Callers tell the cases apart by :attr:`reason` and turn them into an error of their own; the code is
     ``UNKNOWN_SERVER_ERROR`` because a conflict that reaches a client is a fault of the server.
@@ -55,7 +55,7 @@ class MetadataConflict(FlussError):
         self.path = path
 
 
-class Session(Protocol):
+class StoreSession(Protocol):
     """What ephemeral nodes live and die with."""
 
     @property
@@ -91,7 +91,7 @@ class Create:
 
     path: str
     value: bytes = b""
-    session: Session | None = None
+    session: StoreSession | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Check:
     version: int | None = None
 
 
-Operation = Create | Set | Delete | Check
+StoreOperation = Create | Set | Delete | Check
 
 
 class EventKind(Enum):
@@ -162,14 +162,14 @@ class MetadataStore(Protocol):
     async def children(self, path: str) -> list[str]:
         """Names, without the path, of the children of ``path``, sorted; conflict: ``NO_NODE``."""
 
-    async def commit(self, operations: Sequence[Operation]) -> list[int]:
+    async def commit(self, operations: Sequence[StoreOperation]) -> list[int]:
         """Apply ``operations`` in order, atomically.
 
         Returns:
             one version per operation: that of the node after it, and of the deleted node for a :class:`Delete`.
         """
 
-    async def open_session(self) -> Session:
+    async def open_session(self) -> StoreSession:
         """A new session for ephemeral nodes."""
 
     def watch(self, path: str, capacity: int = DEFAULT_WATCH_CAPACITY) -> Watch:
@@ -193,9 +193,9 @@ def parent_of(path: str) -> str:
     return path.rpartition("/")[0] or "/"
 
 
-async def missing_parents(store: MetadataStore, path: str) -> list[Operation]:
+async def missing_parents(store: MetadataStore, path: str) -> list[StoreOperation]:
     """Operations that create the parents of ``path`` that do not exist, topmost first."""
-    missing: list[Operation] = []
+    missing: list[StoreOperation] = []
     parent = parent_of(path)
     while parent != "/" and await store.get(parent) is None:
         missing.append(Create(parent))
@@ -203,12 +203,12 @@ async def missing_parents(store: MetadataStore, path: str) -> list[Operation]:
     return missing[::-1]
 
 
-async def deletions_below(store: MetadataStore, path: str) -> list[Operation]:
+async def deletions_below(store: MetadataStore, path: str) -> list[StoreOperation]:
     """Operations that delete ``path`` and everything below it, deepest first.
 
     Commit them together: when something was added meanwhile the commit conflicts (``NOT_EMPTY``) and can be repeated.
     """
-    operations: list[Operation] = [Delete(path)]
+    operations: list[StoreOperation] = [Delete(path)]
     unread = [path]
     while unread:
         current = unread.pop()

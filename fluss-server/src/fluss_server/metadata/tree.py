@@ -20,8 +20,8 @@ from fluss_server.metadata.store import (
     EventKind,
     MetadataConflict,
     Node,
-    Operation,
     Set,
+    StoreOperation,
     check_path,
     parent_of,
 )
@@ -90,11 +90,11 @@ class Tree:
             if path != "/" and node.session_id is None:
                 yield path, node
 
-    def plan(self, operations: Sequence[Operation]) -> Plan:
+    def plan(self, operations: Sequence[StoreOperation]) -> Plan:
         """Work out what ``operations`` change.
 
         Raises:
-            MetadataConflict: when one of them does not fit; then none may be applied.
+            MetadataConflict: when one of them is impossible; then none may be applied.
             ValueError: for a malformed path, a value above the limit or too many operations.
         """
         if len(operations) > MAX_OPERATIONS:
@@ -151,7 +151,7 @@ class _Planner:
         self._states: dict[str, Node | None] = {}
         self._child_counts: dict[str, int] = {}
 
-    def run(self, operations: Sequence[Operation]) -> Plan:
+    def run(self, operations: Sequence[StoreOperation]) -> Plan:
         versions = [self._step(operation) for operation in operations]
         changes: dict[str, Node | None] = {}
         events: list[Event] = []
@@ -165,7 +165,7 @@ class _Planner:
                 events.append(Event(EventKind.DELETED, path))
         return Plan(versions, changes, events)
 
-    def _step(self, operation: Operation) -> int:
+    def _step(self, operation: StoreOperation) -> int:
         path = operation.path
         check_path(path)
         if path == "/":

@@ -134,8 +134,8 @@ class Replica:
 
         Raises:
             FlussError: what ``LogTablet.append`` raises; ``STORAGE_EXCEPTION`` when the replica is offline;
-                ``INVALID_TABLE_EXCEPTION`` when the rows do not fit the table, and for a primary-key table, whose log
-                only its KvTablet writes.
+                ``INVALID_TABLE_EXCEPTION`` when the rows do not match the schema of the table, and for a
+                primary-key table, whose log only its KvTablet writes.
         """
         self._check_online()
         if self.kv is not None:
@@ -160,8 +160,8 @@ class Replica:
                 )
             batch = records[position : position + header.size]
             try:
-                shape = self._validators.get(header.schema_id) or self._validator_of(header.schema_id)
-                shape.check(batch, header)
+                validator = self._validators.get(header.schema_id) or self._validator_of(header.schema_id)
+                validator.check(batch, header)
             except FlussError as error:
                 # A batch damaged on the way may look like anything: then the log says so, and its writer sends it
                 # again.
@@ -169,14 +169,14 @@ class Replica:
                     raise _not_again(error) from None
 
     def _validator_of(self, schema_id: int) -> Validator:
-        """The shape of batches of an older schema; writers that have not heard of a newer one go on with it."""
+        """The validator of batches of an older schema; writers that have not heard of a newer one go on with it."""
         if not 0 < schema_id <= self.table.schema_id:
             raise FlussError(
                 ErrorCode.SCHEMA_NOT_EXIST,
                 f"{self.table.path} has no schema {schema_id}; the newest is {self.table.schema_id}",
             )
-        shape = self._validators[schema_id] = validator_of(self._schemas(schema_id).types, self.table.log_format)
-        return shape
+        validator = self._validators[schema_id] = validator_of(self._schemas(schema_id).types, self.table.log_format)
+        return validator
 
     async def put(self, records: memoryview, target_columns: Sequence[int], *, overwrite: bool = False) -> AppendResult:
         """Merge a KV batch; acknowledged as for :meth:`append`. The order of calls is the order of effects.
@@ -187,8 +187,8 @@ class Replica:
             overwrite: see ``KvTablet.put``.
 
         Raises:
-            FlussError: what ``KvTablet.put`` raises, with ``INVALID_TABLE_EXCEPTION`` for rows that do not fit the
-                table; ``STORAGE_EXCEPTION``; ``NON_PRIMARY_KEY_TABLE_EXCEPTION``.
+            FlussError: what ``KvTablet.put`` raises, with ``INVALID_TABLE_EXCEPTION`` for rows that do not match the
+                schema of the table; ``STORAGE_EXCEPTION``; ``NON_PRIMARY_KEY_TABLE_EXCEPTION``.
         """
         self._check_online()
         kv = self.require_kv()
@@ -484,10 +484,14 @@ def _log_ttl_ms(table: TableInfo) -> int:
 
 
 def _not_again(error: FlussError) -> FlussError:
-    """The error for a batch that arrived as its writer made it, and does not fit the table.
+    """The error for a batch that arrived as its writer made it, and does not match the schema of the table.
 
-    Clients repeat a batch that is answered with CORRUPT_RECORD, without end: see docs/decisions/0003.
+    Clients repeat a batch whose response is CORRUPT_RECORD, without end: see docs/decisions/0003.
     """
     if error.code is not ErrorCode.CORRUPT_RECORD_EXCEPTION:
         return error
-    return FlussError(ErrorCode.INVALID_TABLE_EXCEPTION, f"rows do not fit the table: {error.message}", hint=error.hint)
+    return FlussError(
+        ErrorCode.INVALID_TABLE_EXCEPTION,
+        f"rows do not match the schema of the table: {error.message}",
+        hint=error.hint,
+    )

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fluss_server.rpc.frames import Buffer, Piece, piece_size
+from fluss_server.rpc.frames import Piece, piece_size
 from fluss_server.rpc.wire import as_int32, as_int64, corrupt, read_fields, read_varint, varint
+from fluss_server.runtime.disk import Buffer
 
 
 class BucketRecords(NamedTuple):

@@ -17,8 +17,8 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from fluss_server.rpc.frames import Buffer, Piece, piece_size
-from fluss_server.runtime.disk import FileRegion
+from fluss_server.rpc.frames import Piece, piece_size
+from fluss_server.runtime.disk import Buffer, FileRegion
 from fluss_server.runtime.network import DirectOutput
 
 logger = logging.getLogger(__name__)

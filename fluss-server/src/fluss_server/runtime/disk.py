@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Protocol, TypeAlias
 
-Buffer: TypeAlias = "bytes | bytearray | memoryview"
+Buffer: TypeAlias = bytes | bytearray | memoryview
+"""Contiguous bytes. A ``memoryview`` must have format ``B`` and one dimension."""
 
 
 class DiskFile(Protocol):
@@ -46,7 +47,7 @@ class DiskFile(Protocol):
     def sync(self) -> None:
         """Make everything written so far, and the size, durable; not the name.
 
-        After an error nobody knows which bytes are durable, and a second call does not tell: the kernel reports a
+        After an error it is unknown which bytes are durable, and a second call does not tell: the kernel reports a
         failed write-back once and then treats the pages as clean. Write them again.
         """
 

@@ -8,8 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.acl_records import acl_path, acls_of_type_path, decode_acls, encode_acls
-from fluss_server.metadata.store import Create, Delete, MetadataStore, Set, missing_parents
-from fluss_server.metadata.store import Operation as Change
+from fluss_server.metadata.store import Create, Delete, MetadataStore, Set, StoreOperation, missing_parents
 from fluss_server.metadata.tasks import UninterruptedTasks
 from fluss_server.model.acl import (
     ANY_NAME,
@@ -32,7 +31,7 @@ MAX_CACHED_NAME_LENGTH = 512
 MAX_ENTRIES_PER_RESOURCE = 2_000
 MAX_BINDINGS_PER_REQUEST = 10_000
 MAX_WORD_LENGTH = 255
-"""Longest principal type, principal name or host of an entry; a resource's entries then fit their metadata node."""
+"""Longest principal type, principal name or host of an entry; bounds the size of a resource's metadata node."""
 
 
 class Authorizer:
@@ -221,7 +220,7 @@ class Authorizer:
                 f"{resource} would have {len(after)} access control entries, the limit is {MAX_ENTRIES_PER_RESOURCE}",
             )
         path = acl_path(resource)
-        changes: list[Change]
+        changes: list[StoreOperation]
         if not after:
             changes = [Delete(path)]
         elif before:

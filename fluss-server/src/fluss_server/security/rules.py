@@ -174,7 +174,7 @@ def _fetch_log(permissions: Permissions, request: pb.FetchLogRequest, proceed: P
 async def _append_refused(response: Response, refused: bytes) -> ResponseBody:
     body = await response if isinstance(response, Awaitable) else response
     pieces = list(body) if isinstance(body, (list, tuple)) else [body.SerializeToString()]  # type: ignore[union-attr]
-    return [*pieces, refused]  # encodings of a message, one behind the other, are the encoding of both together
+    return [*pieces, refused]  # encodings of a message, one after the other, are the encoding of both together
 
 
 def _scan_kv(permissions: Permissions, request: pb.ScanKvRequest, proceed: Proceed) -> Response:

@@ -44,7 +44,7 @@ class DiskWriteLock:
         self._limit, self._recover = limit, recover
 
     def configure(self, limit: float, recover: float) -> None:
-        """Change the bounds. Only the new limit counts then: whoever raises it above the usage wants to write at once.
+        """Change the bounds. Only the new limit counts then: raising it above the usage permits writes at once.
 
         Raises:
             FlussError: as the constructor; nothing changed.

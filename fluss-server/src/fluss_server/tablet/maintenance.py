@@ -1,4 +1,4 @@
-"""What a server does to its replicas from time to time, without being asked."""
+"""Periodic background tasks over the replicas of a server."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _MIN_SCRUB_PAUSE_S = 1.0
 
 @dataclass(frozen=True)
 class MaintenanceConfig:
-    """When replicas are looked after.
+    """Intervals of the background tasks.
 
     Attributes:
         flush_interval_s: seconds between flushes of the logs; None = never, because acknowledgements wait for them.
-        persist_interval_s: seconds between two looks at which KvTablets have enough behind them to be persisted.
+        persist_interval_s: seconds between two checks of which KvTablets have enough new rows to be persisted.
         persist_after_offsets: changelog rows since the last persist that make a KvTablet worth persisting.
         retention_interval_s: seconds between two searches for segments older than their tables keep them.
         writer_expiration_interval_s: seconds between two searches for writers that are silent for long.
@@ -81,7 +81,7 @@ class Maintenance:
             self._tasks.append(asyncio.create_task(self._scrub_all()))
 
     async def stop(self) -> None:
-        """End; a chore in the middle of a replica is finished in its thread."""
+        """End; a task in the middle of a replica is finished in its thread."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""GET_METADATA and INIT_WRITER: what clients ask of any server before they read and write."""
+"""GET_METADATA and INIT_WRITER: what clients request from any server before they read and write."""
 
 from __future__ import annotations
 

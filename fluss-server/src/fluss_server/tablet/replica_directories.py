@@ -1,4 +1,4 @@
-"""Where the files of replicas are, and what happens to directories that nobody needs any more.
+"""Where the files of replicas are, and what happens to directories that are no longer needed.
 
 Layout below the data directory (the official one)::
 
@@ -142,7 +142,7 @@ class ReplicaDirectories:
         return orphans
 
     def _set_aside(self, directory: PurePath) -> None:
-        """Rename a directory so that nobody takes it for a table or partition."""
+        """Rename a directory so that it is not taken for a table or partition."""
         target = directory.with_name(directory.name + ORPHANED)
         number = 1
         while self._disk.exists(target):

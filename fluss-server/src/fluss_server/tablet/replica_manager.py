@@ -261,7 +261,7 @@ class ReplicaManager:
                     results[leadership.bucket] = found
                 else:
                     opening[leadership.bucket] = found
-            # Whoever sent the request may give up waiting; replicas are opened all the same.
+            # The sender may stop waiting; replicas are opened all the same.
             waiting = [*opening.values(), *(self._changing[entry.bucket] for entry in busy)]
             if waiting:
                 await asyncio.wait(waiting)

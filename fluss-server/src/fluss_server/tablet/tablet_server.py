@@ -116,7 +116,7 @@ class TabletServer:
         await self._has_snapshot
 
     async def leave(self) -> None:
-        """Ask the coordinator to give leaderships to others."""
+        """Request that the coordinator moves leaderships to other servers."""
         await self._coordinator.controlled_shutdown(ControlledShutdown(self._node.server_id))
 
     async def close(self) -> None:

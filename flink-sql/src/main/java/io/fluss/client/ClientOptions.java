@@ -29,7 +29,7 @@ public final class ClientOptions implements Serializable {
     KNOWN_KEYS.put("bootstrap.servers", "Comma list of host:port of servers to start from.");
     KNOWN_KEYS.put("client.id", "Name of the client in its thread names.");
     KNOWN_KEYS.put("client.connect-timeout", "Longest time to open a connection. Default 15 s.");
-    KNOWN_KEYS.put("client.request-timeout", "Longest time to wait for an answer. Default 30 s.");
+    KNOWN_KEYS.put("client.request-timeout", "Longest time to wait for a response. Default 30 s.");
     KNOWN_KEYS.put(
         "client.retry-timeout",
         "Longest time an operation is repeated before its error reaches the caller. Default 2 min.");
@@ -72,13 +72,13 @@ public final class ClientOptions implements Serializable {
         "client.scanner.log.fetch.max-bytes-for-bucket",
         "Size of one bucket's part of a fetch. Default 1 mb.");
     KNOWN_KEYS.put(
-        "client.scanner.log.fetch.min-bytes", "Bytes for which a fetch is answered. Default 1.");
+        "client.scanner.log.fetch.min-bytes", "Bytes for which a fetch returns. Default 1.");
     KNOWN_KEYS.put(
         "client.scanner.log.fetch.wait-max-time",
         "Longest time a fetch waits on the server for data. Default 500 ms.");
     KNOWN_KEYS.put(
         "client.scanner.kv.fetch.max-bytes",
-        "Size of one answer of a key-value scan. Default 4 mb.");
+        "Size of one response of a key-value scan. Default 4 mb.");
     String accepted = "Option of the official client; accepted, has no effect in this one.";
     for (String key :
         List.of(
@@ -99,13 +99,14 @@ public final class ClientOptions implements Serializable {
       KNOWN_KEYS.put(key, accepted);
     }
     KNOWN_KEYS.put(
-        PROTOCOL, "SASL to log in, PLAINTEXT for servers without logins. Default PLAINTEXT.");
+        PROTOCOL,
+        "SASL to authenticate, PLAINTEXT for servers without authentication. Default PLAINTEXT.");
     KNOWN_KEYS.put("client.security.sasl.mechanism", "PLAIN, the only one and the default.");
-    KNOWN_KEYS.put("client.security.sasl.username", "User to log in as.");
+    KNOWN_KEYS.put("client.security.sasl.username", "User to authenticate as.");
     KNOWN_KEYS.put("client.security.sasl.password", "Password of that user.");
     KNOWN_KEYS.put(
         "client.security.sasl.jaas.config",
-        "The login as JAAS text with username and password, instead of the two.");
+        "The credentials as JAAS text with username and password, instead of the two.");
   }
 
   private final ArrayList<String> bootstrapServers;
@@ -135,7 +136,7 @@ public final class ClientOptions implements Serializable {
   private final int fetchMinBytes;
   private final Duration fetchMaxWait;
   private final int kvFetchMaxBytes;
-  @Nullable private final Login login;
+  @Nullable private final Credentials credentials;
 
   private ClientOptions(Map<String, String> options) {
     Reader in = new Reader(options);
@@ -173,22 +174,23 @@ public final class ClientOptions implements Serializable {
     fetchMinBytes = (int) in.size("client.scanner.log.fetch.min-bytes", "1b", 1 << 30);
     fetchMaxWait = in.duration("client.scanner.log.fetch.wait-max-time", Duration.ofMillis(500));
     kvFetchMaxBytes = (int) in.size("client.scanner.kv.fetch.max-bytes", "4mb", 1 << 30);
-    login =
+    credentials =
         in.choice(PROTOCOL, "PLAINTEXT", List.of("PLAINTEXT", "SASL")).equals("SASL")
-            ? login(in)
+            ? credentials(in)
             : null;
   }
 
   /** The complaints never repeat what may hold a password. */
-  private static Login login(Reader in) {
-    in.choice("client.security.sasl.mechanism", Login.MECHANISM, List.of(Login.MECHANISM));
+  private static Credentials credentials(Reader in) {
+    in.choice(
+        "client.security.sasl.mechanism", Credentials.MECHANISM, List.of(Credentials.MECHANISM));
     String user = in.text("client.security.sasl.username", "");
     String password = in.text("client.security.sasl.password", "");
     String jaas = in.text("client.security.sasl.jaas.config", "");
     try {
       return user.isEmpty() && password.isEmpty() && !jaas.isEmpty()
-          ? Login.ofJaas(jaas)
-          : new Login(user, password);
+          ? Credentials.ofJaas(jaas)
+          : new Credentials(user, password);
     } catch (IllegalArgumentException e) {
       throw new IllegalArgumentException(
           "'"
@@ -252,8 +254,8 @@ public final class ClientOptions implements Serializable {
   }
 
   /**
-   * Rows without a bucket key go to the buckets in turn; otherwise to one bucket until its batch is
-   * sent.
+   * Rows without a bucket key go to the buckets round robin; otherwise to one bucket until its
+   * batch is sent.
    */
   public boolean roundRobin() {
     return roundRobin;
@@ -329,10 +331,10 @@ public final class ClientOptions implements Serializable {
     return kvFetchMaxBytes;
   }
 
-  /** How to log in, null for servers without logins. */
+  /** What to authenticate with, null for servers without authentication. */
   @Nullable
-  public Login login() {
-    return login;
+  public Credentials credentials() {
+    return credentials;
   }
 
   /** Parses texts, with the key in every complaint. */

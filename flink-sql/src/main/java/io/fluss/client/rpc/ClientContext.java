@@ -55,7 +55,7 @@ public final class ClientContext implements AutoCloseable {
             name + "-network",
             options.connectTimeout(),
             options.requestTimeout(),
-            options.login(),
+            options.credentials(),
             timer);
     cluster =
         new Cluster(

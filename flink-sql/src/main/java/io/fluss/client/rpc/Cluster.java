@@ -36,7 +36,7 @@ import javax.annotation.Nullable;
 public final class Cluster {
   private final NetworkClient network;
   private final List<Node> bootstrap;
-  private final AtomicInteger turn = new AtomicInteger();
+  private final AtomicInteger nextServer = new AtomicInteger();
   private final Map<Place, Leaders> leaders = new ConcurrentHashMap<>();
   private final Map<Object, CompletableFuture<Void>> refreshing = new HashMap<>();
   private volatile Servers servers = new Servers(null, Collections.emptyMap());
@@ -113,7 +113,9 @@ public final class Cluster {
   /** A tablet server, another one each time, or null while none is known. */
   public Node anyTablet() {
     List<Node> nodes = new ArrayList<>(servers.tablets.values());
-    return nodes.isEmpty() ? null : nodes.get(Math.floorMod(turn.getAndIncrement(), nodes.size()));
+    return nodes.isEmpty()
+        ? null
+        : nodes.get(Math.floorMod(nextServer.getAndIncrement(), nodes.size()));
   }
 
   /**
@@ -163,7 +165,7 @@ public final class Cluster {
   }
 
   /**
-   * Asks for the servers and, unless {@code table} is null, for the leaders of a table or
+   * Requests the servers and, unless {@code table} is null, for the leaders of a table or
    * partition. Askers at the same time share one request. Fails with TABLE_NOT_EXIST when there is
    * no such table, with PARTITION_NOT_EXISTS when there is no such partition.
    */
@@ -209,7 +211,7 @@ public final class Cluster {
     Servers known = servers;
     List<Node> tablets = new ArrayList<>(known.tablets.values());
     if (!tablets.isEmpty()) {
-      Collections.rotate(tablets, turn.getAndIncrement());
+      Collections.rotate(tablets, nextServer.getAndIncrement());
     }
     Set<Node> result = new LinkedHashSet<>(tablets);
     if (known.coordinator != null) {
@@ -235,9 +237,9 @@ public final class Cluster {
     return network
         .call(node, ApiKey.GET_METADATA, request.build(), MetadataResponse.parser())
         .handle(
-            (answer, error) -> {
+            (response, error) -> {
               if (error == null) {
-                apply(answer, place);
+                apply(response, place);
                 return CompletableFuture.<Void>completedFuture(null);
               }
               FlussException cause = Errors.unwrap(error);
@@ -245,7 +247,7 @@ public final class Cluster {
                 return ask(place, candidates, index + 1);
               }
               if (cause.code() == ErrorCode.UNKNOWN_SERVER_ERROR && place != null) {
-                // Official servers answer so for a table that does not exist.
+                // Official servers respond so for a table that does not exist.
                 return confirmTable(node, place.path, cause);
               }
               return CompletableFuture.<Void>failedFuture(cause);
@@ -259,27 +261,28 @@ public final class Cluster {
     return network
         .call(node, ApiKey.GET_TABLE_INFO, request, GetTableInfoResponse.parser())
         .handle(
-            (answer, error) -> {
+            (response, error) -> {
               throw error == null ? cause : Errors.unwrap(error);
             });
   }
 
-  private void apply(MetadataResponse answer, @Nullable Place place) {
+  private void apply(MetadataResponse response, @Nullable Place place) {
     Map<Integer, Node> tablets = new HashMap<>();
-    for (PbServerNode server : answer.getTabletServersList()) {
+    for (PbServerNode server : response.getTabletServersList()) {
       tablets.put(server.getNodeId(), new Node(server.getHost(), server.getPort()));
     }
     Node coordinator =
-        answer.hasCoordinatorServer()
+        response.hasCoordinatorServer()
             ? new Node(
-                answer.getCoordinatorServer().getHost(), answer.getCoordinatorServer().getPort())
+                response.getCoordinatorServer().getHost(),
+                response.getCoordinatorServer().getPort())
             : null;
     servers = new Servers(coordinator, tablets);
     if (place == null) {
       return;
     }
     boolean found = false;
-    for (PbTableMetadata table : answer.getTableMetadataList()) {
+    for (PbTableMetadata table : response.getTableMetadataList()) {
       Place described =
           new Place(
               new TablePath(
@@ -295,7 +298,7 @@ public final class Cluster {
           ErrorCode.TABLE_NOT_EXIST,
           place.path + " does not exist, or is not visible to this user");
     }
-    for (PbPartitionMetadata partition : answer.getPartitionMetadataList()) {
+    for (PbPartitionMetadata partition : response.getPartitionMetadataList()) {
       leaders.put(
           new Place(place.path, partition.getPartitionName()),
           new Leaders(

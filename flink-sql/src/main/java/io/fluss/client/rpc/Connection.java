@@ -2,9 +2,9 @@ package io.fluss.client.rpc;
 
 import com.google.protobuf.ByteString;
 import io.fluss.client.ApiKey;
+import io.fluss.client.Credentials;
 import io.fluss.client.ErrorCode;
 import io.fluss.client.FlussException;
-import io.fluss.client.Login;
 import io.fluss.rpc.proto.ApiVersionsRequest;
 import io.fluss.rpc.proto.ApiVersionsResponse;
 import io.fluss.rpc.proto.AuthenticateRequest;
@@ -48,7 +48,7 @@ final class Connection {
   private static final byte SERVER_FAILURE = 2;
 
   private final Node node;
-  @Nullable private final Login login;
+  @Nullable private final Credentials credentials;
   private final BiConsumer<Connection, String> onClosed;
   private final long connectDeadlineNanos;
   private final ArrayDeque<Call> waiting = new ArrayDeque<>();
@@ -71,10 +71,10 @@ final class Connection {
   Connection(
       Node node,
       long connectTimeoutNanos,
-      @Nullable Login login,
+      @Nullable Credentials credentials,
       BiConsumer<Connection, String> onClosed) {
     this.node = node;
-    this.login = login;
+    this.credentials = credentials;
     this.onClosed = onClosed;
     this.connectDeadlineNanos = System.nanoTime() + connectTimeoutNanos;
   }
@@ -177,18 +177,18 @@ final class Connection {
           (short) version.getApiKey(),
           new short[] {(short) version.getMinVersion(), (short) version.getMaxVersion()});
     }
-    if (login == null) {
+    if (credentials == null) {
       onReady();
     } else {
-      logIn(login);
+      authenticate(credentials);
     }
   }
 
-  private void logIn(Login login) {
+  private void authenticate(Credentials credentials) {
     AuthenticateRequest request =
         AuthenticateRequest.newBuilder()
-            .setProtocol(Login.MECHANISM)
-            .setToken(ByteString.copyFrom(login.token()))
+            .setProtocol(Credentials.MECHANISM)
+            .setToken(ByteString.copyFrom(credentials.token()))
             .build();
     Call call =
         new Call(
@@ -207,7 +207,12 @@ final class Connection {
             boolean again = refusal.code() == ErrorCode.RETRIABLE_AUTHENTICATE_EXCEPTION;
             close(
                 again ? ErrorCode.NETWORK_EXCEPTION : refusal.code(),
-                "the server " + node + " refuses the login of " + login + ": " + refusal.detail(),
+                "the server "
+                    + node
+                    + " refuses the credentials of "
+                    + credentials
+                    + ": "
+                    + refusal.detail(),
                 error);
           }
         });

@@ -3,8 +3,8 @@ package io.fluss.client.rpc;
 import com.google.protobuf.MessageLite;
 import com.google.protobuf.Parser;
 import io.fluss.client.ApiKey;
+import io.fluss.client.Credentials;
 import io.fluss.client.ErrorCode;
-import io.fluss.client.Login;
 import io.fluss.rpc.proto.ApiVersionsRequest;
 import io.fluss.rpc.proto.ApiVersionsResponse;
 import java.io.IOException;
@@ -42,7 +42,7 @@ public final class NetworkClient implements AutoCloseable {
 
   private final Duration connectTimeout;
   private final Duration requestTimeout;
-  @Nullable private final Login login;
+  @Nullable private final Credentials credentials;
   private final Executor resolver;
   private final Selector selector;
   private final Thread thread;
@@ -62,18 +62,18 @@ public final class NetworkClient implements AutoCloseable {
   }
 
   /**
-   * @param login sent on every new connection, null for servers without logins
+   * @param credentials sent on every new connection, null for servers without authentication
    * @param resolver runs name resolution, which may block
    */
   public NetworkClient(
       String name,
       Duration connectTimeout,
       Duration requestTimeout,
-      @Nullable Login login,
+      @Nullable Credentials credentials,
       Executor resolver) {
     this.connectTimeout = connectTimeout;
     this.requestTimeout = requestTimeout;
-    this.login = login;
+    this.credentials = credentials;
     this.resolver = resolver;
     try {
       this.selector = Selector.open();
@@ -152,7 +152,7 @@ public final class NetworkClient implements AutoCloseable {
 
   private Connection open(Node node) {
     Connection connection =
-        new Connection(node, connectTimeout.toNanos(), login, this::onConnectionClosed);
+        new Connection(node, connectTimeout.toNanos(), credentials, this::onConnectionClosed);
     connections.put(node, connection);
     try {
       resolver.execute(

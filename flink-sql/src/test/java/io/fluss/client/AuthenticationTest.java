@@ -23,7 +23,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** SASL/PLAIN: options, what is sent, what a refusal looks like. */
 @Timeout(20)
-class LoginTest {
+class AuthenticationTest {
   private static final TableDescriptor TABLE =
       TableDescriptor.builder()
           .rowType(new RowType(false, List.of(new RowType.RowField("id", new IntType(false)))))
@@ -45,33 +45,33 @@ class LoginTest {
   }
 
   @Test
-  void optionsNameALogin() {
-    assertNull(options("h:1").login());
-    assertNull(options("h:1", "protocol", "PLAINTEXT", "sasl.username", "bob").login());
-    Login bob = asBob("h:1").login();
+  void optionsHoldCredentials() {
+    assertNull(options("h:1").credentials());
+    assertNull(options("h:1", "protocol", "PLAINTEXT", "sasl.username", "bob").credentials());
+    Credentials bob = asBob("h:1").credentials();
     assertNotNull(bob);
     assertArrayEquals("\0bob\0bob-geheim".getBytes(StandardCharsets.UTF_8), bob.token());
     assertEquals("bob", bob.toString());
   }
 
   @Test
-  void jaasTextHoldsALogin() {
+  void jaasTextHoldsCredentials() {
     String module = "org.apache.fluss.security.auth.sasl.plain.PlainLoginModule required ";
-    Login login =
+    Credentials credentials =
         options(
                 "h:1",
                 "protocol",
                 "SASL",
                 "sasl.jaas.config",
                 module + "username=\"bob\" password=\"ge\\\"h;eim ü\";")
-            .login();
-    assertEquals("bob", login.user());
-    assertArrayEquals("\0bob\0ge\"h;eim ü".getBytes(StandardCharsets.UTF_8), login.token());
+            .credentials();
+    assertEquals("bob", credentials.user());
+    assertArrayEquals("\0bob\0ge\"h;eim ü".getBytes(StandardCharsets.UTF_8), credentials.token());
   }
 
   @ParameterizedTest
   @ValueSource(strings = {"sasl.username", "sasl.password", "sasl.jaas.config", "sasl.mechanism"})
-  void halfALoginIsRefusedAndNotRepeated(String key) {
+  void halfOfTheCredentialsIsRefusedAndNotRepeated(String key) {
     IllegalArgumentException error =
         assertThrows(
             IllegalArgumentException.class,
@@ -82,7 +82,7 @@ class LoginTest {
   }
 
   @Test
-  void theLoginComesBeforeEverythingElse() throws IOException {
+  void authenticationComesBeforeEverythingElse() throws IOException {
     try (FakeServer server = new FakeServer(TABLE)) {
       List<ApiKey> order = new ArrayList<>();
       server.faults =
@@ -103,7 +103,7 @@ class LoginTest {
   }
 
   @Test
-  void aRefusedLoginIsNotRepeated() throws IOException {
+  void aRefusedAuthenticationIsNotRepeated() throws IOException {
     try (FakeServer server = new FakeServer(TABLE)) {
       server.faults =
           (key, request) ->
@@ -114,14 +114,14 @@ class LoginTest {
           assertThrows(
               FlussException.class, () -> FlussClient.connect(asBob(server.address())).close());
       assertEquals(ErrorCode.AUTHENTICATE_EXCEPTION, error.code());
-      assertTrue(error.getMessage().contains("refuses the login of bob"), error.getMessage());
+      assertTrue(error.getMessage().contains("refuses the credentials of bob"), error.getMessage());
       assertFalse(error.getMessage().contains("geheim"), error.getMessage());
       assertEquals(1, server.count(ApiKey.AUTHENTICATE));
     }
   }
 
   @Test
-  void aLoginThatMayBeRepeatedIsRepeated() throws IOException {
+  void anAuthenticationThatMayBeRepeatedIsRepeated() throws IOException {
     try (FakeServer server = new FakeServer(TABLE)) {
       server.faults =
           (key, request) ->

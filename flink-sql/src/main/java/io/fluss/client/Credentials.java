@@ -6,7 +6,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /** User and password for SASL/PLAIN (RFC 4616). Immutable; never prints the password. */
-public final class Login implements Serializable {
+public final class Credentials implements Serializable {
   private static final long serialVersionUID = 1L;
 
   public static final String MECHANISM = "PLAIN";
@@ -21,9 +21,9 @@ public final class Login implements Serializable {
    * @throws IllegalArgumentException when one of the two is empty or holds the character that
    *     separates them on the wire
    */
-  public Login(String user, String password) {
+  public Credentials(String user, String password) {
     if (user.isEmpty() || password.isEmpty()) {
-      throw new IllegalArgumentException("a login needs a user and a password");
+      throw new IllegalArgumentException("credentials need a user and a password");
     }
     if (user.indexOf('\0') >= 0 || password.indexOf('\0') >= 0) {
       throw new IllegalArgumentException("user and password must not hold the character 0");
@@ -33,12 +33,12 @@ public final class Login implements Serializable {
   }
 
   /**
-   * Reads the login of a client from JAAS text: {@code ...PlainLoginModule required username="bob"
-   * password="secret";}.
+   * Reads the credentials of a client from JAAS text: {@code ...PlainLoginModule required
+   * username="bob" password="secret";}.
    *
    * @throws IllegalArgumentException when user or password are missing; the text is not repeated
    */
-  public static Login ofJaas(String text) {
+  public static Credentials ofJaas(String text) {
     String user = "";
     String password = "";
     Matcher option = JAAS_OPTION.matcher(text);
@@ -51,7 +51,7 @@ public final class Login implements Serializable {
         password = value;
       }
     }
-    return new Login(user, password);
+    return new Credentials(user, password);
   }
 
   public String user() {

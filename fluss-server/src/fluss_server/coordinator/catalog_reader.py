@@ -1,0 +1,73 @@
+"""Reads definitions from the metadata store, and creates the nodes that must always be there."""
+
+from __future__ import annotations
+
+from fluss_server.coordinator.id_counters import COUNTERS
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.metadata.records import (
+    DATABASES,
+    PARTITION_ASSIGNMENTS,
+    TABLE_ASSIGNMENTS,
+    DatabaseRecord,
+    TableRecord,
+    database_path,
+    decode_schema,
+    encode_counter,
+    schema_path,
+    schemas_path,
+    table_path,
+    tables_path,
+)
+from fluss_server.metadata.store import Create, MetadataStore, missing_parents
+from fluss_server.model.identifiers import TablePath
+from fluss_server.model.schema import Schema
+from fluss_server.model.table import TableInfo
+
+
+async def create_frame(store: MetadataStore) -> None:
+    """Create container nodes and counters that are missing."""
+    nodes = [(path, b"") for path in (DATABASES, TABLE_ASSIGNMENTS, PARTITION_ASSIGNMENTS)]
+    for path, value in [*nodes, *((path, encode_counter(0)) for path in COUNTERS)]:
+        if await store.get(path) is None:
+            await store.commit([*await missing_parents(store, path), Create(path, value)])
+
+
+async def read_databases(store: MetadataStore) -> dict[str, DatabaseRecord]:
+    """Every database by name; ``UNKNOWN_SERVER_ERROR`` for a node that cannot be read, with its path."""
+    found = {}
+    for database in await store.children(DATABASES):
+        path = database_path(database)
+        found[database] = DatabaseRecord.decode(path, await _value(store, path))
+    return found
+
+
+async def read_tables(store: MetadataStore, database: str) -> list[tuple[TableInfo, dict[int, Schema]]]:
+    """The tables of a database, each with all its schemas by id; errors as :func:`read_databases`."""
+    return [
+        await _read_table(store, TablePath(database, name)) for name in await _children(store, tables_path(database))
+    ]
+
+
+async def _read_table(store: MetadataStore, path: TablePath) -> tuple[TableInfo, dict[int, Schema]]:
+    record = TableRecord.decode(table_path(path), await _value(store, table_path(path)))
+    schemas: dict[int, Schema] = {}
+    for name in await _children(store, schemas_path(path)):
+        if not name.isdecimal():
+            raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"{schemas_path(path)}/{name} is not a schema id")
+        node_path = schema_path(path, int(name))
+        schemas[int(name)] = decode_schema(node_path, await _value(store, node_path))
+    if not schemas:
+        raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"metadata node {table_path(path)} has no schema")
+    newest = max(schemas)
+    return record.table_info(path, newest, schemas[newest]), schemas
+
+
+async def _value(store: MetadataStore, path: str) -> bytes:
+    node = await store.get(path)
+    if node is None:
+        raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"metadata node {path} is missing")
+    return node.value
+
+
+async def _children(store: MetadataStore, path: str) -> list[str]:
+    return [] if await store.get(path) is None else await store.children(path)
