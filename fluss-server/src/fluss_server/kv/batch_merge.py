@@ -209,12 +209,12 @@ def _merge_together(
     newest = dict(zip(read, olds, strict=True))
     results = [b""] * len(keys)
     rest: Sequence[int] = range(len(keys))
-    for turn in range(_MAX_ROUNDS):
+    for iteration in range(_MAX_ROUNDS):
         first: dict[bytes, int] = {}
         later = [index for index in rest if first.setdefault(keys[index], index) != index]
         merged = merger.upsert_all([newest[key] for key in first], [values[index] for index in first.values()])
         if merged is None:
-            if turn == 0:
+            if iteration == 0:
                 return None
             break
         for index, value in zip(first.values(), merged, strict=True):

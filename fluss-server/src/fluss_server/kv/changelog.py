@@ -87,7 +87,7 @@ def _check_keys(found: list[bytes], changes: Changes) -> None:
         raise FlussError(
             ErrorCode.CORRUPT_RECORD_EXCEPTION,
             f"a record has the key {key.hex()}, but the key columns of its row encode to {own.hex()}",
-            hint="the client encodes keys in another way than the table's options ask for",
+            hint="the client encodes keys in another way than the table's options say",
         )
 
 

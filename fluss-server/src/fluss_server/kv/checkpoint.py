@@ -154,7 +154,7 @@ def invalidate(
         return f"it contains changes up to offset {state.offset}, the log begins at {log_start}"
     if sequence < state.sequence:
         return f"it lost {state.sequence - sequence} changes that were durable"
-    if sequence > state.sequence:  # it holds changes behind the flushed offset: are all of them in the log?
+    if sequence > state.sequence:  # it holds changes after the checkpoint: are all of them in the log?
         if log_lost_durable or (state.may_exceed_log and log_was_cut):
             return "it may contain changes that are gone from the log"
         if state.may_exceed_log and (boot != state.boot_id or boot == UNKNOWN_BOOT):

@@ -1,4 +1,4 @@
-"""The committed rows of a KvTablet: RocksDB, the cache in front of it, and the record of how much of it is durable."""
+"""The committed rows of a KvTablet: RocksDB, its cache, and the record of how much of it is durable."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ class CommittedRows:
             logger.warning("the store in %s could not be persisted: %s", self._directory, error)
 
     def check_space(self) -> None:
-        """``DISK_WRITE_LOCKED`` when the memtable may not fit on the disk: a flush that fails takes a second."""
+        """``DISK_WRITE_LOCKED`` when the disk may be too full for the memtable: a failed flush takes a second."""
         free, needed = self._disk.usage(self._directory).free_bytes, self._unflushed_bytes + MIN_FREE_BYTES
         if free < needed:
             raise disk_full(f"the store in {self._directory} needs {needed} bytes of disk space, {free} are free")
@@ -418,8 +418,8 @@ def _values(rows: Iterable[tuple[bytes, bytes]], max_bytes: int) -> list[bytes]:
         if max_bytes < 0:
             raise FlussError(
                 ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
-                f"the first {len(values)} rows already are as much as one answer may hold",
-                hint="ask for fewer rows, or scan the table",
+                f"the first {len(values)} rows already are as much as one response may hold",
+                hint="request fewer rows, or scan the table",
             )
         values.append(value)
     return values

@@ -77,7 +77,7 @@ class RowCache:
         self._changing = False
 
     def get_recent(self, keys: Sequence[bytes]) -> list[bytes | None] | None:
-        """Value or None (absent) of each key if all were used lately; None for what :meth:`get` must answer."""
+        """Value or None (absent) of each key if all were used lately; None when :meth:`get` has to be called."""
         try:
             return list(map(self._young.__getitem__, keys))
         except KeyError:
@@ -132,7 +132,7 @@ class RowCache:
 
     @property
     def state(self) -> int:
-        """For :meth:`learn`, to be asked before RocksDB is read."""
+        """For :meth:`learn`, to be read before RocksDB is."""
         return self._changes
 
     def learn(self, keys: Sequence[bytes], values: Sequence[bytes | None], state: int) -> None:

@@ -9,7 +9,7 @@ from fluss_server.kv.rocks import StoreSnapshot
 from fluss_server.runtime import Lock
 
 _MAX_STEP_ROWS = 100_000
-_ROWS_BETWEEN_LOOKS = 1_000  # whether the scan was cancelled
+_ROWS_BETWEEN_CHECKS = 1_000  # whether the scan was cancelled
 
 
 class KvScan:
@@ -20,7 +20,7 @@ class KvScan:
 
     Args:
         snapshot: of the committed rows.
-        log_offset: changelog offset behind the last change that the snapshot contains: reading the changelog from
+        log_offset: changelog offset after the last change that the snapshot contains: reading the changelog from
             there continues it.
         on_close: called once, when the scan is closed.
         lock: its own.
@@ -47,7 +47,7 @@ class KvScan:
 
         Args:
             max_bytes: bytes of values after which no further row is taken.
-            max_rows: most rows, None = as many as fit; a call never returns more than 100 000.
+            max_rows: most rows, None = as many as ``max_bytes`` allows; a call never returns more than 100 000.
 
         Raises:
             FlussError: ``SCANNER_EXPIRED`` after :meth:`close`; ``KV_STORAGE_EXCEPTION``.
@@ -66,7 +66,7 @@ class KvScan:
                     return values
                 values.append(value)
                 size += len(value)
-                if len(values) % _ROWS_BETWEEN_LOOKS == 0:
+                if len(values) % _ROWS_BETWEEN_CHECKS == 0:
                     self._check_open()
             self._exhausted = True
         return values
