@@ -185,6 +185,7 @@ class LocalServer:
         )
         self._resources.push_async_callback(tablet_server.close)
         await tablet_server.start()
+        self._resources.push_async_callback(tablet_server.leave)
         self._resources.push_async_callback(coordinator.finish_changes)
         await coordinator.settled()
         return coordinator, tablet_server

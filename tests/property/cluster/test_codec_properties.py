@@ -99,7 +99,7 @@ partitions = st.lists(
 ).map(tuple)
 changes = st.builds(IsrChange, buckets, int32, servers, int32, int32, servers)
 adjusted = st.builds(AdjustedBucket, buckets, st.none(), st.integers(-1, 9), int32, servers, int32, int32, servers)
-refused = st.builds(AdjustedBucket, buckets, failures)
+refused = st.tuples(buckets, failures).map(lambda pair: AdjustedBucket(*pair))
 leaderships = st.builds(
     BucketLeadership, buckets, paths, st.none() | names, st.integers(-1, 9), int32, servers, servers, int32, servers
 )

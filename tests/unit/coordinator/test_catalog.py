@@ -195,7 +195,7 @@ class ReservingCoordinator:
         self._manager = manager
 
     async def reserve_writer_ids(self, request: ReserveWriterIds) -> ReservedIds:
-        return ReservedIds(await self._manager.reserve_writer_ids(request.count, request.above), request.count)
+        return ReservedIds(await self._manager.reserve_writer_ids(request.size, request.above), request.size)
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name)
