@@ -310,7 +310,7 @@ def test_a_taken_grpc_port_is_one_error_and_nothing_else(tmp_path: Path) -> None
     assert result.returncode == 1
     error, hint = result.stderr.splitlines()
     assert error == (
-        f"fluss: error 1 NETWORK_EXCEPTION: gRPC cannot listen on 127.0.0.1:{port}: "
+        f"fluss: error 1 NETWORK_EXCEPTION: the gRPC server cannot listen on 127.0.0.1:{port}: "
         f"Failed to bind to address 127.0.0.1:{port}"
     )
     assert "--grpc-port" in hint
