@@ -210,6 +210,19 @@ async def test_stopping(tmp_path: Path) -> None:
 
 
 @async_test
+async def test_a_stop_whose_sender_has_given_up_is_finished_before_it_is_repeated(tmp_path: Path) -> None:
+    async with tablet_server(tmp_path) as server:
+        await notify(server, lead(0), lead(1))
+        both = tuple(ReplicaStop(TableBucket(0, None, number), 0, delete=True) for number in (0, 1))
+        first = asyncio.ensure_future(server.stop_replicas(StopReplicas(0, both)))
+        await asyncio.sleep(0)
+        first.cancel()
+        stopped = await server.stop_replicas(StopReplicas(0, both))
+        assert [result.failure for result in stopped.replicas] == [None, None]
+        assert list((tmp_path / "d").iterdir()) == []
+
+
+@async_test
 async def test_files_of_replicas_that_are_not_open_are_removed_too(tmp_path: Path) -> None:
     for name in ("t-0/log-0", "t-0/kv-0", "other-10/log-0"):
         (tmp_path / "d" / name).mkdir(parents=True)

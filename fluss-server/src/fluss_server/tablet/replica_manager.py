@@ -25,6 +25,7 @@ from fluss_server.cluster.messages import (
 from fluss_server.cluster.metadata_cache import MetadataCache
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.log.log_tablet import LogConfig, LogTablet
+from fluss_server.metadata.tasks import UninterruptedTasks
 from fluss_server.metrics.instruments import BucketCounters, Distribution
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.partition import PartitionInfo
@@ -114,6 +115,8 @@ class ReplicaManager:
         self._leading: dict[TableBucket, Replica] = {}  # those that serve requests
         self._changing: dict[TableBucket, asyncio.Task[BucketResult]] = {}
         self._slots = asyncio.Semaphore(config.io_threads)
+        self._files = asyncio.Lock()  # held by what removes files of replicas that are gone
+        self._tasks = UninterruptedTasks()
         self._io_pool = runtime.workers.pool("fluss-io", config.io_threads)
         self._kv_worker = runtime.workers.pool("fluss-kv", 1)
         self._read_pool = runtime.workers.pool("fluss-read", _READ_THREADS)
@@ -201,6 +204,7 @@ class ReplicaManager:
         await self._maintenance.stop()
         if self._changing:
             await asyncio.wait(tuple(self._changing.values()))
+        await self._tasks.wait()
         results = await asyncio.gather(*(replica.close() for replica in self.replicas()), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -225,7 +229,11 @@ class ReplicaManager:
         def has_partition(partition_id: int) -> bool:
             return self._metadata.partition(partition_id) is not None
 
-        await self._io_pool.run(self._directories.remove_orphans, is_partitioned, has_partition, bounds)
+        async def remove() -> None:
+            async with self._files:
+                await self._io_pool.run(self._directories.remove_orphans, is_partitioned, has_partition, bounds)
+
+        await self._tasks.run(remove())
 
     async def update_tables(self, tables: Iterable[TableMetadata]) -> None:
         """Give new definitions to the replicas of their tables: writes that begin afterwards meet them."""
@@ -363,7 +371,17 @@ class ReplicaManager:
     # ------------------------------------------------------------------ STOP_REPLICA
 
     async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
-        """Close replicas, or delete them; a table or partition without any replica left loses its directory, too."""
+        """Close replicas, or delete them; a table or partition without any replica left loses its directory, too.
+
+        It goes on when the caller is cancelled; a repetition waits for it.
+        """
+        return await self._tasks.run(self._stop_all(request))
+
+    async def _stop_all(self, request: StopReplicas) -> StopReplicasResponse:
+        async with self._files:
+            return await self._stop_each(request)
+
+    async def _stop_each(self, request: StopReplicas) -> StopReplicasResponse:
         results: dict[TableBucket, BucketResult] = {}
         directories: dict[tuple[int, int | None], PurePath | None] = {}
         for stop in request.replicas:
