@@ -126,6 +126,8 @@ class Replica:
         """
         if self._offline is not None:
             return self._offline
+        if self.kv is not None and self.kv.suspended is not None:
+            return self.kv.suspended
         damage = self.log.damage
         return damage[0] if damage else None
 
