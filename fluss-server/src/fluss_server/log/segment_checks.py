@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from fluss_server.log.checked_ranges import CheckedRange, CheckedRanges
 from fluss_server.log.damage import UNKNOWN_OFFSET, BatchDamagedError
+from fluss_server.log.offset_index import OffsetIndex
 from fluss_server.log.stored_batches import CheckResult, check_stored_batches
+from fluss_server.log.time_index import TimeIndex
 from fluss_server.runtime.disk import DiskFile
 from fluss_server.runtime.workers import Lock
-
-if TYPE_CHECKING:
-    from fluss_server.log.log_segment import LogSegment
 
 _NOWHERE = sys.maxsize
 _EXPLAINED_BYTES = 1 << 20
 """Damage that has misled a search lies at most so far after the place where it ended."""
+
+
+class CheckedSegment(Protocol):
+    """What the checks need of a ``LogSegment``; see there."""
+
+    base_offset: int
+
+    @property
+    def file(self) -> DiskFile: ...
+
+    @property
+    def indexes(self) -> tuple[OffsetIndex, TimeIndex]: ...
+
+    def offsets_at(self, position: int) -> tuple[int, int]: ...
+
+    def damaged(self, position: int, reason: str, offset: int = ...) -> BatchDamagedError: ...
 
 
 class SegmentChecks:
@@ -66,7 +81,7 @@ class SegmentChecks:
             return False
         return stop != found.end or offset < next_offset == found.end_offset
 
-    def check(self, segment: LogSegment, searched_from: int, start: int, stop: int, size: int) -> CheckResult:
+    def check(self, segment: CheckedSegment, searched_from: int, start: int, stop: int, size: int) -> CheckResult:
         """Check what is not checked yet of the batches between two positions; their headers and CRCs are right then.
 
         Each base offset must be the one that is due: that is known from the segment's name, from a batch that was
@@ -103,7 +118,7 @@ class SegmentChecks:
             return CheckResult(stop, UNKNOWN_OFFSET, None)
         return result
 
-    def explain(self, segment: LogSegment, damage: BatchDamagedError, offset: int, size: int) -> BatchDamagedError:
+    def explain(self, segment: CheckedSegment, damage: BatchDamagedError, offset: int, size: int) -> BatchDamagedError:
         """The damage that has misled a search for ``offset``, which ended with ``damage``; else that itself.
 
         Raises:
@@ -122,7 +137,7 @@ class SegmentChecks:
                 self._checked = self._checked.adding(CheckedRange(position, result.position, result.offset))
         return result
 
-    def _anchor(self, segment: LogSegment, start: int) -> tuple[int, int]:
+    def _anchor(self, segment: CheckedSegment, start: int) -> tuple[int, int]:
         """Position, at most the end of what is checked around ``start``, and base offset of a batch to begin with."""
         checked = self._checked.at(start)
         if checked is not None:
