@@ -247,7 +247,7 @@ def test_rows_that_do_not_fit_fail_instead_of_being_sent_for_ever(fluss_cluster:
             writer = (await connected.get_table(path)).new_append().create_writer()
             handle = writer.append({"n": 1})  # pyfluss 1.0.0 writes Arrow, whatever the format of the log
             await asyncio.wait_for(writer.flush(), 20)
-            with pytest.raises(fluss.FlussError, match="rows do not fit the table") as raised:
+            with pytest.raises(fluss.FlussError, match="rows do not match the schema of the table") as raised:
                 await handle.wait()
             assert raised.value.error_code == ErrorCode.INVALID_TABLE_EXCEPTION
 

@@ -16,7 +16,7 @@ INVENTED = {
     r"logged in|logging in|log-?ins?": "authenticate, authentication, credentials",
     r"rights": "permissions",
     r"who may come in|came? in by|lets? everybody in": "authenticated as; connected through; anonymous access",
-    r"guards?|grants?|granted": "authorization interceptor, ACL evaluator, ACL entries",
+    r"guards?": "authorization interceptor, ACL evaluator, ACL entries",
     r"answers?|answered|answering": "response, the server returns",
     r"asks? for|asked for|asked|what is asked": "requires, requested",
     r"upkeep|chores?|looked after": "maintenance, background task",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +12,9 @@ from aggregation_model import COLUMNS, ORDERED_SESSION, AggregationModel
 from doc_examples import example
 from flink.sql import environment, insert, rows
 from flink.standalone_flink import StandaloneFlink
+from fluss_server.api import messages as pb
+from fluss_server.api.keys import ApiKey
+from fluss_server.rpc.client import RpcClient
 from fluss_server.testing import LocalCluster
 
 pytestmark = [pytest.mark.flink, pytest.mark.slow]
@@ -73,6 +78,31 @@ def test_what_is_not_a_function_of_a_column_is_refused(ordered: Any) -> None:
     ordered.execute_sql("ALTER TABLE fixed ADD (w INT)")
     insert(ordered, "INSERT INTO fixed VALUES (1, 3, 7), (1, 4, CAST(NULL AS INT))")
     assert rows(ordered, "SELECT * FROM fixed WHERE id = 1") == [(1, 9, 7)]
+
+
+def test_a_table_that_lost_its_functions_is_not_written(ordered: Any, fluss: LocalCluster) -> None:
+    """Earlier builds of the connector stored the function as a custom property."""
+    columns = [{"name": "id", "data_type": {"type": "INTEGER"}}, {"name": "v", "data_type": {"type": "INTEGER"}}]
+    descriptor = {
+        "version": 1,
+        "schema": {"version": 1, "columns": columns, "primary_key": ["id"], "highest_field_id": -1},
+        "partition_key": [],
+        "properties": {"table.merge-engine": "aggregation"},
+        "custom_properties": {"fields.v.agg": "sum"},
+    }
+
+    async def create() -> None:
+        path = pb.PbTablePath(database_name="fluss", table_name="lost")
+        request = pb.CreateTableRequest(
+            table_path=path, table_json=json.dumps(descriptor).encode(), ignore_if_exists=False
+        )
+        async with await RpcClient.connect("127.0.0.1", fluss.port) as client:
+            await client.call(ApiKey.CREATE_TABLE, request)
+
+    asyncio.run(create())
+    assert rows(ordered, "SELECT * FROM lost") == []
+    with pytest.raises(Exception, match=r"aggregation functions of columns \[v\]"):
+        insert(ordered, "INSERT INTO lost VALUES (1, 1)")
 
 
 def test_an_auto_increment_column(ordered: Any) -> None:

@@ -264,7 +264,9 @@ def test_a_configuration_file_and_the_life_of_a_server_in_its_log(tmp_path: Path
             assert process.stdout is not None
             log = ""
             while "SIGHUP changes nothing" not in log:
-                log += process.stdout.readline()
+                line = process.stdout.readline()
+                assert line, f"it ended: {log}"
+                log += line
             process.terminate()
             log += process.stdout.read()
             assert process.wait(30) == 0
@@ -310,7 +312,7 @@ def test_a_taken_grpc_port_is_one_error_and_nothing_else(tmp_path: Path) -> None
     assert result.returncode == 1
     error, hint = result.stderr.splitlines()
     assert error == (
-        f"fluss: error 1 NETWORK_EXCEPTION: gRPC cannot listen on 127.0.0.1:{port}: "
+        f"fluss: error 1 NETWORK_EXCEPTION: the gRPC server cannot listen on 127.0.0.1:{port}: "
         f"Failed to bind to address 127.0.0.1:{port}"
     )
     assert "--grpc-port" in hint

@@ -189,6 +189,25 @@ def test_a_late_response_counts_for_nothing() -> None:
     assert not cluster.state.buckets[B0].active
 
 
+def test_a_leader_that_changed_its_isr_before_it_responds_is_active() -> None:
+    cluster = Cluster(1, 2)
+    created = cluster.handle(TableCreated(table(), ((1, 2),)))
+    cluster.handle(IsrAdjustmentRequested(AdjustIsr(1, (IsrChange(B0, 0, (1,), EPOCH, 0),))))
+    cluster.confirm(created)
+    assert cluster.state.buckets[B0].active
+    assert cluster.state.physical_tables[PhysicalTable(0)].visible
+
+
+@pytest.mark.parametrize("code", [ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION, ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION])
+def test_a_server_that_knows_better_has_not_failed(code: ErrorCode) -> None:
+    cluster = Cluster(1)
+    created = cluster.handle(TableCreated(table(), ((1,),)))
+    before = cluster.record(B0)
+    cluster.confirm(created, {1: Failure(code, "a later one came first")})
+    assert cluster.record(B0) == before
+    assert cluster.state.failures == {}
+
+
 def test_a_server_leaves_and_comes_back() -> None:
     cluster = Cluster(1, 2)
     cluster.create(0, ((1, 2), (2, 1)))
@@ -216,13 +235,11 @@ def test_a_restart_of_the_coordinator_repeats_what_is_stored() -> None:
     cluster = Cluster(1)
     cluster.create(0, ((1,), (1,)))
     again = Cluster()
-    again.state.apply(
-        Changes(
-            tables={0: table()},
-            physical_tables={PhysicalTable(0): PhysicalTableState(None, 2, visible=True)},
-            buckets={bucket: BucketState((1,), cluster.record(bucket)) for bucket in (B0, B1)},
-        )
-    )
+    changes = Changes()
+    changes.tables[0] = table()
+    changes.physical_tables[PhysicalTable(0)] = PhysicalTableState(None, 2, visible=True)
+    changes.buckets.update({bucket: BucketState((1,), cluster.record(bucket)) for bucket in (B0, B1)})
+    again.state.apply(changes)
     joined_again = again.handle(joined(1))
     assert joined_again.writes == ()
     assert [leadership.leader_epoch for leadership, _ in leaderships(joined_again)] == [0, 0]
@@ -233,13 +250,11 @@ def test_a_restart_of_the_coordinator_repeats_what_is_stored() -> None:
 def test_buckets_without_a_record_get_one() -> None:
     cluster = Cluster()
     cluster.tree.apply(cluster.tree.plan([Create("/tabletservers/tables/0")]))
-    cluster.state.apply(
-        Changes(
-            tables={0: table()},
-            physical_tables={PhysicalTable(0): PhysicalTableState(None, 2)},
-            buckets={bucket: BucketState((0,)) for bucket in (B0, B1)},
-        )
-    )
+    changes = Changes()
+    changes.tables[0] = table()
+    changes.physical_tables[PhysicalTable(0)] = PhysicalTableState(None, 2)
+    changes.buckets.update({bucket: BucketState((0,)) for bucket in (B0, B1)})
+    cluster.state.apply(changes)
     came = cluster.handle(joined(0))
     assert cluster.record(B1) == LeaderAndIsrRecord(0, 0, (0,), EPOCH, 0)
     assert [type(content) for content in told(came, 0)] == [MetadataChange, BucketLeadership, BucketLeadership]

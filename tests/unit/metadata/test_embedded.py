@@ -222,7 +222,7 @@ def test_transactions_that_do_not_fit_are_damage(tmp_path: Path) -> None:
     path = tmp_path / "metadata"
     data, next_id = encode_file([], 1)
     path.write_bytes(data + encode_transaction(next_id, [("/a/b", Node(b"", 0))]))
-    with pytest.raises(FlussError, match="does not fit"):
+    with pytest.raises(FlussError, match="contradicts"):
         EmbeddedMetadataStore.open(path, system_runtime())
 
 

@@ -81,7 +81,7 @@ def test_a_store_that_cannot_be_persisted_keeps_the_changelog(tmp_path: Path) ->
     async def scenario(replica: Replica, bucket: Bucket, clock: ManualClock) -> None:
         await fill(replica, bucket)
         clock.advance(2 * TTL_MS)
-        bucket.kv._rows._set_damaged()
+        bucket.kv._readable_rows()._set_damaged()
         await replica.delete_expired(roll_active=True)
         assert replica.log.start_offset == 0
 
@@ -97,7 +97,9 @@ def test_a_store_that_may_know_more_than_the_log_keeps_the_changelog(
         await fill(replica, bucket)
         bucket.kv.persist()
         assert bucket.kv.retention_floor == replica.log.end_offset
-        bucket.kv._rows._announce_exceeding(FlussError(ErrorCode.STORAGE_EXCEPTION, "its log cannot be synced"))
+        bucket.kv._readable_rows()._announce_exceeding(
+            FlussError(ErrorCode.STORAGE_EXCEPTION, "its log cannot be synced")
+        )
         assert bucket.kv.retention_floor == 0
         clock.advance(2 * TTL_MS)
         with monkeypatch.context() as broken:

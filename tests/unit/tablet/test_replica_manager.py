@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
@@ -35,10 +36,11 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TableBucket, TablePath
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableDescriptor, TableInfo
-from fluss_server.runtime.runtime import system_runtime
+from fluss_server.runtime.runtime import Runtime, system_runtime
+from fluss_server.runtime.system_disk import SystemDisk
 from fluss_server.server_settings import replica_config, scanner_config
 from fluss_server.tablet.tablet_server import TabletServer
-from rpc_support import async_test
+from rpc_support import async_test, eventually
 
 DOCUMENT = {"schema": {"columns": [{"name": "a", "data_type": {"type": "INTEGER"}}]}, "bucket_count": 2}
 T = TableInfo(TablePath("d", "t"), 0, 1, TableDescriptor.from_json(DOCUMENT), 0, 0)
@@ -83,7 +85,9 @@ class Coordinator:
 
 
 @asynccontextmanager
-async def tablet_server(directory: Path, snapshot: UpdateMetadata = SNAPSHOT) -> AsyncIterator[TabletServer]:
+async def tablet_server(
+    directory: Path, snapshot: UpdateMetadata = SNAPSHOT, runtime: Runtime | None = None
+) -> AsyncIterator[TabletServer]:
     configuration = DynamicConfiguration(SERVER_OPTIONS, {})
     server = TabletServer(
         ServerNode(1),
@@ -91,7 +95,7 @@ async def tablet_server(directory: Path, snapshot: UpdateMetadata = SNAPSHOT) ->
         configuration,
         replica_config(configuration.current),
         scanner_config(configuration.current),
-        system_runtime(),
+        runtime or system_runtime(),
         Coordinator(snapshot),  # type: ignore[arg-type]
     )
     try:
@@ -157,9 +161,9 @@ async def test_what_is_out_of_date_is_refused(tmp_path: Path) -> None:
         stale = [lead(epoch=4, bucket_epoch=9), lead(epoch=5, bucket_epoch=7)]
         assert await notify(server, stale[0]) == [ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION]
         assert await notify(server, stale[1]) == [ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION]
-        strange = replace(lead(1), replicas=(2, 3))
+        strange = lead(1)._replace(replicas=(2, 3))
         assert await notify(server, strange) == [ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION]
-        unknown = replace(lead(), bucket=TableBucket(5, None, 0))
+        unknown = lead()._replace(bucket=TableBucket(5, None, 0))
         assert await notify(server, unknown) == [ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION]
         stop = ReplicaStop(B0, 4, delete=True)
         response = await server.stop_replicas(StopReplicas(0, (stop,)))
@@ -209,12 +213,41 @@ async def test_stopping(tmp_path: Path) -> None:
         assert server.replicas.replicas() == []
 
 
+class SlowDisk(SystemDisk):
+    """Removing a directory waits until it is allowed."""
+
+    def __init__(self) -> None:
+        self.removing, self.allowed = threading.Event(), threading.Event()
+
+    def remove_tree(self, path: PurePath) -> None:
+        self.removing.set()
+        self.allowed.wait(30)
+        super().remove_tree(path)
+
+
+@async_test
+async def test_a_stop_whose_sender_has_given_up_is_finished_before_it_is_repeated(tmp_path: Path) -> None:
+    disk = SlowDisk()
+    async with tablet_server(tmp_path, runtime=system_runtime(disk=disk)) as server:
+        await notify(server, lead())
+        request = StopReplicas(0, (ReplicaStop(B0, 0, delete=True),))
+        first = asyncio.ensure_future(server.stop_replicas(request))
+        await eventually(disk.removing.is_set)
+        first.cancel()
+        again = asyncio.ensure_future(server.stop_replicas(request))
+        done, _ = await asyncio.wait([again], timeout=0.05)
+        assert not done
+        disk.allowed.set()
+        assert (await again).replicas == (BucketResult(B0),)
+        assert names(tmp_path / "d") == []
+
+
 @async_test
 async def test_files_of_replicas_that_are_not_open_are_removed_too(tmp_path: Path) -> None:
     for name in ("t-0/log-0", "t-0/kv-0", "other-10/log-0"):
         (tmp_path / "d" / name).mkdir(parents=True)
     other = replace(T, path=TablePath("d", "other"), table_id=10)
-    snapshot = replace(SNAPSHOT, tables=(*SNAPSHOT.tables, TableMetadata(other)), snapshot=IdBounds(11, 0))
+    snapshot = SNAPSHOT._replace(tables=(*SNAPSHOT.tables, TableMetadata(other)), snapshot=IdBounds(11, 0))
     async with tablet_server(tmp_path, snapshot) as server:
         await server.stop_replicas(StopReplicas(0, (ReplicaStop(B0, 0, delete=True),)))
         assert [path.name for path in (tmp_path / "d").iterdir()] == ["other-10"]
@@ -229,8 +262,7 @@ async def test_the_last_partition_takes_the_directory_of_its_table_with_it(tmp_p
     }
     table = replace(T, descriptor=TableDescriptor.from_json(document))
     partitions = [PartitionInfo(0, number, f"p{number}") for number in (3, 4)]
-    snapshot = replace(
-        SNAPSHOT,
+    snapshot = SNAPSHOT._replace(
         tables=(TableMetadata(table),),
         partitions=tuple(map(PartitionMetadata, partitions)),
         snapshot=IdBounds(1, 5),
@@ -238,7 +270,7 @@ async def test_the_last_partition_takes_the_directory_of_its_table_with_it(tmp_p
     async with tablet_server(tmp_path, snapshot) as server:
         for partition in partitions:
             bucket = TableBucket(0, partition.partition_id, 0)
-            assert await notify(server, replace(lead(), bucket=bucket, partition=partition.name)) == [None]
+            assert await notify(server, lead()._replace(bucket=bucket, partition=partition.name)) == [None]
         assert sorted(path.name for path in (tmp_path / "d" / "t-0").iterdir()) == ["p3-p3", "p4-p4"]
         for left, number in ((["t-0"], 3), ([], 4)):
             stop = ReplicaStop(TableBucket(0, number, 0), 0, delete=True)
@@ -277,7 +309,7 @@ def make(tmp_path: Path) -> None:
 @async_test
 async def test_orphans_are_removed_when_the_metadata_is_complete(tmp_path: Path) -> None:
     make(tmp_path)
-    async with tablet_server(tmp_path, replace(SNAPSHOT, snapshot=IdBounds(3, 9))):
+    async with tablet_server(tmp_path, SNAPSHOT._replace(snapshot=IdBounds(3, 9))):
         assert [path.name for path in (tmp_path / "d").iterdir()] == ["t-0"]
 
 
@@ -285,7 +317,7 @@ async def test_orphans_are_removed_when_the_metadata_is_complete(tmp_path: Path)
 async def test_orphans_are_set_aside_when_the_metadata_was_repaired(tmp_path: Path) -> None:
     make(tmp_path)
     (tmp_path / "d" / "gone-1.orphaned").mkdir()
-    repaired = replace(SNAPSHOT, snapshot=IdBounds(3, 9, complete=False))
+    repaired = SNAPSHOT._replace(snapshot=IdBounds(3, 9, complete=False))
     for _ in range(2):
         async with tablet_server(tmp_path, repaired):
             assert sorted(path.name for path in (tmp_path / "d").iterdir()) == [
@@ -307,7 +339,7 @@ async def test_directories_that_the_metadata_cannot_know_stop_the_start(tmp_path
     make(tmp_path)
     before = names(tmp_path)
     with pytest.raises(FlussError, match="holds a table or partition that the metadata does not know") as caught:
-        async with tablet_server(tmp_path, replace(SNAPSHOT, snapshot=IdBounds(1, 0))):
+        async with tablet_server(tmp_path, SNAPSHOT._replace(snapshot=IdBounds(1, 0))):
             raise AssertionError("it has started")
     assert caught.value.code is ErrorCode.STORAGE_EXCEPTION
     assert names(tmp_path) == before

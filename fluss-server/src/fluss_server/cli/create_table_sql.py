@@ -23,7 +23,7 @@ from fluss_server.errors import ErrorCode, FlussError
 _TOKEN = re.compile(
     r"\s+|--[^\n]*|/\*.*?\*/"
     r"|(?P<string>'(?:[^']|'')*')|(?P<quoted>`(?:[^`]|``)+`)|(?P<number>\d+)|(?P<word>[A-Za-z_][A-Za-z0-9_$-]*)"
-    r"|(?P<mark>[(),.<>=;])",
+    r"|(?P<symbol>[(),.<>=;])",
     re.DOTALL,
 )
 _SIMPLE_TYPES = {
@@ -310,12 +310,12 @@ class _Parser:
         return self._tokens[self._next]
 
     def _accept(self, *words: str) -> bool:
-        """Skip these words or marks if all of them come next."""
+        """Skip these words or symbols if all of them come next."""
         ahead = self._tokens[self._next : self._next + len(words)]
         if len(ahead) < len(words):
             return False
         for token, word in zip(ahead, words, strict=True):
-            if token.kind not in ("word", "mark") or token.text.upper() != word:
+            if token.kind not in ("word", "symbol") or token.text.upper() != word:
                 return False
         self._next += len(words)
         return True

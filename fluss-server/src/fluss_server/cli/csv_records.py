@@ -57,7 +57,7 @@ def join_record(fields: Iterable[str | None], delimiter: str = ",") -> str:
 
 
 def _quoted(field: str, delimiter: str) -> str:
-    if field and not any(mark in field for mark in (QUOTE, delimiter, "\r", "\n")):
+    if field and not any(special in field for special in (QUOTE, delimiter, "\r", "\n")):
         return field
     return f"{QUOTE}{field.replace(QUOTE, QUOTE + QUOTE)}{QUOTE}"
 

@@ -7,7 +7,6 @@ value needs, or says what cannot be, is refused with ``CORRUPT_MESSAGE``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -49,7 +48,7 @@ from fluss_server.model.schema import Schema, parse_json
 from fluss_server.model.table import TableDescriptor, TableInfo
 from fluss_server.rpc.endpoints import Endpoint, parse_endpoints
 
-# How UPDATE_METADATA marks what is gone when only its id is known.
+# How UPDATE_METADATA names what is gone when only its id is known.
 DELETED_DATABASE = "__UNKNOWN__"
 DELETED_NAME = "__delete__"
 UNKNOWN_ID = -2
@@ -70,7 +69,7 @@ def _partition_id(message: Any) -> int | None:
 
 
 def _encode_failure(failure: Failure | None) -> dict[str, Any]:
-    return {} if failure is None else {"error_code": int(failure.code), "error_message": failure.message}
+    return {} if failure is None else {"error_code": int(failure.code), "error_message": str(failure.error())}
 
 
 def _decode_failure(message: Any) -> Failure | None:
@@ -458,8 +457,7 @@ def _decode_adjusted(table_id: int, message: pb.PbAdjustIsrRespForBucket) -> Adj
     failed = AdjustedBucket(bucket, _decode_failure(message))
     if failed.failure is not None:
         return failed
-    return replace(
-        failed,
+    return failed._replace(
         leader=message.leader_id if message.HasField("leader_id") else NO_LEADER,
         leader_epoch=message.leader_epoch,
         isr=tuple(message.isr),
@@ -473,24 +471,24 @@ def _decode_adjusted(table_id: int, message: pb.PbAdjustIsrRespForBucket) -> Adj
 
 
 def encode_reserve_ids(value: ReserveIds) -> Any:
-    return message_class("ReserveIdsRequest")(table_id=value.table_id, count=value.count)
+    return message_class("ReserveIdsRequest")(table_id=value.table_id, size=value.size)
 
 
 def decode_reserve_ids(message: Any) -> ReserveIds:
-    return ReserveIds(message.table_id, message.count)
+    return ReserveIds(message.table_id, message.size)
 
 
 def encode_reserve_writer_ids(value: ReserveWriterIds) -> Any:
-    return message_class("ReserveWriterIdsRequest")(count=value.count, above=value.above)
+    return message_class("ReserveWriterIdsRequest")(size=value.size, above=value.above)
 
 
 def decode_reserve_writer_ids(message: Any) -> ReserveWriterIds:
-    return ReserveWriterIds(message.count, message.above)
+    return ReserveWriterIds(message.size, message.above)
 
 
 def encode_reserved_ids(value: ReservedIds) -> Any:
-    return message_class("ReserveIdsResponse")(first=value.first, count=value.count)
+    return message_class("ReserveIdsResponse")(first=value.first, size=value.size)
 
 
 def decode_reserved_ids(message: Any) -> ReservedIds:
-    return ReservedIds(message.first, message.count)
+    return ReservedIds(message.first, message.size)

@@ -6,14 +6,14 @@
     tablet server ── RegisterServer, Heartbeat, ControlledShutdown,
                      AdjustIsr, ReserveIds, ReserveWriterIds ──► coordinator
 
-``codecs.py`` turns each into the protobuf message that travels between processes, and back. Three epochs order them:
-the *coordinator epoch* grows with every start of a coordinator, the *leader epoch* of a bucket with every change of its
-leader, and the *bucket epoch* with every change of leader, ISR or assignment.
+They are named tuples: a dataclass costs 0.6 ms at every start of the server, a named tuple 0.1 ms. ``codecs.py`` turns
+each into the protobuf message that travels between processes, and back. Three epochs order them: the *coordinator
+epoch* grows with every start of a coordinator, the *leader epoch* of a bucket with every change of its leader, and the
+*bucket epoch* with every change of leader, ISR or assignment.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from fluss_server.errors import ErrorCode, FlussError
@@ -27,25 +27,31 @@ NO_LEADER = -1
 
 
 class Failure(NamedTuple):
-    """An error that is reported for one of many buckets."""
+    """An error that is reported for one of many buckets.
+
+    Attributes:
+        code: the number of the protocol.
+        message: what happened.
+        hint: what the reader can do about it; over the network it is part of the message.
+    """
 
     code: ErrorCode
     message: str
+    hint: str | None = None
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """The failure that an exception stands for."""
         if isinstance(error, FlussError):
-            return cls(error.code, str(error))
+            return cls(error.code, error.message, error.hint)
         return cls(ErrorCode.UNKNOWN_SERVER_ERROR, f"{type(error).__name__}: {error}")
 
     def error(self) -> FlussError:
         """An exception to raise."""
-        return FlussError(self.code, self.message)
+        return FlussError(self.code, self.message, hint=self.hint)
 
 
-@dataclass(frozen=True, slots=True)
-class ServerNode:
+class ServerNode(NamedTuple):
     """A server of the cluster.
 
     Attributes:
@@ -67,8 +73,7 @@ class ServerNode:
 # NOTIFY_LEADER_AND_ISR
 
 
-@dataclass(frozen=True, slots=True)
-class BucketLeadership:
+class BucketLeadership(NamedTuple):
     """Who leads a bucket and who follows.
 
     Attributes:
@@ -94,32 +99,28 @@ class BucketLeadership:
     standby_replicas: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NotifyLeaderAndIsr:
+class NotifyLeaderAndIsr(NamedTuple):
     """Lead and follow these buckets. Repeating it changes nothing."""
 
     coordinator_epoch: int
     buckets: tuple[BucketLeadership, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class BucketResult:
+class BucketResult(NamedTuple):
     """What became of one bucket of a request; ``failure`` None = done."""
 
     bucket: TableBucket
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NotifyLeaderAndIsrResponse:
+class NotifyLeaderAndIsrResponse(NamedTuple):
     buckets: tuple[BucketResult, ...]
 
 
 # STOP_REPLICA
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaStop:
+class ReplicaStop(NamedTuple):
     """Stop one replica.
 
     Attributes:
@@ -135,22 +136,19 @@ class ReplicaStop:
     delete_remote: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StopReplicas:
+class StopReplicas(NamedTuple):
     coordinator_epoch: int
     replicas: tuple[ReplicaStop, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StopReplicasResponse:
+class StopReplicasResponse(NamedTuple):
     replicas: tuple[BucketResult, ...]
 
 
 # UPDATE_METADATA
 
 
-@dataclass(frozen=True, slots=True)
-class BucketMetadata:
+class BucketMetadata(NamedTuple):
     """Where clients find a bucket; ``leader`` None = it has none now."""
 
     bucket: int
@@ -161,8 +159,7 @@ class BucketMetadata:
     isr: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TableMetadata:
+class TableMetadata(NamedTuple):
     """The present definition of a table.
 
     Attributes:
@@ -177,8 +174,7 @@ class TableMetadata:
     older_schemas: tuple[tuple[int, Schema], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionMetadata:
+class PartitionMetadata(NamedTuple):
     """A partition; without ``buckets`` it is being created, as with :class:`TableMetadata`."""
 
     partition: PartitionInfo
@@ -200,8 +196,7 @@ class IdBounds(NamedTuple):
     complete: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateMetadata:
+class UpdateMetadata(NamedTuple):
     """Changes of the cluster's metadata.
 
     Attributes:
@@ -228,8 +223,7 @@ class UpdateMetadata:
 # Registration and liveness
 
 
-@dataclass(frozen=True, slots=True)
-class RegisterServer:
+class RegisterServer(NamedTuple):
     """A tablet server has started.
 
     Attributes:
@@ -241,8 +235,7 @@ class RegisterServer:
     incarnation: str
 
 
-@dataclass(frozen=True, slots=True)
-class Registered:
+class Registered(NamedTuple):
     """The server is a member of the cluster; a whole UPDATE_METADATA and its buckets follow.
 
     Attributes:
@@ -254,24 +247,21 @@ class Registered:
     lease_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(NamedTuple):
     """A tablet server is alive; the response is :class:`Registered` again."""
 
     server_id: int
     incarnation: str
 
 
-@dataclass(frozen=True, slots=True)
-class ControlledShutdown:
+class ControlledShutdown(NamedTuple):
     """A tablet server wants to stop: give its leaderships to others. ``server_epoch`` is -1, and is not used."""
 
     server_id: int
     server_epoch: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class ControlledShutdownResponse:
+class ControlledShutdownResponse(NamedTuple):
     """Buckets that it still leads, because no other server can."""
 
     remaining: tuple[TableBucket, ...]
@@ -280,8 +270,7 @@ class ControlledShutdownResponse:
 # ADJUST_ISR
 
 
-@dataclass(frozen=True, slots=True)
-class IsrChange:
+class IsrChange(NamedTuple):
     """The ISR that the leader of a bucket wants, with the epochs that it knows."""
 
     bucket: TableBucket
@@ -292,14 +281,12 @@ class IsrChange:
     standby_replicas: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AdjustIsr:
+class AdjustIsr(NamedTuple):
     server_id: int
     buckets: tuple[IsrChange, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AdjustedBucket:
+class AdjustedBucket(NamedTuple):
     """The ISR of a bucket after an :class:`IsrChange`, or why it did not change."""
 
     bucket: TableBucket
@@ -312,39 +299,35 @@ class AdjustedBucket:
     standby_replicas: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AdjustIsrResponse:
+class AdjustIsrResponse(NamedTuple):
     buckets: tuple[AdjustedBucket, ...]
 
 
 # Ids
 
 
-@dataclass(frozen=True, slots=True)
-class ReserveIds:
-    """Reserve ``count`` ids for the auto-increment column of a table."""
+class ReserveIds(NamedTuple):
+    """Reserve ``size`` ids for the auto-increment column of a table."""
 
     table_id: int
-    count: int
+    size: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReserveWriterIds:
-    """Reserve ``count`` ids of writers.
+class ReserveWriterIds(NamedTuple):
+    """Reserve ids of writers.
 
     Attributes:
-        count: how many.
+        size: how many.
         above: the largest id that is in the server's logs, -1 for none; ids that are given now are larger, also when
             the coordinator's metadata is older than the logs.
     """
 
-    count: int
+    size: int
     above: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class ReservedIds:
-    """``count`` ids from ``first`` on belong to the caller, also after a crash of the coordinator."""
+class ReservedIds(NamedTuple):
+    """``size`` ids from ``first`` on belong to the caller, also after a crash of the coordinator."""
 
     first: int
-    count: int
+    size: int

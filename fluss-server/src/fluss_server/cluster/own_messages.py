@@ -30,15 +30,15 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
     ],
     "ReserveIdsRequest": [
         (1, "required", "int64", "table_id"),
-        (2, "required", "int64", "count"),
+        (2, "required", "int64", "size"),
     ],
     "ReserveWriterIdsRequest": [
-        (1, "required", "int64", "count"),
+        (1, "required", "int64", "size"),
         (2, "required", "int64", "above"),
     ],
     "ReserveIdsResponse": [
         (1, "required", "int64", "first"),
-        (2, "required", "int64", "count"),
+        (2, "required", "int64", "size"),
     ],
     "TableSchema": [
         (1, "required", "int64", "table_id"),

@@ -21,7 +21,7 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "auto-partition.check.interval",
             OptionType.DURATION,
             "10 min",
-            "Time between two looks at which partitions of auto-partitioned tables are due to be made or dropped.",
+            "Check interval of auto-partitioning: how often partitions that are due are created and dropped.",
             minimum=1,
         ),
         Option(
@@ -52,8 +52,8 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "advertised.listeners",
             OptionType.STRING,
             None,
-            "NAME://host:port of listeners whose clients are to use another address than the one they came in by, as"
-            " behind a proxy.",
+            "NAME://host:port of listeners whose clients are to use another address than the one they are connected"
+            " to, as with a proxy.",
         ),
         Option(
             "security.protocol.map",
@@ -331,7 +331,7 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "server.data-disk.check-interval",
             OptionType.DURATION,
             "30 s",
-            "Time between two looks at the disk.",
+            "Check interval of the disk usage.",
             minimum=1,
         ),
         Option(
@@ -411,7 +411,7 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "kv.persist.interval",
             OptionType.DURATION,
             "10 s",
-            "Time between two looks at which primary-key tables are worth persisting.",
+            "Check interval of persisting: which primary-key tables are worth persisting.",
             minimum=1,
         ),
         Option(

@@ -1,7 +1,7 @@
 """What an ALTER makes of a table or a database. Pure.
 
 A change of a table is either of its options or of its columns (docs/tables.md). Columns can only be
-added, at the end and nullable: so every row of an older schema is a row of the newest one with nulls behind it.
+added, at the end and nullable: so every row of an older schema is a row of the newest one with nulls after it.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ def assign(
 ) -> Assignment:
     """Spread leaders and followers of buckets over servers, round robin.
 
-    The leader of bucket ``i`` is server ``(i + start) mod n``. Its followers are the servers behind it; the distance to
+    The leader of bucket ``i`` is server ``(i + start) mod n``. Its followers are the servers after it; the distance to
     the first of them grows with every round, so that the followers of one leader are spread, too.
 
     Args:

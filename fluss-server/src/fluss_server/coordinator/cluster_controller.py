@@ -24,7 +24,7 @@ from fluss_server.cluster.messages import (
 )
 from fluss_server.coordinator.assignment import Assignment, assign
 from fluss_server.coordinator.catalog import MetadataManager
-from fluss_server.coordinator.cluster_state import BucketStatus, PhysicalTable, TableState
+from fluss_server.coordinator.cluster_state import PhysicalTable, TableState
 from fluss_server.coordinator.control_channel import ControlChannel
 from fluss_server.coordinator.event_queue import Commit, EventQueue
 from fluss_server.coordinator.events import (
@@ -168,10 +168,10 @@ class ClusterController:
         return response
 
     async def reserve_ids(self, request: ReserveIds) -> ReservedIds:
-        return ReservedIds(await self._manager.reserve_ids(request.table_id, request.count), request.count)
+        return ReservedIds(await self._manager.reserve_ids(request.table_id, request.size), request.size)
 
     async def reserve_writer_ids(self, request: ReserveWriterIds) -> ReservedIds:
-        return ReservedIds(await self._manager.reserve_writer_ids(request.count, request.above), request.count)
+        return ReservedIds(await self._manager.reserve_writer_ids(request.size, request.above), request.size)
 
     async def _id_bounds(self) -> IdBounds:
         return IdBounds(*await self._manager.next_ids(), self._metadata_complete)
@@ -333,10 +333,6 @@ class ClusterController:
 
     def _deposed(self) -> None:
         logger.error("another coordinator is active; this one makes no changes any more")
-
-    def offline_buckets(self) -> int:
-        """Buckets without a leader."""
-        return sum(bucket.status is not BucketStatus.ONLINE for bucket in self.queue.state.buckets.values())
 
 
 def _no_server(server_id: int) -> FlussError:

@@ -16,7 +16,6 @@ NEW: it never had a leader. ONLINE: a live server is its leader. OFFLINE: no mem
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, TypeVar
 
@@ -55,8 +54,7 @@ class BucketStatus(Enum):
     OFFLINE = "offline"
 
 
-@dataclass(frozen=True, slots=True)
-class BucketState:
+class BucketState(NamedTuple):
     """One bucket.
 
     Attributes:
@@ -80,16 +78,14 @@ class BucketState:
         return BucketStatus.OFFLINE if self.record.leader == NO_LEADER else BucketStatus.ONLINE
 
 
-@dataclass(frozen=True, slots=True)
-class TableState:
+class TableState(NamedTuple):
     """A table: its definition, and schemas with smaller ids."""
 
     table: TableInfo
     older_schemas: tuple[tuple[int, Schema], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PhysicalTableState:
+class PhysicalTableState(NamedTuple):
     """A physical table.
 
     Attributes:
@@ -103,8 +99,7 @@ class PhysicalTableState:
     visible: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LiveServer:
+class LiveServer(NamedTuple):
     """A tablet server that is a member.
 
     Attributes:
@@ -118,15 +113,15 @@ class LiveServer:
     shutting_down: bool = False
 
 
-@dataclass(slots=True)
 class Changes:
     """New values by key; None = removed."""
 
-    servers: dict[int, LiveServer | None] = field(default_factory=dict)
-    tables: dict[int, TableState | None] = field(default_factory=dict)
-    physical_tables: dict[PhysicalTable, PhysicalTableState | None] = field(default_factory=dict)
-    buckets: dict[TableBucket, BucketState | None] = field(default_factory=dict)
-    failures: dict[tuple[int, TableBucket], Failure | None] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.servers: dict[int, LiveServer | None] = {}
+        self.tables: dict[int, TableState | None] = {}
+        self.physical_tables: dict[PhysicalTable, PhysicalTableState | None] = {}
+        self.buckets: dict[TableBucket, BucketState | None] = {}
+        self.failures: dict[tuple[int, TableBucket], Failure | None] = {}
 
 
 class ClusterState:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fluss_server.cluster.gateways import TabletServerGateway
 from fluss_server.cluster.messages import (
@@ -36,8 +36,7 @@ MAX_PER_REQUEST = 10_000
 _Content = MetadataChange | BucketLeadership | ReplicaStop
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
+class _Item(NamedTuple):
     content: _Content
     done: asyncio.Future[None] | None
 

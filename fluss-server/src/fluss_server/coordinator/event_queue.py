@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from fluss_server.coordinator.cluster_state import ClusterState
@@ -37,8 +36,7 @@ class StoryEntry(NamedTuple):
     transition: Transition
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     event: Event
     commit: Commit
     done: asyncio.Future[object]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from fluss_server.cluster.messages import (
     AdjustIsr,
@@ -23,90 +22,78 @@ from fluss_server.model.partition import PartitionInfo
 # Events
 
 
-@dataclass(frozen=True, slots=True)
-class ServerJoined:
+class ServerJoined(NamedTuple):
     """A tablet server has registered, perhaps again after a restart."""
 
     server: ServerNode
     incarnation: str
 
 
-@dataclass(frozen=True, slots=True)
-class ServerLeft:
+class ServerLeft(NamedTuple):
     """A tablet server is gone."""
 
     server_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class ShutdownRequested:
+class ShutdownRequested(NamedTuple):
     """A tablet server is about to stop."""
 
     server_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class TableCreated:
+class TableCreated(NamedTuple):
     """A table is to exist; ``assignment`` None for a partitioned one, whose partitions bring theirs."""
 
     table: TableState
     assignment: Assignment | None
 
 
-@dataclass(frozen=True, slots=True)
-class TableAltered:
+class TableAltered(NamedTuple):
     """A table has another definition."""
 
     table: TableState
 
 
-@dataclass(frozen=True, slots=True)
-class TablesDropped:
+class TablesDropped(NamedTuple):
     """Tables are gone, with all their partitions."""
 
     table_ids: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionCreated:
+class PartitionCreated(NamedTuple):
     """A partition of an existing table is to exist."""
 
     partition: PartitionInfo
     assignment: Assignment
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionDropped:
+class PartitionDropped(NamedTuple):
     """A partition is gone."""
 
     partition: PartitionInfo
 
 
-@dataclass(frozen=True, slots=True)
-class LeadershipConfirmed:
+class LeadershipConfirmed(NamedTuple):
     """A server's response to one :class:`BucketLeadership`."""
 
     leadership: BucketLeadership
     failure: Failure | None
 
 
-@dataclass(frozen=True, slots=True)
-class LeadershipsConfirmed:
+class LeadershipsConfirmed(NamedTuple):
     """A server has responded to a NOTIFY_LEADER_AND_ISR."""
 
     server_id: int
     outcomes: tuple[LeadershipConfirmed, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class IsrAdjustmentRequested:
+class IsrAdjustmentRequested(NamedTuple):
     """A leader wants other ISRs. The result of the event is an ``AdjustIsrResponse``."""
 
     request: AdjustIsr
 
 
-@dataclass(frozen=True, slots=True)
-class FailedBucketsRetried:
+class FailedBucketsRetried(NamedTuple):
     """Servers that could not lead or follow some buckets may try again."""
 
 
@@ -127,8 +114,7 @@ Event: TypeAlias = (
 # Instructions: what to tell whom, once the writes are durable
 
 
-@dataclass(frozen=True, slots=True)
-class MetadataChange:
+class MetadataChange(NamedTuple):
     """The content of an UPDATE_METADATA; ``snapshot`` = it is everything there is."""
 
     servers: tuple[ServerNode, ...] | None = None
@@ -139,32 +125,28 @@ class MetadataChange:
     snapshot: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Tell:
+class Tell(NamedTuple):
     """Send something to a tablet server, behind everything that was sent to it before."""
 
     server_id: int
     content: MetadataChange | BucketLeadership | ReplicaStop
 
 
-@dataclass(frozen=True, slots=True)
-class TableReady:
+class TableReady(NamedTuple):
     """Every bucket of a new physical table has a leader; ``failure`` when one of them cannot have one."""
 
     physical_table: PhysicalTable
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RetryLater:
+class RetryLater(NamedTuple):
     """Raise :class:`FailedBucketsRetried` after a delay."""
 
 
 Instruction: TypeAlias = Tell | TableReady | RetryLater
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(NamedTuple):
     """One named step, for the story log.
 
     Attributes:
@@ -178,8 +160,7 @@ class Transition:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What the state machine decides about an event.
 
     Attributes:

@@ -1,7 +1,7 @@
 """REGISTER_PRODUCER_OFFSETS, GET_PRODUCER_OFFSETS and DELETE_PRODUCER_OFFSETS.
 
 A job that writes aggregates registers, before its first write, where the logs of its tables end. When it fails before
-its first checkpoint, the next attempt finds these offsets and undoes what was written behind them.
+its first checkpoint, the next attempt finds these offsets and undoes what was written after them.
 
 Where they are kept: Apache Fluss writes a file per table to remote storage and a pointer to the files into ZooKeeper. A
 single server has no remote storage, and two places can disagree after a crash. Here the node itself holds the offsets

@@ -72,9 +72,12 @@ from fluss_server.coordinator.events import (
     Tell,
     Transition,
 )
+from fluss_server.errors import ErrorCode
 from fluss_server.metadata.records import LeaderAndIsrRecord, leader_and_isr_path
 from fluss_server.metadata.store import Create, Set, StoreOperation, parent_of
 from fluss_server.model.identifiers import TableBucket
+
+_OUTDATED = frozenset({ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION, ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION})
 
 
 def plan(state: ClusterState, event: Event) -> Plan:
@@ -147,7 +150,7 @@ class _Planner:
         for bucket, state in self._draft.buckets().items():
             if node.server_id in state.replicas and state.status is BucketStatus.ONLINE:
                 self._draft.put_bucket(
-                    bucket, replace(state, active=False) if state.leader == node.server_id else state
+                    bucket, state._replace(active=False) if state.leader == node.server_id else state
                 )
                 self._tell_leadership(bucket, node.server_id)
         self._elect_where_needed(self._draft.buckets())
@@ -167,7 +170,7 @@ class _Planner:
         server = self._draft.server(server_id)
         if server is None:
             return ()
-        self._draft.put_server(replace(server, shutting_down=True))
+        self._draft.put_server(server._replace(shutting_down=True))
         self._note(None, "shutdown-requested", f"server {server_id}")
         remaining = []
         for bucket, state in list(self._draft.buckets().items()):
@@ -267,21 +270,21 @@ class _Planner:
             self._show_if_ready(physical)
 
     def _confirm(self, server_id: int, outcome: LeadershipConfirmed) -> bool:
-        """Take in one response; returns whether it was about the present state."""
+        """Take in one response; returns whether it was about the present leader.
+
+        The bucket epoch does not matter: a leader may have changed its ISR before it responds.
+        """
         bucket, failure = outcome.leadership.bucket, outcome.failure
         state = self._draft.bucket(bucket)
-        if (
-            state is None
-            or state.record is None
-            or state.record.leader_epoch != outcome.leadership.leader_epoch
-            or state.record.bucket_epoch != outcome.leadership.bucket_epoch
-        ):
+        if state is None or state.record is None or state.record.leader_epoch != outcome.leadership.leader_epoch:
             return False  # the bucket is gone, or a later notification is on its way
+        if failure is not None and failure.code in _OUTDATED:
+            return False  # the server has taken in a later notification already
         if failure is None:
             if self._draft.failure(server_id, bucket) is not None:
                 self._draft.put_failure(server_id, bucket, None)
             if state.leader == server_id and not state.active:
-                self._draft.put_bucket(bucket, replace(state, active=True))
+                self._draft.put_bucket(bucket, state._replace(active=True))
                 self._note(bucket, "leader-active", f"server {server_id}, leader epoch {state.record.leader_epoch}")
             return True
         self._note(bucket, "leadership-failed", f"server {server_id}: {failure.message}")
@@ -337,7 +340,7 @@ class _Planner:
 
     def _put_record(self, bucket: TableBucket, state: BucketState, record: LeaderAndIsrRecord) -> None:
         same_leader = state.record is not None and state.record.leader_epoch == record.leader_epoch
-        self._draft.put_bucket(bucket, replace(state, record=record, active=state.active and same_leader))
+        self._draft.put_bucket(bucket, state._replace(record=record, active=state.active and same_leader))
         self._written[bucket] = None
 
     def _writes(self) -> list[StoreOperation]:
@@ -423,7 +426,7 @@ class _Planner:
     def _show(self, physical: PhysicalTable) -> None:
         state = self._draft.physical_table(physical)
         assert state is not None, f"{physical} exists"
-        self._draft.put_physical_table(physical, replace(state, visible=True))
+        self._draft.put_physical_table(physical, state._replace(visible=True))
         self._note(None, "visible", f"table {physical.table_id}, partition {physical.partition_id}")
         self._tell_all(self._change_of(physical))
         self._instructions.append(TableReady(physical))

@@ -1,7 +1,8 @@
 """What a table may look like, and what the server fills in. Pure.
 
-The checks, their order and their codes are those of Apache Fluss (``INVALID_TABLE_EXCEPTION`` for the shape of a table,
-``INVALID_CONFIG_EXCEPTION`` for its options), plus :func:`_check_supported` for what this version does not have yet.
+The checks, their order and their codes are those of Apache Fluss (``INVALID_TABLE_EXCEPTION`` for the structure of a
+table, ``INVALID_CONFIG_EXCEPTION`` for its options), and :func:`_check_supported` for what is not
+supported yet.
 """
 
 from __future__ import annotations

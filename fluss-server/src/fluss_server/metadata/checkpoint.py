@@ -57,7 +57,7 @@ class Coverage(enum.Enum):
     """How a checkpoint relates to its journal."""
 
     EXACT = "it covers exactly the journal"
-    BEHIND = "the journal has transactions behind it"
+    BEHIND = "the journal has transactions after it"
     MISSING = "it is missing"
     DAMAGED = "it is damaged"
 
@@ -69,7 +69,7 @@ class CheckedJournal:
     Attributes:
         contents: of the journal.
         coverage: what the checkpoint covers.
-        torn_bytes: bytes behind the last good transaction.
+        torn_bytes: bytes after the last good transaction.
     """
 
     contents: Contents

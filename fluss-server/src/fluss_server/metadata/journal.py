@@ -67,7 +67,7 @@ class Contents:
 
     Attributes:
         transactions: changes of each, in order; some may be empty.
-        end: position behind the last good frame; what follows is a torn tail.
+        end: position after the last good frame; what follows is a torn tail.
         next_id: id of the transaction to write next.
     """
 

@@ -22,6 +22,9 @@ from fluss_server.runtime.disk import Disk, DiskFile
 
 logger = logging.getLogger(__name__)
 
+JOURNAL_FILE = "metadata.journal"
+"""Name of the journal in a data directory."""
+
 _PRIVATE = 0o600  # settings that were changed while the server ran hold passwords
 
 
@@ -203,7 +206,7 @@ def _tree_of(checked: CheckedJournal) -> Tree:
         try:
             tree.apply(Plan([], dict(changes), []))
         except (KeyError, MetadataConflict) as error:
-            raise JournalDamaged(f"transaction number {position} does not fit the ones before: {error}") from None
+            raise JournalDamaged(f"transaction number {position} contradicts the ones before: {error}") from None
     return tree
 
 

@@ -22,7 +22,6 @@ PARTITION_ID_COUNTER = "/metadata/partition_seqid"
 WRITER_ID_COUNTER = "/metadata/writer_id"
 TABLE_ASSIGNMENTS = "/tabletservers/tables"
 PARTITION_ASSIGNMENTS = "/tabletservers/partitions"
-FIRST_SCHEMA_ID = 1
 
 MAX_COUNTER = 2**63 - 1
 
@@ -121,7 +120,7 @@ class DatabaseRecord:
 
 @dataclass(frozen=True)
 class TableRecord:
-    """The node of a table: everything but its schema, which has nodes of its own.
+    """The node of a table: all but its schema, which has nodes of its own.
 
     Attributes:
         table_id: id in the cluster.

@@ -31,7 +31,7 @@ DEFAULT_WATCH_CAPACITY = 1024
 
 
 class Conflict(Enum):
-    """Why an operation does not fit the state of the tree."""
+    """Why an operation is impossible in the state of the tree."""
 
     NO_NODE = "there is no such node"
     NO_PARENT = "its parent does not exist"
@@ -43,7 +43,7 @@ class Conflict(Enum):
 
 
 class MetadataConflict(FlussError):
-    """An operation that does not fit the state of the tree.
+    """An operation that is impossible in the state of the tree.
 
     Callers tell the cases apart by :attr:`reason` and turn them into an error of their own; the code is
     ``UNKNOWN_SERVER_ERROR`` because a conflict that reaches a client is a fault of the server.

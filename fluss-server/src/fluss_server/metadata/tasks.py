@@ -1,4 +1,4 @@
-"""Work that must not stop halfway because nobody waits for it any more."""
+"""Work that must not stop partially done because nobody waits for it any more."""
 
 from __future__ import annotations
 

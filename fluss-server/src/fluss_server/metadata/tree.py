@@ -94,7 +94,7 @@ class Tree:
         """Work out what ``operations`` change.
 
         Raises:
-            MetadataConflict: when one of them does not fit; then none may be applied.
+            MetadataConflict: when one of them is impossible; then none may be applied.
             ValueError: for a malformed path, a value above the limit or too many operations.
         """
         if len(operations) > MAX_OPERATIONS:

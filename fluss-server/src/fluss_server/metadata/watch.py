@@ -17,7 +17,7 @@ class QueueWatch:
 
     def __init__(self, path: str, capacity: int, on_close: Callable[[QueueWatch], None]) -> None:
         if capacity < 1:
-            raise ValueError(f"a watch needs room for at least one event, not {capacity}")
+            raise ValueError(f"a watch needs a capacity of at least one event, not {capacity}")
         self._path = path
         self._below = path if path == "/" else path + "/"
         self._capacity = capacity

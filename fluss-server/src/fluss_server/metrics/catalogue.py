@@ -114,7 +114,7 @@ CATALOGUE: Mapping[str, Metric] = _catalogue(
     # buckets
     Metric("tabletserver_table_bucket_log_numSegments", _GAUGE, "Segments of the log.", _BUCKET),
     Metric("tabletserver_table_bucket_log_startOffset", _GAUGE, "First offset of the log.", _BUCKET),
-    Metric("tabletserver_table_bucket_log_endOffset", _GAUGE, "Offset behind the log.", _BUCKET),
+    Metric("tabletserver_table_bucket_log_endOffset", _GAUGE, "Offset after the log.", _BUCKET),
     Metric("tabletserver_table_bucket_physicalStorage_localLogSize", _GAUGE, "Bytes of the log.", _BUCKET),
     # the coordinator
     Metric("coordinator_activeCoordinatorCount", _GAUGE, "1 on the coordinator that is in charge."),

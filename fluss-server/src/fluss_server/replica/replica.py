@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fluss_server.config import TABLE_OPTIONS
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.kv_batch import max_record_count
 from fluss_server.formats.log_batch import crc_matches, iter_batches
 from fluss_server.formats.row_validation import Validator, validator_of
 from fluss_server.log.log_tablet import AppendResult, LogTablet
@@ -29,11 +30,16 @@ from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.workers import WorkerPool
 
 if TYPE_CHECKING:
+    from fluss_server.kv.id_supply import IdSupply, ReserveIds
     from fluss_server.kv.kv_tablet import KvTablet
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+FIRST_RECOVERY_DELAY_S = 0.25
+MAX_RECOVERY_DELAY_S = 5.0
+"""Between attempts to open a store again that waits for space on the disk: twice as long after each, up to this."""
 
 MAX_APPEND_BATCHES = 1_000
 """Batches of one bucket in a request; clients send one. Each costs the event loop some microseconds."""
@@ -55,6 +61,7 @@ class Replica:
         max_unflushed: most offsets that may be acknowledged before they are fsynced; 0 = only what is durable is
             acknowledged.
         flush_times: where to count how long flushes take.
+        reserve_ids: reserves ids for the table's auto-increment column, if it has one.
 
     Attributes:
         counters: what clients did.
@@ -74,6 +81,7 @@ class Replica:
         kv_worker: WorkerPool,
         max_unflushed: int = 0,
         flush_times: Distribution | None = None,
+        reserve_ids: ReserveIds | None = None,
     ) -> None:
         self.bucket = bucket
         self.table = table
@@ -91,14 +99,24 @@ class Replica:
         self._offline: FlussError | None = None
         self._closed = False
         self.counters = BucketCounters()
+        self._ids: IdSupply | None = None
+        if kv is not None and kv.ids is not None:
+            from fluss_server.kv.id_supply import IdSupply
+
+            assert reserve_ids is not None, "an auto-increment column needs a source of ids"
+            self._ids = IdSupply(kv.ids, reserve_ids, table.auto_increment_cache_size)
+        self._recovery: asyncio.TimerHandle | None = None
+        if kv is not None and kv.suspended is not None:
+            self._wait_for_space(kv.suspended)
         self._flush_times = flush_times or Distribution()
 
     # ------------------------------------------------------------------ writes
 
     @property
     def is_online(self) -> bool:
-        """True while the bucket takes writes; False after its storage has failed."""
-        return self._offline is None and not self._closed
+        """True while the bucket takes writes; False after its storage has failed, and while it waits for space."""
+        is_suspended = self.kv is not None and self.kv.suspended is not None
+        return self._offline is None and not self._closed and not is_suspended
 
     @property
     def problem(self) -> FlussError | None:
@@ -116,8 +134,8 @@ class Replica:
 
         Raises:
             FlussError: what ``LogTablet.append`` raises; ``STORAGE_EXCEPTION`` when the replica is offline;
-                ``INVALID_TABLE_EXCEPTION`` when the rows do not fit the table, and for a primary-key table, whose log
-                only its KvTablet writes.
+                ``INVALID_TABLE_EXCEPTION`` when the rows do not match the schema of the table, and for a
+                primary-key table, whose log only its KvTablet writes.
         """
         self._check_online()
         if self.kv is not None:
@@ -142,8 +160,8 @@ class Replica:
                 )
             batch = records[position : position + header.size]
             try:
-                shape = self._validators.get(header.schema_id) or self._validator_of(header.schema_id)
-                shape.check(batch, header)
+                validator = self._validators.get(header.schema_id) or self._validator_of(header.schema_id)
+                validator.check(batch, header)
             except FlussError as error:
                 # A batch damaged on the way may look like anything: then the log says so, and its writer sends it
                 # again.
@@ -151,14 +169,14 @@ class Replica:
                     raise _not_again(error) from None
 
     def _validator_of(self, schema_id: int) -> Validator:
-        """The shape of batches of an older schema; writers that have not heard of a newer one go on with it."""
+        """The validator of batches of an older schema; writers that have not heard of a newer one go on with it."""
         if not 0 < schema_id <= self.table.schema_id:
             raise FlussError(
                 ErrorCode.SCHEMA_NOT_EXIST,
                 f"{self.table.path} has no schema {schema_id}; the newest is {self.table.schema_id}",
             )
-        shape = self._validators[schema_id] = validator_of(self._schemas(schema_id).types, self.table.log_format)
-        return shape
+        validator = self._validators[schema_id] = validator_of(self._schemas(schema_id).types, self.table.log_format)
+        return validator
 
     async def put(self, records: memoryview, target_columns: Sequence[int], *, overwrite: bool = False) -> AppendResult:
         """Merge a KV batch; acknowledged as for :meth:`append`. The order of calls is the order of effects.
@@ -169,18 +187,30 @@ class Replica:
             overwrite: see ``KvTablet.put``.
 
         Raises:
-            FlussError: what ``KvTablet.put`` raises, with ``INVALID_TABLE_EXCEPTION`` for rows that do not fit the
-                table; ``STORAGE_EXCEPTION``; ``NON_PRIMARY_KEY_TABLE_EXCEPTION``.
+            FlussError: what ``KvTablet.put`` raises, with ``INVALID_TABLE_EXCEPTION`` for rows that do not match the
+                schema of the table; ``STORAGE_EXCEPTION``; ``NON_PRIMARY_KEY_TABLE_EXCEPTION``.
         """
         self._check_online()
         kv = self.require_kv()
         put = partial(kv.put, records, target_columns, overwrite=overwrite)
         try:
-            result = await self._kv_worker.run(put)
+            result = await self._run_write(kv, max_record_count(records), put)
         except FlussError as error:
             raise _not_again(error) from None
         self._schedule_commit()
         return result
+
+    async def _run_write(self, kv: KvTablet, max_inserts: int, write: Callable[[], T]) -> T:
+        """Run a write in the KV worker, with ids for all rows that it may insert. Keeps the order of the calls."""
+        if (error := kv.suspended) is not None:
+            raise error
+        if self._ids is None:
+            return await self._kv_worker.run(write)
+        await self._ids.claim(max_inserts)
+        try:
+            return await self._kv_worker.run(write)
+        finally:
+            self._ids.release(max_inserts)
 
     async def find_or_insert(self, keys: Sequence[bytes]) -> tuple[list[bytes], int]:
         """Values of encoded keys; a key without a row gets one. See ``KvTablet.find_or_insert``.
@@ -194,7 +224,7 @@ class Replica:
         """
         self._check_online()
         kv = self.require_kv()
-        found = await self._kv_worker.run(kv.find_or_insert, keys)
+        found = await self._run_write(kv, len(keys), partial(kv.find_or_insert, keys))
         self._schedule_commit()
         return found
 
@@ -206,6 +236,8 @@ class Replica:
         """Completes when all rows with smaller offsets are acknowledged."""
         if self._offline is not None:
             raise self._offline
+        if self.kv is not None and self.kv.suspended is not None and self.high_watermark.value < offset:
+            raise self.kv.suspended
         return self.high_watermark.reached(offset)
 
     def require_kv(self) -> KvTablet:
@@ -225,7 +257,7 @@ class Replica:
 
     def _schedule_commit(self) -> None:
         """Commit what is not committed yet; appends of this iteration of the event loop are covered too."""
-        if self._committing is None and self._offline is None and not self._closed:
+        if self._committing is None and self._offline is None and not self._closed and self._recovery is None:
             loop = asyncio.get_running_loop()
             self._committing = loop.create_future()
             loop.call_soon(self._step, self._commit_next)
@@ -279,13 +311,50 @@ class Replica:
         if not isinstance(error, FlussError):
             logger.error("commit of bucket %s failed", self.bucket, exc_info=error)
             error = FlussError(ErrorCode.STORAGE_EXCEPTION, f"commit of bucket {self.bucket} failed: {error}")
-        self._go_offline(error)
+        if self.kv is not None and self.kv.suspended is not None:
+            self._wait_for_space(error)
+        else:
+            self._go_offline(error)
         self._end_commit()
 
     def _end_commit(self) -> None:
         committing, self._committing = self._committing, None
         if committing is not None and not committing.done():
             committing.set_result(None)
+
+    # ------------------------------------------------------------------ full disk
+
+    def _wait_for_space(self, error: FlussError, delay_s: float = FIRST_RECOVERY_DELAY_S) -> None:
+        """Try to open the store of a suspended KvTablet again after a while; writers that wait are told."""
+        self.high_watermark.fail(error)
+        if self._recovery is None and not self._closed:
+            self._recovery = asyncio.get_running_loop().call_later(delay_s, self._recover, delay_s)
+
+    def _recover(self, delay_s: float) -> None:
+        assert self.kv is not None, "only a KvTablet waits for space"
+        kv, loop = self.kv, asyncio.get_running_loop()
+
+        def run() -> None:
+            error: Exception | None = None
+            try:
+                kv.recover()
+            except Exception as caught:
+                error = caught
+            loop.call_soon_threadsafe(self._recovered, delay_s, error)
+
+        self._kv_worker.submit(run)
+
+    def _recovered(self, delay_s: float, error: Exception | None) -> None:
+        self._recovery = None
+        if self._closed:
+            return
+        if error is None:
+            self._schedule_commit()  # of what was in the log and not in the store
+            return
+        if not isinstance(error, FlussError):
+            logger.error("bucket %s could not be opened again", self.bucket, exc_info=error)
+            error = FlussError(ErrorCode.KV_STORAGE_EXCEPTION, f"bucket {self.bucket} cannot be opened again: {error}")
+        self._wait_for_space(error, min(2 * delay_s, MAX_RECOVERY_DELAY_S))
 
     def _go_offline(self, error: FlussError) -> None:
         """The storage cannot be trusted any more: refuse writes until a restart; acknowledged rows stay readable."""
@@ -312,6 +381,8 @@ class Replica:
             table: the same table with other options or a newer schema.
         """
         self.table = table
+        if self._ids is not None:
+            self._ids.range_size = table.auto_increment_cache_size
         if self.kv is not None and not self._closed:
             # Puts that were handed to the worker before still merge with the old definition, in their order.
             await self._kv_worker.run(self.kv.update_table, table)
@@ -326,8 +397,13 @@ class Replica:
 
     async def persist(self) -> None:
         """Let RocksDB write its memory to disk, so that the next start replays less."""
-        if self.kv is not None and self._offline is None and not self._closed:
-            await self._kv_worker.run(self.kv.persist)
+        kv = self.kv
+        if kv is not None and self._offline is None and not self._closed and kv.suspended is None:
+            try:
+                await self._kv_worker.run(kv.persist)
+            finally:
+                if kv.suspended is not None:
+                    self._wait_for_space(kv.suspended)
 
     async def delete_expired(self, *, roll_active: bool) -> None:
         """Delete segments of the log that are older than the table keeps them and that nothing needs any more.
@@ -368,7 +444,10 @@ class Replica:
         """Finish the running commit and close both tablets; waiting writers and parked reads are told."""
         await self._stop()
         if self.kv is not None:
-            await self._kv_worker.run(self.kv.close)
+            try:
+                await self._kv_worker.run(self.kv.stop)
+            finally:
+                await self._flush_pool.run(self.kv.close)
         await self._flush_pool.run(self.log.close)
 
     async def delete(self) -> None:
@@ -380,8 +459,12 @@ class Replica:
 
     async def _stop(self) -> None:
         self._closed = True
+        if self._recovery is not None:
+            self._recovery.cancel()
         if self._committing is not None:
             await asyncio.wait([self._committing])
+        if self._ids is not None:
+            await self._ids.close()
         self.high_watermark.fail(
             FlussError(ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION, f"bucket {self.bucket} is closed here")
         )
@@ -401,10 +484,14 @@ def _log_ttl_ms(table: TableInfo) -> int:
 
 
 def _not_again(error: FlussError) -> FlussError:
-    """The error for a batch that arrived as its writer made it, and does not fit the table.
+    """The error for a batch that arrived as its writer made it, and does not match the schema of the table.
 
-    Clients repeat a batch that is answered with CORRUPT_RECORD, without end: see docs/decisions/0003.
+    Clients repeat a batch whose response is CORRUPT_RECORD, without end: see docs/decisions/0003.
     """
     if error.code is not ErrorCode.CORRUPT_RECORD_EXCEPTION:
         return error
-    return FlussError(ErrorCode.INVALID_TABLE_EXCEPTION, f"rows do not fit the table: {error.message}", hint=error.hint)
+    return FlussError(
+        ErrorCode.INVALID_TABLE_EXCEPTION,
+        f"rows do not match the schema of the table: {error.message}",
+        hint=error.hint,
+    )

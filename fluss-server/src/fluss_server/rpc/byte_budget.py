@@ -31,21 +31,21 @@ class ByteBudget:
         """How many wait."""
         return len(self._waiting)
 
-    def fits(self, size: int) -> bool:
+    def allows(self, size: int) -> bool:
         """Whether ``size`` more bytes may be held now."""
         return self.held == 0 or self.held + size <= self.limit
 
     def take(self, size: int) -> None:
-        """Hold ``size`` more bytes, whether they fit or not: they exist already."""
+        """Hold ``size`` more bytes, also beyond the limit: they exist already."""
         self.held += size
 
     def release(self, size: int) -> None:
-        """Hold ``size`` bytes less; those that wait are called while what they want fits."""
+        """Hold ``size`` bytes less; those that wait are called while the budget allows what they want."""
         self.held -= size
         self.serve()
 
     def wait(self, owner: object, size: int, wake: Callable[[], None]) -> None:
-        """Call ``wake`` once when ``size`` bytes fit; it takes them itself. An owner waits once at a time."""
+        """Call ``wake`` once when ``size`` more bytes are allowed; it takes them itself. An owner waits once."""
         self._waiting.setdefault(owner, (size, wake))
 
     def forget(self, owner: object) -> None:
@@ -53,10 +53,10 @@ class ByteBudget:
         self._waiting.pop(owner, None)
 
     def serve(self) -> None:
-        """Call those that wait while what they want fits."""
+        """Call those that wait while the budget allows what they want."""
         while self._waiting:
             owner, (size, wake) = next(iter(self._waiting.items()))
-            if not self.fits(size):
+            if not self.allows(size):
                 return
             del self._waiting[owner]
             wake()
@@ -64,7 +64,7 @@ class ByteBudget:
     @asynccontextmanager
     async def hold(self, size: int) -> AsyncIterator[None]:
         """Hold ``size`` bytes for the length of the block."""
-        if self._waiting or not self.fits(size):
+        if self._waiting or not self.allows(size):
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
             def wake() -> None:

@@ -39,7 +39,7 @@ RECEIVE_BUFFER_SIZE = 64 * 1024
 SMALL_FRAME_SIZE = 4 * 1024
 """The beginning of a frame up to this long is kept as it is; a longer frame gets memory of its own to arrive in."""
 
-_JOINED_SIZE = 64 * 1024  # a body in one piece below this size is copied behind its prefix
+_JOINED_SIZE = 64 * 1024  # a body in one piece below this size is copied after its prefix
 _LENGTH = struct.Struct(">I")  # unsigned: a negative length reads as an absurdly long one
 parse_request_header = struct.Struct(">hhi").unpack_from
 """API key, API version and request id of a request frame (without its length); the key is not checked."""
@@ -81,11 +81,11 @@ def success_prefix(request_id: int, body_size: int) -> bytes:
     """Everything of a SUCCESS response before its message.
 
     Raises:
-        FlussError: ``RECORD_TOO_LARGE_EXCEPTION`` when the body does not fit a frame.
+        FlussError: ``RECORD_TOO_LARGE_EXCEPTION`` when the body exceeds a frame.
     """
     length = RESPONSE_HEADER_SIZE + body_size
     if length > MAX_LENGTH:
-        raise FlussError(ErrorCode.RECORD_TOO_LARGE_EXCEPTION, f"a response of {body_size} bytes does not fit a frame")
+        raise FlussError(ErrorCode.RECORD_TOO_LARGE_EXCEPTION, f"a response of {body_size} bytes exceeds a frame")
     return _RESPONSE_PREFIX.pack(length, ResponseType.SUCCESS, request_id)
 
 
@@ -275,7 +275,7 @@ class FrameReader:
 
         Raises:
             FlussError: the announced length is outside the bounds (``RECORD_TOO_LARGE_EXCEPTION`` or
-                ``CORRUPT_MESSAGE``). Nothing behind it can be read; the connection is lost.
+                ``CORRUPT_MESSAGE``). Nothing after it can be read; the connection is lost.
         """
         large = self._large
         if large is not None:

@@ -2,7 +2,7 @@
 
 One connection with many or expensive requests must not make the others wait. The requests of a connection are started
 for :data:`SLICE_S` at most; then the connection waits for the next iteration of the loop. In an iteration, connections
-that used little time lately come first; the others share :data:`BUDGET_S`, in turn.
+that used little time lately come first; the others share :data:`BUDGET_S`, round robin.
 """
 
 from __future__ import annotations

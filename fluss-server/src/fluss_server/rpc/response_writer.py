@@ -126,7 +126,7 @@ class ResponseWriter:
             self.output.send(pieces, size)
 
     def keep(self, size: int) -> None:
-        """``size`` bytes of requests wait behind the responses and count with them."""
+        """``size`` bytes of requests wait after the responses and count with them."""
         self._kept_bytes = size
         self._backlog_changed(self.output.backlog_bytes)
 

@@ -111,7 +111,7 @@ class RpcOptions:
 
 
 def rpc(key: ApiKey, *, raw: bool = False, cancel_on_disconnect: bool = False) -> Callable[[_MethodT], _MethodT]:
-    """Mark ``method(self, request, context) -> ResponseBody`` as the implementation of an API.
+    """Declare ``method(self, request, context) -> ResponseBody`` as the implementation of an API.
 
     ``request`` is the API's message; for ``PRODUCE_LOG`` and ``PUT_KV`` the dataclass of :mod:`fluss_server.rpc.bulk`.
     The response is a message or the pieces of an encoded one. A raised :class:`FlussError` is sent with its code, any
@@ -124,11 +124,11 @@ def rpc(key: ApiKey, *, raw: bool = False, cancel_on_disconnect: bool = False) -
             just read or wait; anything else must run to its end.
     """
 
-    def mark(method: _MethodT) -> _MethodT:
+    def declare(method: _MethodT) -> _MethodT:
         setattr(method, _API_ATTRIBUTE, RpcOptions(key, raw, cancel_on_disconnect))
         return method
 
-    return mark
+    return declare
 
 
 @dataclass(frozen=True, slots=True)

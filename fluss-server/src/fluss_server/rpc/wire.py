@@ -33,7 +33,7 @@ def corrupt(why: str) -> FlussError:
 
 
 def read_varint(data: memoryview, position: int, end: int, max_size: int = _MAX_VARINT_SIZE) -> tuple[int, int]:
-    """Unsigned value of a varint, cut to 64 bits, and the position behind it."""
+    """Unsigned value of a varint, cut to 64 bits, and the position after it."""
     value = shift = 0
     for index in range(position, min(end, position + max_size)):
         byte = data[index]
@@ -74,7 +74,7 @@ def read_fields(data: memoryview, position: int, end: int) -> Iterator[tuple[int
                 length, position = read_varint(data, position, end, _MAX_TAG_SIZE)
             stop = position + length
             if stop > end or length > _MAX_LENGTH:
-                raise corrupt(f"a field of {length} bytes does not fit")
+                raise corrupt(f"a field of {length} bytes exceeds the message")
             yield tag, position, stop
             position = stop
         else:

@@ -6,7 +6,7 @@ An operation on a resource is allowed when some ``ALLOW`` entry
   (``*`` of databases does not reach tables: grant on the cluster instead);
 * is for the principal or for ``*:*``;
 * is for the client's address or for ``*``;
-* grants the operation, or ``ALL``, or, when the operation is ``DESCRIBE``, any other operation.
+* allows the operation, or ``ALL``, or, when the operation is ``DESCRIBE``, any other operation.
 
 Everything else is denied. Super users may do everything.
 """

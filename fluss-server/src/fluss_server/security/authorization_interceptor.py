@@ -28,7 +28,7 @@ class AuthorizationInterceptor:
         self._table_path = table_path
 
     def __call__(self, handler: Handler) -> Handler:
-        """The handler behind its rule.
+        """The handler with its rule before it.
 
         Raises:
             ValueError: the API has no rule.

@@ -31,7 +31,7 @@ MAX_CACHED_NAME_LENGTH = 512
 MAX_ENTRIES_PER_RESOURCE = 2_000
 MAX_BINDINGS_PER_REQUEST = 10_000
 MAX_WORD_LENGTH = 255
-"""Longest principal type, principal name or host of an entry; a resource's entries then fit their metadata node."""
+"""Longest principal type, principal name or host of an entry; bounds the size of a resource's metadata node."""
 
 
 class Authorizer:

@@ -17,11 +17,9 @@ from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.acl import CLUSTER, Operation, Resource, ResourceType
-from fluss_server.model.identifiers import TablePath, no_partition_with_id
+from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath, no_partition_with_id
 from fluss_server.rpc.bulk import ProduceLogRequest, PutKvRequest
 from fluss_server.rpc.service import ResponseBody
-
-DEFAULT_DATABASE = "fluss"
 
 Response: TypeAlias = "ResponseBody | Awaitable[ResponseBody]"
 Proceed: TypeAlias = "Callable[[], Response]"
@@ -176,7 +174,7 @@ def _fetch_log(permissions: Permissions, request: pb.FetchLogRequest, proceed: P
 async def _append_refused(response: Response, refused: bytes) -> ResponseBody:
     body = await response if isinstance(response, Awaitable) else response
     pieces = list(body) if isinstance(body, (list, tuple)) else [body.SerializeToString()]  # type: ignore[union-attr]
-    return [*pieces, refused]  # encodings of a message, one behind the other, are the encoding of both together
+    return [*pieces, refused]  # encodings of a message, one after the other, are the encoding of both together
 
 
 def _scan_kv(permissions: Permissions, request: pb.ScanKvRequest, proceed: Proceed) -> Response:

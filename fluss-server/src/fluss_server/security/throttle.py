@@ -2,7 +2,7 @@
 
 After a few failures every further one makes the next attempt wait, twice as long each time. Failures are counted for
 the user at its address, for the address, and for the user. A user that has authenticated from an address before waits
-there for its own failures only: neither another client behind the same address nor an attacker elsewhere locks it out.
+there for its own failures only: neither another client of the same address nor an attacker elsewhere locks it out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FORGET_AFTER_S = 300.0
 
 LOG_LINES = 20
 LOG_WINDOW_S = 60.0
-"""At most so many failures are logged in so many seconds; the others are counted."""
+"""At most so many failures are logged per so many seconds; the others are counted."""
 
 _Key = TypeVar("_Key", bound=Hashable)
 

@@ -32,10 +32,10 @@ EARLIEST_OFFSET = -2
 
 DEFAULT_WAIT_MS = 100
 MAX_WAIT_MS = 60_000
-"""Upper bound of the time a fetch is parked, whatever it asks for."""
+"""Upper bound of the time a fetch is parked, whatever it requests."""
 
 MAX_EXAMINED_BATCHES = 500
-"""Most batches of a bucket that one fetch filters or projects, some milliseconds; the reader asks again behind them."""
+"""Most batches of a bucket that one fetch filters or projects, some milliseconds; the reader continues after them."""
 
 _PROJECTED_READ_BYTES = 4 << 20
 """Log read at a time for a projection, which makes it smaller."""
@@ -69,7 +69,7 @@ class BucketResult:
 
     Attributes:
         is_read: False until the bucket was read.
-        filtered_end_offset: offset up to which there is nothing that the filter lets through behind the pieces; None if
+        filtered_end_offset: offset up to which there is nothing that the filter lets through after the pieces; None if
             it has taken nothing away there.
     """
 
@@ -85,7 +85,7 @@ class BucketResult:
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    """What a fetch asks for as a whole.
+    """What a fetch requests as a whole.
 
     Attributes:
         max_bytes: most bytes of the whole response; one batch is sent even if it is larger.
@@ -261,7 +261,7 @@ def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: 
         _read_filtered(result, log, offset, high_watermark, max_bytes, at_least_one, may_check)
         return
     projector = result.fetch.projector
-    # Without a projection one slice is the answer. A projection shrinks what it reads: go on until the answer is full.
+    # Without a projection one slice is the response. A projection shrinks what it reads: continue until it is full.
     remaining = MAX_EXAMINED_BATCHES
     while offset < high_watermark and remaining > 0 and (max_bytes > 0 or at_least_one):
         if projector is None:
@@ -275,7 +275,7 @@ def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: 
         except BatchDamagedError:
             if not result.pieces:
                 raise
-            return  # what lies in front of the damage can be read
+            return  # what lies before the damage can be read
         if piece is None:
             return
         before = result.size_bytes
@@ -296,7 +296,7 @@ def _project(
     at_least_one: bool,
     max_batches: int,
 ) -> int | None:
-    """Add the projected batches of a region, whole ones; returns how many, or None if not all of them fit."""
+    """Add the projected batches of a region, whole ones; returns how many, or None if that would be too many bytes."""
     count = 0
     with storage_errors(f"cannot read bucket {result.fetch.bucket}"):
         for _, pieces, size in project_batches(region, projector):
@@ -351,7 +351,7 @@ def _read_filtered(
             max_bytes -= result.size_bytes - before
             at_least_one = False
         if found.next_offset == offset:
-            break  # the next one does not fit
+            break  # the next one is too large
         offset = found.next_offset
     if offset > kept_until:
         result.filtered_end_offset = offset

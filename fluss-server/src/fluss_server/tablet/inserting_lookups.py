@@ -15,7 +15,7 @@ from fluss_server.replica.replica import Replica
 from fluss_server.tablet.lookups import LookupReader, RunInWorker, check_key_count, read_all
 
 MAX_TIMEOUT_MS = 120_000
-"""Upper bound of the time a lookup waits for its rows to be acknowledged, whatever it asks for."""
+"""Upper bound of the time a lookup waits for its rows to be acknowledged, whatever it requests."""
 
 
 async def find_or_insert(

@@ -30,7 +30,7 @@ ABANDONED_AFTER_S = 60.0
 """When a limit is reached, the scan that was idle the longest, and at least for this long, gives way to a new one."""
 
 MAX_REMEMBERED = 1_000
-"""How many expired ids are remembered, to answer SCANNER_EXPIRED instead of UNKNOWN_SCANNER_ID."""
+"""How many expired ids are remembered, to respond with SCANNER_EXPIRED instead of UNKNOWN_SCANNER_ID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class ScannerConfig:
         check_interval_s: how often idle scans are looked for.
         max_per_bucket: most open scans of a bucket.
         max_per_server: most open scans of the server.
-        max_batch_bytes: most bytes of values in an answer, whatever the request asks for.
+        max_batch_bytes: most bytes of values in a response, whatever the request requires.
     """
 
     idle_limit_s: float = 600.0
@@ -65,12 +65,12 @@ class _OpenScan:
 
 @dataclass(frozen=True, slots=True)
 class ScanResponse:
-    """One answer of a scan.
+    """One response of a scan.
 
     Attributes:
         scanner_id: of the scan; None if its bucket is empty.
         values: rows as stored: schema id and row.
-        log_offset: the scan shows the state at this changelog offset; set in the first answer.
+        log_offset: the scan shows the state at this changelog offset; set in the first response.
         has_more: whether there are more rows; without them the scan is over.
     """
 

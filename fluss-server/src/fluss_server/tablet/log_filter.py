@@ -1,4 +1,4 @@
-"""The filter of a FETCH_LOG request: which batches a reader may want, judged by their statistics.
+"""The filter of a FETCH_LOG request: which batches a reader may want, evaluated by their statistics.
 
 A filter is a hint: readers check rows again. So whatever is unclear - an unknown schema, a column that a batch has no
 statistics of, statistics that cannot be read, a function of a later version - lets batches through.
@@ -64,7 +64,7 @@ _ANY_LITERALS = frozenset({LeafFunction.IN, LeafFunction.NOT_IN})
 
 
 class LogFilter:
-    """Judges batches of every schema of a table.
+    """Evaluates batches of every schema of a table.
 
     Args:
         predicate: what readers look for.

@@ -17,7 +17,7 @@ MAX_INLINE_KEYS = 128
 """Keys of one request that are read on the event loop; a longer request is read by a worker, part by part."""
 
 MAX_READ_KEYS = 1_024
-"""Keys that are read together, and as many as fit into :data:`MAX_READ_BYTES`."""
+"""Keys that are read together, and as many as :data:`MAX_READ_BYTES` allows."""
 
 MAX_READ_BYTES = 1 << 20
 
@@ -71,7 +71,7 @@ class LookupReader:
         self._found.update(zip(keys, values, strict=True))
         size = sum(len(value) for value in values if value is not None)
         self._check_size(self._size_bytes + size)
-        # The next part takes as many keys as fit, if their values are like these.
+        # The next part takes as many keys as that allows, if their values are like these.
         self._part = max(1, min(MAX_READ_KEYS, MAX_READ_BYTES * len(keys) // max(size, 1)))
 
     def values(self) -> Values:

@@ -1,4 +1,4 @@
-"""The fetches that wait for data, bounded: when there are too many, the one that has waited longest is answered."""
+"""The fetches that wait for data, bounded: when there are too many, the oldest gets its response."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ParkedFetches:
 
     Attributes:
         places: places taken now.
-        shed: fetches answered early so far.
+        shed: fetches that got their response early so far.
     """
 
     def __init__(self, limit: int) -> None:

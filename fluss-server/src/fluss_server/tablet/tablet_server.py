@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from pathlib import PurePath
 
 from fluss_server.cluster.gateways import CoordinatorGateway
@@ -21,6 +22,7 @@ from fluss_server.cluster.messages import (
 from fluss_server.cluster.metadata_cache import MetadataCache
 from fluss_server.config import Configuration
 from fluss_server.config.dynamic import DynamicConfiguration
+from fluss_server.errors import FlussError
 from fluss_server.runtime.runtime import Runtime
 from fluss_server.tablet.disk_write_lock import DISK_RATIOS, DiskMonitor, DiskWriteLock, check_ratios, disk_ratios
 from fluss_server.tablet.kv_scanners import KvScanners, ScannerConfig
@@ -29,6 +31,8 @@ from fluss_server.tablet.read_service import ReadService
 from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
 from fluss_server.tablet.write_service import WriteService
 from fluss_server.tablet.writer_ids import WriterIds
+
+logger = logging.getLogger(__name__)
 
 _ROLL_SEGMENTS = "log.retention.roll-active-segment.enabled"
 
@@ -116,8 +120,13 @@ class TabletServer:
         await self._has_snapshot
 
     async def leave(self) -> None:
-        """Request that the coordinator moves leaderships to other servers."""
-        await self._coordinator.controlled_shutdown(ControlledShutdown(self._node.server_id))
+        """Request that the coordinator moves leaderships to other servers, before :meth:`close`."""
+        try:
+            left = await self._coordinator.controlled_shutdown(ControlledShutdown(self._node.server_id))
+        except FlussError as error:
+            logger.warning("server %d leaves without the coordinator: %s", self._node.server_id, error)
+        else:
+            logger.debug("server %d stops as leader of %d buckets", self._node.server_id, len(left.remaining))
 
     async def close(self) -> None:
         """Make everything durable and release the files. May be called twice."""

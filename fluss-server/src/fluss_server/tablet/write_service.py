@@ -1,7 +1,7 @@
 """PRODUCE_LOG and PUT_KV.
 
 Failures are always reported per bucket: clients take an error of the whole request for a broken network and repeat it
-at once, for ever. The code of a method up to its first wait runs in the order in which requests arrived; batch
+at once, indefinitely. The code of a method up to its first wait runs in the order in which requests arrived; batch
 sequences rely on it.
 """
 
@@ -28,7 +28,7 @@ from fluss_server.tablet.replica_manager import ReplicaManager
 logger = logging.getLogger(__name__)
 
 MAX_TIMEOUT_MS = 120_000
-"""Upper bound of the time a write waits for its acknowledgement, whatever it asks for."""
+"""Upper bound of the time a write waits for its acknowledgement, whatever it requests."""
 
 MERGE_SHARE = 4
 """A single KV batch may take this many times kv.write-queue.size of memory while it is merged: rows become objects."""

@@ -36,5 +36,5 @@ class WriterIds:
                     above = -1 if self._largest_used is None else self._largest_used()
                     reserved = await self._coordinator.reserve_writer_ids(ReserveWriterIds(WRITER_ID_BLOCK, above))
                     self._largest_used = None
-                    self._ids.extend(range(reserved.first, reserved.first + reserved.count))
+                    self._ids.extend(range(reserved.first, reserved.first + reserved.size))
         return self._ids.popleft()
