@@ -15,7 +15,7 @@ from typing import Any
 
 from pyroaring import BitMap
 
-from fluss_server.kv.merging.roaring import _read64
+from fluss_server.kv.merge_engines.roaring import _read64
 from vectors_loader import load
 
 Fold = Callable[[Any, Any], Any]

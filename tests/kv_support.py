@@ -21,7 +21,8 @@ from fluss_server.formats.row_codec import row_codec
 from fluss_server.formats.row_log import decode_row_batch
 from fluss_server.kv import scan
 from fluss_server.kv.kv_tablet import KvTablet
-from fluss_server.kv.rocks import KvResources, StoreSnapshot
+from fluss_server.kv.resources import KvResources
+from fluss_server.kv.rocks import StoreSnapshot
 from fluss_server.log.log_tablet import LogConfig, LogTablet
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.schema import Column, Schema
@@ -86,6 +87,7 @@ class Bucket:
     table: TableInfo
     log: LogTablet
     kv: KvTablet
+    reserve_ids: Callable[[int], int] | None = None
 
     # ------------------------------------------------------------------ encoding
 
@@ -123,10 +125,19 @@ class Bucket:
         **writer: int,
     ) -> list[Change]:
         """Put one batch, commit it, and return its changelog."""
+        upserts = list(upserts)
+        self.supply_ids(len(upserts))
         result = self.kv.put(self.batch(upserts, deletes, **writer), targets)
         self.log.flush()
         self.kv.commit(result.last_offset + 1)
         return self.changes(result.base_offset)
+
+    def supply_ids(self, count: int) -> None:
+        """Reserve ids for a write that may insert ``count`` rows, as the event loop of a server does."""
+        while self.kv.ids is not None and self.kv.ids.available < count:
+            assert self.reserve_ids is not None
+            size = self.table.auto_increment_cache_size
+            self.kv.ids.add(self.reserve_ids(size), size)
 
     def get(self, *key: Any) -> Values | None:
         """The row with this key, as lookups see it."""
@@ -216,9 +227,9 @@ def open_bucket(
     log = LogTablet.open(
         directory / "log", log_config or LogConfig(), system_runtime(clock=clock or ManualClock(NOW_MS))
     )
-    resources = resources or KvResources()
-    kv = KvTablet.open(directory / "kv", table, versions.__getitem__, log, resources, reserve_ids, partition)
-    return Bucket(directory, table, log, kv)
+    resources = resources or KvResources(system_runtime())
+    kv = KvTablet.open(directory / "kv", table, versions.__getitem__, log, resources, partition)
+    return Bucket(directory, table, log, kv, reserve_ids)
 
 
 def read_changelog(

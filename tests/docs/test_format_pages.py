@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fluss_server.formats import kv_batch, log_batch, value_batch
-from fluss_server.kv import flushed_state
+from fluss_server.kv import checkpoint as kv_checkpoint
 from fluss_server.log import flush_checkpoint, recovery_point
 from fluss_server.metadata import checkpoint, journal
 
@@ -52,7 +52,7 @@ def documented(page: str, number: int) -> list[tuple[int, int]]:
         ("docs/formats/kv-values.md", 1, (value_batch._BATCH_HEADER,)),
         ("docs/formats/log-files.md", 2, (recovery_point._BODY, recovery_point._CRC)),
         ("docs/formats/log-files.md", 3, (flush_checkpoint._BODY, flush_checkpoint._CRC)),
-        ("docs/formats/kv-files.md", 0, (flushed_state._BODY, flushed_state._CRC)),
+        ("docs/formats/kv-files.md", 0, (kv_checkpoint._BODY, kv_checkpoint._CRC)),
         ("docs/formats/metadata.md", 0, (journal._HEADER, journal._U32)),
         ("docs/formats/metadata.md", 1, (journal._FRAME,)),
         ("docs/formats/metadata.md", 2, (checkpoint._BODY, checkpoint._CRC)),
@@ -77,7 +77,7 @@ def test_magic_numbers() -> None:
     for page, magic in (
         ("docs/formats/log-files.md", recovery_point._MAGIC),
         ("docs/formats/log-files.md", flush_checkpoint._MAGIC),
-        ("docs/formats/kv-files.md", flushed_state._MAGIC),
+        ("docs/formats/kv-files.md", kv_checkpoint._MAGIC),
         ("docs/formats/metadata.md", checkpoint._MAGIC),
     ):
         assert f"`{magic.decode()}`" in (ROOT / page).read_text()

@@ -74,7 +74,7 @@ NAMED = {
         after="if not all(permissions.allows(Operation.WRITE, resource) for resource in resources):",
         tests=(
             "tests/unit/security/test_authorization_interceptor.py"
-            "::test_a_writer_needs_the_permission_for_one_of_the_tables_that_it_names",
+            "::test_a_writer_needs_the_right_to_write_one_of_its_tables",
         ),
     ),
     "nan-bounds-are-trusted": NamedMutation(
@@ -101,12 +101,16 @@ NAMED = {
     "ids-without-fencing": NamedMutation(
         why="two coordinators give the same ids of an auto-increment column",
         file="coordinator/id_counters.py",
-        before="await self._store.commit([Set(path, value, node.version)])",
-        after="await self._store.commit([Set(path, value)])",
-        tests=(
-            "tests/unit/coordinator/test_catalog.py"
-            "::test_ids_that_another_coordinator_reserved_meanwhile_are_not_given_again",
-        ),
+        before="operations.append(Set(path, value, node.version))",
+        after="operations.append(Set(path, value))",
+        tests=("tests/unit/coordinator/test_catalog.py::test_a_reservation_that_raced_with_another_one_is_refused",),
+    ),
+    "ids-of-a-dropped-table": NamedMutation(
+        why="ids are reserved for a table that another coordinator has dropped meanwhile",
+        file="coordinator/id_counters.py",
+        before="operations: list[StoreOperation] = await self._checks_of(table)",
+        after="operations: list[StoreOperation] = []",
+        tests=("tests/unit/coordinator/test_catalog.py::test_a_reservation_that_raced_with_a_drop_is_refused",),
     ),
     "equal-disk-bounds": NamedMutation(
         why="the disk's recover ratio may be equal to its limit, so that writes stop and start with every sample",
@@ -127,14 +131,28 @@ NAMED = {
         file="coordinator/catalog.py",
         before="modified_time=max(self._clock.now_ms(), current.modified_time))",
         after="modified_time=self._clock.now_ms())",
-        tests=("tests/unit/coordinator/test_ddl.py::test_the_time_of_an_alteration_never_goes_back",),
+        tests=(
+            "tests/unit/coordinator/test_ddl.py::test_times_of_modification_never_go_backwards_and_survive_a_restart",
+        ),
     ),
     "modified-time-of-a-database-stays": NamedMutation(
         why="an altered database keeps its time of modification",
         file="coordinator/catalog.py",
-        before="record = replace(self.database(name), descriptor=descriptor, modified_time=self._clock.now_ms())",
-        after="record = replace(self.database(name), descriptor=descriptor)",
-        tests=("tests/unit/coordinator/test_ddl.py::test_an_altered_database",),
+        before="modified = max(self._clock.now_ms(), current.modified_time)",
+        after="modified = current.modified_time",
+        tests=(
+            "tests/unit/coordinator/test_ddl.py::test_an_altered_database",
+            "tests/unit/coordinator/test_ddl.py::test_times_of_modification_never_go_backwards_and_survive_a_restart",
+        ),
+    ),
+    "modified-time-of-a-database-goes-back": NamedMutation(
+        why="the time of modification follows a clock that was set back",
+        file="coordinator/catalog.py",
+        before="modified = max(self._clock.now_ms(), current.modified_time)",
+        after="modified = self._clock.now_ms()",
+        tests=(
+            "tests/unit/coordinator/test_ddl.py::test_times_of_modification_never_go_backwards_and_survive_a_restart",
+        ),
     ),
     "failed-table-keeps-its-nodes": NamedMutation(
         why="the nodes of a table whose creation failed stay in the store",

@@ -264,7 +264,9 @@ def test_a_configuration_file_and_the_life_of_a_server_in_its_log(tmp_path: Path
             assert process.stdout is not None
             log = ""
             while "SIGHUP changes nothing" not in log:
-                log += process.stdout.readline()
+                line = process.stdout.readline()
+                assert line, f"it ended: {log}"
+                log += line
             process.terminate()
             log += process.stdout.read()
             assert process.wait(30) == 0

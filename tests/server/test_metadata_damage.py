@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -47,11 +48,6 @@ async def fill(client: RpcClient) -> None:
         await produce(client, table_id, log_batch(0, ROWS))
 
 
-async def table_names(client: RpcClient) -> list[str]:
-    response = await client.call(ApiKey.LIST_TABLES, pb.ListTablesRequest(database_name="fluss"))
-    return list(response.table_name)
-
-
 def batch_of(writer_id: int) -> bytes:
     """The first batch of a writer."""
     payload = encode_payload(rows(0, ROWS), ArrowCompression.NONE, 0)
@@ -72,9 +68,6 @@ def doctor(data: Path) -> tuple[int, dict[str, dict[str, Any]]]:
 
 
 def test_a_flipped_bit_stops_the_start_and_doctor_reports_it(tmp_path: Path) -> None:
-    async def nothing(client: RpcClient) -> None:
-        raise AssertionError("the server started on damaged metadata")
-
     run(tmp_path, fill)
     journal = tmp_path / "metadata.journal"
     whole, before = journal.read_bytes(), files(tmp_path)
@@ -95,40 +88,64 @@ def test_a_flipped_bit_stops_the_start_and_doctor_reports_it(tmp_path: Path) -> 
     assert (code, found["metadata.journal"]["state"]) == (0, "ok")
 
 
-def test_rows_of_a_table_that_an_older_copy_does_not_know_are_kept(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A table that was dropped after the copy was made, and one of which only the number had been drawn."""
+async def nothing(client: RpcClient) -> None:
+    """Only start and stop."""
+
+
+def test_an_older_copy_is_noticed_and_rows_of_newer_tables_are_kept(tmp_path: Path) -> None:
     copies: list[bytes] = []
     journal = tmp_path / "metadata.journal"
 
-    async def copy_between_number_and_table(client: RpcClient) -> None:
+    async def fill_with_copy(client: RpcClient) -> None:
         await fill(client)
         data = journal.read_bytes()
-        copies.append(data[: data.rindex(b"\xffTX1")])
+        copies.append(data[: data.rindex(b"\xffTX1", 0, data.index(b"/tables/two"))])
 
-    async def only_the_first(client: RpcClient) -> None:
-        assert await table_names(client) == ["one"]
-
-    run(tmp_path, copy_between_number_and_table)
+    run(tmp_path, fill_with_copy)
+    before = files(tmp_path)
     journal.write_bytes(copies[0])
     with pytest.raises(FlussError, match="older copy") as caught:
-        run(tmp_path, only_the_first)
+        run(tmp_path, nothing)
     assert "remove its checkpoint file" in (caught.value.hint or "")
     code, found = doctor(tmp_path)
     assert (code, found["metadata.journal"]["state"]) == (1, "damaged")
-
-    before = {Path(name).parts[-1]: content for name, content in files(tmp_path).items() if "two-1" in name}
     (tmp_path / "metadata.checkpoint").unlink()
-    run(tmp_path, only_the_first)
+    with pytest.raises(FlussError, match="two-1 holds a table or partition that the metadata does not know"):
+        run(tmp_path, nothing)
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("repaired", [False, True], ids=["", "repaired"])
+def test_a_start_that_repaired_metadata_sets_directories_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, repaired: bool
+) -> None:
+    """Otherwise a directory without metadata is what a crash left of a dropped table, and is removed."""
+
+    async def drop(client: RpcClient) -> None:
+        path = pb.PbTablePath(database_name="fluss", table_name="two")
+        await client.call(ApiKey.DROP_TABLE, pb.DropTableRequest(table_path=path, ignore_if_not_exists=False))
+
+    data, saved = tmp_path / "data", tmp_path / "saved"
+    run(data, fill)
+    shutil.copytree(data / "fluss" / "two-1", saved)
+    before = sorted(path.read_bytes() for path in saved.rglob("*.log"))
+    run(data, drop)
+    shutil.copytree(saved, data / "fluss" / "two-1")
+    if repaired:
+        (data / "metadata.checkpoint").unlink()
+    run(data, nothing)
+    kept = data / "fluss" / "two-1.orphaned"
+    assert not (data / "fluss" / "two-1").exists()
+    assert kept.exists() == repaired
+    if not repaired:
+        return
     assert "it is kept as two-1.orphaned" in caplog.text
-    kept = tmp_path / "fluss" / "two-1.orphaned"
-    assert {path.name: path.read_bytes() for path in kept.rglob("*.log")} == before
-    assert any(before.values())
-    code, found = doctor(tmp_path)
+    assert sorted(path.read_bytes() for path in kept.rglob("*.log")) == before
+    assert any(before)
+    code, found = doctor(data)
     assert (code, found["fluss/two-1.orphaned"]["state"]) == (0, "recoverable")
-    assert not any("log-0" in part for part in found if "orphaned" in part)
-    run(tmp_path, only_the_first)
+    assert "fluss/two-1.orphaned/log-0" not in found
+    run(data, nothing)
     assert kept.exists()
 
 

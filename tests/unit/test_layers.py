@@ -1,4 +1,4 @@
-"""Dependencies point one way: a module imports only from its own layer's package or from layers below."""
+"""Dependencies point one way: a module imports from its own package or from layers below, and never in a circle."""
 
 from __future__ import annotations
 
@@ -75,3 +75,52 @@ def test_imports_point_down() -> None:
             assert other in LAYERS, f"{path}: where does {other} belong?"
             assert LAYERS[other] < LAYERS[own] or (own, other) in SIBLINGS, f"{path} imports {other}"
     assert checked > 50
+
+
+def modules_imported_by(path: Path) -> set[str]:
+    """Names of everything that a module imports, also inside functions and for type checkers only."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def cycle_among(edges: dict[str, set[str]]) -> list[str]:
+    """Names that form a circle, in its order; empty if there is none."""
+    done: set[str] = set()
+
+    def visit(name: str, trail: list[str]) -> list[str]:
+        if name in trail:
+            return [*trail[trail.index(name) :], name]
+        if name in done:
+            return []
+        for other in sorted(edges[name]):
+            if found := visit(other, [*trail, name]):
+                return found
+        done.add(name)
+        return []
+
+    for name in sorted(edges):
+        if found := visit(name, []):
+            return found
+    return []
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    """Inside packages too, and imports for type checkers count: two modules that know each other are one."""
+    paths = {
+        ".".join(("fluss_server", *path.relative_to(ROOT).with_suffix("").parts)): path
+        for path in ROOT.rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    edges = {name: modules_imported_by(path) & (paths.keys() - {name}) for name, path in paths.items()}
+    assert sum(map(len, edges.values())) > 200
+    assert " → ".join(cycle_among(edges)) == ""
+
+
+def test_a_circle_is_found() -> None:
+    assert cycle_among({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == ["b", "c", "b"]
+    assert cycle_among({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []

@@ -35,13 +35,6 @@ PACKAGES = (
 )
 """Layers 1 to 6. ``runtime`` is the seam; programs, tests and the simulation choose what is behind it."""
 
-NOT_CONVERTED = frozenset(
-    {
-        "kv",
-    }
-)
-"""Packages that still reach around the seam; a package that does not must not be listed, so that this only shrinks."""
-
 MODULES = frozenset(
     {
         "concurrent.futures",
@@ -133,10 +126,7 @@ def violations(package: str) -> list[str]:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_uses_the_machine_through_the_runtime_only(package: str) -> None:
     found = violations(package)
-    if package in NOT_CONVERTED:
-        assert found, f"{package} is converted: take it off the list"
-    else:
-        assert not found, "\n".join(found)
+    assert not found, "\n".join(found)
 
 
 def test_exemptions_are_still_needed() -> None:

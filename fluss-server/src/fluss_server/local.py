@@ -25,6 +25,7 @@ from fluss_server.coordinator.cluster_service import ReplicaCounts
 from fluss_server.coordinator.coordinator_server import CoordinatorServer
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
+from fluss_server.metadata.journal_file import JOURNAL_FILE
 from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.rpc.limits import rpc_limits
 from fluss_server.rpc.server import RpcServer
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SERVER_ID = 0
-METADATA_FILE = "metadata.journal"
 
 
 class LocalServer:
@@ -143,7 +143,7 @@ class LocalServer:
 
     async def _start(self) -> None:
         self._lock_directory()
-        store = EmbeddedMetadataStore.open(self._data_dir / METADATA_FILE, self._runtime)
+        store = EmbeddedMetadataStore.open(self._data_dir / JOURNAL_FILE, self._runtime)
         self._resources.push_async_callback(store.close)
         coordinator, tablet_server = await self._start_cluster(store)
         registry = await self._registry(coordinator, tablet_server)

@@ -50,7 +50,12 @@ names = st.text("abcdefghijklmnopqrstuvwxyz_0123456789-", min_size=1, max_size=1
 servers = st.lists(int32, max_size=4).map(tuple)
 buckets = st.builds(TableBucket, int64, st.none() | int64, int32)
 paths = st.builds(TablePath, names, names)
-failures = st.builds(Failure, st.sampled_from([code for code in ErrorCode if code is not ErrorCode.NONE]), st.text())
+failures = st.builds(
+    Failure,
+    st.sampled_from([code for code in ErrorCode if code is not ErrorCode.NONE]),
+    st.text(max_size=50),
+    st.none(),
+)
 results = st.lists(st.builds(BucketResult, buckets, st.none() | failures), max_size=4).map(tuple)
 hosts = st.sampled_from(["localhost", "fluss-0.example", "10.0.0.1", "::1", "fe80::1%1"])
 endpoints = st.lists(
@@ -169,3 +174,11 @@ def test_decoding_undoes_encoding(value: Any) -> None:
     message = encode(value)
     assert decode(message) == value
     assert decode(type(message).FromString(message.SerializeToString())) == value
+
+
+def test_a_hint_is_part_of_the_message_that_travels() -> None:
+    failure = Failure(ErrorCode.STORAGE_EXCEPTION, "no space", "free some")
+    bucket = TableBucket(1, None, 2)
+    message = codecs.encode_stop_replicas_response(StopReplicasResponse((BucketResult(bucket, failure),)))
+    [result] = codecs.decode_stop_replicas_response(message).replicas
+    assert result.failure == Failure(ErrorCode.STORAGE_EXCEPTION, "no space (free some)")

@@ -19,9 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from example_support import examples
 from fluss_server.errors import FlussError
-from fluss_server.kv.rocks import KvResources
+from fluss_server.kv.resources import KvResources
 from fluss_server.kv.scan import KvScan
 from fluss_server.model.types import DataType, TypeRoot
+from fluss_server.runtime import system_runtime
 from kv_support import (
     INT,
     STRING,
@@ -171,7 +172,7 @@ class KvTabletMachine(RuleBasedStateMachine):
         self.bucket = self.open()
 
     def open(self) -> Bucket:
-        resources = KvResources(8 << 20, row_cache_bytes=self.cache_bytes)
+        resources = KvResources(system_runtime(), 8 << 20, row_cache_bytes=self.cache_bytes)
         return open_bucket(self.directory / str(self.incarnation), self.table, resources)
 
     def encode(self, batch: Sequence[Record], sequence: int) -> bytes:
@@ -240,7 +241,7 @@ class KvTabletMachine(RuleBasedStateMachine):
     @rule()
     def flush_by_itself(self) -> None:
         """RocksDB writes memtables when it likes."""
-        self.bucket.kv._rows._store.flush(wait=True)
+        self.bucket.kv._readable_rows()._store.flush(wait=True)
 
     @rule()
     def crash(self) -> None:
@@ -311,7 +312,7 @@ class KvTabletMachine(RuleBasedStateMachine):
         if not hasattr(self, "bucket"):
             return
         kv, state = self.bucket.kv, self.model.committed
-        assert kv.committed_offset == self.model.committed_offset
+        assert kv._readable_rows().offset == self.model.committed_offset
         found = [self.bucket.decode(value) for value in kv.lookup(list(self.keys.values()))]
         assert found == [state.get(key) for key in self.keys]
         ordered = self.in_key_order(state)

@@ -25,10 +25,11 @@ from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.row_codec import row_codec
 from fluss_server.formats.value_batch import decode_value
 from fluss_server.kv import committed_rows
-from fluss_server.kv.flushed_state import boot_id
-from fluss_server.kv.rocks import KvResources
+from fluss_server.kv.checkpoint import boot_id
+from fluss_server.kv.resources import KvResources
 from fluss_server.model.schema import Column, Schema
 from fluss_server.model.types import DataType, TypeRoot
+from fluss_server.runtime import system_runtime
 from kv_support import (
     INT,
     STRING,
@@ -182,9 +183,9 @@ class EngineMachine(RuleBasedStateMachine):
 
     def open(self) -> Bucket:
         # What the server takes for the identity of this run of the machine.
-        vars(committed_rows)["boot_id"] = lambda: bytes([self.boots]) * 16
+        vars(committed_rows)["boot_id"] = lambda disk: bytes([self.boots]) * 16
         table = make_table(self.schemas[self.latest], schema_id=self.latest, **self.options)
-        resources = KvResources(8 << 20, row_cache_bytes=self.cache_bytes)
+        resources = KvResources(system_runtime(), 8 << 20, row_cache_bytes=self.cache_bytes)
         return open_bucket(self.directory / str(self.lives), table, resources, self.schemas)
 
     # ------------------------------------------------------------------ writes

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fluss_server.cli.failures import InputError, UsageError
-from fluss_server.cli.input_files import InputBatch, InputFile, format_of, json_lines
+from fluss_server.cli.input_batches import InputBatch
+from fluss_server.cli.input_files import InputFile, format_of, json_lines
 from fluss_server.model.schema import Schema
 
 SCHEMA = Schema.from_json(

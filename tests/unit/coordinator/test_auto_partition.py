@@ -12,7 +12,7 @@ import pytest
 
 from coordinator_support import RecordingTabletServer, running
 from fluss_server.coordinator.auto_partition import MAX_DELAY_MINUTES, AutoPartitionManager
-from fluss_server.coordinator.catalog import DEFAULT_DATABASE, MetadataManager
+from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.ddl import DdlExecutor
 from fluss_server.coordinator.partitions import PartitionExecutor
 from fluss_server.coordinator.validation import TableSettings
@@ -20,7 +20,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.records import table_path
 from fluss_server.metadata.store import Set
-from fluss_server.model.identifiers import TablePath
+from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.table import TableDescriptor, TableInfo
 from fluss_server.runtime.clock import ManualClock
 

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,13 @@ import pytest
 from coordinator_support import opened
 from error_support import refused
 from fluss_server.cluster.messages import ReservedIds, ReserveWriterIds
-from fluss_server.coordinator.catalog import DEFAULT_DATABASE, MetadataManager
-from fluss_server.coordinator.id_counters import IdCounters
+from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.journal_file import JournalFile
 from fluss_server.metadata.records import TABLE_ID_COUNTER, encode_counter, table_path
-from fluss_server.metadata.store import Conflict, Create, Delete, MetadataConflict, Node, Set
-from fluss_server.model.identifiers import TablePath
+from fluss_server.metadata.store import Create, Delete, Set, StoreOperation
+from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.runtime import system_runtime
 from fluss_server.runtime.clock import ManualClock
@@ -434,31 +433,6 @@ def test_ids_of_auto_increment_columns_are_reserved_once(tmp_path: Path) -> None
     run(tmp_path / "m", second)
 
 
-def test_ids_that_another_coordinator_reserved_meanwhile_are_not_given_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def scenario() -> None:
-        store, manager = await opened(tmp_path / "m")
-        table = await create(manager, T, NUMBERED)
-        assert await manager.reserve_ids(table.table_id, 10) == 1
-        read = store.get
-
-        async def get_and_be_overtaken(path: str) -> Node | None:
-            node = await read(path)
-            monkeypatch.setattr(store, "get", read)
-            assert await IdCounters(store).reserve_column_ids(table, 5) == 11
-            return node
-
-        monkeypatch.setattr(store, "get", get_and_be_overtaken)
-        with pytest.raises(MetadataConflict) as conflict:
-            await IdCounters(store).reserve_column_ids(table, 5)
-        assert conflict.value.reason is Conflict.BAD_VERSION
-        assert await manager.reserve_ids(table.table_id, 1) == 16
-        await store.close()
-
-    asyncio.run(scenario())
-
-
 def test_the_counter_of_an_auto_increment_column_is_the_official_node(tmp_path: Path) -> None:
     async def scenario() -> None:
         store, manager = await opened(tmp_path / "m")
@@ -470,3 +444,60 @@ def test_the_counter_of_an_auto_increment_column_is_the_official_node(tmp_path: 
         await store.close()
 
     asyncio.run(scenario())
+
+
+class RacingStore:
+    """Lets somebody else change the store between the reads and the commit of a reservation."""
+
+    def __init__(self, store: EmbeddedMetadataStore, race: Callable[[], Awaitable[object]]) -> None:
+        self._store = store
+        self._race: Callable[[], Awaitable[object]] | None = race
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def commit(self, operations: Sequence[StoreOperation]) -> list[int]:
+        race, self._race = self._race, None
+        if race is not None:
+            await race()
+        return await self._store.commit(operations)
+
+
+def race_for_ids(path: Path, first: int, race: Callable[[MetadataManager], Awaitable[object]]) -> None:
+    """Reserve ids while another coordinator does something; nobody gets an id that somebody else has."""
+
+    async def all_of_it() -> None:
+        store, other = await opened(path)
+        table = await create(other, T, NUMBERED)
+        if first:
+            assert await other.reserve_ids(table.table_id, first) == 1
+        manager = MetadataManager(RacingStore(store, lambda: race(other)), ManualClock())
+        await manager.load()
+        assert await refused(manager.reserve_ids(table.table_id, 10)) is ErrorCode.STORAGE_EXCEPTION
+        await store.close()
+
+    asyncio.run(all_of_it())
+
+
+@pytest.mark.parametrize("first", [0, 10])
+def test_a_reservation_that_raced_with_another_one_is_refused(tmp_path: Path, first: int) -> None:
+    given: list[int] = []
+
+    async def reserve(other: MetadataManager) -> None:
+        given.append(await other.reserve_ids(other.table(T).table_id, 10))
+
+    race_for_ids(tmp_path / "m", first, reserve)
+    assert given == [first + 1]
+
+
+@pytest.mark.parametrize("first", [0, 10])
+@pytest.mark.parametrize("again", [False, True], ids=["dropped", "dropped and created"])
+def test_a_reservation_that_raced_with_a_drop_is_refused(tmp_path: Path, first: int, again: bool) -> None:
+    async def drop(other: MetadataManager) -> None:
+        await other.drop_table(T)
+        if again:
+            table = await create(other, T, NUMBERED)
+            if first:
+                await other.reserve_ids(table.table_id, 1)
+
+    race_for_ids(tmp_path / "m", first, drop)

@@ -15,14 +15,14 @@ from coordinator_support import RecordingTabletServer, running
 from error_support import refused
 from fluss_server.coordinator import cluster_controller
 from fluss_server.coordinator.alterations import AddedColumn, add_columns
-from fluss_server.coordinator.catalog import DEFAULT_DATABASE, MetadataManager
+from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.ddl import DdlExecutor
 from fluss_server.coordinator.validation import TableSettings
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.journal_file import JournalFile
 from fluss_server.metadata.records import table_assignment_path, table_path
-from fluss_server.model.identifiers import TablePath
+from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.model.types import DataType, TypeRoot
 from fluss_server.runtime import system_runtime
@@ -133,20 +133,6 @@ def test_an_altered_table(tmp_path: Path) -> None:
         assert manager.schema(table.table_id, 2).names == ("a", "c1")
 
     asyncio.run(again())
-
-
-def test_the_time_of_an_alteration_never_goes_back(tmp_path: Path) -> None:
-    async def scenario(
-        ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer, clock: ManualClock
-    ) -> None:
-        await create(ddl)
-        created = manager.table(T)
-        clock.advance(-1000)
-        await alter(ddl, with_ttl)
-        assert manager.table(T).descriptor.properties["table.log.ttl"] == "1 d"
-        assert manager.table(T).modified_time == created.modified_time == created.created_time
-
-    run_with_clock(tmp_path / "m", scenario)
 
 
 def test_altering_what_is_not_there(tmp_path: Path) -> None:
@@ -408,3 +394,34 @@ def test_a_client_that_goes_away_does_not_stop_a_change(tmp_path: Path) -> None:
         assert server.tables == [manager.table(T).table_id]
 
     run(tmp_path / "m", scenario)
+
+
+def test_times_of_modification_never_go_backwards_and_survive_a_restart(tmp_path: Path) -> None:
+    times: list[tuple[int, int]] = []
+
+    def times_of(manager: MetadataManager) -> tuple[int, int]:
+        return manager.table(T).modified_time, manager.database("d").modified_time
+
+    async def scenario(
+        ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer, clock: ManualClock
+    ) -> None:
+        await create(ddl)
+        await ddl.create_database("d", DatabaseDescriptor(), ignore_if_exists=False)
+        created = times_of(manager)
+        clock.advance(-1000)  # the machine's clock was set back
+        await alter(ddl, with_ttl)
+        await ddl.alter_database("d", lambda present: DatabaseDescriptor("new"), ignore_if_not_exists=False)
+        assert times_of(manager) == created
+        clock.advance(2000)
+        await alter(ddl, with_column)
+        await ddl.alter_database("d", lambda present: DatabaseDescriptor("newer"), ignore_if_not_exists=False)
+        assert times_of(manager) == (created[0] + 1000, created[1] + 1000)
+        times.append(times_of(manager))
+
+    async def after(
+        ddl: DdlExecutor, manager: MetadataManager, server: RecordingTabletServer, clock: ManualClock
+    ) -> None:
+        assert times_of(manager) == times[0]
+
+    run_with_clock(tmp_path / "m", scenario)
+    run_with_clock(tmp_path / "m", after)

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from coordinator_support import RecordingTabletServer, opened, running
-from fluss_server.coordinator.catalog import DEFAULT_DATABASE, MetadataManager
+from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.partitions import PartitionExecutor
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.records import partition_assignment_path, partition_path, partitions_path
 from fluss_server.metadata.store import Create
-from fluss_server.model.identifiers import TablePath
+from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableDescriptor
 from fluss_server.runtime import system_runtime

@@ -14,7 +14,8 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.crc import crc32c
 from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.log_batch import iter_batches
-from fluss_server.kv.rocks import KvResources
+from fluss_server.kv.resources import KvResources
+from fluss_server.runtime import system_runtime
 from kv_support import (
     DOUBLE,
     INT,
@@ -65,7 +66,7 @@ def test_lookups_see_only_what_is_committed(bucket: Bucket) -> None:
     first = bucket.kv.put(bucket.batch([(1, "a", None)]))
     second = bucket.kv.put(bucket.batch([(1, "b", None)]))
     assert bucket.get(1) is None
-    assert (bucket.kv.row_count, bucket.kv.committed_offset) == (0, 0)
+    assert (bucket.kv.row_count, bucket.kv._readable_rows().offset) == (0, 0)
     bucket.kv.commit(first.last_offset + 1)
     assert bucket.get(1) == (1, "a", None)
     assert bucket.kv.row_count == 1
@@ -75,7 +76,7 @@ def test_lookups_see_only_what_is_committed(bucket: Bucket) -> None:
     assert bucket.get(1) == (1, "b", None)
     bucket.kv.commit(0)
     bucket.kv.commit(10**9)
-    assert bucket.kv.committed_offset == bucket.log.end_offset == 3
+    assert bucket.kv._readable_rows().offset == bucket.log.end_offset == 3
 
 
 def test_merging_sees_what_is_pending(bucket: Bucket) -> None:
@@ -100,7 +101,7 @@ def test_a_batch_without_changes_takes_one_offset(bucket: Bucket) -> None:
         (0, False, 5, 1),
     ]
     bucket.kv.commit(2)
-    assert bucket.kv.committed_offset == 2
+    assert bucket.kv._readable_rows().offset == 2
 
 
 def test_one_log_batch_per_kv_batch(bucket: Bucket) -> None:
@@ -319,7 +320,7 @@ def test_a_failed_append_leaves_no_trace(bucket: Bucket, monkeypatch: pytest.Mon
 
 def test_a_failed_commit_can_be_repeated(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket.kv.put(bucket.batch([(n, "a", None) for n in range(3000)]))
-    store = bucket.kv._rows._store
+    store = bucket.kv._readable_rows()._store
     write, calls = store.write, []
 
     def failing(keys: Any, values: Any) -> None:
@@ -332,16 +333,16 @@ def test_a_failed_commit_can_be_repeated(bucket: Bucket, monkeypatch: pytest.Mon
         patched.setattr(store, "write", failing)
         with pytest.raises(FlussError):
             bucket.kv.commit(3000)
-        assert (bucket.kv.committed_offset, bucket.kv.row_count) == (0, 0)
+        assert (bucket.kv._readable_rows().offset, bucket.kv.row_count) == (0, 0)
         with pytest.raises(FlussError):
             bucket.kv.open_scan()
         bucket.kv.commit(3000)
-    assert (bucket.kv.committed_offset, bucket.kv.row_count) == (3000, 3000)
+    assert (bucket.kv._readable_rows().offset, bucket.kv.row_count) == (3000, 3000)
     assert bucket.rows() == bucket.replayed()
 
 
 def test_too_much_pending_is_refused_until_a_commit(tmp_path: Path) -> None:
-    bucket = open_bucket(tmp_path, resources=KvResources(max_pending_bytes=10_000))
+    bucket = open_bucket(tmp_path, resources=KvResources(system_runtime(), max_pending_bytes=10_000))
     batch = bucket.batch([(n, "x" * 50, None) for n in range(100)])  # 6 kB
     bucket.kv.put(batch)
     with pytest.raises(FlussError) as caught:
@@ -356,7 +357,7 @@ def test_too_much_pending_is_refused_until_a_commit(tmp_path: Path) -> None:
 
 
 def test_files_that_wait_for_a_compaction_slow_writers_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bucket = open_bucket(tmp_path, resources=KvResources(backpressure_trigger=1))
+    bucket = open_bucket(tmp_path, resources=KvResources(system_runtime(), backpressure_trigger=1))
     for number in range(3):
         bucket.write([(number, "x", None)])
         bucket.kv.persist()  # makes a file
@@ -515,7 +516,7 @@ def test_rows_of_an_older_schema(tmp_path: Path) -> None:
 
 def test_lookups_in_another_thread_never_go_back(tmp_path: Path) -> None:
     # A small cache, so that values come from all generations and from RocksDB.
-    bucket = open_bucket(tmp_path, resources=KvResources(row_cache_bytes=60_000))
+    bucket = open_bucket(tmp_path, resources=KvResources(system_runtime(), row_cache_bytes=60_000))
     keys = [bucket.key(n) for n in range(300)]
     committed = -1
     failures: list[str] = []

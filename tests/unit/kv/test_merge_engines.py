@@ -11,6 +11,7 @@ import pytest
 
 from error_support import code_of
 from fluss_server.errors import ErrorCode
+from fluss_server.kv.merge_engines import aggregation
 from fluss_server.model.schema import Schema
 from fluss_server.model.types import DataType, TypeRoot
 from kv_support import DOUBLE, INT, STRING, Bucket, make_schema, make_table, open_bucket
@@ -258,3 +259,20 @@ def test_overwriting_with_the_wal_image_reads_no_old_rows(opened: Opener) -> Non
     bucket = opened(merge_engine="first_row", changelog_image="WAL")
     overwrite(bucket, [(1, "a", 1)])
     assert bucket.changes() == [("+U", (1, "a", 1))]
+
+
+def test_long_lists_hold_the_worker_for_a_bounded_time(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list is written whole for every value that is added: a small batch can make any amount of work."""
+    monkeypatch.setattr(aggregation, "MAX_LIST_CHARACTERS", 10_000)
+    schema = aggregating(make_schema({"id": INT, "list": STRING, "note": STRING}, ["id"]), list="listagg")
+    bucket = opened(schema, merge_engine="aggregation")
+    bucket.write([(1, "x" * 900, None)])
+    end = bucket.log.end_offset
+    for targets in ((), (0, 1)):
+        too_much = lambda targets=targets: bucket.write([(1, "y", None)] * 20, targets=targets)  # noqa: E731
+        assert code_of(too_much) is ErrorCode.RECORD_TOO_LARGE_EXCEPTION
+        assert bucket.log.end_offset == end
+        assert bucket.get(1) == (1, "x" * 900, None)
+    for _ in range(3):  # each batch has the whole budget
+        bucket.write([(1, "y", None)] * 8)
+    assert bucket.get(1) == (1, "x" * 900 + ",y" * 24, None)

@@ -14,14 +14,16 @@ from pathlib import Path
 import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.kv import committed_rows
-from fluss_server.kv.flushed_state import FILE_NAME, UNKNOWN_BOOT, read_state
-from fluss_server.kv.rocks import KvResources
+from fluss_server.kv import committed_rows, resources
+from fluss_server.kv.checkpoint import CHECKPOINT_FILE, OLD_CHECKPOINT_FILE, UNKNOWN_BOOT, read_checkpoint
+from fluss_server.kv.resources import KvResources
 from fluss_server.log.log_config import LogConfig
-from fluss_server.runtime import system_disk
+from fluss_server.runtime import system_disk, system_runtime
 from fluss_server.runtime.clock import ManualClock
 from kv_support import Bucket, copy_live, make_table, open_bucket
 from log_support import NOW_MS
+
+DISK = system_runtime().disk
 
 
 def fill(bucket: Bucket) -> None:
@@ -39,7 +41,7 @@ def check(bucket: Bucket) -> None:
     expected = bucket.replayed()
     assert bucket.rows() == expected
     assert bucket.kv.row_count == len(expected)
-    assert bucket.kv.committed_offset == bucket.log.end_offset
+    assert bucket.kv._readable_rows().offset == bucket.log.end_offset
     assert [bucket.get(n) for n in range(400)] == [expected.get((n,)) for n in range(400)]
     bucket.write([(1000, "after", None)], [(1,)])
     assert bucket.rows() == bucket.replayed()
@@ -66,7 +68,7 @@ def test_restart_replays_only_what_is_not_persisted(
     crashed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = copy(crashed, tmp_path / "b")
-    state = read_state(directory / "kv")
+    state = read_checkpoint(directory / "kv", DISK)
     assert state is not None
     replayed: list[int] = []
     apply = committed_rows.CommittedRows.apply
@@ -151,7 +153,7 @@ def test_a_rebuild_is_logged(crashed: Path, tmp_path: Path, caplog: pytest.LogCa
 
 
 def test_a_missing_database_is_rebuilt(crashed: Path, tmp_path: Path) -> None:
-    for number, part in enumerate(["kv/db", "kv", f"kv/{FILE_NAME}"]):
+    for number, part in enumerate(["kv/db", "kv", f"kv/{CHECKPOINT_FILE}"]):
         directory = copy(crashed, tmp_path / str(number))
         shutil.rmtree(directory / part) if (directory / part).is_dir() else (directory / part).unlink()
         bucket = open_bucket(directory)
@@ -180,7 +182,7 @@ def test_rows_that_rocksdb_wrote_by_itself_go_when_the_log_loses_them(crashed: P
     bucket = open_bucket(directory)
     end = bucket.log.end_offset
     bucket.write([(5000, "lost", None)])
-    bucket.kv._rows._store.flush(wait=True)  # as when a memtable is full; nothing is recorded
+    bucket.kv._readable_rows()._store.flush(wait=True)  # as when a memtable is full; nothing is recorded
     image = copy(directory, tmp_path / "image")
     bucket.close()
     for path in (image / "log").iterdir():
@@ -219,19 +221,21 @@ def test_closing_a_store_whose_log_is_broken(tmp_path: Path, monkeypatch: pytest
         with pytest.raises(FlussError) as caught:
             bucket.close()
     assert caught.value.code is ErrorCode.STORAGE_EXCEPTION
-    state = read_state(tmp_path / "live" / "kv")
+    state = read_checkpoint(tmp_path / "live" / "kv", DISK)
     assert state is not None
     assert state.may_exceed_log
     copy(tmp_path / "live" / "kv", tmp_path / "image" / "kv")
     assert log_image.exists()
-    monkeypatch.setattr(committed_rows, "boot_id", lambda: b"another boot....")
+    monkeypatch.setattr(committed_rows, "boot_id", lambda disk: b"another boot....")
     found = open_bucket(tmp_path / "image")
     assert found.rows() == found.replayed() == {(1,): (1, "durable", None)}
     found.close()
 
 
 def fail_to_sync(fd: int) -> None:
-    raise OSError(5, "Input/output error")
+    """The disk of the log is broken, that of the store is not."""
+    if Path(os.readlink(f"/proc/self/fd/{fd}")).parent.name == "log":
+        raise OSError(5, "Input/output error")
 
 
 def test_persist_flushes_the_log_first(tmp_path: Path) -> None:
@@ -250,7 +254,7 @@ def test_persist_records_what_was_committed_then(tmp_path: Path) -> None:
     bucket.kv.put(bucket.batch([(3, "pending", None)]))
     assert bucket.kv.persist() == 2
     assert bucket.kv.persist() == 2
-    state = read_state(tmp_path / "kv")
+    state = read_checkpoint(tmp_path / "kv", DISK)
     assert state is not None
     assert (state.offset, state.row_count, state.may_exceed_log) == (2, 2, False)
     assert state.boot_id != UNKNOWN_BOOT
@@ -263,7 +267,7 @@ def test_big_memtables_are_persisted_in_the_background(tmp_path: Path, monkeypat
     offsets = [0]
     for number in range(200):
         bucket.write([(n, f"{number}", None) for n in range(100)])
-        state = read_state(tmp_path / "live" / "kv")
+        state = read_checkpoint(tmp_path / "live" / "kv", DISK)
         offsets.append(0 if state is None else state.offset)
     assert offsets == sorted(offsets)
     assert offsets[-1] > 0
@@ -276,16 +280,16 @@ def test_big_memtables_are_persisted_in_the_background(tmp_path: Path, monkeypat
 def test_the_largest_memtable_is_flushed_when_all_together_are_too_large(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(committed_rows, "_MIN_FLUSH_BYTES", 1)
-    resources = KvResources(6 << 20)
-    large = open_bucket(tmp_path / "large", resources=resources)
-    small = open_bucket(tmp_path / "small", resources=resources)
+    monkeypatch.setattr(resources, "MIN_FLUSH_BYTES", 1)
+    shared = KvResources(system_runtime(), 6 << 20)
+    large = open_bucket(tmp_path / "large", resources=shared)
+    small = open_bucket(tmp_path / "small", resources=shared)
     large.write([(n, "x" * 500, None) for n in range(1000)])
-    before = large.kv._rows.unflushed_bytes
+    before = large.kv._readable_rows().unflushed_bytes
     assert before > 500_000
     for _ in range(100):
         small.write([(n, "y" * 500, None) for n in range(100)])
-        if large.kv._rows.unflushed_bytes == 0:
+        if large.kv._readable_rows().unflushed_bytes == 0:
             break
     else:
         pytest.fail("the large memtable was never flushed")
@@ -297,7 +301,7 @@ def test_a_log_that_does_not_reach_back_makes_a_broken_store_an_error(
     crashed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = copy(crashed, tmp_path / "b")
-    remove(directory / "kv" / FILE_NAME)
+    remove(directory / "kv" / CHECKPOINT_FILE)
     from fluss_server.log.log_tablet import LogTablet
 
     monkeypatch.setattr(LogTablet, "start_offset", property(lambda self: 10))
@@ -374,7 +378,7 @@ def test_a_log_that_retention_has_shortened(shortened: Path) -> None:
     bucket.close()
 
 
-@pytest.mark.parametrize("damage", ["kv", f"kv/{FILE_NAME}", "kv/db", "kv/db/CURRENT"])
+@pytest.mark.parametrize("damage", ["kv", f"kv/{CHECKPOINT_FILE}", "kv/db", "kv/db/CURRENT"])
 def test_rows_that_only_rocksdb_has_are_never_given_up_silently(shortened: Path, damage: str) -> None:
     remove(shortened / damage) if (shortened / damage).is_file() else shutil.rmtree(shortened / damage)
     before = sorted(path.name for path in (shortened / "log").iterdir())
@@ -389,6 +393,27 @@ def test_a_damaged_store_holds_the_log_back(tmp_path: Path) -> None:
     bucket.write([(1, "a", None)])
     bucket.kv.persist()
     assert bucket.kv.retention_floor == 1
-    bucket.kv._rows._set_damaged()
+    bucket.kv._readable_rows()._set_damaged()
     assert bucket.kv.retention_floor == 0
     bucket.close()
+
+
+def test_a_checkpoint_under_its_old_name_is_read_and_replaced(tmp_path: Path) -> None:
+    """Data directories of older versions: nothing is built again, and the changelog may be gone."""
+    bucket = open_bucket(tmp_path)
+    bucket.write([(n, "first", None) for n in range(50)])
+    bucket.kv.persist()
+    expected = bucket.rows()
+    bucket.close()
+    directory = tmp_path / "kv"
+    (directory / CHECKPOINT_FILE).rename(directory / OLD_CHECKPOINT_FILE)
+    state = read_checkpoint(directory, DISK)
+    assert state is not None
+    assert state.offset == 50
+    bucket = open_bucket(tmp_path)
+    assert bucket.rows() == expected
+    assert bucket.kv.retention_floor == 50  # it was not built again
+    bucket.write([(1, "second", None)])
+    bucket.kv.persist()
+    bucket.close()
+    assert sorted(path.name for path in directory.iterdir()) == ["db", CHECKPOINT_FILE]

@@ -12,12 +12,14 @@ import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.kv import rocks
-from fluss_server.kv.rocks import KvResources, RocksStore, StoreDamaged
+from fluss_server.kv.resources import KvResources
+from fluss_server.kv.rocks import RocksStore, StoreDamaged
+from fluss_server.runtime import system_runtime
 
 
 @pytest.fixture
 def resources() -> KvResources:
-    return KvResources(8 << 20)
+    return KvResources(system_runtime(), 8 << 20)
 
 
 def fill(store: RocksStore, count: int, value: bytes = b"v" * 50) -> list[bytes]:
@@ -82,7 +84,7 @@ def test_damaged_blocks_are_errors_not_ends(tmp_path: Path, resources: KvResourc
     data = bytearray(table.read_bytes())
     data[len(data) // 2] ^= 0xFF
     table.write_bytes(data)
-    store = RocksStore(tmp_path / "db", KvResources(8 << 20))
+    store = RocksStore(tmp_path / "db", KvResources(system_runtime(), 8 << 20))
     for read in (lambda: list(store.rows()), lambda: store.get(keys)):
         with pytest.raises(FlussError) as caught:
             read()
@@ -143,7 +145,7 @@ def test_a_write_that_would_stall_waits_without_the_gil(tmp_path: Path, monkeypa
         sleep(seconds)
 
     monkeypatch.setattr(time, "sleep", watched)
-    store = RocksStore(tmp_path / "db", KvResources(8 << 20))
+    store = RocksStore(tmp_path / "db", KvResources(system_runtime(), 8 << 20))
     keys = fill(store, 20_000, bytes(200))
     assert pauses, "RocksDB was expected to ask for a pause"
     assert max(pauses) <= 0.05

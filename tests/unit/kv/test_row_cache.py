@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from fluss_server.kv.row_cache import UNKNOWN, RowCache, RowCacheMemory
 
 
@@ -10,7 +12,7 @@ def kept(cache: RowCache) -> int:
 
 
 def test_values_absences_and_the_unknown() -> None:
-    cache = RowCache(RowCacheMemory(10_000))
+    cache = RowCache(RowCacheMemory(10_000, threading.Lock()))
     cache.update({b"x": b"1", b"y": None}, 3)
     assert cache.get([b"x", b"y", b"z"]) == [b"1", None, UNKNOWN]
     assert cache.read([b"y", b"z", b"x"]) == ([None, UNKNOWN, b"1"], [1])
@@ -21,7 +23,7 @@ def test_values_absences_and_the_unknown() -> None:
 
 
 def test_a_newer_value_hides_the_old_generation() -> None:
-    cache = RowCache(RowCacheMemory(650))
+    cache = RowCache(RowCacheMemory(650, threading.Lock()))
     cache.update({b"x": b"1", b"y": b"1", b"z": b"1"}, 6)  # more than half of the limit: becomes the old generation
     cache.update({b"x": None}, 1)
     assert cache.get([b"x", b"y"]) == [None, b"1"]
@@ -32,7 +34,7 @@ def test_a_newer_value_hides_the_old_generation() -> None:
 
 
 def test_size_is_bounded_and_hot_keys_stay() -> None:
-    cache = RowCache(RowCacheMemory(100_000))
+    cache = RowCache(RowCacheMemory(100_000, threading.Lock()))
     for number in range(10_000):
         cache.update({b"hot": b"%d" % number, b"%d" % number: bytes(100)}, 110)
     assert 100 < kept(cache) < 400
@@ -40,7 +42,7 @@ def test_size_is_bounded_and_hot_keys_stay() -> None:
 
 
 def test_tablets_share_the_memory_and_idle_ones_give_it_up() -> None:
-    memory = RowCacheMemory(100_000)
+    memory = RowCacheMemory(100_000, threading.Lock())
     idle, busy = RowCache(memory), RowCache(memory)
     idle.update({b"%d" % number: bytes(100) for number in range(150)}, 15_000)
     assert kept(idle) == 150
@@ -51,7 +53,7 @@ def test_tablets_share_the_memory_and_idle_ones_give_it_up() -> None:
 
 
 def test_rows_that_were_read_are_learnt() -> None:
-    memory = RowCacheMemory(100_000)
+    memory = RowCacheMemory(100_000, threading.Lock())
     cache = RowCache(memory)
     cache.learn([b"x", b"y"], [b"1", None], cache.state)
     assert cache.get([b"x", b"y"]) == [b"1", None]
@@ -61,7 +63,7 @@ def test_rows_that_were_read_are_learnt() -> None:
 
 
 def test_nothing_is_learnt_that_a_change_may_have_replaced() -> None:
-    cache = RowCache(RowCacheMemory(100_000))
+    cache = RowCache(RowCacheMemory(100_000, threading.Lock()))
     before = cache.state
     cache.begin_change()
     cache.learn([b"x", b"y"], [b"old", b"1"], before)
@@ -75,7 +77,7 @@ def test_nothing_is_learnt_that_a_change_may_have_replaced() -> None:
 
 
 def test_a_cleared_cache_stays_empty() -> None:
-    cache = RowCache(RowCacheMemory(100_000))
+    cache = RowCache(RowCacheMemory(100_000, threading.Lock()))
     state = cache.state
     cache.clear()
     cache.learn([b"x"], [b"1"], state)

@@ -10,7 +10,7 @@ import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import iter_batches
-from fluss_server.log import checked_ranges, log_segment, stored_batches
+from fluss_server.log import checked_ranges, log_segment, segment_checks, stored_batches
 from fluss_server.log.batch_selection import select_batches
 from fluss_server.log.checked_ranges import CheckedRange, CheckedRanges
 from fluss_server.log.damage import BatchDamagedError, UncheckedError
@@ -81,7 +81,7 @@ def test_what_was_checked_is_not_read_again(tmp_path: Path, monkeypatch: pytest.
         checked.append((position, limit))
         return check_stored_batches(file, position, offset, limit, end)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(log_segment, "check_stored_batches", counted)
+    monkeypatch.setattr(segment_checks, "check_stored_batches", counted)
     assert offsets(log, 2, 300) == [2, 3, 4]
     assert checked == [(0, 200), (200, 500)]  # the index begins with batch 3
     assert offsets(log, 3, 100) == [3]

@@ -66,5 +66,5 @@ def test_closing_wakes_the_reader() -> None:
 
 
 def test_capacity_must_be_positive() -> None:
-    with pytest.raises(ValueError, match="room"):
+    with pytest.raises(ValueError, match="capacity"):
         QueueWatch("/a", 0, lambda _: None)

@@ -85,39 +85,6 @@ async def test_a_fetch_of_several_tables_is_answered_for_each(tmp_path: Path) ->
     await store.close()
 
 
-class WriterIds:
-    """Gives every writer the same id."""
-
-    @rpc(ApiKey.INIT_WRITER)
-    async def init_writer(self, request: pb.InitWriterRequest, context: RequestContext) -> ResponseBody:
-        return pb.InitWriterResponse(writer_id=7)
-
-
-@async_test
-async def test_a_writer_needs_the_permission_for_one_of_the_tables_that_it_names(tmp_path: Path) -> None:
-    store = EmbeddedMetadataStore.open(tmp_path / "metadata", system_runtime())
-    authorizer = Authorizer(store, [ROOT])
-    await authorizer.create([AclBinding(Resource.table(PATHS[1]), AclEntry(ANN, "*", Operation.WRITE))], ROOT, "::1")
-    registry = ServiceRegistry(WriterIds(), interceptors=[AuthorizationInterceptor(authorizer, PATHS.get)])
-    handler = registry.get(ApiKey.INIT_WRITER)
-    assert handler is not None
-
-    async def writer_id(*tables: int) -> int:
-        paths = [pb.PbTablePath(database_name=PATHS[n].database, table_name=PATHS[n].table) for n in tables]
-        context = RequestContext(ApiKey.INIT_WRITER, principal=ANN, peer="127.0.0.1:1")
-        response = handler.method(pb.InitWriterRequest(table_path=paths), context)
-        body: Any = await response if asyncio.iscoroutine(response) else response
-        return int(body.writer_id)
-
-    assert await writer_id(1) == 7
-    assert await writer_id(1, 2) == await writer_id(2, 1) == 7
-    for tables in ((2,), ()):
-        with pytest.raises(FlussError) as refusal:
-            await writer_id(*tables)
-        assert refusal.value.code is ErrorCode.AUTHORIZATION_EXCEPTION
-    await store.close()
-
-
 def test_an_api_without_a_rule_cannot_be_served(tmp_path: Path) -> None:
     class Unruled:
         @rpc(ApiKey.STOP_REPLICA)
@@ -184,4 +151,37 @@ async def test_offsets_of_producers_with_several_tables(tmp_path: Path) -> None:
     found = await call(ApiKey.GET_PRODUCER_OFFSETS, pb.GetProducerOffsetsRequest(producer_id="job"))
     assert (found.producer_id, found.expiration_time) == ("job", 5)
     assert [table.table_id for table in found.table_offsets] == [1]
+    await store.close()
+
+
+class Writers:
+    """Gives every writer the same id."""
+
+    @rpc(ApiKey.INIT_WRITER)
+    async def init_writer(self, request: pb.InitWriterRequest, context: RequestContext) -> ResponseBody:
+        return pb.InitWriterResponse(writer_id=7)
+
+
+@async_test
+async def test_a_writer_needs_the_right_to_write_one_of_its_tables(tmp_path: Path) -> None:
+    store = EmbeddedMetadataStore.open(tmp_path / "metadata", system_runtime())
+    authorizer = Authorizer(store, [ROOT])
+    grant = AclBinding(Resource.table(PATHS[1]), AclEntry(ANN, "*", Operation.WRITE))
+    await authorizer.create([grant], ROOT, "127.0.0.1")
+    registry = ServiceRegistry(Writers(), interceptors=[AuthorizationInterceptor(authorizer, PATHS.get)])
+    handler = registry.get(ApiKey.INIT_WRITER)
+    assert handler is not None
+
+    async def init(*tables: int) -> int:
+        paths = [pb.PbTablePath(database_name=PATHS[n].database, table_name=PATHS[n].table) for n in tables]
+        context = RequestContext(ApiKey.INIT_WRITER, principal=ANN, peer="127.0.0.1:1")
+        response: Any = handler.method(pb.InitWriterRequest(table_path=paths), context)
+        return int((await response).writer_id)
+
+    assert await init(1) == 7
+    assert await init(2, 1) == 7, "one of them is enough"
+    for refused in ((2,), (2, 2), ()):
+        with pytest.raises(FlussError) as raised:
+            await init(*refused)
+        assert raised.value.code is ErrorCode.AUTHORIZATION_EXCEPTION
     await store.close()

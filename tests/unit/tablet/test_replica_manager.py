@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
@@ -35,10 +36,11 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TableBucket, TablePath
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableDescriptor, TableInfo
-from fluss_server.runtime.runtime import system_runtime
+from fluss_server.runtime.runtime import Runtime, system_runtime
+from fluss_server.runtime.system_disk import SystemDisk
 from fluss_server.server_settings import replica_config, scanner_config
 from fluss_server.tablet.tablet_server import TabletServer
-from rpc_support import async_test
+from rpc_support import async_test, eventually
 
 DOCUMENT = {"schema": {"columns": [{"name": "a", "data_type": {"type": "INTEGER"}}]}, "bucket_count": 2}
 T = TableInfo(TablePath("d", "t"), 0, 1, TableDescriptor.from_json(DOCUMENT), 0, 0)
@@ -83,7 +85,9 @@ class Coordinator:
 
 
 @asynccontextmanager
-async def tablet_server(directory: Path, snapshot: UpdateMetadata = SNAPSHOT) -> AsyncIterator[TabletServer]:
+async def tablet_server(
+    directory: Path, snapshot: UpdateMetadata = SNAPSHOT, runtime: Runtime | None = None
+) -> AsyncIterator[TabletServer]:
     configuration = DynamicConfiguration(SERVER_OPTIONS, {})
     server = TabletServer(
         ServerNode(1),
@@ -91,7 +95,7 @@ async def tablet_server(directory: Path, snapshot: UpdateMetadata = SNAPSHOT) ->
         configuration,
         replica_config(configuration.current),
         scanner_config(configuration.current),
-        system_runtime(),
+        runtime or system_runtime(),
         Coordinator(snapshot),  # type: ignore[arg-type]
     )
     try:
@@ -207,6 +211,35 @@ async def test_stopping(tmp_path: Path) -> None:
             assert [result.failure for result in stopped.replicas] == [None, None]
         assert list((tmp_path / "d").iterdir()) == []
         assert server.replicas.replicas() == []
+
+
+class SlowDisk(SystemDisk):
+    """Removing a directory waits until it is allowed."""
+
+    def __init__(self) -> None:
+        self.removing, self.allowed = threading.Event(), threading.Event()
+
+    def remove_tree(self, path: PurePath) -> None:
+        self.removing.set()
+        self.allowed.wait(30)
+        super().remove_tree(path)
+
+
+@async_test
+async def test_a_stop_whose_sender_has_given_up_is_finished_before_it_is_repeated(tmp_path: Path) -> None:
+    disk = SlowDisk()
+    async with tablet_server(tmp_path, runtime=system_runtime(disk=disk)) as server:
+        await notify(server, lead())
+        request = StopReplicas(0, (ReplicaStop(B0, 0, delete=True),))
+        first = asyncio.ensure_future(server.stop_replicas(request))
+        await eventually(disk.removing.is_set)
+        first.cancel()
+        again = asyncio.ensure_future(server.stop_replicas(request))
+        done, _ = await asyncio.wait([again], timeout=0.05)
+        assert not done
+        disk.allowed.set()
+        assert (await again).replicas == (BucketResult(B0),)
+        assert names(tmp_path / "d") == []
 
 
 @async_test

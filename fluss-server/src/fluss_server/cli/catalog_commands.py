@@ -14,10 +14,10 @@ from fluss_server.cli.failures import CommandError, InputError, UsageError
 from fluss_server.cli.json_values import timestamp_text
 from fluss_server.cli.output import OutputFormat, note, print_fields, print_rows
 from fluss_server.cli.selection import assignments
-from fluss_server.cli.session import DEFAULT_DATABASE, Session, path_message, table_path
+from fluss_server.cli.session import Session, path_message, table_path
 from fluss_server.cli.table_reader import count_rows
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.model.identifiers import TablePath
+from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 
 if TYPE_CHECKING:

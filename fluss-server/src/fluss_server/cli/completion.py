@@ -80,8 +80,9 @@ def print_names(arguments: Sequence[str]) -> None:
     """``fluss _names``; fails when the server cannot be reached."""
     from fluss_server.api import messages as pb
     from fluss_server.api.keys import ApiKey
-    from fluss_server.cli.session import DEFAULT_DATABASE, Session
+    from fluss_server.cli.session import Session
     from fluss_server.grpc_server.client import GrpcClient
+    from fluss_server.model.identifiers import DEFAULT_DATABASE
 
     what, *words = arguments
     typed = _typed(words)

@@ -15,8 +15,8 @@ from typing import Any
 
 from fluss_server.cli.output import OutputFormat, print_rows
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.kv.checkpoint import read_checkpoint
 from fluss_server.kv.committed_rows import STORE_DIRECTORY
-from fluss_server.kv.flushed_state import read_state
 from fluss_server.log.batch_reader import read_batches
 from fluss_server.log.file_names import (
     LOG,
@@ -34,12 +34,10 @@ from fluss_server.log.time_index import TimeIndex
 from fluss_server.log.writer_snapshot import decode_snapshot
 from fluss_server.metadata.checkpoint import Coverage, read_with_checkpoint
 from fluss_server.metadata.journal import JournalDamaged
-from fluss_server.metadata.journal_file import checkpoint_path
-from fluss_server.runtime.files import DirectoryLock
+from fluss_server.metadata.journal_file import JOURNAL_FILE, checkpoint_path
 from fluss_server.runtime.system_disk import SystemDisk, SystemFile
 from fluss_server.tablet.replica_directories import ORPHANED
 
-METADATA_FILE = "metadata.journal"
 _INDEX_LIMIT = 1 << 31
 _DISK = SystemDisk()
 _LOG_DIRECTORY = re.compile(r"log-\d+\Z")
@@ -69,10 +67,10 @@ class Finding:
 def doctor(parsed: argparse.Namespace) -> int:
     """``fluss doctor``: exit code 1 when there are problems."""
     directory: Path = parsed.data_dir
-    lock = DirectoryLock(directory)
+    lock = _DISK.lock(directory)
     if not directory.is_dir() or not any(map(Path.exists, _metadata_files(directory))):
         raise FlussError(
-            ErrorCode.STORAGE_EXCEPTION, f"{directory} is not a data directory: there is no {METADATA_FILE} in it"
+            ErrorCode.STORAGE_EXCEPTION, f"{directory} is not a data directory: there is no {JOURNAL_FILE} in it"
         )
     if not lock.acquire():
         raise FlussError(
@@ -88,7 +86,7 @@ def doctor(parsed: argparse.Namespace) -> int:
 
 
 def _metadata_files(directory: Path) -> tuple[Path, Path]:
-    return directory / METADATA_FILE, Path(checkpoint_path(directory / METADATA_FILE))
+    return directory / JOURNAL_FILE, Path(checkpoint_path(directory / JOURNAL_FILE))
 
 
 def _details(finding: Finding, output: OutputFormat) -> Any:
@@ -107,7 +105,7 @@ def check_data_directory(directory: Path) -> Iterator[Finding]:
         for path in candidates
         if _LOG_DIRECTORY.match(path.name)
         and path.is_dir()
-        and not any(end in str(path) for end in (".deleted", ORPHANED))
+        and not any(end in str(path.relative_to(directory)) for end in (".deleted", ORPHANED))
     )
     for log_directory in buckets:
         finding, start, end = _check_log(directory, log_directory)
@@ -118,7 +116,7 @@ def check_data_directory(directory: Path) -> Iterator[Finding]:
 
 
 def _check_metadata(directory: Path) -> Finding:
-    finding = Finding(METADATA_FILE)
+    finding = Finding(JOURNAL_FILE)
     journal, checkpoint = (path.read_bytes() if path.exists() else None for path in _metadata_files(directory))
     try:
         checked = read_with_checkpoint(journal, checkpoint)
@@ -261,7 +259,7 @@ def _check_kv(root: Path, directory: Path, log_start: int, log_end: int) -> Find
     import rocksdict
 
     finding = Finding(str(directory.relative_to(root)))
-    state = read_state(directory)
+    state = read_checkpoint(directory, SystemDisk())
     offset = 0 if state is None else state.offset
     if state is None and log_end > 0:
         finding.notes.append("no valid flushed state: the store will be built from the log")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 from fluss_server.cli.csv_records import check_header, split_record
 from fluss_server.cli.failures import InputError, UsageError
+from fluss_server.cli.input_batches import ROWS_PER_BATCH, BadRow, InputBatch, Progress, unknown_columns
 from fluss_server.cli.json_values import from_json, parse_json
 from fluss_server.model.schema import Schema
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMATS = ("jsonl", "csv", "tsv", "parquet")
-ROWS_PER_BATCH = 5_000
 _SUFFIXES = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -39,43 +39,6 @@ _GZIP, _UTF8_MARK, _UTF16_MARKS = b"\x1f\x8b", b"\xef\xbb\xbf", (b"\xff\xfe", b"
 
 _Fields: TypeAlias = "list[str | None] | ValueError"
 """Fields of a record, or why it has none."""
-
-Progress = Callable[[int], None]
-"""Is told how many bytes of the file have been read so far."""
-
-
-@dataclass(frozen=True)
-class BadRow:
-    """A row that cannot be one of the table.
-
-    Attributes:
-        number: of the row in the file, from 1.
-        text: the row as it stands in the file, without the line end; of Parquet, as JSON.
-        reason: what is wrong, with the number of the line.
-    """
-
-    number: int
-    text: bytes
-    reason: str
-
-
-@dataclass
-class InputBatch:
-    """Some rows of a file.
-
-    Attributes:
-        rows: the good ones.
-        numbers: their numbers in the file, from 1.
-        texts: them as they stand in the file; empty for Parquet.
-        bad: those between and after them that are not good.
-        last: number of the last row in the file that was looked at.
-    """
-
-    rows: pa.RecordBatch
-    numbers: Sequence[int]
-    texts: Sequence[bytes]
-    bad: list[BadRow]
-    last: int
 
 
 def format_of(path: str) -> str:
@@ -132,7 +95,7 @@ class InputFile:
             from fluss_server.cli.parquet_input import parquet_batches
 
             with open_input(self.path) as file:
-                yield from parquet_batches(file, self, skip_rows, stop_at_bad)
+                yield from parquet_batches(file, self.path, self.schema, self.progress, skip_rows, stop_at_bad)
             return
         with contextlib.ExitStack() as stack:
             source = cast("io.BufferedReader", sys.stdin.buffer)
@@ -339,12 +302,6 @@ def _json_document(text: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ValueError(f"a row is a JSON object, not {type(document).__name__}")
     return document
-
-
-def unknown_columns(names: Sequence[str], schema: Schema) -> str:
-    """What to say about names that are not columns; empty if there are none."""
-    unknown = sorted(repr(name) for name in set(names) - set(schema.names))
-    return f"no column {', '.join(unknown)}; columns are {', '.join(schema.names)}" if unknown else ""
 
 
 def _reason(error: Exception) -> str:

@@ -7,33 +7,36 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from fluss_server.cli.failures import InputError
-from fluss_server.cli.input_files import ROWS_PER_BATCH, BadRow, InputBatch, InputFile, unknown_columns
+from fluss_server.cli.input_batches import ROWS_PER_BATCH, BadRow, InputBatch, Progress, unknown_columns
+from fluss_server.model.schema import Schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def parquet_batches(source: BinaryIO, file: InputFile, skip_rows: int, stop_at_bad: bool) -> Iterator[InputBatch]:
-    """See :meth:`InputFile.batches`."""
+def parquet_batches(
+    source: BinaryIO, path: str, schema: Schema, progress: Progress, skip_rows: int, stop_at_bad: bool
+) -> Iterator[InputBatch]:
+    """See ``InputFile.batches``."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from fluss_server.formats.arrow_types import arrow_schema
 
-    wanted = arrow_schema(file.schema)
+    wanted = arrow_schema(schema)
     try:
         parquet = pq.ParquetFile(source)
     except pa.ArrowException as error:
-        raise InputError(f"{file.path} is not Parquet: {error}") from None
-    if unknown := unknown_columns(parquet.schema_arrow.names, file.schema):
-        raise InputError(f"{file.path}: {unknown}")
+        raise InputError(f"{path} is not Parquet: {error}") from None
+    if unknown := unknown_columns(parquet.schema_arrow.names, schema):
+        raise InputError(f"{path}: {unknown}")
     batches = parquet.iter_batches(batch_size=ROWS_PER_BATCH)
     number = 1
     while True:
         try:
             batch = next(batches, None)
         except (pa.ArrowException, OSError) as error:
-            raise InputError(f"cannot read {file.path} after row {number - 1}: {error}") from None
+            raise InputError(f"cannot read {path} after row {number - 1}: {error}") from None
         if batch is None:
             return
         first, number = number, number + batch.num_rows
@@ -42,7 +45,7 @@ def parquet_batches(source: BinaryIO, file: InputFile, skip_rows: int, stop_at_b
             continue
         found = _converted(batch.slice(skipped), wanted, first + skipped, stop_at_bad)
         yield found
-        file.progress(source.tell())
+        progress(source.tell())
         if stop_at_bad and found.bad:
             return
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fluss_server.cli.failures import CommandError, InputError
-from fluss_server.cli.input_files import BadRow, InputBatch, InputFile, format_of, json_lines
+from fluss_server.cli.input_batches import BadRow, InputBatch
+from fluss_server.cli.input_files import InputFile, format_of, json_lines
 from fluss_server.cli.output import counted, note
 from fluss_server.cli.session import Session
 from fluss_server.cli.table_writer import TableWriter, WriteFailure, take

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.model.identifiers import TablePath
+from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableDescriptor, TableInfo
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from fluss_server.grpc_server.client import GrpcClient
-
-DEFAULT_DATABASE = "fluss"
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def _partition_id(message: Any) -> int | None:
 
 
 def _encode_failure(failure: Failure | None) -> dict[str, Any]:
-    return {} if failure is None else {"error_code": int(failure.code), "error_message": failure.message}
+    return {} if failure is None else {"error_code": int(failure.code), "error_message": str(failure.error())}
 
 
 def _decode_failure(message: Any) -> Failure | None:

@@ -27,21 +27,28 @@ NO_LEADER = -1
 
 
 class Failure(NamedTuple):
-    """An error that is reported for one of many buckets."""
+    """An error that is reported for one of many buckets.
+
+    Attributes:
+        code: the number of the protocol.
+        message: what happened.
+        hint: what the reader can do about it; over the network it is part of the message.
+    """
 
     code: ErrorCode
     message: str
+    hint: str | None = None
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """The failure that an exception stands for."""
         if isinstance(error, FlussError):
-            return cls(error.code, str(error))
+            return cls(error.code, error.message, error.hint)
         return cls(ErrorCode.UNKNOWN_SERVER_ERROR, f"{type(error).__name__}: {error}")
 
     def error(self) -> FlussError:
         """An exception to raise."""
-        return FlussError(self.code, self.message)
+        return FlussError(self.code, self.message, hint=self.hint)
 
 
 class ServerNode(NamedTuple):

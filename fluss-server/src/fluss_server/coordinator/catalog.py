@@ -13,7 +13,6 @@ from fluss_server.coordinator.catalog_view import CatalogView, no_partition, no_
 from fluss_server.coordinator.id_counters import IdCounters
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.records import (
-    FIRST_SCHEMA_ID,
     PARTITION_ID_COUNTER,
     TABLE_ID_COUNTER,
     AssignmentRecord,
@@ -28,13 +27,11 @@ from fluss_server.metadata.records import (
 )
 from fluss_server.metadata.store import Create, MetadataStore, Set, StoreOperation, deletions_below
 from fluss_server.metadata.tasks import UninterruptedTasks
-from fluss_server.model.identifiers import TablePath
+from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.partition import PartitionInfo
+from fluss_server.model.schema import FIRST_SCHEMA_ID
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.runtime.clock import Clock
-
-DEFAULT_DATABASE = "fluss"
-"""Exists always and cannot be dropped; clients use it when they name none."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -108,7 +105,9 @@ class MetadataManager(CatalogView):
     @_one_at_a_time
     async def alter_database(self, name: str, descriptor: DatabaseDescriptor) -> None:
         """Give a database another definition; ``DATABASE_NOT_EXIST``."""
-        record = replace(self.database(name), descriptor=descriptor, modified_time=self._clock.now_ms())
+        current = self.database(name)
+        modified = max(self._clock.now_ms(), current.modified_time)  # never backwards, whatever the clock does
+        record = replace(current, descriptor=descriptor, modified_time=modified)
         await self._store.commit([Set(database_path(name), record.encode())])
         self._databases[name] = record
 

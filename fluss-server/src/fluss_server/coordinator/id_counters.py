@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import logging
 
+from fluss_server.coordinator.catalog_view import no_table
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.records import (
     MAX_COUNTER,
     PARTITION_ID_COUNTER,
     TABLE_ID_COUNTER,
     WRITER_ID_COUNTER,
+    TableRecord,
     auto_increment_path,
     decode_counter,
     encode_counter,
+    table_assignment_path,
+    table_path,
 )
-from fluss_server.metadata.store import Create, MetadataStore, Set, StoreOperation, missing_parents
+from fluss_server.metadata.store import (
+    Check,
+    Create,
+    MetadataConflict,
+    MetadataStore,
+    Set,
+    StoreOperation,
+    missing_parents,
+)
 from fluss_server.model.table import TableInfo
 
 logger = logging.getLogger(__name__)
@@ -69,7 +81,8 @@ class IdCounters:
             the first of ``count`` numbers in a row that were never given for this table; they begin with 1.
 
         Raises:
-            FlussError: ``OPERATION_NOT_ATTEMPTED_EXCEPTION`` when there are not so many left.
+            FlussError: ``OPERATION_NOT_ATTEMPTED_EXCEPTION`` when there are not so many left; ``TABLE_NOT_EXIST``;
+                ``STORAGE_EXCEPTION`` when somebody else changed the table or its counter at the same time.
         """
         name = table.schema.auto_increment_column
         assert name is not None, f"{table.path} has no auto-increment column"
@@ -81,11 +94,34 @@ class IdCounters:
                 ErrorCode.OPERATION_NOT_ATTEMPTED_EXCEPTION, f"column {name!r} of {table.path} has no ids left"
             )
         value = encode_counter(reserved + count)
+        operations: list[StoreOperation] = await self._checks_of(table)
         if node is None:
-            await self._store.commit([*await missing_parents(self._store, path), Create(path, value)])
+            operations += [*await missing_parents(self._store, path), Create(path, value)]
         else:
-            await self._store.commit([Set(path, value, node.version)])
+            operations.append(Set(path, value, node.version))
+        try:
+            # Another coordinator may have dropped the table, made one of its name, or reserved the same ids.
+            await self._store.commit(operations)
+        except MetadataConflict as error:
+            raise FlussError(
+                ErrorCode.STORAGE_EXCEPTION,
+                f"ids of {table.path} were not reserved, because the metadata changed meanwhile: {error.message}",
+                hint="the same batch may be sent again",
+            ) from None
         return reserved + 1
+
+    async def _checks_of(self, table: TableInfo) -> list[StoreOperation]:
+        """Operations that fail when the table is gone by then; ``TABLE_NOT_EXIST`` when it is gone now."""
+        path = table_path(table.path)
+        node = await self._store.get(path)
+        if node is None or TableRecord.decode(path, node.value).table_id != table.table_id:
+            raise no_table(table.path)
+        checks: list[StoreOperation] = [Check(path, node.version)]
+        # A new table of the same name has a node of the same version, and an assignment of its own.
+        assignment = table_assignment_path(table.table_id)
+        if await self._store.get(assignment) is not None:
+            checks.append(Check(assignment))
+        return checks
 
     async def reserve_writer_ids(self, count: int, above: int = -1) -> int:
         """Reserve ids that no writer of this cluster ever had, also across restarts and crashes.

@@ -133,6 +133,14 @@ def merge_cost_bytes(batch: Buffer) -> int:
     return len(batch) + max(count, 0) * _ROW_COST_BYTES
 
 
+def max_record_count(batch: Buffer) -> int:
+    """Records that a batch says it has, and no more than it has space for; looks at nothing but the header."""
+    if len(batch) < HEADER_SIZE:
+        return 0
+    count: int = _COUNT.unpack_from(batch, _COUNT_OFFSET)[0]
+    return min(max(count, 0), (len(batch) - HEADER_SIZE) // _MIN_RECORD_SIZE)
+
+
 def build_kv_batch(
     schema_id: int,
     records: Iterable[tuple[bytes, bytes | None]],

@@ -2,8 +2,8 @@
 
 Every flushed memtable is a file on level 0 until a compaction takes it in. RocksDB slows its writers down at 20 such
 files and stops them at 36; both would happen in the one thread that serves all primary-key tables. So writers are told:
-from a number of files on, answers carry a *pressure* for which clients pause (up to 3 s), and at RocksDB's first limit
-writes are refused with a code that clients repeat.
+from a number of files on, responses carry a *pressure* for which clients pause (up to 3 s), and at the first limit of
+RocksDB writes are refused with a code that clients repeat.
 """
 
 from __future__ import annotations

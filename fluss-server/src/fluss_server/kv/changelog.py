@@ -15,10 +15,10 @@ from fluss_server.formats import table_keys
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.keys import KeyEncoder
 from fluss_server.formats.log_batch import BatchHeader, build_batch
+from fluss_server.kv.batch_merge import Changes
 from fluss_server.kv.changelog_arrow import ArrowBody
 from fluss_server.kv.changelog_body import BatchContent, EncodedBody, ReplayedChanges
 from fluss_server.kv.changelog_rows import RowBody
-from fluss_server.kv.merge import Changes
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import LogFormat, TableInfo
 
@@ -87,7 +87,7 @@ def _check_keys(found: list[bytes], changes: Changes) -> None:
         raise FlussError(
             ErrorCode.CORRUPT_RECORD_EXCEPTION,
             f"a record has the key {key.hex()}, but the key columns of its row encode to {own.hex()}",
-            hint="the client encodes keys in another way than the table's options ask for",
+            hint="the client encodes keys in another way than the table's options say",
         )
 
 

@@ -17,8 +17,8 @@ from fluss_server.formats.log_batch import BatchHeader, ChangeType
 from fluss_server.formats.row_codec import row_codec
 from fluss_server.formats.value_batch import SCHEMA_ID_SIZE, encode_value
 from fluss_server.kv.changelog_body import NEW_KINDS, BatchContent, EncodedBody
-from fluss_server.kv.merging.row_merger import FIRST_SCHEMA_ID, schema_id_of
-from fluss_server.model.schema import Schema
+from fluss_server.kv.merge_engines.row_merger import schema_id_of
+from fluss_server.model.schema import FIRST_SCHEMA_ID, Schema
 from fluss_server.model.table import TableInfo
 
 _VECTORISED_FROM_ROWS = 64

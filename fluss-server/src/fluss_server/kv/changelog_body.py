@@ -17,7 +17,7 @@ class EncodedBody:
     """The rows of a batch.
 
     Attributes:
-        change_types: what stands in front of the payload: one byte per row, or nothing when the payload has them.
+        change_types: what precedes the payload: one byte per row, or nothing when the payload has them.
         payload: the rows.
         keys_of_new_rows: keys of the rows of :data:`NEW_KINDS`, computed from their columns.
     """

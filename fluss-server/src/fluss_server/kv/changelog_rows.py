@@ -15,7 +15,7 @@ from fluss_server.formats.row_log import decode_row_batch, encode_row_payload
 from fluss_server.formats.scalars import corrupt_row
 from fluss_server.formats.value_batch import SCHEMA_ID_SIZE, encode_value
 from fluss_server.kv.changelog_body import NEW_KINDS, BatchContent, EncodedBody
-from fluss_server.kv.merging.row_merger import schema_id_of
+from fluss_server.kv.merge_engines.row_merger import schema_id_of
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import KvFormat, TableInfo
 

@@ -1,20 +1,28 @@
-"""The committed rows of a KvTablet: RocksDB, the cache in front of it, and the record of how much of it is durable."""
+"""The committed rows of a KvTablet: RocksDB, its cache, and the record of how much of it is durable."""
 
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice, repeat, takewhile
-from pathlib import Path
+from pathlib import PurePath
 
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.kv.flushed_state import FILE_NAME, FlushedState, boot_id, invalidate, read_state, write_state
-from fluss_server.kv.rocks import MAX_WRITE_ROWS, MEMTABLE_BYTES, KvResources, RocksStore, StoreDamaged, StoreSnapshot
+from fluss_server.kv.checkpoint import (
+    KvCheckpoint,
+    boot_id,
+    checkpoint_exists,
+    invalidate,
+    read_checkpoint,
+    remove_checkpoint,
+    write_checkpoint,
+)
+from fluss_server.kv.disk_full import disk_full, disk_full_or
+from fluss_server.kv.resources import KvResources
+from fluss_server.kv.rocks import MAX_WRITE_ROWS, MEMTABLE_BYTES, RocksStore, StoreDamaged, StoreSnapshot
 from fluss_server.kv.row_cache import UNKNOWN, RowCache
 from fluss_server.log.log_tablet import LogTablet
-from fluss_server.runtime.files import fsync_directory, make_directories_durably
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +33,13 @@ FLUSH_AFTER_BYTES = 24 << 20
 FLUSH_LOG_AFTER_BYTES = MEMTABLE_BYTES // 2
 """A memtable of this size gets only rows that are durable in the log: RocksDB writes it to disk when it is full."""
 
+MIN_FREE_BYTES = 1 << 20
+"""A memtable is flushed when this much more than its size is free on the disk."""
+
+_FLUSH_RETRY_S = 1.0  # between attempts to flush in the background without space on the disk
+
 MEMTABLE_ROW_BYTES = 256
 """More than a row takes in a memtable beside its key and value."""
-
-_MIN_FLUSH_BYTES = 1 << 20  # a smaller memtable is not worth a file, whatever the others take
 
 
 class CommittedRows:
@@ -41,32 +52,38 @@ class CommittedRows:
         row_count: number of rows at that offset.
 
     Args:
-        directory: of the KvTablet; exists. Holds the database in ``db/`` and the file ``flushed-offset``.
+        directory: of the KvTablet; created if missing. Holds the database in ``db/`` and the checkpoint.
         log: of the same bucket, open.
         resources: shared with other tablets.
 
     Raises:
         FlussError: ``KV_STORAGE_EXCEPTION`` if the store is unusable and the log does not reach back to offset 0, or
-            the disk fails.
+            the disk fails; ``DISK_WRITE_LOCKED`` if it is full.
     """
 
-    def __init__(self, directory: Path, log: LogTablet, resources: KvResources) -> None:
+    def __init__(self, directory: PurePath, log: LogTablet, resources: KvResources) -> None:
         self._directory = directory
         self._log = log
         self._resources = resources
+        self._disk = resources.runtime.disk
+        self._monotonic = resources.runtime.clock.monotonic
         self._cache = RowCache(resources.row_cache_memory)
         self._unflushed_bytes = 0
-        self._flushing: FlushedState | None = None
-        self._boot_id = boot_id()
-        self._half_applied = False
+        self._flushing: KvCheckpoint | None = None
+        self._boot_id = boot_id(self._disk)
+        self._partially_applied = False
         self._damaged = False
+        self._flush_again_at = 0.0
         if log.flushed_offset < log.end_offset:
             log.flush()  # what is in RocksDB must not be lost from the log
-        self._durable = FlushedState(0, 0, 0, self._boot_id)
+        self._durable = KvCheckpoint(0, 0, 0, self._boot_id)
         try:
-            make_directories_durably(directory)
+            self._disk.make_directories(directory)
             self._store, self._durable = self._open()
-        except (OSError, StoreDamaged) as error:
+        except OSError as error:
+            message = f"cannot open the store in {directory}"
+            raise disk_full_or(ErrorCode.KV_STORAGE_EXCEPTION, message, error) from error
+        except StoreDamaged as error:
             raise FlussError(
                 ErrorCode.KV_STORAGE_EXCEPTION, f"cannot open the store in {directory}: {error}"
             ) from error
@@ -76,15 +93,15 @@ class CommittedRows:
 
     # ------------------------------------------------------------------ opening
 
-    def _open(self) -> tuple[RocksStore, FlushedState]:
-        """Open the store and find its state; a store that cannot be trusted is replaced by an empty one."""
+    def _open(self) -> tuple[RocksStore, KvCheckpoint]:
+        """Open the store and find its state; an invalid one is replaced by an empty store."""
         path = self._directory / STORE_DIRECTORY
-        state = read_state(self._directory)
+        state = read_checkpoint(self._directory, self._disk)
         if state is None:
             # The first file is written by the first persist; until then a restart begins with an empty store.
-            if (self._directory / FILE_NAME).exists():
-                logger.warning("%s is damaged", self._directory / FILE_NAME)
-            if path.exists() or self._log.start_offset > 0:
+            if checkpoint_exists(self._directory, self._disk):
+                logger.warning("the checkpoint in %s is damaged", self._directory)
+            if self._disk.exists(path) or self._log.start_offset > 0:
                 self._start_over("how much of the changelog it contains is not recorded", logging.INFO)
             return self._open_store(), self._durable
         try:
@@ -120,10 +137,9 @@ class CommittedRows:
     def _forget_if_damaged(self) -> None:
         if self._damaged and self._log.start_offset == 0:
             try:
-                _remove(self._directory / FILE_NAME)
-                fsync_directory(self._directory)
+                remove_checkpoint(self._directory, self._disk)
             except OSError as error:
-                logger.warning("remove %s to have the store built again: %s", self._directory / FILE_NAME, error)
+                logger.warning("remove the checkpoint in %s to have the store built again: %s", self._directory, error)
 
     def _start_over(self, reason: str, level: int = logging.WARNING) -> None:
         """Remove the store, so that the whole changelog is replayed into an empty one."""
@@ -134,9 +150,12 @@ class CommittedRows:
                 hint="restore the directory from a copy, or drop the table",
             )
         logger.log(level, "building the store in %s again from the log: %s", self._directory, reason)
-        _remove(self._directory / FILE_NAME)  # first: without it the rest of the store counts for nothing
-        fsync_directory(self._directory)
-        _remove(self._directory / STORE_DIRECTORY)
+        remove_checkpoint(self._directory, self._disk)  # first: without it the rest of the store counts for nothing
+        path = self._directory / STORE_DIRECTORY
+        if self._disk.is_directory(path):
+            self._disk.remove_tree(path)
+        else:
+            self._disk.remove(path, missing_ok=True)
 
     # ------------------------------------------------------------------ changes
 
@@ -150,27 +169,28 @@ class CommittedRows:
             size_bytes: what keys and values weigh.
 
         Raises:
-            FlussError: ``KV_STORAGE_EXCEPTION``; readers may see some of the rows already.
+            FlussError: ``KV_STORAGE_EXCEPTION``, ``DISK_WRITE_LOCKED``; readers may see some of the rows already.
         """
+        if self._store.is_full:
+            raise disk_full(f"the store in {self._directory} waits for space on the disk")
         if offset > self._log.flushed_offset:
             memtable_bytes = self._store.memtable_bytes + size_bytes + MEMTABLE_ROW_BYTES * len(rows)
             if memtable_bytes >= FLUSH_LOG_AFTER_BYTES:
                 self._log.flush()  # RocksDB might write this memtable to disk by itself
         if rows:
             ordered = sorted(rows)
-            self._half_applied = True
+            self._partially_applied = True
             self._cache.begin_change()
             for start in range(0, len(ordered), MAX_WRITE_ROWS):
                 keys = ordered[start : start + MAX_WRITE_ROWS]
                 self._store.write(keys, list(map(rows.__getitem__, keys)))
             self._cache.update(rows, size_bytes)
-            self._half_applied = False
+            self._partially_applied = False
         self.row_count += row_count_change
         self.offset = offset
         self._unflushed_bytes += size_bytes
         self.flush_in_background(self._unflushed_bytes >= FLUSH_AFTER_BYTES)
-        if self._resources.memtables_full:
-            _flush_largest(self._resources.stores)
+        self._resources.bound_memtables()
 
     # ------------------------------------------------------------------ durability
 
@@ -181,6 +201,7 @@ class CommittedRows:
         are flushed in the background, see :meth:`apply`.
         """
         if self.offset > self._durable.offset:
+            self.check_space()
             state = self._present_state()
             self._flush_log()
             self._store.flush(wait=True)
@@ -195,14 +216,23 @@ class CommittedRows:
             if self._flushing is not None and not self._store.is_flushing:
                 state, self._flushing = self._flushing, None
                 self._record(state)
-            if begin and self._flushing is None:
+            if begin and self._flushing is None and self._monotonic() >= self._flush_again_at:
+                self._flush_again_at = self._monotonic() + _FLUSH_RETRY_S
+                self.check_space()
                 state = self._present_state()
                 self._flush_log()
                 self._store.flush(wait=False)
                 self._flushing = state
                 self._unflushed_bytes = 0
+                self._flush_again_at = 0.0
         except FlussError as error:
             logger.warning("the store in %s could not be persisted: %s", self._directory, error)
+
+    def check_space(self) -> None:
+        """``DISK_WRITE_LOCKED`` when the disk may be too full for the memtable: a failed flush takes a second."""
+        free, needed = self._disk.usage(self._directory).free_bytes, self._unflushed_bytes + MIN_FREE_BYTES
+        if free < needed:
+            raise disk_full(f"the store in {self._directory} needs {needed} bytes of disk space, {free} are free")
 
     @property
     def retention_floor(self) -> int:
@@ -236,21 +266,20 @@ class CommittedRows:
         """About what the memtable holds."""
         return self._unflushed_bytes
 
-    def _present_state(self) -> FlushedState:
-        return FlushedState(self.offset, self.row_count, self._store.sequence, self._boot_id)
+    def _present_state(self) -> KvCheckpoint:
+        return KvCheckpoint(self.offset, self.row_count, self._store.sequence, self._boot_id)
 
     def _flush_log(self) -> None:
         """See to it that RocksDB's files never know more than the log would after a loss of power."""
         if self.offset > self._log.flushed_offset:
             self._log.flush()
 
-    def _record(self, state: FlushedState) -> None:
+    def _record(self, state: KvCheckpoint) -> None:
         try:
-            write_state(self._directory, state)
+            write_checkpoint(self._directory, state, self._disk)
         except OSError as error:
-            raise FlussError(
-                ErrorCode.KV_STORAGE_EXCEPTION, f"cannot write {self._directory / FILE_NAME}: {error}"
-            ) from error
+            message = f"cannot write the checkpoint in {self._directory}"
+            raise disk_full_or(ErrorCode.KV_STORAGE_EXCEPTION, message, error) from error
         self._durable = state
         self._forget_if_damaged()  # again: another thread may have found the damage meanwhile
 
@@ -332,33 +361,54 @@ class CommittedRows:
         Raises:
             FlussError: ``KV_STORAGE_EXCEPTION``, also while a failed :meth:`apply` was not repeated.
         """
-        if self._half_applied:
+        if self._partially_applied:
             raise FlussError(
-                ErrorCode.KV_STORAGE_EXCEPTION, "a commit failed half-way; there is no consistent state to scan"
+                ErrorCode.KV_STORAGE_EXCEPTION, "a commit failed partially; there is no consistent state to scan"
             )
         return self._store.snapshot()
 
     # ------------------------------------------------------------------ end
 
-    def close(self) -> None:
-        """Persist and close; after a failed persist the store is closed all the same and the error raised."""
+    @property
+    def is_full(self) -> bool:
+        """Whether RocksDB takes no writes until it is opened again, because the disk was full. Any thread."""
+        return self._store.is_full
+
+    @property
+    def closable_at(self) -> float:
+        """See ``RocksStore.closable_at``."""
+        return self._store.closable_at
+
+    def stop(self, *, persist: bool) -> None:
+        """Persist if told to; nothing may be written any more. :meth:`close` remains to be called."""
         try:
-            if not self._half_applied:
+            if persist and not self._partially_applied:
                 self.persist()
         finally:
-            self.abandon()
+            if self in self._resources.stores:
+                self._resources.stores.remove(self)
+            self._cache.clear()
 
-    def abandon(self) -> None:
-        """Close without recording anything."""
-        if self in self._resources.stores:
-            self._resources.stores.remove(self)
-        self._cache.clear()
+    def close(self) -> None:
+        """Close the store after :meth:`stop`. Any thread."""
         try:
             self._flush_log()  # closing writes the memtable to disk
         except FlussError as error:
             self._announce_exceeding(error)
         finally:
             self._store.close()
+
+    def abandon(self) -> None:
+        """Close without recording anything."""
+        self.stop(persist=False)
+        self.close()
+
+    def abandon_quietly(self) -> None:
+        """Close without recording anything; errors are logged."""
+        try:
+            self.abandon()
+        except FlussError as error:
+            logger.warning("the store in %s could not be closed properly: %s", self._directory, error)
 
 
 def _values(rows: Iterable[tuple[bytes, bytes]], max_bytes: int) -> list[bytes]:
@@ -368,23 +418,8 @@ def _values(rows: Iterable[tuple[bytes, bytes]], max_bytes: int) -> list[bytes]:
         if max_bytes < 0:
             raise FlussError(
                 ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
-                f"the first {len(values)} rows already are as much as one answer may hold",
-                hint="ask for fewer rows, or scan the table",
+                f"the first {len(values)} rows already are as much as one response may hold",
+                hint="request fewer rows, or scan the table",
             )
         values.append(value)
     return values
-
-
-def _flush_largest(stores: Sequence[CommittedRows]) -> None:
-    """Begin to flush the tablet with the largest memtable, one at a time."""
-    if not any(store.is_flushing for store in stores):
-        largest = max(stores, key=lambda store: store.unflushed_bytes)
-        if largest.unflushed_bytes >= _MIN_FLUSH_BYTES:
-            largest.flush_in_background(True)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

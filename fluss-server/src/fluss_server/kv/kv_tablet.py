@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import shutil
-import time
+import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
-from fluss_server.formats.kv_batch import NO_BATCH_SEQUENCE, NO_WRITER_ID, KvBatch
+from fluss_server.formats.kv_batch import NO_BATCH_SEQUENCE, KvBatch
+from fluss_server.formats.log_batch import NO_WRITER_ID
 from fluss_server.formats.value_batch import encode_value
-from fluss_server.kv.auto_increment import AutoIncrement, IdRange, ReserveIds
+from fluss_server.kv.auto_increment import AutoIncrement, IdPool
 from fluss_server.kv.backpressure import Backpressure
+from fluss_server.kv.batch_merge import keys_to_read, merge_batch
 from fluss_server.kv.changelog import ChangelogReader, ChangelogWriter, primary_key_encoder
 from fluss_server.kv.committed_rows import CommittedRows
-from fluss_server.kv.merge import keys_to_read, merge_batch
-from fluss_server.kv.merging.engine import TableMergers
-from fluss_server.kv.merging.row_merger import ChangelogImage, DeleteBehavior, RowMerger
+from fluss_server.kv.disk_full import disk_full
+from fluss_server.kv.merge_engines.engine import TableMergers
+from fluss_server.kv.merge_engines.row_merger import ChangelogImage, DeleteBehavior, RowMerger
 from fluss_server.kv.pre_write_buffer import PendingBatch, PreWriteBuffer
 from fluss_server.kv.recovery import replay
-from fluss_server.kv.rocks import KvResources
+from fluss_server.kv.resources import KvResources
 from fluss_server.kv.scan import KvScan
 from fluss_server.log.log_tablet import AppendResult, LogTablet
 from fluss_server.model.partition_values import partition_value
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
-from fluss_server.runtime.files import fsync_directory
+
+logger = logging.getLogger(__name__)
 
 MAX_RESPONSE_BYTES = 64 << 20
-"""Most bytes of rows in one answer that has to hold all of them."""
+"""Most bytes of rows in one response that has to hold all of them."""
 
 _SAMPLE_INTERVAL_S = 0.1  # of the number of files, which a flush or a compaction changes now and then
 
@@ -38,45 +40,54 @@ _SAMPLE_INTERVAL_S = 0.1  # of the number of files, which a flush or a compactio
 class KvTablet:
     """Merges upserts and deletes into rows and writes what changes to the log, which is the store's write-ahead log.
 
-    A batch passes through three stations: *pending* (merged, in the log; later batches see it, lookups do not),
+    A batch passes through three states: *pending* (merged, in the log; later batches see it, lookups do not),
     *committed* (in RocksDB; lookups see it), *persisted* (durable in RocksDB; a restart replays only the log behind
     it).
 
-    Threads: :meth:`put`, :meth:`find_or_insert`, :meth:`commit`, :meth:`persist`, :meth:`update_table`,
-    :meth:`open_scan`, and the end of life belong to one worker thread, the same for all tablets that share a
-    :class:`KvResources`. A scan may be read in any thread. :meth:`lookup`, :meth:`prefix_lookup`, :meth:`limit_scan`
-    and the properties may be used in another thread at the same time. A lookup sees every commit that returned before
-    it began; while a commit runs it may see a part of it.
+    When the disk becomes full, RocksDB takes no more writes until it is opened again. The tablet then is *suspended*:
+    rows stay readable, writes are refused with ``DISK_WRITE_LOCKED``, and :meth:`recover` ends that. A tablet that was
+    opened on a full disk has no readable rows until then.
 
-    All calls block. Errors of the store are ``KV_STORAGE_EXCEPTION``.
+    Threads: :meth:`put`, :meth:`find_or_insert`, :meth:`commit`, :meth:`recover`, :meth:`persist`,
+    :meth:`update_table`, :meth:`open_scan`, :meth:`stop` and :meth:`delete` belong to one worker thread, the same for
+    all tablets that share a :class:`KvResources`. A scan may be read in any thread. :meth:`lookup`,
+    :meth:`prefix_lookup`, :meth:`limit_scan` and the properties may be used in another thread at the same time. A
+    lookup sees every commit that returned before it began; while a commit runs it may see a part of it.
+
+    All calls block. Errors of the store are ``KV_STORAGE_EXCEPTION``, and ``DISK_WRITE_LOCKED`` on a full disk.
+
+    Attributes:
+        ids: for the new rows of a table with an auto-increment column, else None; must hold as many ids as a write may
+            insert rows before it is handed to the worker.
     """
 
     def __init__(
         self,
-        directory: Path,
+        directory: PurePath,
         table: TableInfo,
         schemas: Callable[[int], Schema],
         log: LogTablet,
         resources: KvResources,
-        rows: CommittedRows,
-        reserve_ids: ReserveIds | None = None,
         partition: Sequence[str] = (),
     ) -> None:
+        """Use :meth:`open`."""
         self._directory = directory
         self._partition = tuple(partition)
         self._schemas = schemas
         self._log = log
         self._resources = resources
-        self._rows = rows
+        self._runtime = resources.runtime
+        self._monotonic = resources.runtime.clock.monotonic
+        self._rows: CommittedRows | None = None
+        self._suspended: FlussError | None = None
+        self._committed_offset = log.end_offset  # while there are no rows: what they have to contain
         self._pending = PreWriteBuffer()
         self.backpressure = Backpressure(resources.backpressure_trigger)
         self._sampled_at = 0.0
         self._scans: set[KvScan] = set()
         self._closed = False
-        self._ids: IdRange | None = None
-        if table.schema.auto_increment_column is not None:
-            assert reserve_ids is not None, "an auto-increment column needs a source of ids"
-            self._ids = IdRange(reserve_ids, table.auto_increment_cache_size)
+        has_ids = table.schema.auto_increment_column is not None
+        self.ids = IdPool(resources.runtime.workers.lock()) if has_ids else None
         self._configure(table)
 
     def _configure(self, table: TableInfo) -> None:
@@ -84,23 +95,22 @@ class KvTablet:
         self._changelog = ChangelogWriter(table, self._schemas)
         self._keys = primary_key_encoder(table)
         self._mergers = TableMergers(table, self._schemas)
-        self._auto_increment = None if self._ids is None else AutoIncrement(table, self._ids, self._mergers.codec)
+        self._auto_increment = None if self.ids is None else AutoIncrement(table, self.ids, self._mergers.codec)
 
     @classmethod
     def open(
         cls,
-        directory: Path,
+        directory: PurePath,
         table: TableInfo,
         schemas: Callable[[int], Schema],
         log: LogTablet,
         resources: KvResources,
-        reserve_ids: ReserveIds | None = None,
         partition: Sequence[str] = (),
     ) -> KvTablet:
         """Open or create the tablet and bring it to the end of the log; everything in the log counts as committed.
 
         A store that is damaged, missing, or contains what the log does not, is built again from the log, with a
-        message in ``logging``.
+        message in ``logging``. On a full disk the tablet is opened without its rows, see :attr:`suspended`.
 
         Args:
             directory: of this tablet; created if missing.
@@ -108,19 +118,69 @@ class KvTablet:
             schemas: gives the schema of a schema id; raises ``SCHEMA_NOT_EXIST`` for an unknown one.
             log: open log of the same bucket.
             resources: shared by the tablets of a server.
-            reserve_ids: for tables with an auto-increment column: where ids come from.
             partition: for partitioned tables: the values of the partition columns, as text.
 
         Raises:
             FlussError: ``KV_STORAGE_EXCEPTION`` if the store is unusable and cannot be built again; errors of the log.
         """
-        rows = CommittedRows(directory, log, resources)
+        tablet = cls(directory, table, schemas, log, resources, partition)
         try:
-            replay(rows, log, ChangelogReader(table, schemas), f"{table.path} {directory.name}")
+            tablet._open_rows()
+        except FlussError as error:
+            if error.code is not ErrorCode.DISK_WRITE_LOCKED:
+                raise
+            tablet._suspend(error)
+        return tablet
+
+    def _open_rows(self) -> None:
+        """Open the store and bring it to the offset up to which everything is committed."""
+        rows = CommittedRows(self._directory, self._log, self._resources)
+        try:
+            reader = ChangelogReader(self._table, self._schemas)
+            replay(rows, self._log, reader, self._name, self._committed_offset, self._monotonic)
         except BaseException:
             rows.abandon()
             raise
-        return cls(directory, table, schemas, log, resources, rows, reserve_ids, partition)
+        self._rows = rows
+
+    # ------------------------------------------------------------------ full disk
+
+    @property
+    def suspended(self) -> FlussError | None:
+        """Why writes are refused until :meth:`recover` succeeds; None while they are taken. Any thread."""
+        return self._suspended
+
+    def _suspend(self, error: FlussError) -> None:
+        if self._suspended is None:
+            logger.error("%s waits for space on the disk: %s", self._name, error.message)
+            self._suspended = error
+
+    def recover(self) -> None:
+        """Open the store of a suspended tablet again, and replay what RocksDB lost; open scans end.
+
+        Raises:
+            FlussError: the tablet is still suspended; try again later. ``DISK_WRITE_LOCKED``,
+                ``KV_STORAGE_EXCEPTION``, errors of the log.
+        """
+        self._check_open()
+        if self._suspended is None:
+            return
+        if self._rows is not None:
+            self._rows.check_space()
+            if self._monotonic() < self._rows.closable_at:
+                raise disk_full(f"{self._name} has just found the disk full")
+            rows, self._rows = self._rows, None
+            self._committed_offset = rows.offset
+            for scan in list(self._scans):
+                scan.close()
+            rows.abandon_quietly()
+        self._open_rows()
+        self._suspended = None
+        logger.warning("%s takes writes again", self._name)
+
+    @property
+    def _name(self) -> str:
+        return f"{self._table.path} {self._directory.name}"
 
     # ------------------------------------------------------------------ write
 
@@ -139,10 +199,11 @@ class KvTablet:
             FlussError: nothing changed. ``CORRUPT_MESSAGE``, ``CORRUPT_RECORD_EXCEPTION`` for a damaged batch or row,
                 ``SCHEMA_NOT_EXIST``, ``INVALID_TARGET_COLUMN``, ``DELETION_DISABLED_EXCEPTION``,
                 ``OUT_OF_ORDER_SEQUENCE_EXCEPTION``, ``RECORD_TOO_LARGE_EXCEPTION``, ``KV_STORAGE_EXCEPTION``,
+                ``DISK_WRITE_LOCKED``,
                 ``STORAGE_BACKPRESSURE_EXCEPTION`` when too much is pending or waits for compaction, and errors of the
                 log.
         """
-        self._check_open()
+        self._check_writable()
         sent = KvBatch.parse(batch)
         if sent.size != len(batch):
             raise FlussError(ErrorCode.CORRUPT_MESSAGE, f"{len(batch) - sent.size} bytes follow the KV batch")
@@ -170,7 +231,7 @@ class KvTablet:
                 partial updates, ``PARTITION_SPEC_INVALID_EXCEPTION`` if the name of the partition holds no values of
                 the partition columns; others as :meth:`put`.
         """
-        self._check_open()
+        self._check_writable()
         different = list(dict.fromkeys(keys))
         current = dict(zip(different, self._current(different), strict=True))
         missing = [key for key, value in current.items() if value is None]
@@ -220,14 +281,15 @@ class KvTablet:
 
     def _admit(self, size_bytes: int) -> None:
         """Raise ``STORAGE_BACKPRESSURE_EXCEPTION`` when the store cannot keep up."""
+        rows = self._readable_rows()
         waiting = self._resources.pending_bytes
         if waiting and waiting + size_bytes > self._resources.max_pending_bytes:
             raise self.backpressure.refusal(f"{waiting} bytes of merged rows wait for their commit")
-        now = time.monotonic()
+        now = self._monotonic()
         if now - self._sampled_at >= _SAMPLE_INTERVAL_S:
             self._sampled_at = now
-            self.backpressure.level0_files = self._rows.level0_files()
-        self.backpressure.admit(self._rows.unflushed_files)
+            self.backpressure.level0_files = rows.level0_files()
+        self.backpressure.admit(rows.unflushed_files)
 
     def commit(self, offset: int) -> None:
         """Make the changes with log offsets below ``offset`` visible. May be repeated after an error.
@@ -237,23 +299,29 @@ class KvTablet:
                 means its end.
 
         Raises:
-            FlussError: ``KV_STORAGE_EXCEPTION``; readers may see some of the changes.
+            FlussError: ``KV_STORAGE_EXCEPTION``, ``DISK_WRITE_LOCKED``; readers may see some of the changes.
         """
-        self._check_open()
+        self._check_writable()
+        rows = self._readable_rows()
         offset = min(offset, self._log.end_offset)
-        if offset <= self._rows.offset:
+        if offset <= rows.offset:
             return
         changes = self._pending.committable(offset)
-        self._rows.apply(changes.rows, changes.row_count_change, offset, changes.size_bytes)
+        try:
+            rows.apply(changes.rows, changes.row_count_change, offset, changes.size_bytes)
+        except FlussError as error:
+            self._suspend_if_full(rows, error)
+            raise
         self._resources.pending_bytes -= self._pending.drop(offset)
 
     def _current(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Newest values of different keys in order, pending ones included; None = absent."""
         pending = self._pending.read(keys)
+        rows = self._readable_rows()
         if not pending:
-            return self._rows.read(keys)
+            return rows.read(keys)
         rest = [key for key in keys if key not in pending]
-        values = dict(zip(rest, self._rows.read(rest), strict=True))
+        values = dict(zip(rest, rows.read(rest), strict=True))
         values.update(pending)
         return list(map(values.__getitem__, keys))
 
@@ -270,12 +338,8 @@ class KvTablet:
     @property
     def file_bytes(self) -> int:
         """Bytes of RocksDB's files; 0 when it is closed."""
-        return 0 if self._closed else self._rows.file_bytes
-
-    @property
-    def committed_offset(self) -> int:
-        """Changelog offset; the changes below it are visible."""
-        return self._rows.offset
+        rows = self._rows
+        return 0 if self._closed or rows is None else rows.file_bytes
 
     @property
     def row_count(self) -> int:
@@ -291,12 +355,11 @@ class KvTablet:
                 f"rows of {self._table.path} are not counted",
                 hint="table.changelog.image is WAL; only tables with FULL count their rows",
             )
-        return self._rows.row_count
+        return self._readable_rows().row_count
 
     def lookup(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Values (schema id and row) of ``keys`` in order, None for absent ones."""
-        self._check_open()
-        return self._rows.get(keys)
+        return self._readable_rows().get(keys)
 
     def prefix_lookup(self, prefix: bytes, max_bytes: int = MAX_RESPONSE_BYTES) -> list[bytes]:
         """Values of all keys that begin with the encoded bucket key ``prefix``, in key order.
@@ -305,17 +368,16 @@ class KvTablet:
             FlussError: ``CORRUPT_MESSAGE`` for an empty prefix; ``RECORD_TOO_LARGE_EXCEPTION`` when they have more than
                 ``max_bytes``.
         """
-        self._check_open()
         if not prefix:
             raise FlussError(ErrorCode.CORRUPT_MESSAGE, "a prefix lookup needs a prefix")
-        return self._rows.with_prefix(prefix, max_bytes)
+        return self._readable_rows().with_prefix(prefix, max_bytes)
 
     def prefix_lookup_few(self, prefix: bytes, max_rows: int, max_bytes: int) -> list[bytes] | None:
         """As :meth:`prefix_lookup`, or None when there are more rows or bytes than that."""
         self._check_open()
         if not prefix:
             raise FlussError(ErrorCode.CORRUPT_MESSAGE, "a prefix lookup needs a prefix")
-        return self._rows.few_with_prefix(prefix, max_rows, max_bytes)
+        return self._readable_rows().few_with_prefix(prefix, max_rows, max_bytes)
 
     def limit_scan(self, limit: int, max_bytes: int = MAX_RESPONSE_BYTES) -> list[bytes]:
         """Values of the first ``limit`` rows in key order.
@@ -323,13 +385,12 @@ class KvTablet:
         Raises:
             FlussError: ``RECORD_TOO_LARGE_EXCEPTION`` when they have more than ``max_bytes``.
         """
-        self._check_open()
-        return self._rows.first(limit, max_bytes)
+        return self._readable_rows().first(limit, max_bytes)
 
     def open_scan(self) -> KvScan:
         """Scan all rows that are visible now; close the scan when done."""
-        self._check_open()
-        scan = KvScan(self._rows.snapshot(), self._rows.offset, self._scans.discard)
+        rows = self._readable_rows()
+        scan = KvScan(rows.snapshot(), rows.offset, self._scans.discard, self._runtime.workers.lock())
         self._scans.add(scan)
         return scan
 
@@ -345,7 +406,8 @@ class KvTablet:
     @property
     def retention_floor(self) -> int:
         """Changelog offset from which on a restart may need the log; :meth:`persist` moves it up."""
-        return self._rows.retention_floor
+        rows = self._rows
+        return 0 if rows is None else rows.retention_floor
 
     def persist(self) -> int:
         """Make what is committed durable in RocksDB and record it, so that a restart replays only the log behind.
@@ -356,26 +418,52 @@ class KvTablet:
         Returns:
             Changelog offset up to which everything is durable in RocksDB.
         """
-        self._check_open()
-        return self._rows.persist()
+        rows = self._readable_rows()
+        try:
+            return rows.persist()
+        except FlussError as error:
+            self._suspend_if_full(rows, error)
+            raise
+
+    def stop(self) -> None:
+        """Persist, and refuse everything from now on; :meth:`close` closes the files. May be called again.
+
+        Raises:
+            FlussError: as :meth:`persist`; the tablet is stopped all the same.
+        """
+        if self._closed:
+            return
+        self._end()
+        if self._rows is not None:
+            self._rows.stop(persist=self._suspended is None)
 
     def close(self) -> None:
-        """Persist and close. Pending rows are in the log. May be called again."""
-        if not self._closed:
-            self._end()
-            self._rows.close()
+        """Stop and close the files. Pending rows are in the log. In any thread after :meth:`stop`, which takes most of
+        the time; of a full disk RocksDB needs up to a second here. May be called again."""
+        try:
+            self.stop()
+        finally:
+            rows, self._rows = self._rows, None
+            if rows is not None:
+                rows.close()
 
     def delete(self) -> None:
         """Close without persisting and remove the files."""
         if not self._closed:
             self._end()
-            self._rows.abandon()
+            rows, self._rows = self._rows, None
+            if rows is not None:
+                rows.abandon_quietly()
+        disk = self._runtime.disk
         try:
-            if self._directory.exists():
-                shutil.rmtree(self._directory)
-                fsync_directory(self._directory.parent)
+            if disk.exists(self._directory):
+                disk.remove_tree(self._directory)
+                disk.sync_directory(self._directory.parent)
+            remains = disk.exists(self._directory)
         except OSError as error:
             raise FlussError(ErrorCode.KV_STORAGE_EXCEPTION, f"cannot remove {self._directory}: {error}") from error
+        if remains:
+            raise FlussError(ErrorCode.KV_STORAGE_EXCEPTION, f"cannot remove everything in {self._directory}")
 
     def _end(self) -> None:
         self._closed = True
@@ -383,6 +471,23 @@ class KvTablet:
             scan.close()
         self._resources.pending_bytes -= self._pending.size_bytes
         self._pending = PreWriteBuffer()
+
+    def _suspend_if_full(self, rows: CommittedRows, error: FlussError) -> None:
+        if rows.is_full:
+            self._suspend(error)
+
+    def _readable_rows(self) -> CommittedRows:
+        """The rows, or the error of a tablet that is closed or was opened on a full disk."""
+        rows = self._rows
+        if self._closed or rows is None:
+            self._check_open()
+            raise self._suspended or disk_full(f"{self._name} is being opened again")
+        return rows
+
+    def _check_writable(self) -> None:
+        self._check_open()
+        if self._suspended is not None:
+            raise self._suspended
 
     def _check_open(self) -> None:
         if self._closed:

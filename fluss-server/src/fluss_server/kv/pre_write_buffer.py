@@ -29,7 +29,7 @@ class PendingBatch:
         newest: last value of every key of the batch.
         size_bytes: what the entries weigh, for bounds.
         base_offset: log offset of its first row; set when the batch enters the buffer.
-        next_offset: log offset behind its last row; at least ``base_offset + 1``.
+        next_offset: log offset after its last row; at least ``base_offset + 1``.
         committed: entries at the front that were committed already.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
+from collections.abc import Callable
 
 from fluss_server.formats.log_batch import BatchHeader
 from fluss_server.kv.changelog import ChangelogReader
@@ -18,20 +18,24 @@ _NOTEWORTHY_OFFSETS = 1_000
 _PROGRESS_INTERVAL_S = 10.0
 
 
-def replay(rows: CommittedRows, log: LogTablet, reader: ChangelogReader, name: str) -> None:
-    """Bring ``rows`` from its offset to the end of the log. Memory is bounded: some batches at a time.
+def replay(
+    rows: CommittedRows, log: LogTablet, reader: ChangelogReader, name: str, end: int, monotonic: Callable[[], float]
+) -> None:
+    """Bring ``rows`` from its offset to the offset ``end``. Memory is bounded: some batches at a time.
 
     Args:
         rows: the store.
-        log: its changelog; everything in it counts as committed.
+        log: its changelog.
         reader: of the table's changelog.
         name: of the tablet, for messages.
+        end: where a batch ends; everything before it counts as committed.
+        monotonic: a clock for messages, seconds.
 
     Raises:
         FlussError: ``KV_STORAGE_EXCEPTION``, ``LOG_STORAGE_EXCEPTION``, ``CORRUPT_RECORD_EXCEPTION``.
     """
-    first, end = rows.offset, log.end_offset
-    begun = reported = time.monotonic()
+    first = rows.offset
+    begun = reported = monotonic()
     batches: list[tuple[BatchHeader, bytes]] = []
     count = size_bytes = 0
     for header, data in log.batches(first, end):
@@ -44,8 +48,8 @@ def replay(rows: CommittedRows, log: LogTablet, reader: ChangelogReader, name: s
         rows.apply(changes.rows, changes.row_count_change, header.next_offset, changes.size_bytes)
         batches.clear()
         count = size_bytes = 0
-        if time.monotonic() - reported >= _PROGRESS_INTERVAL_S:
-            reported = time.monotonic()
+        if monotonic() - reported >= _PROGRESS_INTERVAL_S:
+            reported = monotonic()
             logger.info("%s: replayed the changelog to offset %d of %d", name, rows.offset, end)
     if end - first >= _NOTEWORTHY_OFFSETS:
-        logger.info("%s: replayed offsets %d to %d in %.1f s", name, first, end, time.monotonic() - begun)
+        logger.info("%s: replayed offsets %d to %d in %.1f s", name, first, end, monotonic() - begun)

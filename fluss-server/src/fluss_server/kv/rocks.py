@@ -1,4 +1,4 @@
-"""RocksDB as a KvTablet uses it: options, the memory that all tablets share, and calls that fail with our errors.
+"""RocksDB as a KvTablet uses it: options, and calls that fail with our errors.
 
 Facts about rocksdict 0.3.29 (RocksDB 9.8) that shape this module, each found by experiment:
 
@@ -10,27 +10,31 @@ Facts about rocksdict 0.3.29 (RocksDB 9.8) that shape this module, each found by
   wait outside, without the GIL. A failed ``WriteBatch`` cannot be used again.
 * ``Rdict.values()`` and its siblings end silently at a damaged block. Only ``RdictIter.status()`` tells, so only that
   iterator is used.
-* An iterator shows the moment of its creation. Iterators made from ``Rdict.snapshot()`` do not: they show the present.
+* An iterator shows the state at its creation. Iterators made from ``Rdict.snapshot()`` do not: they show the present.
 * ``close`` fails with "Already borrowed" while another thread is inside a read. A live iterator keeps the database
   open, and its lock held, after ``close()``.
+* A flush that finds the disk full sleeps for a second in the one flush thread that all databases of the process share.
+  After a failed flush or compaction every write fails. On a full disk RocksDB resumes by itself some seconds after
+  64 MiB (the size of a memtable) are free; there is no call for that. While it waits, ``close`` takes one second, with
+  the GIL. It does not after ``cancel_all_background(False)`` and a second's time; then a new ``Rdict`` has to be opened
+  for writes. Reads go on all the time.
+* Opening a database needs space on the disk, for its options.
 * The official Java reader needs block format version 5 and CRC32C checksums.
 """
 
 from __future__ import annotations
 
-import time
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from pathlib import PurePath
+from typing import Any
 
 import rocksdict
 
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.kv.row_cache import RowCacheMemory
-
-if TYPE_CHECKING:
-    from fluss_server.kv.committed_rows import CommittedRows
+from fluss_server.kv.disk_full import disk_full, disk_full_or
+from fluss_server.kv.resources import KvResources
 
 MAX_WRITE_ROWS = 1_000
 """Rows of one RocksDB write."""
@@ -46,21 +50,22 @@ CLOSE_LIMIT_S = 10.0
 
 _MAX_READ_KEYS = 1_000
 _MIB = 1 << 20
-_UNLIMITED_BYTES = 1 << 50
 _ARENA_BLOCK_BYTES = 256 << 10  # the least that a memtable with one row takes; the default would be 1 MiB per tablet
 _MEMTABLE_BLOOM_SHARE = 0.005  # of MEMTABLE_BYTES: 320 KiB, some 20 bits per key; saves a tenth of a read
 _BLOCK_BYTES = 4 << 10
 _BLOOM_BITS_PER_KEY = 10
 _MAX_OPEN_FILES = 256
 _MAX_STALL_PAUSE_S = 0.05
+_CANCEL_S = 1.1
 _STALL = "Write stall"
 _IN_USE = "Already borrowed"
-# Errors that say something about the machine, not about the files: building the store anew would not help, or would
+_DISK_FULL = ("No space left on device", "Disk quota exceeded")
+# Errors that say something about the machine, not about the files: building the store again would not help, or would
 # harm.
 _ENVIRONMENT_ERRORS = (
+    *_DISK_FULL,
     "lock hold by current process",
     "While lock file",
-    "No space left on device",
     "Too many open files",
     "Permission denied",
     "Read-only file system",
@@ -68,72 +73,42 @@ _ENVIRONMENT_ERRORS = (
 )
 
 
-class KvResources:
-    """Memory that the KvTablets of a server share. Used by the KV worker thread only.
-
-    Args:
-        memory_bytes: for caches and memtables of all tablets together. Half of it holds recently used rows as Python
-            objects, the rest is RocksDB's block cache. Memtables are charged to that and may take half of it; when
-            they do, the tablet with the largest one is flushed.
-        max_pending_bytes: rows merged but not committed, all tablets together; beyond that, puts are refused.
-        row_cache_bytes: another size for the cache of rows.
-        backpressure_trigger: see ``kv.backpressure.l0-slowdown-trigger``.
-    """
-
-    def __init__(
-        self,
-        memory_bytes: int = 256 * _MIB,
-        *,
-        max_pending_bytes: int = 256 * _MIB,
-        row_cache_bytes: int | None = None,
-        backpressure_trigger: int = 8,
-    ) -> None:
-        self.backpressure_trigger = backpressure_trigger
-        self.row_cache_memory = RowCacheMemory(memory_bytes // 2 if row_cache_bytes is None else row_cache_bytes)
-        block_cache_bytes = memory_bytes - memory_bytes // 2
-        self.cache = rocksdict.Cache(block_cache_bytes)
-        self.memtable_bytes = block_cache_bytes // 2
-        # RocksDB's own reaction to a full manager is to flush the tablet that happens to write next, however little it
-        # holds; with many tablets that means thousands of tiny files. So it only counts here, and CommittedRows acts.
-        self.write_buffers = rocksdict.WriteBufferManager.new_write_buffer_manager_with_cache(
-            _UNLIMITED_BYTES, False, self.cache
-        )
-        self.max_pending_bytes = max_pending_bytes
-        self.pending_bytes = 0
-        self.stores: list[CommittedRows] = []  # those that are open
-
-    @property
-    def memory_bytes(self) -> int:
-        """Bytes of the block cache, memtables included. Any thread."""
-        return int(self.cache.get_usage())
-
-    @property
-    def memtables_full(self) -> bool:
-        """Whether the memtables of all tablets together take more than their share."""
-        return bool(self.write_buffers.get_usage() > self.memtable_bytes)
-
-
 class RocksStore:
     """One open RocksDB database with byte keys and values.
 
     Every method may be called from any thread. All raise ``KV_STORAGE_EXCEPTION`` when RocksDB reports an error, also
-    when the store is closed.
+    when the store is closed; ``DISK_WRITE_LOCKED`` for one of a full disk.
 
     Args:
         directory: of the database; created if missing.
         resources: shared memory.
         on_damage: called, in any thread, when RocksDB finds that its files are damaged.
 
+    Attributes:
+        is_full: the disk was full; no write succeeds until the database is opened again.
+        closable_at: monotonic time from which :meth:`close` does not wait for RocksDB to notice that.
+
     Raises:
         StoreDamaged: the files are not a whole database.
-        FlussError: ``KV_STORAGE_EXCEPTION``: they may be, but cannot be used now (open elsewhere, disk full, ...).
+        FlussError: ``DISK_WRITE_LOCKED``, ``KV_STORAGE_EXCEPTION``: they may be, but cannot be used now (disk full,
+            open elsewhere, ...).
     """
 
-    def __init__(self, directory: Path, resources: KvResources, on_damage: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, directory: PurePath, resources: KvResources, on_damage: Callable[[], None] = lambda: None
+    ) -> None:
         self._on_damage = on_damage
         self._closing = False
+        self._clock = resources.runtime.clock
+        self.is_full = False
+        self.closable_at = 0.0
+        self._db: Any = None
         try:
-            self._db = rocksdict.Rdict(str(directory), _options(resources))
+            path = resources.runtime.disk.native_path(directory)
+        except OSError as error:
+            raise disk_full_or(ErrorCode.KV_STORAGE_EXCEPTION, f"cannot create {directory}", error) from error
+        try:
+            self._db = rocksdict.Rdict(path, _options(resources))
         except Exception as error:  # rocksdict raises bare Exception for every status
             if any(text in str(error) for text in _ENVIRONMENT_ERRORS):
                 raise self._error(f"cannot open RocksDB in {directory}", error) from error
@@ -159,7 +134,7 @@ class RocksStore:
     def write(self, keys: Sequence[bytes], values: Sequence[bytes | None]) -> None:
         """Put (value) or delete (None) up to :data:`MAX_WRITE_ROWS` rows, all or none; sorted keys twice as fast."""
         assert len(keys) <= MAX_WRITE_ROWS, f"{len(keys)} rows would hold the GIL for too long"
-        deadline = time.monotonic() + STALL_LIMIT_S
+        deadline = self._clock.monotonic() + STALL_LIMIT_S
         pause = 0.001
         while True:
             batch = rocksdict.WriteBatch(raw_mode=True)
@@ -177,9 +152,9 @@ class RocksStore:
                 self._db.write(batch, self._write_options)
                 return
             except Exception as error:
-                if _STALL not in str(error) or time.monotonic() > deadline:
+                if _STALL not in str(error) or self._clock.monotonic() > deadline:
                     raise self._error("cannot write to RocksDB", error) from error
-            time.sleep(pause)
+            self._clock.sleep(pause)
             pause = min(2 * pause, _MAX_STALL_PAUSE_S)
 
     def rows(self, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
@@ -237,25 +212,39 @@ class RocksStore:
         Waits for calls that other threads have begun, at most :data:`CLOSE_LIMIT_S`.
         """
         self._closing = True
-        deadline = time.monotonic() + CLOSE_LIMIT_S
+        if (wait_s := self.closable_at - self._clock.monotonic()) > 0:
+            self._clock.sleep(wait_s)  # without the GIL, and many stores at the same time
+        deadline = self._clock.monotonic() + CLOSE_LIMIT_S
         while True:
             try:
                 self._db.close()
                 return
             except Exception as error:
-                if _IN_USE not in str(error) or time.monotonic() > deadline:
+                if self.is_full and _IN_USE not in str(error):
+                    return  # it is closed; what was in the memtable is in the log
+                if _IN_USE not in str(error) or self._clock.monotonic() > deadline:
                     raise self._error("cannot close RocksDB", error) from error
-            time.sleep(0.001)
+            self._clock.sleep(0.001)
+
+    def _set_full(self) -> None:
+        """Give RocksDB's own attempts to resume up: they would make closing slow."""
+        if self._db is not None and not self.is_full:
+            self.is_full = True
+            self.closable_at = self._clock.monotonic() + _CANCEL_S
+            with contextlib.suppress(Exception):
+                self._db.cancel_all_background(False)
 
     def _error(self, message: str, cause: Exception) -> FlussError:
-        """``KV_STORAGE_EXCEPTION`` for an error of RocksDB."""
+        """The error of a call to RocksDB."""
+        text = str(cause)
+        if any(full in text for full in _DISK_FULL) or self.is_full:
+            self._set_full()
+            return disk_full(f"{message}: {text}")
         hint = None
-        if "No space left" in str(cause):
-            hint = "free disk space, then restart the server"
-        elif "Corruption" in str(cause):
+        if "Corruption" in text:
             hint = "restart the server: a damaged store is built again from the log"
             self._on_damage()
-        return FlussError(ErrorCode.KV_STORAGE_EXCEPTION, f"{message}: {cause}", hint=hint)
+        return FlussError(ErrorCode.KV_STORAGE_EXCEPTION, f"{message}: {text}", hint=hint)
 
 
 def _for_each(calls: Iterator[None]) -> None:
@@ -264,7 +253,7 @@ def _for_each(calls: Iterator[None]) -> None:
 
 
 class StoreSnapshot:
-    """A state of a :class:`RocksStore` that later writes do not change; holds memory and files of that state.
+    """A state of a :class:`RocksStore` that later writes do not change; it holds memory and files of that state.
 
     One thread at a time.
     """

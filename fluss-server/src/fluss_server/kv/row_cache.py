@@ -5,11 +5,12 @@ A read from here costs a tenth of one from RocksDB.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from itertools import repeat
 from typing import Final
+
+from fluss_server.runtime import Lock
 
 _ROW_OVERHEAD_BYTES = 150  # two bytes objects and a place in a dict
 
@@ -33,13 +34,14 @@ class RowCacheMemory:
 
     Args:
         limit_bytes: allowed size.
+        lock: held while caches change.
     """
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, lock: Lock) -> None:
         self._limit_bytes = limit_bytes
         self._young_bytes = 0
         self._filled: set[RowCache] = set()
-        self.lock = threading.Lock()
+        self.lock = lock
 
     def grow(self, cache: RowCache, size_bytes: int) -> None:
         """Rows of ``size_bytes`` were added to ``cache``. With the lock held."""
@@ -75,7 +77,7 @@ class RowCache:
         self._changing = False
 
     def get_recent(self, keys: Sequence[bytes]) -> list[bytes | None] | None:
-        """Value or None (absent) of each key if all were used lately; None for what :meth:`get` must answer."""
+        """Value or None (absent) of each key if all were used lately; None when :meth:`get` has to be called."""
         try:
             return list(map(self._young.__getitem__, keys))
         except KeyError:
@@ -130,7 +132,7 @@ class RowCache:
 
     @property
     def state(self) -> int:
-        """For :meth:`learn`, to be asked before RocksDB is read."""
+        """For :meth:`learn`, to be read before RocksDB is."""
         return self._changes
 
     def learn(self, keys: Sequence[bytes], values: Sequence[bytes | None], state: int) -> None:

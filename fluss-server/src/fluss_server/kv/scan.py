@@ -1,38 +1,41 @@
-"""A scan of everything in a KvTablet, at one moment, in pieces."""
+"""A scan of everything in a KvTablet, as of one offset, in pieces."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.kv.rocks import StoreSnapshot
+from fluss_server.runtime import Lock
 
 _MAX_STEP_ROWS = 100_000
-_ROWS_BETWEEN_LOOKS = 1_000  # whether the scan was cancelled
+_ROWS_BETWEEN_CHECKS = 1_000  # whether the scan was cancelled
 
 
 class KvScan:
     """All committed rows as of :attr:`log_offset`, in key order; later commits do not change what it returns.
 
-    An open scan keeps the memtables and files of its moment, so scans must not be left idle for long. Calls may come
+    An open scan keeps the memtables and files of its state, so scans must not be left idle for long. Calls may come
     from any thread: :meth:`close` ends a :meth:`next` that is running, within about a millisecond.
 
     Args:
         snapshot: of the committed rows.
-        log_offset: changelog offset behind the last change that the snapshot contains: reading the changelog from
+        log_offset: changelog offset after the last change that the snapshot contains: reading the changelog from
             there continues it.
         on_close: called once, when the scan is closed.
+        lock: its own.
     """
 
-    def __init__(self, snapshot: StoreSnapshot, log_offset: int, on_close: Callable[[KvScan], None]) -> None:
+    def __init__(
+        self, snapshot: StoreSnapshot, log_offset: int, on_close: Callable[[KvScan], None], lock: Lock
+    ) -> None:
         self.log_offset = log_offset
         self._snapshot: StoreSnapshot | None = snapshot
         self._on_close = on_close
         self._start = b""
         self._exhausted = False
         self._closed = False
-        self._lock = threading.Lock()  # held while the snapshot is read or released
+        self._lock = lock  # held while the snapshot is read or released
 
     @property
     def exhausted(self) -> bool:
@@ -44,7 +47,7 @@ class KvScan:
 
         Args:
             max_bytes: bytes of values after which no further row is taken.
-            max_rows: most rows, None = as many as fit; a call never returns more than 100 000.
+            max_rows: most rows, None = as many as ``max_bytes`` allows; a call never returns more than 100 000.
 
         Raises:
             FlussError: ``SCANNER_EXPIRED`` after :meth:`close`; ``KV_STORAGE_EXCEPTION``.
@@ -63,7 +66,7 @@ class KvScan:
                     return values
                 values.append(value)
                 size += len(value)
-                if len(values) % _ROWS_BETWEEN_LOOKS == 0:
+                if len(values) % _ROWS_BETWEEN_CHECKS == 0:
                     self._check_open()
             self._exhausted = True
         return values

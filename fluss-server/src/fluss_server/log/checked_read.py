@@ -33,11 +33,11 @@ def read_checked(
         if not may_check:
             raise UncheckedError from error
         segment, size, _ = view.part_of(error.segment_base)
-        raise segment.explain(error, offset, size) from error
+        raise segment.checks.explain(segment, error, offset, size) from error
     if searched is None:
         return None, None
     stop = searched.region.position + searched.region.length
-    if searched.segment.is_checked(searched.searched_from, stop, offset, searched.next_offset):
+    if searched.segment.checks.is_checked(searched.searched_from, stop, offset, searched.next_offset):
         return found, None
     if not may_check:
         raise UncheckedError
@@ -50,15 +50,15 @@ def _check(view: LogView, found: LogSlice, offset: int, max_offset: int) -> tupl
     stop = start + found.region.length
     size = view.size if segment is view.segments[-1] else segment.size
     try:
-        result = segment.check(found.searched_from, start, stop, size)
+        result = segment.checks.check(segment, found.searched_from, start, stop, size)
     except BatchDamagedError as error:
-        raise segment.explain(error, offset, size) from error
+        raise segment.checks.explain(segment, error, offset, size) from error
     end_offset = found.next_offset if result.offset == UNKNOWN_OFFSET else result.offset
     if result.damage is None:
         if result.position == stop and offset < end_offset <= min(max_offset, view.end):
             return replace(found, next_offset=end_offset), None
         misled = segment.damaged(result.position, f"the search for offset {offset} was misled", end_offset)
-        raise segment.explain(misled, offset, size)
+        raise segment.checks.explain(segment, misled, offset, size)
     damage = segment.damaged(result.position, result.damage, end_offset)
     if end_offset <= offset or result.position <= start:
         raise damage

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import struct
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.log_batch import HEADER_SIZE_V0, LENGTH_OVERHEAD, BatchHeader
 from fluss_server.log.batch_reader import NoBatchError, read_batches
-from fluss_server.log.checked_ranges import CheckedRange, CheckedRanges
 from fluss_server.log.damage import UNKNOWN_OFFSET, BatchDamagedError
 from fluss_server.log.file_names import LOG, OFFSET_INDEX, TIME_INDEX, path_of
 from fluss_server.log.index_file import IndexFile
 from fluss_server.log.log_config import MAX_SEGMENT_BYTES, LogConfig
 from fluss_server.log.offset_index import OffsetIndex
-from fluss_server.log.stored_batches import CheckResult, check_stored_batches
+from fluss_server.log.segment_checks import SegmentChecks
 from fluss_server.log.tail_positions import TailPositions
 from fluss_server.log.time_index import TimeIndex
 from fluss_server.runtime.disk import DiskFile
@@ -32,7 +30,6 @@ _FRAME = struct.Struct("<qi")  # base offset, length
 _DELTA = struct.Struct("<i")
 _TIMED_FRAME = struct.Struct("<qibq")  # base offset, length, magic, commit timestamp
 _DELTA_POSITION = (28, 28, 32)  # of the last offset delta, by magic
-_NOWHERE = sys.maxsize
 
 
 class IndexDamagedError(Exception):
@@ -57,8 +54,6 @@ class LogSegment:
     The indexes of the active segment live in memory and reach their files when a recovery point is written; those of a
     sealed segment are loaded when a reader needs them and dropped by :meth:`release`, with the file descriptor.
 
-    Batches are checked before they are read for the first time since the segment was opened: see :meth:`check`. What
-    this process has appended, or scanned while it recovered the log, was checked then; sealing forgets that.
 
     Attributes:
         base_offset: offset of the first batch.
@@ -69,6 +64,7 @@ class LogSegment:
         sealed: whether another segment follows.
         synced: whether all bytes of the sealed segment are durable.
         indexes_durable: whether the index files of the sealed segment are complete and durable.
+        checks: which batches are known to be undamaged.
     """
 
     def __init__(self, directory: PurePath, base_offset: int, config: LogConfig, runtime: Runtime) -> None:
@@ -90,9 +86,8 @@ class LogSegment:
         self._file: DiskFile | None = None
         self._indexes: tuple[OffsetIndex, TimeIndex] | None = None
         self._tail: TailPositions | None = None
-        self._checked = CheckedRanges()
-        self._checked_from = _NOWHERE  # everything from this position on was checked by this process
         self._load_lock = runtime.workers.lock()
+        self.checks = SegmentChecks(runtime.workers.lock())
 
     @classmethod
     def create(cls, directory: PurePath, base_offset: int, config: LogConfig, runtime: Runtime) -> LogSegment:
@@ -152,7 +147,7 @@ class LogSegment:
             TimeIndex(self.base_offset, self._config.index_max_bytes),
         )
         self._tail = TailPositions()
-        self._checked_from = 0
+        self.checks.appended_from = 0
         for index_file in (self.offset_index_file, self.time_index_file):
             index_file.assume_written(0)
 
@@ -164,7 +159,7 @@ class LogSegment:
         """
         self._indexes = self._load_indexes(offset_entries, time_entries, size, next_offset)
         self._tail = TailPositions()
-        self._checked_from = size
+        self.checks.appended_from = size
         self.offset_index_file.assume_written(offset_entries)
         self.time_index_file.assume_written(time_entries)
 
@@ -186,7 +181,7 @@ class LogSegment:
         self._file = None
         self._indexes = None
         self._tail = None
-        self._forget_checks()
+        self.checks.forget()
 
     # ------------------------------------------------------------------ appending
 
@@ -247,7 +242,7 @@ class LogSegment:
         """Close the segment for appends because another one follows."""
         self.complete_time_index()
         self._tail = None
-        self._forget_checks()
+        self.checks.forget()
         self.sealed = True
 
     # ------------------------------------------------------------------ durability
@@ -276,97 +271,19 @@ class LogSegment:
         if sealed and offset_entries == len(offset_index) and time_entries == len(time_index):
             self.indexes_durable = True
 
-    # ------------------------------------------------------------------ checking
+    # ------------------------------------------------------------------ searching
 
-    def is_checked(self, searched_from: int, stop: int, offset: int, next_offset: int) -> bool:
-        """Whether all batches between two positions were checked since the segment was opened.
-
-        Args:
-            searched_from: see :meth:`position_of`.
-            stop: position after a batch.
-            offset: that somebody has searched, and that must be in between.
-            next_offset: offset after the batches according to what follows them, which may be damaged.
-        """
-        if searched_from >= self._checked_from:
-            return True
-        found = self._checked.at(searched_from)
-        if found is None or found.end < min(stop, self._checked_from):
-            return False
-        return stop != found.end or offset < next_offset == found.end_offset
-
-    def check(self, searched_from: int, start: int, stop: int, size: int) -> CheckResult:
-        """Check what is not checked yet of the batches between two positions; their headers and CRCs are right then.
-
-        Each base offset must be the one that is due: that is known from the segment's name, from a batch that was
-        checked, or from the offset index, which has checksums of its own in the batches that it names.
-
-        Args:
-            searched_from: see :meth:`position_of`.
-            start: position where a batch should begin.
-            stop: position where a batch should end.
-            size: visible bytes of the segment.
-
-        Returns:
-            how far they are undamaged, at least up to ``start``; the offset is :data:`UNKNOWN_OFFSET` when ``stop``
-            lies in what this process has appended.
+    def offsets_at(self, position: int) -> tuple[int, int]:
+        """(base offset, last offset) of the batch at ``position`` according to its header.
 
         Raises:
-            BatchDamagedError: a batch before ``start`` is damaged, so that it is unknown what begins there.
-            IndexDamagedError, OSError.
+            BatchDamagedError: the file ends before.
+            OSError.
         """
-        file = self.file
-        position, offset = self._anchor(searched_from)
-        if position < start:
-            before = self._check(file, position, offset, start, size)
-            if before.position != start:
-                reason = before.damage or f"no batch begins at position {start}"
-                raise self.damaged(before.position, reason, before.offset)
-            position, offset = before.position, before.offset
-        needed = min(stop, self._checked_from)
-        result = CheckResult(position, offset, None)
-        if position < needed:
-            result = self._check(file, position, offset, needed, size)
-        if result.damage is None and needed < stop and result.position <= needed:
-            return CheckResult(stop, UNKNOWN_OFFSET, None)
-        return result
-
-    def explain(self, damage: BatchDamagedError, offset: int, size: int) -> BatchDamagedError:
-        """The damage that has misled a search for ``offset``, which ended with ``damage``; else that itself.
-
-        Raises:
-            IndexDamagedError, OSError.
-        """
-        entry = self.indexes[0].at_or_before(offset)
-        position, due = self._anchor(0 if entry is None else entry[1])
-        limit = min(max(damage.position, position) + _MAX_UNINDEXED_BYTES, size)
-        result = check_stored_batches(self.file, position, due, limit, size)
-        return damage if result.damage is None else self.damaged(result.position, result.damage, result.offset)
-
-    def _check(self, file: DiskFile, position: int, offset: int, stop: int, size: int) -> CheckResult:
-        result = check_stored_batches(file, position, offset, stop, size)
-        if result.position > position and file is self._file:
-            with self._load_lock:
-                self._checked = self._checked.adding(CheckedRange(position, result.position, result.offset))
-        return result
-
-    def _anchor(self, start: int) -> tuple[int, int]:
-        """Position, at most the end of what is checked around ``start``, and base offset of a batch to begin with."""
-        checked = self._checked.at(start)
-        if checked is not None:
-            return checked.end, checked.end_offset
-        entry = self.indexes[0].within(start, _NOWHERE)
-        if entry is None:
-            return 0, self.base_offset
-        last_offset, position = entry
         head = self.file.read(HEADER_SIZE_V0, position)
         if len(head) < HEADER_SIZE_V0:
             raise self.damaged(position, "the file is too short")
-        return position, last_offset - (_last_offset(head) - _FRAME.unpack_from(head)[0])
-
-    def _forget_checks(self) -> None:
-        self._checked, self._checked_from = CheckedRanges(), _NOWHERE
-
-    # ------------------------------------------------------------------ searching
+        return _FRAME.unpack_from(head)[0], _last_offset(head)
 
     def position_of(self, offset: int, size: int) -> tuple[int, int, int]:
         """(position, base offset) of the batch that holds ``offset``, which is in the first ``size`` bytes.
@@ -592,7 +509,7 @@ class LogSegment:
         else:
             self._tail.truncate(size)
         self.size, self.next_offset = size, next_offset
-        self._checked, self._checked_from = CheckedRanges(), min(self._checked_from, size)
+        self.checks.cut(size)
         self.sealed = self.synced = self.indexes_durable = False
         self.max_timestamp, self.max_timestamp_offset = self._newest_timestamp()
 

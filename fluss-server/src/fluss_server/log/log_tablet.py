@@ -13,13 +13,13 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.log_batch import BatchHeader, stamp
 from fluss_server.log.batch_check import check_batches
-from fluss_server.log.batch_reader import NoBatchError, read_batches
 from fluss_server.log.checked_read import read_checked
 from fluss_server.log.damage import BatchDamagedError, DamageRegister, UncheckedError
 from fluss_server.log.file_names import LOG, path_of
 from fluss_server.log.flush_checkpoint import FlushCheckpoint
 from fluss_server.log.log_config import MAX_SEGMENT_BYTES, LogConfig
 from fluss_server.log.log_recovery import LogRecovery, RecoveredLog, RecoveryReport, forget_durable_offsets
+from fluss_server.log.log_replay import replay_segment
 from fluss_server.log.log_segment import IndexDamagedError, LogSegment
 from fluss_server.log.log_view import LogSlice, LogView
 from fluss_server.log.open_segments import OpenSegments
@@ -350,17 +350,10 @@ class LogTablet:
             position, due = (size, end_offset) if first is None else (first.region.position, first.first_offset)
             with storage_errors(f"cannot read {segment.path}"):
                 try:
-                    for _, header, data in read_batches(segment.file, position, size):
-                        if header.base_offset != due:
-                            raise NoBatchError(position, f"it has offset {header.base_offset} instead of {due}")
-                        yield header, bytes(data)
-                        position, due = position + header.size, header.next_offset
-                        if due >= to_offset:
-                            return
-                except NoBatchError as error:
-                    damage = segment.damaged(position, error.reason, due)
-                    self._damage.found(damage)
-                    raise damage from None
+                    yield from replay_segment(segment, position, size, due, to_offset)
+                except BatchDamagedError as error:
+                    self._damage.found(error)
+                    raise
             offset = end_offset
 
     def offset_for_timestamp(self, timestamp_ms: int) -> int | None:

@@ -22,6 +22,9 @@ from fluss_server.runtime.disk import Disk, DiskFile
 
 logger = logging.getLogger(__name__)
 
+JOURNAL_FILE = "metadata.journal"
+"""Name of the journal in a data directory."""
+
 _PRIVATE = 0o600  # settings that were changed while the server ran hold passwords
 
 

@@ -22,7 +22,6 @@ PARTITION_ID_COUNTER = "/metadata/partition_seqid"
 WRITER_ID_COUNTER = "/metadata/writer_id"
 TABLE_ASSIGNMENTS = "/tabletservers/tables"
 PARTITION_ASSIGNMENTS = "/tabletservers/partitions"
-FIRST_SCHEMA_ID = 1
 
 MAX_COUNTER = 2**63 - 1
 

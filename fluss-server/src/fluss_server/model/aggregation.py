@@ -1,6 +1,6 @@
 """Aggregation functions of columns: names, the types they accept, and their parameters.
 
-Source: docs/primary-key-tables.md. What they compute is in :mod:`fluss_server.kv.merging.functions`.
+Source: docs/primary-key-tables.md. What they compute is in :mod:`fluss_server.kv.merge_engines.functions`.
 """
 
 from __future__ import annotations

@@ -11,6 +11,9 @@ MAX_NAME_LENGTH = 200
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,200}\Z")
 RESERVED_PREFIX = "__"
 
+DEFAULT_DATABASE = "fluss"
+"""Exists always and cannot be dropped; clients use it when they name none."""
+
 
 class TablePath(NamedTuple):
     """Database and name of a table."""

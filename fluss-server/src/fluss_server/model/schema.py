@@ -14,6 +14,9 @@ from fluss_server.model.types import MAX_ID, NESTED_ROOTS, DataType, RowField, T
 
 NO_ID = -1
 
+FIRST_SCHEMA_ID = 1
+"""Id of the schema that a table is created with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:

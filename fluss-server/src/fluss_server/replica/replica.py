@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fluss_server.config import TABLE_OPTIONS
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.kv_batch import max_record_count
 from fluss_server.formats.log_batch import crc_matches, iter_batches
 from fluss_server.formats.row_validation import Validator, validator_of
 from fluss_server.log.log_tablet import AppendResult, LogTablet
@@ -29,11 +30,16 @@ from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.workers import WorkerPool
 
 if TYPE_CHECKING:
+    from fluss_server.kv.id_supply import IdSupply, ReserveIds
     from fluss_server.kv.kv_tablet import KvTablet
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+FIRST_RECOVERY_DELAY_S = 0.25
+MAX_RECOVERY_DELAY_S = 5.0
+"""Between attempts to open a store again that waits for space on the disk: twice as long after each, up to this."""
 
 MAX_APPEND_BATCHES = 1_000
 """Batches of one bucket in a request; clients send one. Each costs the event loop some microseconds."""
@@ -55,6 +61,7 @@ class Replica:
         max_unflushed: most offsets that may be acknowledged before they are fsynced; 0 = only what is durable is
             acknowledged.
         flush_times: where to count how long flushes take.
+        reserve_ids: reserves ids for the table's auto-increment column, if it has one.
 
     Attributes:
         counters: what clients did.
@@ -74,6 +81,7 @@ class Replica:
         kv_worker: WorkerPool,
         max_unflushed: int = 0,
         flush_times: Distribution | None = None,
+        reserve_ids: ReserveIds | None = None,
     ) -> None:
         self.bucket = bucket
         self.table = table
@@ -91,14 +99,24 @@ class Replica:
         self._offline: FlussError | None = None
         self._closed = False
         self.counters = BucketCounters()
+        self._ids: IdSupply | None = None
+        if kv is not None and kv.ids is not None:
+            from fluss_server.kv.id_supply import IdSupply
+
+            assert reserve_ids is not None, "an auto-increment column needs a source of ids"
+            self._ids = IdSupply(kv.ids, reserve_ids, table.auto_increment_cache_size)
+        self._recovery: asyncio.TimerHandle | None = None
+        if kv is not None and kv.suspended is not None:
+            self._wait_for_space(kv.suspended)
         self._flush_times = flush_times or Distribution()
 
     # ------------------------------------------------------------------ writes
 
     @property
     def is_online(self) -> bool:
-        """True while the bucket takes writes; False after its storage has failed."""
-        return self._offline is None and not self._closed
+        """True while the bucket takes writes; False after its storage has failed, and while it waits for space."""
+        is_suspended = self.kv is not None and self.kv.suspended is not None
+        return self._offline is None and not self._closed and not is_suspended
 
     @property
     def problem(self) -> FlussError | None:
@@ -108,6 +126,8 @@ class Replica:
         """
         if self._offline is not None:
             return self._offline
+        if self.kv is not None and self.kv.suspended is not None:
+            return self.kv.suspended
         damage = self.log.damage
         return damage[0] if damage else None
 
@@ -176,11 +196,23 @@ class Replica:
         kv = self.require_kv()
         put = partial(kv.put, records, target_columns, overwrite=overwrite)
         try:
-            result = await self._kv_worker.run(put)
+            result = await self._run_write(kv, max_record_count(records), put)
         except FlussError as error:
             raise _not_again(error) from None
         self._schedule_commit()
         return result
+
+    async def _run_write(self, kv: KvTablet, max_inserts: int, write: Callable[[], T]) -> T:
+        """Run a write in the KV worker, with ids for all rows that it may insert. Keeps the order of the calls."""
+        if (error := kv.suspended) is not None:
+            raise error
+        if self._ids is None:
+            return await self._kv_worker.run(write)
+        await self._ids.claim(max_inserts)
+        try:
+            return await self._kv_worker.run(write)
+        finally:
+            self._ids.release(max_inserts)
 
     async def find_or_insert(self, keys: Sequence[bytes]) -> tuple[list[bytes], int]:
         """Values of encoded keys; a key without a row gets one. See ``KvTablet.find_or_insert``.
@@ -194,7 +226,7 @@ class Replica:
         """
         self._check_online()
         kv = self.require_kv()
-        found = await self._kv_worker.run(kv.find_or_insert, keys)
+        found = await self._run_write(kv, len(keys), partial(kv.find_or_insert, keys))
         self._schedule_commit()
         return found
 
@@ -206,6 +238,8 @@ class Replica:
         """Completes when all rows with smaller offsets are acknowledged."""
         if self._offline is not None:
             raise self._offline
+        if self.kv is not None and self.kv.suspended is not None and self.high_watermark.value < offset:
+            raise self.kv.suspended
         return self.high_watermark.reached(offset)
 
     def require_kv(self) -> KvTablet:
@@ -225,7 +259,7 @@ class Replica:
 
     def _schedule_commit(self) -> None:
         """Commit what is not committed yet; appends of this iteration of the event loop are covered too."""
-        if self._committing is None and self._offline is None and not self._closed:
+        if self._committing is None and self._offline is None and not self._closed and self._recovery is None:
             loop = asyncio.get_running_loop()
             self._committing = loop.create_future()
             loop.call_soon(self._step, self._commit_next)
@@ -279,13 +313,50 @@ class Replica:
         if not isinstance(error, FlussError):
             logger.error("commit of bucket %s failed", self.bucket, exc_info=error)
             error = FlussError(ErrorCode.STORAGE_EXCEPTION, f"commit of bucket {self.bucket} failed: {error}")
-        self._go_offline(error)
+        if self.kv is not None and self.kv.suspended is not None:
+            self._wait_for_space(error)
+        else:
+            self._go_offline(error)
         self._end_commit()
 
     def _end_commit(self) -> None:
         committing, self._committing = self._committing, None
         if committing is not None and not committing.done():
             committing.set_result(None)
+
+    # ------------------------------------------------------------------ full disk
+
+    def _wait_for_space(self, error: FlussError, delay_s: float = FIRST_RECOVERY_DELAY_S) -> None:
+        """Try to open the store of a suspended KvTablet again after a while; writers that wait are told."""
+        self.high_watermark.fail(error)
+        if self._recovery is None and not self._closed:
+            self._recovery = asyncio.get_running_loop().call_later(delay_s, self._recover, delay_s)
+
+    def _recover(self, delay_s: float) -> None:
+        assert self.kv is not None, "only a KvTablet waits for space"
+        kv, loop = self.kv, asyncio.get_running_loop()
+
+        def run() -> None:
+            error: Exception | None = None
+            try:
+                kv.recover()
+            except Exception as caught:
+                error = caught
+            loop.call_soon_threadsafe(self._recovered, delay_s, error)
+
+        self._kv_worker.submit(run)
+
+    def _recovered(self, delay_s: float, error: Exception | None) -> None:
+        self._recovery = None
+        if self._closed:
+            return
+        if error is None:
+            self._schedule_commit()  # of what was in the log and not in the store
+            return
+        if not isinstance(error, FlussError):
+            logger.error("bucket %s could not be opened again", self.bucket, exc_info=error)
+            error = FlussError(ErrorCode.KV_STORAGE_EXCEPTION, f"bucket {self.bucket} cannot be opened again: {error}")
+        self._wait_for_space(error, min(2 * delay_s, MAX_RECOVERY_DELAY_S))
 
     def _go_offline(self, error: FlussError) -> None:
         """The storage cannot be trusted any more: refuse writes until a restart; acknowledged rows stay readable."""
@@ -312,6 +383,8 @@ class Replica:
             table: the same table with other options or a newer schema.
         """
         self.table = table
+        if self._ids is not None:
+            self._ids.range_size = table.auto_increment_cache_size
         if self.kv is not None and not self._closed:
             # Puts that were handed to the worker before still merge with the old definition, in their order.
             await self._kv_worker.run(self.kv.update_table, table)
@@ -326,8 +399,13 @@ class Replica:
 
     async def persist(self) -> None:
         """Let RocksDB write its memory to disk, so that the next start replays less."""
-        if self.kv is not None and self._offline is None and not self._closed:
-            await self._kv_worker.run(self.kv.persist)
+        kv = self.kv
+        if kv is not None and self._offline is None and not self._closed and kv.suspended is None:
+            try:
+                await self._kv_worker.run(kv.persist)
+            finally:
+                if kv.suspended is not None:
+                    self._wait_for_space(kv.suspended)
 
     async def delete_expired(self, *, roll_active: bool) -> None:
         """Delete segments of the log that are older than the table keeps them and that nothing needs any more.
@@ -367,9 +445,17 @@ class Replica:
     async def close(self) -> None:
         """Finish the running commit and close both tablets; waiting writers and parked reads are told."""
         await self._stop()
-        if self.kv is not None:
-            await self._kv_worker.run(self.kv.close)
-        await self._flush_pool.run(self.log.close)
+        try:
+            if self.kv is not None:
+                await self._close_kv(self.kv)
+        finally:
+            await self._flush_pool.run(self.log.close)
+
+    async def _close_kv(self, kv: KvTablet) -> None:
+        try:
+            await self._kv_worker.run(kv.stop)
+        finally:
+            await self._flush_pool.run(kv.close)
 
     async def delete(self) -> None:
         """Stop and remove the data of both tablets."""
@@ -380,8 +466,12 @@ class Replica:
 
     async def _stop(self) -> None:
         self._closed = True
+        if self._recovery is not None:
+            self._recovery.cancel()
         if self._committing is not None:
             await asyncio.wait([self._committing])
+        if self._ids is not None:
+            await self._ids.close()
         self.high_watermark.fail(
             FlussError(ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION, f"bucket {self.bucket} is closed here")
         )

@@ -17,11 +17,9 @@ from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.acl import CLUSTER, Operation, Resource, ResourceType
-from fluss_server.model.identifiers import TablePath, no_partition_with_id
+from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath, no_partition_with_id
 from fluss_server.rpc.bulk import ProduceLogRequest, PutKvRequest
 from fluss_server.rpc.service import ResponseBody
-
-DEFAULT_DATABASE = "fluss"
 
 Response: TypeAlias = "ResponseBody | Awaitable[ResponseBody]"
 Proceed: TypeAlias = "Callable[[], Response]"

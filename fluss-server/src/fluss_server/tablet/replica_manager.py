@@ -25,6 +25,7 @@ from fluss_server.cluster.messages import (
 from fluss_server.cluster.metadata_cache import MetadataCache
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.log.log_tablet import LogConfig, LogTablet
+from fluss_server.metadata.tasks import UninterruptedTasks
 from fluss_server.metrics.instruments import BucketCounters, Distribution
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.partition import PartitionInfo
@@ -37,15 +38,12 @@ from fluss_server.tablet.maintenance import Maintenance, MaintenanceConfig
 from fluss_server.tablet.replica_directories import ReplicaDirectories
 
 if TYPE_CHECKING:
-    from fluss_server.kv.auto_increment import ReserveIds
     from fluss_server.kv.kv_tablet import KvTablet
-    from fluss_server.kv.rocks import KvResources
+    from fluss_server.kv.resources import KvResources
 
 logger = logging.getLogger(__name__)
 
 _READ_THREADS = 2
-RESERVE_IDS_LIMIT_S = 30.0
-"""How long a write may wait for new ids of an auto-increment column."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +115,8 @@ class ReplicaManager:
         self._leading: dict[TableBucket, Replica] = {}  # those that serve requests
         self._changing: dict[TableBucket, asyncio.Task[BucketResult]] = {}
         self._slots = asyncio.Semaphore(config.io_threads)
+        self._files = asyncio.Lock()  # held by what removes files of replicas that are gone
+        self._tasks = UninterruptedTasks()
         self._io_pool = runtime.workers.pool("fluss-io", config.io_threads)
         self._kv_worker = runtime.workers.pool("fluss-kv", 1)
         self._read_pool = runtime.workers.pool("fluss-read", _READ_THREADS)
@@ -204,6 +204,7 @@ class ReplicaManager:
         await self._maintenance.stop()
         if self._changing:
             await asyncio.wait(tuple(self._changing.values()))
+        await self._tasks.wait()
         results = await asyncio.gather(*(replica.close() for replica in self.replicas()), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -228,7 +229,11 @@ class ReplicaManager:
         def has_partition(partition_id: int) -> bool:
             return self._metadata.partition(partition_id) is not None
 
-        await self._io_pool.run(self._directories.remove_orphans, is_partitioned, has_partition, bounds)
+        async def remove() -> None:
+            async with self._files:
+                await self._io_pool.run(self._directories.remove_orphans, is_partitioned, has_partition, bounds)
+
+        await self._tasks.run(remove())
 
     async def update_tables(self, tables: Iterable[TableMetadata]) -> None:
         """Give new definitions to the replicas of their tables: writes that begin afterwards meet them."""
@@ -322,8 +327,7 @@ class ReplicaManager:
         kv = None
         if table.has_primary_key:
             values = () if partition is None else partition.values
-            ids = self._id_source(table.table_id)
-            open_kv = partial(self._open_kv, directory / f"kv-{bucket.bucket}", table, values, log, ids)
+            open_kv = partial(self._open_kv, directory / f"kv-{bucket.bucket}", table, values, log)
             kv = await self._kv_worker.run(open_kv)
         replica = Replica(
             bucket,
@@ -337,6 +341,7 @@ class ReplicaManager:
             kv_worker=self._kv_worker,
             flush_times=self.flush_times,
             max_unflushed=self._config.max_unflushed,
+            reserve_ids=partial(self._reserve_ids, table.table_id),
         )
         return HostedReplica(replica, leadership, directory)
 
@@ -345,48 +350,38 @@ class ReplicaManager:
         log.flush()  # what recovery kept counts as acknowledged, so it must not depend on the page cache
         return log
 
-    def _id_source(self, table_id: int) -> ReserveIds:
-        """Lets the KV thread reserve ids, which the event loop does."""
-        loop = asyncio.get_running_loop()
-
-        async def reserve_in_time(count: int) -> int:
-            try:
-                return await asyncio.wait_for(self._reserve_ids(table_id, count), RESERVE_IDS_LIMIT_S)
-            except asyncio.TimeoutError:
-                raise FlussError(
-                    ErrorCode.REQUEST_TIME_OUT, f"no ids could be reserved within {RESERVE_IDS_LIMIT_S:.0f} s"
-                ) from None
-
-        def reserve(count: int) -> int:
-            return asyncio.run_coroutine_threadsafe(reserve_in_time(count), loop).result()
-
-        return reserve
-
-    def _open_kv(
-        self, directory: PurePath, table: TableInfo, partition: Sequence[str], log: LogTablet, reserve_ids: ReserveIds
-    ) -> KvTablet:
+    def _open_kv(self, directory: PurePath, table: TableInfo, partition: Sequence[str], log: LogTablet) -> KvTablet:
         # RocksDB and Arrow cost start-up time: load with the first table.
         from fluss_server.kv.kv_tablet import KvTablet
-        from fluss_server.kv.rocks import KvResources
+        from fluss_server.kv.resources import KvResources
 
         if self._kv_resources is None:
             self._kv_resources = KvResources(
-                self._config.kv_cache_bytes, backpressure_trigger=self._config.kv_backpressure_trigger
+                self._runtime, self._config.kv_cache_bytes, backpressure_trigger=self._config.kv_backpressure_trigger
             )
         return KvTablet.open(
-            directory,  # type: ignore[arg-type]
+            directory,
             table,
             partial(self._metadata.schema, table.table_id),
             log,
             self._kv_resources,
-            reserve_ids,
             partition,
         )
 
     # ------------------------------------------------------------------ STOP_REPLICA
 
     async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
-        """Close replicas, or delete them; a table or partition without any replica left loses its directory, too."""
+        """Close replicas, or delete them; a table or partition without any replica left loses its directory, too.
+
+        It goes on when the caller is cancelled; a repetition waits for it.
+        """
+        return await self._tasks.run(self._stop_all(request))
+
+    async def _stop_all(self, request: StopReplicas) -> StopReplicasResponse:
+        async with self._files:
+            return await self._stop_each(request)
+
+    async def _stop_each(self, request: StopReplicas) -> StopReplicasResponse:
         results: dict[TableBucket, BucketResult] = {}
         directories: dict[tuple[int, int | None], PurePath | None] = {}
         for stop in request.replicas:

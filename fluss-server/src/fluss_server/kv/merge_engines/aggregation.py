@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from fluss_server.formats.value_batch import encode_value
-from fluss_server.kv.merging.default import PartialDelete
-from fluss_server.kv.merging.functions import Combine, column_function, keep, last_value
-from fluss_server.kv.merging.row_merger import CodecOf, fields_of
+from fluss_server.kv.merge_engines.default import PartialDelete
+from fluss_server.kv.merge_engines.functions import Combine, ListBudget, column_function, keep, last_value
+from fluss_server.kv.merge_engines.row_merger import CodecOf, fields_of
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import KvFormat
+
+MAX_LIST_CHARACTERS = 16 << 20
+"""Of the listagg values that one batch may build: each is written whole, and twice into the changelog."""
 
 
 class AggregateMerger:
@@ -28,6 +31,10 @@ class AggregateMerger:
 
     def __init__(self, schema: Schema, schema_id: int, kv_format: KvFormat, codec: CodecOf) -> None:
         self._combine = _Combiner(schema, schema_id, kv_format, codec, None)
+
+    def begin_batch(self) -> None:
+        """See ``BoundsBatches``."""
+        self._combine.lists.begin_batch()
 
     def upsert(self, old: bytes | None, new: bytes) -> bytes:
         return new if old is None else self._combine(old, new)
@@ -56,6 +63,10 @@ class PartialAggregateMerger(PartialDelete):
         super().__init__(schema, schema_id, targets, codec)
         self._combine = _Combiner(schema, schema_id, kv_format, codec, targets)
 
+    def begin_batch(self) -> None:
+        """See ``BoundsBatches``."""
+        self._combine.lists.begin_batch()
+
     def upsert(self, old: bytes | None, new: bytes) -> bytes:
         return new if old is None else self._combine(old, new)
 
@@ -71,7 +82,8 @@ class _Combiner:
     ) -> None:
         self._schema_id = schema_id
         self._codec = codec
-        self._functions = _functions(schema, kv_format, targets)
+        self.lists = ListBudget(MAX_LIST_CHARACTERS)
+        self._functions = _functions(schema, kv_format, targets, self.lists)
 
     def __call__(self, old: bytes, new: bytes) -> bytes:
         count = len(self._functions)
@@ -80,7 +92,9 @@ class _Combiner:
         return encode_value(self._schema_id, self._codec(self._schema_id).join(fields))
 
 
-def _functions(schema: Schema, kv_format: KvFormat, targets: Collection[int] | None) -> Sequence[Combine]:
+def _functions(
+    schema: Schema, kv_format: KvFormat, targets: Collection[int] | None, lists: ListBudget
+) -> Sequence[Combine]:
     functions: list[Combine] = []
     for index, column in enumerate(schema.columns):
         if index in schema.primary_key_indexes:
@@ -88,5 +102,5 @@ def _functions(schema: Schema, kv_format: KvFormat, targets: Collection[int] | N
         elif targets is not None and index not in targets:
             functions.append(keep)
         else:
-            functions.append(column_function(column, kv_format))
+            functions.append(column_function(column, kv_format, lists))
     return functions

@@ -27,8 +27,9 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.row_codec import FieldImages, field_images
-from fluss_server.kv.merging.roaring import union32, union64
+from fluss_server.kv.merge_engines.roaring import union32, union64
 from fluss_server.model.aggregation import DEFAULT_DELIMITER, DEFAULT_FUNCTION, DELIMITER, AggFunction
 from fluss_server.model.schema import Column
 from fluss_server.model.table import KvFormat
@@ -66,10 +67,42 @@ def keep(there: Image, sent: Image) -> Image:
     return there
 
 
-def column_function(column: Column, kv_format: KvFormat) -> Combine:
+class ListBudget:
+    """Bounds how much text ``listagg`` builds for one batch: each value is written whole, however little is added.
+
+    Args:
+        limit: characters of all results together.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._left = limit
+
+    def begin_batch(self) -> None:
+        """Nothing has been built yet."""
+        self._left = self._limit
+
+    def spend(self, characters: int) -> None:
+        """Take in the length of a result; ``RECORD_TOO_LARGE_EXCEPTION`` when all of the batch are too long."""
+        self._left -= characters
+        if self._left < 0:
+            raise FlussError(
+                ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
+                f"the listagg values that this batch builds have more than {self._limit} characters together, the last"
+                f" one {characters}",
+                hint="write smaller batches, or use another key before a value becomes so long",
+            )
+
+
+def column_function(column: Column, kv_format: KvFormat, lists: ListBudget) -> Combine:
     """The function of a column that is not part of the key, for rows of a format.
 
     The column was checked by :func:`fluss_server.model.aggregation.check_agg_function`.
+
+    Args:
+        column: the column.
+        kv_format: of the rows.
+        lists: bounds the results of ``listagg``.
     """
     name, parameters = column.agg_function or (DEFAULT_FUNCTION, ())
     function = AggFunction.named(name)
@@ -80,7 +113,7 @@ def column_function(column: Column, kv_format: KvFormat) -> Combine:
         return last_value_ignore_nulls
     if function in (AggFunction.FIRST_VALUE, AggFunction.FIRST_VALUE_IGNORE_NULLS):
         return first_value
-    return _ignoring_nulls(_value_function(function, column.type, dict(parameters)), column.type, kv_format)
+    return _ignoring_nulls(_value_function(function, column.type, dict(parameters), lists), column.type, kv_format)
 
 
 def _ignoring_nulls(function: _Numbers, data_type: DataType, kv_format: KvFormat) -> Combine:
@@ -98,7 +131,9 @@ def _ignoring_nulls(function: _Numbers, data_type: DataType, kv_format: KvFormat
     return combine
 
 
-def _value_function(function: AggFunction, data_type: DataType, parameters: dict[str, str]) -> _Numbers:
+def _value_function(
+    function: AggFunction, data_type: DataType, parameters: dict[str, str], lists: ListBudget
+) -> _Numbers:
     if function is AggFunction.SUM:
         return _arithmetic(operator.add, data_type)
     if function is AggFunction.PRODUCT:
@@ -106,13 +141,20 @@ def _value_function(function: AggFunction, data_type: DataType, parameters: dict
     if function in (AggFunction.MAX, AggFunction.MIN):
         return _extreme(function, data_type)
     if function in (AggFunction.LISTAGG, AggFunction.STRING_AGG):
-        delimiter = parameters.get(DELIMITER, DEFAULT_DELIMITER)
-        return lambda there, sent: there + delimiter + sent
+        return _listagg(parameters.get(DELIMITER, DEFAULT_DELIMITER), lists)
     if function is AggFunction.BOOL_AND:
         return lambda there, sent: there and sent
     if function is AggFunction.BOOL_OR:
         return lambda there, sent: there or sent
     return union32 if function is AggFunction.RBM32 else union64
+
+
+def _listagg(delimiter: str, lists: ListBudget) -> _Numbers:
+    def join(there: str, sent: str) -> str:
+        lists.spend(len(there) + len(sent))
+        return there + delimiter + sent
+
+    return join
 
 
 def _arithmetic(operation: _Numbers, data_type: DataType) -> _Numbers:

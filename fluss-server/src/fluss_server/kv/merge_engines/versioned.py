@@ -1,11 +1,11 @@
-"""The engines that may keep the old row: first_row and versioned. Neither knows partial updates or deletes."""
+"""The versioned engine: a row with a smaller version changes nothing. It has neither partial updates nor deletes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from fluss_server.formats.value_batch import SCHEMA_ID_SIZE
-from fluss_server.kv.merging.row_merger import CodecOf, schema_id_of
+from fluss_server.kv.merge_engines.row_merger import CodecOf, schema_id_of
 from fluss_server.model.schema import Schema
 from fluss_server.model.types import TypeRoot
 
@@ -21,21 +21,7 @@ VERSION_ROOTS = frozenset(_SMALLEST)
 """Kinds of columns that may hold the version of a row."""
 
 
-class _KeepingMerger:
-    ignores_old = False
-
-    def delete(self, old: bytes) -> bytes | None:
-        raise AssertionError("tables with this engine cannot allow deletes")
-
-
-class FirstRowMerger(_KeepingMerger):
-    """The first row of a key stays."""
-
-    def upsert(self, old: bytes | None, new: bytes) -> bytes:
-        return new if old is None else old
-
-
-class VersionedMerger(_KeepingMerger):
+class VersionedMerger:
     """A row is replaced by one of the same or a greater version; NULL is the smallest version.
 
     Args:
@@ -43,6 +29,8 @@ class VersionedMerger(_KeepingMerger):
         version_column: its name, of one of :data:`VERSION_ROOTS`.
         codec: gives the row codec of a schema id.
     """
+
+    ignores_old = False
 
     def __init__(self, schema: Schema, version_column: str, codec: CodecOf) -> None:
         self._index = schema.indexes_of([version_column])[0]
@@ -53,6 +41,9 @@ class VersionedMerger(_KeepingMerger):
         if old is None or self._version(old) <= self._version(new):
             return new
         return old
+
+    def delete(self, old: bytes) -> bytes | None:
+        raise AssertionError("tables with the versioned engine cannot allow deletes")
 
     def _version(self, value: bytes) -> Any:
         version = self._codec(schema_id_of(value)).field(value[SCHEMA_ID_SIZE:], self._index)

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from example_support import examples
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.row_codec import RowCodec, row_codec
-from fluss_server.kv.merge import Changes, keys_to_read, merge_batch
-from fluss_server.kv.merging import default
-from fluss_server.kv.merging.default import PartialMerger, ReplaceMerger
-from fluss_server.kv.merging.row_merger import ChangelogImage, DeleteBehavior, RowMerger, schema_id_of
+from fluss_server.kv.batch_merge import Changes, keys_to_read, merge_batch
+from fluss_server.kv.merge_engines import default
+from fluss_server.kv.merge_engines.default import PartialMerger, ReplaceMerger
+from fluss_server.kv.merge_engines.row_merger import ChangelogImage, DeleteBehavior, RowMerger, schema_id_of
 from fluss_server.model.table import KvFormat
 from kv_support import DOUBLE, INT, SCHEMA, STRING, make_schema
 

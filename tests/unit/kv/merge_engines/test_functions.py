@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pyroaring import BitMap
 
-from fluss_server.errors import FlussError
+from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.row_codec import field_images
-from fluss_server.kv.merging.functions import column_function
+from fluss_server.kv.merge_engines.functions import ListBudget, column_function
 from fluss_server.model.aggregation import ACCEPTED_ROOTS, AggFunction, check_agg_function
 from fluss_server.model.schema import Column
 from fluss_server.model.table import KvFormat
@@ -37,6 +37,7 @@ MILLIS = DataType(TypeRoot.TIMESTAMP, precision=3)
 NANOS = DataType(TypeRoot.TIMESTAMP_LTZ, precision=9)
 ARRAY = DataType(TypeRoot.ARRAY, element=INT)
 INF, NAN = math.inf, math.nan
+LISTS = ListBudget(1 << 20)
 
 
 def decimal(precision: int, scale: int) -> DataType:
@@ -49,7 +50,7 @@ def aggregate(name: str, data_type: DataType, there: Any, sent: Any, **parameter
     results = []
     for kv_format in KvFormat:
         images = field_images(data_type, kv_format)
-        combine = column_function(Column("c", data_type, 1, None, (name, tuple(parameters.items()))), kv_format)
+        combine = column_function(Column("c", data_type, 1, None, (name, tuple(parameters.items()))), kv_format, LISTS)
         result = combine(None if there is None else images.write(there), None if sent is None else images.write(sent))
         results.append(None if result is None else images.read(result))
     assert repr(results[0]) == repr(results[1])
@@ -157,8 +158,21 @@ def test_a_null_gives_way_to_the_other_operand(function: AggFunction) -> None:
 
 
 def test_damaged_fields_are_corrupt() -> None:
-    combine = column_function(Column("c", BIGINT, 1, None, ("sum", ())), KvFormat.COMPACTED)
+    combine = column_function(Column("c", BIGINT, 1, None, ("sum", ())), KvFormat.COMPACTED, LISTS)
     with pytest.raises(FlussError):
         combine(b"\x01", b"\x80" * 10)
     with pytest.raises(FlussError):
         aggregate("rbm32", BYTES, b"", b"")
+
+
+def test_the_lists_of_a_batch_are_bounded_together() -> None:
+    lists = ListBudget(10)
+    images = field_images(STRING, KvFormat.COMPACTED)
+    combine = column_function(Column("c", STRING, 1, None, ("listagg", ())), KvFormat.COMPACTED, lists)
+    assert combine(images.write("abc"), images.write("d")) == images.write("abc,d")
+    assert combine(None, images.write("x" * 100)) == images.write("x" * 100)
+    with pytest.raises(FlussError, match="more than 10 characters") as caught:
+        combine(images.write("abcdef"), images.write("g"))
+    assert caught.value.code is ErrorCode.RECORD_TOO_LARGE_EXCEPTION
+    lists.begin_batch()
+    assert combine(images.write("abcdef"), images.write("g")) == images.write("abcdef,g")

@@ -1,8 +1,8 @@
 """Merging: what a batch of upserts and deletes makes of the rows that are there. No I/O.
 
 Rules: docs/primary-key-tables.md. A merge engine decides on single values (see
-:mod:`fluss_server.kv.merging.row_merger`); :func:`merge_batch` walks through a batch, which may hold a key several
-times, and records every change as changelog rows and as new values.
+:mod:`fluss_server.kv.merge_engines.row_merger`); :func:`merge_batch` walks through a batch, which may hold a key
+several times, and records every change as changelog rows and as new values.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ from typing import cast
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import ChangeType
-from fluss_server.kv.merging.row_merger import ChangelogImage, DeleteBehavior, MergesTogether, RowMerger
+from fluss_server.kv.merge_engines.row_merger import (
+    BoundsBatches,
+    ChangelogImage,
+    DeleteBehavior,
+    MergesTogether,
+    RowMerger,
+)
 
 OnInsert = Callable[[bytes], bytes]
 
@@ -87,6 +93,8 @@ def merge_batch(
         FlussError: ``DELETION_DISABLED_EXCEPTION``; what the merger raises.
     """
     full = image is ChangelogImage.FULL
+    if isinstance(merger, BoundsBatches):
+        merger.begin_batch()
     upsert = None if merger.ignores_old else merger.upsert
     all_different = len(read) == len(keys)
     if on_insert is None and all(values):
@@ -201,12 +209,12 @@ def _merge_together(
     newest = dict(zip(read, olds, strict=True))
     results = [b""] * len(keys)
     rest: Sequence[int] = range(len(keys))
-    for turn in range(_MAX_ROUNDS):
+    for iteration in range(_MAX_ROUNDS):
         first: dict[bytes, int] = {}
         later = [index for index in rest if first.setdefault(keys[index], index) != index]
         merged = merger.upsert_all([newest[key] for key in first], [values[index] for index in first.values()])
         if merged is None:
-            if turn == 0:
+            if iteration == 0:
                 return None
             break
         for index, value in zip(first.values(), merged, strict=True):

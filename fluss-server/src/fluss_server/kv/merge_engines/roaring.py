@@ -114,7 +114,7 @@ def _read64(data: bytes) -> dict[bytes, BitMap]:
 
 
 def _read_tree(data: bytes) -> tuple[list[tuple[bytes, int]], int]:
-    """Keys and container numbers of the leaves, and the position behind the tree."""
+    """Keys and container numbers of the leaves, and the position after the tree."""
     leaves: list[tuple[bytes, int]] = []
     position = 1 + _I64.size
     expected = _I64.unpack_from(data, 1)[0]

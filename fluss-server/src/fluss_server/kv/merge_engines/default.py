@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from fluss_server.formats.value_batch import encode_value
-from fluss_server.kv.merging.row_merger import FIRST_SCHEMA_ID, CodecOf, check_target_columns, fields_of
-from fluss_server.model.schema import Schema
+from fluss_server.kv.merge_engines.row_merger import CodecOf, check_target_columns, fields_of
+from fluss_server.model.schema import FIRST_SCHEMA_ID, Schema
 from fluss_server.model.table import KvFormat
 
 _SPLICED_FROM_ROWS = 64

@@ -10,7 +10,7 @@ import pytest
 from pyroaring import BitMap
 
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.kv.merging.roaring import _read64, union32, union64
+from fluss_server.kv.merge_engines.roaring import _read64, union32, union64
 from vectors_loader import load
 
 BITMAPS: list[dict[str, Any]] = load("roaring")["bitmaps"]

@@ -1,12 +1,13 @@
-"""How much of the changelog is durably in RocksDB, and whether a store found at start-up can be trusted.
+"""The checkpoint of a KvTablet: how much of the changelog is durably in RocksDB, and whether a store is still valid.
 
 The log is the write-ahead log of the store. RocksDB runs without its own, so that after a crash it holds *at least*
-the rows up to the last :class:`FlushedState` and perhaps more, because it writes memtables to disk when it likes.
+the rows up to the last :class:`KvCheckpoint` and perhaps more, because it writes memtables to disk when it likes.
 Replaying the changelog from the flushed offset gives the right rows all the same: every change carries the whole row,
-and later ones win. Only rows that the log itself has lost could survive in the store wrongly; :func:`distrust` finds
-that out.
+and later ones win. Only rows that the log itself has lost could survive in the store wrongly; :func:`invalidate`
+finds that out.
 
-File ``flushed-offset`` beside the database, 57 bytes, little-endian, replaced atomically:
+File ``kv-checkpoint`` beside the database, 57 bytes, little-endian, replaced atomically. Older programs called it
+``flushed-offset``; it is read under that name, and removed when the next one is written.
 
 ======  ====  ===========================================================================
 offset  size  field
@@ -27,23 +28,24 @@ from __future__ import annotations
 import struct
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 
 from fluss_server.formats.crc import crc32c
-from fluss_server.runtime.files import replace_durably
+from fluss_server.runtime import Disk
 
-FILE_NAME = "flushed-offset"
+CHECKPOINT_FILE = "kv-checkpoint"
+OLD_CHECKPOINT_FILE = "flushed-offset"
 UNKNOWN_BOOT = bytes(16)
 
 _MAGIC = b"FlussKV1"
 _BODY = struct.Struct("<8sqqq16s?i")
 _CRC = struct.Struct("<I")
 _SIZE = _BODY.size + _CRC.size
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_BOOT_ID = PurePath("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
-class FlushedState:
+class KvCheckpoint:
     """A state of the store that is durable.
 
     Attributes:
@@ -66,7 +68,7 @@ class FlushedState:
         return body + _CRC.pack(crc32c(body))
 
     @classmethod
-    def decode(cls, data: bytes) -> FlushedState | None:
+    def decode(cls, data: bytes) -> KvCheckpoint | None:
         """Read the content of the file; None if it is damaged."""
         if len(data) != _SIZE or _CRC.unpack_from(data, _BODY.size)[0] != crc32c(data[: _BODY.size]):
             return None
@@ -74,37 +76,59 @@ class FlushedState:
         return cls(offset, row_count, sequence, boot_id, may_exceed_log) if magic == _MAGIC else None
 
 
-def read_state(directory: Path) -> FlushedState | None:
-    """State recorded in a KvTablet's directory; None if there is none or it is damaged.
+def read_checkpoint(directory: PurePath, disk: Disk) -> KvCheckpoint | None:
+    """The checkpoint in a KvTablet's directory; None if there is none or it is damaged.
 
     Raises:
         OSError: the file is there and cannot be read.
     """
-    try:
-        return FlushedState.decode((directory / FILE_NAME).read_bytes())
-    except (FileNotFoundError, IsADirectoryError):
-        return None
+    for name in (CHECKPOINT_FILE, OLD_CHECKPOINT_FILE):
+        try:
+            return KvCheckpoint.decode(disk.read_file(directory / name))
+        except (FileNotFoundError, IsADirectoryError):
+            continue
+    return None
 
 
-def write_state(directory: Path, state: FlushedState) -> None:
-    """Record a state durably.
+def write_checkpoint(directory: PurePath, checkpoint: KvCheckpoint, disk: Disk) -> None:
+    """Replace the checkpoint durably.
 
     Raises:
         OSError: the old one is still there.
     """
-    replace_durably(directory / FILE_NAME, state.encode())
+    disk.replace_file(directory / CHECKPOINT_FILE, checkpoint.encode())
+    disk.remove(directory / OLD_CHECKPOINT_FILE, missing_ok=True)
 
 
-def boot_id() -> bytes:
-    """16 bytes that change when the machine starts anew; zeros where the system does not tell."""
+def remove_checkpoint(directory: PurePath, disk: Disk) -> None:
+    """Remove the checkpoint durably, so that the store counts for nothing.
+
+    Raises:
+        OSError: it may still be there.
+    """
+    for name in (CHECKPOINT_FILE, OLD_CHECKPOINT_FILE):
+        if disk.is_directory(directory / name):
+            disk.remove_tree(directory / name)
+        else:
+            disk.remove(directory / name, missing_ok=True)
+    disk.sync_directory(directory)
+
+
+def checkpoint_exists(directory: PurePath, disk: Disk) -> bool:
+    """Whether there is a checkpoint file, damaged or not."""
+    return any(disk.exists(directory / name) for name in (CHECKPOINT_FILE, OLD_CHECKPOINT_FILE))
+
+
+def boot_id(disk: Disk) -> bytes:
+    """16 bytes that change when the machine starts again; zeros where the system does not tell."""
     try:
-        return uuid.UUID(_BOOT_ID.read_text().strip()).bytes
+        return uuid.UUID(disk.read_file(_BOOT_ID).decode().strip()).bytes
     except (OSError, ValueError):
         return UNKNOWN_BOOT
 
 
 def invalidate(
-    state: FlushedState,
+    state: KvCheckpoint,
     sequence: int,
     *,
     boot: bytes,
@@ -130,7 +154,7 @@ def invalidate(
         return f"it contains changes up to offset {state.offset}, the log begins at {log_start}"
     if sequence < state.sequence:
         return f"it lost {state.sequence - sequence} changes that were durable"
-    if sequence > state.sequence:  # it holds changes behind the flushed offset: are all of them in the log?
+    if sequence > state.sequence:  # it holds changes after the checkpoint: are all of them in the log?
         if log_lost_durable or (state.may_exceed_log and log_was_cut):
             return "it may contain changes that are gone from the log"
         if state.may_exceed_log and (boot != state.boot_id or boot == UNKNOWN_BOOT):

@@ -1,7 +1,7 @@
 """What a merge engine is, and what all of them share.
 
 Rules: docs/primary-key-tables.md. A *value* is what the KvStore keeps: schema id and row (docs/formats/kv-values.md).
-An engine decides on single values; :mod:`fluss_server.kv.merge` walks through batches.
+An engine decides on single values; :mod:`fluss_server.kv.batch_merge` walks through batches.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.row_codec import RowCodec
 from fluss_server.formats.value_batch import SCHEMA_ID_SIZE
 from fluss_server.model.schema import Schema
-
-FIRST_SCHEMA_ID = 1
-"""While this is the latest schema, all values have it."""
 
 CodecOf = Callable[[int], RowCodec]
 """Gives the row codec of a schema id."""
@@ -59,6 +56,14 @@ class RowMerger(Protocol):
 
     def delete(self, old: bytes) -> bytes | None:
         """Value after a delete, None if no row is left. Errors as :meth:`upsert`."""
+
+
+@runtime_checkable
+class BoundsBatches(Protocol):
+    """A merger that bounds the work of a batch."""
+
+    def begin_batch(self) -> None:
+        """A batch begins; until the next call, merging may raise ``RECORD_TOO_LARGE_EXCEPTION``."""
 
 
 @runtime_checkable

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from fluss_server.formats.row_codec import RowCodec, row_codec
-from fluss_server.kv.merging.aggregation import AggregateMerger, PartialAggregateMerger
-from fluss_server.kv.merging.default import PartialMerger, ReplaceMerger
-from fluss_server.kv.merging.keeping import FirstRowMerger, VersionedMerger
-from fluss_server.kv.merging.row_merger import ChangelogImage, DeleteBehavior, RowMerger, invalid_targets
+from fluss_server.kv.merge_engines.aggregation import AggregateMerger, PartialAggregateMerger
+from fluss_server.kv.merge_engines.default import PartialMerger, ReplaceMerger
+from fluss_server.kv.merge_engines.first_row import FirstRowMerger
+from fluss_server.kv.merge_engines.row_merger import ChangelogImage, DeleteBehavior, RowMerger, invalid_targets
+from fluss_server.kv.merge_engines.versioned import VersionedMerger
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import MergeEngine, TableInfo
 

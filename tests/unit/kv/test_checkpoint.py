@@ -7,44 +7,46 @@ from typing import Any
 
 import pytest
 
-from fluss_server.kv.flushed_state import (
-    FILE_NAME,
+from fluss_server.kv.checkpoint import (
+    CHECKPOINT_FILE,
     UNKNOWN_BOOT,
-    FlushedState,
+    KvCheckpoint,
     boot_id,
     invalidate,
-    read_state,
-    write_state,
+    read_checkpoint,
+    write_checkpoint,
 )
+from fluss_server.runtime import system_runtime
 
-STATE = FlushedState(1000, 400, 5000, bytes(range(16)))
+DISK = system_runtime().disk
+STATE = KvCheckpoint(1000, 400, 5000, bytes(range(16)))
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    assert read_state(tmp_path) is None
-    write_state(tmp_path, STATE)
-    assert read_state(tmp_path) == STATE
-    state = FlushedState(2**62, 0, 7, boot_id(), may_exceed_log=True)
-    write_state(tmp_path, state)
-    assert read_state(tmp_path) == state
-    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+    assert read_checkpoint(tmp_path, DISK) is None
+    write_checkpoint(tmp_path, STATE, DISK)
+    assert read_checkpoint(tmp_path, DISK) == STATE
+    state = KvCheckpoint(2**62, 0, 7, boot_id(DISK), may_exceed_log=True)
+    write_checkpoint(tmp_path, state, DISK)
+    assert read_checkpoint(tmp_path, DISK) == state
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_FILE]
 
 
 def test_a_damaged_file_counts_as_none(tmp_path: Path) -> None:
     data = STATE.encode()
     assert len(data) == 57
     for size in range(len(data)):
-        assert FlushedState.decode(data[:size]) is None
+        assert KvCheckpoint.decode(data[:size]) is None
     for position in range(len(data)):
-        assert FlushedState.decode(data[:position] + bytes([data[position] ^ 4]) + data[position + 1 :]) is None
-    assert FlushedState.decode(data + b"\0") is None
-    (tmp_path / FILE_NAME).mkdir()
-    assert read_state(tmp_path) is None
+        assert KvCheckpoint.decode(data[:position] + bytes([data[position] ^ 4]) + data[position + 1 :]) is None
+    assert KvCheckpoint.decode(data + b"\0") is None
+    (tmp_path / CHECKPOINT_FILE).mkdir()
+    assert read_checkpoint(tmp_path, DISK) is None
 
 
 def test_the_boot_id_is_stable() -> None:
-    assert boot_id() == boot_id()
-    assert len(boot_id()) == 16
+    assert boot_id(DISK) == boot_id(DISK)
+    assert len(boot_id(DISK)) == 16
 
 
 NORMAL: dict[str, Any] = {
@@ -78,6 +80,6 @@ NORMAL: dict[str, Any] = {
     ],
 )
 def test_distrust(state: dict[str, Any], sequence: int, changes: dict[str, Any], trusted: bool) -> None:
-    found = FlushedState(STATE.offset, STATE.row_count, STATE.sequence, **({"boot_id": STATE.boot_id} | state))
+    found = KvCheckpoint(STATE.offset, STATE.row_count, STATE.sequence, **({"boot_id": STATE.boot_id} | state))
     reason = invalidate(found, sequence, **(NORMAL | changes))
     assert (reason is None) == trusted, reason
