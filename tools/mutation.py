@@ -177,7 +177,7 @@ on_dependency_change = "ignore"
 """
 
 
-# Of the property tests, the first failing example kills: looking for a smaller one can take minutes. Random examples are
+# In property tests the first failing example kills: the search for a smaller one can take minutes. Random examples are
 # the same in each run, and a slow machine fails no test.
 _CONFTEST = """
 
