@@ -122,6 +122,10 @@ def test_a_disk_that_fills_during_a_flush_of_rocksdb(small_disk: Path) -> None:
 
             assert (await put(client, table_id, batch([600]))).error_code == ErrorCode.DISK_WRITE_LOCKED
             assert not replica_of(server).is_online
+            problem = replica_of(server).problem
+            assert problem is not None
+            assert "No space left" in problem.message
+            assert "goes on by itself" in (problem.hint or "")
             for _ in range(3):
                 refused = await put(client, table_id, batch([601]))
                 assert refused.error_code == ErrorCode.DISK_WRITE_LOCKED, refused
@@ -134,6 +138,7 @@ def test_a_disk_that_fills_during_a_flush_of_rocksdb(small_disk: Path) -> None:
 
             await eventually(written, "writes are taken again")
             assert replica_of(server).is_online
+            assert replica_of(server).problem is None
             assert await found(client, table_id, [0, 599, 600, 601, 602]) == [True, True, True, False, True]
             assert replica_of(server).row_count == 602
             await replica_of(server).persist()
@@ -181,6 +186,7 @@ def test_a_server_starts_and_stops_on_a_full_disk(small_disk: Path) -> None:
             high_watermark, _ = await read(client, table_id)
             assert high_watermark == 50
             assert not replica_of(server).is_online
+            assert replica_of(server).problem is not None
             assert await found(client, table_id, [0]) is ErrorCode.DISK_WRITE_LOCKED
             refused = await put(client, table_id, batch([50]))
             assert refused.error_code == ErrorCode.DISK_WRITE_LOCKED

@@ -173,5 +173,5 @@ def test_the_credentials_of_the_first_listener_are_required(tmp_path: Path) -> N
             with stranger, pytest.raises(FlussError) as refused:
                 stranger.call(ApiKey.DATABASE_EXISTS, request)
             assert refused.value.code is ErrorCode.AUTHENTICATE_EXCEPTION
-        wait_until(lambda: own.log.count("authentication over gRPC from 127.0.0.1:") == 3)
+        wait_until(lambda: own.log.count("an authentication from 127.0.0.1 failed") == 3)
         assert "bob-pass" not in own.log

@@ -15,7 +15,7 @@ import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.kv import committed_rows, resources
-from fluss_server.kv.checkpoint import CHECKPOINT_FILE, UNKNOWN_BOOT, read_checkpoint
+from fluss_server.kv.checkpoint import CHECKPOINT_FILE, OLD_CHECKPOINT_FILE, UNKNOWN_BOOT, read_checkpoint
 from fluss_server.kv.resources import KvResources
 from fluss_server.log.log_config import LogConfig
 from fluss_server.runtime import system_disk, system_runtime
@@ -396,3 +396,24 @@ def test_a_damaged_store_holds_the_log_back(tmp_path: Path) -> None:
     bucket.kv._readable_rows()._set_damaged()
     assert bucket.kv.retention_floor == 0
     bucket.close()
+
+
+def test_a_checkpoint_under_its_old_name_is_read_and_replaced(tmp_path: Path) -> None:
+    """Data directories of older versions: nothing is built again, and the changelog may be gone."""
+    bucket = open_bucket(tmp_path)
+    bucket.write([(n, "first", None) for n in range(50)])
+    bucket.kv.persist()
+    expected = bucket.rows()
+    bucket.close()
+    directory = tmp_path / "kv"
+    (directory / CHECKPOINT_FILE).rename(directory / OLD_CHECKPOINT_FILE)
+    state = read_checkpoint(directory, DISK)
+    assert state is not None
+    assert state.offset == 50
+    bucket = open_bucket(tmp_path)
+    assert bucket.rows() == expected
+    assert bucket.kv.retention_floor == 50  # it was not built again
+    bucket.write([(1, "second", None)])
+    bucket.kv.persist()
+    bucket.close()
+    assert sorted(path.name for path in directory.iterdir()) == ["db", CHECKPOINT_FILE]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.kv.disk_full import disk_full
 from fluss_server.kv.kv_tablet import KvTablet
 from fluss_server.log.log_config import LogConfig
 from fluss_server.model.identifiers import TableBucket
@@ -136,5 +137,16 @@ def test_an_altered_time_to_live_counts_at_once(tmp_path: Path) -> None:
         await replica.update_table(with_ttl(table, "30 s"))
         await replica.delete_expired(roll_active=True)
         assert replica.log.start_offset == replica.log.end_offset
+
+    with_replica(tmp_path, scenario)
+
+
+def test_a_bucket_that_waits_for_space_says_so(tmp_path: Path) -> None:
+    async def scenario(replica: Replica, bucket: Bucket, clock: ManualClock) -> None:
+        assert replica.problem is None
+        full = disk_full("the store found no space")
+        bucket.kv._suspend(full)
+        assert not replica.is_online
+        assert replica.problem is full
 
     with_replica(tmp_path, scenario)

@@ -35,7 +35,6 @@ from fluss_server.log.writer_snapshot import decode_snapshot
 from fluss_server.metadata.checkpoint import Coverage, read_with_checkpoint
 from fluss_server.metadata.journal import JournalDamaged
 from fluss_server.metadata.journal_file import JOURNAL_FILE, checkpoint_path
-from fluss_server.runtime.files import DirectoryLock
 from fluss_server.runtime.system_disk import SystemDisk, SystemFile
 from fluss_server.tablet.replica_directories import ORPHANED
 
@@ -68,7 +67,7 @@ class Finding:
 def doctor(parsed: argparse.Namespace) -> int:
     """``fluss doctor``: exit code 1 when there are problems."""
     directory: Path = parsed.data_dir
-    lock = DirectoryLock(directory)
+    lock = _DISK.lock(directory)
     if not directory.is_dir() or not any(map(Path.exists, _metadata_files(directory))):
         raise FlussError(
             ErrorCode.STORAGE_EXCEPTION, f"{directory} is not a data directory: there is no {JOURNAL_FILE} in it"

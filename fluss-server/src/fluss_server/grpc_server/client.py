@@ -78,7 +78,7 @@ class GrpcClient:
         if status is grpc.StatusCode.UNAVAILABLE:
             return FlussError(
                 ErrorCode.NETWORK_EXCEPTION,
-                f"cannot reach the gRPC endpoint of a server at {self.address}",
+                f"cannot reach the gRPC server at {self.address}",
                 hint="is the server running, and is this its gRPC address? Both are printed at its start",
             )
         if status is grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -198,7 +199,12 @@ class GrpcServer:
     async def _principal(self, call: Any, address: str) -> Principal:
         if self._authenticate is None:
             return ANONYMOUS
-        user, password = _basic_credentials(dict(call.invocation_metadata() or ()).get("authorization"))
+        try:
+            user, password = _basic_credentials(dict(call.invocation_metadata() or ()).get("authorization"))
+        except FlussError:
+            with contextlib.suppress(FlussError):
+                await self._authenticate("", "", address)  # is delayed and logged like any other failure
+            raise
         return await self._authenticate(user, password, address)
 
     # ---- health

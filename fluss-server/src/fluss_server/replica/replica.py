@@ -126,6 +126,8 @@ class Replica:
         """
         if self._offline is not None:
             return self._offline
+        if self.kv is not None and self.kv.suspended is not None:
+            return self.kv.suspended
         damage = self.log.damage
         return damage[0] if damage else None
 
@@ -443,12 +445,17 @@ class Replica:
     async def close(self) -> None:
         """Finish the running commit and close both tablets; waiting writers and parked reads are told."""
         await self._stop()
-        if self.kv is not None:
-            try:
-                await self._kv_worker.run(self.kv.stop)
-            finally:
-                await self._flush_pool.run(self.kv.close)
-        await self._flush_pool.run(self.log.close)
+        try:
+            if self.kv is not None:
+                await self._close_kv(self.kv)
+        finally:
+            await self._flush_pool.run(self.log.close)
+
+    async def _close_kv(self, kv: KvTablet) -> None:
+        try:
+            await self._kv_worker.run(kv.stop)
+        finally:
+            await self._flush_pool.run(kv.close)
 
     async def delete(self) -> None:
         """Stop and remove the data of both tablets."""
