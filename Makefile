@@ -6,7 +6,7 @@
 #   make demo OUTPUT=/somewhere            chooses where the demo puts its data, logs and chart
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client simulation lint format jar reference compatibility docs bench bench-compare bench-scale clean clean-all
+.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client simulation mutation lint format jar reference compatibility docs bench bench-compare bench-scale clean clean-all
 .NOTPARALLEL:
 
 ifdef PYTHON
@@ -67,6 +67,9 @@ test-sql-client: setup-flink ## Run the documents' SQL in sql-client.sh of a pla
 simulation: setup-server ## Run a server that crashes, in simulated time: SEEDS=100, or one with SEED=7
 	@PYTHONPATH=tests $(SERVER) -m simulation.run $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
 
+mutation: setup-server ## Measure which small faults in log, kv, replica, formats the tests notice: SAMPLE=200, PACKAGE=log, SEED=0, MINUTES=30
+	@$(STEP) "Mutation testing" $(SERVER) tools/mutation.py $(if $(PACKAGE),--package $(PACKAGE)) --sample $(or $(SAMPLE),200) --seed $(or $(SEED),0) --minutes $(or $(MINUTES),30)
+
 lint: setup-server java-tools ## Check format, lint and types of Python, and the format of Java
 	@$(STEP) "Python format" .venv/bin/ruff format --check --quiet $(SOURCES)
 	@$(STEP) "Python lint" .venv/bin/ruff check --quiet $(SOURCES)
@@ -104,7 +107,7 @@ bench-scale: setup-server ## Measure whether costs grow linearly: rows, tables, 
 	@$(STEP) "Growth" $(SERVER) benchmarks/scale.py $(if $(QUICK),--quick)
 
 clean: ## Remove what was built or written, but keep the environments
-	@rm -rf "$(OUTPUT)" site fluss-data flink-sql/target benchmarks/official/target */build */dist */src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf "$(OUTPUT)" build site fluss-data flink-sql/target benchmarks/official/target */build */dist */src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find fluss-server pyflink-connector tests benchmarks tools examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-all: clean ## Remove the environments as well

@@ -21,6 +21,7 @@ from fluss_server.coordinator.validation import TableSettings
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.journal_file import JournalFile
+from fluss_server.metadata.records import table_assignment_path, table_path
 from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.model.types import DataType, TypeRoot
@@ -281,6 +282,19 @@ def test_a_failed_creation_leaves_nothing(tmp_path: Path) -> None:
         assert server.tables == [2]
 
     run(tmp_path / "m", scenario)
+
+
+def test_a_failed_creation_leaves_nothing_in_the_store(tmp_path: Path) -> None:
+    async def all_of_it() -> None:
+        async with running(tmp_path / "m") as parts:
+            parts.server.fail_lead = FlussError(ErrorCode.STORAGE_EXCEPTION, "no space")
+            assert await refused(create(parts.ddl)) is ErrorCode.STORAGE_EXCEPTION
+            assert await parts.store.get(table_path(T)) is None
+            assert await parts.store.get(table_assignment_path(0)) is None
+            with pytest.raises(FlussError):
+                parts.manager.schema(0, 1)
+
+    asyncio.run(all_of_it())
 
 
 def test_a_full_metadata_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
