@@ -177,6 +177,24 @@ on_dependency_change = "ignore"
 """
 
 
+# Of the property tests, the first failing example kills: looking for a smaller one can take minutes. Random examples are
+# the same in each run, and a slow machine fails no test.
+_CONFTEST = """
+
+from hypothesis import HealthCheck, Phase, settings
+
+settings.register_profile(
+    "mutation",
+    phases=[Phase.explicit, Phase.generate],
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("mutation")
+"""
+
+
 def prepare(packages: Sequence[str]) -> Path:
     """Copy package, tests and settings into a new working directory."""
     workspace = DIRECTORY / "workspace"
@@ -184,6 +202,8 @@ def prepare(packages: Sequence[str]) -> Path:
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "fluss-server" / "src" / "fluss_server", workspace / _SOURCES, ignore=ignored)
     shutil.copytree(ROOT / "tests", workspace / "tests", ignore=ignored)
+    with (workspace / "tests" / "conftest.py").open("a", encoding="utf-8") as conftest:
+        conftest.write(_CONFTEST)
     of_project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     (workspace / "pyproject.toml").write_text(of_project + settings(packages), encoding="utf-8")
     return workspace
