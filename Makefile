@@ -6,7 +6,7 @@
 #   make demo OUTPUT=/somewhere            chooses where the demo puts its data, logs and chart
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client simulation mutation lint format jar reference compatibility docs bench bench-compare bench-scale clean clean-all
+.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client simulation mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness clean clean-all
 .NOTPARALLEL:
 
 ifdef PYTHON
@@ -105,6 +105,9 @@ bench-compare: setup-server java-tools ## Compare with the official server: 8 mi
 
 bench-scale: setup-server ## Measure whether costs grow linearly: rows, tables, connections; 10 minutes (QUICK=1: 1)
 	@$(STEP) "Growth" $(SERVER) benchmarks/scale.py $(if $(QUICK),--quick)
+
+bench-fairness: setup-server ## Measure a quiet client beside clients that send as much as they can; 3 minutes
+	@$(STEP) "Fairness" $(SERVER) benchmarks/fairness.py
 
 clean: ## Remove what was built or written, but keep the environments
 	@rm -rf "$(OUTPUT)" build site fluss-data flink-sql/target benchmarks/official/target */build */dist */src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -2,7 +2,7 @@
 
 Each fault (a mutant: another operator, a changed constant, an argument left out) is tried with all fast tests that
 call the changed function. Tests that fail kill it. One that survives shows what no test looks at, or changes nothing
-that can be seen. The work is done in build/mutation, where report.md is written, too.
+that can be seen. The work is done in build/mutation, where report.txt is written, too.
 
 Decorated functions, code outside of functions, log lines and hints are not mutated.
 
@@ -305,7 +305,7 @@ def main(arguments: Sequence[str]) -> int:
     for mutant in mutants:
         if mutant.outcome not in ("killed", "not tried"):
             lines += describe(mutant)
-    report = DIRECTORY / "report.md"
+    report = DIRECTORY / "report.txt"
     report.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
     print(f"    written to {report.relative_to(ROOT)}")

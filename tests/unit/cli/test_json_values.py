@@ -103,3 +103,24 @@ def test_what_people_read() -> None:
     assert to_json((-1, 999_999), DataType(TypeRoot.TIMESTAMP, precision=9)) == "1969-12-31 23:59:59.999999999"
     assert to_json((0, 0), DataType(TypeRoot.TIMESTAMP_LTZ, precision=0)) == "1970-01-01T00:00:00Z"
     assert to_json(10**7, DataType(TypeRoot.DATE)) == "10000000 days after 1970-01-01"
+
+
+@pytest.mark.parametrize(
+    ("data_type", "text", "kept"),
+    [
+        (DataType(TypeRoot.TIMESTAMP, precision=3), "2026-01-01 00:00:00.1234", False),
+        (DataType(TypeRoot.TIMESTAMP, precision=3), "2026-01-01 00:00:00.1230", True),
+        (DataType(TypeRoot.TIMESTAMP, precision=0), "2026-01-01 00:00:00.5", False),
+        (DataType(TypeRoot.TIMESTAMP_LTZ, precision=6), "1969-12-31 23:59:59.9999999Z", False),
+        (DataType(TypeRoot.TIMESTAMP_LTZ, precision=6), "1969-12-31 23:59:59.999999Z", True),
+        (DataType(TypeRoot.TIME, precision=3), "12:00:00.0001", False),
+        (DataType(TypeRoot.TIME, precision=0), "12:00:00.5", False),
+        (DataType(TypeRoot.TIME, precision=0), "12:00:00", True),
+    ],
+)
+def test_digits_that_the_column_does_not_keep_are_refused(data_type: DataType, text: str, kept: bool) -> None:
+    if kept:
+        assert from_json(text, data_type, "c") is not None
+    else:
+        with pytest.raises(InputError):
+            from_json(text, data_type, "c")

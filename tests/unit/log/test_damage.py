@@ -16,6 +16,7 @@ from fluss_server.log.checked_ranges import CheckedRange, CheckedRanges
 from fluss_server.log.damage import BatchDamagedError, UncheckedError
 from fluss_server.log.log_tablet import LogTablet
 from fluss_server.log.scrub import ScrubPosition
+from fluss_server.log.segment_checks import SegmentChecks
 from fluss_server.log.stored_batches import check_stored_batches
 from fluss_server.runtime import ManualClock
 from fluss_server.runtime.system_disk import SystemDisk
@@ -283,3 +284,18 @@ def test_ranges_merge_and_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ranges.at(62) is None
     assert ranges.adding(CheckedRange(60, 80, 7)).at(62) == (60, 80, 7)
     assert len(ranges) == 2
+
+
+def test_another_reader_may_check_further_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = filled(tmp_path)
+    is_checked = SegmentChecks.is_checked
+
+    def overtaken(checks: SegmentChecks, *arguments: int) -> bool:
+        known = is_checked(checks, *arguments)
+        monkeypatch.undo()
+        assert offsets(log, 0) == list(range(10))  # the other reader, before this one goes on
+        return known
+
+    monkeypatch.setattr(SegmentChecks, "is_checked", overtaken)
+    assert offsets(log, 2, 300) == [2, 3, 4]
+    assert not log.damage

@@ -134,9 +134,9 @@ def _convert(value: Any, data_type: DataType, name: str) -> Any:
     if root is TypeRoot.DATE:
         return date.fromisoformat(value).toordinal() - _EPOCH_DAY
     if root is TypeRoot.TIME:
-        return _time_of_day(value)[0]
+        return _with_precision(_time_of_day(value), min(data_type.precision, 3))[0]  # stored in milliseconds
     if root in (TypeRoot.TIMESTAMP, TypeRoot.TIMESTAMP_LTZ):
-        return parse_timestamp(value)
+        return _with_precision(parse_timestamp(value), data_type.precision)
     if root is TypeRoot.ARRAY:
         assert data_type.element is not None
         return [from_json(item, data_type.element, name) for item in _typed(value, list)]
@@ -153,6 +153,14 @@ def _convert(value: Any, data_type: DataType, name: str) -> Any:
     if unknown:
         raise ValueError
     return tuple(from_json(fields.get(field.name), field.type, f"{name}.{field.name}") for field in data_type.fields)
+
+
+def _with_precision(time: tuple[int, int], precision: int) -> tuple[int, int]:
+    """Milliseconds and nanoseconds; ``ValueError`` when a fraction has more digits than the column keeps."""
+    milliseconds, nanoseconds = time
+    if (milliseconds % 1000 * 1_000_000 + nanoseconds) % 10 ** (9 - precision):
+        raise ValueError
+    return time
 
 
 def parse_timestamp(text: str) -> tuple[int, int]:

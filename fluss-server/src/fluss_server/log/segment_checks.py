@@ -96,7 +96,7 @@ class SegmentChecks:
 
         Returns:
             how far they are undamaged, at least up to ``start``; the offset is :data:`UNKNOWN_OFFSET` when ``stop``
-            lies in what this process has appended.
+            lies in what this process has appended or checked before.
 
         Raises:
             BatchDamagedError: a batch before ``start`` is damaged, so that it is unknown what begins there.
@@ -111,6 +111,8 @@ class SegmentChecks:
                 raise segment.damaged(before.position, reason, before.offset)
             position, offset = before.position, before.offset
         needed = min(stop, self.appended_from)
+        if position > needed:
+            return CheckResult(stop, UNKNOWN_OFFSET, None)  # another reader has checked further meanwhile
         result = CheckResult(position, offset, None)
         if position < needed:
             result = self._check(opening, file, position, offset, needed, size)

@@ -200,6 +200,7 @@ async def cluster(directory: Path) -> AsyncIterator[Cluster]:
             await server.start()
             resources.push_async_callback(server.leave)
             servers.append(server)
+        resources.push_async_callback(coordinator.finish_changes)
         await coordinator.settled()
         services = coordinator.services(None)
         yield Cluster(coordinator, servers, next(found for found in services if isinstance(found, CoordinatorService)))

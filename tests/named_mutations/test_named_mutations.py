@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import fluss_server
-from mutation.named import NAMED
+from named_mutations.named import NAMED
 from scratch_support import scratch_directory
 
 pytestmark = pytest.mark.slow
