@@ -89,6 +89,19 @@ def test_every_cut_is_refused(kv_format: KvFormat) -> None:
         codec.decode(row + b"\0")
 
 
+@pytest.mark.parametrize("kv_format", KvFormat)
+def test_maps_and_rows_in_arrays_and_maps(kv_format: KvFormat) -> None:
+    text, number = DataType(TypeRoot.STRING), DataType(TypeRoot.INTEGER)
+    inner = DataType(TypeRoot.MAP, key=text, element=DataType(TypeRoot.ARRAY, element=number))
+    types = (
+        DataType(TypeRoot.ARRAY, element=inner),
+        DataType(TypeRoot.MAP, key=number, element=inner),
+    )
+    codec = row_codec(types, kv_format)
+    values = ([[("a long key", [1, None, 3]), ("", [])], None, []], [(7, [("k", None)]), (8, None)])
+    assert codec.decode(codec.encode(values)) == values
+
+
 def test_shared_array_items_are_refused() -> None:
     """Slots that share an item would let a small row decode to an endless one."""
     inner = DataType(TypeRoot.ARRAY, element=DataType(TypeRoot.STRING))

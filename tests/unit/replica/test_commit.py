@@ -128,6 +128,19 @@ def test_closing_waits_for_the_commit_that_runs(tmp_path: Path) -> None:
     with_replica(tmp_path, scenario)
 
 
+def test_closing_tells_those_that_wait(tmp_path: Path) -> None:
+    async def scenario(replica: Replica, flushes: HeldPool) -> None:
+        waiting = replica.acknowledged_below(1)
+        await replica._stop()
+        with pytest.raises(FlussError, match="is closed here") as waited:
+            await waiting
+        with pytest.raises(FlussError, match="is closed here") as appended:
+            replica.append(TWO_ROWS)
+        assert waited.value.code is appended.value.code is ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION
+
+    with_replica(tmp_path, scenario)
+
+
 @pytest.mark.parametrize("error", [OSError(5, "no"), ValueError("unexpected")])
 def test_a_failed_flush_acknowledges_nothing_and_ends_the_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -146,10 +159,25 @@ def test_a_failed_flush_acknowledges_nothing_and_ends_the_writes(
         assert caught.value.code is ErrorCode.STORAGE_EXCEPTION
         assert not replica.is_online
         assert replica.high_watermark.value == 0
-        with pytest.raises(FlussError, match="is offline"):
+        with pytest.raises(FlussError, match=f"is offline: .*{error.args[-1]}"):
             replica.append(TWO_ROWS)
         await replica._stop()
         assert not flushes.held
+
+    with_replica(tmp_path, scenario)
+
+
+def test_a_commit_that_cannot_begin_ends_the_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Callable[[], object]) -> None:
+        raise RuntimeError("no thread")
+
+    async def scenario(replica: Replica, flushes: HeldPool) -> None:
+        monkeypatch.setattr(flushes, "submit", refuse)
+        written = replica.acknowledged(replica.append(TWO_ROWS))
+        with pytest.raises(FlussError, match=r"is offline: .*no thread") as caught:
+            await asyncio.wait_for(written, 10)
+        assert caught.value.code is ErrorCode.STORAGE_EXCEPTION
+        assert not replica.is_online
 
     with_replica(tmp_path, scenario)
 
