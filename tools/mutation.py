@@ -34,7 +34,9 @@ TESTS = (
     *(f"tests/unit/{package}" for package in (*PACKAGES, "tablet")),
     *(f"tests/property/{package}" for package in ("log", "kv", "formats")),
 )
+MARKERS = "not slow and not flink and not java"
 _STOP_SECONDS = 30
+_SPINNER = tuple("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 _SOURCES = Path("src") / "fluss_server"
 
 
@@ -167,7 +169,7 @@ source_paths = ["src"]
 only_mutate = {[f"{_SOURCES}/{package}/*" for package in packages]}
 do_not_mutate_patterns = ['logger\.\w+', 'hint=']
 pytest_add_cli_args = ["-p", "no:cacheprovider"]
-pytest_add_cli_args_test_selection = {["-m", "not slow and not flink and not java", *TESTS]}
+pytest_add_cli_args_test_selection = {["-m", MARKERS, *TESTS]}
 process_isolation = "forkserver"
 timeout_multiplier = 5.0
 timeout_constant = 4.0
@@ -254,8 +256,10 @@ def run_mutmut(workspace: Path, names: Sequence[str], minutes: float) -> bool:
                     continue
     text = log.read_text(encoding="utf-8", errors="replace")
     if "Running mutation testing" not in text:
-        print(text[-5000:], file=sys.stderr)
-        print("error: the tests do not pass without a mutation, or there was no time to try one", file=sys.stderr)
+        steps = [line for line in text.replace("\r", "\n").splitlines() if not line.startswith(_SPINNER)]
+        print("\n".join(steps[-40:]), file=sys.stderr)
+        print("error: the tests do not pass without a mutation, or there was no time to try one; see", file=sys.stderr)
+        print(f'    .venv/bin/python -m pytest -m "{MARKERS}" {" ".join(TESTS)}', file=sys.stderr)
         raise SystemExit(1)
     return complete
 
