@@ -301,7 +301,7 @@ def test_the_port_of_the_native_protocol_is_recognized(fluss: Fluss, tmp_path: P
         message = fluss("tables", "--server", native, code=1)
         assert f"port {cluster.port} is that of Fluss's native protocol" in message
         assert f"--server 127.0.0.1:{cluster.grpc_port}" in message
-    assert "cannot reach the gRPC endpoint of a server" in fluss("tables", "--server", native, code=1)
+    assert "cannot reach the gRPC server at" in fluss("tables", "--server", native, code=1)
 
 
 def test_options_have_effective_values(fluss: Fluss) -> None:
