@@ -53,6 +53,7 @@ def _lay_out(scratch: Path, version: str) -> Path:
             require_maven(),
             "--quiet",
             "--batch-mode",
+            "-Dstyle.color=never",
             _COPY_GOAL,
             f"-Dartifact={gateway}",
             f"-DoutputDirectory={fresh / 'opt'}",
@@ -89,7 +90,8 @@ def _put_connector(lib: Path, jar: Path) -> None:
 
 
 def _run(command: list[str]) -> None:
-    subprocess.run(command, check=True, timeout=_DOWNLOAD_TIMEOUT_SECONDS)
+    """Run a command; what it prints goes to standard error, because the only output of this tool is a path."""
+    subprocess.run(command, check=True, stdout=sys.stderr, timeout=_DOWNLOAD_TIMEOUT_SECONDS)
 
 
 def main(arguments: list[str]) -> int:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import pytest
+import os
+import subprocess
+import sys
+from pathlib import Path
 
-from simulation.run import converse
+TESTS = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("seed", [1])
-def test_a_conversation_with_crashes_runs_the_same_way_twice(seed: int) -> None:
-    first, conversation = converse(seed)
-    assert conversation.done.total() == 1_000
-    assert conversation.crashes == ["power", "kill", "power", "power"]
-    second, _ = converse(seed)
-    assert first == second
+def test_a_conversation_with_crashes_runs_the_same_way_twice() -> None:
+    """In a process of its own, as ``make simulation`` runs it."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "simulation.run", "--first", "1", "--count", "1"],
+        env=os.environ | {"PYTHONPATH": str(TESTS)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "seed 1: 1000 operations, crashes: power, kill, power, power; trace " in ended.stdout
+    assert "1 seeds, each twice" in ended.stdout
