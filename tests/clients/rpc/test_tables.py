@@ -185,4 +185,4 @@ class TestGetTableSchema:
     def test_a_missing_table(self, client: Client, name: str) -> None:
         with pytest.raises(ClientError) as error:
             client.table_schema(name)
-        assert code_of(error) is ErrorCode.TABLE_NOT_EXIST
+        assert code_of(error) is ErrorCode.SCHEMA_NOT_EXIST  # as the official servers
