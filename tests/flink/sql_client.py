@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +25,11 @@ def plain_flink(version: str) -> Path:
     return Path(done.stdout.strip().splitlines()[-1])
 
 
+def _without_pyflink(environment: Mapping[str, str]) -> dict[str, str]:
+    """PyFlink, once used in this process, names its own directories in FLINK_*; the scripts would take its jars."""
+    return {name: value for name, value in environment.items() if not name.startswith("FLINK_")}
+
+
 class SqlClient:
     """The SQL client of a running cluster."""
 
@@ -35,7 +40,7 @@ class SqlClient:
         configuration.mkdir()
         (configuration / "config.yaml").write_text(f"rest.address: 127.0.0.1\nrest.port: {cluster.rest_port}\n")
         (configuration / "log4j-cli.properties").write_text("rootLogger.level = OFF\n")
-        self._environment = os.environ | {
+        self._environment = _without_pyflink(os.environ) | {
             "FLINK_CONF_DIR": str(configuration),
             "FLINK_LOG_DIR": str(directory),
             "JVM_ARGS": "-Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
