@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.replica.high_watermark import HighWatermark
+from fluss_server.replica.watched_offset import WatchedOffset
 
 
 def test_writers_wake_exactly_when_their_offset_is_reached() -> None:
     async def run() -> None:
-        watermark = HighWatermark(10)
+        watermark = WatchedOffset(10)
         assert watermark.reached(10).done()
         first, second, third = watermark.reached(11), watermark.reached(30), watermark.reached(20)
         watermark.advance(20)
@@ -27,7 +27,7 @@ def test_writers_wake_exactly_when_their_offset_is_reached() -> None:
 
 def test_readers_wake_on_every_movement_until_removed() -> None:
     async def run() -> None:
-        watermark = HighWatermark(0)
+        watermark = WatchedOffset(0)
         moved = asyncio.Event()
         watermark.add_reader(moved.set)
         watermark.advance(1)
@@ -44,7 +44,7 @@ def test_readers_wake_on_every_movement_until_removed() -> None:
 
 def test_failure_reaches_all_waiting_writers_and_wakes_readers() -> None:
     async def run() -> None:
-        watermark = HighWatermark(0)
+        watermark = WatchedOffset(0)
         moved = asyncio.Event()
         watermark.add_reader(moved.set)
         waiting, cancelled = watermark.reached(5), watermark.reached(6)
