@@ -2,7 +2,8 @@
 
 They are described here and not in ``fluss.proto``, which is the protocol of Apache Fluss. APIs from
 ``FIRST_OWN_KEY`` on use them. The fields of ``UpdateMetadataExtension`` travel inside an ``UpdateMetadataRequest``:
-their numbers are above all official ones, so official servers skip them.
+their numbers are above all official ones, so official servers skip them. The same holds for the leader epoch of
+``FollowerFetchExtension``, which reads a ``FetchLogRequest``.
 """
 
 from __future__ import annotations
@@ -49,6 +50,42 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
     "ReserveWriterIdsResponse": [
         (1, "required", "int64", "first"),
         (2, "required", "int64", "size"),
+    ],
+    "LeaderEpochsRequest": [
+        (1, "required", "int32", "follower_server_id"),
+        (2, "repeated", "LeaderEpochsRequestBucket", "buckets"),
+    ],
+    "LeaderEpochsRequestBucket": [
+        (1, "required", "int64", "table_id"),
+        (2, "optional", "int64", "partition_id"),
+        (3, "required", "int32", "bucket_id"),
+        (4, "required", "int32", "leader_epoch"),
+    ],
+    "LeaderEpochsResponse": [
+        (1, "repeated", "LeaderEpochsResponseBucket", "buckets"),
+    ],
+    "LeaderEpochsResponseBucket": [
+        (1, "required", "int64", "table_id"),
+        (2, "optional", "int64", "partition_id"),
+        (3, "required", "int32", "bucket_id"),
+        (4, "optional", "int32", "error_code"),
+        (5, "optional", "string", "error_message"),
+        (6, "optional", "int64", "log_start_offset"),
+        (7, "optional", "int64", "log_end_offset"),
+        (8, "repeated", "LeaderEpochStart", "epochs"),
+    ],
+    "LeaderEpochStart": [
+        (1, "required", "int32", "epoch"),
+        (2, "required", "int64", "start_offset"),
+    ],
+    "FollowerFetchExtension": [
+        (3, "repeated", "FollowerFetchTableExtension", "tables_req"),
+    ],
+    "FollowerFetchTableExtension": [
+        (4, "repeated", "FollowerFetchBucketExtension", "buckets_req"),
+    ],
+    "FollowerFetchBucketExtension": [
+        (20_000, "optional", "int32", "leader_epoch"),
     ],
     "TableSchema": [
         (1, "required", "int64", "table_id"),
