@@ -224,7 +224,10 @@ def test_writes_that_are_not_acknowledged_in_time(tmp_path: Path) -> None:
             def replica(self, _: TableBucket) -> Replica:
                 return replica
 
-            find = replica
+            async def served_replica(self, _: TableBucket) -> Replica:
+                return replica
+
+            leader = find = replica
 
         service = WriteService(cast("Any", Replicas()), DiskWriteLock(0.9, 0.8), kv_queue_bytes=1 << 20)
         buckets = [BucketRecords(None, 0, TWO_ROWS), BucketRecords(None, 0, TWO_ROWS[:-1])]

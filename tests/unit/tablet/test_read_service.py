@@ -34,7 +34,10 @@ class Replicas:
     def replica(self, bucket: TableBucket) -> Replica:
         return self._replica
 
-    find = replica
+    async def served_replica(self, bucket: TableBucket) -> Replica:
+        return self._replica
+
+    leader = find = replica
 
 
 def with_service(directory: Path, scenario: Scenario) -> None:
@@ -55,7 +58,9 @@ def with_service(directory: Path, scenario: Scenario) -> None:
             kv_worker=InlineWorkers().pool("kv", 1),
         )
         replicas = cast("Any", Replicas(replica, checks))
-        service = ReadService(replicas, cast("Any", None), DiskWriteLock(0.9, 0.8), clock, max_parked_fetches=10)
+        service = ReadService(
+            replicas, cast("Any", None), cast("Any", None), DiskWriteLock(0.9, 0.8), clock, max_parked_fetches=10
+        )
         await scenario(service, replica, flushes, checks)
         log.close()
 

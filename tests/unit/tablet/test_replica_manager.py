@@ -193,7 +193,8 @@ async def test_a_replica_that_another_server_leads_serves_nothing(tmp_path: Path
         assert caught.value.code is ErrorCode.NOT_LEADER_OR_FOLLOWER
         assert server.replicas.find(B0) is None
         assert await notify(server, lead(epoch=2)) == [None]
-        assert server.replicas.replica(B0) is replica
+        assert replica.is_closed, "it was of an earlier leader epoch"
+        assert server.replicas.replica(B0).log is replica.log
 
 
 @async_test
@@ -203,7 +204,7 @@ async def test_stopping(tmp_path: Path) -> None:
         kept = await server.stop_replicas(StopReplicas(0, (ReplicaStop(B0, 0, delete=False),)))
         assert kept.replicas == (BucketResult(B0),)
         assert (tmp_path / "d" / "t-0" / "log-0").is_dir()
-        assert await notify(server, lead(0)) == [None]
+        assert await notify(server, lead(0, epoch=1)) == [None]
         both = tuple(ReplicaStop(TableBucket(0, None, number), 0, delete=True) for number in (0, 1))
         await server.update_metadata(UpdateMetadata(0, dropped_tables=(0,)))
         for _ in range(2):  # a repetition finds nothing to do

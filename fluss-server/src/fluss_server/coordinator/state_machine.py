@@ -13,8 +13,10 @@ What the events do:
   has one (``TableReady``).
 * ``TableAltered``: the definition to all.
 * ``TablesDropped``, ``PartitionDropped``: gone for clients, then its replicas are deleted.
-* ``LeadershipsConfirmed``: a leader counts as active; a failure makes another one lead, and is retried later.
-* ``IsrAdjustmentRequested``: validated, stored, returned. ISRs are not sent to anybody else.
+* ``LeadershipsConfirmed``: a leader counts as active; a failure makes another one lead, and is retried later. A leader
+  that has begun the epoch before it was restarted is elected again, in a new epoch.
+* ``IsrAdjustmentRequested``: validated, stored, returned. ISRs are not sent to anybody else. A leader that knows an
+  older one is told the present one.
 """
 
 from __future__ import annotations
@@ -288,6 +290,11 @@ class _Planner:
                 self._note(bucket, "leader-active", f"server {server_id}, leader epoch {state.record.leader_epoch}")
             return True
         self._note(bucket, "leadership-failed", f"server {server_id}: {failure.message}")
+        if failure.code is ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION and state.leader == server_id:
+            # It has begun this epoch before a restart, and can lead in the next one.
+            self._write(bucket, with_leader(state.record, NO_LEADER), "epoch-begun-before")
+            self._elect_where_needed({bucket: state})
+            return True
         self._draft.put_failure(server_id, bucket, failure)
         self._retry = True
         if state.leader == server_id:
@@ -380,6 +387,8 @@ class _Planner:
             failure = isr_change_failure(change, leader, state, self._draft.coordinator_epoch, live)
             if failure is not None or state is None or state.record is None:
                 adjusted.append(AdjustedBucket(change.bucket, failure))
+                if failure is not None and failure.code is ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION:
+                    self._tell_leadership(change.bucket, leader)  # the response to an earlier request was lost
                 continue
             record = replace(
                 state.record,

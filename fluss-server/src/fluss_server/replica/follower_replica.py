@@ -205,8 +205,9 @@ class FollowerReplica(BucketReplica):
             raise
         except Exception as error:
             logger.exception("bucket %s cannot be followed", self.bucket)
-            self._go_offline(FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"{type(error).__name__}: {error}"))
-            raise self._offline from error
+            failure = FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"{type(error).__name__}: {error}")
+            self._go_offline(failure)
+            raise failure from error
 
     def diverged(self) -> None:
         """The leader does not have the offset that was requested: compare again."""

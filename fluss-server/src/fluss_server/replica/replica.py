@@ -73,6 +73,7 @@ class Replica(BucketReplica):
 
     Attributes:
         log_end: end of the log, for followers; moves only if there are some.
+        standby_replicas: followers that are to keep a KvTablet of their own.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Replica(BucketReplica):
         self.kv = kv
         self.followers = followers
         self.log_end = WatchedOffset(log.end_offset)
+        self.standby_replicas: tuple[int, ...] = ()
         self._has_rows = table.has_primary_key
         self._schemas = schemas
         self._validators = {table.schema_id: validator_of(table.schema.types, table.log_format)}
@@ -330,6 +332,10 @@ class Replica(BucketReplica):
         """Begin with the KvTablet of a primary-key table; it was opened when the replica was caught up."""
         self.kv = self._commits.kv = kv
         self._take_in_rows(kv)
+
+    def cannot_serve(self, error: Exception) -> None:
+        """The rows cannot be opened: refuse everything until this server leads the bucket again."""
+        self._commit_failed(error)
 
     def begin(self) -> None:
         """Begin as the leader of an epoch: what is in the log is committed as followers have it."""

@@ -1,7 +1,8 @@
 """FETCH_LOG: reading log batches, with long polling.
 
 A fetch that finds fewer bytes than it requested is *parked*: it reads a bucket again whenever its high watermark moves,
-and responds when it has enough, at an error that waiting cannot resolve, or when its time is over.
+and responds when it has enough, at an error that waiting cannot resolve, or when its time is over. A follower reads up
+to the end of the log, and its fetch waits for that.
 """
 
 from __future__ import annotations
@@ -41,7 +42,13 @@ _PROJECTED_READ_BYTES = 4 << 20
 """Log read at a time for a projection, which makes it smaller."""
 
 # A lost bucket is reported with the others when the wait is over, so that polling does not become a busy loop.
-_DEFERRED_ERRORS = frozenset({ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION})
+_DEFERRED_ERRORS = frozenset(
+    {
+        ErrorCode.NOT_LEADER_OR_FOLLOWER,
+        ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION,
+        ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION,
+    }
+)
 
 
 @dataclass(slots=True)
@@ -54,6 +61,7 @@ class BucketFetch:
         max_bytes: most bytes for this bucket.
         projector: which columns, or None for all.
         log_filter: which batches, or None for all.
+        is_follower: whether a follower fetches.
     """
 
     bucket: TableBucket
@@ -61,6 +69,7 @@ class BucketFetch:
     max_bytes: int
     projector: TableProjector | None = None
     log_filter: LogFilter | None = None
+    is_follower: bool = False
 
 
 @dataclass(slots=True)
@@ -112,7 +121,7 @@ async def fetch_log(
     """Read every bucket of ``fetches``; wait for data as ``limits`` say.
 
     Args:
-        replica_of: finds the replica, or raises the bucket's error.
+        replica_of: finds the leader, or raises the bucket's error.
         response_slot: awaited before batches are held in memory, so that a slow reader costs a bounded amount.
         response_capacity: most bytes that should be held in memory then.
         parked: where to be while waiting.
@@ -177,12 +186,17 @@ class _Reading:
             result.error = error
         return result
 
-    def replicas(self) -> list[tuple[int, Replica]]:
-        """The replicas that are here, by the position of their bucket."""
+    def have_lost_leader(self, indexes: Iterable[int]) -> bool:
+        """Whether buckets that were read before are led by another server now."""
+        errors = (self.results[index].error for index in indexes)
+        return any(error is not None and error.code is ErrorCode.NOT_LEADER_OR_FOLLOWER for error in errors)
+
+    def replicas(self) -> list[tuple[int, Replica, bool]]:
+        """The replicas that are here, by the position of their bucket, and whether a follower reads them."""
         found = []
         for index, fetch in enumerate(self._fetches):
             try:
-                found.append((index, self._replica_of(fetch.bucket)))
+                found.append((index, self._replica_of(fetch.bucket), fetch.is_follower))
             except FlussError:
                 continue  # its error is part of the results
         return found
@@ -198,6 +212,8 @@ class _Reading:
             self._readable += sign
             # Behind what a filter has taken away the reader can go on.
             self._settled += sign * (result.filtered_end_offset is not None)
+        elif result.error.code is ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION:
+            self._readable += sign  # it will be
         else:
             self._settled += sign * (result.error.code not in _DEFERRED_ERRORS)
 
@@ -227,9 +243,12 @@ async def _wait_for_data(reading: _Reading, limits: FetchLimits, parked: ParkedF
         moved[index] = None
 
     timer = asyncio.get_running_loop().call_later(wait_ms / 1000, respond_now)
-    watched = [(replica.high_watermark, partial(notice, index)) for index, replica in reading.replicas()]
-    for high_watermark, wake in watched:
-        high_watermark.add_reader(wake)
+    watched = [
+        (replica.log_end if is_follower else replica.high_watermark, partial(notice, index))
+        for index, replica, is_follower in reading.replicas()
+    ]
+    for offset, wake in watched:
+        offset.add_reader(wake)
     parked.enter(len(reading.results), respond_now)
     try:
         while not time_is_up and reading.worth_waiting(min_bytes):
@@ -238,18 +257,23 @@ async def _wait_for_data(reading: _Reading, limits: FetchLimits, parked: ParkedF
             indexes = list(moved)
             moved.clear()
             await reading.read(indexes)
+            if reading.have_lost_leader(indexes):
+                return
     finally:
         parked.leave(respond_now)
         timer.cancel()
-        for high_watermark, wake in watched:
-            high_watermark.remove_reader(wake)
+        for offset, wake in watched:
+            offset.remove_reader(wake)
 
 
 def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: bool, may_check: bool) -> None:
-    """Fill ``result`` from the log below the high watermark."""
+    """Fill ``result`` from the log below the high watermark, for a follower from all of it."""
     log = replica.log
-    high_watermark = replica.high_watermark.value
-    result.high_watermark = high_watermark
+    result.high_watermark = high_watermark = replica.high_watermark.value
+    if result.fetch.is_follower:
+        high_watermark = log.end_offset
+    elif not replica.is_serving:
+        raise replica.not_serving()
     result.log_start_offset = log.start_offset
     offset = log.start_offset if result.fetch.offset == EARLIEST_OFFSET else result.fetch.offset
     if not log.start_offset <= offset <= log.end_offset:

@@ -111,6 +111,8 @@ class IsrMaintenance:
                     succeeded = False
                 if not succeeded:
                     await asyncio.sleep(RETRY_PAUSE_S * (0.5 + 0.5 * self._random.random()))
+                    self._noticed.update((replica, None) for replica, _ in part)
+                    self._wake.set()
 
     async def _request(self, wanted: Sequence[tuple[Replica, tuple[int, ...]]]) -> bool:
         """Request some changes; returns False when one of them has failed."""

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
@@ -80,9 +81,7 @@ class ReplicaFetchers:
         random: for their length.
     """
 
-    def __init__(
-        self, server_id: int, config: FetcherConfig, connect: Connect, clock: Clock, random: Random
-    ) -> None:
+    def __init__(self, server_id: int, config: FetcherConfig, connect: Connect, clock: Clock, random: Random) -> None:
         self._server_id = server_id
         self._config = config
         self._connect = connect
@@ -216,9 +215,7 @@ class _Fetcher:
             request = leader_epochs_request(
                 self._server_id, ((follower.bucket, follower.leader_epoch) for follower in part)
             )
-            found = read_leader_epochs(
-                await client.call(ApiKey.LEADER_EPOCHS, request, timeout_s=CALL_DEADLINE_S)
-            )
+            found = read_leader_epochs(await client.call(ApiKey.LEADER_EPOCHS, request, timeout_s=CALL_DEADLINE_S))
             await asyncio.gather(*(self._align_one(follower, found.get(follower.bucket)) for follower in part))
 
     async def _align_one(self, follower: FollowerReplica, leader_log: object) -> None:
@@ -264,9 +261,10 @@ class _Fetcher:
             await asyncio.wait([call, self._abandoned], return_when=asyncio.FIRST_COMPLETED)
             if call.done():
                 return False
-        changed = asyncio.ensure_future(self._changed.wait())
+        changed: asyncio.Future[Any] = asyncio.ensure_future(self._changed.wait())
         try:
-            await asyncio.wait([call, changed], return_when=asyncio.FIRST_COMPLETED)
+            waiting: list[asyncio.Future[Any]] = [call, changed]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
             changed.cancel()
         if call.done():

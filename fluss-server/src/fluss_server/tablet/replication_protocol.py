@@ -56,9 +56,7 @@ def follower_fetch_request(
     for bucket, leader_epoch, offset in fetches:
         if table is None or table.table_id != bucket.table_id:
             table = request.tables_req.add(table_id=bucket.table_id, projection_pushdown_enabled=False)
-        entry = table.buckets_req.add(
-            bucket_id=bucket.bucket, fetch_offset=offset, max_fetch_bytes=max_bucket_bytes
-        )
+        entry = table.buckets_req.add(bucket_id=bucket.bucket, fetch_offset=offset, max_fetch_bytes=max_bucket_bytes)
         if bucket.partition_id is not None:
             entry.partition_id = bucket.partition_id
         entry.MergeFromString(_LEADER_EPOCH_TAG + varint(leader_epoch))

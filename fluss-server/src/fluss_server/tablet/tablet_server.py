@@ -22,19 +22,25 @@ from fluss_server.cluster.messages import (
 from fluss_server.cluster.metadata_cache import MetadataCache
 from fluss_server.config import Configuration
 from fluss_server.config.dynamic import DynamicConfiguration
-from fluss_server.errors import FlussError
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.rpc.client import RpcClient
+from fluss_server.rpc.service import DEFAULT_LISTENER
 from fluss_server.runtime.runtime import Runtime
 from fluss_server.tablet.disk_write_lock import DISK_RATIOS, DiskMonitor, DiskWriteLock, check_ratios, disk_ratios
+from fluss_server.tablet.isr_maintenance import IsrMaintenance
 from fluss_server.tablet.kv_scanners import KvScanners, ScannerConfig
 from fluss_server.tablet.metadata_service import MetadataService
 from fluss_server.tablet.read_service import ReadService
 from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
+from fluss_server.tablet.replication_service import ReplicationService
 from fluss_server.tablet.write_service import WriteService
 from fluss_server.tablet.writer_ids import WriterIds
 
 logger = logging.getLogger(__name__)
 
 _ROLL_SEGMENTS = "log.retention.roll-active-segment.enabled"
+_MIN_ISR = "log.replica.min-in-sync-replicas-number"
+_CONNECT_TIMEOUT_S = 5.0
 
 
 class TabletServer:
@@ -50,10 +56,12 @@ class TabletServer:
         scanner_config: what full scans may cost.
         runtime: the machine.
         coordinator: of the cluster.
+        internal_listener: name of the listener through which servers reach each other; None = the first one.
 
     Attributes:
         metadata: what it knows of the cluster.
         replicas: the buckets that it keeps.
+        isr: keeps the ISRs of the buckets that it leads.
         scanners: full scans that are open.
         disk: whether writes are refused, because the disk is nearly full.
         reads: serves reads.
@@ -69,6 +77,8 @@ class TabletServer:
         scanner_config: ScannerConfig,
         runtime: Runtime,
         coordinator: CoordinatorGateway,
+        *,
+        internal_listener: str | None = None,
     ) -> None:
         self._node = node
         self._runtime = runtime
@@ -80,11 +90,23 @@ class TabletServer:
             directory, self.disk, current.get_int("server.data-disk.check-interval") / 1000, runtime
         )
         self.replicas = ReplicaManager(
-            node.server_id, directory, replica_config, runtime, self.metadata, self._reserve_ids
+            node.server_id, directory, replica_config, runtime, self.metadata, self._reserve_ids, self._connect
         )
+        self._internal_listener = internal_listener
+        self.isr = IsrMaintenance(
+            node.server_id,
+            coordinator,
+            self.replicas.leaders,
+            self.metadata,
+            replica_config.replication.max_lag_s,
+            runtime.random,
+        )
+        first = node.endpoints[0].listener if node.endpoints else DEFAULT_LISTENER
+        replication = ReplicationService(self.replicas, self.isr, runtime.clock, internal_listener or first)
         self.scanners = KvScanners(self.replicas.kv_worker, runtime, scanner_config)
         self.reads = ReadService(
             self.replicas,
+            replication,
             self.scanners,
             self.disk,
             runtime.clock,
@@ -93,6 +115,7 @@ class TabletServer:
         self.services: tuple[object, ...] = (
             WriteService(self.replicas, self.disk, kv_queue_bytes=current.get_int("kv.write-queue.size")),
             self.reads,
+            replication,
             MetadataService(self.metadata, node.server_id, WriterIds(coordinator, self._largest_writer_id)),
         )
         self._follow_changes(configuration)
@@ -114,6 +137,8 @@ class TabletServer:
         self.scanners.start()
         closing(self.scanners.stop)
         self.replicas.start()
+        self.isr.start()
+        closing(self.isr.close)
         self._has_snapshot = asyncio.get_running_loop().create_future()
         incarnation = self._runtime.secrets.token(16).hex()
         await self._coordinator.register(RegisterServer(self._node, incarnation), self)
@@ -164,6 +189,19 @@ class TabletServer:
 
     # ------------------------------------------------------------------ parts
 
+    async def _connect(self, server_id: int) -> RpcClient:
+        """Connect to another server, as its follower; ``NETWORK_EXCEPTION``."""
+        node = self.metadata.servers.get(server_id)
+        endpoint = None
+        if node is not None and node.endpoints:
+            listener = self._internal_listener
+            endpoint = node.endpoints[0] if listener is None else node.endpoint(listener)
+        if endpoint is None:
+            raise FlussError(ErrorCode.NETWORK_EXCEPTION, f"the address of server {server_id} is not known")
+        return await RpcClient.connect(
+            endpoint.host, endpoint.port, network=self._runtime.network, timeout_s=_CONNECT_TIMEOUT_S
+        )
+
     async def _reserve_ids(self, table_id: int, count: int) -> int:
         return (await self._coordinator.reserve_ids(ReserveIds(table_id, count))).first
 
@@ -181,6 +219,9 @@ class TabletServer:
             [_ROLL_SEGMENTS],
             accept,
             lambda configuration: replicas.set_roll_expired_segments(configuration.get_bool(_ROLL_SEGMENTS)),
+        )
+        configuration.subscribe(
+            [_MIN_ISR], accept, lambda configuration: replicas.set_min_isr(configuration.get_int(_MIN_ISR))
         )
         configuration.subscribe(
             DISK_RATIOS,

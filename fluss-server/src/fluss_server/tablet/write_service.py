@@ -58,9 +58,9 @@ class WriteService:
 
     @rpc(ApiKey.PRODUCE_LOG)
     async def produce_log(self, request: ProduceLogRequest, context: RequestContext) -> ResponseBody:
-        """Append one or more batches per bucket; ``acks`` 1 and -1 wait until they are acknowledged."""
+        """Append one or more batches per bucket; ``acks`` 1 waits until the leader has them, -1 for the whole ISR."""
         _check_acks(request.acks)
-        outcomes = [self._append(request.table_id, bucket) for bucket in request.buckets]
+        outcomes = [self._append(request.table_id, bucket, request.acks) for bucket in request.buckets]
         # What is in the log needs the memory of the request no more.
         sizes = [len(bucket.records) for bucket in request.buckets]
         request.buckets = without_records(request.buckets)
@@ -81,10 +81,11 @@ class WriteService:
                 entry.base_offset = outcome.base_offset
         return response
 
-    def _append(self, table_id: int, bucket: BucketRecords) -> FlussError | tuple[Replica, AppendResult]:
+    def _append(self, table_id: int, bucket: BucketRecords, acks: int) -> FlussError | tuple[Replica, AppendResult]:
         try:
             self._disk.check()
-            replica = self._replicas.replica(TableBucket(table_id, bucket.partition_id, bucket.bucket_id))
+            replica = self._replicas.leader(TableBucket(table_id, bucket.partition_id, bucket.bucket_id))
+            replica.check_acks(acks)
             return replica, replica.append(bucket.records)
         except Exception as error:
             return _as_fluss_error(error)
@@ -96,7 +97,7 @@ class WriteService:
         async with self._kv_budget.hold(sum(len(bucket.records) for bucket in request.buckets)):
             # Every put is handed to the worker before the first wait, so that later requests cannot overtake.
             puts = [
-                self._start_put(request.table_id, bucket, request.target_columns, request.agg_mode)
+                self._start_put(request.table_id, bucket, request.acks, request.target_columns, request.agg_mode)
                 for bucket in request.buckets
             ]
             outcomes = [await put for put in puts]
@@ -124,7 +125,7 @@ class WriteService:
         return response
 
     def _start_put(
-        self, table_id: int, bucket: BucketRecords, target_columns: Sequence[int], agg_mode: int
+        self, table_id: int, bucket: BucketRecords, acks: int, target_columns: Sequence[int], agg_mode: int
     ) -> Awaitable[FlussError | tuple[Replica, AppendResult]]:
         async def run() -> FlussError | tuple[Replica, AppendResult]:
             try:
@@ -137,7 +138,9 @@ class WriteService:
                         f" the limit is {self._max_merge_bytes}",
                         hint="write smaller batches, or raise kv.write-queue.size",
                     )
-                replica = self._replicas.replica(TableBucket(table_id, bucket.partition_id, bucket.bucket_id))
+                key = TableBucket(table_id, bucket.partition_id, bucket.bucket_id)
+                replica = await self._replicas.served_replica(key)  # waits only for a new leader
+                replica.check_acks(acks)
                 overwrite = _is_overwrite(agg_mode)
                 return replica, await replica.put(bucket.records, target_columns, overwrite=overwrite)
             except Exception as error:
@@ -177,7 +180,7 @@ async def _settle(
         settled.append(result)
         if acks != 0:
             try:
-                waiting[index] = replica.acknowledged(result)
+                waiting[index] = replica.acknowledged(result, acks)
             except FlussError as error:
                 settled[index] = error
     if not waiting:
@@ -198,15 +201,30 @@ async def _settle(
             except asyncio.CancelledError:
                 if not time_is_up:
                     raise
-                settled[index] = FlussError(
-                    ErrorCode.REQUEST_TIME_OUT,
-                    f"not acknowledged within {timeout_ms} ms; the rows are in the log and may still be acknowledged",
-                )
+                outcome = outcomes[index]
+                assert not isinstance(outcome, FlussError), "nobody waits for what has failed"
+                settled[index] = _not_in_time(outcome[0], acks, timeout_ms)
             except Exception as error:
                 settled[index] = _as_fluss_error(error)
     finally:
         timer.cancel()
     return settled
+
+
+def _not_in_time(replica: Replica, acks: int, timeout_ms: int) -> FlussError:
+    """The error of a write that was appended and not acknowledged."""
+    followers = replica.followers
+    if acks == -1 and followers is not None and not followers.has_enough_replicas:
+        return FlussError(
+            ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND_EXCEPTION,
+            f"{len(followers.isr.members)} replicas are in sync, {followers.min_isr} are needed; the rows are in the"
+            " log and may still be acknowledged",
+            hint="write them again when more servers are back; idempotent writers write them once",
+        )
+    return FlussError(
+        ErrorCode.REQUEST_TIME_OUT,
+        f"not acknowledged within {timeout_ms} ms; the rows are in the log and may still be acknowledged",
+    )
 
 
 def _as_fluss_error(error: BaseException) -> FlussError:
