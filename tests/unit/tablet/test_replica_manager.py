@@ -205,7 +205,7 @@ async def test_stopping(tmp_path: Path) -> None:
         assert kept.replicas == (BucketResult(B0),)
         assert (tmp_path / "d" / "t-0" / "log-0").is_dir()
         assert await notify(server, lead(0, epoch=1)) == [None]
-        both = tuple(ReplicaStop(TableBucket(0, None, number), 0, delete=True) for number in (0, 1))
+        both = tuple(ReplicaStop(TableBucket(0, None, number), 1, delete=True) for number in (0, 1))
         await server.update_metadata(UpdateMetadata(0, dropped_tables=(0,)))
         for _ in range(2):  # a repetition finds nothing to do
             stopped = await server.stop_replicas(StopReplicas(0, both))
