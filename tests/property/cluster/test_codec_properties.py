@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -130,7 +131,7 @@ messages = st.one_of(
         many(int64),
         st.none() | st.builds(IdBounds, int64, int64, st.booleans()),
     ),
-    st.builds(RegisterServer, nodes, names),
+    st.builds(RegisterServer, nodes, names, st.booleans(), st.just("") | names),
     st.builds(Registered, int32, int32),
     st.builds(Heartbeat, int32, names),
     st.builds(ControlledShutdown, int32, st.integers(-1, 9)),
@@ -165,6 +166,26 @@ CODECS: dict[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     ReserveWriterIds: (codecs.encode_reserve_writer_ids, codecs.decode_reserve_writer_ids),
     ReservedIds: (codecs.encode_reserved_ids, codecs.decode_reserved_ids),
 }
+
+
+OTHER_RESPONSES: list[tuple[Any, Callable[[Any], Any], Callable[[Any], Any]]] = [
+    (Registered(3, 4), codecs.encode_heartbeat_response, codecs.decode_heartbeat_response),
+    (ReservedIds(5, 6), codecs.encode_reserved_writer_ids, codecs.decode_reserved_writer_ids),
+]
+
+
+@pytest.mark.parametrize(("value", "encode", "decode"), OTHER_RESPONSES)
+def test_one_value_can_be_the_response_of_two_apis(
+    value: Any, encode: Callable[[Any], Any], decode: Callable[[Any], Any]
+) -> None:
+    message = encode(value)
+    assert decode(type(message).FromString(message.SerializeToString())) == value
+
+
+def test_a_server_that_does_not_say_that_it_stopped_cleanly_did_not() -> None:
+    message = codecs.encode_register_server(RegisterServer(ServerNode(1), "first"))
+    assert not message.HasField("clean")
+    assert codecs.decode_register_server(message).clean is False
 
 
 @settings(max_examples=examples(300))

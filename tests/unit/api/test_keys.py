@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from fluss_server.api.keys import API_SPECS, ApiKey
+from fluss_server.api.keys import API_SPECS, BETWEEN_SERVERS, FIRST_OWN_KEY, ApiKey
 from fluss_server.errors import ErrorCode
 from vectors_loader import load
 
 
 def test_every_key_has_an_entry_and_messages() -> None:
     assert set(API_SPECS) == set(ApiKey)
-    assert len(ApiKey) == 67
+    assert len(ApiKey) == 67 + len([key for key in ApiKey if key >= FIRST_OWN_KEY])
     for key, spec in API_SPECS.items():
         assert spec.key == key
         assert spec.name == key.name
@@ -26,6 +26,16 @@ def test_keys_and_versions_are_those_of_0_9_1() -> None:
     assert {key: ours[key] for key in official} == official
     for key in ours.keys() - official.keys():
         assert ours[key][1:] == (0, 0)
+
+
+def test_own_apis_are_between_servers_and_bounded() -> None:
+    for spec in API_SPECS.values():
+        assert spec.is_own == (spec.key >= FIRST_OWN_KEY)
+        assert spec.between_servers == (spec.key in BETWEEN_SERVERS)
+        if spec.is_own:
+            assert spec.between_servers
+        if spec.between_servers:
+            assert spec.max_request_bytes <= 16 << 20
 
 
 def test_error_codes_are_the_official_ones() -> None:

@@ -3,6 +3,9 @@
 Versions are those of Apache Fluss 0.9.1 (later APIs: 0 only). All released clients settle for them, and what the later
 versions add (historical partitions, changing the bucket count, row TTL) is then never requested. The exception is
 version 2 of PUT_KV, whose clients know STORAGE_BACKPRESSURE. Numbers 0 to 999 are reserved for the Kafka protocol.
+
+APIs from :data:`FIRST_OWN_KEY` on are those of this project, for calls between its servers; Apache Fluss does not have
+them.
 """
 
 from __future__ import annotations
@@ -13,10 +16,16 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from fluss_server.api import messages
+from fluss_server.api import messages, own_messages
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+
+
+FIRST_OWN_KEY = 20_000
+
+SOFTWARE_NAME = "fluss-python"
+"""What programs of this project call themselves in API_VERSIONS."""
 
 
 class ApiKey(IntEnum):
@@ -89,6 +98,28 @@ class ApiKey(IntEnum):
     LIST_KV_SNAPSHOTS = 1064
     ADD_SERVER_TAG_BY_RACK = 1065
     REMOVE_SERVER_TAG_BY_RACK = 1066
+    REGISTER_SERVER = 20_000
+    SERVER_HEARTBEAT = 20_001
+    RESERVE_IDS = 20_002
+    RESERVE_WRITER_IDS = 20_003
+
+
+BETWEEN_SERVERS = frozenset(
+    {
+        ApiKey.UPDATE_METADATA,
+        ApiKey.NOTIFY_LEADER_AND_ISR,
+        ApiKey.STOP_REPLICA,
+        ApiKey.ADJUST_ISR,
+        ApiKey.COMMIT_KV_SNAPSHOT,
+        ApiKey.COMMIT_REMOTE_LOG_MANIFEST,
+        ApiKey.NOTIFY_REMOTE_LOG_OFFSETS,
+        ApiKey.NOTIFY_KV_SNAPSHOT_OFFSET,
+        ApiKey.NOTIFY_LAKE_TABLE_OFFSET,
+        ApiKey.CONTROLLED_SHUTDOWN,
+        *(key for key in ApiKey if key >= FIRST_OWN_KEY),
+    }
+)
+"""What only servers of the cluster may call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +146,28 @@ class ApiSpec:
         return self.key.name
 
     @property
+    def is_own(self) -> bool:
+        """Whether Apache Fluss does not have the API."""
+        return self.key >= FIRST_OWN_KEY
+
+    @property
+    def between_servers(self) -> bool:
+        """Whether only servers of the cluster may call it."""
+        return self.key in BETWEEN_SERVERS
+
+    @property
     def request(self) -> type[Message]:
         """Class of the request message."""
-        message_class: type[Message] = getattr(messages, f"{self.messages}Request")
-        return message_class
+        return self._message_class(f"{self.messages}Request")
 
     @property
     def response(self) -> type[Message]:
         """Class of the response message."""
-        message_class: type[Message] = getattr(messages, f"{self.messages}Response")
-        return message_class
+        return self._message_class(f"{self.messages}Response")
+
+    def _message_class(self, name: str) -> type[Message]:
+        found: type[Message] = own_messages.message_class(name) if self.is_own else getattr(messages, name)
+        return found
 
 
 _MESSAGES_AND_MAX_VERSION: dict[ApiKey, tuple[str, int]] = {
@@ -195,6 +238,10 @@ _MESSAGES_AND_MAX_VERSION: dict[ApiKey, tuple[str, int]] = {
     ApiKey.LIST_KV_SNAPSHOTS: ("ListKvSnapshots", 0),
     ApiKey.ADD_SERVER_TAG_BY_RACK: ("AddServerTagByRack", 0),
     ApiKey.REMOVE_SERVER_TAG_BY_RACK: ("RemoveServerTagByRack", 0),
+    ApiKey.REGISTER_SERVER: ("RegisterServer", 0),
+    ApiKey.SERVER_HEARTBEAT: ("ServerHeartbeat", 0),
+    ApiKey.RESERVE_IDS: ("ReserveIds", 0),
+    ApiKey.RESERVE_WRITER_IDS: ("ReserveWriterIds", 0),
 }
 
 _DEFAULT_MAX_REQUEST_BYTES = 64 << 10
@@ -213,6 +260,8 @@ _MAX_REQUEST_BYTES: dict[ApiKey, int] = {
     ApiKey.LIST_OFFSETS: 256 << 10,
     ApiKey.GET_TABLE_STATS: 256 << 10,
     ApiKey.SCAN_KV: 256 << 10,
+    # Between servers: lists of buckets of many tables, and definitions; the senders cut them into requests of less.
+    **dict.fromkeys((key for key in BETWEEN_SERVERS if key < FIRST_OWN_KEY), 16 << 20),
     # As many as the client has: server.request.max-message-size is the bound.
     **dict.fromkeys(
         (

@@ -38,9 +38,8 @@ async def _speaks_native(host: str, port: int) -> bool:
 
 def _speaks_grpc(address: str) -> bool:
     from fluss_server.api import messages as pb
-    from fluss_server.api.keys import ApiKey
+    from fluss_server.api.keys import SOFTWARE_NAME, ApiKey
     from fluss_server.grpc_server.client import GrpcClient
-    from fluss_server.rpc.client import SOFTWARE_NAME
 
     with GrpcClient(address) as client:
         try:

@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Any
 
 from fluss_server.api import messages as pb
+from fluss_server.api.own_messages import message_class
 from fluss_server.cluster.messages import (
     NO_LEADER,
     AdjustedBucket,
@@ -40,7 +41,6 @@ from fluss_server.cluster.messages import (
     TableMetadata,
     UpdateMetadata,
 )
-from fluss_server.cluster.own_messages import message_class
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TableBucket, TablePath
 from fluss_server.model.partition import PartitionInfo
@@ -343,6 +343,10 @@ def encode_register_server(value: RegisterServer) -> Any:
     message = message_class("RegisterServerRequest")(
         server_id=value.server.server_id, incarnation=value.incarnation, rack=value.server.rack
     )
+    if value.clean:
+        message.clean = True
+    if value.fluss_version:
+        message.fluss_version = value.fluss_version
     if value.server.endpoints:
         message.listeners = encode_endpoints(value.server.endpoints)
     return message
@@ -351,7 +355,9 @@ def encode_register_server(value: RegisterServer) -> Any:
 def decode_register_server(message: Any) -> RegisterServer:
     endpoints = _decode_endpoints(message.listeners) if message.HasField("listeners") else ()
     rack = message.rack if message.HasField("rack") else None
-    return RegisterServer(ServerNode(message.server_id, endpoints, rack), message.incarnation)
+    return RegisterServer(
+        ServerNode(message.server_id, endpoints, rack), message.incarnation, message.clean, message.fluss_version
+    )
 
 
 def encode_registered(value: Registered) -> Any:
@@ -363,11 +369,19 @@ def decode_registered(message: Any) -> Registered:
 
 
 def encode_heartbeat(value: Heartbeat) -> Any:
-    return message_class("HeartbeatRequest")(server_id=value.server_id, incarnation=value.incarnation)
+    return message_class("ServerHeartbeatRequest")(server_id=value.server_id, incarnation=value.incarnation)
 
 
 def decode_heartbeat(message: Any) -> Heartbeat:
     return Heartbeat(message.server_id, message.incarnation)
+
+
+def encode_heartbeat_response(value: Registered) -> Any:
+    return message_class("ServerHeartbeatResponse")(coordinator_epoch=value.coordinator_epoch, lease_ms=value.lease_ms)
+
+
+def decode_heartbeat_response(message: Any) -> Registered:
+    return Registered(message.coordinator_epoch, message.lease_ms)
 
 
 # CONTROLLED_SHUTDOWN
@@ -478,6 +492,14 @@ def decode_reserve_ids(message: Any) -> ReserveIds:
     return ReserveIds(message.table_id, message.size)
 
 
+def encode_reserved_ids(value: ReservedIds) -> Any:
+    return message_class("ReserveIdsResponse")(first=value.first, size=value.size)
+
+
+def decode_reserved_ids(message: Any) -> ReservedIds:
+    return ReservedIds(message.first, message.size)
+
+
 def encode_reserve_writer_ids(value: ReserveWriterIds) -> Any:
     return message_class("ReserveWriterIdsRequest")(size=value.size, above=value.above)
 
@@ -486,9 +508,9 @@ def decode_reserve_writer_ids(message: Any) -> ReserveWriterIds:
     return ReserveWriterIds(message.size, message.above)
 
 
-def encode_reserved_ids(value: ReservedIds) -> Any:
-    return message_class("ReserveIdsResponse")(first=value.first, size=value.size)
+def encode_reserved_writer_ids(value: ReservedIds) -> Any:
+    return message_class("ReserveWriterIdsResponse")(first=value.first, size=value.size)
 
 
-def decode_reserved_ids(message: Any) -> ReservedIds:
+def decode_reserved_writer_ids(message: Any) -> ReservedIds:
     return ReservedIds(message.first, message.size)

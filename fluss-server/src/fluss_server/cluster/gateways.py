@@ -1,4 +1,4 @@
-"""How coordinator and tablet servers reach each other: in memory within one process, later over the network.
+"""How coordinator and tablet servers reach each other: in memory within one process, or over the network.
 
 Every method may raise :class:`FlussError`; ``NETWORK_EXCEPTION`` and ``REQUEST_TIME_OUT`` mean that the outcome is
 unknown. Callers put a deadline on every call.

@@ -229,10 +229,14 @@ class RegisterServer(NamedTuple):
     Attributes:
         server: who and where.
         incarnation: other with every start of the process.
+        clean: the process before it has stopped cleanly, so that its logs have everything that it acknowledged.
+        fluss_version: of its program; empty when it is not known.
     """
 
     server: ServerNode
     incarnation: str
+    clean: bool = False
+    fluss_version: str = ""
 
 
 class Registered(NamedTuple):

@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from fluss_server.api.keys import ApiKey
+from fluss_server.api.keys import BETWEEN_SERVERS, ApiKey
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.grpc_server import standard_protos
 from fluss_server.grpc_server.reflection import Reflection
@@ -123,7 +123,9 @@ class GrpcServer:
     # ---- the services
 
     def _handlers(self, grpc: Any) -> tuple[Any, ...]:
-        specs = [spec for spec in self.registry.specs if spec.key is not ApiKey.AUTHENTICATE]  # a native handshake
+        # AUTHENTICATE is a handshake of the native protocol; servers call each other over that one, too.
+        left_out = {ApiKey.AUTHENTICATE, *BETWEEN_SERVERS}
+        specs = [spec for spec in self.registry.specs if spec.key not in left_out]
         methods = {
             spec.messages: grpc.unary_unary_rpc_method_handler(partial(self._call, handler))
             for spec in specs

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from fluss_server.api import messages as pb
-from fluss_server.api.keys import API_SPECS, ApiKey
+from fluss_server.api.keys import API_SPECS, SOFTWARE_NAME, ApiKey
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.frames import (
     FrameReader,
@@ -29,7 +29,6 @@ DEFAULT_TIMEOUT_S = 30.0
 _MAX_FRAME_BYTES = 1 << 30
 _MAX_REQUESTS_IN_FLIGHT = 1000
 _MAX_REQUEST_ID = 2**31 - 1
-SOFTWARE_NAME = "fluss-python"
 
 
 class RpcClient:

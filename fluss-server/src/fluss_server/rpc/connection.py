@@ -36,7 +36,7 @@ from fluss_server.rpc.request_memory import RequestMemory
 from fluss_server.rpc.request_runner import RequestRunner
 from fluss_server.rpc.response_memory import ResponseMemory
 from fluss_server.rpc.response_writer import ResponseWriter
-from fluss_server.rpc.service import ServiceRegistry
+from fluss_server.rpc.service import ServiceRegistry, not_served
 from fluss_server.rpc.started_request import StartedRequest
 from fluss_server.runtime.runtime import Runtime
 
@@ -328,8 +328,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         if not self.authentication.ready and api_key not in _BEFORE_AUTHENTICATION:
             self._writer.send_error(request_id, not_authenticated())
         elif handler is None:
-            error = FlussError(ErrorCode.UNSUPPORTED_VERSION, f"this server does not serve API {api_key}")
-            self._writer.send_error(request_id, error)
+            self._writer.send_error(request_id, not_served(api_key))
         else:
             self._runner.start(StartedRequest(self, handler, version, request_id, len(frame), arrival), frame)
             return

@@ -4,7 +4,8 @@
 * Text is UTF-8. protobuf hands over text that is not as ``bytes``, which no service expects: ``CORRUPT_MESSAGE``.
 * Names have at most :data:`MAX_NAME_LENGTH` characters, so that they may be remembered and logged.
 * A long request consists of fields that are known: unknown fields and padding, which cost memory for as long as the
-  request waits, may take as much as the known ones: ``RECORD_TOO_LARGE_EXCEPTION``.
+  request waits, may take as much as the known ones: ``RECORD_TOO_LARGE_EXCEPTION``. Calls between servers are exempt:
+  they have fields that are not in ``fluss.proto``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fluss_server.api.keys import ApiSpec
+from fluss_server.api.keys import ApiKey, ApiSpec
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.frames import REQUEST_HEADER_SIZE
 
@@ -64,7 +65,7 @@ class MessageDecoder:
         if not message.IsInitialized():
             missing = ", ".join(message.FindInitializationErrors())  # type: ignore[attr-defined]
             raise FlussError(ErrorCode.CORRUPT_MESSAGE, f"{self._spec.messages}Request lacks {missing}")
-        if len(frame) > MAX_PADDING_BYTES:
+        if len(frame) > MAX_PADDING_BYTES and not self._spec.between_servers:
             self._check_padding(message, len(frame) - REQUEST_HEADER_SIZE)
         if self._text is not None:
             self._text.check(message)
@@ -78,8 +79,12 @@ class MessageDecoder:
         self._from_string = self._spec.request.FromString
 
     def _check_padding(self, message: Message, size: int) -> None:
-        message.DiscardUnknownFields()
-        known = message.ByteSize()
+        known_only = message
+        if self._spec.key is ApiKey.FETCH_LOG:  # followers send fields that are not in fluss.proto
+            known_only = type(message)()
+            known_only.CopyFrom(message)
+        known_only.DiscardUnknownFields()
+        known = known_only.ByteSize()
         if size > 2 * known + MAX_PADDING_BYTES:
             raise FlussError(
                 ErrorCode.RECORD_TOO_LARGE_EXCEPTION,

@@ -15,13 +15,14 @@ and a plain method is not kept, so methods whose order matters must be of one ki
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from fluss_server.api import messages as pb
-from fluss_server.api.keys import API_SPECS, ApiKey, ApiSpec
+from fluss_server.api.keys import API_SPECS, SOFTWARE_NAME, ApiKey, ApiSpec
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metrics.instruments import RequestStats
 from fluss_server.model.principal import ANONYMOUS, Principal
@@ -160,9 +161,10 @@ class Handler:
 
         Args:
             size: of the request in bytes.
-            limit: of every request; that of the API may be lower.
+            limit: of every request of clients; that of the API may be lower.
         """
-        bound = min(limit, self.spec.max_request_bytes)
+        most = self.spec.max_request_bytes
+        bound = most if self.spec.between_servers else min(limit, most)
         if size > bound and not self.is_bulk:
             raise FlussError(
                 ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
@@ -189,12 +191,20 @@ class ServiceRegistry:
     Args:
         services: objects with methods marked by :func:`rpc`.
         interceptors: each replaces every handler by one that does something more; the first is nearest to the method.
+        internal_listener: name of the listener for calls between servers; on others they are refused as if they were
+            not served. None = there is none.
 
     Raises:
         ValueError: two methods claim the same API.
     """
 
-    def __init__(self, *services: object, interceptors: Sequence[Callable[[Handler], Handler]] = ()) -> None:
+    def __init__(
+        self,
+        *services: object,
+        interceptors: Sequence[Callable[[Handler], Handler]] = (),
+        internal_listener: str | None = None,
+    ) -> None:
+        self._internal_listener = internal_listener
         self._handlers: dict[int, Handler] = {}
         for service in services:
             for method, options in _rpc_methods(service):
@@ -220,6 +230,20 @@ class ServiceRegistry:
         )
         for intercept in interceptors:
             self._handlers = {key: intercept(handler) for key, handler in self._handlers.items()}
+        for key, handler in self._handlers.items():
+            if handler.spec.between_servers:
+                self._handlers[key] = self._internal(handler)
+
+    def _internal(self, handler: Handler) -> Handler:
+        """A handler of a call between servers: refused on other listeners."""
+        method, key = handler.method, handler.spec.key
+
+        def guarded(request: Any, context: RequestContext) -> ResponseBody | Awaitable[ResponseBody]:
+            if context.listener != self._internal_listener:
+                raise not_served(key)
+            return method(request, context)
+
+        return dataclasses.replace(handler, method=guarded, is_async=False)
 
     def get(self, key: int) -> Handler | None:
         """The handler of an API, None if it is not served."""
@@ -238,7 +262,11 @@ class ServiceRegistry:
     def _api_versions(self, request: pb.ApiVersionsRequest, context: RequestContext) -> ResponseBody:
         # server_type stays absent: with it, clients insist on one role per server, and `fluss local` plays both.
         response = pb.ApiVersionsResponse()
+        internal = context.listener == self._internal_listener
+        own = internal and request.client_software_name == SOFTWARE_NAME
         for spec in self.specs:
+            if (spec.between_servers and not internal) or (spec.is_own and not own):
+                continue
             response.api_versions.add(api_key=spec.key, min_version=spec.min_version, max_version=spec.max_version)
         return response
 
@@ -252,6 +280,11 @@ class ServiceRegistry:
         # The challenge stays absent: pyfluss would take an empty one for a request.
         waiting = context.authenticate(request.protocol, request.token)
         return pb.AuthenticateResponse() if waiting is None else refuse(waiting)
+
+
+def not_served(key: int) -> FlussError:
+    """The error for an API that the server does not serve, or not on this listener."""
+    return FlussError(ErrorCode.UNSUPPORTED_VERSION, f"this server does not serve API {key}")
 
 
 def _rpc_methods(service: object) -> Iterator[tuple[Method, RpcOptions]]:

@@ -1,8 +1,8 @@
 """Protobuf messages between servers of this project that Apache Fluss does not have.
 
-They are described here and not in ``fluss.proto``, which is the protocol of clients. The fields of
-``UpdateMetadataExtension`` travel inside an ``UpdateMetadataRequest``: their numbers are above all official ones, so
-official servers skip them.
+They are described here and not in ``fluss.proto``, which is the protocol of Apache Fluss. APIs from
+``FIRST_OWN_KEY`` on use them. The fields of ``UpdateMetadataExtension`` travel inside an ``UpdateMetadataRequest``:
+their numbers are above all official ones, so official servers skip them.
 """
 
 from __future__ import annotations
@@ -19,24 +19,34 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
         (2, "required", "string", "incarnation"),
         (3, "optional", "string", "listeners"),
         (4, "optional", "string", "rack"),
+        (5, "optional", "bool", "clean"),
+        (6, "optional", "string", "fluss_version"),
     ],
     "RegisterServerResponse": [
         (1, "required", "int32", "coordinator_epoch"),
         (2, "required", "int32", "lease_ms"),
     ],
-    "HeartbeatRequest": [
+    "ServerHeartbeatRequest": [
         (1, "required", "int32", "server_id"),
         (2, "required", "string", "incarnation"),
     ],
+    "ServerHeartbeatResponse": [
+        (1, "required", "int32", "coordinator_epoch"),
+        (2, "required", "int32", "lease_ms"),
+    ],
     "ReserveIdsRequest": [
         (1, "required", "int64", "table_id"),
+        (2, "required", "int64", "size"),
+    ],
+    "ReserveIdsResponse": [
+        (1, "required", "int64", "first"),
         (2, "required", "int64", "size"),
     ],
     "ReserveWriterIdsRequest": [
         (1, "required", "int64", "size"),
         (2, "required", "int64", "above"),
     ],
-    "ReserveIdsResponse": [
+    "ReserveWriterIdsResponse": [
         (1, "required", "int64", "first"),
         (2, "required", "int64", "size"),
     ],
