@@ -350,6 +350,28 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             minimum=1,
         ),
         Option(
+            "tablet-server.heartbeat.interval",
+            OptionType.DURATION,
+            "500 ms",
+            "Time between two heartbeats of a tablet server to the coordinator.",
+            minimum=10,
+        ),
+        Option(
+            "tablet-server.lease.duration",
+            OptionType.DURATION,
+            "2 s",
+            "How long after a heartbeat a tablet server may lead buckets that have other replicas in sync. At most 80 %"
+            " of coordinator.tablet-server.timeout. Set it for the coordinator.",
+            minimum=50,
+        ),
+        Option(
+            "coordinator.tablet-server.timeout",
+            OptionType.DURATION,
+            "3 s",
+            "A tablet server that has sent no heartbeat for so long counts as dead: others lead its buckets.",
+            minimum=100,
+        ),
+        Option(
             "kv.cache.size",
             OptionType.SIZE,
             "192mb",

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from fluss_server.cluster.lease import Lease
 from fluss_server.cluster.messages import (
     BucketLeadership,
     BucketResult,
@@ -90,6 +91,7 @@ class ReplicaManager:
         directory: data directory; this object expects to be its only user.
         metadata: definitions of tables; the caller changes it.
         reserve_ids: reserves so many ids for the auto-increment column of the table with an id; gives the first.
+        lease: until when this server may lead what others could lead, too.
 
     Attributes:
         dropped_counters: what clients did to buckets that were dropped since.
@@ -104,12 +106,14 @@ class ReplicaManager:
         runtime: Runtime,
         metadata: MetadataCache,
         reserve_ids: Callable[[int, int], Coroutine[Any, Any, int]],
+        lease: Lease,
     ) -> None:
         self._server_id = server_id
         self._config = config
         self._runtime = runtime
         self._metadata = metadata
         self._reserve_ids = reserve_ids
+        self._lease = lease
         self._directories = ReplicaDirectories(directory, runtime.disk)
         self._hosted: dict[TableBucket, HostedReplica] = {}
         self._leading: dict[TableBucket, Replica] = {}  # those that serve requests
@@ -137,6 +141,11 @@ class ReplicaManager:
         replica = self._leading.get(bucket)
         if replica is None or replica.is_closed:
             raise self._not_here(bucket)
+        if not self._lease.held and len(self._hosted[bucket].leadership.isr) > 1:
+            raise FlussError(
+                ErrorCode.NOT_LEADER_OR_FOLLOWER,
+                f"this server has not heard from the coordinator and may not lead bucket {bucket} any more",
+            )
         return replica
 
     def _not_here(self, bucket: TableBucket) -> FlussError:

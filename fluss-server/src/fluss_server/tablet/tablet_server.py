@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from pathlib import PurePath
 
+from fluss_server import __version__
 from fluss_server.cluster.gateways import CoordinatorGateway
+from fluss_server.cluster.lease import HEARTBEAT_INTERVAL
 from fluss_server.cluster.messages import (
-    ControlledShutdown,
     NotifyLeaderAndIsr,
     NotifyLeaderAndIsrResponse,
     RegisterServer,
@@ -26,6 +28,7 @@ from fluss_server.errors import FlussError
 from fluss_server.runtime.runtime import Runtime
 from fluss_server.tablet.disk_write_lock import DISK_RATIOS, DiskMonitor, DiskWriteLock, check_ratios, disk_ratios
 from fluss_server.tablet.kv_scanners import KvScanners, ScannerConfig
+from fluss_server.tablet.membership import Membership
 from fluss_server.tablet.metadata_service import MetadataService
 from fluss_server.tablet.read_service import ReadService
 from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
@@ -50,6 +53,7 @@ class TabletServer:
         scanner_config: what full scans may cost.
         runtime: the machine.
         coordinator: of the cluster.
+        replaced: called when another process has taken the server id; this one must stop.
 
     Attributes:
         metadata: what it knows of the cluster.
@@ -69,18 +73,26 @@ class TabletServer:
         scanner_config: ScannerConfig,
         runtime: Runtime,
         coordinator: CoordinatorGateway,
+        *,
+        replaced: Callable[[FlussError], object] = lambda error: None,
     ) -> None:
-        self._node = node
-        self._runtime = runtime
         self._coordinator = coordinator
         current = configuration.current
+        self._membership = Membership(
+            RegisterServer(node, runtime.secrets.token(16).hex(), fluss_version=__version__),
+            coordinator,
+            self,
+            runtime.clock,
+            interval_s=current.get_int(HEARTBEAT_INTERVAL) / 1000,
+            replaced=replaced,
+        )
         self.metadata = MetadataCache()
         self.disk = DiskWriteLock(*disk_ratios(current))
         self._disk_monitor = DiskMonitor(
             directory, self.disk, current.get_int("server.data-disk.check-interval") / 1000, runtime
         )
         self.replicas = ReplicaManager(
-            node.server_id, directory, replica_config, runtime, self.metadata, self._reserve_ids
+            node.server_id, directory, replica_config, runtime, self.metadata, self._reserve_ids, self._membership.lease
         )
         self.scanners = KvScanners(self.replicas.kv_worker, runtime, scanner_config)
         self.reads = ReadService(
@@ -115,18 +127,13 @@ class TabletServer:
         closing(self.scanners.stop)
         self.replicas.start()
         self._has_snapshot = asyncio.get_running_loop().create_future()
-        incarnation = self._runtime.secrets.token(16).hex()
-        await self._coordinator.register(RegisterServer(self._node, incarnation), self)
+        closing(self._membership.close)
+        await self._membership.join()
         await self._has_snapshot
 
     async def leave(self) -> None:
         """Request that the coordinator moves leaderships to other servers, before :meth:`close`."""
-        try:
-            left = await self._coordinator.controlled_shutdown(ControlledShutdown(self._node.server_id))
-        except FlussError as error:
-            logger.warning("server %d leaves without the coordinator: %s", self._node.server_id, error)
-        else:
-            logger.debug("server %d stops as leader of %d buckets", self._node.server_id, len(left.remaining))
+        await self._membership.leave()
 
     async def close(self) -> None:
         """Make everything durable and release the files. May be called twice."""
