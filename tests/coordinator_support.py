@@ -155,7 +155,7 @@ async def running(
     fenced = await fence(store)
     manager = MetadataManager(fenced, clock)
     await manager.load()
-    controller = ClusterController(fenced, manager, node, Random(0).randrange)
+    controller = ClusterController(fenced, manager, node, Random(0).randrange, clock=clock)
     await controller.load()
     server = RecordingTabletServer()
     await controller.register(RegisterServer(node, "first"), server)

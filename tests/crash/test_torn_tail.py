@@ -13,7 +13,7 @@ from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.log_batch import iter_batches
-from fluss_server.local import LocalServer
+from fluss_server.processes.local import LocalServer
 from fluss_server.rpc.client import RpcClient
 from fluss_server.testing import LocalCluster
 from table_rpc import create_from, descriptor, log_batch, produce, put, read

@@ -18,10 +18,10 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.keys import key_encoder
 from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.row_codec import row_codec
-from fluss_server.local import LocalServer
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import KvFormat
 from fluss_server.model.types import DataType, TypeRoot
+from fluss_server.processes.local import LocalServer
 from fluss_server.rpc.client import RpcClient
 from table_rpc import create_table, put, read
 

@@ -18,8 +18,8 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.arrow_batch import encode_payload
 from fluss_server.formats.log_batch import build_batch
-from fluss_server.local import LocalServer
 from fluss_server.model.table import ArrowCompression
+from fluss_server.processes.local import LocalServer
 from fluss_server.rpc.client import RpcClient
 from table_rpc import create_from, descriptor, log_batch, produce, read, rows
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
-from fluss_server.local import LocalServer
+from fluss_server.processes.local import LocalServer
 from fluss_server.rpc.client import RpcClient
 from fluss_server.runtime.clock import ManualClock
 from fluss_server.testing import LocalCluster

@@ -25,10 +25,10 @@ from fluss_server.formats.keys import key_encoder
 from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.log_batch import build_batch, iter_batches
 from fluss_server.formats.row_codec import row_codec
-from fluss_server.local import LocalServer
 from fluss_server.model.schema import Column, Schema
 from fluss_server.model.table import ArrowCompression, KvFormat, TableDescriptor
 from fluss_server.model.types import DataType, TypeRoot
+from fluss_server.processes.local import LocalServer
 from fluss_server.rpc.client import RpcClient
 from fluss_server.runtime import Network
 from fluss_server.simulation import Simulation

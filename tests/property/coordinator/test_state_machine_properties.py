@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from example_support import examples
-from fluss_server.cluster.messages import AdjustIsr, BucketLeadership, Failure, IsrChange, ServerNode
+from fluss_server.cluster.messages import NO_LEADER, AdjustIsr, BucketLeadership, Failure, IsrChange, ServerNode
 from fluss_server.coordinator.assignment import assign
 from fluss_server.coordinator.cluster_state import BucketStatus, ClusterState, PhysicalTable, TableState
 from fluss_server.coordinator.events import (
+    AbsentServersLeft,
     Event,
     FailedBucketsRetried,
     IsrAdjustmentRequested,
@@ -68,10 +69,16 @@ class CoordinatorMachine(RuleBasedStateMachine):
                     self.responses.append((instruction.server_id, instruction.content))
         return planned
 
-    @rule(server=st.sampled_from(SERVERS))
-    def join(self, server: int) -> None:
+    @rule(server=st.sampled_from(SERVERS), clean=st.booleans())
+    def join(self, server: int, clean: bool) -> None:
         self.incarnations += 1
-        self.handle(ServerJoined(ServerNode(server), str(self.incarnations)))
+        self.handle(ServerJoined(ServerNode(server), str(self.incarnations), clean))
+
+    @rule()
+    def absent_servers_leave(self) -> None:
+        self.handle(AbsentServersLeft())
+        for bucket, state in self.state.buckets.items():
+            assert state.leader == NO_LEADER or state.leader in self.state.servers, f"{bucket} is led by the dead"
 
     @rule(server=st.sampled_from(SERVERS))
     def leave(self, server: int) -> None:

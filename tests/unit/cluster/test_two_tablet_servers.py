@@ -38,10 +38,10 @@ from fluss_server.coordinator.coordinator_server import CoordinatorServer
 from fluss_server.coordinator.service import CoordinatorService
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.model.identifiers import TablePath
+from fluss_server.processes.settings import replica_config, scanner_config, table_settings
 from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.rpc.service import RequestContext
 from fluss_server.runtime.runtime import system_runtime
-from fluss_server.server_settings import replica_config, scanner_config, table_settings
 from fluss_server.tablet.metadata_service import MetadataService
 from fluss_server.tablet.tablet_server import TabletServer
 from rpc_support import async_test

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from error_support import refused
 from fluss_server.cluster.messages import (
     BucketLeadership,
     BucketResult,
+    ControlStamp,
     IdBounds,
     NotifyLeaderAndIsr,
     NotifyLeaderAndIsrResponse,
@@ -56,11 +58,11 @@ async def test_an_event_whose_write_fails_has_no_effect(tmp_path: Path) -> None:
         raise FlussError(ErrorCode.STORAGE_EXCEPTION, "full")
 
     with pytest.raises(FlussError, match="full"):
-        await queue.submit(ServerJoined(NODE, "a"), fail)
+        await queue.submit(ServerJoined(NODE, "a", clean=True), fail)
     assert queue.state.servers == {}
     assert carried_out == []
     assert queue.story() == []
-    await queue.submit(ServerJoined(NODE, "a"))
+    await queue.submit(ServerJoined(NODE, "a", clean=True))
     assert list(queue.state.servers) == [1]
     assert [type(instruction) for instruction in carried_out] == [Tell]
     await store.close()
@@ -83,13 +85,15 @@ async def test_events_are_handled_in_order_and_never_at_once(tmp_path: Path) -> 
 
         return commit
 
-    waiting = [queue.submit(ServerJoined(ServerNode(n), "a"), commit_of(n)) for n in range(5)]
+    waiting = [queue.submit(ServerJoined(ServerNode(n), "a", clean=True), commit_of(n)) for n in range(5)]
     waiting[2].cancel()  # whoever waited is gone; the event is handled all the same
     await queue.wait()
     assert order == [0, 1, 2, 3, 4]
     assert sorted(queue.state.servers) == [0, 1, 2, 3, 4]
     await queue.close()
-    assert await refused(queue.submit(ServerJoined(NODE, "b"))) is ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION
+    assert (
+        await refused(queue.submit(ServerJoined(NODE, "b", clean=True))) is ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION
+    )
     await store.close()
 
 
@@ -97,11 +101,11 @@ async def test_events_are_handled_in_order_and_never_at_once(tmp_path: Path) -> 
 async def test_the_queue_and_the_story_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_queue, "MAX_WAITING_EVENTS", 3)
     store, queue, _ = await opened_queue(tmp_path / "m")
-    waiting = [queue.submit(ServerJoined(NODE, str(n))) for n in range(5)]
+    waiting = [queue.submit(ServerJoined(NODE, str(n), clean=True)) for n in range(5)]
     assert await refused(waiting[3]) is ErrorCode.REQUEST_TIME_OUT
     await queue.wait()
     for n in range(event_queue.STORY_LENGTH):
-        await queue.submit(ServerJoined(NODE, f"again {n}"))
+        await queue.submit(ServerJoined(NODE, f"again {n}", clean=True))
     assert len(queue.story()) == event_queue.STORY_LENGTH
     assert queue.story()[-1].transition.detail == f"server 1, incarnation again {event_queue.STORY_LENGTH - 1}"
     await store.close()
@@ -170,6 +174,8 @@ class Channel:
         self.channel = ControlChannel(
             1,
             server,
+            incarnation="first",
+            next_sequence=count(1).__next__,
             epoch=5,
             coordinator=ServerNode(9),
             id_bounds=self._bounds,
@@ -226,9 +232,10 @@ async def test_requests_stay_in_order_and_later_ones_supersede() -> None:
     channel.channel.send(leadership(2))
     await channel.channel.wait()
     first, again, update, last = server.requests
-    assert first == again == NotifyLeaderAndIsr(5, (leadership(0, epoch=1), leadership(1)))
-    assert update == UpdateMetadata(5, ServerNode(9), snapshot=IdBounds(10, 20))
-    assert last == NotifyLeaderAndIsr(5, (leadership(2),))
+    stamps = [ControlStamp("first", number) for number in (1, 2, 3)]  # a repetition keeps its number
+    assert first == again == NotifyLeaderAndIsr(5, (leadership(0, epoch=1), leadership(1)), stamps[0])
+    assert update == UpdateMetadata(5, ServerNode(9), snapshot=IdBounds(10, 20), stamp=stamps[1])
+    assert last == NotifyLeaderAndIsr(5, (leadership(2),), stamps[2])
     assert all(future.done() for future in done)
 
 

@@ -26,6 +26,7 @@ from fluss_server.coordinator.cluster_state import (
     TableState,
 )
 from fluss_server.coordinator.events import (
+    AbsentServersLeft,
     Event,
     FailedBucketsRetried,
     IsrAdjustmentRequested,
@@ -117,8 +118,8 @@ class Cluster:
         return self.confirm(self.handle(TableCreated(table(table_id), assignment)))
 
 
-def joined(server_id: int, incarnation: str = "first") -> ServerJoined:
-    return ServerJoined(ServerNode(server_id), incarnation)
+def joined(server_id: int, incarnation: str = "first", *, clean: bool = True) -> ServerJoined:
+    return ServerJoined(ServerNode(server_id), incarnation, clean)
 
 
 def told(planned: Plan, server_id: int) -> list[object]:
@@ -229,6 +230,61 @@ def test_a_server_leaves_and_comes_back() -> None:
     assert isinstance(snapshot, MetadataChange)
     assert snapshot.snapshot
     assert snapshot.tables[0].table == table().table
+
+
+def under_another_coordinator(before: Cluster, replicas: tuple[int, ...]) -> Cluster:
+    """The stored state of bucket B0, and no server has registered yet."""
+    again = Cluster()
+    again.tree = before.tree
+    changes = Changes()
+    changes.tables[0] = table()
+    changes.physical_tables[PhysicalTable(0)] = PhysicalTableState(None, 1, visible=True)
+    changes.buckets[B0] = BucketState(replicas, before.record(B0))
+    again.state.apply(changes)
+    return again
+
+
+def test_a_server_that_may_have_lost_something_leaves_the_isr() -> None:
+    cluster = Cluster(1, 2)
+    cluster.create(0, ((1, 2),))
+    again = under_another_coordinator(cluster, (1, 2))
+    again.handle(joined(1, "second", clean=False))
+    assert again.record(B0) == LeaderAndIsrRecord(-1, 1, (2,), EPOCH, 1), "it was the leader"
+    again.handle(joined(2, "second"))
+    assert again.record(B0) == LeaderAndIsrRecord(2, 2, (2,), EPOCH, 2)
+
+
+def test_the_last_member_leads_again_in_another_epoch_when_it_may_have_lost_something() -> None:
+    cluster = Cluster(1, 2)
+    cluster.create(0, ((1, 2),))
+    cluster.handle(ServerLeft(2))
+    again = under_another_coordinator(cluster, (1, 2))
+    again.handle(joined(1, "second", clean=False))
+    assert again.record(B0) == LeaderAndIsrRecord(1, 2, (1,), EPOCH, 3), "its follower may have more than it has"
+
+
+def test_a_bucket_with_one_replica_does_not_care_how_its_server_stopped() -> None:
+    cluster = Cluster(1)
+    cluster.create(0, ((1,),))
+    again = under_another_coordinator(cluster, (1,))
+    assert again.handle(joined(1, "second", clean=False)).writes == ()
+
+
+def test_servers_that_do_not_come_back_under_another_coordinator_are_gone() -> None:
+    cluster = Cluster(1, 2)
+    cluster.create(0, ((1, 2),))
+    again = under_another_coordinator(cluster, (1, 2))
+    again.handle(joined(2, "second"))
+    assert again.record(B0).leader == 1, "its lease may last"
+    again.handle(AbsentServersLeft())
+    assert again.record(B0) == LeaderAndIsrRecord(2, 2, (2,), EPOCH, 2)
+
+
+def test_an_earlier_incarnation_that_left_is_not_the_present_one() -> None:
+    cluster = Cluster(1)
+    cluster.create(0, ((1,),))
+    assert cluster.handle(ServerLeft(1, "earlier")).instructions == ()
+    assert cluster.record(B0).leader == 1
 
 
 def test_a_restart_of_the_coordinator_repeats_what_is_stored() -> None:

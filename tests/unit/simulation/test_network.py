@@ -24,9 +24,10 @@ async def serve(runtime: Runtime, port: int) -> None:
         writer.close()
 
     loop = asyncio.get_running_loop()
-    await runtime.network.listen(
+    listening = await runtime.network.listen(
         "server", port, lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=loop), handle)
     )
+    await listening.start()
 
 
 @contextlib.asynccontextmanager

@@ -15,7 +15,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.value_batch import parse_value_batch
 from fluss_server.kv.scan import KvScan
-from fluss_server.local import LocalServer
+from fluss_server.processes.local import LocalServer
 from fluss_server.rpc.client import RpcClient
 from fluss_server.runtime.clock import ManualClock
 from fluss_server.tablet.kv_scanners import ABANDONED_AFTER_S, KvScanners, ScanResponse

@@ -36,9 +36,9 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TableBucket, TablePath
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableDescriptor, TableInfo
+from fluss_server.processes.settings import replica_config, scanner_config
 from fluss_server.runtime.runtime import Runtime, system_runtime
 from fluss_server.runtime.system_disk import SystemDisk
-from fluss_server.server_settings import replica_config, scanner_config
 from fluss_server.tablet.tablet_server import TabletServer
 from rpc_support import async_test, eventually
 

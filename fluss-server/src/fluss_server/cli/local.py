@@ -18,7 +18,7 @@ from fluss_server.cli.arguments import NEXT_PORT
 from fluss_server.cli.failures import UsageError
 from fluss_server.cli.server_yaml import parse_server_yaml
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.local import LocalServer
+from fluss_server.processes.local import LocalServer
 from fluss_server.rpc.endpoints import Endpoint, parse_endpoints
 from fluss_server.runtime import event_loop
 from fluss_server.runtime.logs import configure_logs

@@ -106,6 +106,76 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             secret=True,
         ),
         Option(
+            "internal.listener.name",
+            OptionType.STRING,
+            "FLUSS",
+            "Listener over which the servers of a cluster call each other; the same for all of them. Calls between"
+            " servers are refused on every other listener. fluss local has none.",
+        ),
+        Option(
+            "client.security.protocol",
+            OptionType.STRING,
+            "PLAINTEXT",
+            "How this server authenticates at the other servers of its cluster: SASL, or PLAINTEXT for not at all.",
+        ),
+        Option(
+            "client.security.sasl.mechanism",
+            OptionType.STRING,
+            "PLAIN",
+            "SASL mechanism for that. There is only PLAIN.",
+        ),
+        Option(
+            "client.security.sasl.username",
+            OptionType.STRING,
+            None,
+            "User as which this server authenticates at the other servers. With authorizer.enabled it must be one of"
+            " super.users there, or have ALL on the cluster.",
+        ),
+        Option(
+            "client.security.sasl.password",
+            OptionType.STRING,
+            None,
+            "Password of that user.",
+            secret=True,
+        ),
+        Option(
+            "client.security.sasl.jaas.config",
+            OptionType.STRING,
+            None,
+            "User and password as JAAS text instead: org.apache.fluss.security.auth.sasl.plain.PlainLoginModule"
+            ' required username="server" password="secret"; with the semicolon.',
+            secret=True,
+        ),
+        Option(
+            "server.internal.connect-timeout",
+            OptionType.DURATION,
+            "5 s",
+            "How long it may take to open a connection to another server of the cluster.",
+            minimum=1,
+        ),
+        Option(
+            "server.internal.request-timeout",
+            OptionType.DURATION,
+            "30 s",
+            "How long a tablet server waits for a response of the coordinator; then it opens another connection.",
+            minimum=1,
+        ),
+        Option(
+            "coordinator.control-request.timeout",
+            OptionType.DURATION,
+            "30 s",
+            "How long the coordinator waits for the response to a control request; then it sends it again over another"
+            " connection.",
+            minimum=1,
+        ),
+        Option(
+            "coordinator.control-request.retry-backoff",
+            OptionType.DURATION,
+            "100 ms",
+            "Pause before a control request is sent again; it doubles up to 10 s.",
+            minimum=1,
+        ),
+        Option(
             "netty.server.max-request-size",
             OptionType.SIZE,
             "100mb",
@@ -350,6 +420,28 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "10 min",
             "Time between two searches for writers that are silent for server.writer-id.expiration-time.",
             minimum=1,
+        ),
+        Option(
+            "tablet-server.heartbeat.interval",
+            OptionType.DURATION,
+            "500 ms",
+            "Time between two heartbeats of a tablet server to the coordinator.",
+            minimum=10,
+        ),
+        Option(
+            "tablet-server.lease.duration",
+            OptionType.DURATION,
+            "2 s",
+            "How long after a heartbeat a tablet server may lead buckets that have other replicas in sync. At most 80 %"
+            " of coordinator.tablet-server.timeout. Set it for the coordinator.",
+            minimum=50,
+        ),
+        Option(
+            "coordinator.tablet-server.timeout",
+            OptionType.DURATION,
+            "3 s",
+            "A tablet server that has sent no heartbeat for so long counts as dead: others lead its buckets.",
+            minimum=100,
         ),
         Option(
             "kv.cache.size",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from itertools import count
 
 from fluss_server.cluster.gateways import TabletServerGateway
+from fluss_server.cluster.lease import LeaseTimes
 from fluss_server.cluster.messages import (
     AdjustIsr,
     AdjustIsrResponse,
@@ -28,6 +30,7 @@ from fluss_server.coordinator.cluster_state import PhysicalTable, TableState
 from fluss_server.coordinator.control_channel import ControlChannel
 from fluss_server.coordinator.event_queue import Commit, EventQueue
 from fluss_server.coordinator.events import (
+    AbsentServersLeft,
     Event,
     FailedBucketsRetried,
     Instruction,
@@ -45,11 +48,13 @@ from fluss_server.coordinator.events import (
     Tell,
 )
 from fluss_server.coordinator.fencing import FencedStore
+from fluss_server.coordinator.server_monitor import ServerMonitor
 from fluss_server.coordinator.state_loader import load_state
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.store import StoreOperation
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableInfo
+from fluss_server.runtime.clock import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +67,6 @@ DELIVERY_DEADLINE_S = 30.0
 RETRY_DELAY_S = 60.0
 """When servers that could not lead or follow some bucket may try again."""
 
-NO_LEASE = 0
-
 
 class ClusterController:
     """The coordinator's side of all traffic with tablet servers; a ``CoordinatorGateway`` and a ``TableLifecycle``.
@@ -73,6 +76,10 @@ class ClusterController:
         manager: loaded.
         node: this coordinator.
         randrange: a random number below a bound, for where the assignment of a table begins.
+        clock: measures how long servers are silent.
+        lease: of tablet servers; None = they are in this process and need none.
+        control_timeout_s: how long a control request may take; None = 30 s.
+        control_backoff_s: pause before it is sent again; None = 0.1 s.
         metadata_complete: False when the store was cut or repaired; see ``IdBounds``.
     """
 
@@ -83,6 +90,10 @@ class ClusterController:
         node: ServerNode,
         randrange: Callable[[int], int],
         *,
+        clock: Clock,
+        lease: LeaseTimes | None = None,
+        control_timeout_s: float | None = None,
+        control_backoff_s: float | None = None,
         metadata_complete: bool = True,
     ) -> None:
         self._store = store
@@ -92,9 +103,17 @@ class ClusterController:
         self._metadata_complete = metadata_complete
         self._queue: EventQueue | None = None
         self._channels: dict[int, ControlChannel] = {}
+        self._control_timeout_s = control_timeout_s
+        self._control_backoff_s = control_backoff_s
+        self._sequence = count(1)  # of control requests
+        self._closing: set[asyncio.Future[None]] = set()
         self._ready: dict[PhysicalTable, asyncio.Future[Failure | None]] = {}
         self._delivered: dict[int, asyncio.Future[None]] = {}  # of the newest change for each server
         self._retry: asyncio.TimerHandle | None = None
+        self._lease_ms = 0 if lease is None else round(lease.lease_s * 1000)
+        self._timeout_s = None if lease is None else lease.timeout_s
+        self._monitor = None if lease is None else ServerMonitor(clock, lease.timeout_s, self._silent)
+        self._grace: asyncio.TimerHandle | None = None
 
     async def load(self) -> None:
         """Read the state of the cluster; see :func:`load_state`."""
@@ -107,15 +126,51 @@ class ClusterController:
         assert self._queue is not None, "load() comes first"
         return self._queue
 
+    def watch_servers(self) -> None:
+        """Begin to notice servers that are silent, or do not come back after a change of the coordinator.
+
+        Until then their leases may last, whatever this coordinator knows, so nobody else leads their buckets.
+        """
+        if self._monitor is not None and self._timeout_s is not None:
+            self._monitor.start()
+            loop = asyncio.get_running_loop()
+            self._grace = loop.call_later(self._timeout_s, lambda: self.queue.submit(AbsentServersLeft()))
+
+    def _silent(self, server_id: int) -> None:
+        self.server_lost(server_id, None)
+
+    def server_lost(self, server_id: int, incarnation: str | None) -> None:
+        """A server is dead; its buckets get other leaders.
+
+        Args:
+            incarnation: only if this one is the member; None = whichever is.
+        """
+        known = self.queue.state.servers.get(server_id)
+        if known is None or incarnation not in (None, known.incarnation):
+            return
+        channel = self._channels.pop(server_id, None)
+        if channel is not None:  # nobody waits any longer for what it has not confirmed
+            closing = asyncio.ensure_future(channel.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+        if self._monitor is not None:
+            self._monitor.forget(server_id)
+        self.queue.submit(ServerLeft(server_id, known.incarnation))
+
     async def close(self) -> None:
         """Handle the events that wait, and say nothing any more to any server."""
-        if self._retry is not None:
-            self._retry.cancel()
+        for timer in (self._retry, self._grace):
+            if timer is not None:
+                timer.cancel()
+        if self._monitor is not None:
+            self._monitor.close()
         if self._queue is not None:
             await self._queue.close()
         channels, self._channels = self._channels, {}
         for channel in channels.values():
             await channel.close()
+        if self._closing:
+            await asyncio.wait(tuple(self._closing))
 
     async def settled(self) -> None:
         """Return when no event waits and every server has responded to everything."""
@@ -132,6 +187,9 @@ class ClusterController:
 
     async def register(self, request: RegisterServer, server: TabletServerGateway) -> Registered:
         server_id = request.server.server_id
+        known = self.queue.state.servers.get(server_id)
+        if known is not None and known.incarnation == request.incarnation and server_id in self._channels:
+            return self._heard(server_id)  # the response to its first request was lost
         before = self._channels.pop(server_id, None)
         if before is not None:
             await before.close()
@@ -139,21 +197,36 @@ class ClusterController:
         self._channels[server_id] = ControlChannel(
             server_id,
             server,
+            incarnation=request.incarnation,
+            next_sequence=self._sequence.__next__,
             epoch=self._store.epoch,
             coordinator=self._node,
             id_bounds=self._id_bounds,
             confirmed=self.queue.submit,
             deposed=self._deposed,
-            overrun=lambda: self.queue.submit(ServerLeft(server_id)),
+            overrun=lambda: self.server_lost(server_id, request.incarnation),
+            timeout_s=self._control_timeout_s,
+            first_backoff_s=self._control_backoff_s,
         )
-        await self.queue.submit(ServerJoined(request.server, request.incarnation))
-        return Registered(self._store.epoch, NO_LEASE)
+        await self.queue.submit(ServerJoined(request.server, request.incarnation, request.clean))
+        return self._heard(server_id)
 
     async def heartbeat(self, request: Heartbeat) -> Registered:
         server = self.queue.state.servers.get(request.server_id)
-        if server is None or server.incarnation != request.incarnation:
+        if server is None:
             raise _no_server(request.server_id)
-        return Registered(self._store.epoch, NO_LEASE)
+        if server.incarnation != request.incarnation:
+            raise FlussError(
+                ErrorCode.INVALID_CONFIG_EXCEPTION,
+                f"another process has registered as tablet server {request.server_id}",
+                hint="give every tablet server a tablet-server.id of its own",
+            )
+        return self._heard(request.server_id)
+
+    def _heard(self, server_id: int) -> Registered:
+        if self._monitor is not None:
+            self._monitor.heard(server_id)
+        return Registered(self._store.epoch, self._lease_ms)
 
     async def controlled_shutdown(self, request: ControlledShutdown) -> ControlledShutdownResponse:
         if request.server_id not in self.queue.state.servers:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 
 from fluss_server.cluster.gateways import CoordinatorGateway
+from fluss_server.cluster.lease import LeaseTimes
 from fluss_server.cluster.messages import ServerNode
 from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.coordinator.auto_partition import AutoPartitionManager
@@ -36,6 +37,7 @@ class CoordinatorServer:
         configuration: options; :meth:`start` takes in what was changed at run time before.
         table_settings: limits and defaults for new tables, of the options after that.
         runtime: the machine.
+        lease: of tablet servers; None = they are in this process and need none.
         replica_counts: how many replicas there are, and how many of them take writes.
         metadata_complete: False when the store was cut or repaired when it was opened.
     """
@@ -48,6 +50,7 @@ class CoordinatorServer:
         table_settings: Callable[[], TableSettings],
         runtime: Runtime,
         *,
+        lease: LeaseTimes | None = None,
         replica_counts: Callable[[], ReplicaCounts],
         metadata_complete: bool = True,
     ) -> None:
@@ -56,6 +59,7 @@ class CoordinatorServer:
         self._configuration = configuration
         self._table_settings = table_settings
         self._runtime = runtime
+        self._lease = lease
         self._replica_counts = replica_counts
         self._metadata_complete = metadata_complete
         self._auto_partitions: AutoPartitionManager | None = None
@@ -76,7 +80,15 @@ class CoordinatorServer:
         self._manager = manager = MetadataManager(store, self._runtime.clock)
         await manager.load()
         self._controller = ClusterController(
-            store, manager, self._node, self._runtime.random.randrange, metadata_complete=self._metadata_complete
+            store,
+            manager,
+            self._node,
+            self._runtime.random.randrange,
+            clock=self._runtime.clock,
+            lease=self._lease,
+            control_timeout_s=self._configuration.current.get_int("coordinator.control-request.timeout") / 1000,
+            control_backoff_s=self._configuration.current.get_int("coordinator.control-request.retry-backoff") / 1000,
+            metadata_complete=self._metadata_complete,
         )
         closing(self._controller.close)
         await self._controller.load()
@@ -154,9 +166,10 @@ class CoordinatorServer:
             raise failure.error()
 
     def start_background_tasks(self) -> None:
-        """Begin what changes tables without a request."""
+        """Begin what changes tables and leaders without a request."""
         assert self._auto_partitions is not None, "the coordinator is started"
         self._auto_partitions.start()
+        self._controller.watch_servers()
 
     async def finish_changes(self) -> None:
         """Wait for the changes of tables that have begun, while tablet servers still carry them out."""

@@ -23,16 +23,28 @@ from fluss_server.model.partition import PartitionInfo
 
 
 class ServerJoined(NamedTuple):
-    """A tablet server has registered, perhaps again after a restart."""
+    """A tablet server has registered, perhaps again after a restart.
+
+    Attributes:
+        server: who and where.
+        incarnation: other with every start of its process.
+        clean: its logs have everything that it reported to have.
+    """
 
     server: ServerNode
     incarnation: str
+    clean: bool
 
 
 class ServerLeft(NamedTuple):
-    """A tablet server is gone."""
+    """A tablet server is gone; ``incarnation`` None = whichever is a member."""
 
     server_id: int
+    incarnation: str | None = None
+
+
+class AbsentServersLeft(NamedTuple):
+    """Servers that were members under an earlier coordinator and have not come back in time are gone."""
 
 
 class ShutdownRequested(NamedTuple):
@@ -100,6 +112,7 @@ class FailedBucketsRetried(NamedTuple):
 Event: TypeAlias = (
     ServerJoined
     | ServerLeft
+    | AbsentServersLeft
     | ShutdownRequested
     | TableCreated
     | TableAltered

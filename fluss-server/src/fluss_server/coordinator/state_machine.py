@@ -6,6 +6,7 @@ event queue writes what a plan says, applies its changes when they are durable, 
 What the events do:
 
 * ``ServerJoined``: everything there is to the newcomer, the list of servers to all, then leaders for what has none.
+* ``AbsentServersLeft``: the same for servers that a new coordinator has not seen.
 * ``ServerLeft``: the list of servers first, so that no leader takes the dead back into an ISR; then its replicas go
   offline, then others are elected.
 * ``ShutdownRequested``: its leaderships move; what cannot move is the result.
@@ -32,7 +33,6 @@ from fluss_server.cluster.messages import (
     BucketMetadata,
     PartitionMetadata,
     ReplicaStop,
-    ServerNode,
     TableMetadata,
 )
 from fluss_server.coordinator.cluster_state import (
@@ -53,6 +53,7 @@ from fluss_server.coordinator.elections import (
     without_replica,
 )
 from fluss_server.coordinator.events import (
+    AbsentServersLeft,
     Event,
     FailedBucketsRetried,
     Instruction,
@@ -88,9 +89,11 @@ def plan(state: ClusterState, event: Event) -> Plan:
     result: object = None
     match event:
         case ServerJoined():
-            planner.server_joined(event.server, event.incarnation)
+            planner.server_joined(event)
         case ServerLeft():
-            planner.server_left(event.server_id)
+            planner.server_left(event.server_id, event.incarnation)
+        case AbsentServersLeft():
+            planner.absent_servers_left()
         case ShutdownRequested():
             result = planner.shutdown_requested(event.server_id)
         case TableCreated():
@@ -138,12 +141,15 @@ class _Planner:
 
     # ------------------------------------------------------------------ servers
 
-    def server_joined(self, node: ServerNode, incarnation: str) -> None:
+    def server_joined(self, event: ServerJoined) -> None:
+        node, incarnation = event.server, event.incarnation
         known = self._draft.server(node.server_id)
         if known is not None and known.incarnation == incarnation and not known.shutting_down:
             return
         if known is not None:
             self.server_left(node.server_id)
+        if not event.clean:
+            self._distrust(node.server_id)
         self._forget_failures(node.server_id)
         self._draft.put_server(LiveServer(node, incarnation))
         self._note(None, "server-joined", f"server {node.server_id}, incarnation {incarnation}")
@@ -157,16 +163,36 @@ class _Planner:
                 self._tell_leadership(bucket, node.server_id)
         self._elect_where_needed(self._draft.buckets())
 
-    def server_left(self, server_id: int) -> None:
-        if self._draft.server(server_id) is None:
+    def server_left(self, server_id: int, incarnation: str | None = None) -> None:
+        known = self._draft.server(server_id)
+        if known is None or incarnation not in (None, known.incarnation):
             return
         self._draft.remove_server(server_id)
         self._forget_failures(server_id)
         self._note(None, "server-left", f"server {server_id}")
         self._tell_servers()
-        affected = {bucket: state for bucket, state in self._draft.buckets().items() if server_id in state.replicas}
+        affected = self._buckets_of(server_id)
         self._take_offline(affected, server_id)
         self._elect_where_needed(affected)
+
+    def absent_servers_left(self) -> None:
+        assigned = {server_id for state in self._draft.buckets().values() for server_id in state.replicas}
+        for server_id in sorted(assigned):
+            if self._draft.server(server_id) is None:
+                self._take_offline(self._buckets_of(server_id), server_id)
+        self._elect_where_needed(self._draft.buckets())
+
+    def _distrust(self, server_id: int) -> None:
+        """A server may have lost what it reported to have: others lead, and it is no ISR's member but the last.
+
+        Its leadership ends even if it is the last: rows that it lost may be on a follower, and what comes in their
+        place must belong to another leader epoch.
+        """
+        replicated = {bucket: state for bucket, state in self._buckets_of(server_id).items() if len(state.replicas) > 1}
+        self._take_offline(replicated, server_id)
+
+    def _buckets_of(self, server_id: int) -> dict[TableBucket, BucketState]:
+        return {bucket: state for bucket, state in self._draft.buckets().items() if server_id in state.replicas}
 
     def shutdown_requested(self, server_id: int) -> tuple[TableBucket, ...]:
         server = self._draft.server(server_id)

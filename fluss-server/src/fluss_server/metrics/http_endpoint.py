@@ -75,8 +75,12 @@ class HttpEndpoint:
         for port in self._ports:
             try:
                 self._server = await self._network.listen(self._host, port, self._protocol)
+                await self._server.start()
                 return
             except OSError as error:
+                if self._server is not None:
+                    self._server.close()
+                    self._server = None
                 if error.errno != errno.EADDRINUSE or port == self._ports[-1]:
                     raise FlussError(
                         ErrorCode.NETWORK_EXCEPTION,

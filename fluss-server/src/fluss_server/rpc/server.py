@@ -79,8 +79,8 @@ class RpcServer:
         """Open connections, and lost ones whose requests have not ended."""
         return len(self._connections)
 
-    async def start(self) -> None:
-        """Listen. After this the port accepts connections.
+    async def bind(self) -> None:
+        """Take the port, so that it is known; connections are refused until :meth:`start`.
 
         Raises:
             OSError: the address cannot be used.
@@ -90,7 +90,18 @@ class RpcServer:
             self._host, self._port, lambda: ServerConnection(self, loop), backlog=_BACKLOG
         )
         self._port = self._server.port
-        self._sweep(loop)
+
+    async def start(self) -> None:
+        """Listen. After this the port accepts connections.
+
+        Raises:
+            OSError: the address cannot be used.
+        """
+        if self._server is None:
+            await self.bind()
+        assert self._server is not None, "the port is bound"
+        await self._server.start()
+        self._sweep(asyncio.get_running_loop())
 
     async def close(self, grace_s: float = 5.0) -> None:
         """Stop listening, let requests in flight end, close every connection. Calling it again does nothing.

@@ -12,7 +12,7 @@ _P = TypeVar("_P", bound=asyncio.BaseProtocol)
 
 
 class NetworkServer(Protocol):
-    """A listening port.
+    """A port that is in use, and accepts connections once it is started.
 
     Attributes:
         port: the port in use.
@@ -20,6 +20,9 @@ class NetworkServer(Protocol):
 
     @property
     def port(self) -> int: ...
+
+    async def start(self) -> None:
+        """Accept connections; before this they are refused. ``OSError``."""
 
     def close(self) -> None:
         """Stop listening; accepted connections stay open."""
@@ -49,7 +52,7 @@ class Network(Protocol):
     async def listen(
         self, host: str, port: int, protocol_factory: Callable[[], asyncio.BaseProtocol], *, backlog: int = 1024
     ) -> NetworkServer:
-        """Listen for connections.
+        """Take a port for connections.
 
         Args:
             host: name or address; all addresses of a name are used, with the same port.

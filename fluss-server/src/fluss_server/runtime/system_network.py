@@ -28,7 +28,10 @@ class SystemNetwork:
     ) -> NetworkServer:
         loop = asyncio.get_running_loop()
         sockets = await _bind(host, port)
-        servers = [await loop.create_server(protocol_factory, sock=sock, backlog=backlog) for sock in sockets]
+        servers = [
+            await loop.create_server(protocol_factory, sock=sock, backlog=backlog, start_serving=False)
+            for sock in sockets
+        ]
         return _SystemServer(sockets[0].getsockname()[1], servers)
 
     async def connect(self, host: str, port: int, protocol_factory: Callable[[], _P]) -> tuple[asyncio.Transport, _P]:
@@ -64,6 +67,10 @@ class _SystemServer:
     @property
     def port(self) -> int:
         return self._port
+
+    async def start(self) -> None:
+        for server in self._servers:
+            await server.start_serving()
 
     def close(self) -> None:
         for server in self._servers:

@@ -114,7 +114,6 @@ class NetworkView:
     ) -> NetworkServer:
         listener = _Listener(self._network, self._process, self._host, port or self._network.free_port())
         listener.protocol_factory = protocol_factory
-        self._network.add(self._host, listener.port, listener)
         self._process.on_kill(listener.close)
         return listener
 
@@ -156,12 +155,16 @@ class _Listener:
     def port(self) -> int:
         return self._port
 
+    async def start(self) -> None:
+        self._network.add(self._host, self._port, self)
+
     def accept(self, transport: _Transport) -> None:
         """Make the protocol of a new connection, in the process that listens."""
         transport.in_process(lambda: transport.start(self.protocol_factory()))
 
     def close(self) -> None:
-        self._network.remove(self._host, self._port)
+        if self._network.find(self._host, self._port) is self:
+            self._network.remove(self._host, self._port)
 
 
 class _Transport(asyncio.Transport):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
+from fluss_server.cluster.lease import Lease
 from fluss_server.cluster.messages import (
     BucketLeadership,
     BucketResult,
@@ -95,6 +96,7 @@ class ReplicaManager:
         metadata: definitions of tables; the caller changes it.
         reserve_ids: reserves so many ids for the auto-increment column of the table with an id; gives the first.
         connect: to the server with an id, for followers.
+        lease: until when this server may lead what others could lead, too.
 
     Attributes:
         dropped_counters: what clients did to buckets that were dropped since.
@@ -110,9 +112,11 @@ class ReplicaManager:
         metadata: MetadataCache,
         reserve_ids: Callable[[int, int], Coroutine[Any, Any, int]],
         connect: Connect,
+        lease: Lease,
     ) -> None:
         self._server_id = server_id
         self._metadata = metadata
+        self._lease = lease
         self._directories = ReplicaDirectories(directory, runtime.disk)
         self._hosted: dict[TableBucket, HostedReplica] = {}
         self._changing: dict[TableBucket, asyncio.Task[BucketResult]] = {}
@@ -164,6 +168,8 @@ class ReplicaManager:
         replica = self._serving.get(bucket)
         if replica is None or replica.is_closed:
             raise self.leader(bucket).not_serving()
+        if not self._lease.held:
+            self._check_lease(replica)
         return replica
 
     def leader(self, bucket: TableBucket) -> Replica:
@@ -171,7 +177,17 @@ class ReplicaManager:
         replica = self._leading.get(bucket)
         if replica is None or replica.is_closed:
             raise self._not_here(bucket)
+        if not self._lease.held:
+            self._check_lease(replica)
         return replica
+
+    def _check_lease(self, replica: Replica) -> None:
+        """Refuse what another server may lead by now; nobody else can be elected when nobody else is in the ISR."""
+        if replica.followers is not None and len(replica.followers.isr.maximal) > 1:
+            raise FlussError(
+                ErrorCode.NOT_LEADER_OR_FOLLOWER,
+                f"this server has not heard from the coordinator and may not lead bucket {replica.bucket} any more",
+            )
 
     async def served_replica(self, bucket: TableBucket) -> Replica:
         """As :meth:`replica`, after waiting for a new leader for :data:`SERVING_WAIT_S`."""

@@ -32,14 +32,12 @@ class ReplicationService:
         replicas: of this server.
         isr: is told of every fetch.
         clock: for the event loop's share.
-        internal_listener: name of the listener that followers use; they are refused on others.
     """
 
-    def __init__(self, replicas: ReplicaManager, isr: IsrMaintenance, clock: Clock, internal_listener: str) -> None:
+    def __init__(self, replicas: ReplicaManager, isr: IsrMaintenance, clock: Clock) -> None:
         self._replicas = replicas
         self._isr = isr
         self._clock = clock
-        self._internal_listener = internal_listener
         self._share = LoopShare()
         self.parked = ParkedFetches(MAX_PARKED_FETCHES)
 
@@ -58,15 +56,7 @@ class ReplicationService:
         return response
 
     async def fetch(self, request: pb.FetchLogRequest, context: RequestContext) -> list[BucketResult]:
-        """A FETCH_LOG of a follower: its offsets tell what it has, and it gets everything that is in the log.
-
-        Raises:
-            FlussError: ``NOT_LEADER_OR_FOLLOWER`` for a request that did not come over the internal listener.
-        """
-        if context.listener != self._internal_listener:
-            raise FlussError(
-                ErrorCode.NOT_LEADER_OR_FOLLOWER, f"followers do not fetch through the listener {context.listener}"
-            )
+        """A FETCH_LOG of a follower: its offsets tell what it has, and it gets everything that is in the log."""
         server = request.follower_server_id
         epochs: dict[TableBucket, int] = {}
         fetches: list[BucketFetch] = []

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from pathlib import PurePath
 
+from fluss_server import __version__
 from fluss_server.cluster.gateways import CoordinatorGateway
+from fluss_server.cluster.lease import HEARTBEAT_INTERVAL
 from fluss_server.cluster.messages import (
-    ControlledShutdown,
     NotifyLeaderAndIsr,
     NotifyLeaderAndIsrResponse,
     RegisterServer,
@@ -20,15 +22,18 @@ from fluss_server.cluster.messages import (
     UpdateMetadata,
 )
 from fluss_server.cluster.metadata_cache import MetadataCache
+from fluss_server.cluster.update_parts import SnapshotParts
 from fluss_server.config import Configuration
 from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.client import RpcClient
-from fluss_server.rpc.service import DEFAULT_LISTENER
 from fluss_server.runtime.runtime import Runtime
+from fluss_server.security.internal_calls import INTERNAL_LISTENER, internal_endpoint, server_credentials
+from fluss_server.tablet.control_fence import ControlFence
 from fluss_server.tablet.disk_write_lock import DISK_RATIOS, DiskMonitor, DiskWriteLock, check_ratios, disk_ratios
 from fluss_server.tablet.isr_maintenance import IsrMaintenance
 from fluss_server.tablet.kv_scanners import KvScanners, ScannerConfig
+from fluss_server.tablet.membership import Membership
 from fluss_server.tablet.metadata_service import MetadataService
 from fluss_server.tablet.read_service import ReadService
 from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
@@ -40,7 +45,6 @@ logger = logging.getLogger(__name__)
 
 _ROLL_SEGMENTS = "log.retention.roll-active-segment.enabled"
 _MIN_ISR = "log.replica.min-in-sync-replicas-number"
-_CONNECT_TIMEOUT_S = 5.0
 
 
 class TabletServer:
@@ -56,7 +60,7 @@ class TabletServer:
         scanner_config: what full scans may cost.
         runtime: the machine.
         coordinator: of the cluster.
-        internal_listener: name of the listener through which servers reach each other; None = the first one.
+        replaced: called when another process has taken the server id; this one must stop.
 
     Attributes:
         metadata: what it knows of the cluster.
@@ -78,21 +82,38 @@ class TabletServer:
         runtime: Runtime,
         coordinator: CoordinatorGateway,
         *,
-        internal_listener: str | None = None,
+        replaced: Callable[[FlussError], object] = lambda error: None,
     ) -> None:
-        self._node = node
-        self._runtime = runtime
         self._coordinator = coordinator
+        self._network = runtime.network
+        self._configuration = configuration
         current = configuration.current
+        incarnation = runtime.secrets.token(16).hex()
+        self._membership = Membership(
+            RegisterServer(node, incarnation, fluss_version=__version__),
+            coordinator,
+            self,
+            runtime.clock,
+            interval_s=current.get_int(HEARTBEAT_INTERVAL) / 1000,
+            replaced=replaced,
+        )
         self.metadata = MetadataCache()
+        self._fence = ControlFence(self.metadata, incarnation)
+        self._snapshot_parts = SnapshotParts()
         self.disk = DiskWriteLock(*disk_ratios(current))
         self._disk_monitor = DiskMonitor(
             directory, self.disk, current.get_int("server.data-disk.check-interval") / 1000, runtime
         )
         self.replicas = ReplicaManager(
-            node.server_id, directory, replica_config, runtime, self.metadata, self._reserve_ids, self._connect
+            node.server_id,
+            directory,
+            replica_config,
+            runtime,
+            self.metadata,
+            self._reserve_ids,
+            self._connect,
+            self._membership.lease,
         )
-        self._internal_listener = internal_listener
         self.isr = IsrMaintenance(
             node.server_id,
             coordinator,
@@ -101,8 +122,7 @@ class TabletServer:
             replica_config.replication.max_lag_s,
             runtime.random,
         )
-        first = node.endpoints[0].listener if node.endpoints else DEFAULT_LISTENER
-        replication = ReplicationService(self.replicas, self.isr, runtime.clock, internal_listener or first)
+        replication = ReplicationService(self.replicas, self.isr, runtime.clock)
         self.scanners = KvScanners(self.replicas.kv_worker, runtime, scanner_config)
         self.reads = ReadService(
             self.replicas,
@@ -140,18 +160,13 @@ class TabletServer:
         self.isr.start()
         closing(self.isr.close)
         self._has_snapshot = asyncio.get_running_loop().create_future()
-        incarnation = self._runtime.secrets.token(16).hex()
-        await self._coordinator.register(RegisterServer(self._node, incarnation), self)
+        closing(self._membership.close)
+        await self._membership.join()
         await self._has_snapshot
 
     async def leave(self) -> None:
         """Request that the coordinator moves leaderships to other servers, before :meth:`close`."""
-        try:
-            left = await self._coordinator.controlled_shutdown(ControlledShutdown(self._node.server_id))
-        except FlussError as error:
-            logger.warning("server %d leaves without the coordinator: %s", self._node.server_id, error)
-        else:
-            logger.debug("server %d stops as leader of %d buckets", self._node.server_id, len(left.remaining))
+        await self._membership.leave()
 
     async def close(self) -> None:
         """Make everything durable and release the files. May be called twice."""
@@ -160,29 +175,37 @@ class TabletServer:
     # ------------------------------------------------------------------ TabletServerGateway
 
     async def notify_leader_and_isr(self, request: NotifyLeaderAndIsr) -> NotifyLeaderAndIsrResponse:
-        self.metadata.check_epoch(request.coordinator_epoch)
+        self._fence.check(request.coordinator_epoch, request.stamp)
         return await self.replicas.notify_leader_and_isr(request)
 
     async def update_metadata(self, request: UpdateMetadata) -> None:
         async with self._control:
-            self.metadata.check_epoch(request.coordinator_epoch)
-            self.metadata.learn_schemas(request)
-            await self.replicas.update_tables(request.tables)
-            self.metadata.apply(request)
-            if request.snapshot is None:
-                return
-            waiting = self._has_snapshot
-            try:
-                await self.replicas.remove_orphans(request.snapshot)
-            except Exception as error:
-                if waiting is not None and not waiting.done():
-                    waiting.set_exception(error)
-                raise
+            self._fence.check(request.coordinator_epoch, request.stamp)
+            if request.part is None:
+                await self._apply(request)
+            elif (snapshot := self._snapshot_parts.add(request)) is not None:
+                await self._apply(snapshot)
+                self._snapshot_parts.applied()
+
+    async def _apply(self, request: UpdateMetadata) -> None:
+        """Replicas meet the new definitions before clients see them."""
+        self.metadata.learn_schemas(request)
+        await self.replicas.update_tables(request.tables)
+        self.metadata.apply(request)
+        if request.snapshot is None:
+            return
+        waiting = self._has_snapshot
+        try:
+            await self.replicas.remove_orphans(request.snapshot)
+        except Exception as error:
             if waiting is not None and not waiting.done():
-                waiting.set_result(None)
+                waiting.set_exception(error)
+            raise
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
 
     async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
-        self.metadata.check_epoch(request.coordinator_epoch)
+        self._fence.check(request.coordinator_epoch, request.stamp)
         for table_id, partition_id in {(stop.bucket.table_id, stop.bucket.partition_id) for stop in request.replicas}:
             self.scanners.close_table(table_id, partition_id)
         return await self.replicas.stop_replicas(request)
@@ -190,16 +213,18 @@ class TabletServer:
     # ------------------------------------------------------------------ parts
 
     async def _connect(self, server_id: int) -> RpcClient:
-        """Connect to another server, as its follower; ``NETWORK_EXCEPTION``."""
+        """Connect to another server, as its follower; ``NETWORK_EXCEPTION``, ``AUTHENTICATE_EXCEPTION``."""
         node = self.metadata.servers.get(server_id)
-        endpoint = None
-        if node is not None and node.endpoints:
-            listener = self._internal_listener
-            endpoint = node.endpoints[0] if listener is None else node.endpoint(listener)
-        if endpoint is None:
+        options = self._configuration.current
+        if node is None:
             raise FlussError(ErrorCode.NETWORK_EXCEPTION, f"the address of server {server_id} is not known")
+        endpoint = internal_endpoint(node.endpoints, options.get_str(INTERNAL_LISTENER), f"tablet server {server_id}")
         return await RpcClient.connect(
-            endpoint.host, endpoint.port, network=self._runtime.network, timeout_s=_CONNECT_TIMEOUT_S
+            endpoint.host,
+            endpoint.port,
+            authentication=server_credentials(options),
+            network=self._network,
+            timeout_s=options.get_int("server.internal.connect-timeout") / 1000,
         )
 
     async def _reserve_ids(self, table_id: int, count: int) -> int:

@@ -9,9 +9,7 @@ Files of the data directory (names with a dot cannot be database names)::
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import errno
 import logging
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -23,29 +21,24 @@ from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.config.official_options import effective_options
 from fluss_server.coordinator.cluster_service import ReplicaCounts
 from fluss_server.coordinator.coordinator_server import CoordinatorServer
-from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.journal_file import JOURNAL_FILE
+from fluss_server.processes.data_directory import lock_data_directory
+from fluss_server.processes.listening import Listening
+from fluss_server.processes.settings import replica_config, scanner_config, table_settings
 from fluss_server.rpc.endpoints import Endpoint
-from fluss_server.rpc.limits import rpc_limits
-from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
-from fluss_server.rpc.shared_resources import SharedResources
 from fluss_server.runtime.clock import Clock
-from fluss_server.runtime.loop_monitor import LoopMonitor
-from fluss_server.runtime.open_files import raise_open_files_limit
 from fluss_server.runtime.runtime import Runtime, system_runtime
 from fluss_server.security.acl_service import AclService
 from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
 from fluss_server.security.authorizer import Authorizer, parse_super_users
 from fluss_server.security.credentials import check_configured_users
-from fluss_server.security.listeners import CREDENTIALS, Listener, ListenerSecurity
-from fluss_server.security.sasl import PasswordCheck
-from fluss_server.server_settings import replica_config, scanner_config, table_settings
+from fluss_server.security.internal_calls import FollowerFetches
+from fluss_server.security.listeners import CREDENTIALS
 from fluss_server.tablet.tablet_server import TabletServer
 
 if TYPE_CHECKING:
-    from fluss_server.grpc_server.server import GrpcServer
     from fluss_server.metrics.http_endpoint import HttpEndpoint
 
 logger = logging.getLogger(__name__)
@@ -81,14 +74,10 @@ class LocalServer:
         runtime: Runtime | None = None,
     ) -> None:
         self._data_dir = data_dir
-        self._requested_grpc_port = grpc_port
         self._dynamic = DynamicConfiguration(SERVER_OPTIONS, effective_options(options or {}))
         self._runtime = runtime or system_runtime(clock=clock)
-        self._security = ListenerSecurity(self._configuration, host, port, self._runtime)
-        self._loop_monitor = LoopMonitor(self._runtime.clock)
+        self._listening = Listening(self._configuration, host, port, grpc_port, self._runtime)
         self._tablet_server: TabletServer | None = None
-        self._servers: list[RpcServer] = []
-        self._grpc_server: GrpcServer | None = None
         self._metrics: HttpEndpoint | None = None
         self._resources = contextlib.AsyncExitStack()  # what is open, to be closed in reverse
 
@@ -99,23 +88,17 @@ class LocalServer:
     @property
     def port(self) -> int:
         """The port in use by the first listener, once started."""
-        assert self._servers, "the server is not started"
-        return self._servers[0].port
+        return self._listening.port
 
     @property
     def endpoints(self) -> list[Endpoint]:
         """The listeners with the ports in use, once started."""
-        return [
-            listener.endpoint._replace(port=server.port)
-            for listener, server in zip(self._security.listeners, self._servers, strict=True)
-        ]
+        return self._listening.endpoints
 
     @property
     def grpc_endpoint(self) -> Endpoint | None:
         """Where the gRPC server listens, once started; None without one."""
-        if self._grpc_server is None:
-            return None
-        return self._security.listeners[0].endpoint._replace(port=self._grpc_server.port)
+        return self._listening.grpc_endpoint
 
     @property
     def metrics_address(self) -> str | None:
@@ -142,26 +125,23 @@ class LocalServer:
             raise
 
     async def _start(self) -> None:
-        self._lock_directory()
+        self._resources.callback(lock_data_directory(self._data_dir, self._runtime))
         store = EmbeddedMetadataStore.open(self._data_dir / JOURNAL_FILE, self._runtime)
         self._resources.push_async_callback(store.close)
         coordinator, tablet_server = await self._start_cluster(store)
         registry = await self._registry(coordinator, tablet_server)
-        shared = SharedResources(rpc_limits(self._configuration, open_files=raise_open_files_limit()))
-        self._resources.push_async_callback(self._stop_listening)
-        self._loop_monitor.start()
-        self._resources.callback(self._loop_monitor.stop)
-        for listener in self._security.listeners:
-            await self._listen(registry, shared, listener)
-        self._security.warn_if_exposed()
-        await self._start_reporters(registry, shared, coordinator, tablet_server)
-        await self._start_grpc_server(registry)
+        self._resources.push_async_callback(self._listening.close)
+        await self._listening.bind()
+        await self._listening.serve(registry)
+        await self._start_reporters(registry, coordinator, tablet_server)
+        await self._listening.serve_grpc(registry)
         coordinator.start_background_tasks()
 
     async def _start_cluster(self, store: EmbeddedMetadataStore) -> tuple[CoordinatorServer, TabletServer]:
         """Coordinator and tablet server, joined in memory; every bucket has a leader when this returns."""
         node = ServerNode(
-            SERVER_ID, tuple(Endpoint(listener, *address) for listener, address in self._security.advertised.items())
+            SERVER_ID,
+            tuple(Endpoint(listener, *address) for listener, address in self._listening.security.advertised.items()),
         )
         coordinator = CoordinatorServer(
             store,
@@ -201,32 +181,8 @@ class LocalServer:
             *coordinator.services(None if interceptor is None else interceptor.permissions),
             *tablet_server.services,
             AclService(authorizer),
-            interceptors=[] if interceptor is None else [interceptor],
+            interceptors=[*([] if interceptor is None else [interceptor]), FollowerFetches(None)],
         )
-
-    def _lock_directory(self) -> None:
-        disk = self._runtime.disk
-        lock = disk.lock(self._data_dir)
-        try:
-            disk.make_directories(self._data_dir, mode=0o700)
-            if disk.status(self._data_dir).permissions & 0o077:
-                logger.warning(
-                    "other users of this machine can enter the data directory %s; its content is theirs to read unless"
-                    " you take their permissions away (chmod 700)",
-                    self._data_dir,
-                )
-            locked = lock.acquire()
-        except OSError as error:
-            raise FlussError(
-                ErrorCode.STORAGE_EXCEPTION, f"cannot use the data directory {self._data_dir}: {error}"
-            ) from error
-        if not locked:
-            raise FlussError(
-                ErrorCode.STORAGE_EXCEPTION,
-                f"another process uses the data directory {self._data_dir}",
-                hint="stop it, or choose another directory with --data-dir",
-            )
-        self._resources.callback(lock.release)
 
     async def _load_authorizer(self, coordinator: CoordinatorServer) -> Authorizer | None:
         if not self._configuration.get_bool("authorizer.enabled"):
@@ -241,7 +197,7 @@ class LocalServer:
         return authorizer
 
     def _follow_credentials(self) -> None:
-        security = self._security
+        security = self._listening.security
         self._dynamic.subscribe(
             [CREDENTIALS],
             lambda configuration: check_configured_users(configuration.get_map(CREDENTIALS)),
@@ -255,77 +211,29 @@ class LocalServer:
         replicas = [] if self._tablet_server is None else self._tablet_server.replicas.replicas()
         return ReplicaCounts(len(replicas), sum(replica.is_online for replica in replicas))
 
-    async def _listen(self, registry: ServiceRegistry, shared: SharedResources, listener: Listener) -> None:
-        name, host, port = listener.endpoint
-        server = RpcServer(
-            registry,
-            host,
-            port,
-            runtime=self._runtime,
-            shared=shared,
-            listener=name,
-            authenticator=listener.authenticator,
-        )
-        try:
-            await server.start()
-        except OSError as error:
-            taken = error.errno == errno.EADDRINUSE
-            raise FlussError(
-                ErrorCode.NETWORK_EXCEPTION,
-                f"cannot listen on {host}:{port}: {error.strerror or error}",
-                hint="another process uses the port; choose another with --port, or 0 for a free one"
-                if taken
-                else None,
-            ) from error
-        self._servers.append(server)
-
     async def _start_reporters(
         self,
         registry: ServiceRegistry,
-        shared: SharedResources,
         coordinator: CoordinatorServer,
         tablet_server: TabletServer,
     ) -> None:
         if not self._configuration.get_list("metrics.reporters"):
             return
-        from fluss_server.reporters import start_prometheus
+        from fluss_server.processes.reporters import start_prometheus
 
         self._metrics = await start_prometheus(
             self._configuration,
             server_id=SERVER_ID,
             registry=registry,
-            shared=shared,
+            shared=self._listening.shared,
             coordinator=coordinator,
             tablet_server=tablet_server,
-            loop_monitor=self._loop_monitor,
+            loop_monitor=self._listening.loop_monitor,
             replica_counts=self._replica_counts,
             runtime=self._runtime,
         )
         self._resources.push_async_callback(self._metrics.close)
 
-    async def _start_grpc_server(self, registry: ServiceRegistry) -> None:
-        """It listens beside the first listener, and authenticates its clients as that one does."""
-        if self._requested_grpc_port is None:
-            return
-        from fluss_server.grpc_server.server import GrpcServer  # gRPC costs 10 MB and 20 ms
-
-        first = self._security.listeners[0]
-        self._grpc_server = GrpcServer(
-            registry,
-            first.endpoint.host,
-            self._requested_grpc_port,
-            native_port=self.port,
-            clock=self._runtime.clock,
-            listener=first.endpoint.listener,
-            authenticate=None if first.authenticator is None else PasswordCheck(first.authenticator),
-        )
-        self._resources.push_async_callback(self._grpc_server.close)
-        await self._grpc_server.start()
-
     async def close(self) -> None:
         """Finish requests in flight, make everything durable, and release the directory. May be called twice."""
         await self._resources.aclose()
-
-    async def _stop_listening(self) -> None:
-        servers, self._servers = self._servers, []
-        await asyncio.gather(*(server.close() for server in servers))

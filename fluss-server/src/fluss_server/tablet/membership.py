@@ -1,0 +1,152 @@
+"""Keeps a tablet server a member of its cluster: it registers, sends heartbeats and holds the lease."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from fluss_server.cluster.gateways import CoordinatorGateway, TabletServerGateway
+from fluss_server.cluster.lease import Lease
+from fluss_server.cluster.messages import ControlledShutdown, Heartbeat, Registered, RegisterServer
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.runtime.clock import Clock
+
+_T = TypeVar("_T")
+
+logger = logging.getLogger(__name__)
+
+REQUEST_DEADLINE_S = 5.0
+FIRST_BACKOFF_S = 0.1
+MAX_BACKOFF_S = 1.0
+_REPORT_INTERVAL_S = 10.0
+
+_COORDINATOR_IS_AWAY = frozenset(
+    {ErrorCode.NETWORK_EXCEPTION, ErrorCode.REQUEST_TIME_OUT, ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION}
+)
+
+
+class Membership:
+    """Create it, :meth:`join`, :meth:`leave`, :meth:`close`, all on one event loop.
+
+    Args:
+        registration: who this server is.
+        coordinator: finds the active coordinator by itself.
+        server: takes control requests.
+        clock: measures the lease.
+        interval_s: between heartbeats.
+        replaced: called when another process has taken the server id; this one must stop.
+
+    Attributes:
+        lease: what it holds.
+    """
+
+    def __init__(
+        self,
+        registration: RegisterServer,
+        coordinator: CoordinatorGateway,
+        server: TabletServerGateway,
+        clock: Clock,
+        *,
+        interval_s: float,
+        replaced: Callable[[FlussError], object],
+    ) -> None:
+        self.lease = Lease(clock.monotonic)
+        self._registration = registration
+        self._coordinator = coordinator
+        self._server = server
+        self._now = clock.monotonic
+        self._interval_s = interval_s
+        self._replaced = replaced
+        self._task: asyncio.Task[None] | None = None
+        self._reported_at: float | None = None
+
+    async def join(self) -> None:
+        """Register; returns when the coordinator has taken the server in. Heartbeats follow if it grants a lease.
+
+        It waits for a coordinator as long as there is none.
+
+        Raises:
+            FlussError: why the coordinator refuses the server.
+        """
+        registered = await self._register()
+        if registered.lease_ms:
+            self._task = asyncio.ensure_future(self._keep_alive())
+
+    async def leave(self) -> None:
+        """Request that the coordinator moves leaderships to other servers."""
+        request = ControlledShutdown(self._registration.server.server_id)
+        try:
+            left = await self._ask(self._coordinator.controlled_shutdown(request), REQUEST_DEADLINE_S)
+        except FlussError as error:
+            logger.warning("server %d leaves without the coordinator: %s", request.server_id, error)
+        else:
+            logger.debug("server %d stops as leader of %d buckets", request.server_id, len(left.remaining))
+
+    async def close(self) -> None:
+        """Send no heartbeats any more."""
+        if (task := self._task) is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _register(self) -> Registered:
+        backoff_s = FIRST_BACKOFF_S
+        while True:
+            sent_at = self._now()
+            try:
+                registered = await self._ask(
+                    self._coordinator.register(self._registration, self._server), REQUEST_DEADLINE_S
+                )
+            except FlussError as error:
+                if error.code not in _COORDINATOR_IS_AWAY:
+                    raise
+                self._report(error)
+            else:
+                self._heard(sent_at, registered)
+                # What this process has in its logs stays complete while it lives.
+                self._registration = self._registration._replace(clean=True)
+                return registered
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+
+    async def _keep_alive(self) -> None:
+        heartbeat = Heartbeat(self._registration.server.server_id, self._registration.incarnation)
+        while True:
+            await asyncio.sleep(self._interval_s)
+            sent_at = self._now()
+            try:
+                self._heard(sent_at, await self._ask(self._coordinator.heartbeat(heartbeat), 2 * self._interval_s))
+            except FlussError as error:
+                try:
+                    if error.code is ErrorCode.SERVER_NOT_EXIST_EXCEPTION:
+                        logger.warning("the coordinator does not know this server any more: registering again")
+                        await self._register()
+                    elif error.code is ErrorCode.INVALID_CONFIG_EXCEPTION:
+                        raise
+                    else:
+                        self._report(error)
+                except FlussError as refusal:
+                    self._replaced(refusal)
+                    return
+
+    async def _ask(self, call: Coroutine[Any, Any, _T], deadline_s: float) -> _T:
+        try:
+            return await asyncio.wait_for(call, deadline_s)
+        except asyncio.TimeoutError:
+            raise FlussError(ErrorCode.REQUEST_TIME_OUT, f"the coordinator did not respond in {deadline_s} s") from None
+
+    def _heard(self, sent_at: float, registered: Registered) -> None:
+        self.lease.grant(sent_at, registered.lease_ms)
+        if self._reported_at is not None:
+            self._reported_at = None
+            logger.warning("the coordinator responds again")
+
+    def _report(self, error: FlussError) -> None:
+        """Say that the coordinator is away, now and then."""
+        now = self._now()
+        if self._reported_at is None or now - self._reported_at > _REPORT_INTERVAL_S:
+            self._reported_at = now
+            logger.warning("the coordinator does not respond, trying on: %s", error)
