@@ -64,8 +64,8 @@ test-flink: setup-flink ## Run the Flink tests, and the server's fast ones with 
 test-sql-client: setup-flink ## Run the documents' SQL in sql-client.sh of a plain Flink: FLINK_VERSION=2.2.1, else 2.3.0
 	@$(STEP) "SQL client" env FLUSS_FLINK_VERSION=$(FLINK_VERSION) $(FLINK) -m pytest tests/flink/test_sql_client.py
 
-simulation: setup-server ## Run a server that crashes, in simulated time: SEEDS=100, or one with SEED=7
-	@PYTHONPATH=tests $(SERVER) -m simulation.run $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
+simulation: setup-server ## Run a server that crashes, in simulated time: SEEDS=100, or one with SEED=7; CLUSTER=1: three servers
+	@PYTHONPATH=tests $(SERVER) -m simulation.run $(if $(CLUSTER),--cluster) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
 
 mutation: setup-server ## Measure which small faults in log, kv, replica, formats the tests notice: SAMPLE=200, PACKAGE=log, SEED=0, MINUTES=30
 	@$(STEP) "Mutation testing" $(SERVER) tools/mutation.py $(if $(PACKAGE),--package $(PACKAGE)) --sample $(or $(SAMPLE),200) --seed $(or $(SEED),0) --minutes $(or $(MINUTES),30)

@@ -154,7 +154,7 @@ class Writer:
                 await self._after(error)
         while not self.stopped:
             await self._write(writer_id)
-            await asyncio.sleep(0.05 * self._client.random.random())
+            await asyncio.sleep(0.2 * self._client.random.random())
 
     async def _write(self, writer_id: int) -> None:
         count = self._client.random.randint(1, 10)
