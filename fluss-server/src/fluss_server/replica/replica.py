@@ -332,6 +332,7 @@ class Replica(BucketReplica):
         """Begin with the KvTablet of a primary-key table; it was opened when the replica was caught up."""
         self.kv = self._commits.kv = kv
         self._take_in_rows(kv)
+        self.high_watermark.wake_readers()  # the bucket is served now
 
     def cannot_serve(self, error: Exception) -> None:
         """The rows cannot be opened: refuse everything until this server leads the bucket again."""
