@@ -429,6 +429,32 @@ def test_an_isr_is_stored_and_returned() -> None:
     assert other.result.buckets[0].failure is not None
 
 
+def test_a_leader_that_missed_a_response_is_told_the_isr() -> None:
+    cluster = Cluster(1, 2)
+    cluster.create(0, ((1, 2),))
+    request = AdjustIsr(1, (IsrChange(B0, 0, (1,), EPOCH, 0),))
+    cluster.handle(IsrAdjustmentRequested(request))
+    again = cluster.handle(IsrAdjustmentRequested(request))
+    assert isinstance(again.result, AdjustIsrResponse)
+    failure = again.result.buckets[0].failure
+    assert failure is not None
+    assert failure.code is ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION
+    [(leadership, server_id)] = leaderships(again)
+    assert (server_id, leadership.isr, leadership.bucket_epoch) == (1, (1,), 1)
+    assert again.writes == ()
+
+
+def test_a_leader_that_began_its_epoch_before_a_restart_leads_in_the_next() -> None:
+    cluster = Cluster(1, 2)
+    created = cluster.handle(TableCreated(table(), ((1, 2),)))
+    begun = Failure(ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION, "begun before")
+    elected, _ = cluster.confirm(created, {1: begun})
+    assert cluster.record(B0) == LeaderAndIsrRecord(1, 2, (1, 2), EPOCH, 2)
+    assert cluster.state.failures == {}
+    cluster.confirm(elected)
+    assert cluster.state.buckets[B0].active
+
+
 def test_a_standby_is_preferred() -> None:
     cluster = Cluster(1, 2, 3)
     cluster.create(0, ((1, 2, 3),))
