@@ -1,4 +1,4 @@
-"""Three tablet servers in simulated time: crashes and broken links lose nothing acknowledged, and one seed is one run."""
+"""Three tablet servers in simulated time: crashes and cut links lose nothing acknowledged, and one seed is one run."""
 
 from __future__ import annotations
 
