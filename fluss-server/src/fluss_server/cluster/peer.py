@@ -73,8 +73,8 @@ class PeerConnection:
 
         Raises:
             FlussError: what the other server responds; ``NETWORK_EXCEPTION`` or ``REQUEST_TIME_OUT`` when the outcome
-                is unknown; ``AUTHENTICATE_EXCEPTION``, ``AUTHORIZATION_EXCEPTION``; ``UNSUPPORTED_VERSION`` when it does
-                not serve the API there.
+                is unknown; ``AUTHENTICATE_EXCEPTION``, ``AUTHORIZATION_EXCEPTION``; ``UNSUPPORTED_VERSION`` when it
+                does not serve the API there.
         """
         limit_s = self._request_timeout_s if timeout_s is None else timeout_s
         if self._calls >= MAX_CALLS:
