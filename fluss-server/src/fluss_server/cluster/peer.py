@@ -31,8 +31,8 @@ class PeerConnection:
     """One connection to another server of the cluster. Lives on one event loop.
 
     Requests are sent in the order of the calls. A call that gets no response in time closes the connection, because the
-    requests behind it may be lost as well; the next call opens another one. It may then happen that the other server
-    handles a request of the old connection behind those of the new one.
+    requests after it may be lost as well; the next call opens another one. It may then happen that the other server
+    handles a request of the old connection after those of the new one.
 
     Args:
         name: of the other server, for errors and the log.
