@@ -25,6 +25,7 @@ from fluss_server.cluster.messages import (
 )
 from fluss_server.coordinator.assignment import Assignment, assign
 from fluss_server.coordinator.catalog import MetadataManager
+from fluss_server.coordinator.cluster_service import ReplicaCounts
 from fluss_server.coordinator.cluster_state import PhysicalTable, TableState
 from fluss_server.coordinator.control_channel import ControlChannel
 from fluss_server.coordinator.event_queue import Commit, EventQueue
@@ -170,6 +171,17 @@ class ClusterController:
             await self.queue.wait()
             for channel in tuple(self._channels.values()):
                 await channel.wait()
+
+    def replica_counts(self) -> ReplicaCounts:
+        """How the buckets are."""
+        state = self.queue.state
+        counts = [0, 0, 0, 0]
+        for bucket in state.buckets.values():
+            counts[0] += len(bucket.replicas)
+            counts[1] += 0 if bucket.record is None else len(set(bucket.record.isr) & state.servers.keys())
+            counts[2] += 1
+            counts[3] += bucket.active and bucket.leader in state.servers
+        return ReplicaCounts(*counts)
 
     def first_failure(self) -> Failure | None:
         """Why some bucket has no leader although its servers are there, or None."""

@@ -208,7 +208,8 @@ class LocalServer:
 
     def _replica_counts(self) -> ReplicaCounts:
         replicas = [] if self._tablet_server is None else self._tablet_server.replicas.replicas()
-        return ReplicaCounts(len(replicas), sum(replica.is_online for replica in replicas))
+        online = sum(replica.is_online for replica in replicas)
+        return ReplicaCounts(len(replicas), online, len(replicas), online)
 
     async def _start_reporters(
         self,
