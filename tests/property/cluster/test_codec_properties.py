@@ -20,6 +20,7 @@ from fluss_server.cluster.messages import (
     BucketResult,
     ControlledShutdown,
     ControlledShutdownResponse,
+    ControlStamp,
     Failure,
     Heartbeat,
     IdBounds,
@@ -111,14 +112,17 @@ leaderships = st.builds(
 )
 
 
+stamps = st.none() | st.builds(ControlStamp, names, int64)
+
+
 def many(entries: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.lists(entries, max_size=4).map(tuple)
 
 
 messages = st.one_of(
-    st.builds(NotifyLeaderAndIsr, int32, many(leaderships)),
+    st.builds(NotifyLeaderAndIsr, int32, many(leaderships), stamps),
     st.builds(NotifyLeaderAndIsrResponse, results),
-    st.builds(StopReplicas, int32, many(st.builds(ReplicaStop, buckets, int32, st.booleans(), st.booleans()))),
+    st.builds(StopReplicas, int32, many(st.builds(ReplicaStop, buckets, int32, st.booleans(), st.booleans())), stamps),
     st.builds(StopReplicasResponse, results),
     st.builds(
         UpdateMetadata,
@@ -130,6 +134,8 @@ messages = st.one_of(
         many(int64),
         many(int64),
         st.none() | st.builds(IdBounds, int64, int64, st.booleans()),
+        stamps,
+        st.none() | int32,
     ),
     st.builds(RegisterServer, nodes, names, st.booleans(), st.just("") | names),
     st.builds(Registered, int32, int32),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from error_support import refused
 from fluss_server.cluster.messages import (
     BucketLeadership,
     BucketResult,
+    ControlStamp,
     IdBounds,
     NotifyLeaderAndIsr,
     NotifyLeaderAndIsrResponse,
@@ -172,6 +174,8 @@ class Channel:
         self.channel = ControlChannel(
             1,
             server,
+            incarnation="first",
+            next_sequence=count(1).__next__,
             epoch=5,
             coordinator=ServerNode(9),
             id_bounds=self._bounds,
@@ -228,9 +232,10 @@ async def test_requests_stay_in_order_and_later_ones_supersede() -> None:
     channel.channel.send(leadership(2))
     await channel.channel.wait()
     first, again, update, last = server.requests
-    assert first == again == NotifyLeaderAndIsr(5, (leadership(0, epoch=1), leadership(1)))
-    assert update == UpdateMetadata(5, ServerNode(9), snapshot=IdBounds(10, 20))
-    assert last == NotifyLeaderAndIsr(5, (leadership(2),))
+    stamps = [ControlStamp("first", number) for number in (1, 2, 3)]  # a repetition keeps its number
+    assert first == again == NotifyLeaderAndIsr(5, (leadership(0, epoch=1), leadership(1)), stamps[0])
+    assert update == UpdateMetadata(5, ServerNode(9), snapshot=IdBounds(10, 20), stamp=stamps[1])
+    assert last == NotifyLeaderAndIsr(5, (leadership(2),), stamps[2])
     assert all(future.done() for future in done)
 
 

@@ -87,13 +87,13 @@ async def test_a_fetch_of_several_tables_is_answered_for_each(tmp_path: Path) ->
 
 def test_an_api_without_a_rule_cannot_be_served(tmp_path: Path) -> None:
     class Unruled:
-        @rpc(ApiKey.STOP_REPLICA)
-        def stop_replica(self, request: pb.StopReplicaRequest, context: RequestContext) -> ResponseBody:
+        @rpc(ApiKey.ACQUIRE_KV_SNAPSHOT_LEASE)
+        def acquire(self, request: pb.AcquireKvSnapshotLeaseRequest, context: RequestContext) -> ResponseBody:
             raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, "not reached")
 
     store = EmbeddedMetadataStore.open(tmp_path / "metadata", system_runtime())
     ServiceRegistry(Unruled())
-    with pytest.raises(ValueError, match="STOP_REPLICA has no rule"):
+    with pytest.raises(ValueError, match="ACQUIRE_KV_SNAPSHOT_LEASE has no rule"):
         ServiceRegistry(Unruled(), interceptors=[AuthorizationInterceptor(Authorizer(store), PATHS.get)])
     asyncio.run(store.close())
 

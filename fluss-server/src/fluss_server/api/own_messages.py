@@ -1,8 +1,9 @@
 """Protobuf messages between servers of this project that Apache Fluss does not have.
 
 They are described here and not in ``fluss.proto``, which is the protocol of Apache Fluss. APIs from
-``FIRST_OWN_KEY`` on use them. The fields of ``UpdateMetadataExtension`` travel inside an ``UpdateMetadataRequest``:
-their numbers are above all official ones, so official servers skip them.
+``FIRST_OWN_KEY`` on use them. The fields of an extension travel inside an official request:
+``UpdateMetadataExtension`` in UPDATE_METADATA, ``ControlExtension`` in that one, in NOTIFY_LEADER_AND_ISR and in
+STOP_REPLICA. Their numbers are above all official ones, so official servers skip them.
 """
 
 from __future__ import annotations
@@ -61,6 +62,11 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
         (20_002, "optional", "int64", "next_partition_id"),
         (20_003, "optional", "bool", "metadata_incomplete"),
         (20_004, "optional", "bool", "tablet_servers_unchanged"),
+        (20_005, "optional", "int32", "part"),
+    ],
+    "ControlExtension": [
+        (20_100, "optional", "string", "incarnation"),
+        (20_101, "optional", "int64", "sequence"),
     ],
 }
 _LABELS = {"optional": 1, "required": 2, "repeated": 3}

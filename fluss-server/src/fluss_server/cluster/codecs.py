@@ -22,6 +22,7 @@ from fluss_server.cluster.messages import (
     BucketResult,
     ControlledShutdown,
     ControlledShutdownResponse,
+    ControlStamp,
     Failure,
     Heartbeat,
     IdBounds,
@@ -91,6 +92,22 @@ def _decode_results(entries: Iterable[Any]) -> tuple[BucketResult, ...]:
     return tuple(BucketResult(_decode_bucket(entry.table_bucket), _decode_failure(entry)) for entry in entries)
 
 
+# Which process a control request is for, and its number
+
+
+def _encode_stamp(stamp: ControlStamp | None, message: Any) -> None:
+    if stamp is not None:
+        extension = message_class("ControlExtension")(incarnation=stamp.incarnation, sequence=stamp.sequence)
+        message.MergeFromString(extension.SerializeToString())
+
+
+def _decode_stamp(encoded: bytes) -> ControlStamp | None:
+    extension = message_class("ControlExtension").FromString(encoded)
+    if not extension.HasField("sequence"):
+        return None
+    return ControlStamp(extension.incarnation, extension.sequence)
+
+
 # NOTIFY_LEADER_AND_ISR
 
 
@@ -109,6 +126,7 @@ def encode_notify_leader_and_isr(value: NotifyLeaderAndIsr) -> pb.NotifyLeaderAn
             bucket_epoch=bucket.bucket_epoch,
             standby_replicas=bucket.standby_replicas,
         )
+    _encode_stamp(value.stamp, message)
     return message
 
 
@@ -131,6 +149,7 @@ def decode_notify_leader_and_isr(message: pb.NotifyLeaderAndIsrRequest) -> Notif
             )
             for entry in message.notify_buckets_leader_req
         ),
+        _decode_stamp(message.SerializeToString()),
     )
 
 
@@ -156,6 +175,7 @@ def encode_stop_replicas(value: StopReplicas) -> pb.StopReplicaRequest:
             delete=replica.delete,
             deleteRemote=replica.delete_remote,
         )
+    _encode_stamp(value.stamp, message)
     return message
 
 
@@ -166,6 +186,7 @@ def decode_stop_replicas(message: pb.StopReplicaRequest) -> StopReplicas:
             ReplicaStop(_decode_bucket(entry.table_bucket), entry.leader_epoch, entry.delete, entry.deleteRemote)
             for entry in message.stop_replicas_req
         ),
+        _decode_stamp(message.SerializeToString()),
     )
 
 
@@ -221,12 +242,16 @@ def encode_update_metadata(value: UpdateMetadata) -> pb.UpdateMetadataRequest:
         extension.next_table_id, extension.next_partition_id, _ = value.snapshot
         if not value.snapshot.complete:
             extension.metadata_incomplete = True
+    if value.part is not None:
+        extension.part = value.part
     message.MergeFromString(extension.SerializeToString())
+    _encode_stamp(value.stamp, message)
     return message
 
 
 def decode_update_metadata(message: pb.UpdateMetadataRequest) -> UpdateMetadata:
-    extension = message_class("UpdateMetadataExtension").FromString(message.SerializeToString())
+    encoded = message.SerializeToString()
+    extension = message_class("UpdateMetadataExtension").FromString(encoded)
     older: dict[int, list[tuple[int, Schema]]] = {}
     for entry in extension.older_schemas:
         schema = Schema.from_json(parse_json(entry.schema_json, "schema"))
@@ -252,6 +277,8 @@ def decode_update_metadata(message: pb.UpdateMetadataRequest) -> UpdateMetadata:
         tuple(dropped_tables),
         tuple(entry.partition_id for entry in message.partition_metadata if entry.partition_name == DELETED_NAME),
         snapshot,
+        _decode_stamp(encoded),
+        extension.part if extension.HasField("part") else None,
     )
 
 
@@ -264,7 +291,7 @@ def _encode_table(value: TableMetadata, message: pb.PbTableMetadata) -> None:
     message.table_path.database_name, message.table_path.table_name = table.path
     message.table_id = table.table_id
     message.schema_id = table.schema_id
-    message.table_json = table.descriptor.to_json_bytes()
+    message.table_json = table.descriptor_json
     message.created_time = table.created_time
     message.modified_time = table.modified_time
     _encode_buckets(value.buckets, message.bucket_metadata)

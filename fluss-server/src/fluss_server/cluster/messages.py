@@ -7,9 +7,9 @@
                      AdjustIsr, ReserveIds, ReserveWriterIds ──► coordinator
 
 They are named tuples: a dataclass costs 0.6 ms at every start of the server, a named tuple 0.1 ms. ``codecs.py`` turns
-each into the protobuf message that travels between processes, and back. Three epochs order them: the *coordinator
-epoch* grows with every start of a coordinator, the *leader epoch* of a bucket with every change of its leader, and the
-*bucket epoch* with every change of leader, ISR or assignment.
+each into the protobuf message that travels between processes, and back. Three epochs order their content: the
+*coordinator epoch* grows with every start of a coordinator, the *leader epoch* of a bucket with every change of its
+leader, and the *bucket epoch* with every change of leader, ISR or assignment.
 """
 
 from __future__ import annotations
@@ -70,6 +70,20 @@ class ServerNode(NamedTuple):
         return next((endpoint for endpoint in self.endpoints if endpoint.listener == listener), None)
 
 
+class ControlStamp(NamedTuple):
+    """Which process a control request is for, and where it stands among those of its coordinator.
+
+    A request that was held up, in a connection that its sender gave up, must have no effect behind a newer one.
+
+    Attributes:
+        incarnation: of the tablet server as it registered.
+        sequence: grows from request to request of one coordinator epoch; a repetition keeps its number.
+    """
+
+    incarnation: str
+    sequence: int
+
+
 # NOTIFY_LEADER_AND_ISR
 
 
@@ -104,6 +118,7 @@ class NotifyLeaderAndIsr(NamedTuple):
 
     coordinator_epoch: int
     buckets: tuple[BucketLeadership, ...]
+    stamp: ControlStamp | None = None
 
 
 class BucketResult(NamedTuple):
@@ -139,6 +154,7 @@ class ReplicaStop(NamedTuple):
 class StopReplicas(NamedTuple):
     coordinator_epoch: int
     replicas: tuple[ReplicaStop, ...]
+    stamp: ControlStamp | None = None
 
 
 class StopReplicasResponse(NamedTuple):
@@ -208,6 +224,9 @@ class UpdateMetadata(NamedTuple):
         dropped_tables: ids of tables that are gone, with their partitions.
         dropped_partitions: ids of partitions that are gone.
         snapshot: set when this is everything there is: what is not in it is gone. It bounds the ids in use.
+        stamp: None = the coordinator does not number its requests.
+        part: number of this part of a snapshot, from 0; None = it is not cut. Parts are kept until the one that has
+            ``snapshot``; all have the same stamp.
     """
 
     coordinator_epoch: int
@@ -218,6 +237,8 @@ class UpdateMetadata(NamedTuple):
     dropped_tables: tuple[int, ...] = ()
     dropped_partitions: tuple[int, ...] = ()
     snapshot: IdBounds | None = None
+    stamp: ControlStamp | None = None
+    part: int | None = None
 
 
 # Registration and liveness

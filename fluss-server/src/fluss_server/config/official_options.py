@@ -30,7 +30,6 @@ _KEYS = frozenset(
         "data.dir",
         "data.dirs",
         "default.replication.factor",
-        "internal.listener.name",
         "kv.flush.thread-num",
         "kv.leader-replica.memory-reserved",
         "kv.recover.log-record-batch.max-size",

@@ -105,6 +105,76 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             secret=True,
         ),
         Option(
+            "internal.listener.name",
+            OptionType.STRING,
+            "FLUSS",
+            "Listener over which the servers of a cluster call each other; the same for all of them. Calls between"
+            " servers are refused on every other listener. fluss local has none.",
+        ),
+        Option(
+            "client.security.protocol",
+            OptionType.STRING,
+            "PLAINTEXT",
+            "How this server authenticates at the other servers of its cluster: SASL, or PLAINTEXT for not at all.",
+        ),
+        Option(
+            "client.security.sasl.mechanism",
+            OptionType.STRING,
+            "PLAIN",
+            "SASL mechanism for that. There is only PLAIN.",
+        ),
+        Option(
+            "client.security.sasl.username",
+            OptionType.STRING,
+            None,
+            "User as which this server authenticates at the other servers. With authorizer.enabled it must be one of"
+            " super.users there, or have ALL on the cluster.",
+        ),
+        Option(
+            "client.security.sasl.password",
+            OptionType.STRING,
+            None,
+            "Password of that user.",
+            secret=True,
+        ),
+        Option(
+            "client.security.sasl.jaas.config",
+            OptionType.STRING,
+            None,
+            "User and password as JAAS text instead: org.apache.fluss.security.auth.sasl.plain.PlainLoginModule"
+            ' required username="server" password="secret"; with the semicolon.',
+            secret=True,
+        ),
+        Option(
+            "server.internal.connect-timeout",
+            OptionType.DURATION,
+            "5 s",
+            "How long it may take to open a connection to another server of the cluster.",
+            minimum=1,
+        ),
+        Option(
+            "server.internal.request-timeout",
+            OptionType.DURATION,
+            "30 s",
+            "How long a tablet server waits for a response of the coordinator; then it opens another connection.",
+            minimum=1,
+        ),
+        Option(
+            "coordinator.control-request.timeout",
+            OptionType.DURATION,
+            "30 s",
+            "How long the coordinator waits for the response to a control request; then it sends it again over another"
+            " connection.",
+            minimum=1,
+        ),
+        Option(
+            "coordinator.control-request.retry-backoff",
+            OptionType.DURATION,
+            "100 ms",
+            "Pause before a control request is sent again; it doubles up to 10 s.",
+            minimum=1,
+        ),
+        Option(
             "netty.server.max-request-size",
             OptionType.SIZE,
             "100mb",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from itertools import count
 
 from fluss_server.cluster.gateways import TabletServerGateway
 from fluss_server.cluster.lease import LeaseTimes
@@ -78,6 +79,8 @@ class ClusterController:
         randrange: a random number below a bound, for where the assignment of a table begins.
         clock: measures how long servers are silent.
         lease: of tablet servers; None = they are in this process and need none.
+        control_timeout_s: how long a control request may take; None = 30 s.
+        control_backoff_s: pause before it is sent again; None = 0.1 s.
         metadata_complete: False when the store was cut or repaired; see ``IdBounds``.
     """
 
@@ -90,6 +93,8 @@ class ClusterController:
         *,
         clock: Clock,
         lease: LeaseTimes | None = None,
+        control_timeout_s: float | None = None,
+        control_backoff_s: float | None = None,
         metadata_complete: bool = True,
     ) -> None:
         self._store = store
@@ -99,6 +104,9 @@ class ClusterController:
         self._metadata_complete = metadata_complete
         self._queue: EventQueue | None = None
         self._channels: dict[int, ControlChannel] = {}
+        self._control_timeout_s = control_timeout_s
+        self._control_backoff_s = control_backoff_s
+        self._sequence = count(1)  # of control requests
         self._closing: set[asyncio.Future[None]] = set()
         self._ready: dict[PhysicalTable, asyncio.Future[Failure | None]] = {}
         self._delivered: dict[int, asyncio.Future[None]] = {}  # of the newest change for each server
@@ -201,12 +209,16 @@ class ClusterController:
         self._channels[server_id] = ControlChannel(
             server_id,
             server,
+            incarnation=request.incarnation,
+            next_sequence=self._sequence.__next__,
             epoch=self._store.epoch,
             coordinator=self._node,
             id_bounds=self._id_bounds,
             confirmed=self.queue.submit,
             deposed=self._deposed,
             overrun=lambda: self.server_lost(server_id, request.incarnation),
+            timeout_s=self._control_timeout_s,
+            first_backoff_s=self._control_backoff_s,
         )
         await self.queue.submit(ServerJoined(request.server, request.incarnation, request.clean))
         return self._heard(server_id)

@@ -12,6 +12,7 @@ from fluss_server.cluster.gateways import TabletServerGateway
 from fluss_server.cluster.messages import (
     BucketLeadership,
     BucketResult,
+    ControlStamp,
     Failure,
     IdBounds,
     NotifyLeaderAndIsr,
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 REQUEST_DEADLINE_S = 30.0
 FIRST_BACKOFF_S = 0.1
+_GRACE = 1.1  # times the deadline: a gateway over a network keeps it, too, and then closes its connection
 MAX_BACKOFF_S = 10.0
 MAX_WAITING = 200_000
 """Buckets and changes of metadata that may wait for one server. A server that is further behind has to join again."""
@@ -50,12 +52,16 @@ class ControlChannel:
     Args:
         server_id: of the tablet server.
         gateway: reaches it.
+        incarnation: of the tablet server.
+        next_sequence: numbers the requests of this coordinator to all servers.
         epoch: coordinator epoch.
         coordinator: this coordinator, for the server's metadata.
         id_bounds: the ids in use, for a snapshot.
         confirmed: called with responses to NOTIFY_LEADER_AND_ISR.
         deposed: called when the server knows a newer coordinator.
         overrun: called when the server is too far behind; nothing is sent to it any more.
+        timeout_s: how long a request may take; a little longer if the gateway has the same limit.
+        first_backoff_s: pause before the first repetition.
     """
 
     def __init__(
@@ -63,21 +69,29 @@ class ControlChannel:
         server_id: int,
         gateway: TabletServerGateway,
         *,
+        incarnation: str,
+        next_sequence: Callable[[], int],
         epoch: int,
         coordinator: ServerNode,
         id_bounds: Callable[[], Awaitable[IdBounds]],
         confirmed: Callable[[LeadershipsConfirmed], object],
         deposed: Callable[[], object],
         overrun: Callable[[], object],
+        timeout_s: float | None = None,
+        first_backoff_s: float | None = None,
     ) -> None:
         self.server_id = server_id
         self._gateway = gateway
+        self._incarnation = incarnation
+        self._next_sequence = next_sequence
         self._epoch = epoch
         self._coordinator = coordinator
         self._id_bounds = id_bounds
         self._confirmed = confirmed
         self._deposed = deposed
         self._overrun = overrun
+        self._timeout_s = REQUEST_DEADLINE_S if timeout_s is None else timeout_s
+        self._first_backoff_s = FIRST_BACKOFF_S if first_backoff_s is None else first_backoff_s
         self._waiting: deque[_Item] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -149,10 +163,11 @@ class ControlChannel:
         return list(items.values())
 
     async def _deliver(self, items: Sequence[_Item]) -> None:
-        backoff_s = FIRST_BACKOFF_S
+        stamp = ControlStamp(self._incarnation, self._next_sequence())
+        backoff_s = self._first_backoff_s
         while True:
             try:
-                await asyncio.wait_for(self._request(items), REQUEST_DEADLINE_S)
+                await asyncio.wait_for(self._request(items, stamp), self._timeout_s * _GRACE)
                 return
             except (FlussError, asyncio.TimeoutError) as error:
                 if isinstance(error, FlussError) and error.code is ErrorCode.INVALID_COORDINATOR_EXCEPTION:
@@ -167,18 +182,18 @@ class ControlChannel:
             await asyncio.sleep(backoff_s)
             backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
 
-    async def _request(self, items: Sequence[_Item]) -> None:
+    async def _request(self, items: Sequence[_Item], stamp: ControlStamp) -> None:
         contents = [item.content for item in items]
         first = contents[0]
         if isinstance(first, MetadataChange):
-            await self._gateway.update_metadata(await self._update(first))
+            await self._gateway.update_metadata(await self._update(first, stamp))
         elif isinstance(first, BucketLeadership):
             leaderships = tuple(content for content in contents if isinstance(content, BucketLeadership))
-            response = await self._gateway.notify_leader_and_isr(NotifyLeaderAndIsr(self._epoch, leaderships))
+            response = await self._gateway.notify_leader_and_isr(NotifyLeaderAndIsr(self._epoch, leaderships, stamp))
             self._confirmed(LeadershipsConfirmed(self.server_id, _outcomes(leaderships, response.buckets)))
         else:
             stops = tuple(content for content in contents if isinstance(content, ReplicaStop))
-            stopped = await self._gateway.stop_replicas(StopReplicas(self._epoch, stops))
+            stopped = await self._gateway.stop_replicas(StopReplicas(self._epoch, stops, stamp))
             for result in stopped.replicas:
                 if result.failure is not None:  # what is left is removed when the server starts the next time
                     logger.error(
@@ -188,7 +203,7 @@ class ControlChannel:
                         result.failure.message,
                     )
 
-    async def _update(self, change: MetadataChange) -> UpdateMetadata:
+    async def _update(self, change: MetadataChange, stamp: ControlStamp) -> UpdateMetadata:
         return UpdateMetadata(
             self._epoch,
             self._coordinator,
@@ -198,6 +213,7 @@ class ControlChannel:
             change.dropped_tables,
             change.dropped_partitions,
             await self._id_bounds() if change.snapshot else None,
+            stamp,
         )
 
 

@@ -87,6 +87,8 @@ class CoordinatorServer:
             self._runtime.random.randrange,
             clock=self._runtime.clock,
             lease=self._lease,
+            control_timeout_s=self._configuration.current.get_int("coordinator.control-request.timeout") / 1000,
+            control_backoff_s=self._configuration.current.get_int("coordinator.control-request.retry-backoff") / 1000,
             metadata_complete=self._metadata_complete,
         )
         closing(self._controller.close)

@@ -175,7 +175,10 @@ class GrpcServer:
         try:
             context.principal = await self._principal(call, context.peer_host)
             handler.check_size(len(request), MAX_MESSAGE_BYTES)
-            result: Any = handler.method(handler.parse(_NO_HEADER + request), context)
+            message = handler.parse(_NO_HEADER + request)
+            if handler.spec.key is ApiKey.FETCH_LOG:
+                message.follower_server_id = -1  # followers use the native protocol
+            result: Any = handler.method(message, context)
             if asyncio.iscoroutine(result):
                 task = asyncio.ensure_future(result)
                 self._running.add(task)

@@ -34,6 +34,7 @@ from fluss_server.security.acl_service import AclService
 from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
 from fluss_server.security.authorizer import Authorizer, parse_super_users
 from fluss_server.security.credentials import check_configured_users
+from fluss_server.security.internal_calls import FollowerFetches
 from fluss_server.security.listeners import CREDENTIALS
 from fluss_server.tablet.tablet_server import TabletServer
 
@@ -180,7 +181,7 @@ class LocalServer:
             *coordinator.services(None if interceptor is None else interceptor.permissions),
             *tablet_server.services,
             AclService(authorizer),
-            interceptors=[] if interceptor is None else [interceptor],
+            interceptors=[*([] if interceptor is None else [interceptor]), FollowerFetches(None)],
         )
 
     async def _load_authorizer(self, coordinator: CoordinatorServer) -> Authorizer | None:

@@ -117,6 +117,11 @@ class RpcClient:
         except asyncio.TimeoutError:
             raise FlussError(ErrorCode.REQUEST_TIME_OUT, f"{key.name}: no response in {timeout_s} s") from None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether requests can be sent: neither side has closed the connection."""
+        return self._protocol.is_open
+
     async def close(self) -> None:
         """Close the connection; calls in flight fail."""
         await self._protocol.close()
@@ -154,9 +159,13 @@ class _ClientProtocol(asyncio.BufferedProtocol):
         self._writable = asyncio.Event()
         self._writable.set()
 
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
     async def request(self, key: int, version: int, pieces: Sequence[Piece]) -> memoryview:
         await self._writable.wait()
-        if self._transport is None or self._transport.is_closing():
+        if not self.is_open:
             raise _connection_lost()
         request_id = self._next_id
         self._next_id = 0 if request_id == _MAX_REQUEST_ID else request_id + 1

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
 from fluss_server.api import messages as pb
-from fluss_server.api.keys import ApiKey
+from fluss_server.api.keys import BETWEEN_SERVERS, ApiKey
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.acl import CLUSTER, Operation, Resource, ResourceType
 from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath, no_partition_with_id
@@ -146,7 +146,10 @@ def _lookup(permissions: Permissions, request: pb.LookupRequest, proceed: Procee
 
 
 def _fetch_log(permissions: Permissions, request: pb.FetchLogRequest, proceed: Proceed) -> Response:
-    """Also for requests that call themselves a follower's: there is nobody here who could be one."""
+    """Followers read all tables, also what is not committed, and move the high watermark: only servers may be one."""
+    if request.follower_server_id >= 0:
+        permissions.require(Operation.ALL, CLUSTER)
+        return proceed()
     refusals = [permissions.table_refusal(Operation.READ, table.table_id) for table in request.tables_req]
     if not any(refusals):
         return proceed()
@@ -421,6 +424,8 @@ RULES: Mapping[ApiKey, Rule] = MappingProxyType(
         ApiKey.REBALANCE: _cluster(Operation.WRITE),
         ApiKey.CANCEL_REBALANCE: _cluster(Operation.WRITE),
         ApiKey.LIST_REBALANCE_PROGRESS: _cluster(Operation.DESCRIBE),
+        # Between servers: whoever sends these can change and read everything
+        **dict.fromkeys(BETWEEN_SERVERS, _cluster(Operation.ALL)),
     }
 )
 """Rules by API. An API without one cannot be served by a server that authorizes."""

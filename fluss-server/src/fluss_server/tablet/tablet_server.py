@@ -22,10 +22,12 @@ from fluss_server.cluster.messages import (
     UpdateMetadata,
 )
 from fluss_server.cluster.metadata_cache import MetadataCache
+from fluss_server.cluster.update_parts import SnapshotParts
 from fluss_server.config import Configuration
 from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.errors import FlussError
 from fluss_server.runtime.runtime import Runtime
+from fluss_server.tablet.control_fence import ControlFence
 from fluss_server.tablet.disk_write_lock import DISK_RATIOS, DiskMonitor, DiskWriteLock, check_ratios, disk_ratios
 from fluss_server.tablet.kv_scanners import KvScanners, ScannerConfig
 from fluss_server.tablet.membership import Membership
@@ -78,8 +80,9 @@ class TabletServer:
     ) -> None:
         self._coordinator = coordinator
         current = configuration.current
+        incarnation = runtime.secrets.token(16).hex()
         self._membership = Membership(
-            RegisterServer(node, runtime.secrets.token(16).hex(), fluss_version=__version__),
+            RegisterServer(node, incarnation, fluss_version=__version__),
             coordinator,
             self,
             runtime.clock,
@@ -87,6 +90,8 @@ class TabletServer:
             replaced=replaced,
         )
         self.metadata = MetadataCache()
+        self._fence = ControlFence(self.metadata, incarnation)
+        self._snapshot_parts = SnapshotParts()
         self.disk = DiskWriteLock(*disk_ratios(current))
         self._disk_monitor = DiskMonitor(
             directory, self.disk, current.get_int("server.data-disk.check-interval") / 1000, runtime
@@ -142,29 +147,37 @@ class TabletServer:
     # ------------------------------------------------------------------ TabletServerGateway
 
     async def notify_leader_and_isr(self, request: NotifyLeaderAndIsr) -> NotifyLeaderAndIsrResponse:
-        self.metadata.check_epoch(request.coordinator_epoch)
+        self._fence.check(request.coordinator_epoch, request.stamp)
         return await self.replicas.notify_leader_and_isr(request)
 
     async def update_metadata(self, request: UpdateMetadata) -> None:
         async with self._control:
-            self.metadata.check_epoch(request.coordinator_epoch)
-            self.metadata.learn_schemas(request)
-            await self.replicas.update_tables(request.tables)
-            self.metadata.apply(request)
-            if request.snapshot is None:
-                return
-            waiting = self._has_snapshot
-            try:
-                await self.replicas.remove_orphans(request.snapshot)
-            except Exception as error:
-                if waiting is not None and not waiting.done():
-                    waiting.set_exception(error)
-                raise
+            self._fence.check(request.coordinator_epoch, request.stamp)
+            if request.part is None:
+                await self._apply(request)
+            elif (snapshot := self._snapshot_parts.add(request)) is not None:
+                await self._apply(snapshot)
+                self._snapshot_parts.applied()
+
+    async def _apply(self, request: UpdateMetadata) -> None:
+        """Replicas meet the new definitions before clients see them."""
+        self.metadata.learn_schemas(request)
+        await self.replicas.update_tables(request.tables)
+        self.metadata.apply(request)
+        if request.snapshot is None:
+            return
+        waiting = self._has_snapshot
+        try:
+            await self.replicas.remove_orphans(request.snapshot)
+        except Exception as error:
             if waiting is not None and not waiting.done():
-                waiting.set_result(None)
+                waiting.set_exception(error)
+            raise
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
 
     async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
-        self.metadata.check_epoch(request.coordinator_epoch)
+        self._fence.check(request.coordinator_epoch, request.stamp)
         for table_id, partition_id in {(stop.bucket.table_id, stop.bucket.partition_id) for stop in request.replicas}:
             self.scanners.close_table(table_id, partition_id)
         return await self.replicas.stop_replicas(request)

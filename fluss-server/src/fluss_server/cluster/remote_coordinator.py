@@ -1,0 +1,68 @@
+"""The coordinator, as a tablet server in another process sees it."""
+
+from __future__ import annotations
+
+from fluss_server.api.keys import ApiKey
+from fluss_server.cluster import codecs
+from fluss_server.cluster.gateways import TabletServerGateway
+from fluss_server.cluster.messages import (
+    AdjustIsr,
+    AdjustIsrResponse,
+    ControlledShutdown,
+    ControlledShutdownResponse,
+    Heartbeat,
+    Registered,
+    RegisterServer,
+    ReservedIds,
+    ReserveIds,
+    ReserveWriterIds,
+)
+from fluss_server.cluster.peer import PeerConnection
+
+
+class RemoteCoordinator:
+    """A ``CoordinatorGateway`` over the native protocol.
+
+    Args:
+        connection: to the active coordinator, on its internal listener.
+        heartbeat_timeout_s: how long a heartbeat may take; shorter than a lease.
+    """
+
+    def __init__(self, connection: PeerConnection, *, heartbeat_timeout_s: float = 1.0) -> None:
+        self._connection = connection
+        self._heartbeat_timeout_s = heartbeat_timeout_s
+
+    async def close(self) -> None:
+        """Close the connection; calls in flight fail."""
+        await self._connection.close()
+
+    async def register(self, request: RegisterServer, server: TabletServerGateway) -> Registered:
+        """See ``CoordinatorGateway``. Control requests come to the internal listener that the request names, so it must
+        listen already; ``server`` is not used.
+        """
+        message = codecs.encode_register_server(request)
+        return codecs.decode_registered(await self._connection.call(ApiKey.REGISTER_SERVER, message))
+
+    async def heartbeat(self, request: Heartbeat) -> Registered:
+        message = codecs.encode_heartbeat(request)
+        return codecs.decode_heartbeat_response(
+            await self._connection.call(ApiKey.SERVER_HEARTBEAT, message, timeout_s=self._heartbeat_timeout_s)
+        )
+
+    async def controlled_shutdown(self, request: ControlledShutdown) -> ControlledShutdownResponse:
+        message = codecs.encode_controlled_shutdown(request)
+        return codecs.decode_controlled_shutdown_response(
+            await self._connection.call(ApiKey.CONTROLLED_SHUTDOWN, message)
+        )
+
+    async def adjust_isr(self, request: AdjustIsr) -> AdjustIsrResponse:
+        message = codecs.encode_adjust_isr(request)
+        return codecs.decode_adjust_isr_response(await self._connection.call(ApiKey.ADJUST_ISR, message))
+
+    async def reserve_ids(self, request: ReserveIds) -> ReservedIds:
+        message = codecs.encode_reserve_ids(request)
+        return codecs.decode_reserved_ids(await self._connection.call(ApiKey.RESERVE_IDS, message))
+
+    async def reserve_writer_ids(self, request: ReserveWriterIds) -> ReservedIds:
+        message = codecs.encode_reserve_writer_ids(request)
+        return codecs.decode_reserved_writer_ids(await self._connection.call(ApiKey.RESERVE_WRITER_IDS, message))

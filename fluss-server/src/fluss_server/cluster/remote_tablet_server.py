@@ -1,0 +1,62 @@
+"""A tablet server, as a coordinator in another process sees it."""
+
+from __future__ import annotations
+
+from fluss_server.api.keys import ApiKey
+from fluss_server.cluster import codecs
+from fluss_server.cluster.messages import (
+    NotifyLeaderAndIsr,
+    NotifyLeaderAndIsrResponse,
+    StopReplicas,
+    StopReplicasResponse,
+    UpdateMetadata,
+)
+from fluss_server.cluster.peer import PeerConnection
+from fluss_server.cluster.update_parts import MAX_PART_BYTES, cut
+from fluss_server.errors import ErrorCode, FlussError
+
+_UNKNOWN_OUTCOME = frozenset({ErrorCode.NETWORK_EXCEPTION, ErrorCode.REQUEST_TIME_OUT})
+
+
+class RemoteTabletServer:
+    """A ``TabletServerGateway`` over the native protocol.
+
+    Args:
+        connection: to the internal listener of the tablet server.
+        max_part_bytes: about the longest UPDATE_METADATA.
+    """
+
+    def __init__(self, connection: PeerConnection, *, max_part_bytes: int = MAX_PART_BYTES) -> None:
+        self._connection = connection
+        self._max_part_bytes = max_part_bytes
+        self._update: UpdateMetadata | None = None  # that has not arrived completely
+        self._remaining: list[UpdateMetadata] = []  # of it, to be sent
+
+    async def close(self) -> None:
+        """Close the connection; calls in flight fail."""
+        await self._connection.close()
+
+    async def notify_leader_and_isr(self, request: NotifyLeaderAndIsr) -> NotifyLeaderAndIsrResponse:
+        message = codecs.encode_notify_leader_and_isr(request)
+        return codecs.decode_notify_leader_and_isr_response(
+            await self._connection.call(ApiKey.NOTIFY_LEADER_AND_ISR, message)
+        )
+
+    async def update_metadata(self, request: UpdateMetadata) -> None:
+        """See ``TabletServerGateway``. A long update is sent in parts; a repetition begins with the one that failed."""
+        if request is not self._update and request != self._update:
+            self._update, self._remaining = request, cut(request, self._max_part_bytes)
+        while self._remaining:
+            try:
+                message = codecs.encode_update_metadata(self._remaining[0])
+                await self._connection.call(ApiKey.UPDATE_METADATA, message)
+            except FlussError as error:
+                if error.code not in _UNKNOWN_OUTCOME:
+                    self._update = None  # the server may have lost the parts before
+                raise
+            del self._remaining[0]
+        self._update = None
+
+    async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
+        message = codecs.encode_stop_replicas(request)
+        return codecs.decode_stop_replicas_response(await self._connection.call(ApiKey.STOP_REPLICA, message))

@@ -1,0 +1,76 @@
+"""What tablet servers in other processes request from the coordinator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fluss_server.api.keys import ApiKey
+from fluss_server.cluster import codecs
+from fluss_server.cluster.gateways import CoordinatorGateway
+from fluss_server.cluster.messages import RegisterServer, ServerNode
+from fluss_server.cluster.remote_tablet_server import RemoteTabletServer
+from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
+
+
+class ServerCalls:
+    """Registration, heartbeats, ADJUST_ISR, CONTROLLED_SHUTDOWN and reservation of ids.
+
+    Args:
+        coordinator: this coordinator.
+        reach: makes the way to a tablet server; ``INVALID_CONFIG_EXCEPTION`` when it has no internal listener.
+    """
+
+    def __init__(self, coordinator: CoordinatorGateway, reach: Callable[[ServerNode], RemoteTabletServer]) -> None:
+        self._coordinator = coordinator
+        self._reach = reach
+        self._servers: dict[int, tuple[RegisterServer, RemoteTabletServer]] = {}
+
+    async def close(self) -> None:
+        """Close the connections to tablet servers."""
+        servers, self._servers = self._servers, {}
+        for _, server in servers.values():
+            await server.close()
+
+    @rpc(ApiKey.REGISTER_SERVER)
+    async def register_server(self, request: Any, context: RequestContext) -> ResponseBody:
+        registration = codecs.decode_register_server(request)
+        server_id = registration.server.server_id
+        known = self._servers.get(server_id)
+        if known is not None and _same_process(known[0], registration):
+            server = known[1]  # control requests may be under way to it
+        else:
+            server = self._reach(registration.server)
+            self._servers[server_id] = registration, server
+        registered = await self._coordinator.register(registration, server)
+        if known is not None and known[1] is not server:
+            await known[1].close()
+        return codecs.encode_registered(registered)  # type: ignore[no-any-return]
+
+    @rpc(ApiKey.SERVER_HEARTBEAT)
+    async def server_heartbeat(self, request: Any, context: RequestContext) -> ResponseBody:
+        registered = await self._coordinator.heartbeat(codecs.decode_heartbeat(request))
+        return codecs.encode_heartbeat_response(registered)  # type: ignore[no-any-return]
+
+    @rpc(ApiKey.CONTROLLED_SHUTDOWN)
+    async def controlled_shutdown(self, request: Any, context: RequestContext) -> ResponseBody:
+        response = await self._coordinator.controlled_shutdown(codecs.decode_controlled_shutdown(request))
+        return codecs.encode_controlled_shutdown_response(response)
+
+    @rpc(ApiKey.ADJUST_ISR)
+    async def adjust_isr(self, request: Any, context: RequestContext) -> ResponseBody:
+        return codecs.encode_adjust_isr_response(await self._coordinator.adjust_isr(codecs.decode_adjust_isr(request)))
+
+    @rpc(ApiKey.RESERVE_IDS)
+    async def reserve_ids(self, request: Any, context: RequestContext) -> ResponseBody:
+        reserved = await self._coordinator.reserve_ids(codecs.decode_reserve_ids(request))
+        return codecs.encode_reserved_ids(reserved)  # type: ignore[no-any-return]
+
+    @rpc(ApiKey.RESERVE_WRITER_IDS)
+    async def reserve_writer_ids(self, request: Any, context: RequestContext) -> ResponseBody:
+        reserved = await self._coordinator.reserve_writer_ids(codecs.decode_reserve_writer_ids(request))
+        return codecs.encode_reserved_writer_ids(reserved)  # type: ignore[no-any-return]
+
+
+def _same_process(one: RegisterServer, other: RegisterServer) -> bool:
+    return (one.server, one.incarnation) == (other.server, other.incarnation)
