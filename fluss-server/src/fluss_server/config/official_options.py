@@ -1,4 +1,4 @@
-"""Server options of Apache Fluss that have no effect here.
+"""Server options of Apache Fluss that have no effect here, or none on a server in one process.
 
 Whoever moves to this server brings a ``server.yaml`` along. Its keys are either options of this server, or listed here
 and reported at the start, or unknown and refused.
@@ -123,28 +123,26 @@ _KEYS = frozenset(
         "tablet-server.id",
         "tablet-server.port",
         "tablet-server.rack",
-        "zookeeper.address",
         "zookeeper.client.config-path",
-        "zookeeper.client.connection-timeout",
         "zookeeper.client.ensemble-tracker",
         "zookeeper.client.max-buffer-size",
-        "zookeeper.client.max-inflight-requests",
-        "zookeeper.client.max-retry-attempts",
-        "zookeeper.client.retry-wait",
-        "zookeeper.client.session-timeout",
-        "zookeeper.client.tolerate-suspended-connections",
-        "zookeeper.path.root",
     }
 )
 
 
+_CLUSTER_PREFIX = "zookeeper."
+"""Keys with this beginning are for coordinators and tablet servers of a cluster."""
+
+
 def has_no_effect(key: str) -> bool:
-    """True for an option of Apache Fluss that this server does not have."""
-    return key not in SERVER_OPTIONS and (key in _KEYS or key.startswith(_PREFIXES))
+    """True for an option of Apache Fluss that a server in one process does not have."""
+    if key in SERVER_OPTIONS:
+        return key.startswith(_CLUSTER_PREFIX)
+    return key in _KEYS or key.startswith(_PREFIXES)
 
 
 def effective_options(given: Mapping[str, str]) -> dict[str, str]:
-    """The given options without those that have no effect, which are reported in one warning."""
+    """The given options of a server in one process; those without effect are left out and reported in one warning."""
     ignored = sorted(filter(has_no_effect, given))
     if ignored:
         logger.warning("%d options of Apache Fluss have no effect on this server: %s", len(ignored), ", ".join(ignored))

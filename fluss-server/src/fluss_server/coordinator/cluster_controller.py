@@ -314,7 +314,12 @@ class ClusterController:
         async def commit(operations: Sequence[StoreOperation]) -> None:
             dropped.extend(await self._manager.drop_database(name, cascade=cascade))
 
+        self._manager.check_drop_database(name, cascade=cascade)
         tables = [table for table in self._manager.tables() if table.path.database == name]
+        if self._manager.is_large(name):
+            for table in tables:
+                await self.drop_table(table)
+            dropped, tables = tables, []
         await self._drop(TablesDropped(tuple(table.table_id for table in tables)), commit)
         return dropped
 
