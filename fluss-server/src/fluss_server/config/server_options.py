@@ -420,6 +420,24 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             minimum=1,
         ),
         Option(
+            "tablet-server.id",
+            OptionType.INT,
+            None,
+            "Number of a tablet server in its cluster, which no other one has. For fluss tablet-server.",
+        ),
+        Option(
+            "tablet-server.rack",
+            OptionType.STRING,
+            None,
+            "Failure domain of a tablet server, for example its rack or zone.",
+        ),
+        Option(
+            "coordinator.address",
+            OptionType.STRING,
+            None,
+            "host:port of the coordinator's internal listener, for tablet servers of a cluster without ZooKeeper.",
+        ),
+        Option(
             "tablet-server.heartbeat.interval",
             OptionType.DURATION,
             "500 ms",

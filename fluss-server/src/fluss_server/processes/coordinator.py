@@ -13,6 +13,7 @@ from collections.abc import Coroutine, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from fluss_server.cluster.codecs import encode_endpoints
 from fluss_server.cluster.lease import lease_times
 from fluss_server.config import SERVER_OPTIONS, Configuration
 from fluss_server.config.official_options import effective_options
@@ -20,12 +21,11 @@ from fluss_server.errors import FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.journal_file import JOURNAL_FILE
 from fluss_server.metadata.server_records import CoordinatorRecord, coordinator_id_path
-from fluss_server.processes.coordinator_term import CoordinatorTerm, TermSettings
+from fluss_server.processes.coordinator_term import COORDINATOR_SERVICES, CoordinatorTerm, TermSettings
 from fluss_server.processes.data_directory import lock_data_directory
 from fluss_server.processes.ephemeral_node import EphemeralNode
 from fluss_server.processes.listening import Listening
 from fluss_server.processes.standby import standby_registry
-from fluss_server.rpc.endpoints import format_endpoints
 from fluss_server.runtime.runtime import Runtime, system_runtime
 from fluss_server.security.internal_calls import internal_listener, server_credentials
 
@@ -71,7 +71,9 @@ class CoordinatorProcess:
         self._lease = lease_times(self._configuration)
         self._credentials = server_credentials(self._configuration)
         self.listening = Listening(self._configuration, host, port, None, self._runtime)
-        self._internal = internal_listener(self._configuration, self.listening.security.listeners)
+        self._internal = internal_listener(
+            self._configuration, [listener.endpoint for listener in self.listening.security.listeners]
+        )
         self._term: CoordinatorTerm | None = None
         self._resources = contextlib.AsyncExitStack()
 
@@ -123,7 +125,7 @@ class CoordinatorProcess:
         node = EphemeralNode(store, coordinator_id_path(settings.coordinator_id), settings.record.encode())
         self._resources.push_async_callback(node.close)
         await node.start()
-        await self.listening.serve(standby_registry(self._internal))
+        await self.listening.serve(standby_registry(COORDINATOR_SERVICES, self._internal))
         latch = LeaderLatch(store, settings.coordinator_id, self._runtime)
         candidacy = asyncio.ensure_future(self._stand(store, latch))
         self._resources.push_async_callback(_cancelled, candidacy)
@@ -132,7 +134,7 @@ class CoordinatorProcess:
         endpoints = self.listening.reachable_endpoints
         coordinator_id = self._runtime.secrets.token(16).hex()
         return TermSettings(
-            CoordinatorRecord(coordinator_id, format_endpoints(endpoints)),
+            CoordinatorRecord(coordinator_id, encode_endpoints(endpoints)),
             endpoints,
             self._options,
             self._lease,
@@ -167,7 +169,7 @@ class CoordinatorProcess:
             logger.error("this coordinator could not become active: %s", error)
         finally:
             self._term = None
-            self.listening.replace(standby_registry(self._internal))
+            self.listening.replace(standby_registry(COORDINATOR_SERVICES, self._internal))
             await term.close()
 
 

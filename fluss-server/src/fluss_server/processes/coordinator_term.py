@@ -12,8 +12,12 @@ from fluss_server.cluster.peer import PeerConnection
 from fluss_server.cluster.remote_tablet_server import RemoteTabletServer
 from fluss_server.config import SERVER_OPTIONS
 from fluss_server.config.dynamic import DynamicConfiguration
+from fluss_server.coordinator.cluster_service import ClusterService
 from fluss_server.coordinator.coordinator_server import CoordinatorServer
+from fluss_server.coordinator.partition_service import PartitionService
+from fluss_server.coordinator.producer_service import ProducerService
 from fluss_server.coordinator.server_calls import ServerCalls
+from fluss_server.coordinator.service import CoordinatorService
 from fluss_server.metadata.server_records import ACTIVE_COORDINATOR, CoordinatorRecord
 from fluss_server.metadata.store import MetadataStore
 from fluss_server.processes.ephemeral_node import EphemeralNode
@@ -33,6 +37,17 @@ COORDINATOR_NODE_ID = 0
 """What clients are told; the protocol does not number coordinators."""
 
 _NO_SERVER = -1
+
+COORDINATOR_SERVICES: tuple[type, ...] = (
+    CoordinatorService,
+    ClusterService,
+    PartitionService,
+    ProducerService,
+    MetadataService,
+    ServerCalls,
+    AclService,
+)
+"""What a coordinator consists of, for its clients."""
 
 
 class TermSettings(NamedTuple):
