@@ -128,20 +128,28 @@ _KEYS = frozenset(
 )
 
 
-_CLUSTER_PREFIX = "zookeeper."
-"""Keys with this beginning are for coordinators and tablet servers of a cluster."""
+_CLUSTER_PREFIXES = ("zookeeper.", "tablet-server.", "coordinator.address", "coordinator.tablet-server.")
+"""Keys with these beginnings are for coordinators and tablet servers in processes of their own."""
 
 
-def has_no_effect(key: str) -> bool:
-    """True for an option of Apache Fluss that a server in one process does not have."""
+def has_no_effect(key: str, *, in_cluster: bool = False) -> bool:
+    """True for an option of Apache Fluss that a server does not have.
+
+    Args:
+        in_cluster: for coordinators and tablet servers in processes of their own, else for a server in one process.
+    """
     if key in SERVER_OPTIONS:
-        return key.startswith(_CLUSTER_PREFIX)
+        return not in_cluster and key.startswith(_CLUSTER_PREFIXES)
     return key in _KEYS or key.startswith(_PREFIXES)
 
 
-def effective_options(given: Mapping[str, str]) -> dict[str, str]:
-    """The given options of a server in one process; those without effect are left out and reported in one warning."""
-    ignored = sorted(filter(has_no_effect, given))
+def effective_options(given: Mapping[str, str], *, in_cluster: bool = False) -> dict[str, str]:
+    """The given options without those that have no effect; these are reported in one warning.
+
+    Args:
+        in_cluster: see :func:`has_no_effect`.
+    """
+    ignored = sorted(key for key in given if has_no_effect(key, in_cluster=in_cluster))
     if ignored:
         logger.warning("%d options of Apache Fluss have no effect on this server: %s", len(ignored), ", ".join(ignored))
     return {key: value for key, value in given.items() if key not in ignored}

@@ -65,7 +65,7 @@ class CoordinatorProcess:
         runtime: Runtime | None = None,
     ) -> None:
         self._data_dir = data_dir
-        self._options = effective_options(options or {})
+        self._options = effective_options(options or {}, in_cluster=True)
         self._runtime = runtime or system_runtime()
         self._configuration = Configuration(SERVER_OPTIONS, self._options)
         self._lease = lease_times(self._configuration)

@@ -80,7 +80,7 @@ class TabletServerProcess:
     ) -> None:
         self._data_dir = data_dir
         self._runtime = runtime or system_runtime()
-        self._dynamic = DynamicConfiguration(SERVER_OPTIONS, effective_options(options or {}))
+        self._dynamic = DynamicConfiguration(SERVER_OPTIONS, effective_options(options or {}, in_cluster=True))
         configuration = self._configuration
         server_id = configuration.get(SERVER_ID)
         if not isinstance(server_id, int):
