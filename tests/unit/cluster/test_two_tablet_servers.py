@@ -35,7 +35,6 @@ from fluss_server.cluster.messages import (
 )
 from fluss_server.config import SERVER_OPTIONS
 from fluss_server.config.dynamic import DynamicConfiguration
-from fluss_server.coordinator.cluster_service import ReplicaCounts
 from fluss_server.coordinator.coordinator_server import CoordinatorServer
 from fluss_server.coordinator.service import CoordinatorService
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
@@ -181,7 +180,6 @@ async def cluster(directory: Path) -> AsyncIterator[Cluster]:
             configuration,
             lambda: table_settings(configuration.current),
             runtime,
-            replica_counts=lambda: ReplicaCounts(0, 0),
         )
         resources.push_async_callback(coordinator.close)
         await coordinator.start()

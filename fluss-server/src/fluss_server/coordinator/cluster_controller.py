@@ -26,6 +26,7 @@ from fluss_server.cluster.messages import (
 )
 from fluss_server.coordinator.assignment import Assignment, assign
 from fluss_server.coordinator.catalog import MetadataManager
+from fluss_server.coordinator.cluster_service import ReplicaCounts
 from fluss_server.coordinator.cluster_state import PhysicalTable, TableState
 from fluss_server.coordinator.control_channel import ControlChannel
 from fluss_server.coordinator.event_queue import Commit, EventQueue
@@ -179,6 +180,17 @@ class ClusterController:
             for channel in tuple(self._channels.values()):
                 await channel.wait()
 
+    def replica_counts(self) -> ReplicaCounts:
+        """How the buckets are."""
+        state = self.queue.state
+        counts = [0, 0, 0, 0]
+        for bucket in state.buckets.values():
+            counts[0] += len(bucket.replicas)
+            counts[1] += 0 if bucket.record is None else len(set(bucket.record.isr) & state.servers.keys())
+            counts[2] += 1
+            counts[3] += bucket.active and bucket.leader in state.servers
+        return ReplicaCounts(*counts)
+
     def first_failure(self) -> Failure | None:
         """Why some bucket has no leader although its servers are there, or None."""
         return next(iter(self.queue.state.failures.values()), None)
@@ -302,7 +314,12 @@ class ClusterController:
         async def commit(operations: Sequence[StoreOperation]) -> None:
             dropped.extend(await self._manager.drop_database(name, cascade=cascade))
 
+        self._manager.check_drop_database(name, cascade=cascade)
         tables = [table for table in self._manager.tables() if table.path.database == name]
+        if self._manager.is_large(name):
+            for table in tables:
+                await self.drop_table(table)
+            dropped, tables = tables, []
         await self._drop(TablesDropped(tuple(table.table_id for table in tables)), commit)
         return dropped
 
