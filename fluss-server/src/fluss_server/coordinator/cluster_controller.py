@@ -115,11 +115,16 @@ class ClusterController:
         self._timeout_s = None if lease is None else lease.timeout_s
         self._monitor = None if lease is None else ServerMonitor(clock, lease.timeout_s, self._silent)
         self._grace: asyncio.TimerHandle | None = None
+        self._present = asyncio.Event()
 
     async def load(self) -> None:
         """Read the state of the cluster; see :func:`load_state`."""
         state = await load_state(self._store, self._manager, self._store.epoch, self._node)
         self._queue = EventQueue(self._store, state, self._carry_out)
+        if self._monitor is None:
+            self._present.set()  # the only server is in this process
+        else:
+            self._note_presence()
 
     @property
     def queue(self) -> EventQueue:
@@ -135,7 +140,17 @@ class ClusterController:
         if self._monitor is not None and self._timeout_s is not None:
             self._monitor.start()
             loop = asyncio.get_running_loop()
-            self._grace = loop.call_later(self._timeout_s, lambda: self.queue.submit(AbsentServersLeft()))
+            self._grace = loop.call_later(self._timeout_s, self._grace_is_over)
+
+    def _grace_is_over(self) -> None:
+        self._present.set()
+        self.queue.submit(AbsentServersLeft())
+
+    def _note_presence(self) -> None:
+        """Nobody has to wait for servers that are all here."""
+        assigned = {server_id for bucket in self.queue.state.buckets.values() for server_id in bucket.replicas}
+        if assigned <= self.queue.state.servers.keys():
+            self._present.set()
 
     def _silent(self, server_id: int) -> None:
         self.server_lost(server_id, None)
@@ -221,6 +236,8 @@ class ClusterController:
             first_backoff_s=self._control_backoff_s,
         )
         await self.queue.submit(ServerJoined(request.server, request.incarnation, request.clean))
+        if not self._present.is_set():
+            self._note_presence()
         return self._heard(server_id)
 
     async def heartbeat(self, request: Heartbeat) -> Registered:
@@ -262,6 +279,9 @@ class ClusterController:
         return IdBounds(*await self._manager.next_ids(), self._metadata_complete)
 
     # ------------------------------------------------------------------ TableLifecycle
+
+    async def servers_present(self) -> None:
+        await self._present.wait()
 
     @property
     def live_servers(self) -> int:

@@ -15,17 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 from fluss_server.cluster.codecs import encode_endpoints
 from fluss_server.cluster.lease import lease_times
+from fluss_server.cluster.peer import PeerConnection
 from fluss_server.config import SERVER_OPTIONS, Configuration
 from fluss_server.config.official_options import effective_options
 from fluss_server.errors import FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.journal_file import JOURNAL_FILE
 from fluss_server.metadata.server_records import CoordinatorRecord, coordinator_id_path
-from fluss_server.processes.coordinator_term import COORDINATOR_SERVICES, CoordinatorTerm, TermSettings
+from fluss_server.processes.active_coordinator import ActiveCoordinator
+from fluss_server.processes.coordinator_term import CoordinatorTerm, TermSettings
 from fluss_server.processes.data_directory import lock_data_directory
 from fluss_server.processes.ephemeral_node import EphemeralNode
 from fluss_server.processes.listening import Listening
 from fluss_server.processes.standby import standby_registry
+from fluss_server.rpc.service import ServiceRegistry
 from fluss_server.runtime.runtime import Runtime, system_runtime
 from fluss_server.security.internal_calls import internal_listener, server_credentials
 
@@ -75,6 +78,7 @@ class CoordinatorProcess:
             self._configuration, [listener.endpoint for listener in self.listening.security.listeners]
         )
         self._term: CoordinatorTerm | None = None
+        self._standby: ServiceRegistry | None = None
         self._resources = contextlib.AsyncExitStack()
 
     @property
@@ -125,7 +129,18 @@ class CoordinatorProcess:
         node = EphemeralNode(store, coordinator_id_path(settings.coordinator_id), settings.record.encode())
         self._resources.push_async_callback(node.close)
         await node.start()
-        await self.listening.serve(standby_registry(COORDINATOR_SERVICES, self._internal))
+        active = ActiveCoordinator(store, self._internal)
+        self._resources.push_async_callback(active.close)
+        await active.start()
+        connection = PeerConnection(
+            "the active coordinator",
+            active.endpoint,
+            network=self._runtime.network,
+            authentication=self._credentials,
+        )
+        self._resources.push_async_callback(connection.close)
+        self._standby = standby_registry(connection, self._internal)
+        await self.listening.serve(self._standby)
         latch = LeaderLatch(store, settings.coordinator_id, self._runtime)
         candidacy = asyncio.ensure_future(self._stand(store, latch))
         self._resources.push_async_callback(_cancelled, candidacy)
@@ -169,7 +184,8 @@ class CoordinatorProcess:
             logger.error("this coordinator could not become active: %s", error)
         finally:
             self._term = None
-            self.listening.replace(standby_registry(COORDINATOR_SERVICES, self._internal))
+            assert self._standby is not None, "there is no election without it"
+            self.listening.replace(self._standby)
             await term.close()
 
 

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from fluss_server.cluster.forwarding import ForwardedCalls
 from fluss_server.cluster.lease import LeaseTimes
 from fluss_server.cluster.messages import ServerNode
 from fluss_server.cluster.peer import PeerConnection
@@ -24,7 +25,7 @@ from fluss_server.processes.ephemeral_node import EphemeralNode
 from fluss_server.processes.security import authorizer_of, follow_credentials
 from fluss_server.processes.settings import table_settings
 from fluss_server.rpc.endpoints import Endpoint
-from fluss_server.rpc.service import ServiceRegistry
+from fluss_server.rpc.service import ServiceRegistry, served_keys
 from fluss_server.runtime.runtime import Runtime
 from fluss_server.security.acl_service import AclService
 from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
@@ -38,16 +39,16 @@ COORDINATOR_NODE_ID = 0
 
 _NO_SERVER = -1
 
-COORDINATOR_SERVICES: tuple[type, ...] = (
-    CoordinatorService,
-    ClusterService,
-    PartitionService,
-    ProducerService,
-    MetadataService,
-    ServerCalls,
-    AclService,
-)
-"""What a coordinator consists of, for its clients."""
+_FOR_CLIENTS: tuple[type, ...] = (CoordinatorService, ClusterService, PartitionService, ProducerService, AclService)
+
+FORWARDED_KEYS = frozenset(key for service in _FOR_CLIENTS for key in served_keys(service))
+"""What other servers pass on to the active coordinator when clients request it from them."""
+
+REFUSED_BY_STANDBYS = frozenset(key for service in (ServerCalls, ForwardedCalls) for key in served_keys(service))
+"""Calls of servers, which have to find the active coordinator."""
+
+SERVED_BY_ALL = frozenset(served_keys(MetadataService))
+"""What every tablet server serves from what it knows."""
 
 
 class TermSettings(NamedTuple):
@@ -128,14 +129,17 @@ class CoordinatorTerm:
         follow_credentials(self._configuration, settings.security)
         calls = ServerCalls(coordinator.gateway, self._reach)
         self._resources.push_async_callback(calls.close)
-        return ServiceRegistry(
+        forwarded = ForwardedCalls(FORWARDED_KEYS | SERVED_BY_ALL)
+        forwarded.registry = ServiceRegistry(
             *coordinator.services(permissions),
             MetadataService(coordinator.metadata, _NO_SERVER, WriterIds(coordinator.gateway)),
             calls,
+            forwarded,
             AclService(authorizer),
             interceptors=[*interceptors, FollowerFetches(settings.internal_listener)],
             internal_listener=settings.internal_listener,
         )
+        return forwarded.registry
 
     def _reach(self, node: ServerNode) -> RemoteTabletServer:
         settings = self._settings

@@ -12,6 +12,7 @@ from typing import Any
 
 from fluss_server.api.keys import ApiKey
 from fluss_server.cluster.codecs import encode_endpoints
+from fluss_server.cluster.forwarding import forwarding_service
 from fluss_server.cluster.messages import ServerNode
 from fluss_server.cluster.peer import PeerConnection
 from fluss_server.cluster.remote_coordinator import RemoteCoordinator
@@ -21,6 +22,7 @@ from fluss_server.config.official_options import effective_options
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.server_records import TabletServerRecord, tablet_server_id_path
 from fluss_server.processes.active_coordinator import ActiveCoordinator
+from fluss_server.processes.coordinator_term import FORWARDED_KEYS
 from fluss_server.processes.data_directory import lock_data_directory
 from fluss_server.processes.ephemeral_node import EphemeralNode
 from fluss_server.processes.listening import Listening
@@ -138,8 +140,9 @@ class TabletServerProcess:
         self._resources.callback(lock_data_directory(self._data_dir, self._runtime))
         await self.listening.bind()
         node = ServerNode(self._server_id, self.listening.reachable_endpoints, self._configuration.find_str(RACK))
-        coordinator = RemoteCoordinator(await self._connection_to_coordinator(node))
-        closing(coordinator.close)
+        connection = await self._connection_to_coordinator(node)
+        closing(connection.close)
+        coordinator = RemoteCoordinator(connection)
         self._tablet_server = tablet_server = TabletServer(
             node,
             self._data_dir,
@@ -156,6 +159,7 @@ class TabletServerProcess:
         registry = ServiceRegistry(
             *tablet_server.services,
             ControlService(tablet_server),
+            forwarding_service(FORWARDED_KEYS, connection),
             interceptors=[gate, FollowerFetches(self._internal)],
             internal_listener=self._internal,
         )
