@@ -66,6 +66,12 @@ class Node:
         self.configuration = DynamicConfiguration(SERVER_OPTIONS, {**listeners, **QUICK, **(options or {})})
         self.listening = Listening(self.configuration.current, host, 0, None, runtime)
         self.resources = contextlib.AsyncExitStack()
+        self.endpoints: tuple[Endpoint, ...] = ()
+
+    @property
+    def bound(self) -> bool:
+        """Whether its ports are known."""
+        return bool(self.endpoints)
 
     def endpoint(self, listener: str) -> Endpoint:
         """Where a listener is, or was; once bound."""

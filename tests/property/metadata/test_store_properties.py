@@ -13,72 +13,17 @@ from hypothesis import strategies as st
 from example_support import examples
 from fluss_server.metadata import embedded
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
-from fluss_server.metadata.store import (
-    Check,
-    Create,
-    Delete,
-    MetadataConflict,
-    Node,
-    Set,
-    StoreOperation,
-    parent_of,
-)
+from fluss_server.metadata.store import MetadataConflict
 from fluss_server.runtime import system_runtime
+from metadata_contract import everything
+from metadata_model import Model, commits
 
-names = st.sampled_from(["a", "b", "c"])
-paths = st.lists(names, min_size=1, max_size=3).map(lambda parts: "/" + "/".join(parts))
-values = st.binary(max_size=40)
-versions = st.one_of(st.none(), st.integers(0, 2))
-operations = st.one_of(
-    st.builds(Create, paths, values),
-    st.builds(Set, paths, values, versions),
-    st.builds(Delete, paths, versions),
-    st.builds(Check, paths, versions),
-)
 RESTART = "restart"
 CRASH = "crash"
 steps = st.lists(
-    st.one_of(st.lists(operations, max_size=4), st.just(RESTART), st.tuples(st.just(CRASH), st.integers(0, 60))),
+    st.one_of(commits, st.just(RESTART), st.tuples(st.just(CRASH), st.integers(0, 60))),
     max_size=25,
 )
-
-
-class Model:
-    """The same semantics, written down as directly as possible."""
-
-    def __init__(self) -> None:
-        self.nodes: dict[str, tuple[bytes, int]] = {}
-
-    def commit(self, wanted: list[StoreOperation]) -> bool:
-        nodes = dict(self.nodes)
-        for operation in wanted:
-            path = operation.path
-            if isinstance(operation, Create):
-                if path in nodes or (parent_of(path) != "/" and parent_of(path) not in nodes):
-                    return False
-                nodes[path] = (operation.value, 0)
-                continue
-            if path not in nodes or operation.version not in (None, nodes[path][1]):
-                return False
-            if isinstance(operation, Set):
-                nodes[path] = (operation.value, nodes[path][1] + 1)
-            elif isinstance(operation, Delete):
-                if any(other.startswith(path + "/") for other in nodes):
-                    return False
-                del nodes[path]
-        self.nodes = nodes
-        return True
-
-
-async def contents(store: EmbeddedMetadataStore, path: str = "/") -> dict[str, tuple[bytes, int]]:
-    found: dict[str, tuple[bytes, int]] = {}
-    for name in await store.children(path):
-        child = path.rstrip("/") + "/" + name
-        node = await store.get(child)
-        assert isinstance(node, Node)
-        found[child] = (node.value, node.version)
-        found.update(await contents(store, child))
-    return found
 
 
 async def play(path: Path, script: list[object]) -> None:
@@ -102,9 +47,9 @@ async def play(path: Path, script: list[object]) -> None:
                 assert not model.commit(step)
             else:
                 assert model.commit(step)
-        assert await contents(store) == model.nodes
+        assert await everything(store) == model.nodes
     await store.close()
-    assert await contents(EmbeddedMetadataStore.open(path, system_runtime())) == model.nodes
+    assert await everything(EmbeddedMetadataStore.open(path, system_runtime())) == model.nodes
 
 
 @settings(deadline=None, max_examples=examples(60))

@@ -35,6 +35,7 @@ def test_an_official_configuration_is_accepted_with_one_warning(caplog: pytest.L
     for key in SERVER_YAML.keys() - accepted.keys():
         assert key in record.getMessage()
     assert "default.bucket.number" not in record.getMessage()
+    assert "zookeeper.address" not in accepted  # an option of the programs of a cluster
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class Cluster:
     def __init__(self, path: Path, **initial: str) -> None:
         self.store = EmbeddedMetadataStore.open(path / "metadata", system_runtime())
         self.configuration = DynamicConfiguration(OPTIONS, initial)
-        self.counts = ReplicaCounts(3, 3)
+        self.counts = ReplicaCounts(3, 3, 3, 3)
         self.service = ClusterService(self.store, self.configuration, lambda: self.counts)
 
     async def alter(self, *changes: tuple[str, str | None, int]) -> None:
@@ -139,7 +139,7 @@ async def test_health(tmp_path: Path) -> None:
             )
 
         assert health() == (3, 3, 3, 3, 0)
-        running.counts = ReplicaCounts(3, 2)
+        running.counts = ReplicaCounts(3, 2, 3, 2)
         assert health() == (3, 2, 3, 2, 2)
-        running.counts = ReplicaCounts(0, 0)
+        running.counts = ReplicaCounts(0, 0, 0, 0)
         assert health() == (0, 0, 0, 0, 0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -27,11 +28,23 @@ from fluss_server.metadata.store import (
     Node,
     Set,
     StoreOperation,
-    deletions_below,
-    missing_parents,
 )
 from fluss_server.runtime import Disk, system_runtime
 from fluss_server.simulation.disk import SECTOR_BYTES
+from metadata_contract import MetadataContract, OpenStore
+
+
+class TestContract(MetadataContract):
+    @pytest.fixture
+    def open_store(self, tmp_path: Path) -> OpenStore:
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[MetadataStore]:
+            store = EmbeddedMetadataStore.open(tmp_path / "metadata", system_runtime())
+            yield store
+            await store.close()
+
+        return opened
+
 
 Scenario = Callable[[EmbeddedMetadataStore], Coroutine[Any, Any, None]]
 
@@ -347,15 +360,6 @@ def test_readers_see_a_change_only_when_it_is_durable() -> None:
     assert set(content_of(PATH, disk.view())) == {"/a", "/a/b"}
 
 
-def test_concurrent_creations_of_one_node_have_one_winner(tmp_path: Path) -> None:
-    async def scenario(store: EmbeddedMetadataStore) -> None:
-        results = await asyncio.gather(*(store.commit([Create("/a")]) for _ in range(20)), return_exceptions=True)
-        assert results.count([0]) == 1
-        assert sum(isinstance(result, MetadataConflict) for result in results) == 19
-
-    run(tmp_path / "metadata", scenario)
-
-
 def test_the_number_of_waiting_commits_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "MAX_PENDING_COMMITS", 3)
 
@@ -493,30 +497,6 @@ def test_watches_report_commits_in_order(tmp_path: Path) -> None:
         ]
         await store.close()
         assert await anext(watch, None) is None  # the store's end is the watch's end
-
-    run(tmp_path / "metadata", scenario)
-
-
-def test_after_closing(tmp_path: Path) -> None:
-    async def scenario(store: EmbeddedMetadataStore) -> None:
-        await store.commit([Create("/a")])
-        await store.close()
-        await store.close()
-        with pytest.raises(FlussError, match="closed"):
-            await store.commit([Create("/b")])
-        with pytest.raises(FlussError, match="closed"):
-            await store.open_session()
-
-    run(tmp_path / "metadata", scenario)
-
-
-def test_helpers(tmp_path: Path) -> None:
-    async def scenario(store: EmbeddedMetadataStore) -> None:
-        await store.commit([*await missing_parents(store, "/a/b/c"), Create("/a/b/c")])
-        assert await missing_parents(store, "/a/b/d") == []
-        await store.commit([Create("/a/b/c/d"), Create("/a/e")])
-        await store.commit(await deletions_below(store, "/a"))
-        assert await everything(store) == {}
 
     run(tmp_path / "metadata", scenario)
 

@@ -82,7 +82,7 @@ async def maintained(
     )
     metadata, coordinator = MetadataCache(), Coordinator()
     metadata.apply(UpdateMetadata(3, tablet_servers=(ServerNode(1), ServerNode(2), ServerNode(3))))
-    maintenance = IsrMaintenance(1, cast("Any", coordinator), lambda: [replica], metadata, max_lag_s, Random(1))
+    maintenance = IsrMaintenance(1, cast("Any", coordinator), lambda: [replica], metadata, max_lag_s, Random(1).random)
     maintenance.start()
     try:
         yield replica, maintenance, coordinator, clock

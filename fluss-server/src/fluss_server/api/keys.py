@@ -103,6 +103,7 @@ class ApiKey(IntEnum):
     RESERVE_IDS = 20_002
     RESERVE_WRITER_IDS = 20_003
     LEADER_EPOCHS = 20_004
+    FORWARD_CALL = 20_005
 
 
 BETWEEN_SERVERS = frozenset(
@@ -244,6 +245,7 @@ _MESSAGES_AND_MAX_VERSION: dict[ApiKey, tuple[str, int]] = {
     ApiKey.RESERVE_IDS: ("ReserveIds", 0),
     ApiKey.RESERVE_WRITER_IDS: ("ReserveWriterIds", 0),
     ApiKey.LEADER_EPOCHS: ("LeaderEpochs", 0),
+    ApiKey.FORWARD_CALL: ("ForwardCall", 0),
 }
 
 _DEFAULT_MAX_REQUEST_BYTES = 64 << 10
@@ -274,6 +276,7 @@ _MAX_REQUEST_BYTES: dict[ApiKey, int] = {
             ApiKey.CREATE_ACLS,
             ApiKey.DROP_ACLS,
             ApiKey.REGISTER_PRODUCER_OFFSETS,
+            ApiKey.FORWARD_CALL,
         ),
         2**31 - 1,
     ),

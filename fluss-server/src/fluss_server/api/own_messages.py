@@ -88,6 +88,17 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
     "FollowerFetchBucketExtension": [
         (20_000, "optional", "int32", "leader_epoch"),
     ],
+    "ForwardCallRequest": [
+        (1, "required", "int32", "api_key"),
+        (2, "required", "int32", "api_version"),
+        (3, "required", "string", "principal_type"),
+        (4, "required", "string", "principal_name"),
+        (5, "required", "string", "peer"),
+        (6, "required", "bytes", "request"),
+    ],
+    "ForwardCallResponse": [
+        (1, "required", "bytes", "response"),
+    ],
     "TableSchema": [
         (1, "required", "int64", "table_id"),
         (2, "required", "int32", "schema_id"),

@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"fluss-server {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_local(commands)
+    _add_cluster_programs(commands)
     _add_catalog(commands)
     _add_data(commands)
     _add_administration(commands)
@@ -64,8 +65,44 @@ def _add_local(commands: Any) -> None:
         description="Run a complete Fluss in one process: Fluss's native protocol on one port, gRPC for this command "
         "and for health probes on the next. SIGTERM or Ctrl-C stops it cleanly.",
     )
+    _add_server_arguments(local, DEFAULT_PORT, "./fluss-data", "where everything is kept")
+    local.add_argument(
+        "--grpc-port",
+        type=grpc_port,
+        default=NEXT_PORT,
+        help="port of gRPC, which the other commands use; 0 picks a free one, 'none' disables gRPC "
+        "(default: the one after --port, or after the first of bind.listeners; with --port 0 a free one)",
+    )
+    local.set_defaults(run=local_command("local:run"))
+
+
+def _add_cluster_programs(commands: Any) -> None:
+    coordinator = commands.add_parser(
+        "coordinator",
+        help="run the coordinator of a cluster",
+        description="Run a coordinator of a cluster, whose data is on tablet servers. With zookeeper.address several "
+        "coordinators may run: they elect the active one. Without it there is one, and it keeps the metadata in its "
+        "data directory.",
+    )
+    _add_server_arguments(coordinator, DEFAULT_PORT, "./fluss-coordinator", "where the metadata is kept")
+    coordinator.set_defaults(run=local_command("cluster_programs:coordinator"))
+    tablet_server = commands.add_parser(
+        "tablet-server",
+        help="run a tablet server of a cluster",
+        description="Run a tablet server of a cluster. It finds the coordinator through zookeeper.address or "
+        "coordinator.address, and waits for it as long as it is away.",
+    )
+    tablet_server.add_argument(
+        "--id", type=int, help="number of this tablet server, which no other one of the cluster has (tablet-server.id)"
+    )
+    _add_server_arguments(tablet_server, 0, "./fluss-tablet-server", "where logs and rows are kept")
+    tablet_server.set_defaults(run=local_command("cluster_programs:tablet_server"))
+
+
+def _add_server_arguments(command: Any, default_port: int, data_dir: str, kept_there: str) -> None:
+    """Arguments of every command that runs a server."""
     completed(
-        local.add_argument(
+        command.add_argument(
             "--config",
             type=Path,
             metavar="FILE",
@@ -74,24 +111,15 @@ def _add_local(commands: Any) -> None:
         ),
         FILES,
     )
-    local.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    local.add_argument(
+    command.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    command.add_argument(
         "--port",
         type=port,
-        default=DEFAULT_PORT,
+        default=default_port,
         help="port of the native protocol; 0 picks a free one (default: %(default)s)",
     )
-    local.add_argument(
-        "--grpc-port",
-        type=grpc_port,
-        default=NEXT_PORT,
-        help="port of gRPC, which the other commands use; 0 picks a free one, 'none' disables gRPC "
-        "(default: the one after --port, or after the first of bind.listeners; with --port 0 a free one)",
-    )
-    completed(
-        local.add_argument("--data-dir", type=Path, help="where everything is kept (default: ./fluss-data)"), FILES
-    )
-    local.add_argument(
+    completed(command.add_argument("--data-dir", type=Path, help=f"{kept_there} (default: {data_dir})"), FILES)
+    command.add_argument(
         "--set",
         dest="options",
         action="append",
@@ -99,25 +127,24 @@ def _add_local(commands: Any) -> None:
         metavar="KEY=VALUE",
         help="set a server option; may be repeated (see 'fluss config options')",
     )
-    local.add_argument(
+    command.add_argument(
         "--log-level",
         choices=["debug", "info", "warning", "error"],
         default="warning",
         help="least severe messages to print on standard error (default: %(default)s)",
     )
-    local.add_argument(
+    command.add_argument(
         "--log-format",
         choices=["text", "json"],
         default="text",
         help="how to print them: for people, or one JSON object a line (default: %(default)s)",
     )
-    local.add_argument(
+    command.add_argument(
         "--stop-at-end-of-input",
         action="store_true",
         help="stop cleanly, too, when standard input, a pipe, is closed at its other end: the server then ends with "
         "the process that started it, however that ends",
     )
-    local.set_defaults(run=local_command("local:run"))
 
 
 # ---- databases, tables, partitions

@@ -31,8 +31,8 @@ class PeerConnection:
     """One connection to another server of the cluster. Lives on one event loop.
 
     Requests are sent in the order of the calls. A call that gets no response in time closes the connection, because the
-    requests behind it may be lost as well; the next call opens another one. It may then happen that the other server
-    handles a request of the old connection behind those of the new one.
+    requests after it may be lost as well; the next call opens another one. It may then happen that the other server
+    handles a request of the old connection after those of the new one.
 
     Args:
         name: of the other server, for errors and the log.
@@ -73,8 +73,8 @@ class PeerConnection:
 
         Raises:
             FlussError: what the other server responds; ``NETWORK_EXCEPTION`` or ``REQUEST_TIME_OUT`` when the outcome
-                is unknown; ``AUTHENTICATE_EXCEPTION``, ``AUTHORIZATION_EXCEPTION``; ``UNSUPPORTED_VERSION`` when it does
-                not serve the API there.
+                is unknown; ``AUTHENTICATE_EXCEPTION``, ``AUTHORIZATION_EXCEPTION``; ``UNSUPPORTED_VERSION`` when it
+                does not serve the API there.
         """
         limit_s = self._request_timeout_s if timeout_s is None else timeout_s
         if self._calls >= MAX_CALLS:

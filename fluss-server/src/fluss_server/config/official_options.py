@@ -1,4 +1,4 @@
-"""Server options of Apache Fluss that have no effect here.
+"""Server options of Apache Fluss that have no effect here, or none on a server in one process.
 
 Whoever moves to this server brings a ``server.yaml`` along. Its keys are either options of this server, or listed here
 and reported at the start, or unknown and refused.
@@ -112,32 +112,36 @@ _KEYS = frozenset(
         "tablet-server.controlled-shutdown.max-retries",
         "tablet-server.controlled-shutdown.retry-interval",
         "tablet-server.host",
-        "tablet-server.id",
         "tablet-server.port",
-        "tablet-server.rack",
-        "zookeeper.address",
         "zookeeper.client.config-path",
-        "zookeeper.client.connection-timeout",
         "zookeeper.client.ensemble-tracker",
         "zookeeper.client.max-buffer-size",
-        "zookeeper.client.max-inflight-requests",
-        "zookeeper.client.max-retry-attempts",
-        "zookeeper.client.retry-wait",
-        "zookeeper.client.session-timeout",
-        "zookeeper.client.tolerate-suspended-connections",
-        "zookeeper.path.root",
     }
 )
 
 
-def has_no_effect(key: str) -> bool:
-    """True for an option of Apache Fluss that this server does not have."""
-    return key not in SERVER_OPTIONS and (key in _KEYS or key.startswith(_PREFIXES))
+_CLUSTER_PREFIXES = ("zookeeper.", "tablet-server.", "coordinator.address", "coordinator.tablet-server.")
+"""Keys with these beginnings are for coordinators and tablet servers in processes of their own."""
 
 
-def effective_options(given: Mapping[str, str]) -> dict[str, str]:
-    """The given options without those that have no effect, which are reported in one warning."""
-    ignored = sorted(filter(has_no_effect, given))
+def has_no_effect(key: str, *, in_cluster: bool = False) -> bool:
+    """True for an option of Apache Fluss that a server does not have.
+
+    Args:
+        in_cluster: for coordinators and tablet servers in processes of their own, else for a server in one process.
+    """
+    if key in SERVER_OPTIONS:
+        return not in_cluster and key.startswith(_CLUSTER_PREFIXES)
+    return key in _KEYS or key.startswith(_PREFIXES)
+
+
+def effective_options(given: Mapping[str, str], *, in_cluster: bool = False) -> dict[str, str]:
+    """The given options without those that have no effect; these are reported in one warning.
+
+    Args:
+        in_cluster: see :func:`has_no_effect`.
+    """
+    ignored = sorted(key for key in given if has_no_effect(key, in_cluster=in_cluster))
     if ignored:
         logger.warning("%d options of Apache Fluss have no effect on this server: %s", len(ignored), ", ".join(ignored))
     return {key: value for key, value in given.items() if key not in ignored}

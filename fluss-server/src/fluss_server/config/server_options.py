@@ -422,6 +422,24 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             minimum=1,
         ),
         Option(
+            "tablet-server.id",
+            OptionType.INT,
+            None,
+            "Number of a tablet server in its cluster, which no other one has. For fluss tablet-server.",
+        ),
+        Option(
+            "tablet-server.rack",
+            OptionType.STRING,
+            None,
+            "Failure domain of a tablet server, for example its rack or zone.",
+        ),
+        Option(
+            "coordinator.address",
+            OptionType.STRING,
+            None,
+            "host:port of the coordinator's internal listener, for tablet servers of a cluster without ZooKeeper.",
+        ),
+        Option(
             "tablet-server.heartbeat.interval",
             OptionType.DURATION,
             "500 ms",
@@ -515,6 +533,61 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "Changelog rows since the last persist that make a primary-key table worth persisting. Fewer make a restart"
             " after a crash faster.",
             minimum=1,
+        ),
+        Option(
+            "zookeeper.address",
+            OptionType.STRING,
+            None,
+            "host:port of the ZooKeeper servers, with commas between them; a path behind them is put before"
+            " zookeeper.path.root. Only coordinators and tablet servers of a cluster use ZooKeeper.",
+        ),
+        Option(
+            "zookeeper.path.root",
+            OptionType.STRING,
+            "/fluss",
+            "Node of ZooKeeper that holds everything of the cluster. It is made when it does not exist.",
+        ),
+        Option(
+            "zookeeper.client.session-timeout",
+            OptionType.DURATION,
+            "60 s",
+            "ZooKeeper ends a session, and another coordinator takes over, when it hears nothing for so long. ZooKeeper"
+            " caps it at 20 ticks (40 s by default). No change of metadata takes longer.",
+            minimum=100,
+        ),
+        Option(
+            "zookeeper.client.connection-timeout",
+            OptionType.DURATION,
+            "15 s",
+            "Longest time to wait for a connection to ZooKeeper, or for what is read from it.",
+            minimum=1,
+        ),
+        Option(
+            "zookeeper.client.retry-wait",
+            OptionType.DURATION,
+            "5 s",
+            "Longest pause between two attempts to connect to ZooKeeper; the first ones are shorter.",
+            minimum=1,
+        ),
+        Option(
+            "zookeeper.client.max-retry-attempts",
+            OptionType.INT,
+            "3",
+            "How often a change that certainly did not arrive at ZooKeeper is sent.",
+            minimum=1,
+        ),
+        Option(
+            "zookeeper.client.max-inflight-requests",
+            OptionType.INT,
+            "100",
+            "Most requests to ZooKeeper that wait for a response.",
+            minimum=1,
+        ),
+        Option(
+            "zookeeper.client.tolerate-suspended-connections",
+            OptionType.BOOL,
+            "false",
+            "Whether a coordinator stays the leader while it has no connection to ZooKeeper, until its session ends.",
         ),
     )
 )

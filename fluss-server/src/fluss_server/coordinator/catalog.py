@@ -1,4 +1,4 @@
-"""Changes of databases, tables, schemas and partitions: one transaction of the metadata store each."""
+"""Changes of databases, tables, schemas and partitions: one transaction of the metadata store each, if it fits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from fluss_server.coordinator.catalog_reader import create_frame, read_databases, read_tables
 from fluss_server.coordinator.catalog_view import CatalogView, no_partition, no_table
+from fluss_server.coordinator.change_steps import creation_steps, deletion_steps
+from fluss_server.coordinator.fencing import commit_steps
 from fluss_server.coordinator.id_counters import IdCounters
+from fluss_server.coordinator.orphans import remove_orphans
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.records import (
     PARTITION_ID_COUNTER,
@@ -19,19 +22,23 @@ from fluss_server.metadata.records import (
     DatabaseRecord,
     TableRecord,
     database_path,
+    partition_path,
     schema_path,
     schemas_path,
     table_assignment_path,
     table_path,
     tables_path,
 )
-from fluss_server.metadata.store import Create, MetadataStore, Set, StoreOperation, deletions_below
+from fluss_server.metadata.store import Create, Delete, MetadataStore, Set, StoreOperation, deletions_below
 from fluss_server.metadata.tasks import UninterruptedTasks
 from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.schema import FIRST_SCHEMA_ID
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
 from fluss_server.runtime.clock import Clock
+
+_FRAME_OF_A_TABLE = 6
+"""Nodes of a table beside schemas and partitions, at most: itself, three containers, a counter; one to be safe."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -53,7 +60,8 @@ class MetadataManager(CatalogView):
     """What there is, and how it changes.
 
     A change is one transaction of the store and shows up in memory when it is durable, so that after a crash a table
-    exists with all its parts or not at all. Changes are made one at a time; of two that exclude each other the first
+    exists with all its parts or not at all. One that is too large for a transaction is several, in an order of which
+    the same is true (``change_steps.py``). Changes are made one at a time; of two that exclude each other the first
     wins and the second gets the error for it. A change that has begun ends, even if its caller is cancelled. This
     object must be the only writer of its part of the tree.
 
@@ -67,6 +75,8 @@ class MetadataManager(CatalogView):
         self._counters = IdCounters(store)
         self._lock = asyncio.Lock()
         self._tasks = UninterruptedTasks()
+        self._incomplete: set[int] = set()  # tables of which parts may be stored
+        self._incomplete_partitions: set[int] = set()
 
     async def load(self) -> None:
         """Read everything from the store, and create what must always be there.
@@ -82,6 +92,7 @@ class MetadataManager(CatalogView):
                 self._remember(table, schemas)
                 if table.is_partitioned:
                     await self._partitions.load_table(table)
+        await remove_orphans(self._store, self._databases, self._tables_by_id, self._partitions.ids())
         if DEFAULT_DATABASE not in self._databases:
             await self.create_database(DEFAULT_DATABASE, DatabaseDescriptor())
 
@@ -111,6 +122,25 @@ class MetadataManager(CatalogView):
         await self._store.commit([Set(database_path(name), record.encode())])
         self._databases[name] = record
 
+    def check_drop_database(self, name: str, *, cascade: bool) -> None:
+        """Whether :meth:`drop_database` is possible; errors as there."""
+        if name == DEFAULT_DATABASE:
+            raise FlussError(ErrorCode.INVALID_DATABASE_EXCEPTION, f"the default database {name!r} cannot be dropped")
+        self.database(name)
+        if (tables := len(self._tables[name])) and not cascade:
+            raise FlussError(
+                ErrorCode.DATABASE_NOT_EMPTY,
+                f"database {name!r} has {tables} tables",
+                hint="drop them first, or drop the database with CASCADE",
+            )
+
+    def is_large(self, name: str) -> bool:
+        """Whether a database may have more nodes than one commit can delete; its tables have to be dropped before."""
+        nodes = 0
+        for table in self._tables[name].values():
+            nodes += len(self._schemas[table.table_id]) + self._partitions.count(table.table_id) + _FRAME_OF_A_TABLE
+        return nodes >= self._store.limits.operations - _FRAME_OF_A_TABLE
+
     @_one_at_a_time
     async def drop_database(self, name: str, *, cascade: bool) -> list[TableInfo]:
         """Drop a database and, with ``cascade``, its tables.
@@ -122,19 +152,17 @@ class MetadataManager(CatalogView):
             FlussError: ``DATABASE_NOT_EXIST``, ``DATABASE_NOT_EMPTY``, ``INVALID_DATABASE_EXCEPTION`` for the default
                 one.
         """
-        if name == DEFAULT_DATABASE:
-            raise FlussError(ErrorCode.INVALID_DATABASE_EXCEPTION, f"the default database {name!r} cannot be dropped")
-        self.database(name)
+        self.check_drop_database(name, cascade=cascade)
         tables = [self._tables[name][table] for table in sorted(self._tables[name])]
-        if tables and not cascade:
+        registration = await deletions_below(self._store, database_path(name))
+        parts = await self._assignment_deletions(tables)
+        if not self._store.limits.fit(registration):
             raise FlussError(
-                ErrorCode.DATABASE_NOT_EMPTY,
-                f"database {name!r} has {len(tables)} tables",
-                hint="drop them first, or drop the database with CASCADE",
+                ErrorCode.OPERATION_NOT_ATTEMPTED_EXCEPTION,
+                f"database {name!r} is too large to be dropped at once",
+                hint="drop its tables first",
             )
-        operations = await deletions_below(self._store, database_path(name))
-        operations += await self._assignment_deletions(tables)
-        await self._store.commit(operations)
+        await self._commit_deletion(database_path(name), registration, parts)
         for table in tables:
             self._forget(table)
         del self._databases[name]
@@ -175,23 +203,30 @@ class MetadataManager(CatalogView):
         Args:
             table: from :meth:`prepare_table`.
             assignment: servers of the replicas of each bucket, by bucket number.
-            also: operations of the same transaction, behind those of the table.
+            also: operations of the same transaction, or of those before the table exists.
 
         Raises:
-            FlussError: ``DATABASE_NOT_EXIST``, ``TABLE_ALREADY_EXIST`` when that changed since it was prepared.
+            FlussError: ``DATABASE_NOT_EXIST``, ``TABLE_ALREADY_EXIST`` when that changed since it was prepared;
+                ``INVALID_TABLE_EXCEPTION`` when the store does not take so large a definition.
         """
         self._check_absent(table.path)
         record = AssignmentRecord({bucket: tuple(servers) for bucket, servers in enumerate(assignment)})
-        await self._store.commit(
-            [
-                *await self._counters.use(TABLE_ID_COUNTER, table.table_id),
-                Create(table_assignment_path(table.table_id), record.encode()),
-                Create(table_path(table.path), TableRecord.of(table).encode()),
-                Create(schemas_path(table.path)),
-                Create(schema_path(table.path, table.schema_id), table.schema.to_json_bytes()),
-                *also,
-            ]
-        )
+        parts = [
+            *await self._counters.use(TABLE_ID_COUNTER, table.table_id),
+            Create(table_assignment_path(table.table_id), record.encode()),
+            *also,
+        ]
+        registration: list[StoreOperation] = []
+        if (node := await self._store.get(table_path(table.path))) is not None and not node.value:
+            registration += await deletions_below(self._store, table_path(table.path))  # an interrupted creation
+        registration += [
+            Create(table_path(table.path), TableRecord.of(table).encode()),
+            Create(schemas_path(table.path)),
+            Create(schema_path(table.path, table.schema_id), table.schema.to_json_bytes()),
+        ]
+        if not self._store.limits.fit(registration):
+            raise FlussError(ErrorCode.INVALID_TABLE_EXCEPTION, f"the definition of table {table.path} is too large")
+        await self._create_in_steps(table.table_id, parts, registration)
         self._hidden[table.table_id] = table
 
     @_one_at_a_time
@@ -199,10 +234,11 @@ class MetadataManager(CatalogView):
         """Forget a prepared table that was not shown, and delete what was stored of it."""
         assert table.table_id not in self._tables_by_id, "a table that was shown is dropped, not discarded"
         if table.table_id in self._hidden:
-            operations = await deletions_below(self._store, table_path(table.path))
-            operations += await self._assignment_deletions([table])
-            await self._store.commit(operations)
+            await self._delete_table(table)
             del self._hidden[table.table_id]
+        elif table.table_id in self._incomplete:
+            await self._commit_deletion(table_path(table.path), [], await self._assignment_deletions([table]))
+        self._incomplete.discard(table.table_id)
         self._schemas.pop(table.table_id, None)
 
     @_one_at_a_time
@@ -246,11 +282,14 @@ class MetadataManager(CatalogView):
     async def drop_table(self, path: TablePath) -> TableInfo:
         """Drop a table and return what it was; ``TABLE_NOT_EXIST``."""
         table = self.table(path)
-        operations = await deletions_below(self._store, table_path(path))
-        operations += await self._assignment_deletions([table])
-        await self._store.commit(operations)
+        await self._delete_table(table)
         self._forget(table)
         return table
+
+    async def _delete_table(self, table: TableInfo) -> None:
+        path = table_path(table.path)
+        registration = await deletions_below(self._store, path)
+        await self._commit_deletion(path, registration, await self._assignment_deletions([table]))
 
     # Partitions
 
@@ -279,8 +318,9 @@ class MetadataManager(CatalogView):
         """Make a prepared partition durable; as :meth:`add_table`."""
         self._check_partition_absent(table, partition.name)
         counter = await self._counters.use(PARTITION_ID_COUNTER, partition.partition_id)
-        creation = await self._partitions.creation(table, partition, assignment)
-        await self._store.commit([*counter, *creation, *also])
+        assigned = self._partitions.assignment(partition, assignment)
+        registration = await self._partitions.registration(table, partition)
+        await self._create_in_steps(partition.partition_id, [*counter, assigned, *also], registration, partition=True)
         self._hidden_partitions.add(partition.partition_id)
 
     def show_partition(self, partition: PartitionInfo) -> None:
@@ -291,9 +331,12 @@ class MetadataManager(CatalogView):
     @_one_at_a_time
     async def discard_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
         """Delete what was stored of a partition that was not shown."""
-        if partition.partition_id in self._hidden_partitions:
-            await self._store.commit(await self._partitions.deletion(table, partition))
-            self._hidden_partitions.remove(partition.partition_id)
+        partition_id = partition.partition_id
+        if partition_id in self._hidden_partitions or partition_id in self._incomplete_partitions:
+            registered = partition_id in self._hidden_partitions
+            await self._delete_partition(table, partition, registered=registered)
+            self._hidden_partitions.discard(partition_id)
+            self._incomplete_partitions.discard(partition_id)
 
     @_one_at_a_time
     async def drop_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
@@ -301,8 +344,36 @@ class MetadataManager(CatalogView):
         self._check_present(table)
         if self._partitions.by_id(partition.partition_id) is None:
             raise no_partition(table, partition.name)
-        await self._store.commit(await self._partitions.deletion(table, partition))
+        await self._delete_partition(table, partition, registered=True)
         self._partitions.forget(partition)
+
+    async def _delete_partition(self, table: TableInfo, partition: PartitionInfo, *, registered: bool) -> None:
+        path = partition_path(table.path, partition.name)
+        registration: list[StoreOperation] = [Delete(path)] if registered else []
+        await self._commit_deletion(path, registration, await self._partitions.assignment_deletion(partition))
+
+    # Changes of any size
+
+    async def _create_in_steps(
+        self,
+        object_id: int,
+        parts: Sequence[StoreOperation],
+        registration: Sequence[StoreOperation],
+        *,
+        partition: bool = False,
+    ) -> None:
+        """Create a table or partition; when that fails after a part, it counts as incomplete."""
+        steps = creation_steps(parts, registration, self._store.limits)
+        incomplete = self._incomplete_partitions if partition else self._incomplete
+        if len(steps) > 1:
+            incomplete.add(object_id)
+        await commit_steps(self._store, steps)
+        incomplete.discard(object_id)
+
+    async def _commit_deletion(
+        self, path: str, registration: Sequence[StoreOperation], parts: Sequence[StoreOperation]
+    ) -> None:
+        await commit_steps(self._store, deletion_steps(path, registration, parts, self._store.limits))
 
     async def _assignment_deletions(self, tables: Sequence[TableInfo]) -> list[StoreOperation]:
         operations: list[StoreOperation] = []

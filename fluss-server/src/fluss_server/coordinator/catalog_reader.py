@@ -43,13 +43,24 @@ async def read_databases(store: MetadataStore) -> dict[str, DatabaseRecord]:
 
 async def read_tables(store: MetadataStore, database: str) -> list[tuple[TableInfo, dict[int, Schema]]]:
     """The tables of a database, each with all its schemas by id; errors as :func:`read_databases`."""
-    return [
-        await _read_table(store, TablePath(database, name)) for name in await _children(store, tables_path(database))
-    ]
+    found = []
+    for name in await _children(store, tables_path(database)):
+        path = TablePath(database, name)
+        value = await _value(store, table_path(path))
+        if value:  # else its creation or deletion was interrupted, and there is no table
+            found.append(await _read_table(store, path, value))
+    return found
 
 
-async def _read_table(store: MetadataStore, path: TablePath) -> tuple[TableInfo, dict[int, Schema]]:
-    record = TableRecord.decode(table_path(path), await _value(store, table_path(path)))
+async def unfinished_tables(store: MetadataStore, database: str) -> list[str]:
+    """Paths of nodes that are no tables, because they have no value."""
+    paths = [table_path(TablePath(database, name)) for name in await _children(store, tables_path(database))]
+    nodes = await store.get_all(paths)
+    return [path for path, node in zip(paths, nodes, strict=True) if node is not None and not node.value]
+
+
+async def _read_table(store: MetadataStore, path: TablePath, value: bytes) -> tuple[TableInfo, dict[int, Schema]]:
+    record = TableRecord.decode(table_path(path), value)
     schemas: dict[int, Schema] = {}
     for name in await _children(store, schemas_path(path)):
         if not name.isdecimal():

@@ -26,6 +26,7 @@ from fluss_server.cluster.messages import (
 )
 from fluss_server.coordinator.assignment import Assignment, assign
 from fluss_server.coordinator.catalog import MetadataManager
+from fluss_server.coordinator.cluster_service import ReplicaCounts
 from fluss_server.coordinator.cluster_state import PhysicalTable, TableState
 from fluss_server.coordinator.control_channel import ControlChannel
 from fluss_server.coordinator.event_queue import Commit, EventQueue
@@ -114,11 +115,16 @@ class ClusterController:
         self._timeout_s = None if lease is None else lease.timeout_s
         self._monitor = None if lease is None else ServerMonitor(clock, lease.timeout_s, self._silent)
         self._grace: asyncio.TimerHandle | None = None
+        self._present = asyncio.Event()
 
     async def load(self) -> None:
         """Read the state of the cluster; see :func:`load_state`."""
         state = await load_state(self._store, self._manager, self._store.epoch, self._node)
         self._queue = EventQueue(self._store, state, self._carry_out)
+        if self._monitor is None:
+            self._present.set()  # the only server is in this process
+        else:
+            self._note_presence()
 
     @property
     def queue(self) -> EventQueue:
@@ -134,7 +140,17 @@ class ClusterController:
         if self._monitor is not None and self._timeout_s is not None:
             self._monitor.start()
             loop = asyncio.get_running_loop()
-            self._grace = loop.call_later(self._timeout_s, lambda: self.queue.submit(AbsentServersLeft()))
+            self._grace = loop.call_later(self._timeout_s, self._grace_is_over)
+
+    def _grace_is_over(self) -> None:
+        self._present.set()
+        self.queue.submit(AbsentServersLeft())
+
+    def _note_presence(self) -> None:
+        """Nobody has to wait for servers that are all here."""
+        assigned = {server_id for bucket in self.queue.state.buckets.values() for server_id in bucket.replicas}
+        if assigned <= self.queue.state.servers.keys():
+            self._present.set()
 
     def _silent(self, server_id: int) -> None:
         self.server_lost(server_id, None)
@@ -179,6 +195,17 @@ class ClusterController:
             for channel in tuple(self._channels.values()):
                 await channel.wait()
 
+    def replica_counts(self) -> ReplicaCounts:
+        """How the buckets are."""
+        state = self.queue.state
+        counts = [0, 0, 0, 0]
+        for bucket in state.buckets.values():
+            counts[0] += len(bucket.replicas)
+            counts[1] += 0 if bucket.record is None else len(set(bucket.record.isr) & state.servers.keys())
+            counts[2] += 1
+            counts[3] += bucket.active and bucket.leader in state.servers
+        return ReplicaCounts(*counts)
+
     def first_failure(self) -> Failure | None:
         """Why some bucket has no leader although its servers are there, or None."""
         return next(iter(self.queue.state.failures.values()), None)
@@ -209,6 +236,8 @@ class ClusterController:
             first_backoff_s=self._control_backoff_s,
         )
         await self.queue.submit(ServerJoined(request.server, request.incarnation, request.clean))
+        if not self._present.is_set():
+            self._note_presence()
         return self._heard(server_id)
 
     async def heartbeat(self, request: Heartbeat) -> Registered:
@@ -250,6 +279,9 @@ class ClusterController:
         return IdBounds(*await self._manager.next_ids(), self._metadata_complete)
 
     # ------------------------------------------------------------------ TableLifecycle
+
+    async def servers_present(self) -> None:
+        await self._present.wait()
 
     @property
     def live_servers(self) -> int:
@@ -302,7 +334,12 @@ class ClusterController:
         async def commit(operations: Sequence[StoreOperation]) -> None:
             dropped.extend(await self._manager.drop_database(name, cascade=cascade))
 
+        self._manager.check_drop_database(name, cascade=cascade)
         tables = [table for table in self._manager.tables() if table.path.database == name]
+        if self._manager.is_large(name):
+            for table in tables:
+                await self.drop_table(table)
+            dropped, tables = tables, []
         await self._drop(TablesDropped(tuple(table.table_id for table in tables)), commit)
         return dropped
 

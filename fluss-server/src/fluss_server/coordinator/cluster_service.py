@@ -29,15 +29,26 @@ class HealthStatus(IntEnum):
 
 
 class ReplicaCounts(NamedTuple):
-    """Buckets of the only server, each with one replica.
+    """How the buckets of the cluster are.
 
     Attributes:
-        total: buckets there are.
-        active: those that take writes.
+        replicas: those that the assignments want.
+        in_sync: of these, members of an ISR.
+        leaders: buckets there are.
+        active_leaders: of these, those that a live server leads.
     """
 
-    total: int
-    active: int
+    replicas: int
+    in_sync: int
+    leaders: int
+    active_leaders: int
+
+    @property
+    def status(self) -> HealthStatus:
+        """RED when a bucket has no leader, YELLOW when a replica is not in sync."""
+        if self.active_leaders < self.leaders:
+            return HealthStatus.RED
+        return HealthStatus.GREEN if self.in_sync >= self.replicas else HealthStatus.YELLOW
 
 
 class ClusterService:
@@ -127,14 +138,14 @@ class ClusterService:
 
     @rpc(ApiKey.GET_CLUSTER_HEALTH)
     def get_cluster_health(self, request: pb.GetClusterHealthRequest, context: RequestContext) -> ResponseBody:
-        """GREEN when every bucket takes writes, RED when one does not."""
-        total, active = self._replica_counts()
+        """How the buckets are; see :class:`ReplicaCounts`."""
+        counts = self._replica_counts()
         return pb.GetClusterHealthResponse(
-            num_replicas=total,
-            in_sync_replicas=active,
-            num_leader_replicas=total,
-            active_leader_replicas=active,
-            status=HealthStatus.GREEN if active == total else HealthStatus.RED,
+            num_replicas=counts.replicas,
+            in_sync_replicas=counts.in_sync,
+            num_leader_replicas=counts.leaders,
+            active_leader_replicas=counts.active_leaders,
+            status=counts.status,
         )
 
 

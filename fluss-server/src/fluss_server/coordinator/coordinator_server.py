@@ -15,6 +15,7 @@ from fluss_server.coordinator.cluster_controller import ClusterController
 from fluss_server.coordinator.cluster_service import ClusterService, ReplicaCounts
 from fluss_server.coordinator.ddl import DdlExecutor
 from fluss_server.coordinator.fencing import FencedStore, fence
+from fluss_server.coordinator.metadata_view import CoordinatorMetadata
 from fluss_server.coordinator.partition_service import PartitionService
 from fluss_server.coordinator.partition_time import system_zone
 from fluss_server.coordinator.partitions import PartitionExecutor
@@ -38,7 +39,7 @@ class CoordinatorServer:
         table_settings: limits and defaults for new tables, of the options after that.
         runtime: the machine.
         lease: of tablet servers; None = they are in this process and need none.
-        replica_counts: how many replicas there are, and how many of them take writes.
+        replica_counts: how the buckets are; None = as the coordinator knows it.
         metadata_complete: False when the store was cut or repaired when it was opened.
     """
 
@@ -51,7 +52,7 @@ class CoordinatorServer:
         runtime: Runtime,
         *,
         lease: LeaseTimes | None = None,
-        replica_counts: Callable[[], ReplicaCounts],
+        replica_counts: Callable[[], ReplicaCounts] | None = None,
         metadata_complete: bool = True,
     ) -> None:
         self._unfenced_store = store
@@ -60,7 +61,7 @@ class CoordinatorServer:
         self._table_settings = table_settings
         self._runtime = runtime
         self._lease = lease
-        self._replica_counts = replica_counts
+        self._replica_counts = replica_counts or self._counts_of_state
         self._metadata_complete = metadata_complete
         self._auto_partitions: AutoPartitionManager | None = None
         self._resources = contextlib.AsyncExitStack()
@@ -164,6 +165,14 @@ class CoordinatorServer:
         await self._controller.settled()
         if (failure := self._controller.first_failure()) is not None:
             raise failure.error()
+
+    def _counts_of_state(self) -> ReplicaCounts:
+        return self._controller.replica_counts()
+
+    @property
+    def metadata(self) -> CoordinatorMetadata:
+        """What clients may know of the cluster."""
+        return CoordinatorMetadata(self._manager, self._controller.queue.state)
 
     def start_background_tasks(self) -> None:
         """Begin what changes tables and leaders without a request."""

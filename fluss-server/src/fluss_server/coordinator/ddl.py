@@ -36,6 +36,9 @@ class TableLifecycle(Protocol):
     table or partition when every bucket has a leader.
     """
 
+    async def servers_present(self) -> None:
+        """Return when the servers that were members under an earlier coordinator are back, or have had time for it."""
+
     @property
     def live_servers(self) -> int:
         """Servers that can get replicas of new tables."""
@@ -129,6 +132,7 @@ class DdlExecutor:
         check_creation_allowed(descriptor, self.settings)
         descriptor = complete_descriptor(descriptor, self.settings)
         check_descriptor(descriptor, self.settings)
+        await self._lifecycle.servers_present()
         check_replication_factor(replication_factor(descriptor), self._lifecycle.live_servers)
         await self.exclusively(path.database, self._create_table(path, descriptor, ignore_if_exists))
         await self._tell(path)

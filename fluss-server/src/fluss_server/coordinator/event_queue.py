@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from fluss_server.coordinator.cluster_state import ClusterState
 from fluss_server.coordinator.events import Event, Instruction, Plan, Transition
+from fluss_server.coordinator.fencing import commit_steps
 from fluss_server.coordinator.state_machine import plan
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.metadata.store import MetadataStore, StoreOperation
+from fluss_server.metadata.store import MetadataStore, StoreOperation, in_batches
 from fluss_server.model.identifiers import TableBucket
 
 logger = logging.getLogger(__name__)
@@ -138,8 +139,8 @@ class EventQueue:
         return planned.result
 
     async def _write(self, operations: Sequence[StoreOperation]) -> None:
-        if operations:
-            await self._store.commit(operations)
+        # The record of a bucket does not depend on that of another one, so any part of them may be stored.
+        await commit_steps(self._store, in_batches(operations, self._store.limits))
 
     def _tell_story(self, event: Event, planned: Plan) -> None:
         self._events += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.records import (
@@ -12,7 +12,7 @@ from fluss_server.metadata.records import (
     partition_path,
     partitions_path,
 )
-from fluss_server.metadata.store import Create, Delete, MetadataStore, StoreOperation, deletions_below
+from fluss_server.metadata.store import Create, MetadataStore, StoreOperation, deletions_below
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableInfo
 
@@ -63,40 +63,41 @@ class PartitionRegistry:
         """The partition with a name, or None."""
         return self._by_name.get(table_id, {}).get(name)
 
+    def ids(self) -> Collection[int]:
+        """Ids of all partitions."""
+        return self._by_id.keys()
+
     def by_id(self, partition_id: int) -> PartitionInfo | None:
         """The partition with an id, or None."""
         return self._by_id.get(partition_id)
 
     # Operations for a commit
 
-    async def creation(
-        self, table: TableInfo, partition: PartitionInfo, assignment: Sequence[Sequence[int]]
-    ) -> list[StoreOperation]:
-        """What makes a partition exist: assignment and registration."""
+    def assignment(self, partition: PartitionInfo, assignment: Sequence[Sequence[int]]) -> StoreOperation:
+        """What stores where the replicas of a partition are."""
         buckets = {bucket: tuple(servers) for bucket, servers in enumerate(assignment)}
+        assigned = PartitionAssignmentRecord(partition.table_id, buckets).encode()
+        return Create(partition_assignment_path(partition.partition_id), assigned)
+
+    async def registration(self, table: TableInfo, partition: PartitionInfo) -> list[StoreOperation]:
+        """What makes a partition exist."""
         operations: list[StoreOperation] = []
         parent = partitions_path(table.path)
         if await self._store.get(parent) is None:
             operations.append(Create(parent))
-        assigned = PartitionAssignmentRecord(partition.table_id, buckets).encode()
         registered = PartitionRecord(partition.table_id, partition.partition_id).encode()
-        operations.append(Create(partition_assignment_path(partition.partition_id), assigned))
         operations.append(Create(partition_path(table.path, partition.name), registered))
         return operations
-
-    async def deletion(self, table: TableInfo, partition: PartitionInfo) -> list[StoreOperation]:
-        """What makes a partition go."""
-        registration: list[StoreOperation] = [Delete(partition_path(table.path, partition.name))]
-        return registration + await self._assignment_deletion(partition)
 
     async def assignment_deletions(self, table: TableInfo) -> list[StoreOperation]:
         """What is left of the partitions of a table when everything below the node of the table is gone."""
         operations: list[StoreOperation] = []
         for partition in self.of_table(table.table_id):
-            operations += await self._assignment_deletion(partition)
+            operations += await self.assignment_deletion(partition)
         return operations
 
-    async def _assignment_deletion(self, partition: PartitionInfo) -> list[StoreOperation]:
+    async def assignment_deletion(self, partition: PartitionInfo) -> list[StoreOperation]:
+        """What is left of a partition without its registration."""
         path = partition_assignment_path(partition.partition_id)
         return [] if await self._store.get(path) is None else await deletions_below(self._store, path)
 

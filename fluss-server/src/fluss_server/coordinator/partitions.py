@@ -94,6 +94,7 @@ class PartitionExecutor:
         table = self._current(table)
         if self._manager.find_partition(table, name) is not None and ignore_if_exists:
             return
+        await self._lifecycle.servers_present()
         self._check_limits(table, name)
         partition = await self._manager.prepare_partition(table, name)
         assignment = self._lifecycle.assign(table.bucket_count, _replication_factor(table))

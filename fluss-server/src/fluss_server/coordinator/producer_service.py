@@ -20,12 +20,12 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.producer_records import PRODUCERS, ProducerRecord, producer_path
 from fluss_server.metadata.store import (
-    MAX_VALUE_BYTES,
     Create,
     Delete,
     MetadataStore,
     Set,
     StoreOperation,
+    in_batches,
     missing_parents,
 )
 from fluss_server.metadata.tasks import UninterruptedTasks
@@ -94,7 +94,7 @@ class ProducerService:
     ) -> ResponseBody:
         """The first registration of a producer counts; later ones leave it as it is."""
         _check_producer_id(request.producer_id)
-        _check_size(request.producer_id, request.ByteSize())  # a node is larger still than its request
+        self._check_size(request.producer_id, request.ByteSize())  # a node is larger still than its request
         ttl_ms = request.ttl_ms if request.HasField("ttl_ms") else self._default_ttl_ms
         _check_ttl(ttl_ms, max(MAX_TTL_MS, self._default_ttl_ms))
         record = ProducerRecord(min(self._clock.now_ms() + ttl_ms, _MAX_TIME), _offsets(request))
@@ -131,6 +131,14 @@ class ProducerService:
         await self._tasks.run(self._delete(request.producer_id, context))
         return pb.DeleteProducerOffsetsResponse()
 
+    def _check_size(self, producer_id: str, size: int) -> None:
+        limit = self._store.limits.value_bytes
+        if size > limit:
+            raise FlussError(
+                ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
+                f"the offsets of producer {producer_id!r} take {size} bytes, more than {limit}",
+            )
+
     async def _find(self, producer_id: str) -> ProducerRecord | None:
         path = producer_path(producer_id)
         node = await self._store.get(path)
@@ -138,7 +146,7 @@ class ProducerService:
         return None if record is None or record.expiration_time < self._clock.now_ms() else record
 
     async def _register(self, producer_id: str, value: bytes) -> Registration:
-        _check_size(producer_id, len(value))
+        self._check_size(producer_id, len(value))
         async with self._lock:
             if await self._find(producer_id) is not None:
                 return Registration.ALREADY_EXISTS
@@ -163,7 +171,7 @@ class ProducerService:
         if await self._store.get(PRODUCERS) is None:
             return True
         names = await self._store.children(PRODUCERS)
-        nodes = [await self._store.get(producer_path(name)) for name in names]
+        nodes = await self._store.get_all([producer_path(name) for name in names])
         total = sum(len(node.value) for node in nodes if node is not None)
         return len(names) < MAX_PRODUCERS and total + size <= MAX_TOTAL_BYTES
 
@@ -180,8 +188,8 @@ class ProducerService:
             if await self._find(name) is None:
                 expired.append(Delete(producer_path(name)))
             await asyncio.sleep(0)  # 32 MiB of JSON must not hold up the event loop
-        if expired:
-            await self._store.commit(expired)
+        for batch in in_batches(expired, self._store.limits):
+            await self._store.commit(batch)
 
     async def _delete(self, producer_id: str, context: RequestContext) -> None:
         async with self._lock:
@@ -213,14 +221,6 @@ def _check_ttl(ttl_ms: int, longest_ms: int) -> None:
             ErrorCode.INVALID_CONFIG_EXCEPTION,
             f"offsets of producers are kept for 0 to {longest_ms} ms, not {ttl_ms}",
             hint="leave ttl_ms out for coordinator.producer-offsets.ttl",
-        )
-
-
-def _check_size(producer_id: str, size: int) -> None:
-    if size > MAX_VALUE_BYTES:
-        raise FlussError(
-            ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
-            f"the offsets of producer {producer_id!r} take {size} bytes, more than {MAX_VALUE_BYTES}",
         )
 
 

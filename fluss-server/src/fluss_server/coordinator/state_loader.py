@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fluss_server.cluster.messages import ServerNode
 from fluss_server.coordinator.catalog import MetadataManager
@@ -23,7 +23,7 @@ from fluss_server.metadata.records import (
     partition_assignment_path,
     table_assignment_path,
 )
-from fluss_server.metadata.store import MetadataStore
+from fluss_server.metadata.store import MetadataStore, Node
 from fluss_server.model.partition import PartitionInfo
 
 logger = logging.getLogger(__name__)
@@ -46,40 +46,57 @@ async def load_state(
     Raises:
         FlussError: ``UNKNOWN_SERVER_ERROR`` when a node cannot be read, with its path.
     """
-    state = ClusterState(epoch, coordinator)
     changes = Changes()
+    physical_tables: list[tuple[PhysicalTable, PartitionInfo | None]] = []
     for table in manager.tables():
         changes.tables[table.table_id] = TableState(table, manager.older_schemas(table))
-        if not table.is_partitioned:
-            path = table_assignment_path(table.table_id)
-            node = await store.get(path)
-            assigned = {} if node is None else AssignmentRecord.decode(path, node.value).buckets
-            await _load_buckets(store, changes, PhysicalTable(table.table_id), None, assigned)
-            continue
-        for partition in manager.partitions(table):
-            path = partition_assignment_path(partition.partition_id)
-            node = await store.get(path)
-            assigned = {} if node is None else PartitionAssignmentRecord.decode(path, node.value).buckets
-            physical = PhysicalTable(table.table_id, partition.partition_id)
-            await _load_buckets(store, changes, physical, partition, assigned)
+        if table.is_partitioned:
+            physical_tables += [
+                (PhysicalTable(table.table_id, partition.partition_id), partition)
+                for partition in manager.partitions(table)
+            ]
+        else:
+            physical_tables.append((PhysicalTable(table.table_id), None))
+    nodes = await store.get_all([_assignment_path(physical) for physical, _ in physical_tables])
+    assigned = [_assignment(physical, node) for (physical, _), node in zip(physical_tables, nodes, strict=True)]
+    await _load_buckets(store, changes, physical_tables, assigned)
+    state = ClusterState(epoch, coordinator)
     state.apply(changes)
     return state
+
+
+def _assignment_path(physical: PhysicalTable) -> str:
+    if physical.partition_id is None:
+        return table_assignment_path(physical.table_id)
+    return partition_assignment_path(physical.partition_id)
+
+
+def _assignment(physical: PhysicalTable, node: Node | None) -> Mapping[int, tuple[int, ...]]:
+    """The replicas of each bucket."""
+    if node is None:
+        logger.warning("table %d, partition %s has no assignment: it cannot be used", *physical)
+        return {}
+    record = AssignmentRecord if physical.partition_id is None else PartitionAssignmentRecord
+    return record.decode(_assignment_path(physical), node.value).buckets
 
 
 async def _load_buckets(
     store: MetadataStore,
     changes: Changes,
-    physical: PhysicalTable,
-    partition: PartitionInfo | None,
-    assigned: Mapping[int, tuple[int, ...]],
+    physical_tables: Sequence[tuple[PhysicalTable, PartitionInfo | None]],
+    assigned: Sequence[Mapping[int, tuple[int, ...]]],
 ) -> None:
-    if not assigned:
-        logger.warning("table %d, partition %s has no assignment: it cannot be used", *physical)
-    complete = True
-    for number, replicas in assigned.items():
-        path = leader_and_isr_path(physical.table_id, number, physical.partition_id)
-        node = await store.get(path)
-        record = None if node is None else LeaderAndIsrRecord.decode(path, node.value)
-        complete = complete and record is not None
-        changes.buckets[physical.bucket(number)] = BucketState(replicas, record)
-    changes.physical_tables[physical] = PhysicalTableState(partition, len(assigned), visible=complete)
+    paths = [
+        leader_and_isr_path(physical.table_id, number, physical.partition_id)
+        for (physical, _), buckets in zip(physical_tables, assigned, strict=True)
+        for number in buckets
+    ]
+    found = iter(zip(paths, await store.get_all(paths), strict=True))
+    for (physical, partition), buckets in zip(physical_tables, assigned, strict=True):
+        complete = True
+        for number, replicas in buckets.items():
+            path, node = next(found)
+            record = None if node is None else LeaderAndIsrRecord.decode(path, node.value)
+            complete = complete and record is not None
+            changes.buckets[physical.bucket(number)] = BucketState(replicas, record)
+        changes.physical_tables[physical] = PhysicalTableState(partition, len(buckets), visible=complete)

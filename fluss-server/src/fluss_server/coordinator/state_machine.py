@@ -30,7 +30,6 @@ from fluss_server.cluster.messages import (
     AdjustedBucket,
     AdjustIsrResponse,
     BucketLeadership,
-    BucketMetadata,
     PartitionMetadata,
     ReplicaStop,
     TableMetadata,
@@ -75,6 +74,7 @@ from fluss_server.coordinator.events import (
     Tell,
     Transition,
 )
+from fluss_server.coordinator.metadata_view import bucket_metadata
 from fluss_server.errors import ErrorCode
 from fluss_server.metadata.records import LeaderAndIsrRecord, leader_and_isr_path
 from fluss_server.metadata.store import Create, Set, StoreOperation, parent_of
@@ -471,11 +471,11 @@ class _Planner:
         assert state is not None, f"{physical} exists"
         if state.partition is None:
             return MetadataChange(tables=(self._table_metadata(physical.table_id),))
-        return MetadataChange(partitions=(PartitionMetadata(state.partition, self._bucket_metadata(physical)),))
+        return MetadataChange(partitions=(PartitionMetadata(state.partition, bucket_metadata(self._draft, physical)),))
 
     def _everything(self) -> MetadataChange:
         partitions = [
-            PartitionMetadata(state.partition, self._bucket_metadata(physical))
+            PartitionMetadata(state.partition, bucket_metadata(self._draft, physical))
             for physical, state in self._draft.physical_tables().items()
             if state.partition is not None
         ]
@@ -489,24 +489,7 @@ class _Planner:
     def _table_metadata(self, table_id: int) -> TableMetadata:
         entry = self._draft.table(table_id)
         assert entry is not None, f"table {table_id} exists"
-        return TableMetadata(entry.table, self._bucket_metadata(PhysicalTable(table_id)), entry.older_schemas)
-
-    def _bucket_metadata(self, physical: PhysicalTable) -> tuple[BucketMetadata, ...]:
-        """Leaders of the buckets; nothing while clients must not see them."""
-        state = self._draft.physical_table(physical)
-        if state is None or not state.visible:
-            return ()
-        return tuple(
-            BucketMetadata(
-                bucket.bucket,
-                None if entry.leader == NO_LEADER else entry.leader,
-                entry.replicas,
-                None if entry.record is None else entry.record.leader_epoch,
-                None if entry.record is None else entry.record.bucket_epoch,
-                () if entry.record is None else entry.record.isr,
-            )
-            for bucket, entry in self._draft.buckets_of(physical)
-        )
+        return TableMetadata(entry.table, bucket_metadata(self._draft, PhysicalTable(table_id)), entry.older_schemas)
 
     # ------------------------------------------------------------------ instructions
 

@@ -24,10 +24,10 @@ from fluss_server.grpc_server.reflection import Reflection
 from fluss_server.grpc_server.service_file import SERVICE, service_file
 from fluss_server.grpc_server.status import error_metadata, status_of
 from fluss_server.model.principal import ANONYMOUS, Principal
-from fluss_server.rpc.frames import REQUEST_HEADER_SIZE, printable
-from fluss_server.rpc.service import DEFAULT_LISTENER, Handler, RequestContext, ResponseBody, ServiceRegistry
+from fluss_server.rpc.direct_call import DirectCalls
+from fluss_server.rpc.frames import printable
+from fluss_server.rpc.service import DEFAULT_LISTENER, Handler, RequestContext, ServiceRegistry
 from fluss_server.runtime.clock import Clock
-from fluss_server.runtime.disk import FileRegion
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -38,7 +38,6 @@ MAX_MESSAGE_BYTES = 32 << 20
 MAX_CALLS = 32
 """Calls in progress; the next ones are refused with RESOURCE_EXHAUSTED. Both bound the memory of all calls."""
 
-_NO_HEADER = bytes(REQUEST_HEADER_SIZE)
 _STOP_GRACE_S = 2.0
 _OPTIONS = (
     ("grpc.so_reuseport", 0),  # else a second server on the same port would silently take half of the calls
@@ -84,7 +83,7 @@ class GrpcServer:
         self._authenticate = authenticate
         self._server: grpc.aio.Server | None = None
         self._stopping = asyncio.Event()
-        self._running: set[asyncio.Task[Any]] = set()
+        self._calls = DirectCalls()
 
     async def start(self) -> None:
         """Listen.
@@ -117,8 +116,7 @@ class GrpcServer:
         server, self._server = self._server, None
         if server is not None:
             await server.stop(_STOP_GRACE_S)
-        if self._running:
-            await asyncio.wait(self._running, timeout=_STOP_GRACE_S)
+        await self._calls.wait(_STOP_GRACE_S)
 
     # ---- the services
 
@@ -174,20 +172,7 @@ class GrpcServer:
         )
         try:
             context.principal = await self._principal(call, context.peer_host)
-            handler.check_size(len(request), MAX_MESSAGE_BYTES)
-            message = handler.parse(_NO_HEADER + request)
-            if handler.spec.key is ApiKey.FETCH_LOG:
-                message.follower_server_id = -1  # followers use the native protocol
-            result: Any = handler.method(message, context)
-            if asyncio.iscoroutine(result):
-                task = asyncio.ensure_future(result)
-                self._running.add(task)
-                task.add_done_callback(self._running.discard)
-                # What changes something runs to its end even when its caller goes away.
-                result = await (task if handler.cancel_on_disconnect else asyncio.shield(task))
-            elif asyncio.isfuture(result):
-                result = await result
-            response = _encoded(result)
+            response = await self._calls.call(handler, request, context, MAX_MESSAGE_BYTES)
             handler.stats.record(len(request), (self._monotonic() - started) * 1000)
             return response
         except FlussError as error:
@@ -230,12 +215,6 @@ class GrpcServer:
         response = standard_protos.message_class(f"{standard_protos.HEALTH_PACKAGE}.HealthCheckResponse")
         stopping = self._stopping.is_set()
         return response(status=standard_protos.NOT_SERVING if stopping else standard_protos.SERVING)
-
-
-def _encoded(body: ResponseBody) -> bytes:
-    if isinstance(body, (list, tuple)):
-        return b"".join(piece.read() if isinstance(piece, FileRegion) else piece for piece in body)
-    return body.SerializeToString()  # type: ignore[union-attr]
 
 
 def _peer(text: str) -> str:

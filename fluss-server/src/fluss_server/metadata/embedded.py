@@ -14,6 +14,9 @@ from fluss_server.metadata.journal import JournalDamaged
 from fluss_server.metadata.journal_file import JournalFile, Recovery
 from fluss_server.metadata.store import (
     DEFAULT_WATCH_CAPACITY,
+    MAX_OPERATIONS,
+    MAX_VALUE_BYTES,
+    CommitLimits,
     Delete,
     Node,
     StoreOperation,
@@ -29,6 +32,8 @@ logger = logging.getLogger(__name__)
 MIN_COMPACTION_BYTES = 1 << 20
 GARBAGE_FACTOR = 2
 MAX_PENDING_COMMITS = 4096
+LIMITS = CommitLimits(operations=MAX_OPERATIONS, size_bytes=1 << 40, value_bytes=MAX_VALUE_BYTES)
+"""The size is not limited; a commit is in memory already."""
 
 
 class EmbeddedSession:
@@ -106,9 +111,16 @@ class EmbeddedMetadataStore:
 
     # Reading
 
+    @property
+    def limits(self) -> CommitLimits:
+        return LIMITS
+
     async def get(self, path: str) -> Node | None:
         check_path(path)
         return self._tree.get(path)
+
+    async def get_all(self, paths: Sequence[str]) -> list[Node | None]:
+        return [await self.get(path) for path in paths]
 
     async def children(self, path: str) -> list[str]:
         check_path(path)

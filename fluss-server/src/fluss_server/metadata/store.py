@@ -4,28 +4,36 @@ The model is ZooKeeper's, because that is one of the implementations; nothing he
 
 * a node has a path (``/a/b``), a value of at most 1 MiB and a version that starts at 0 and grows by 1 with each set;
 * a node is created below an existing, not ephemeral parent, and deleted when it has no children;
-* :meth:`MetadataStore.commit` applies several operations atomically: all or none, also after a crash;
+* :meth:`MetadataStore.commit` applies several operations atomically: all or none, also after a crash; how many it takes
+  depends on the store (:class:`CommitLimits`);
 * an ephemeral node lives as long as the session that created it;
 * a watch reports *that* something changed, possibly several changes as one; the reader reads again.
 
 Values and versions returned by reads are those of committed operations. An operation that returned survives a crash of
-the machine. An operation that raised a :class:`MetadataConflict` changed nothing.
+the machine. An operation that raised a :class:`MetadataConflict` changed nothing. Of one that raised
+:class:`UnknownOutcome` nobody knows whether it was applied; every other error means that nothing changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
 from fluss_server.errors import ErrorCode, FlussError
 
 MAX_VALUE_BYTES = 1 << 20
-"""Largest value of a node; ZooKeeper's default limit of a packet."""
+"""Largest value of a node in any store; one store may take less."""
 
 MAX_OPERATIONS = 1_000_000
-"""Most operations of one commit."""
+"""Most operations of one commit in any store; one store may take less."""
+
+OPERATION_OVERHEAD_BYTES = 128
+"""What an operation takes beside its path and value; the estimate is too high rather than too low."""
+
+UNKNOWN_VERSION = -1
+"""A version that a store does not know; no operation takes it."""
 
 DEFAULT_WATCH_CAPACITY = 1024
 
@@ -55,12 +63,25 @@ class MetadataConflict(FlussError):
         self.path = path
 
 
+class UnknownOutcome(FlussError):
+    """A commit of which nobody knows whether it was applied; it may even be applied later.
+
+    The code is ``REQUEST_TIME_OUT``, which clients retry: they find out that way. Whoever has read the tree into memory
+    has to read it again.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            ErrorCode.REQUEST_TIME_OUT, message, hint="look whether the change is there before it is made again"
+        )
+
+
 class StoreSession(Protocol):
     """What ephemeral nodes live and die with."""
 
     @property
     def session_id(self) -> int:
-        """Unique among the sessions of the store."""
+        """What :attr:`Node.session_id` says of its nodes; sessions that one store has open may share it."""
 
     @property
     def closed(self) -> bool:
@@ -122,13 +143,40 @@ class Check:
 StoreOperation = Create | Set | Delete | Check
 
 
+@dataclass(frozen=True, slots=True)
+class CommitLimits:
+    """What one commit of a store takes.
+
+    Attributes:
+        operations: most operations.
+        size_bytes: most bytes of all of them, as :func:`operation_bytes` estimates.
+        value_bytes: largest value of a node.
+    """
+
+    operations: int
+    size_bytes: int
+    value_bytes: int
+
+    def fit(self, operations: Sequence[StoreOperation]) -> bool:
+        """Whether they can be one commit."""
+        return (
+            len(operations) <= self.operations
+            and sum(map(operation_bytes, operations)) <= self.size_bytes
+            and all(len(value_of(operation)) <= self.value_bytes for operation in operations)
+        )
+
+    def without(self, operation: StoreOperation) -> CommitLimits:
+        """What is left beside ``operation``."""
+        return replace(self, operations=self.operations - 1, size_bytes=self.size_bytes - operation_bytes(operation))
+
+
 class EventKind(Enum):
     """What a watch reports."""
 
     CREATED = "created"
     CHANGED = "changed"
     DELETED = "deleted"
-    OVERFLOW = "overflow"  # the reader was too slow and events were dropped: read everything again
+    OVERFLOW = "overflow"  # events may be missing: read everything again
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +188,11 @@ class Event:
 
 
 class Watch(Protocol):
-    """Events at and below one path, in the order of their commits; ends when it or the store is closed."""
+    """Events at and below one path; ends when it or the store is closed.
+
+    They are hints: after a change there is at least one event that the change came before, but several changes may be
+    one event, and an event may come without a change.
+    """
 
     def __aiter__(self) -> Watch: ...
 
@@ -156,8 +208,15 @@ class MetadataStore(Protocol):
     Every method may raise :class:`FlussError` with ``STORAGE_EXCEPTION`` when the store cannot be read or written.
     """
 
+    @property
+    def limits(self) -> CommitLimits:
+        """What one commit takes; ``ValueError`` for more."""
+
     async def get(self, path: str) -> Node | None:
         """The node at ``path``, or None."""
+
+    async def get_all(self, paths: Sequence[str]) -> list[Node | None]:
+        """The nodes at ``paths``, in their order; not a snapshot of one time."""
 
     async def children(self, path: str) -> list[str]:
         """Names, without the path, of the children of ``path``, sorted; conflict: ``NO_NODE``."""
@@ -166,7 +225,14 @@ class MetadataStore(Protocol):
         """Apply ``operations`` in order, atomically.
 
         Returns:
-            one version per operation: that of the node after it, and of the deleted node for a :class:`Delete`.
+            one version per operation: that of the node after it, and of the deleted node for a :class:`Delete`. A
+            store that does not know one says :data:`UNKNOWN_VERSION`; it knows those of created nodes, and those that
+            operations name.
+
+        Raises:
+            MetadataConflict: nothing changed.
+            UnknownOutcome: the store cannot tell.
+            ValueError: for a malformed path, or more than :attr:`limits`.
         """
 
     async def open_session(self) -> StoreSession:
@@ -177,6 +243,29 @@ class MetadataStore(Protocol):
 
     async def close(self) -> None:
         """End all sessions and watches and release the store; nothing happens the second time."""
+
+
+def value_of(operation: StoreOperation) -> bytes:
+    """The value that an operation writes; empty when it writes none."""
+    return operation.value if isinstance(operation, Create | Set) else b""
+
+
+def operation_bytes(operation: StoreOperation) -> int:
+    """About how many bytes an operation takes in a commit."""
+    return len(operation.path.encode()) + len(value_of(operation)) + OPERATION_OVERHEAD_BYTES
+
+
+def in_batches(operations: Sequence[StoreOperation], limits: CommitLimits) -> list[list[StoreOperation]]:
+    """``operations`` in their order, cut into commits within the limits; one that is too large is a commit alone."""
+    batches: list[list[StoreOperation]] = []
+    size = 0
+    for operation in operations:
+        size += operation_bytes(operation)
+        if not batches or len(batches[-1]) >= limits.operations or size > limits.size_bytes:
+            batches.append([])
+            size = operation_bytes(operation)
+        batches[-1].append(operation)
+    return batches
 
 
 def check_path(path: str) -> None:

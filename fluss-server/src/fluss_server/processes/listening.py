@@ -141,6 +141,11 @@ class Listening:
                 await server.start()
         self.security.warn_if_exposed()
 
+    def replace(self, registry: ServiceRegistry) -> None:
+        """Serve something else from the next request on, also to connections that are open."""
+        for server in self._servers:
+            server.registry = registry
+
     async def serve_grpc(self, registry: ServiceRegistry) -> None:
         """Serve gRPC if that was requested, beside the first listener and with its authentication.
 

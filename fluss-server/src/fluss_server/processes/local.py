@@ -25,6 +25,7 @@ from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.journal_file import JOURNAL_FILE
 from fluss_server.processes.data_directory import lock_data_directory
 from fluss_server.processes.listening import Listening
+from fluss_server.processes.security import authorizer_of, follow_credentials
 from fluss_server.processes.settings import replica_config, scanner_config, table_settings
 from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.rpc.service import ServiceRegistry
@@ -32,10 +33,8 @@ from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.runtime import Runtime, system_runtime
 from fluss_server.security.acl_service import AclService
 from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
-from fluss_server.security.authorizer import Authorizer, parse_super_users
-from fluss_server.security.credentials import check_configured_users
+from fluss_server.security.authorizer import Authorizer
 from fluss_server.security.internal_calls import FollowerFetches
-from fluss_server.security.listeners import CREDENTIALS
 from fluss_server.tablet.tablet_server import TabletServer
 
 if TYPE_CHECKING:
@@ -185,31 +184,21 @@ class LocalServer:
         )
 
     async def _load_authorizer(self, coordinator: CoordinatorServer) -> Authorizer | None:
-        if not self._configuration.get_bool("authorizer.enabled"):
-            return None
-        super_users = parse_super_users(self._configuration.get_str("super.users"))
-        if not super_users:
-            logger.warning("authorizer.enabled without super.users: only who has been granted ALL before can grant")
-        ignore_case = self._configuration.get_bool("security.acl.principal.ignore-case")
-        authorizer = Authorizer(coordinator.store, super_users, ignore_case=ignore_case)
-        self._resources.push_async_callback(authorizer.close)
-        await authorizer.load()
+        authorizer = authorizer_of(self._configuration, coordinator.store)
+        if authorizer is not None:
+            self._resources.push_async_callback(authorizer.close)
+            await authorizer.load()
         return authorizer
 
     def _follow_credentials(self) -> None:
-        security = self._listening.security
-        self._dynamic.subscribe(
-            [CREDENTIALS],
-            lambda configuration: check_configured_users(configuration.get_map(CREDENTIALS)),
-            lambda configuration: security.configure_users(configuration.get_map(CREDENTIALS)),
-        )
-        security.configure_users(self._configuration.get_map(CREDENTIALS))  # with what was changed before this start
+        follow_credentials(self._dynamic, self._listening.security)
         ignored = {key for key, option in SERVER_OPTIONS.items() if option.dynamic} - self._dynamic.subscribed
         assert not ignored, f"no part of the server takes in changes of {ignored}"
 
     def _replica_counts(self) -> ReplicaCounts:
         replicas = [] if self._tablet_server is None else self._tablet_server.replicas.replicas()
-        return ReplicaCounts(len(replicas), sum(replica.is_online for replica in replicas))
+        online = sum(replica.is_online for replica in replicas)
+        return ReplicaCounts(len(replicas), online, len(replicas), online)
 
     async def _start_reporters(
         self,

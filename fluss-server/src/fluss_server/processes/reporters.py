@@ -57,7 +57,7 @@ async def start_prometheus(
 
     def offline() -> int:
         counts = replica_counts()
-        return counts.total - counts.active
+        return counts.leaders - counts.active_leaders
 
     def health() -> Mapping[str, object]:
         buckets = bucket_health(replica for replica in tablet_server.replicas.replicas() if not replica.is_closed)

@@ -50,6 +50,22 @@ def parse_endpoints(option: str, text: str) -> list[Endpoint]:
     return endpoints
 
 
+def parse_address(option: str, text: str) -> tuple[str, int]:
+    """Host and port of ``host:port``.
+
+    Raises:
+        FlussError: ``INVALID_CONFIG_EXCEPTION``.
+    """
+    match = _ENDPOINT.match(f"A://{text.strip()}")
+    if match is None or not 0 < int(match["port"]) <= 65535:
+        raise FlussError(
+            ErrorCode.INVALID_CONFIG_EXCEPTION,
+            f"{option}: {text!r} is not an address",
+            hint="write host:port, an IPv6 address in []",
+        )
+    return match["ipv6"] or match["host"], int(match["port"])
+
+
 def advertised_endpoints(bound: Sequence[Endpoint], advertised: Sequence[Endpoint]) -> dict[str, Endpoint]:
     """What clients of each listener are told instead of the address they used.
 

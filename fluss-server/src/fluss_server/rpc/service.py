@@ -287,6 +287,13 @@ def not_served(key: int) -> FlussError:
     return FlussError(ErrorCode.UNSUPPORTED_VERSION, f"this server does not serve API {key}")
 
 
+def served_keys(service: type) -> list[ApiKey]:
+    """The APIs that the objects of a class serve."""
+    functions = inspect.getmembers(service, inspect.isfunction)
+    declared = (getattr(function, _API_ATTRIBUTE, None) for _, function in functions)
+    return [options.key for options in declared if isinstance(options, RpcOptions)]
+
+
 def _rpc_methods(service: object) -> Iterator[tuple[Method, RpcOptions]]:
     for name, function in inspect.getmembers(type(service), inspect.isfunction):
         options = getattr(function, _API_ATTRIBUTE, None)

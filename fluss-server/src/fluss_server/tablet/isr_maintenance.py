@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from random import Random
 
 from fluss_server.cluster.gateways import CoordinatorGateway
 from fluss_server.cluster.messages import AdjustedBucket, AdjustIsr, IsrChange
@@ -36,7 +35,7 @@ class IsrMaintenance:
         leaders: the replicas that lead.
         metadata: tells which servers are live, and the coordinator's epoch.
         max_lag_s: how long a member may lag.
-        random: for pauses.
+        random: a number from 0 to 1, for pauses.
 
     Attributes:
         expansions: members added so far.
@@ -50,7 +49,7 @@ class IsrMaintenance:
         leaders: Callable[[], Iterable[Replica]],
         metadata: MetadataCache,
         max_lag_s: float,
-        random: Random,
+        random: Callable[[], float],
     ) -> None:
         self._server_id = server_id
         self._coordinator = coordinator
@@ -110,7 +109,7 @@ class IsrMaintenance:
                     logger.exception("changes of ISRs failed")
                     succeeded = False
                 if not succeeded:
-                    await asyncio.sleep(RETRY_PAUSE_S * (0.5 + 0.5 * self._random.random()))
+                    await asyncio.sleep(RETRY_PAUSE_S * (0.5 + 0.5 * self._random()))
                     self._noticed.update((replica, None) for replica, _ in part)
                     self._wake.set()
 

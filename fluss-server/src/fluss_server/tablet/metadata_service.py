@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.cluster.messages import BucketMetadata, ServerNode
-from fluss_server.cluster.metadata_cache import MetadataCache
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TablePath, no_partition, no_partition_with_id
 from fluss_server.model.partition import PartitionInfo
@@ -16,9 +16,25 @@ from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.tablet.writer_ids import WriterIds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
+
+
+class ClusterMetadata(Protocol):
+    """What clients may know of the cluster; see ``MetadataCache``."""
+
+    @property
+    def coordinator(self) -> ServerNode | None: ...
+
+    @property
+    def servers(self) -> Mapping[int, ServerNode]: ...
+
+    def find_table(self, path: TablePath) -> TableInfo | None: ...
+
+    def find_partition(self, table_id: int, name: str) -> PartitionInfo | None: ...
+
+    def partition(self, partition_id: int) -> PartitionInfo | None: ...
+
+    def buckets(self, table_id: int, partition_id: int | None) -> Sequence[BucketMetadata]: ...
 
 
 class MetadataService:
@@ -30,7 +46,7 @@ class MetadataService:
         writer_ids: for INIT_WRITER.
     """
 
-    def __init__(self, metadata: MetadataCache, server_id: int, writer_ids: WriterIds) -> None:
+    def __init__(self, metadata: ClusterMetadata, server_id: int, writer_ids: WriterIds) -> None:
         self._metadata = metadata
         self._server_id = server_id
         self._writer_ids = writer_ids

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from random import Random
 from typing import Any
 
 from fluss_server.api.keys import ApiKey
@@ -78,10 +77,10 @@ class ReplicaFetchers:
         config: how to fetch.
         connect: to a leader.
         clock: for pauses.
-        random: for their length.
+        random: a number from 0 to 1, for their length.
     """
 
-    def __init__(self, server_id: int, config: FetcherConfig, connect: Connect, clock: Clock, random: Random) -> None:
+    def __init__(self, server_id: int, config: FetcherConfig, connect: Connect, clock: Clock, random: Callable[[], float]) -> None:
         self._server_id = server_id
         self._config = config
         self._connect = connect
@@ -127,7 +126,7 @@ class _Fetcher:
     """One connection to a leader, and the replicas that use it."""
 
     def __init__(
-        self, server_id: int, leader: int, config: FetcherConfig, connect: Connect, clock: Clock, random: Random
+        self, server_id: int, leader: int, config: FetcherConfig, connect: Connect, clock: Clock, random: Callable[[], float]
     ) -> None:
         self._server_id = server_id
         self._leader = leader
@@ -304,7 +303,7 @@ class _Fetcher:
             logger.debug("bucket %s is not fetched from server %d: %s", follower.bucket, self._leader, error)
 
     def _pause_s(self, longest_s: float) -> float:
-        return longest_s * (0.5 + 0.5 * self._random.random())
+        return longest_s * (0.5 + 0.5 * self._random())
 
     async def _connected(self) -> RpcClient:
         if self._client is None:

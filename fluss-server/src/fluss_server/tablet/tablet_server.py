@@ -120,7 +120,7 @@ class TabletServer:
             self.replicas.leaders,
             self.metadata,
             replica_config.replication.max_lag_s,
-            runtime.random,
+            runtime.random.random,
         )
         replication = ReplicationService(self.replicas, self.isr, runtime.clock)
         self.scanners = KvScanners(self.replicas.kv_worker, runtime, scanner_config)
@@ -196,6 +196,9 @@ class TabletServer:
             return
         waiting = self._has_snapshot
         try:
+            orphans = await self.replicas.orphans()
+            if orphans:  # dropped while the coordinator could not reach this server
+                await self._stop_replicas(StopReplicas(request.coordinator_epoch, orphans))
             await self.replicas.remove_orphans(request.snapshot)
         except Exception as error:
             if waiting is not None and not waiting.done():
@@ -206,11 +209,14 @@ class TabletServer:
 
     async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
         self._fence.check(request.coordinator_epoch, request.stamp)
+        return await self._stop_replicas(request)
+
+    # ------------------------------------------------------------------ parts
+
+    async def _stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
         for table_id, partition_id in {(stop.bucket.table_id, stop.bucket.partition_id) for stop in request.replicas}:
             self.scanners.close_table(table_id, partition_id)
         return await self.replicas.stop_replicas(request)
-
-    # ------------------------------------------------------------------ parts
 
     async def _connect(self, server_id: int) -> RpcClient:
         """Connect to another server, as its follower; ``NETWORK_EXCEPTION``, ``AUTHENTICATE_EXCEPTION``."""

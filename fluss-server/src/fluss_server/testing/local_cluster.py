@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import queue
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
-import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+
+from fluss_server.testing.server_process import ServerProcess
 
 READY_PREFIX = "Fluss is ready: bootstrap.servers="
 GRPC_PREFIX = "gRPC, for the fluss command"
@@ -59,6 +56,7 @@ class LocalCluster:
         self._options = dict(options or {})
         self._arguments = list(arguments)
         self._ready_timeout_s = ready_timeout_s
+        self._server: ServerProcess | None = None
         self._processes: list[subprocess.Popen[str]] = []  # the running one, or none
         if self._is_temporary:
             weakref.finalize(self, _discard, self._processes, self.data_dir)
@@ -86,49 +84,25 @@ class LocalCluster:
         Raises:
             RuntimeError: when it ends, or is not ready in time; the message carries what it printed.
         """
-        if self._processes:
-            raise RuntimeError("the cluster is running already")
-        # The server reads its input to the end. Only this process has the other end of the pipe, and keeps it open for
-        # as long as it lives; when it is killed, the system closes it.
-        process = subprocess.Popen(
-            self._command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        self._processes.append(process)
-        ready: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._read_output, args=(process, ready), daemon=True).start()
-        deadline = time.monotonic() + self._ready_timeout_s
-        while True:
-            try:
-                line = ready.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                self.kill()
-                raise RuntimeError(f"not ready within {self._ready_timeout_s} s; it printed:\n{self.log}") from None
-            if line is None:
-                code = self._end(signal.SIGTERM, 30.0)
-                raise RuntimeError(f"the server ended with code {code}; it printed:\n{self.log}")
-            if line.startswith(READY_PREFIX):
-                self.port = int(line.rsplit(":", 1)[1])
-            elif line.startswith(GRPC_PREFIX):
-                self.grpc_port = int(line.rsplit(":", 1)[1])
-            else:
-                return self
+        self._server = ServerProcess(self._command(), self._is_ready, self._processes, self._log)
+        self._server.start(self._ready_timeout_s)
+        return self
+
+    def _is_ready(self, line: str) -> bool:
+        if line.startswith(READY_PREFIX):
+            self.port = int(line.rsplit(":", 1)[1])
+        elif line.startswith(GRPC_PREFIX):
+            self.grpc_port = int(line.rsplit(":", 1)[1])
+        return line.startswith(LAST_PREFIX)
 
     def _command(self) -> list[str]:
-        command = [sys.executable, "-m", "fluss_server", "local", "--host", "127.0.0.1", "--port", str(self.port)]
+        command = ["local", "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--grpc-port", "none" if self.grpc_port is None else str(self.grpc_port)]
-        command += ["--data-dir", str(self.data_dir), "--stop-at-end-of-input"]
+        command += ["--data-dir", str(self.data_dir)]
         for key, value in self._options.items():
             command += ["--set", f"{key}={value}"]
         command += self._arguments
         return command
-
-    def _read_output(self, process: subprocess.Popen[str], ready: queue.Queue[str | None]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            self._log.append(line.rstrip("\n"))
-            if line.startswith((READY_PREFIX, GRPC_PREFIX, LAST_PREFIX)):
-                ready.put(line.strip())
-        ready.put(None)
 
     def stop(self, timeout_s: float = 30.0) -> int:
         """Stop cleanly (SIGTERM) and return the exit code; kills the server if it does not end in time.
@@ -145,19 +119,7 @@ class LocalCluster:
         return self._end(signal.SIGKILL, 30.0)
 
     def _end(self, how: signal.Signals, timeout_s: float) -> int:
-        if not self._processes:
-            return 0
-        process = self._processes.pop()
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(how)
-        try:
-            return process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return process.wait()
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
+        return 0 if self._server is None else self._server.end(how, timeout_s)
 
     def restart(self) -> LocalCluster:
         """Stop cleanly and start again on the same data and port."""

@@ -1,0 +1,70 @@
+"""What clients may know of the cluster, read from the coordinator's own state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fluss_server.cluster.messages import NO_LEADER, BucketMetadata, ServerNode
+from fluss_server.coordinator.catalog import MetadataManager
+from fluss_server.coordinator.cluster_state import ClusterState, Draft, PhysicalTable
+from fluss_server.model.identifiers import TablePath
+from fluss_server.model.partition import PartitionInfo
+from fluss_server.model.table import TableInfo
+
+
+def bucket_metadata(state: Draft, physical: PhysicalTable) -> tuple[BucketMetadata, ...]:
+    """Leaders of the buckets of a physical table; nothing while clients must not see them."""
+    found = state.physical_table(physical)
+    if found is None or not found.visible:
+        return ()
+    return tuple(
+        BucketMetadata(
+            bucket.bucket,
+            None if entry.leader == NO_LEADER else entry.leader,
+            entry.replicas,
+            None if entry.record is None else entry.record.leader_epoch,
+            None if entry.record is None else entry.record.bucket_epoch,
+            () if entry.record is None else entry.record.isr,
+        )
+        for bucket, entry in state.buckets_of(physical)
+    )
+
+
+class CoordinatorMetadata:
+    """Reads as ``MetadataCache`` does, and is never behind the coordinator.
+
+    Args:
+        manager: databases, tables and partitions.
+        state: servers and leaders, confirmed.
+    """
+
+    def __init__(self, manager: MetadataManager, state: ClusterState) -> None:
+        self._manager = manager
+        self._state = state
+
+    @property
+    def coordinator(self) -> ServerNode | None:
+        """This coordinator."""
+        return self._state.coordinator
+
+    @property
+    def servers(self) -> Mapping[int, ServerNode]:
+        """The live tablet servers by id."""
+        return {server_id: server.node for server_id, server in self._state.servers.items()}
+
+    def find_table(self, path: TablePath) -> TableInfo | None:
+        """The table with a name, or None."""
+        return self._manager.find_table(path)
+
+    def find_partition(self, table_id: int, name: str) -> PartitionInfo | None:
+        """The partition of a table with a name, or None."""
+        table = self._manager.table_by_id(table_id)
+        return None if table is None else self._manager.find_partition(table, name)
+
+    def partition(self, partition_id: int) -> PartitionInfo | None:
+        """The partition with an id, or None."""
+        return self._manager.partition_by_id(partition_id)
+
+    def buckets(self, table_id: int, partition_id: int | None) -> Sequence[BucketMetadata]:
+        """Where the buckets of a table or partition are; empty when clients do not see it."""
+        return bucket_metadata(Draft(self._state), PhysicalTable(table_id, partition_id))

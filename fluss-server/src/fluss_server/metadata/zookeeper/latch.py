@@ -1,0 +1,198 @@
+"""A leader latch that takes part in one election with Apache Curator's.
+
+Each participant has an ephemeral sequential node ``_c_{uuid}-latch-{number}`` whose value is its id. The lowest number
+leads; everybody else watches the node directly before its own. The UUID lets a participant find its node when the
+response to the creation was lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from uuid import UUID
+
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.metadata.zookeeper.client import PAUSE_S, ZooKeeperClient
+from fluss_server.metadata.zookeeper.connection import Connection, NodeMissing, NodePresent, NoResponse, StoredNode
+from fluss_server.metadata.zookeeper.states import ConnectionState
+from fluss_server.metadata.zookeeper.store import ZooKeeperMetadataStore
+from fluss_server.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+ELECTION = "/coordinators/election"
+_SUFFIX = "-latch-"
+_RETRY_PAUSE_S = 0.2
+
+
+class LeaderLatch:
+    """One participant of an election. :meth:`acquire`, :meth:`lost`, :meth:`release`, and from the beginning.
+
+    Args:
+        store: connected.
+        participant_id: what others read who the participants are.
+        runtime: the machine.
+        path: of the election.
+    """
+
+    def __init__(
+        self, store: ZooKeeperMetadataStore, participant_id: str, runtime: Runtime, path: str = ELECTION
+    ) -> None:
+        self._client: ZooKeeperClient = store.client
+        self._id = participant_id
+        self._secrets = runtime.secrets
+        self._election = path
+        self._connection: Connection | None = None
+        self._node: str | None = None
+        self._prefix = ""
+        self._leading = False
+        self._changed = asyncio.Event()
+        self._client.add_listener(self._state_changed)
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this participant leads, as far as it knows; what it writes has to be fenced all the same."""
+        return self._leading
+
+    async def acquire(self) -> None:
+        """Return when this participant leads; for as long as that takes, through lost connections and sessions."""
+        while True:
+            try:
+                if await self._is_first():
+                    self._leading = True
+                    return
+            except NoResponse as problem:
+                logger.debug("the election goes on later: %s", problem)
+                await asyncio.sleep(_RETRY_PAUSE_S)
+            except FlussError as problem:
+                if self._client.is_closed:
+                    raise
+                logger.warning("the election goes on later: %s", problem)
+                await asyncio.sleep(_RETRY_PAUSE_S)
+
+    async def lost(self) -> None:
+        """Return when this participant does not lead any more, or does not know it."""
+        while self._leading:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def release(self) -> None:
+        """Take part no more, until the next :meth:`acquire`; the next participant leads at once.
+
+        Without a connection the node goes with its session.
+        """
+        self._leading = False
+        self._changed.set()
+        connection, prefix = self._connection, self._prefix
+        self._connection, self._node = None, None
+        if connection is None or not self._client.is_alive(connection):
+            return
+        deadline = self._client.deadline_of_call()
+        while self._client.is_alive(connection) and self._client.monotonic() < deadline:
+            try:
+                # By its name and not by the node that is known: the response to the creation may have been lost.
+                for name in await self._participants(connection, deadline):
+                    if name.startswith(prefix):
+                        await self._delete(connection, f"{self._election}/{name}", deadline)
+                return
+            except NoResponse:
+                await asyncio.sleep(PAUSE_S)
+
+    def close(self) -> None:
+        """Forget the latch, after :meth:`release` or with its session."""
+        self._leading = False
+        self._changed.set()
+        self._client.remove_listener(self._state_changed)
+
+    async def participants(self) -> list[str]:
+        """Ids of all participants, the leader first."""
+        deadline = self._client.deadline_of_call()
+        connection = await self._client.connected(deadline)
+        ids = []
+        try:
+            for name in await self._participants(connection, deadline):
+                node = await self._read(connection, name, deadline)
+                if node is not None:
+                    ids.append(node.value.decode(errors="replace"))
+        except NoResponse as problem:
+            raise FlussError(ErrorCode.STORAGE_EXCEPTION, f"ZooKeeper does not respond: {problem}") from None
+        return ids
+
+    # One round
+
+    async def _is_first(self) -> bool:
+        """Whether this participant is the first; else wait until that may have changed."""
+        deadline = self._client.deadline_of_call()
+        connection = await self._client.connected(deadline)
+        if connection is not self._connection:
+            self._connection, self._node = connection, None
+            self._prefix = f"_c_{UUID(bytes=self._secrets.token(16), version=4)}{_SUFFIX}"
+        names = await self._participants(connection, deadline)
+        own = [name for name in names if name.startswith(self._prefix)]
+        if not own:
+            self._node = None
+            await self._enter(connection, deadline)
+            return False  # look again
+        self._node = own[0]
+        for more in own[1:]:
+            await self._delete(connection, f"{self._election}/{more}", deadline)
+        position = names.index(self._node)
+        if position == 0:
+            return self._client.state is ConnectionState.CONNECTED and self._client.is_alive(connection)
+        self._changed.clear()
+        before = await self._read(connection, names[position - 1], deadline, self._fired)
+        if before is not None:
+            await self._changed.wait()
+        return False
+
+    async def _participants(self, connection: Connection, deadline: float) -> list[str]:
+        """Names of the nodes of all participants, lowest number first."""
+        try:
+            names = await self._client.once(
+                lambda on, timeout_s: on.children(self._election, timeout_s), connection, deadline
+            )
+        except NodeMissing:
+            return []
+        return sorted((name for name in names if _SUFFIX in name), key=lambda name: name.rpartition(_SUFFIX)[2])
+
+    async def _enter(self, connection: Connection, deadline: float) -> None:
+        """Create the node; its parents, too: Curator removes an election without participants."""
+        value = self._id.encode()
+        try:
+            await self._client.once(
+                lambda on, timeout_s: on.create(
+                    f"{self._election}/{self._prefix}", value, timeout_s, ephemeral=True, sequence=True
+                ),
+                connection,
+                deadline,
+            )
+        except NodeMissing:
+            names = self._election.split("/")
+            for depth in range(2, len(names) + 1):
+                path = "/".join(names[:depth])
+                with contextlib.suppress(NodePresent):
+                    await self._create(connection, path, deadline)
+
+    async def _create(self, connection: Connection, path: str, deadline: float) -> None:
+        await self._client.once(lambda on, timeout_s: on.create(path, b"", timeout_s), connection, deadline)
+
+    async def _read(
+        self, connection: Connection, name: str, deadline: float, watcher: Callable[[str | None], None] | None = None
+    ) -> StoredNode | None:
+        path = f"{self._election}/{name}"
+        return await self._client.once(lambda on, timeout_s: on.get(path, timeout_s, watcher), connection, deadline)
+
+    async def _delete(self, connection: Connection, path: str, deadline: float) -> None:
+        with contextlib.suppress(NodeMissing):
+            await self._client.once(lambda on, timeout_s: on.delete(path, timeout_s), connection, deadline)
+
+    def _fired(self, path: str | None) -> None:
+        self._changed.set()
+
+    def _state_changed(self, state: ConnectionState) -> None:
+        tolerated = state is ConnectionState.SUSPENDED and self._client.settings.tolerate_suspended
+        if state is not ConnectionState.CONNECTED and not tolerated:
+            self._leading = False
+        self._changed.set()

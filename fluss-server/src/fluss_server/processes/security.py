@@ -1,0 +1,39 @@
+"""Authorization and credentials of a server process, from its configuration."""
+
+from __future__ import annotations
+
+import logging
+
+from fluss_server.config import Configuration
+from fluss_server.config.dynamic import DynamicConfiguration
+from fluss_server.metadata.store import MetadataStore
+from fluss_server.security.authorizer import Authorizer, parse_super_users
+from fluss_server.security.credentials import check_configured_users
+from fluss_server.security.listeners import CREDENTIALS, ListenerSecurity
+
+logger = logging.getLogger(__name__)
+
+
+def authorizer_of(configuration: Configuration, store: MetadataStore) -> Authorizer | None:
+    """The authorizer that the options want, not loaded; None = everything is allowed.
+
+    Raises:
+        FlussError: ``INVALID_CONFIG_EXCEPTION``.
+    """
+    if not configuration.get_bool("authorizer.enabled"):
+        return None
+    super_users = parse_super_users(configuration.get_str("super.users"))
+    if not super_users:
+        logger.warning("authorizer.enabled without super.users: only who has been granted ALL before can grant")
+    ignore_case = configuration.get_bool("security.acl.principal.ignore-case")
+    return Authorizer(store, super_users, ignore_case=ignore_case)
+
+
+def follow_credentials(configuration: DynamicConfiguration, security: ListenerSecurity) -> None:
+    """Take in the users that the options have now, and changes of them."""
+    configuration.subscribe(
+        [CREDENTIALS],
+        lambda changed: check_configured_users(changed.get_map(CREDENTIALS)),
+        lambda changed: security.configure_users(changed.get_map(CREDENTIALS)),
+    )
+    security.configure_users(configuration.current.get_map(CREDENTIALS))

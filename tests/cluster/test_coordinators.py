@@ -1,0 +1,109 @@
+"""Two coordinators over a real ZooKeeper: one is active, the other one takes over."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clients.pyfluss_support import connection, new_table
+from cluster.test_processes import SCHEMA, append, read_ids, rows
+from cluster_support import ProcessCluster
+from fluss_server.api import messages as pb
+from fluss_server.api.keys import ApiKey
+from fluss_server.errors import FlussError
+from rpc_support import async_test
+from table_rpc import create_from, descriptor, rpc_client
+from zookeeper_support import ZooKeeperServer
+
+pytestmark = pytest.mark.java
+TAKE_OVER_S = 20.0
+
+
+@pytest.fixture(scope="module")
+def zookeeper() -> Iterator[ZooKeeperServer]:
+    with ZooKeeperServer() as server:
+        yield server
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, zookeeper: ZooKeeperServer) -> Iterator[ProcessCluster]:
+    root = {"zookeeper.path.root": f"/{tmp_path.name}"}
+    with ProcessCluster(
+        tmp_path, tablet_servers=2, coordinators=2, zookeeper=zookeeper.address, options=root
+    ) as running:
+        yield running
+
+
+async def create_somewhere(cluster: ProcessCluster, name: str) -> None:
+    """Create a table through any tablet server; again while there is no active coordinator."""
+    deadline = asyncio.get_running_loop().time() + TAKE_OVER_S
+    while True:
+        try:
+            async with rpc_client(cluster.servers[0].address) as client:
+                await create_from(client, name, descriptor())
+            return
+        except FlussError as error:
+            assert asyncio.get_running_loop().time() < deadline, error
+            await asyncio.sleep(0.1)
+
+
+async def coordinator_port(cluster: ProcessCluster) -> int:
+    async with rpc_client(cluster.servers[0].address) as client:
+        return int((await client.call(ApiKey.GET_METADATA, pb.MetadataRequest())).coordinator_server.port)
+
+
+@async_test
+async def test_a_standby_passes_calls_to_the_active_coordinator(cluster: ProcessCluster) -> None:
+    for number, coordinator in enumerate(cluster.coordinators):
+        async with rpc_client(coordinator.address) as client:
+            await create_from(client, f"by_{number}", descriptor())
+            seen = await client.call(ApiKey.LIST_TABLES, pb.ListTablesRequest(database_name="fluss"))
+            assert list(seen.table_name) == [f"by_{earlier}" for earlier in range(number + 1)]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@async_test
+async def test_the_standby_takes_over(how: signal.Signals, cluster: ProcessCluster) -> None:
+    first, second = cluster.coordinators
+    async with connection(cluster.bootstrap_servers) as connected:
+        table = await new_table(connected, "t", SCHEMA, bucket_count=4)
+        await append(table, rows(0, 100))
+        first.process.end(how, 30.0)
+        await append(table, rows(100, 100))
+        assert await read_ids(table, 200) == list(range(200)), "data needs no coordinator"
+        await create_somewhere(cluster, "after")
+        assert await coordinator_port(cluster) == second.port
+        first.start()
+        await append(table, rows(200, 100))
+        assert await read_ids(table, 300) == list(range(300))
+
+
+@async_test
+async def test_a_coordinator_that_was_frozen_changes_nothing_afterwards(cluster: ProcessCluster) -> None:
+    first, second = cluster.coordinators
+    first.process.send(signal.SIGSTOP)
+    try:
+        await create_somewhere(cluster, "meanwhile")
+        assert await coordinator_port(cluster) == second.port
+    finally:
+        first.process.send(signal.SIGCONT)
+    await create_somewhere(cluster, "afterwards")
+    assert await coordinator_port(cluster) == second.port
+    async with rpc_client(first.address) as client:  # it is a standby now
+        seen = await client.call(ApiKey.LIST_TABLES, pb.ListTablesRequest(database_name="fluss"))
+    assert list(seen.table_name) == ["afterwards", "meanwhile"]
+
+
+@async_test
+async def test_a_restart_of_zookeeper_is_survived(cluster: ProcessCluster, zookeeper: ZooKeeperServer) -> None:
+    async with connection(cluster.bootstrap_servers) as connected:
+        table = await new_table(connected, "t", SCHEMA, bucket_count=4)
+        await append(table, rows(0, 100))
+        zookeeper.restart()
+        await append(table, rows(100, 100))
+        await create_somewhere(cluster, "after")
+        assert await read_ids(table, 200) == list(range(200))
