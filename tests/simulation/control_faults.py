@@ -312,10 +312,10 @@ class ControlFaults:
             if known != expected:
                 found.append(f"server {node.server_id} knows tables {sorted(known)}, not {sorted(expected)}")
             for physical, physical_state in state.physical_tables.items():
-                for entry in metadata.buckets(physical.table_id, physical.partition_id):
-                    stored = state.buckets[physical.bucket(entry.bucket)]
-                    if (entry.leader, entry.replicas) != (stored.leader, stored.replicas):
-                        found.append(f"server {node.server_id} sees {physical} {entry}, not {stored}")
+                for seen in metadata.buckets(physical.table_id, physical.partition_id):
+                    stored = state.buckets[physical.bucket(seen.bucket)]
+                    if (seen.leader, seen.replicas) != (stored.leader, stored.replicas):
+                        found.append(f"server {node.server_id} sees {physical} {seen}, not {stored}")
                 if physical_state.visible and not metadata.buckets(physical.table_id, physical.partition_id):
                     found.append(f"server {node.server_id} does not see {physical}")
                 partition_id = physical.partition_id

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from fluss_server.cluster.forwarding import ForwardedCalls
 from fluss_server.cluster.lease import LeaseTimes
 from fluss_server.cluster.messages import ServerNode
-from fluss_server.cluster.peer import PeerConnection
+from fluss_server.cluster.peer import CONTROL_TIMEOUT, PeerConnection
 from fluss_server.cluster.remote_tablet_server import RemoteTabletServer
 from fluss_server.config import SERVER_OPTIONS
 from fluss_server.config.dynamic import DynamicConfiguration
@@ -29,7 +29,7 @@ from fluss_server.rpc.service import ServiceRegistry, served_keys
 from fluss_server.runtime.runtime import Runtime
 from fluss_server.security.acl_service import AclService
 from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
-from fluss_server.security.internal_calls import FollowerFetches
+from fluss_server.security.internal_calls import FollowerFetches, internal_endpoint
 from fluss_server.security.listeners import ListenerSecurity
 from fluss_server.tablet.metadata_service import MetadataService
 from fluss_server.tablet.writer_ids import WriterIds
@@ -143,11 +143,15 @@ class CoordinatorTerm:
 
     def _reach(self, node: ServerNode) -> RemoteTabletServer:
         settings = self._settings
-        connection = PeerConnection(
-            f"tablet server {node.server_id}",
-            lambda: node.endpoint(settings.internal_listener),
+        name = f"tablet server {node.server_id}"
+        endpoint = internal_endpoint(node.endpoints, settings.internal_listener, name)
+        connection = PeerConnection.of(
+            name,
+            lambda: endpoint,
+            self._configuration.current,
             network=settings.runtime.network,
             authentication=settings.credentials,
+            timeout=CONTROL_TIMEOUT,
         )
         return RemoteTabletServer(connection)
 

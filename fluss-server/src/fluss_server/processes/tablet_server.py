@@ -200,8 +200,12 @@ class TabletServerProcess:
         return self._connection(active.endpoint)
 
     def _connection(self, address: Any) -> PeerConnection:
-        return PeerConnection(
-            "the coordinator", address, network=self._runtime.network, authentication=self._credentials
+        return PeerConnection.of(
+            "the coordinator",
+            address,
+            self._configuration,
+            network=self._runtime.network,
+            authentication=self._credentials,
         )
 
 
