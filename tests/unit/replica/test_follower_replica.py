@@ -224,7 +224,7 @@ def test_segments_go_when_the_leader_has_deleted_them(tmp_path: Path) -> None:
         clock.advance(8 * 86_400_000)
         await follower.delete_expired(roll_active=False)
         assert own.start_offset == 0, "the leader has everything"
-        assert leader.delete_expired(7 * 86_400_000, int(names[2].removesuffix('.log')), roll_active=False) == 2
+        assert leader.delete_expired(7 * 86_400_000, int(names[2].removesuffix(".log")), roll_active=False) == 2
         await follower.append(b"", high_watermark=50, leader_start=leader.start_offset)
         await follower.delete_expired(roll_active=False)
         assert own.start_offset == leader.start_offset > 0

@@ -73,7 +73,7 @@ class CommitChain:
         self._failed = failed
         self.durable_end = WatchedOffset(log.flushed_offset)
         self._flushing: asyncio.Future[None] | None = None  # completes when the running chain has ended
-        self._committing: asyncio.Future[None] | None = None  # the same of a commit behind the followers
+        self._committing: asyncio.Future[None] | None = None  # the same of a commit that follows the followers
 
     def start(self) -> None:
         """Commit what is not committed yet; appends of this iteration of the event loop are covered too."""

@@ -1,11 +1,11 @@
 """A follower replica of a bucket: a copy of its leader's log, byte for byte.
 
 In every leader epoch it begins with a comparison: the histories of leader epochs in both logs tell where they part, and
-everything behind that is removed here (:func:`fluss_server.log.leader_epochs.divergence`). Only then it fetches. What
+everything after that is removed here (:func:`fluss_server.log.leader_epochs.divergence`). Only then it fetches. What
 it says to have is durable, unless acknowledgements do not wait for the disk.
 
 The KvTablet of a primary-key table is closed on a follower. Its files hold only acknowledged rows and stay, so that a
-promotion replays the changelog behind them.
+promotion replays the changelog after them.
 """
 
 from __future__ import annotations

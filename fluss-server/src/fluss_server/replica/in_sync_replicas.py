@@ -62,7 +62,7 @@ class InSyncReplicas:
 
         Args:
             refused: the coordinator has not taken it in; False = nobody knows. An earlier request of unknown outcome
-                may still be, so only the first one leaves nothing behind.
+                may still be, so only the first one has no consequence.
         """
         self.is_requested = False
         if refused and self._requests == 1:

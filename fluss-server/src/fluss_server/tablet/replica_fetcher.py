@@ -80,7 +80,9 @@ class ReplicaFetchers:
         random: a number from 0 to 1, for their length.
     """
 
-    def __init__(self, server_id: int, config: FetcherConfig, connect: Connect, clock: Clock, random: Callable[[], float]) -> None:
+    def __init__(
+        self, server_id: int, config: FetcherConfig, connect: Connect, clock: Clock, random: Callable[[], float]
+    ) -> None:
         self._server_id = server_id
         self._config = config
         self._connect = connect
@@ -126,7 +128,13 @@ class _Fetcher:
     """One connection to a leader, and the replicas that use it."""
 
     def __init__(
-        self, server_id: int, leader: int, config: FetcherConfig, connect: Connect, clock: Clock, random: Callable[[], float]
+        self,
+        server_id: int,
+        leader: int,
+        config: FetcherConfig,
+        connect: Connect,
+        clock: Clock,
+        random: Callable[[], float],
     ) -> None:
         self._server_id = server_id
         self._leader = leader

@@ -186,7 +186,7 @@ class ReplicaRoles:
         hosted.has_failed = True  # until it is done
         hosted.leadership = leadership
         before = hosted.replica
-        await self.give_up(hosted)
+        await self.end_role(hosted)
         table, log = before.table, before.log
         high_watermark = before.high_watermark.value
         if leadership.leader != self._server_id:
@@ -213,7 +213,7 @@ class ReplicaRoles:
             hosted.opening = asyncio.ensure_future(self._serve_when(caught_up, hosted, replica))
         hosted.has_failed = False
 
-    async def give_up(self, hosted: HostedReplica) -> None:
+    async def end_role(self, hosted: HostedReplica) -> None:
         """End the role of a replica with followers; its log stays open."""
         replica = hosted.replica
         if isinstance(replica, FollowerReplica):
