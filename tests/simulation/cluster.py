@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import PurePosixPath
 from random import Random
+from typing import Any
 
 from cluster_nodes import CoordinatorNode, TabletNode
 from fluss_server.simulation import Machine, Simulation
@@ -86,11 +87,11 @@ class SimulatedCluster:
         """One fault after the other, some at the same time, for so long; everything is well again afterwards."""
         loop = self._simulation.loop
         end = loop.time() + seconds
-        kinds: list[tuple[Callable[[], Awaitable[None]], int]] = [
+        kinds: list[tuple[Callable[[], Coroutine[Any, Any, None]], int]] = [
             (self._crash, 5),
             (self._crash_all, 1),
             (self._cut_servers, 4),
-            (self._cut_coordinator, 2),
+            (self._cut_coordinator, 3),
             (self._slow_down, 2),
         ]
         running: list[asyncio.Task[None]] = []
@@ -98,11 +99,8 @@ class SimulatedCluster:
         while loop.time() < end:
             await asyncio.sleep(self._random.random() * 1.5)
             (action,) = self._random.choices(actions, weights)
-            running.append(asyncio.ensure_future(self._run(action)))
+            running.append(asyncio.ensure_future(action()))
         await asyncio.gather(*running)
-
-    async def _run(self, action: Callable[[], Awaitable[None]]) -> None:
-        await action()
 
     async def _crash(self) -> None:
         if not self.nodes:
@@ -135,7 +133,7 @@ class SimulatedCluster:
         for way in ways:
             self._blocked.add(way)
             self._simulation.network.block(*way)
-        await asyncio.sleep(self._random.choice((0.1, 1.0, 5.0)) * self._random.random())
+        await asyncio.sleep(self._random.choice((0.1, 2.0, 6.0)) * self._random.random())
         for way in ways:
             self._blocked.discard(way)
             self._simulation.network.unblock(*way)

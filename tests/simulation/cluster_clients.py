@@ -15,14 +15,19 @@ from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.arrow_batch import decode_batch
+from fluss_server.formats.keys import key_encoder
+from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.log_batch import iter_batches
+from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableDescriptor
 from fluss_server.rpc.client import RpcClient
 from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.runtime import Network
-from simulation.conversation import ARROW_SCHEMA, LOG_SCHEMA, log_batch, path_of
+from simulation.conversation import ARROW_SCHEMA, KEYED_SCHEMA, ROWS, log_batch, path_of
 
 CALL_TIMEOUT_S = 3.0
+KEYS = 20
+KEY_ENCODER = key_encoder(KEYED_SCHEMA.types[:1])
 REPEATED = frozenset(
     {
         ErrorCode.NETWORK_EXCEPTION,
@@ -107,16 +112,38 @@ class ClusterClient:
             raise
 
 
-async def create_table(network: Network, coordinator: Endpoint, name: str, buckets: int, replicas: int) -> int:
-    """Create a log table; returns its id."""
+async def create_table(
+    network: Network, coordinator: Endpoint, name: str, schema: Schema, *, buckets: int, replicas: int
+) -> int:
+    """Create a table; returns its id."""
     document = TableDescriptor(
-        LOG_SCHEMA, bucket_count=buckets, properties={"table.replication.factor": str(replicas)}
+        schema,
+        bucket_key=tuple(schema.primary_key),
+        bucket_count=buckets,
+        properties={"table.replication.factor": str(replicas)},
     ).to_json_bytes()
     async with await RpcClient.connect(coordinator.host, coordinator.port, network=network) as client:
         request = pb.CreateTableRequest(table_path=path_of(name), table_json=document, ignore_if_exists=False)
         await client.call(ApiKey.CREATE_TABLE, request)
         info = await client.call(ApiKey.GET_TABLE_INFO, pb.GetTableInfoRequest(table_path=path_of(name)))
         return int(info.table_id)
+
+
+async def init_writer(client: ClusterClient, table: str) -> int:
+    """An id for an idempotent writer."""
+    while True:
+        request = pb.InitWriterRequest(table_path=[path_of(table)])
+        try:
+            return int((await client.call_any(ApiKey.INIT_WRITER, request)).writer_id)
+        except FlussError as error:
+            await pause_after(client, error)
+
+
+async def pause_after(client: ClusterClient, error: FlussError) -> None:
+    """Wait a little before a call is repeated; raises errors that clients do not take for a change of the leader."""
+    if error.code not in REPEATED:
+        raise error
+    await asyncio.sleep(0.1 * client.random.random())
 
 
 class Writer:
@@ -145,13 +172,7 @@ class Writer:
 
     async def run(self) -> None:
         """Write until :attr:`stopped`; the last batch is acknowledged."""
-        writer_id = -1
-        while self.acks == -1 and writer_id < 0:
-            request = pb.InitWriterRequest(table_path=[path_of(self._table)])
-            try:
-                writer_id = (await self._client.call_any(ApiKey.INIT_WRITER, request)).writer_id
-            except FlussError as error:
-                await self._after(error)
+        writer_id = await init_writer(self._client, self._table) if self.acks == -1 else -1
         while not self.stopped:
             await self._write(writer_id)
             await asyncio.sleep(0.2 * self._client.random.random())
@@ -170,7 +191,7 @@ class Writer:
                     self._table, self.bucket, ApiKey.PRODUCE_LOG, request, lambda response: response.buckets_resp[0]
                 )
             except FlussError as error:
-                await self._after(error)
+                await pause_after(self._client, error)
                 if self.acks == -1:
                     continue
                 return
@@ -178,10 +199,73 @@ class Writer:
             self.acknowledged += ids
             return
 
-    async def _after(self, error: FlussError) -> None:
-        if error.code not in REPEATED:
-            raise error
-        await asyncio.sleep(0.1 * self._client.random.random())
+
+class KeyedWriter:
+    """Upserts, deletes and looks up the rows of a primary-key table that nobody else writes, one call at a time.
+
+    Attributes:
+        rows: what is acknowledged.
+        looked_up: how many rows were compared.
+    """
+
+    def __init__(self, client: ClusterClient, table: str, table_id: int) -> None:
+        self._client = client
+        self._table = table
+        self._table_id = table_id
+        self._sequence = 0
+        self.rows: dict[int, str] = {}
+        self.looked_up = 0
+        self.stopped = False
+
+    async def run(self) -> None:
+        """Write and read until :attr:`stopped`; the last write is acknowledged."""
+        writer_id = await init_writer(self._client, self._table)
+        random = self._client.random
+        while not self.stopped:
+            if random.random() < 0.5:
+                await self._put(writer_id)
+            else:
+                await self.look_up(random.randrange(KEYS))
+            await asyncio.sleep(0.2 * random.random())
+
+    async def _put(self, writer_id: int) -> None:
+        random = self._client.random
+        changes = {
+            random.randrange(KEYS): f"value {self._sequence}" if random.random() < 0.8 else None for _ in range(3)
+        }
+        records = [
+            (KEY_ENCODER.encode((key,)), None if value is None else ROWS.encode((key, value)))
+            for key, value in changes.items()
+        ]
+        batch = build_kv_batch(1, records, writer_id=writer_id, batch_sequence=self._sequence)
+        request = pb.PutKvRequest(acks=-1, table_id=self._table_id, timeout_ms=2_000)
+        request.buckets_req.add(bucket_id=0, records=batch)
+        await self._call(ApiKey.PUT_KV, request)
+        self._sequence += 1
+        for key, value in changes.items():
+            if value is None:
+                self.rows.pop(key, None)
+            else:
+                self.rows[key] = value
+
+    async def look_up(self, key: int) -> None:
+        """Compare a row with what was acknowledged."""
+        request = pb.LookupRequest(table_id=self._table_id)
+        request.buckets_req.add(bucket_id=0, keys=[KEY_ENCODER.encode((key,))])
+        found = await self._call(ApiKey.LOOKUP, request)
+        value = found.values[0].values if found.values[0].HasField("values") else None
+        row = None if value is None else ROWS.decode(value[2:])[1]
+        assert row == self.rows.get(key), f"row {key} is {row!r}, acknowledged was {self.rows.get(key)!r}"
+        self.looked_up += 1
+
+    async def _call(self, key: ApiKey, request: Any) -> Any:
+        while True:
+            try:
+                return await self._client.call_leader(
+                    self._table, 0, key, request, lambda response: response.buckets_resp[0]
+                )
+            except FlussError as error:
+                await pause_after(self._client, error)
 
 
 class Reader:

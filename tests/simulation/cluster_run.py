@@ -11,9 +11,10 @@ from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.simulation import Simulation
 from simulation.cluster import SimulatedCluster
 from simulation.cluster_checks import Observer, check_rows
-from simulation.cluster_clients import ClusterClient, Reader, Writer, create_table
+from simulation.cluster_clients import KEYS, ClusterClient, KeyedWriter, Reader, Writer, create_table
+from simulation.conversation import KEYED_SCHEMA, LOG_SCHEMA
 
-TABLE = "log"
+TABLE, KEYED_TABLE = "log", "keyed"
 BUCKETS = 2
 REPLICAS = 3
 QUIET_LIMIT_S = 120.0
@@ -87,6 +88,7 @@ class ClusterRun:
         # Without flushes what all members of an ISR have in memory counts as acknowledged.
         self.cluster = SimulatedCluster(simulation, options, loses_power=flushes)
         self.observer = Observer(self.cluster, durable=flushes)
+        self.keyed: KeyedWriter
         self.writers: list[Writer] = []
         self.readers: list[Reader] = []
         self.final: list[Reader] = []
@@ -96,10 +98,14 @@ class ClusterRun:
         await self.cluster.start()
         machine = self._simulation.machine("client")
         network = machine.runtime().network
+        coordinator = self.cluster.coordinator.endpoint("CLIENT")
         table_id = await machine.start(
-            create_table(network, self.cluster.coordinator.endpoint("CLIENT"), TABLE, BUCKETS, REPLICAS)
+            create_table(network, coordinator, TABLE, LOG_SCHEMA, buckets=BUCKETS, replicas=REPLICAS)
         )
-        buckets = [TableBucket(table_id, None, number) for number in range(BUCKETS)]
+        keyed_id = await machine.start(
+            create_table(network, coordinator, KEYED_TABLE, KEYED_SCHEMA, buckets=1, replicas=REPLICAS)
+        )
+        buckets = [*(TableBucket(table_id, None, number) for number in range(BUCKETS)), TableBucket(keyed_id, None, 0)]
 
         def client() -> ClusterClient:
             return ClusterClient(network, self._endpoints, Random(self._random.getrandbits(64)))
@@ -110,9 +116,10 @@ class ClusterRun:
             for number, (bucket, acks) in enumerate(kinds)
         ]
         self.readers = [Reader(client(), TABLE, table_id, bucket) for bucket in range(BUCKETS)]
+        self.keyed = KeyedWriter(client(), KEYED_TABLE, keyed_id)
         observing = asyncio.ensure_future(self.observer.run())
         with self.observer.appends():
-            everybody: list[Writer | Reader] = [*self.writers, *self.readers]
+            everybody: list[Writer | KeyedWriter | Reader] = [*self.writers, self.keyed, *self.readers]
             clients = [machine.start(one.run()) for one in everybody]
             harm = asyncio.ensure_future(self.cluster.do_harm(self._seconds))
             await self._while(clients, observing, harm)
@@ -125,6 +132,8 @@ class ClusterRun:
         self.final = [Reader(client(), TABLE, table_id, bucket) for bucket in range(BUCKETS)]
         await machine.start(self._read_all())
         check_rows(self.readers, self.final, self.writers)
+        for key in range(KEYS):
+            await machine.start(self.keyed.look_up(key))
 
     async def _while(
         self, clients: list[asyncio.Task[None]], observing: asyncio.Task[None], *tasks: asyncio.Task[None]
