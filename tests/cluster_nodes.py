@@ -8,12 +8,11 @@ from pathlib import PurePath
 
 from fluss_server.cluster.lease import lease_times
 from fluss_server.cluster.messages import RegisterServer, ServerNode
-from fluss_server.cluster.peer import PeerConnection
+from fluss_server.cluster.peer import CONTROL_TIMEOUT, REQUEST_TIMEOUT, PeerConnection
 from fluss_server.cluster.remote_coordinator import RemoteCoordinator
 from fluss_server.cluster.remote_tablet_server import RemoteTabletServer
 from fluss_server.config import SERVER_OPTIONS
 from fluss_server.config.dynamic import DynamicConfiguration
-from fluss_server.coordinator.cluster_service import ReplicaCounts
 from fluss_server.coordinator.coordinator_server import CoordinatorServer
 from fluss_server.coordinator.server_calls import ServerCalls
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
@@ -66,6 +65,12 @@ class Node:
         self.configuration = DynamicConfiguration(SERVER_OPTIONS, {**listeners, **QUICK, **(options or {})})
         self.listening = Listening(self.configuration.current, host, 0, None, runtime)
         self.resources = contextlib.AsyncExitStack()
+        self.endpoints: tuple[Endpoint, ...] = ()
+
+    @property
+    def bound(self) -> bool:
+        """Whether its ports are known."""
+        return bool(self.endpoints)
 
     def endpoint(self, listener: str) -> Endpoint:
         """Where a listener is, or was; once bound."""
@@ -77,17 +82,12 @@ class Node:
         self.endpoints = self.listening.reachable_endpoints
         self.internal = internal_listener(self.configuration.current, self.endpoints)
 
-    def connection(self, name: str, address: Callable[[], Endpoint]) -> PeerConnection:
+    def connection(self, name: str, address: Callable[[], Endpoint], timeout: str = REQUEST_TIMEOUT) -> PeerConnection:
         """To another server, as the options say."""
         options = self.configuration.current
-        return PeerConnection(
-            name,
-            address,
-            network=self.runtime.network,
-            authentication=server_credentials(options),
-            connect_timeout_s=options.get_int("server.internal.connect-timeout") / 1000,
-            request_timeout_s=options.get_int("server.internal.request-timeout") / 1000,
-        )
+        credentials = server_credentials(options)
+        network = self.runtime.network
+        return PeerConnection.of(name, address, options, network=network, authentication=credentials, timeout=timeout)
 
     async def interceptors(self, store: MetadataStore) -> list[AuthorizationInterceptor | FollowerFetches]:
         options = self.configuration.current
@@ -137,7 +137,6 @@ class CoordinatorNode(Node):
             lambda: table_settings(self.configuration.current),
             self.runtime,
             lease=lease_times(self.configuration.current),
-            replica_counts=lambda: ReplicaCounts(0, 0),
         )
         self.resources.push_async_callback(self.server.close)
         await self.server.start()
@@ -151,7 +150,7 @@ class CoordinatorNode(Node):
         server = registration.server
         name = f"tablet server {server.server_id}"
         endpoint = internal_endpoint(server.endpoints, self.internal, name)
-        return RemoteTabletServer(self.connection(name, lambda: endpoint))
+        return RemoteTabletServer(self.connection(name, lambda: endpoint, CONTROL_TIMEOUT))
 
 
 class TabletNode(Node):

@@ -19,6 +19,7 @@ from fluss_server.cluster.messages import (
     ControlledShutdown,
     ControlledShutdownResponse,
     Heartbeat,
+    IdBounds,
     NotifyLeaderAndIsr,
     NotifyLeaderAndIsrResponse,
     Registered,
@@ -29,6 +30,7 @@ from fluss_server.cluster.messages import (
     ServerNode,
     StopReplicas,
     StopReplicasResponse,
+    TableMetadata,
     UpdateMetadata,
 )
 from fluss_server.config import SERVER_OPTIONS
@@ -239,6 +241,24 @@ async def test_a_server_that_leaves_hands_its_leaderships_over(tmp_path: Path) -
         assert None not in leading
         states = running.coordinator.controller.queue.state.buckets.values()
         assert {state.record.isr for state in states if state.record is not None} == {(2,)}
+
+
+@async_test
+async def test_a_server_closes_what_was_dropped_while_nobody_could_tell_it(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as running:
+        await running.create("kept", 2)
+        await running.create("dropped", 4, primary_key=True)
+        server = running.servers[0]
+        kept = [table for table in server.metadata.tables() if table.path.table == "kept"]
+        hosted = {replica.bucket for replica in server.replicas.replicas() if replica.table in kept}
+        snapshot = UpdateMetadata(
+            server.metadata.coordinator_epoch,
+            tables=tuple(TableMetadata(table, tuple(server.metadata.buckets(table.table_id, None))) for table in kept),
+            snapshot=IdBounds(10, 10),
+        )
+        await server.update_metadata(snapshot)
+        assert {replica.bucket for replica in server.replicas.replicas()} == hosted
+        assert [path.name for path in (tmp_path / "server-1" / "fluss").iterdir()] == [f"kept-{kept[0].table_id}"]
 
 
 @async_test

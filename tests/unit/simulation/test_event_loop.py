@@ -53,6 +53,24 @@ def test_nothing_of_a_killed_process_runs() -> None:
         assert seen == ["started"]
 
 
+def test_who_waits_for_a_process_does_not_become_part_of_it() -> None:
+    with Simulation(1) as simulation:
+        machine = simulation.machine("a")
+
+        async def end_soon() -> str:
+            await asyncio.sleep(1)
+            return "ended"
+
+        async def main() -> str:
+            machine.runtime()
+            ended = await machine.start(end_soon())
+            machine.kill()
+            await asyncio.sleep(1)  # never returns in a killed process
+            return ended
+
+        assert simulation.run(main()) == "ended"
+
+
 def test_a_run_in_which_nothing_is_left_is_reported() -> None:
     with Simulation(1) as simulation:
 

@@ -264,6 +264,7 @@ _MAX_REQUEST_BYTES: dict[ApiKey, int] = {
     ApiKey.SCAN_KV: 256 << 10,
     # Between servers: lists of buckets of many tables, and definitions; the senders cut them into requests of less.
     **dict.fromkeys((key for key in BETWEEN_SERVERS if key < FIRST_OWN_KEY), 16 << 20),
+    ApiKey.FORWARD_CALL: 16 << 20,
     # As many as the client has: server.request.max-message-size is the bound.
     **dict.fromkeys(
         (
@@ -274,7 +275,6 @@ _MAX_REQUEST_BYTES: dict[ApiKey, int] = {
             ApiKey.CREATE_ACLS,
             ApiKey.DROP_ACLS,
             ApiKey.REGISTER_PRODUCER_OFFSETS,
-            ApiKey.FORWARD_CALL,
         ),
         2**31 - 1,
     ),

@@ -73,7 +73,7 @@ class ServerNode(NamedTuple):
 class ControlStamp(NamedTuple):
     """Which process a control request is for, and where it stands among those of its coordinator.
 
-    A request that was held up, in a connection that its sender gave up, must have no effect behind a newer one.
+    A request that was held up, in a connection that its sender gave up, must have no effect after a newer one.
 
     Attributes:
         incarnation: of the tablet server as it registered.

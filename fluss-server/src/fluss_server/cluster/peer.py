@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fluss_server.api.keys import ApiKey
+from fluss_server.config import Configuration
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.client import RpcClient
 from fluss_server.rpc.endpoints import Endpoint
@@ -23,17 +24,20 @@ MAX_CALLS = 1_000
 """Calls without response; further ones fail at once."""
 
 _BROKEN = frozenset({ErrorCode.NETWORK_EXCEPTION, ErrorCode.CORRUPT_MESSAGE})
-_REFUSED = frozenset(
-    {ErrorCode.AUTHENTICATE_EXCEPTION, ErrorCode.AUTHORIZATION_EXCEPTION, ErrorCode.UNSUPPORTED_VERSION}
-)
+_REFUSED = frozenset({ErrorCode.AUTHENTICATE_EXCEPTION, ErrorCode.UNSUPPORTED_VERSION})
+
+CONNECT_TIMEOUT = "server.internal.connect-timeout"
+REQUEST_TIMEOUT = "server.internal.request-timeout"
+CONTROL_TIMEOUT = "coordinator.control-request.timeout"
+"""Options; see :meth:`PeerConnection.of`."""
 
 
 class PeerConnection:
     """One connection to another server of the cluster. Lives on one event loop.
 
     Requests are sent in the order of the calls. A call that gets no response in time closes the connection, because the
-    requests behind it may be lost as well; the next call opens another one. It may then happen that the other server
-    handles a request of the old connection behind those of the new one.
+    requests after it may be lost as well; the next call opens another one. It may then happen that the other server
+    handles a request of the old connection after those of the new one.
 
     Args:
         name: of the other server, for errors and the log.
@@ -74,13 +78,33 @@ class PeerConnection:
         self._closed = False
         self.on_lost: Callable[[], object] | None = None
 
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        address: Callable[[], Endpoint | None],
+        configuration: Configuration,
+        *,
+        network: Network,
+        authentication: tuple[str, str] | None = None,
+        timeout: str = REQUEST_TIMEOUT,
+    ) -> PeerConnection:
+        """A connection with the limits that the options set; ``timeout`` is the option for calls."""
+        return cls(
+            name,
+            address,
+            network=network,
+            authentication=authentication,
+            connect_timeout_s=configuration.get_int(CONNECT_TIMEOUT) / 1000,
+            request_timeout_s=configuration.get_int(timeout) / 1000,
+        )
+
     async def call(self, key: ApiKey, request: Message, *, timeout_s: float | None = None) -> Any:
         """Send a request and wait for its response, a message of the API's response class.
 
         Raises:
             FlussError: what the other server responds; ``NETWORK_EXCEPTION`` or ``REQUEST_TIME_OUT`` when the outcome
-                is unknown; ``AUTHENTICATE_EXCEPTION``, ``AUTHORIZATION_EXCEPTION``; ``UNSUPPORTED_VERSION`` when it does
-                not serve the API there.
+                is unknown; ``AUTHENTICATE_EXCEPTION``; ``UNSUPPORTED_VERSION`` when it does not serve the API there.
         """
         limit_s = self._request_timeout_s if timeout_s is None else timeout_s
         if self._calls >= MAX_CALLS:
@@ -101,12 +125,16 @@ class PeerConnection:
                 raise FlussError(
                     error.code,
                     f"{key.name} of {self.name}: {error.message}",
-                    hint="check internal.listener.name and client.security.* of this server, and whether its user is"
-                    " one of super.users there",
+                    hint="check internal.listener.name and client.security.* of this server",
                 ) from error
             raise
         finally:
             self._calls -= 1
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection now."""
+        return self._client is not None and self._client.is_open
 
     async def open(self) -> None:
         """Open the connection unless it is open.

@@ -18,6 +18,7 @@ from fluss_server.cluster.messages import (
     ReserveWriterIds,
 )
 from fluss_server.cluster.peer import PeerConnection
+from fluss_server.errors import ErrorCode, FlussError
 
 
 class RemoteCoordinator:
@@ -41,7 +42,16 @@ class RemoteCoordinator:
         listen already; ``server`` is not used.
         """
         message = codecs.encode_register_server(request)
-        return codecs.decode_registered(await self._connection.call(ApiKey.REGISTER_SERVER, message))
+        try:
+            return codecs.decode_registered(await self._connection.call(ApiKey.REGISTER_SERVER, message))
+        except FlussError as error:
+            if error.code is not ErrorCode.AUTHORIZATION_EXCEPTION:
+                raise
+            raise FlussError(
+                error.code,
+                f"the coordinator refuses this server: {error.message}",
+                hint="the user of client.security.* must be one of super.users of the coordinator",
+            ) from error
 
     async def heartbeat(self, request: Heartbeat) -> Registered:
         message = codecs.encode_heartbeat(request)

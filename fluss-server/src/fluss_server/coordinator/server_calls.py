@@ -42,9 +42,11 @@ class ServerCalls:
         else:
             server = self._reach(registration)
             self._servers[server_id] = registration, server
-        registered = await self._coordinator.register(registration, server)
-        if known is not None and known[1] is not server:
-            await known[1].close()
+        try:
+            registered = await self._coordinator.register(registration, server)
+        finally:
+            if known is not None and known[1] is not server:
+                await known[1].close()
         return codecs.encode_registered(registered)  # type: ignore[no-any-return]
 
     @rpc(ApiKey.SERVER_HEARTBEAT)

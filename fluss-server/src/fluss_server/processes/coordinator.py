@@ -132,9 +132,10 @@ class CoordinatorProcess:
         active = ActiveCoordinator(store, self._internal)
         self._resources.push_async_callback(active.close)
         await active.start()
-        connection = PeerConnection(
+        connection = PeerConnection.of(
             "the active coordinator",
             active.endpoint,
+            self._configuration,
             network=self._runtime.network,
             authentication=self._credentials,
         )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from fluss_server.cluster.forwarding import ForwardedCalls
 from fluss_server.cluster.lease import LeaseTimes
 from fluss_server.cluster.messages import RegisterServer, ServerNode
-from fluss_server.cluster.peer import PeerConnection
+from fluss_server.cluster.peer import CONTROL_TIMEOUT, PeerConnection
 from fluss_server.cluster.remote_tablet_server import RemoteTabletServer
 from fluss_server.config import SERVER_OPTIONS
 from fluss_server.config.dynamic import DynamicConfiguration
@@ -144,12 +144,15 @@ class CoordinatorTerm:
 
     def _reach(self, registration: RegisterServer) -> RemoteTabletServer:
         settings, controller, server = self._settings, self._coordinator.controller, registration.server
-        endpoint = internal_endpoint(server.endpoints, settings.internal_listener, f"tablet server {server.server_id}")
-        connection = PeerConnection(
-            f"tablet server {server.server_id}",
+        name = f"tablet server {server.server_id}"
+        endpoint = internal_endpoint(server.endpoints, settings.internal_listener, name)
+        connection = PeerConnection.of(
+            name,
             lambda: endpoint,
+            self._configuration.current,
             network=settings.runtime.network,
             authentication=settings.credentials,
+            timeout=CONTROL_TIMEOUT,
         )
         return WatchedTabletServer(
             connection,

@@ -203,8 +203,12 @@ class TabletServerProcess:
         return self._connection(active.endpoint), active.look
 
     def _connection(self, address: Any) -> PeerConnection:
-        return PeerConnection(
-            "the coordinator", address, network=self._runtime.network, authentication=self._credentials
+        return PeerConnection.of(
+            "the coordinator",
+            address,
+            self._configuration,
+            network=self._runtime.network,
+            authentication=self._credentials,
         )
 
 

@@ -12,7 +12,7 @@ from fluss_server.config import Configuration
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.rpc.service import Handler, RequestContext
-from fluss_server.security.jaas import parse_jaas_login
+from fluss_server.security.jaas import parse_jaas_credentials
 from fluss_server.security.listeners import PLAINTEXT, SASL
 from fluss_server.security.rules import Response
 from fluss_server.security.sasl import PLAIN
@@ -93,7 +93,7 @@ def server_credentials(configuration: Configuration) -> tuple[str, str] | None:
             f"{_PROTOCOL} is {SASL}, but there are no credentials",
             hint=f"set {_USER} and {_PASSWORD}, or {_JAAS}",
         )
-    return parse_jaas_login(jaas)
+    return parse_jaas_credentials(jaas)
 
 
 class FollowerFetches:

@@ -33,7 +33,7 @@ def parse_jaas_users(text: str) -> dict[str, str]:
     }
 
 
-def parse_jaas_login(text: str) -> tuple[str, str]:
+def parse_jaas_credentials(text: str) -> tuple[str, str]:
     """User and password of who authenticates.
 
     Raises:

@@ -104,7 +104,7 @@ class SimulatedEventLoop(asyncio.BaseEventLoop):
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
-        context = context or contextvars.copy_context()
+        context = contextvars.copy_context() if context is None else context  # an empty one is not true
         process = context.get(CURRENT_PROCESS, None)
         if process is None:
             return super().call_soon(callback, *args, context=context)
@@ -118,7 +118,7 @@ class SimulatedEventLoop(asyncio.BaseEventLoop):
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
-        context = context or contextvars.copy_context()
+        context = contextvars.copy_context() if context is None else context  # an empty one is not true
         process = context.get(CURRENT_PROCESS, None)
         if process is None:
             return super().call_at(when, callback, *args, context=context)
@@ -167,7 +167,8 @@ def _task_factory(
     loop: asyncio.AbstractEventLoop, coroutine: Generator[Any, None, Any], **options: Any
 ) -> asyncio.Task[Any]:
     task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
-    process = (options.get("context") or contextvars.copy_context()).get(CURRENT_PROCESS, None)
+    context = options.get("context")
+    process = (contextvars.copy_context() if context is None else context).get(CURRENT_PROCESS, None)
     if process is not None:
         process.keep(task)
     return task

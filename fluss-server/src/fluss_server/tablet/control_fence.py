@@ -30,7 +30,7 @@ class ControlFence:
         Raises:
             FlussError: ``SERVER_NOT_EXIST_EXCEPTION`` when it is for another process;
                 ``INVALID_COORDINATOR_EXCEPTION`` when a newer coordinator was heard of;
-                ``INVALID_UPDATE_VERSION_EXCEPTION`` behind a newer request of the same coordinator.
+                ``INVALID_UPDATE_VERSION_EXCEPTION`` after a newer request of the same coordinator.
         """
         if stamp is not None and stamp.incarnation != self._incarnation:
             raise FlussError(
@@ -44,6 +44,6 @@ class ControlFence:
         if number < self._newest:
             raise FlussError(
                 ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION,
-                f"control request {stamp.sequence} comes behind {self._newest[1]} of the same coordinator",
+                f"control request {stamp.sequence} comes after {self._newest[1]} of the same coordinator",
             )
         self._newest = number

@@ -224,6 +224,26 @@ class ReplicaManager:
         self._io_pool.close()
         self._read_pool.close()
 
+    async def orphans(self) -> tuple[ReplicaStop, ...]:
+        """How to close the replicas of tables and partitions that the metadata does not have.
+
+        Their directories are for :meth:`remove_orphans`, which knows whether the metadata can be trusted.
+        """
+
+        def unknown(bucket: TableBucket) -> bool:
+            if bucket.partition_id is not None and self._metadata.partition(bucket.partition_id) is None:
+                return True
+            return self._metadata.table(bucket.table_id) is None
+
+        opening = [task for bucket, task in self._changing.items() if unknown(bucket)]
+        if opening:
+            await asyncio.wait(opening)
+        return tuple(
+            ReplicaStop(bucket, hosted.leadership.leader_epoch, delete=False)
+            for bucket, hosted in self._hosted.items()
+            if unknown(bucket)
+        )
+
     async def remove_orphans(self, bounds: IdBounds) -> None:
         """Remove or set aside directories of what the metadata does not have; see :class:`ReplicaDirectories`.
 

@@ -168,6 +168,9 @@ class TabletServer:
             return
         waiting = self._has_snapshot
         try:
+            orphans = await self.replicas.orphans()
+            if orphans:  # dropped while the coordinator could not reach this server
+                await self._stop_replicas(StopReplicas(request.coordinator_epoch, orphans))
             await self.replicas.remove_orphans(request.snapshot)
         except Exception as error:
             if waiting is not None and not waiting.done():
@@ -178,11 +181,14 @@ class TabletServer:
 
     async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
         self._fence.check(request.coordinator_epoch, request.stamp)
+        return await self._stop_replicas(request)
+
+    # ------------------------------------------------------------------ parts
+
+    async def _stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
         for table_id, partition_id in {(stop.bucket.table_id, stop.bucket.partition_id) for stop in request.replicas}:
             self.scanners.close_table(table_id, partition_id)
         return await self.replicas.stop_replicas(request)
-
-    # ------------------------------------------------------------------ parts
 
     async def _reserve_ids(self, table_id: int, count: int) -> int:
         return (await self._coordinator.reserve_ids(ReserveIds(table_id, count))).first
