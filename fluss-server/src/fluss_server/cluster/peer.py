@@ -131,6 +131,11 @@ class PeerConnection:
         finally:
             self._calls -= 1
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection now."""
+        return self._client is not None and self._client.is_open
+
     async def open(self) -> None:
         """Open the connection unless it is open.
 
