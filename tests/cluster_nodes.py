@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePath
 
 from fluss_server.cluster.lease import lease_times
-from fluss_server.cluster.messages import ServerNode
+from fluss_server.cluster.messages import RegisterServer, ServerNode
 from fluss_server.cluster.peer import CONTROL_TIMEOUT, REQUEST_TIMEOUT, PeerConnection
 from fluss_server.cluster.remote_coordinator import RemoteCoordinator
 from fluss_server.cluster.remote_tablet_server import RemoteTabletServer
@@ -146,7 +146,8 @@ class CoordinatorNode(Node):
         await self.serve([*self.server.services(None), self.calls], interceptors)
         self.server.controller.watch_servers()
 
-    def reach(self, server: ServerNode) -> RemoteTabletServer:
+    def reach(self, registration: RegisterServer) -> RemoteTabletServer:
+        server = registration.server
         name = f"tablet server {server.server_id}"
         endpoint = internal_endpoint(server.endpoints, self.internal, name)
         return RemoteTabletServer(self.connection(name, lambda: endpoint, CONTROL_TIMEOUT))

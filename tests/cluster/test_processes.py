@@ -1,4 +1,4 @@
-"""A coordinator and tablet servers in processes of their own, used through pyfluss; the coordinator keeps the metadata."""
+"""A coordinator and tablet servers in processes of their own, used through pyfluss, without ZooKeeper."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ only servers of the cluster may call FORWARD_CALL.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 from fluss_server.api.keys import API_SPECS, ApiKey
@@ -24,19 +24,22 @@ FORWARD_TIMEOUT_S = 150.0
 """Longer than the creation of a table may take."""
 
 
-def forwarding_service(keys: Iterable[ApiKey], connection: PeerConnection) -> object:
+def forwarding_service(
+    keys: Iterable[ApiKey], connection: PeerConnection, look_again: Callable[[], Awaitable[None]]
+) -> object:
     """A service whose methods pass the calls of some APIs on.
 
     Args:
         keys: the APIs.
-        connection: to the server that serves them.
+        connection: to the active coordinator, as far as that is known.
+        look_again: finds out which one it is now.
     """
-    methods = {key.name.lower(): rpc(key, raw=True)(_forwarder(key, connection)) for key in keys}
+    methods = {key.name.lower(): rpc(key, raw=True)(_forwarder(key, connection, look_again)) for key in keys}
     return type("ForwardingService", (), methods)()
 
 
 def _forwarder(
-    key: ApiKey, connection: PeerConnection
+    key: ApiKey, connection: PeerConnection, look_again: Callable[[], Awaitable[None]]
 ) -> Callable[[Any, memoryview, RequestContext], Coroutine[Any, Any, ResponseBody]]:
     async def forward(service: Any, request: memoryview, context: RequestContext) -> ResponseBody:
         call = message_class("ForwardCallRequest")(
@@ -50,9 +53,10 @@ def _forwarder(
         try:
             response = await connection.call(ApiKey.FORWARD_CALL, call, timeout_s=FORWARD_TIMEOUT_S)
         except FlussError as error:
-            if error.code is ErrorCode.UNSUPPORTED_VERSION:  # a coordinator that has just stopped being active
-                raise FlussError(ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION, error.message, hint=error.hint) from None
-            raise
+            if error.code is not ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION:
+                raise
+            await look_again()  # it was not served, so that it can be sent once more
+            response = await connection.call(ApiKey.FORWARD_CALL, call, timeout_s=FORWARD_TIMEOUT_S)
         return [response.response]
 
     return forward

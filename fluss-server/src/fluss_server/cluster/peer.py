@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fluss_server.api.keys import ApiKey
@@ -45,6 +46,10 @@ class PeerConnection:
         authentication: user and password for SASL/PLAIN; None = the listener does not authenticate.
         connect_timeout_s: how long opening a connection may take.
         request_timeout_s: how long a call may take, opening the connection included, unless it says otherwise.
+
+    Attributes:
+        name: as given.
+        on_lost: called when an open connection breaks, or the other side closes it.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class PeerConnection:
         self._closing: set[asyncio.Task[None]] = set()
         self._calls = 0
         self._closed = False
+        self.on_lost: Callable[[], object] | None = None
 
     @classmethod
     def of(
@@ -91,6 +97,17 @@ class PeerConnection:
             authentication=authentication,
             connect_timeout_s=configuration.get_int(CONNECT_TIMEOUT) / 1000,
             request_timeout_s=configuration.get_int(timeout) / 1000,
+        )
+
+    def another(self) -> PeerConnection:
+        """One more connection to the same server, for calls that must not wait for those of this one."""
+        return PeerConnection(
+            self.name,
+            self._address,
+            network=self._network,
+            authentication=self._authentication,
+            connect_timeout_s=self._connect_timeout_s,
+            request_timeout_s=self._request_timeout_s,
         )
 
     async def call(self, key: ApiKey, request: Message, *, timeout_s: float | None = None) -> Any:
@@ -124,6 +141,22 @@ class PeerConnection:
             raise
         finally:
             self._calls -= 1
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection now."""
+        return self._client is not None and self._client.is_open
+
+    async def open(self) -> None:
+        """Open the connection unless it is open.
+
+        Raises:
+            FlussError: see :meth:`call`; its cause is an ``OSError`` when the system said why.
+        """
+        try:
+            await asyncio.wait_for(self._connected(), self._connect_timeout_s)
+        except asyncio.TimeoutError:
+            raise FlussError(ErrorCode.NETWORK_EXCEPTION, f"{self.name} cannot be reached") from None
 
     async def close(self) -> None:
         """Close the connection; calls in flight fail, and so do later ones."""
@@ -161,6 +194,7 @@ class PeerConnection:
                     self._failures = self._failures[0] + 1, error
                     raise
                 self._connected_to = address
+                self._client.add_lost_callback(partial(self._lost, self._client))
                 if self._closed:
                     self._drop([self._client])
                     raise self._closed_error()
@@ -201,6 +235,10 @@ class PeerConnection:
 
     def _closed_error(self) -> FlussError:
         return FlussError(ErrorCode.NETWORK_EXCEPTION, f"the connection to {self.name} is closed")
+
+    def _lost(self, client: RpcClient) -> None:
+        if client is self._client and self.on_lost is not None:  # else it was closed on this side
+            self.on_lost()
 
     def _drop(self, clients: list[RpcClient]) -> None:
         """Close connections; those that were replaced meanwhile are closed already."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
 from itertools import count
 
@@ -154,6 +155,10 @@ class ClusterController:
 
     def _silent(self, server_id: int) -> None:
         self.server_lost(server_id, None)
+
+    def heard_at(self, server_id: int) -> float:
+        """When a server sent its last heartbeat, by the monotonic clock; long ago if never."""
+        return -math.inf if self._monitor is None else self._monitor.heard_at(server_id)
 
     def server_lost(self, server_id: int, incarnation: str | None) -> None:
         """A server is dead; its buckets get other leaders.

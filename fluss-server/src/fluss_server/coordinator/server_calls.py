@@ -8,7 +8,7 @@ from typing import Any
 from fluss_server.api.keys import ApiKey
 from fluss_server.cluster import codecs
 from fluss_server.cluster.gateways import CoordinatorGateway
-from fluss_server.cluster.messages import RegisterServer, ServerNode
+from fluss_server.cluster.messages import RegisterServer
 from fluss_server.cluster.remote_tablet_server import RemoteTabletServer
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 
@@ -21,7 +21,7 @@ class ServerCalls:
         reach: makes the way to a tablet server; ``INVALID_CONFIG_EXCEPTION`` when it has no internal listener.
     """
 
-    def __init__(self, coordinator: CoordinatorGateway, reach: Callable[[ServerNode], RemoteTabletServer]) -> None:
+    def __init__(self, coordinator: CoordinatorGateway, reach: Callable[[RegisterServer], RemoteTabletServer]) -> None:
         self._coordinator = coordinator
         self._reach = reach
         self._servers: dict[int, tuple[RegisterServer, RemoteTabletServer]] = {}
@@ -40,7 +40,7 @@ class ServerCalls:
         if known is not None and _same_process(known[0], registration):
             server = known[1]  # control requests may be under way to it
         else:
-            server = self._reach(registration.server)
+            server = self._reach(registration)
             self._servers[server_id] = registration, server
         try:
             registered = await self._coordinator.register(registration, server)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 
 from fluss_server.runtime.clock import Clock
@@ -47,6 +48,10 @@ class ServerMonitor:
     def heard(self, server_id: int) -> None:
         """A server is alive now."""
         self._heard_at[server_id] = self._now()
+
+    def heard_at(self, server_id: int) -> float:
+        """When a server was heard last, by the monotonic clock; long ago if never."""
+        return self._heard_at.get(server_id, -math.inf)
 
     def forget(self, server_id: int) -> None:
         """A server is no member any more."""

@@ -37,7 +37,7 @@ class ActiveCoordinator:
 
     async def start(self) -> None:
         """Look for the first time, and follow."""
-        await self._look()
+        await self.look()
         self._task = asyncio.ensure_future(self._follow())
 
     async def close(self) -> None:
@@ -57,13 +57,13 @@ class ActiveCoordinator:
                 if changed.done():
                     changed.exception()
                     changed = None
-                await self._look()
+                await self.look()
         finally:
             if changed is not None:
                 changed.cancel()
             watch.close()
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
         """Read the node; while it is gone the last coordinator stays, which refuses what it may not do."""
         with contextlib.suppress(FlussError):
             node = await self._store.get(ACTIVE_COORDINATOR)

@@ -140,7 +140,7 @@ class CoordinatorProcess:
             authentication=self._credentials,
         )
         self._resources.push_async_callback(connection.close)
-        self._standby = standby_registry(connection, self._internal)
+        self._standby = standby_registry(connection, active.look, self._internal)
         await self.listening.serve(self._standby)
         latch = LeaderLatch(store, settings.coordinator_id, self._runtime)
         candidacy = asyncio.ensure_future(self._stand(store, latch))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from fluss_server.cluster.forwarding import ForwardedCalls
 from fluss_server.cluster.lease import LeaseTimes
-from fluss_server.cluster.messages import ServerNode
+from fluss_server.cluster.messages import RegisterServer, ServerNode
 from fluss_server.cluster.peer import CONTROL_TIMEOUT, PeerConnection
 from fluss_server.cluster.remote_tablet_server import RemoteTabletServer
 from fluss_server.config import SERVER_OPTIONS
@@ -16,6 +16,7 @@ from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.coordinator.cluster_service import ClusterService
 from fluss_server.coordinator.coordinator_server import CoordinatorServer
 from fluss_server.coordinator.partition_service import PartitionService
+from fluss_server.coordinator.process_watch import WatchedTabletServer
 from fluss_server.coordinator.producer_service import ProducerService
 from fluss_server.coordinator.server_calls import ServerCalls
 from fluss_server.coordinator.service import CoordinatorService
@@ -141,10 +142,10 @@ class CoordinatorTerm:
         )
         return forwarded.registry
 
-    def _reach(self, node: ServerNode) -> RemoteTabletServer:
-        settings = self._settings
-        name = f"tablet server {node.server_id}"
-        endpoint = internal_endpoint(node.endpoints, settings.internal_listener, name)
+    def _reach(self, registration: RegisterServer) -> RemoteTabletServer:
+        settings, controller, server = self._settings, self._coordinator.controller, registration.server
+        name = f"tablet server {server.server_id}"
+        endpoint = internal_endpoint(server.endpoints, settings.internal_listener, name)
         connection = PeerConnection.of(
             name,
             lambda: endpoint,
@@ -153,7 +154,12 @@ class CoordinatorTerm:
             authentication=settings.credentials,
             timeout=CONTROL_TIMEOUT,
         )
-        return RemoteTabletServer(connection)
+        return WatchedTabletServer(
+            connection,
+            settings.runtime.clock,
+            lambda: controller.heard_at(server.server_id),
+            lambda: controller.server_lost(server.server_id, registration.incarnation),
+        )
 
     async def announce(self) -> None:
         """Write down that this coordinator is the active one."""

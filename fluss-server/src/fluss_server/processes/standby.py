@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fluss_server.cluster.forwarding import forwarding_service
@@ -12,17 +12,20 @@ from fluss_server.processes.coordinator_term import FORWARDED_KEYS, REFUSED_BY_S
 from fluss_server.rpc.service import RequestContext, ResponseBody, ServiceRegistry, rpc
 
 
-def standby_registry(active: PeerConnection, internal_listener: str) -> ServiceRegistry:
+def standby_registry(
+    active: PeerConnection, look_again: Callable[[], Awaitable[None]], internal_listener: str
+) -> ServiceRegistry:
     """Calls of clients go to the active coordinator; those of servers are refused, because they look for it.
 
     Args:
-        active: to the active coordinator.
+        active: to the active coordinator, as far as that is known.
+        look_again: finds out which one it is now.
         internal_listener: where calls between servers are served.
     """
     refusing = type(
         "RefusingService", (), {key.name.lower(): rpc(key, raw=True)(_refusal()) for key in REFUSED_BY_STANDBYS}
     )
-    forwarding = forwarding_service(FORWARDED_KEYS | SERVED_BY_ALL, active)
+    forwarding = forwarding_service(FORWARDED_KEYS | SERVED_BY_ALL, active, look_again)
     return ServiceRegistry(forwarding, refusing(), internal_listener=internal_listener)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -140,9 +140,11 @@ class TabletServerProcess:
         self._resources.callback(lock_data_directory(self._data_dir, self._runtime))
         await self.listening.bind()
         node = ServerNode(self._server_id, self.listening.reachable_endpoints, self._configuration.find_str(RACK))
-        connection = await self._connection_to_coordinator(node)
+        connection, look_again = await self._connection_to_coordinator(node)
         closing(connection.close)
         coordinator = RemoteCoordinator(connection)
+        for_clients = connection.another()  # however much clients request, heartbeats get through
+        closing(for_clients.close)
         self._tablet_server = tablet_server = TabletServer(
             node,
             self._data_dir,
@@ -159,7 +161,7 @@ class TabletServerProcess:
         registry = ServiceRegistry(
             *tablet_server.services,
             ControlService(tablet_server),
-            forwarding_service(FORWARDED_KEYS, connection),
+            forwarding_service(FORWARDED_KEYS, for_clients, look_again),
             interceptors=[gate, FollowerFetches(self._internal)],
             internal_listener=self._internal,
         )
@@ -173,7 +175,10 @@ class TabletServerProcess:
         if self.replaced is not None and not self.replaced.done():
             self.replaced.set_result(error)
 
-    async def _connection_to_coordinator(self, node: ServerNode) -> PeerConnection:
+    async def _connection_to_coordinator(
+        self, node: ServerNode
+    ) -> tuple[PeerConnection, Callable[[], Awaitable[None]]]:
+        """The connection, and what finds out where the coordinator is now."""
         if self._configuration.find_str("zookeeper.address") is None:
             address = self._configuration.find_str(COORDINATOR_ADDRESS)
             if address is None:
@@ -183,7 +188,7 @@ class TabletServerProcess:
                     hint="a tablet server finds its coordinator through one of them",
                 )
             endpoint = Endpoint(self._internal, *parse_address(COORDINATOR_ADDRESS, address))
-            return self._connection(lambda: endpoint)
+            return self._connection(lambda: endpoint), _known
         from fluss_server.metadata.zookeeper.settings import ZooKeeperSettings
         from fluss_server.metadata.zookeeper.store import ZooKeeperMetadataStore
 
@@ -197,7 +202,7 @@ class TabletServerProcess:
         present = EphemeralNode(store, tablet_server_id_path(node.server_id), record.encode())
         self._resources.push_async_callback(present.close)
         await present.start()
-        return self._connection(active.endpoint)
+        return self._connection(active.endpoint), active.look
 
     def _connection(self, address: Any) -> PeerConnection:
         return PeerConnection.of(
@@ -207,6 +212,10 @@ class TabletServerProcess:
             network=self._runtime.network,
             authentication=self._credentials,
         )
+
+
+async def _known() -> None:
+    """There is one coordinator, at a given address."""
 
 
 class _Gate:

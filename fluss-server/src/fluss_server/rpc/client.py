@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from fluss_server.api import messages as pb
@@ -122,6 +122,10 @@ class RpcClient:
         """Whether requests can be sent: neither side has closed the connection."""
         return self._protocol.is_open
 
+    def add_lost_callback(self, callback: Callable[[], object]) -> None:
+        """Call something when the connection is closed, by whichever side."""
+        self._protocol.lost.add_done_callback(lambda _: callback())
+
     async def close(self) -> None:
         """Close the connection; calls in flight fail."""
         await self._protocol.close()
@@ -155,7 +159,7 @@ class _ClientProtocol(asyncio.BufferedProtocol):
         self._output: OutputQueue
         self._waiting: dict[int, asyncio.Future[memoryview]] = {}
         self._next_id = 0
-        self._lost = self._loop.create_future()
+        self.lost = self._loop.create_future()
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -181,7 +185,7 @@ class _ClientProtocol(asyncio.BufferedProtocol):
     async def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()
-            await self._lost
+            await self.lost
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -211,8 +215,8 @@ class _ClientProtocol(asyncio.BufferedProtocol):
         self._output.clear()
         self._writable.set()
         self._fail_waiting(_connection_lost())
-        if not self._lost.done():
-            self._lost.set_result(None)
+        if not self.lost.done():
+            self.lost.set_result(None)
 
     def _receive(self, frame: bytes | memoryview) -> None:
         response = parse_response(frame)

@@ -38,6 +38,9 @@ class Membership:
         clock: measures the lease.
         interval_s: between heartbeats.
         replaced: called when another process has taken the server id; this one must stop.
+        rejoining: called before the server registers again: the coordinator will repeat what it leads.
+        rejoined: called before the lease is granted again, with whether it was held all the time; if not, others may
+            lead by now what this server led.
 
     Attributes:
         lease: what it holds.
@@ -52,6 +55,8 @@ class Membership:
         *,
         interval_s: float,
         replaced: Callable[[FlussError], object],
+        rejoining: Callable[[], object] = lambda: None,
+        rejoined: Callable[[bool], object] = lambda held: None,
     ) -> None:
         self.lease = Lease(clock.monotonic)
         self._registration = registration
@@ -60,6 +65,8 @@ class Membership:
         self._now = clock.monotonic
         self._interval_s = interval_s
         self._replaced = replaced
+        self._rejoining = rejoining
+        self._rejoined = rejoined
         self._task: asyncio.Task[None] | None = None
         self._reported_at: float | None = None
 
@@ -105,6 +112,7 @@ class Membership:
                     raise
                 self._report(error)
             else:
+                self._rejoined(self.lease.held)
                 self._heard(sent_at, registered)
                 # What this process has in its logs stays complete while it lives.
                 self._registration = self._registration._replace(clean=True)
@@ -123,6 +131,7 @@ class Membership:
                 try:
                     if error.code is ErrorCode.SERVER_NOT_EXIST_EXCEPTION:
                         logger.warning("the coordinator does not know this server any more: registering again")
+                        self._rejoining()
                         await self._register()
                     elif error.code is ErrorCode.INVALID_CONFIG_EXCEPTION:
                         raise

@@ -117,6 +117,9 @@ class ReplicaManager:
         self._server_id = server_id
         self._metadata = metadata
         self._lease = lease
+        self._unconfirmed: set[TableBucket] = set()  # led by this server before it registered again
+        self._awaits_snapshot = False
+        self._lease_has_lapsed = False
         self._directories = ReplicaDirectories(directory, runtime.disk)
         self._hosted: dict[TableBucket, HostedReplica] = {}
         self._changing: dict[TableBucket, asyncio.Task[BucketResult]] = {}
@@ -170,7 +173,7 @@ class ReplicaManager:
         replica = self._serving.get(bucket)
         if replica is None or replica.is_closed:
             raise self.leader(bucket).not_serving()
-        if not self._lease.held:
+        if not self._lease.held or self._unconfirmed:
             self._check_lease(replica)
         return replica
 
@@ -179,17 +182,41 @@ class ReplicaManager:
         replica = self._leading.get(bucket)
         if replica is None or replica.is_closed:
             raise self._not_here(bucket)
-        if not self._lease.held:
+        if not self._lease.held or self._unconfirmed:
             self._check_lease(replica)
         return replica
 
     def _check_lease(self, replica: Replica) -> None:
         """Refuse what another server may lead by now; nobody else can be elected when nobody else is in the ISR."""
+        if self._lease.held and not (self._lease_has_lapsed and replica.bucket in self._unconfirmed):
+            return
         if replica.followers is not None and len(replica.followers.isr.maximal) > 1:
             raise FlussError(
                 ErrorCode.NOT_LEADER_OR_FOLLOWER,
                 f"this server has not heard from the coordinator and may not lead bucket {replica.bucket} any more",
             )
+
+    # A server whose lease ran out may get another one before it hears who leads its buckets now.
+
+    def begin_rejoining(self) -> None:
+        """The server registers again: a leadership counts when the coordinator has repeated it."""
+        self._unconfirmed = {bucket for bucket, replica in self._leading.items() if replica.followers is not None}
+        self._awaits_snapshot = True
+        self._lease_has_lapsed = False
+
+    def snapshot_received(self) -> None:
+        """Notifications are of the present membership from now on."""
+        self._awaits_snapshot = False
+
+    def end_rejoining(self, *, lease_was_held: bool) -> None:
+        """The server is a member again.
+
+        Args:
+            lease_was_held: nobody else can lead what this server leads.
+        """
+        self._lease_has_lapsed = not lease_was_held
+        if lease_was_held:
+            self._unconfirmed.clear()
 
     async def served_replica(self, bucket: TableBucket) -> Replica:
         """As :meth:`replica`, after waiting for a new leader for :data:`SERVING_WAIT_S`."""
@@ -372,9 +399,13 @@ class ReplicaManager:
         failure = _stale(leadership, hosted, self._server_id)
         if failure is not None:
             return BucketResult(bucket, failure)
+        if not self._awaits_snapshot:
+            self._unconfirmed.discard(bucket)
         if hosted is not None and self._roles.keeps_role(hosted, leadership):
             self._roles.refresh(hosted, leadership)
             return BucketResult(bucket)
+        if hosted is not None:
+            self._roles.hide(hosted.replica)  # from now on: the change may have to wait
         task = asyncio.ensure_future(self._change_reporting(leadership, hosted))
         self._changing[bucket] = task
         task.add_done_callback(lambda _: self._changing.pop(bucket, None))

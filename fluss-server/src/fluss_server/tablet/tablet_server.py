@@ -96,6 +96,8 @@ class TabletServer:
             runtime.clock,
             interval_s=current.get_int(HEARTBEAT_INTERVAL) / 1000,
             replaced=replaced,
+            rejoining=lambda: self.replicas.begin_rejoining(),
+            rejoined=lambda held: self.replicas.end_rejoining(lease_was_held=held),
         )
         self.metadata = MetadataCache()
         self._fence = ControlFence(self.metadata, incarnation)
@@ -194,6 +196,7 @@ class TabletServer:
         self.metadata.apply(request)
         if request.snapshot is None:
             return
+        self.replicas.snapshot_received()
         waiting = self._has_snapshot
         try:
             orphans = await self.replicas.orphans()
