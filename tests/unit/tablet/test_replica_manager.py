@@ -344,3 +344,50 @@ async def test_directories_that_the_metadata_cannot_know_stop_the_start(tmp_path
             raise AssertionError("it has started")
     assert caught.value.code is ErrorCode.STORAGE_EXCEPTION
     assert names(tmp_path) == before
+
+
+def leads(server: TabletServer) -> bool:
+    try:
+        server.replicas.replica(B0)
+    except FlussError as error:
+        assert error.code is ErrorCode.NOT_LEADER_OR_FOLLOWER
+        return False
+    return True
+
+
+@async_test
+async def test_after_a_lapse_of_the_lease_a_leadership_counts_when_it_is_repeated(tmp_path: Path) -> None:
+    """The new lease may come before the news that another server has been elected meanwhile."""
+    async with tablet_server(tmp_path) as server:
+        assert await notify(server, lead()) == [None]
+        assert leads(server)
+        server.replicas.begin_rejoining()
+        server.replicas.end_rejoining(lease_was_held=False)
+        assert not leads(server)
+        assert await notify(server, lead()) == [None]
+        assert not leads(server), "a notification from before the new membership"
+        await server.update_metadata(SNAPSHOT)
+        assert not leads(server)
+        assert await notify(server, lead()) == [None]
+        assert leads(server)
+
+
+@async_test
+async def test_a_lease_that_was_held_keeps_leaderships(tmp_path: Path) -> None:
+    async with tablet_server(tmp_path) as server:
+        assert await notify(server, lead()) == [None]
+        server.replicas.begin_rejoining()
+        assert leads(server)
+        server.replicas.end_rejoining(lease_was_held=True)
+        assert leads(server)
+
+
+@async_test
+async def test_what_another_server_leads_is_refused_before_the_role_has_changed(tmp_path: Path) -> None:
+    async with tablet_server(tmp_path) as server:
+        assert await notify(server, lead()) == [None]
+        changing = asyncio.ensure_future(notify(server, lead(leader=2, epoch=1)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not leads(server)
+        assert await changing == [None]
