@@ -272,7 +272,7 @@ def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: 
     result.high_watermark = high_watermark = replica.high_watermark.value
     if result.fetch.is_follower:
         high_watermark = log.end_offset
-    elif not replica.is_serving:
+    elif replica.followers is not None and not replica.is_serving:
         raise replica.not_serving()
     result.log_start_offset = log.start_offset
     offset = log.start_offset if result.fetch.offset == EARLIEST_OFFSET else result.fetch.offset

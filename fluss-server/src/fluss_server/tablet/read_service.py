@@ -89,7 +89,8 @@ class ReadService:
                 f"a fetch of {bucket_count} buckets; {MAX_FETCH_BUCKETS} are allowed",
             )
         if request.follower_server_id >= 0:
-            return await self._fetch_response(await self._replication.fetch(request, context), counted=False)
+            results = await self._replication.fetch(request, context)
+            return await self._fetch_response(results, self._time_slice(), counted=False)
         time_slice = self._time_slice()
         fetches: list[BucketFetch] = []
         failed: list[BucketResult] = []
@@ -129,11 +130,12 @@ class ReadService:
             time_slice=time_slice,
             read_pool=self._replicas.read_pool,
         )
-        return await self._fetch_response([*results, *failed], counted=True)
+        return await self._fetch_response([*results, *failed], time_slice, counted=True)
 
-    async def _fetch_response(self, results: Sequence[BucketResult], *, counted: bool) -> ResponseBody:
+    async def _fetch_response(
+        self, results: Sequence[BucketResult], time_slice: TimeSlice, *, counted: bool
+    ) -> ResponseBody:
         """The response to a fetch, which is ``counted`` if a client has sent it."""
-        time_slice = self._time_slice()
         builder = FetchLogResponseBuilder()
         table_id: int | None = None
         for result in results:
