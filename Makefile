@@ -21,9 +21,10 @@ FLINK_VERSION ?= 2.3.0
 # server, and every run of pytest rewrites the assertions again.
 export PYTHONDONTWRITEBYTECODE :=
 
-# Processes share the tests one by one. Those of the server tier wait more than they compute, and leave time for another process.
+# Processes share the fast tests one by one. In the server tier the tests of a file have a server in common, and the long files
+# come first; they also wait, which leaves time for another process.
 FAST := -n $(WORKERS) --dist worksteal
-WAITING := -n $(shell expr $(WORKERS) + 1) --dist worksteal
+WAITING := -n $(shell expr $(WORKERS) + 1) --dist loadfile --no-loadscope-reorder
 
 SERVER := .venv/bin/python
 FLINK := .venv-flink/bin/python
