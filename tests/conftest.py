@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-LIMITS_S = {"flink": 600, "java": 600, "slow": 300}
+LIMITS_S = {"flink": 600, "java": 600, "slow": 600}
 """Seconds of a test with one of these marks, with its fixtures: JVMs start, and may download."""
 
 

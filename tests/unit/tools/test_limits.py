@@ -20,7 +20,7 @@ def test_that_waits():
 
 @pytest.mark.slow
 def test_that_is_slow(request):
-    assert request.node.get_closest_marker("timeout").args == (300,)
+    assert request.node.get_closest_marker("timeout").args == (600,)
 """
 
 
