@@ -61,6 +61,18 @@ class SystemFile:
             done += count
         return done
 
+    def is_cached(self, position: int, length: int) -> bool:
+        if not hasattr(os, "RWF_NOWAIT"):
+            return False
+        # The first and the last page stand for the others: files are read and written in one piece.
+        return all(self._has_page(byte) for byte in (position, position + length - 1))
+
+    def _has_page(self, position: int) -> bool:
+        try:
+            return os.preadv(self._fd, [bytearray(1)], position, os.RWF_NOWAIT) == 1
+        except OSError:  # BlockingIOError, or this file system cannot tell
+            return False
+
     def write(self, pieces: Sequence[Buffer], position: int) -> None:
         if len(pieces) > _MAX_PIECES:
             for first in range(0, len(pieces), _MAX_PIECES):
