@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode
+from fluss_server.log.checked_read import always
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
 from fluss_server.rpc.service import RequestContext
@@ -167,6 +169,21 @@ def test_a_fetch_checks_a_few_cached_batches_at_once(tmp_path: Path, monkeypatch
         assert not checks.held
 
     with_service(tmp_path, scenario)
+
+
+def test_a_projection_searches_checked_log_once_and_unchecked_log_in_small_steps() -> None:
+    steps: list[int] = []
+
+    def read(offset: int, max_bytes: int, max_offset: int, **options: Any) -> None:
+        steps.append(max_bytes)
+
+    log = SimpleNamespace(start_offset=0, end_offset=9, read=read)
+    replica = cast("Any", SimpleNamespace(log=log, high_watermark=SimpleNamespace(value=9)))
+    for may_check in (always, fetch_module._is_quick):
+        wanted = fetch_module.BucketFetch(TableBucket(1, None, 0), 0, 1 << 20, cast("Any", "a projector"))
+        fetch_module._read(fetch_module.BucketResult(wanted), replica, 1 << 20, True, may_check)
+    assert steps == [4 << 20, fetch_module._PROJECTED_READ_BYTES]
+    assert steps[1] >= 64 << 20
 
 
 @pytest.mark.parametrize("cached", [False, True])

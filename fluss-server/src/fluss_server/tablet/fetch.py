@@ -45,8 +45,11 @@ _MAX_INLINE_BYTES = 1 << 20
 _MAX_INLINE_RECORDS = 8192
 """Most records, and so batches, that are checked there: a batch of one record costs about 2 us."""
 
-_PROJECTED_READ_BYTES = 4 << 20
-"""Log read at a time for a projection, which makes it smaller."""
+_CHECKED_READ_BYTES = 4 << 20
+"""Log read at a time for a projection, which makes it smaller, by a worker that may have to check it."""
+
+_PROJECTED_READ_BYTES = 64 << 20
+"""The same on the event loop, where most of the log is checked already: every step searches the log again."""
 
 # A lost bucket is reported with the others when the wait is over, so that polling does not become a busy loop.
 _DEFERRED_ERRORS = frozenset({ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION})
@@ -279,6 +282,7 @@ def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: 
     projector = result.fetch.projector
     # Without a projection one slice is the response. A projection shrinks what it reads: continue until it is full.
     remaining = MAX_EXAMINED_BATCHES
+    step = _CHECKED_READ_BYTES if may_check is always else _PROJECTED_READ_BYTES
     while offset < high_watermark and remaining > 0 and (max_bytes > 0 or at_least_one):
         if projector is None:
             piece = log.read(offset, max_bytes, high_watermark, at_least_one=at_least_one, may_check=may_check)
@@ -287,7 +291,7 @@ def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: 
                 result.size_bytes += piece.region.length
             return
         try:
-            piece = log.read(offset, _PROJECTED_READ_BYTES, high_watermark, at_least_one=True, may_check=may_check)
+            piece = log.read(offset, step, high_watermark, at_least_one=True, may_check=may_check)
         except BatchDamagedError:
             if not result.pieces:
                 raise
