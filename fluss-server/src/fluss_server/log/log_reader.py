@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import BatchHeader
-from fluss_server.log.checked_read import read_checked
+from fluss_server.log.checked_read import MayCheck, always, read_checked
 from fluss_server.log.damage import BatchDamagedError, UncheckedError
 from fluss_server.log.log_replay import replay_segment
 from fluss_server.log.log_segment import IndexDamagedError
@@ -41,7 +41,7 @@ class LogReader:
         self._disk = state.runtime.disk
 
     def read(
-        self, offset: int, max_bytes: int, max_offset: int, *, at_least_one: bool, may_check: bool
+        self, offset: int, max_bytes: int, max_offset: int, *, at_least_one: bool, may_check: MayCheck
     ) -> LogSlice | None:
         """See :meth:`LogTablet.read`."""
 
@@ -53,14 +53,14 @@ class LogReader:
                 self._state.damage.found(damage)
             return found
 
-        found = self._search(find, may_repair=may_check)
+        found = self._search(find, may_check)
         if found is not None and found.segment is not self._state.view.segments[-1]:
             self._state.open_sealed.note_use(found.segment)
         return found
 
     def offset_for_timestamp(self, timestamp_ms: int) -> int | None:
         """See :meth:`LogTablet.offset_for_timestamp`."""
-        found = self._search(lambda view: view.offset_for_timestamp(timestamp_ms), may_repair=True)
+        found = self._search(lambda view: view.offset_for_timestamp(timestamp_ms), always)
         if found is None:
             return None
         offset, segment = found
@@ -75,7 +75,7 @@ class LogReader:
         offset, to_offset = from_offset, min(to_offset, view.end)
         while offset < to_offset:
             segment, size, end_offset = view.part_of(offset)
-            first = self.read(offset, 0, to_offset, at_least_one=True, may_check=True)
+            first = self.read(offset, 0, to_offset, at_least_one=True, may_check=always)
             position, due = (size, end_offset) if first is None else (first.region.position, first.first_offset)
             self._check_not_truncated(view)
             with storage_errors(f"cannot read {segment.path}"):
@@ -95,7 +95,7 @@ class LogReader:
         with storage_errors(f"cannot read the log in {self._state.directory}"):
             return scrub(lambda: self._state.view, self._disk, self._state.damage, start, max_bytes)
 
-    def _search(self, find: Callable[[LogView], _Result], *, may_repair: bool) -> _Result:
+    def _search(self, find: Callable[[LogView], _Result], may_check: MayCheck) -> _Result:
         """The result of ``find`` in the log as it is."""
         state = self._state
         repaired = False
@@ -107,7 +107,7 @@ class LogReader:
                 if state.view.segments is not view.segments and attempt < _ATTEMPTS - 1:
                     continue  # truncated or deleted meanwhile
                 if isinstance(error, IndexDamagedError) and not repaired:
-                    if not may_repair:
+                    if not may_check(None):
                         raise UncheckedError from error
                     self._repair_indexes(error)
                     repaired = True

@@ -7,6 +7,7 @@ from pathlib import PurePath
 
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.log_batch import BatchHeader
+from fluss_server.log.checked_read import MayCheck, always
 from fluss_server.log.damage import BatchDamagedError
 from fluss_server.log.leader_epochs import EpochStart
 from fluss_server.log.log_appender import AppendResult, LogAppender
@@ -31,8 +32,8 @@ class LogTablet:
 
     Threads. Appends come from one thread at a time. Reads come from any thread and take no lock: an append publishes
     its batches by replacing one reference after their bytes are in the file. Flushes come from any thread; one runs at
-    a time and covers what was appended before it began. :meth:`truncate`, :meth:`close` and :meth:`delete` may wait
-    for a flush. Lock order: flush lock, append lock.
+    a time and covers what was appended before it began. :meth:`truncate`, :meth:`restart_at`, :meth:`close` and
+    :meth:`delete` may wait for a flush. Lock order: deletion lock, flush lock, append lock.
 
     Durability. :meth:`flush` is the only promise: everything below the offset it returns survives the process and the
     power supply. A failed write leaves the log as it was (``LOG_STORAGE_EXCEPTION``, ``DISK_WRITE_LOCKED`` when the
@@ -165,7 +166,7 @@ class LogTablet:
     # ------------------------------------------------------------------ read
 
     def read(
-        self, offset: int, max_bytes: int, max_offset: int, *, at_least_one: bool, may_check: bool = True
+        self, offset: int, max_bytes: int, max_offset: int, *, at_least_one: bool, may_check: MayCheck = always
     ) -> LogSlice | None:
         """Whole, undamaged batches from the one that holds ``offset`` on, of one segment.
 
@@ -176,7 +177,7 @@ class LogTablet:
             max_bytes: most bytes to return.
             max_offset: all batches end at or before this offset; the high watermark, for example.
             at_least_one: return the first batch even if it has more than ``max_bytes``.
-            may_check: whether this call may read all of what it returns; False on the event loop.
+            may_check: whether this call may read all of what it returns; always in a worker.
 
         Returns:
             None if nothing can be returned under these limits.
@@ -184,7 +185,7 @@ class LogTablet:
         Raises:
             FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``; ``LOG_STORAGE_EXCEPTION`` when the log cannot be read;
                 ``CORRUPT_MESSAGE`` (:class:`BatchDamagedError`) when the batch at ``offset`` is damaged.
-            UncheckedError: with ``may_check=False``: repeat it in a thread with ``may_check=True``.
+            UncheckedError: ``may_check`` refuses: repeat the call in a worker.
         """
         return self._reader.read(offset, max_bytes, max_offset, at_least_one=at_least_one, may_check=may_check)
 
@@ -321,10 +322,10 @@ class LogTablet:
         return self._appender.append_replica(records, epochs)
 
     def truncate(self, offset: int) -> int:
-        """Remove all batches that end after ``offset``; returns the new end offset, at most ``offset``.
+        """Remove all batches that end after ``offset``, durably; returns the new end offset, at most ``offset``.
 
-        Slices handed out before may turn out short, or hold batches that are appended later. What writers had sent in
-        batches that retention has deleted may be forgotten.
+        Slices handed out before may turn out short; they never show batches that are appended later. Batches before
+        ``offset`` are durable too. What writers had sent in batches that retention has deleted may be forgotten.
 
         Raises:
             FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``: before the log;
@@ -336,8 +337,12 @@ class LogTablet:
     def restart_at(self, offset: int) -> None:
         """Drop everything; the log begins and ends at ``offset``, and has no history of leader epochs and no writers.
 
+        Slices handed out before stay valid, or turn out short. A crash leaves the log as it was, a first part of it, or
+        an empty log that begins at ``offset``.
+
         Raises:
-            FlussError: ``STORAGE_EXCEPTION``: it failed after a part of it, appends are refused from now on.
+            FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``: ``offset`` is negative;
+                ``STORAGE_EXCEPTION``: it failed after a part of it, appends are refused from now on.
         """
         self._truncation.restart_at(offset)
 
