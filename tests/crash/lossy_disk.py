@@ -55,6 +55,16 @@ class LossyDisk:
         """Let every sync that begins from now on wait, until power is lost."""
         (self._notes / "hold").touch()
 
+    def fail(self, number: int, *, writes: bool = False, syncs: bool = False) -> None:
+        """Let operations fail with this ``errno``, until :meth:`mend` or the loss of power."""
+        new = self._notes / "fail.new"
+        new.write_text(f"{number} {'w' * writes}{'s' * syncs}")
+        new.rename(self._notes / "fail")
+
+    def mend(self) -> None:
+        """End what :meth:`fail` began."""
+        (self._notes / "fail").unlink(missing_ok=True)
+
     @property
     def _notes(self) -> Path:
         return self._home / f"notes-{self._number}"
