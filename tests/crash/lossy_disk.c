@@ -178,3 +178,23 @@ ssize_t writev(int fd, const struct iovec *parts, int count) {
     WRITE("writev", count, const struct iovec *, int)
     return next(fd, parts, count);
 }
+
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset) {
+    WRITE("pwritev", count, const struct iovec *, int, off_t)
+    return next(fd, parts, count, offset);
+}
+
+ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t offset) {
+    WRITE("pwritev64", count, const struct iovec *, int, off64_t)
+    return next(fd, parts, count, offset);
+}
+
+ssize_t pwritev2(int fd, const struct iovec *parts, int count, off_t offset, int flags) {
+    WRITE("pwritev2", count, const struct iovec *, int, off_t, int)
+    return next(fd, parts, count, offset, flags);
+}
+
+ssize_t pwritev64v2(int fd, const struct iovec *parts, int count, off64_t offset, int flags) {
+    WRITE("pwritev64v2", count, const struct iovec *, int, off64_t, int)
+    return next(fd, parts, count, offset, flags);
+}

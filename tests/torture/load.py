@@ -162,8 +162,11 @@ class Load:
 
     async def abandon(self) -> None:
         """End everybody at once; what they were waiting for may be there or not."""
-        for task in self._tasks:
-            task.cancel()
+        pending = set(self._tasks)
+        while pending:  # wait_for of Python 3.11 may lose a cancellation
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=0.1)
         for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
             if isinstance(outcome, Exception):
                 raise outcome
