@@ -111,10 +111,13 @@ class Siege:
                 authentication=self._root,
                 pause_s=HONEST_PAUSE_S,
             )
-            await self._load.prepare()
-            self._load.start()
-            await self._attack(seconds)
-            await self._load.finish()
+            try:
+                await self._load.prepare()
+                self._load.start()
+                await self._attack(seconds)
+                await self._load.finish()
+            finally:
+                await self._load.end()
             await self._check_data()
             await self._check_everything_is_released()
             await self._check_memory()

@@ -162,14 +162,18 @@ class Load:
 
     async def abandon(self) -> None:
         """End everybody at once; what they were waiting for may be there or not."""
+        for outcome in await self.end():
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def end(self) -> list[BaseException | None]:
+        """End everybody at once; how each ended."""
         pending = set(self._tasks)
         while pending:  # wait_for of Python 3.11 may lose a cancellation
             for task in pending:
                 task.cancel()
             _, pending = await asyncio.wait(pending, timeout=0.1)
-        for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                raise outcome
+        return await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def check_repeated(self, error: FlussError) -> None:
         """Whether a request with this error may be repeated."""

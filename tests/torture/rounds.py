@@ -71,19 +71,25 @@ class Round:
         try:
             await self._start()
             repeated = RESTART | DISK if self.kind in ("full disk", "i/o error", "failed sync") else RESTART
-            self._load = Load(self._machine.cluster.port, self._rng, repeated, self._count)
-            await self._load.prepare()
-            self._load.start()
-            await self._progress(self._rng.randrange(1, 25))
-            self._tell("begins")
-            if self.kind in ("kill", "power"):
-                await self._crashes()
-            elif self.kind == "damage":
-                await self._damage()
-            else:
-                await self._bad_disk()
+            self._load = Load(self._machine.cluster.port, Random(self._rng.getrandbits(64)), repeated, self._count)
+            try:
+                await self._run()
+            finally:
+                await self._load.end()
         finally:
             self._machine.cluster.kill()
+
+    async def _run(self) -> None:
+        await self._load.prepare()
+        self._load.start()
+        await self._progress(self._rng.randrange(1, 25))
+        self._tell("begins")
+        if self.kind in ("kill", "power"):
+            await self._crashes()
+        elif self.kind == "damage":
+            await self._damage()
+        else:
+            await self._bad_disk()
 
     def _count(self, code: ErrorCode) -> None:
         assert code is not ErrorCode.UNKNOWN_SERVER_ERROR, "a response has code -1"
@@ -153,7 +159,7 @@ class Round:
     async def _crashes(self) -> None:
         """Once or more with writers that repeat what had no response, then perhaps with some that do not."""
         kinds = ("power", "power, in part") if self.kind == "power" else ("kill",)
-        for _ in range(self._rng.randrange(3)):
+        for _ in range(self._rng.randint(1, 2)):
             await self._end(self._rng.choice(kinds))
             await self._start()
             await self._progress(self._rng.randrange(1, 12))
