@@ -31,6 +31,7 @@ from fluss_server.rpc.frames import parse_response, request_prefix
 from rpc_support import API_VERSIONS_BODY
 
 RESPONSE_LIMIT_S = 20.0
+FUZZERS = 4
 BREAK = (OSError, EOFError, asyncio.TimeoutError)
 """What ends a connection that misbehaves: the server may close it whenever it likes."""
 
@@ -108,24 +109,29 @@ def _frame(key: int, body: bytes, rng: Random, version: int = 0) -> bytes:
 
 
 async def fuzzed_requests(target: Target) -> None:
-    """Requests with valid, extreme and senseless fields."""
-    fuzz = target.fuzz
+    """Requests with valid, extreme and senseless fields, of every API at first."""
+    await asyncio.gather(*(_fuzz(target, number) for number in range(FUZZERS)))
+
+
+async def _fuzz(target: Target, part: int) -> None:
     client = await target.connect()
-    first = [key for key in ApiKey if key in client.api_versions and key not in UNTOUCHED]
-    number = 0
+    served = [key for key in ApiKey if key in client.api_versions and key not in UNTOUCHED]
+    first = served[part::FUZZERS]
+    while not target.stop.is_set():
+        key = first.pop() if first else target.rng.choice(served)
+        await _call(target, client, key, target.fuzz.request(key))
+    await client.close()
+
+
+async def tables_again(target: Target) -> None:
+    """Not an attack: the tables that requests are about, which others drop."""
+    client = await target.connect()
     while not target.stop.is_set():
         try:
-            if number % 100 == 0 and target.authentication is None:
-                await prepare(client, fuzz)
-            key = first[number] if number < len(first) else target.rng.choice(first)
-            request = fuzz.request(key)
-            number += 1
-            await _call(target, client, key, request)
-        except FlussError as error:  # of prepare: another client has dropped what it makes
+            await prepare(client, target.fuzz)
+        except FlussError as error:  # another client is quicker
             target.note(error.code, error.message, "preparation", b"")
-            if error.code in (ErrorCode.NETWORK_EXCEPTION, ErrorCode.REQUEST_TIME_OUT):
-                await client.close()
-                client = await target.connect()
+        await asyncio.sleep(0.5)
     await client.close()
 
 
@@ -381,6 +387,7 @@ async def strangers(target: Target) -> None:
 
 Attack = Callable[[Target], Coroutine[Any, Any, None]]
 OPEN: tuple[Attack, ...] = (
+    tables_again,
     fuzzed_requests,
     bad_requests,
     bad_frames,
@@ -392,5 +399,5 @@ OPEN: tuple[Attack, ...] = (
     grpc_noise,
 )
 """Against a server that everybody may use."""
-SECURED: tuple[Attack, ...] = (*OPEN, strangers)
+SECURED: tuple[Attack, ...] = (*OPEN[1:], strangers)
 """And against one that requires authentication and permissions."""

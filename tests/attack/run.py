@@ -18,7 +18,9 @@ from pathlib import Path
 from random import Random
 
 from attack.clients import OPEN, SECURED, Target
+from attack.requests import prepare
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.rpc.client import RpcClient
 from fluss_server.testing import LocalCluster
 from server.test_bounded_memory import status_bytes
 from server.test_metrics import scrape, value
@@ -30,6 +32,7 @@ MIB = 1 << 20
 HONEST_LIMIT_S = 10.0
 """How long one request of the honest client may take."""
 HONEST_PAUSE_S = 0.1
+ATTACK_LIMIT_S = 60.0
 IDLE_LIMIT_S = 40.0
 STOP_LIMIT_S = 30.0
 
@@ -43,7 +46,7 @@ OPTIONS = {
     "netty.server.max-request-size": "32mb",
     "kv.cache.size": "16mb",
     "kv.write-queue.size": "8mb",
-    "kv.scanner.ttl": "3s",
+    "kv.scanner.ttl": "1s",
     "kv.scanner.expiration-interval": "1s",
 }
 SECURITY = {
@@ -90,8 +93,12 @@ class Siege:
         self.target: Target
         self._load: Load
 
-    async def run(self, seconds: float) -> None:
+    async def run(self, seconds: float, requests: int = 0) -> None:
         """Attack for so long, and check everything.
+
+        Args:
+            seconds: of the attack.
+            requests: how many fuzzed ones must have had their response; it goes on until then.
 
         Raises:
             AssertionError: a promise is broken.
@@ -112,9 +119,9 @@ class Siege:
                 pause_s=HONEST_PAUSE_S,
             )
             try:
-                await self._load.prepare()
+                await self._prepare()
                 self._load.start()
-                await self._attack(seconds)
+                await self._attack(seconds, requests)
                 await self._load.finish()
             finally:
                 await self._load.end()
@@ -125,14 +132,21 @@ class Siege:
         finally:
             self.cluster.kill()
 
+    async def _prepare(self) -> None:
+        client = await RpcClient.connect("127.0.0.1", self.cluster.port, authentication=self._root)
+        await prepare(client, self.target.fuzz)
+        await client.close()
+        await self._load.prepare()
+
     def _refused(self, code: ErrorCode) -> None:
         assert code is ErrorCode.STORAGE_BACKPRESSURE_EXCEPTION, f"the honest client gets {code.name}"
 
-    async def _attack(self, seconds: float) -> None:
+    async def _attack(self, seconds: float, requests: int) -> None:
         attacks = [asyncio.create_task(attack(self.target)) for attack in (SECURED if self._secured else OPEN)]
         end = time.monotonic() + seconds
         try:
-            while time.monotonic() < end:
+            while time.monotonic() < end or self.target.counts["requests"] < requests:
+                assert time.monotonic() < end + ATTACK_LIMIT_S, f"too slow: {dict(self.target.counts)}"
                 done, _ = await asyncio.wait(attacks, timeout=0.5, return_when=asyncio.FIRST_EXCEPTION)
                 for task in done:
                     task.result()
@@ -210,8 +224,14 @@ class Siege:
         assert code == 0, f"the restarted server ended with code {code}"
 
 
-def attack(parent: Path, seed: int, seconds: float) -> list[Siege]:
+def attack(parent: Path, seed: int, seconds: float, requests: int = 0) -> list[Siege]:
     """Both servers, one after the other.
+
+    Args:
+        parent: gets their data directories.
+        seed: of all choices.
+        seconds: of attack, for both together.
+        requests: see :meth:`Siege.run`; for the server that everybody may use.
 
     Raises:
         AssertionError: with the command that repeats it.
@@ -220,7 +240,7 @@ def attack(parent: Path, seed: int, seconds: float) -> list[Siege]:
     for secured in (False, True):
         siege = Siege(parent / f"data-{int(secured)}", Random(f"{seed}/{secured}"), secured=secured)
         try:
-            asyncio.run(siege.run(seconds / 2))
+            asyncio.run(siege.run(seconds / 2, 0 if secured else requests))
         except (AssertionError, RuntimeError, FlussError, asyncio.TimeoutError) as error:
             raise AssertionError(
                 f"{'secured' if secured else 'open'} server: {type(error).__name__} {error}\n"

@@ -58,6 +58,8 @@ class Round:
             "kv.persist.interval": self._rng.choice(("20ms", "100ms", "10s")),
             "kv.persist.after-offsets": self._rng.choice(("1", "50")),
         }
+        if self.kind == "full disk":  # RocksDB must meet it too
+            self._options |= {"kv.persist.interval": "20ms", "kv.persist.after-offsets": "1"}
         self._machine = Machine(home / "machine", self._options, self._rng.getrandbits(32))
         self._load: Load
 
