@@ -19,6 +19,7 @@ from random import Random
 
 from attack.clients import OPEN, SECURED, Target
 from attack.requests import prepare
+from error_support import assert_no_traceback
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.client import RpcClient
 from fluss_server.testing import LocalCluster
@@ -152,7 +153,7 @@ class Siege:
                     task.result()
                 behind = await self._load.wait(1, limit_s=HONEST_LIMIT_S)
                 assert not behind, f"no progress of the honest client in {HONEST_LIMIT_S} s: {behind}"
-                self._check_log()
+                assert_no_traceback(self.cluster.log)
                 await self._check_honest_read()
         finally:
             self.target.stop.set()
@@ -175,10 +176,6 @@ class Siege:
         assert not found.errors, found.errors
         took_s = time.monotonic() - begun
         assert took_s < HONEST_LIMIT_S, f"a read of the honest client took {took_s:.1f} s"
-
-    def _check_log(self) -> None:
-        before, found, after = self.cluster.log.partition("Traceback")
-        assert not found, before[-500:] + found + after[:3_000]
 
     async def _check_data(self) -> None:
         client = Client(self.cluster.port, authentication=self._root)
@@ -215,7 +212,7 @@ class Siege:
         begun = time.monotonic()
         code = await asyncio.to_thread(self.cluster.stop, STOP_LIMIT_S)
         assert code == 0, f"the server ended with code {code} after {time.monotonic() - begun:.1f} s"
-        self._check_log()
+        assert_no_traceback(self.cluster.log)
         await asyncio.to_thread(self.cluster.start)
         await self._check_data()
         await self._load.write_once_more()

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from crash.machine import Machine
+from error_support import assert_no_traceback
 from fluss_server.errors import ErrorCode, FlussError
 from server.test_damage import health_of
 from torture.check import Check
@@ -121,9 +122,6 @@ class Round:
     def _any_end(self) -> str:
         return self._rng.choice(("stop", "kill", "power", "power, in part"))
 
-    def _check_log_of_server(self) -> None:
-        assert "Traceback" not in self._machine.cluster.log, self._machine.cluster.log
-
     async def _progress(self, requests: int) -> None:
         behind = await self._load.wait(requests)
         assert not behind, f"no progress within 60 s: {behind}; {dict(self.codes)}\n{self._machine.cluster.log}"
@@ -144,7 +142,7 @@ class Round:
         assert not found.errors, f"buckets that cannot be read: {found.errors}"
         status, health = await health_of(self._machine.cluster)
         assert status == 200, f"everything can be read, and health says {health}"
-        self._check_log_of_server()
+        assert_no_traceback(self._machine.cluster.log)
 
     async def _check_and_go_on(self) -> None:
         """Check everything; write more, with new writers and perhaps after one more end, and check again."""
@@ -268,7 +266,7 @@ class Round:
         lossy = frozenset(filter(None, map(bucket_of, damaged)))
         found = await self._look(lossy)
         assert not found.problems, "\n".join(found.problems)
-        self._check_log_of_server()
+        assert_no_traceback(self._machine.cluster.log)
         status, health = await health_of(self._machine.cluster)
         unreported = found.errors.keys() - lossy
         described: Any = health["problems"]
