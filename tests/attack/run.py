@@ -139,8 +139,8 @@ class Siege:
         await client.close()
         await self._load.prepare()
 
-    def _refused(self, code: ErrorCode) -> None:
-        assert code is ErrorCode.STORAGE_BACKPRESSURE_EXCEPTION, f"the honest client gets {code.name}"
+    def _refused(self, error: FlussError) -> None:
+        assert error.code is ErrorCode.STORAGE_BACKPRESSURE_EXCEPTION, f"the honest client gets {error}"
 
     async def _attack(self, seconds: float, requests: int) -> None:
         attacks = [asyncio.create_task(attack(self.target)) for attack in (SECURED if self._secured else OPEN)]

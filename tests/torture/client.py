@@ -47,7 +47,7 @@ class Client:
     Args:
         port: of the server.
         repeated: codes after which a call is repeated.
-        on_error: gets the code of every response that is an error.
+        on_error: gets every error that is returned.
         authentication: user and password, None = without.
     """
 
@@ -55,7 +55,7 @@ class Client:
         self,
         port: int,
         repeated: frozenset[ErrorCode] = RESTART,
-        on_error: Callable[[ErrorCode], None] = lambda code: None,
+        on_error: Callable[[FlussError], None] = lambda error: None,
         *,
         authentication: tuple[str, str] | None = None,
     ) -> None:
@@ -81,7 +81,7 @@ class Client:
             try:
                 return await self.call_once(key, request, bucket)
             except FlussError as error:
-                self._on_error(error.code)
+                self._on_error(error)
                 codes[error.code.name] += 1
                 if error.code not in self._repeated:
                     raise Refused(f"{key.name} is refused with {error.code.name}: {error}") from None

@@ -86,7 +86,7 @@ class Load:
         port: of the server.
         rng: makes all choices.
         repeated: codes after which calls are repeated.
-        on_error: gets the code of every response that is an error.
+        on_error: gets every error that is returned.
         database: of the tables.
         authentication: user and password, None = without.
         pause_s: of a writer after each request, so that others get their share of this process.
@@ -101,7 +101,7 @@ class Load:
         port: int,
         rng: Random,
         repeated: frozenset[ErrorCode],
-        on_error: Callable[[ErrorCode], None],
+        on_error: Callable[[FlussError], None],
         *,
         database: str = "fluss",
         authentication: tuple[str, str] | None = None,
@@ -177,7 +177,7 @@ class Load:
 
     def check_repeated(self, error: FlussError) -> None:
         """Whether a request with this error may be repeated."""
-        self._on_error(error.code)
+        self._on_error(error)
         if error.code not in self._repeated:
             raise Refused(f"a write is refused with {error.code.name}: {error}")
 

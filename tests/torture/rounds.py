@@ -45,6 +45,7 @@ class Round:
         kind: what goes wrong, one of :data:`KINDS`.
         story: what happened, a line each.
         codes: error codes that writers got.
+        first: the first error of each code.
     """
 
     def __init__(self, home: Path, seed: int, number: int) -> None:
@@ -52,6 +53,7 @@ class Round:
         self.kind = KINDS[number % len(KINDS)]
         self.story: list[str] = []
         self.codes: Counter[str] = Counter()
+        self.first: list[str] = []
         self._begun = time.monotonic()
         self._options = OPTIONS | {
             "log.segment.file-size": self._rng.choice(("2kb", "8kb", "64kb")),
@@ -94,9 +96,11 @@ class Round:
         else:
             await self._bad_disk()
 
-    def _count(self, code: ErrorCode) -> None:
-        assert code is not ErrorCode.UNKNOWN_SERVER_ERROR, "a response has code -1"
-        self.codes[code.name] += 1
+    def _count(self, error: FlussError) -> None:
+        assert error.code is not ErrorCode.UNKNOWN_SERVER_ERROR, f"a response has code -1: {error}"
+        if not self.codes[error.code.name]:
+            self.first.append(f"{error.code.name}: {error}")
+        self.codes[error.code.name] += 1
 
     def _tell(self, what: str) -> None:
         self.story.append(f"{time.monotonic() - self._begun:.1f} s {what}")

@@ -37,14 +37,15 @@ def run_rounds(parent: Path, seed: int, first: int, count: int, *, verbose: bool
             raise AssertionError(
                 f"round {number} ({current.kind}) fails: {error}\n"
                 f"  it went: {'; '.join(current.story)}\n"
+                f"  errors that clients got: {current.first}\n"
                 f"  its files are in {home}\n"
                 f"  repeat with: make torture SEED={seed} FIRST={number} ROUNDS=1"
             ) from error
         kinds[current.kind] += 1
         if verbose:
-            print(
-                f"{number:4} {time.monotonic() - begun:5.1f} s  {current.kind}: {'; '.join(current.story)}", flush=True
-            )
+            took_s = time.monotonic() - begun
+            print(f"{number:4} {took_s:5.1f} s  {current.kind}: {'; '.join(current.story)}")
+            print("".join(f"{' ' * 14}{error:.200}\n" for error in current.first), end="", flush=True)
     return kinds
 
 
