@@ -20,18 +20,22 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from attack.requests import UNTOUCHED, Fuzz, codes_in, prepare
+from attack.requests import TABLES, UNTOUCHED, Fuzz, codes_in, prepare
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import API_SPECS, ApiKey
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.grpc_server.service_file import method_path
 from fluss_server.grpc_server.status import error_from_metadata
 from fluss_server.rpc.client import RpcClient
 from fluss_server.rpc.frames import parse_response, request_prefix
 from rpc_support import API_VERSIONS_BODY
+from table_rpc import put
 
 RESPONSE_LIMIT_S = 20.0
 FUZZERS = 4
+SOME_ROWS = build_kv_batch(1, [(bytes((n,)), b"\x00" + bytes((n,)) + b"\x01x") for n in range(1, 100)])
+"""Of the table ``keyed``: null bits, id, text. Without rows a scan ends at once."""
 BREAK = (OSError, EOFError, asyncio.TimeoutError)
 """What ends a connection that misbehaves: the server may close it whenever it likes."""
 
@@ -129,6 +133,7 @@ async def tables_again(target: Target) -> None:
     while not target.stop.is_set():
         try:
             await prepare(client, target.fuzz)
+            await put(client, target.fuzz.table_ids[TABLES.index("keyed")], SOME_ROWS)
         except FlussError as error:  # another client is quicker
             target.note(error.code, error.message, "preparation", b"")
         await asyncio.sleep(0.5)
@@ -260,7 +265,7 @@ async def waiting_fetches(target: Target) -> None:
                         for bucket in range(rng.choice((1, 3, 500))):
                             wanted.buckets_req.add(bucket_id=bucket % 4, fetch_offset=0, max_fetch_bytes=1 << 20)
                         task = asyncio.create_task(client.call(ApiKey.FETCH_LOG, fetch))
-                        scan = pb.ScanKvRequest(batch_size_bytes=1)
+                        scan = pb.ScanKvRequest(batch_size_bytes=1, call_seq_id=0)
                         scan.bucket_scan_req.table_id = rng.choice(fuzz.table_ids)
                         scan.bucket_scan_req.bucket_id = 0
                         with contextlib.suppress(FlussError):

@@ -12,7 +12,7 @@ from attack.run import attack
 
 SEED = int(os.environ.get("FLUSS_ATTACK_SEED", str(time.time_ns() % 2**32)))
 SECONDS = 8.0
-REQUESTS = 1_000
+REQUESTS = 600
 
 
 @pytest.mark.slow
