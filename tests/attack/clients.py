@@ -315,27 +315,31 @@ def _huge(rng: Random) -> tuple[ApiKey, bytes]:
 
 async def grpc_requests(target: Target) -> None:
     """Valid, extreme and senseless messages through gRPC; some calls are cancelled."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{target.grpc_port}") as channel:
+        await asyncio.gather(*(_call_grpc(target, channel) for _ in range(FUZZERS)))
+
+
+async def _call_grpc(target: Target, channel: Any) -> None:
     rng = target.rng
     fuzz = target.fuzz
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{target.grpc_port}") as channel:
-        while not target.stop.is_set():
-            key = fuzz.key()
-            body = fuzz.bad_request(key) if rng.random() < 0.5 else fuzz.request(key)
-            call = channel.unary_unary(method_path(API_SPECS[key]))
-            timeout_s = RESPONSE_LIMIT_S if rng.random() < 0.9 else 0.001
-            target.counts["gRPC calls"] += 1
-            try:
-                response = await call(body, timeout=timeout_s)
-            except grpc.aio.AioRpcError as error:
-                known = error_from_metadata(error.trailing_metadata() or ())
-                text = error.details() or ""
-                if error.code() is grpc.StatusCode.UNKNOWN:  # what gRPC makes of an exception in a handler
-                    raise CodeMinusOne(f"gRPC {key.name} {body!r:.2000}: {text}") from None
-                if known is not None:
-                    target.note(known.code, known.message, f"gRPC {key.name}", body)
-            else:
-                if target.authentication is None:
-                    target.note_response(key, bytes(response), body)
+    while not target.stop.is_set():
+        key = fuzz.key()
+        body = fuzz.bad_request(key) if rng.random() < 0.5 else fuzz.request(key)
+        call = channel.unary_unary(method_path(API_SPECS[key]))
+        timeout_s = RESPONSE_LIMIT_S if rng.random() < 0.9 else 0.001
+        target.counts["gRPC calls"] += 1
+        try:
+            response = await call(body, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            known = error_from_metadata(error.trailing_metadata() or ())
+            text = error.details() or ""
+            if error.code() is grpc.StatusCode.UNKNOWN:  # what gRPC makes of an exception in a handler
+                raise CodeMinusOne(f"gRPC {key.name} {body!r:.2000}: {text}") from None
+            if known is not None:
+                target.note(known.code, known.message, f"gRPC {key.name}", body)
+        else:
+            if target.authentication is None:
+                target.note_response(key, bytes(response), body)
 
 
 async def grpc_noise(target: Target) -> None:

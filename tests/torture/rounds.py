@@ -229,6 +229,7 @@ class Round:
             await self._load.abandon()
         data = self._machine.disk.data
         done = damage(data, self._rng)
+        self._machine.disk.settle()  # a later loss of power must not undo it
         self._tell(str(done))
         before = contents(data, "**/*")
         before.pop(".lock", None)  # has the id of the process that used the directory last
@@ -243,6 +244,11 @@ class Round:
             await self._after_refused_start(str(error), done, damaged, before)
             return
         await self._after_start(done, damaged)
+
+    def _restore(self, done: Damage) -> None:
+        done.restore()
+        self._machine.disk.settle()
+        self._tell("restored")
 
     async def _after_refused_start(
         self, text: str, done: Damage, damaged: dict[str, str], before: dict[str, bytes]
@@ -260,8 +266,7 @@ class Round:
         changed = {name for name, content in before.items() if name in after and after[name] != content}
         gone = {name for name in before if name.endswith(".log") and "/log-" in name} - after.keys()
         assert not changed | gone, f"a start that was refused has changed {changed}, removed {gone}"
-        done.restore()
-        self._tell("restored")
+        self._restore(done)
         await self._start()
         await self._check_and_go_on()
 
@@ -285,8 +290,7 @@ class Round:
             await self._check_and_go_on()
         elif found.damaged and done.file_class == "segment":
             await self._end("stop")
-            done.restore()
-            self._tell("restored")
+            self._restore(done)
             await self._start()
             await self._check_all()
 
