@@ -179,7 +179,11 @@ class GrpcServer:
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
                 # What changes something runs to its end even when its caller goes away.
-                result = await (task if handler.cancel_on_disconnect else asyncio.shield(task))
+                try:
+                    result = await (task if handler.cancel_on_disconnect else asyncio.shield(task))
+                except asyncio.CancelledError:
+                    task.add_done_callback(partial(_ended_without_caller, handler.spec.name))
+                    raise
             elif asyncio.isfuture(result):
                 result = await result
             response = _encoded(result)
@@ -225,6 +229,12 @@ class GrpcServer:
         response = standard_protos.message_class(f"{standard_protos.HEALTH_PACKAGE}.HealthCheckResponse")
         stopping = self._stopping.is_set()
         return response(status=standard_protos.NOT_SERVING if stopping else standard_protos.SERVING)
+
+
+def _ended_without_caller(api: str, task: asyncio.Task[Any]) -> None:
+    """Nobody gets the outcome of a call that was cancelled; only a fault of the server is worth a line."""
+    if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, FlussError):
+        logger.error("%s over gRPC failed, its caller is gone", api, exc_info=error)
 
 
 def _encoded(body: ResponseBody) -> bytes:
