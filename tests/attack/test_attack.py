@@ -11,8 +11,8 @@ import pytest
 from attack.run import attack
 
 SEED = int(os.environ.get("FLUSS_ATTACK_SEED", str(time.time_ns() % 2**32)))
-SECONDS = 8.0
-REQUESTS = 600
+SECONDS = 6.0
+REQUESTS = 400
 
 
 @pytest.mark.slow
