@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import grpc
 import pytest
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
+from grpc._cython import cygrpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
@@ -221,3 +223,23 @@ async def test_a_refusal_without_a_caller_leaves_nothing_in_the_log(caplog: pyte
     finally:
         await server.close()
     assert not caplog.records, caplog.text
+
+
+def test_callers_that_are_gone_leave_no_traceback_of_the_library(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def run() -> None:
+        server = GrpcServer(ServiceRegistry(), "127.0.0.1", 0, native_port=1, clock=ManualClock(0))
+        await server.start()
+        await server.close()
+
+    asyncio.run(run())
+    library = logging.getLogger("grpc._cython.cygrpc")
+    for error in (cygrpc.ExecuteBatchError("gone"), ValueError("another")):
+        try:
+            raise error
+        except Exception:
+            library.exception("raised in core by servicer method")
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], ValueError)

@@ -49,6 +49,7 @@ class Client:
         repeated: codes after which a call is repeated.
         on_error: gets every error that is returned.
         authentication: user and password, None = without.
+        timeout_s: of a call.
     """
 
     def __init__(
@@ -58,8 +59,10 @@ class Client:
         on_error: Callable[[FlussError], None] = lambda error: None,
         *,
         authentication: tuple[str, str] | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         self._authentication = authentication
+        self._timeout_s = timeout_s
         self._port = port
         self._repeated = repeated
         self._on_error = on_error
@@ -98,7 +101,7 @@ class Client:
             FlussError: what the server, or the bucket, responds.
         """
         connection = await self._connected()
-        response = await connection.call(key, request, timeout_s=CALL_TIMEOUT_S)
+        response = await connection.call(key, request, timeout_s=self._timeout_s)
         found = response if bucket is None else bucket(response)
         if bucket is not None and found.HasField("error_code") and found.error_code != 0:
             raise FlussError(ErrorCode(found.error_code), found.error_message)
@@ -108,7 +111,7 @@ class Client:
         async with self._connecting:
             if self._connection is None:
                 self._connection = await RpcClient.connect(
-                    "127.0.0.1", self._port, authentication=self._authentication, timeout_s=CALL_TIMEOUT_S
+                    "127.0.0.1", self._port, authentication=self._authentication, timeout_s=self._timeout_s
                 )
             return self._connection
 

@@ -19,7 +19,7 @@ from fluss_server.model.schema import Column, Schema
 from fluss_server.model.table import KvFormat, TableDescriptor
 from fluss_server.model.types import DataType, TypeRoot
 from table_rpc import arrow_log_batch, table_path
-from torture.client import Client, Refused
+from torture.client import CALL_TIMEOUT_S, Client, Refused
 from torture.model import Change, KeyedModel, LogModel, NamesModel, text_of
 
 BUCKETS = 2
@@ -89,6 +89,7 @@ class Load:
         on_error: gets every error that is returned.
         database: of the tables.
         authentication: user and password, None = without.
+        timeout_s: of a call.
         pause_s: of a writer after each request, so that others get their share of this process.
 
     Attributes:
@@ -106,7 +107,9 @@ class Load:
         database: str = "fluss",
         authentication: tuple[str, str] | None = None,
         pause_s: float = 0.0,
+        timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
+        self._timeout_s = timeout_s
         self._pause_s = pause_s
         self.expected = Expected(database)
         self._authentication = authentication
@@ -182,7 +185,13 @@ class Load:
             raise Refused(f"a write is refused with {error.code.name}: {error}")
 
     def _client(self) -> Client:
-        return Client(self._port, self._repeated, self._on_error, authentication=self._authentication)
+        return Client(
+            self._port,
+            self._repeated,
+            self._on_error,
+            authentication=self._authentication,
+            timeout_s=self._timeout_s,
+        )
 
     # ---- definitions
 
