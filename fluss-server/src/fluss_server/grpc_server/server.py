@@ -233,7 +233,7 @@ class GrpcServer:
 
 
 class _CallerIsGone(logging.Filter):
-    """Leaves out what the gRPC library logs, with a traceback, when it cannot send a status because of that."""
+    """Leaves out the traceback that the gRPC library logs when it cannot send a status to a caller that is gone."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
