@@ -271,7 +271,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._closing or self._waits_for_loop or self._runner.busy or self._writer.output.blocked:
             return False
         if self._memory.full and not self._intake.arriving:
-            self._memory.ordinary.wait(self, 1, self._wake)
+            self._memory.short.wait(self, 1, self._wake)
             return False
         return True
 
