@@ -133,6 +133,35 @@ def test_a_fetch_checks_batches_outside_of_the_event_loop(tmp_path: Path) -> Non
     with_service(tmp_path, scenario)
 
 
+def test_a_fetch_of_many_buckets_misses_nothing_that_comes_while_it_reads(tmp_path: Path) -> None:
+    """It pauses between buckets: rows may come to one that it has read already, before it waits for such news."""
+
+    async def scenario(service: ReadService, replica: Replica, flushes: HeldPool, checks: HeldPool) -> None:
+        reads = 0
+
+        def find(bucket: TableBucket) -> Replica:
+            nonlocal reads
+            reads += 1
+            if reads == 2:
+                replica.high_watermark.advance(2)
+            return replica
+
+        cast("Any", service)._replicas.replica = find
+        replica.append(TWO_ROWS)
+        request = pb.FetchLogRequest(follower_server_id=-1, max_bytes=1 << 20, min_bytes=1, max_wait_ms=60_000)
+        table = request.tables_req.add(table_id=1, projection_pushdown_enabled=False)
+        table.buckets_req.add(bucket_id=0, fetch_offset=0, max_fetch_bytes=1 << 20)
+        table.buckets_req.add(bucket_id=1, fetch_offset=2, max_fetch_bytes=1 << 20)
+        fetched = asyncio.ensure_future(service.fetch_log(request, RequestContext(ApiKey.FETCH_LOG)))
+        bucket = parsed(await asyncio.wait_for(cast("Any", fetched), 10))
+        assert (bucket.bucket_id, bucket.high_watermark) == (0, 2)
+        assert bucket.records
+        flushes.run_one()
+        await iterations()
+
+    with_service(tmp_path, scenario)
+
+
 def test_a_fetch_of_a_damaged_batch_is_refused_for_its_bucket(tmp_path: Path) -> None:
     async def scenario(service: ReadService, replica: Replica, flushes: HeldPool, checks: HeldPool) -> None:
         for _ in range(10):

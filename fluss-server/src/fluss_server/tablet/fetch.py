@@ -7,7 +7,7 @@ and responds when it has enough, at an error that waiting cannot resolve, or whe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -18,6 +18,7 @@ from fluss_server.log.damage import BatchDamagedError, UncheckedError
 from fluss_server.log.log_tablet import LogTablet
 from fluss_server.log.storage_errors import storage_errors
 from fluss_server.model.identifiers import TableBucket
+from fluss_server.replica.high_watermark import HighWatermark
 from fluss_server.replica.replica import Replica
 from fluss_server.rpc.frames import Piece
 from fluss_server.runtime.disk import FileRegion
@@ -68,7 +69,6 @@ class BucketResult:
     """What a bucket responds: an error, or pieces of whole batches.
 
     Attributes:
-        is_read: False until the bucket was read.
         filtered_end_offset: offset up to which there is nothing that the filter lets through after the pieces; None if
             it has taken nothing away there.
     """
@@ -80,7 +80,6 @@ class BucketResult:
     pieces: list[Piece] = field(default_factory=list)
     size_bytes: int = 0
     filtered_end_offset: int | None = None
-    is_read: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +122,12 @@ async def fetch_log(
     whole = [replace(fetch, projector=None) for fetch in fetches] if projected else fetches
     reading = _Reading(whole, replica_of, limits.max_bytes, time_slice, read_pool)
     await reading.read(range(len(whole)))
-    await _wait_for_data(reading, limits, parked)
+    await _wait_for_data(reading, limits, parked, time_slice)
     if projected:
         await response_slot()
         reading = _Reading(fetches, replica_of, min(limits.max_bytes, response_capacity()), time_slice, read_pool)
         await reading.read(range(len(fetches)))
-    return reading.results
+    return [result for result in reading.results if result is not None]
 
 
 class _Reading:
@@ -150,7 +149,8 @@ class _Reading:
         self._max_bytes = max_bytes
         self._slice = time_slice
         self._read_pool = read_pool
-        self.results = [BucketResult(fetch) for fetch in fetches]
+        # None until the bucket is read: to make very many results at once would hold the event loop.
+        self.results: list[BucketResult | None] = [None] * len(fetches)
         self._size_bytes = 0
         self._settled = 0  # results that time cannot improve, and that end the wait
         self._readable = 0
@@ -159,7 +159,8 @@ class _Reading:
         """Read some of the buckets, in pieces that do not hold up the event loop."""
         for index in indexes:
             await self._slice.pause_if_over()
-            self._forget(self.results[index])
+            if (before := self.results[index]) is not None:
+                self._add(before, -1)
             try:
                 result = self._read_one(index, may_check=False)
             except UncheckedError:  # the event loop does not read all of what it sends
@@ -177,22 +178,21 @@ class _Reading:
             result.error = error
         return result
 
-    def replicas(self) -> list[tuple[int, Replica]]:
-        """The replicas that are here, by the position of their bucket."""
-        found = []
+    def replicas(self) -> Iterator[tuple[int, Replica, bool]]:
+        """The replicas that are here, by the position of their bucket, and whether they have moved since the read."""
         for index, fetch in enumerate(self._fetches):
             try:
-                found.append((index, self._replica_of(fetch.bucket)))
+                replica = self._replica_of(fetch.bucket)
             except FlussError:
                 continue  # its error is part of the results
-        return found
+            result = self.results[index]
+            yield index, replica, result is None or result.high_watermark < replica.high_watermark.value
 
     def worth_waiting(self, min_bytes: int) -> bool:
         """Whether time can improve the response."""
         return self._size_bytes < min_bytes and not self._settled and self._readable > 0
 
     def _add(self, result: BucketResult, sign: int = 1) -> None:
-        result.is_read = True
         self._size_bytes += sign * result.size_bytes
         if result.error is None:
             self._readable += sign
@@ -201,12 +201,8 @@ class _Reading:
         else:
             self._settled += sign * (result.error.code not in _DEFERRED_ERRORS)
 
-    def _forget(self, result: BucketResult) -> None:
-        if result.is_read:
-            self._add(result, -1)
 
-
-async def _wait_for_data(reading: _Reading, limits: FetchLimits, parked: ParkedFetches) -> None:
+async def _wait_for_data(reading: _Reading, limits: FetchLimits, parked: ParkedFetches, time_slice: TimeSlice) -> None:
     """Read again whatever moves until there is enough or the time is over."""
     wait_ms = DEFAULT_WAIT_MS if limits.max_wait_ms is None else min(limits.max_wait_ms, MAX_WAIT_MS)
     min_bytes = limits.min_bytes
@@ -227,11 +223,18 @@ async def _wait_for_data(reading: _Reading, limits: FetchLimits, parked: ParkedF
         moved[index] = None
 
     timer = asyncio.get_running_loop().call_later(wait_ms / 1000, respond_now)
-    watched = [(replica.high_watermark, partial(notice, index)) for index, replica in reading.replicas()]
-    for high_watermark, wake in watched:
-        high_watermark.add_reader(wake)
+    watched: list[tuple[HighWatermark, Callable[[], None]]] = []
     parked.enter(len(reading.results), respond_now)
     try:
+        for index, replica, has_moved in reading.replicas():
+            has_news = partial(notice, index)
+            watched.append((replica.high_watermark, has_news))
+            replica.high_watermark.add_reader(has_news)
+            if has_moved:
+                has_news()
+            await time_slice.pause_if_over()
+            if time_is_up:
+                break
         while not time_is_up and reading.worth_waiting(min_bytes):
             await changed.wait()
             changed.clear()
