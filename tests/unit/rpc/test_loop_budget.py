@@ -186,9 +186,9 @@ class StartsAtOnce:
     @rpc(ApiKey.LOOKUP, raw=True, cancel_on_disconnect=True, starts_at_once=True)
     async def method(self, request: memoryview, context: RequestContext) -> ResponseBody:
         self.in_task.append(asyncio.current_task() is not None)
-        if request == b"fail":
+        if bytes(request) == b"fail":
             raise FlussError(ErrorCode.CORRUPT_MESSAGE, "no")
-        if request == b"wait":
+        if bytes(request) == b"wait":
             try:
                 await self.go_on.wait()
             except asyncio.CancelledError:

@@ -188,6 +188,10 @@ class _Reading:
             result = self.results[index]
             yield index, replica, result is None or result.high_watermark < replica.high_watermark.value
 
+    def bucket(self, index: int) -> TableBucket:
+        """The bucket at a position."""
+        return self._fetches[index].bucket
+
     def worth_waiting(self, min_bytes: int) -> bool:
         """Whether time can improve the response."""
         return self._size_bytes < min_bytes and not self._settled and self._readable > 0
@@ -219,7 +223,7 @@ async def _wait_for_data(reading: _Reading, limits: FetchLimits, parked: ParkedF
 
     def notice(index: int) -> None:
         if not moved:
-            parked.wake(changed.set)
+            parked.wake(changed.set, reading.bucket(index))
         moved[index] = None
 
     timer = asyncio.get_running_loop().call_later(wait_ms / 1000, respond_now)
