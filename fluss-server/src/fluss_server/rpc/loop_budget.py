@@ -19,7 +19,7 @@ from collections.abc import Callable
 SLICE_S = 0.002
 """How long requests of one connection are started without a pause."""
 
-MIN_SLICE_S = 0.0002
+MIN_SLICE_S = 0.00005
 """The same while very many connections wait."""
 
 BUDGET_S = 0.002
