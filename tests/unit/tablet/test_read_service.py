@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
-from fluss_server.errors import ErrorCode
+from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
 from fluss_server.rpc.service import RequestContext
@@ -158,6 +159,29 @@ def test_a_fetch_of_many_buckets_misses_nothing_that_comes_while_it_reads(tmp_pa
         assert bucket.records
         flushes.run_one()
         await iterations()
+
+    with_service(tmp_path, scenario)
+
+
+def test_errors_of_buckets_are_freed_without_the_cycle_collector(tmp_path: Path) -> None:
+    """It looks at all objects rarely, and a fetch may have an error for each of 20,000 buckets."""
+
+    async def scenario(service: ReadService, replica: Replica, flushes: HeldPool, checks: HeldPool) -> None:
+        class Error(FlussError):
+            pass
+
+        def find(bucket: TableBucket) -> Replica:
+            raise Error(ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION, "not here")
+
+        cast("Any", service)._replicas.replica = find
+        gc.collect()
+        gc.disable()
+        try:
+            bucket = parsed(await (await fetch(service, 0)))
+            assert bucket.error_code == ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION
+            assert not [thing for thing in gc.get_objects() if type(thing) is Error]
+        finally:
+            gc.enable()
 
     with_service(tmp_path, scenario)
 

@@ -175,7 +175,7 @@ class _Reading:
         try:
             _read(result, self._replica_of(result.fetch.bucket), max_bytes, at_least_one, may_check)
         except FlussError as error:
-            result.error = error
+            result.error = error.with_traceback(None)  # which refers to this frame, and so to the result
         return result
 
     def replicas(self) -> Iterator[tuple[int, Replica, bool]]:
