@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from fluss_server.errors import FlussError
 
-MAX_WOKEN_WRITERS = 100
+MAX_WOKEN_WRITERS = 400
 """Writers of a bucket that are woken in one iteration of the event loop, some milliseconds; more follow in the next."""
 
 

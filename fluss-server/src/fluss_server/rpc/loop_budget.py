@@ -22,7 +22,7 @@ SLICE_S = 0.002
 MIN_SLICE_S = 0.00005
 """The same while very many connections wait."""
 
-BUDGET_S = 0.002
+BUDGET_S = 0.005
 """Time of one iteration for connections that use much."""
 
 MAX_LIGHT_S = 2 * BUDGET_S

@@ -69,9 +69,9 @@ class LookupReader:
         begin = len(self._values)
         keys = self._keys[begin : begin + self._part]
         found = self._found
-        missing = [key for key in dict.fromkeys(keys) if key not in found]
+        missing = [key for key in dict.fromkeys(keys) if key not in found] if found else list(dict.fromkeys(keys))
         found.update(zip(missing, self._kv.lookup(missing), strict=True))
-        values = [found[key] for key in keys]
+        values = list(map(found.__getitem__, keys))
         size = sum(len(value) for value in values if value is not None)
         self._check_size(self._size_bytes + size)
         self._values += values
