@@ -57,7 +57,9 @@ class WriteService:
         self._max_merge_bytes = MERGE_SHARE * kv_queue_bytes
 
     @rpc(ApiKey.PRODUCE_LOG)
-    async def produce_log(self, request: ProduceLogRequest, context: RequestContext) -> ResponseBody:
+    def produce_log(
+        self, request: ProduceLogRequest, context: RequestContext
+    ) -> ResponseBody | Awaitable[ResponseBody]:
         """Append one or more batches per bucket; ``acks`` 1 and -1 wait until they are acknowledged."""
         _check_acks(request.acks)
         outcomes = [self._append(request.table_id, bucket) for bucket in request.buckets]
@@ -65,8 +67,18 @@ class WriteService:
         sizes = [len(bucket.records) for bucket in request.buckets]
         request.buckets = without_records(request.buckets)
         settled, waiting = _to_wait_for(outcomes, request.acks)
-        if waiting:
-            await _settle(settled, waiting, request.timeout_ms)
+        if not waiting:
+            return self._produced(request, sizes, settled)
+        return self._produced_when_settled(request, sizes, settled, waiting)
+
+    async def _produced_when_settled(
+        self,
+        request: ProduceLogRequest,
+        sizes: Sequence[int],
+        settled: list[FlussError | AppendResult],
+        waiting: dict[int, asyncio.Future[None]],
+    ) -> ResponseBody:
+        await _settle(settled, waiting, request.timeout_ms)
         return self._produced(request, sizes, settled)
 
     def _produced(
