@@ -13,6 +13,7 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode
 from fluss_server.rpc import request_memory
 from fluss_server.rpc.frames import request_prefix
+from fluss_server.rpc.limits import RpcLimits
 from fluss_server.rpc.request_memory import MAX_SLOW_CHECKS, Arrival, RequestMemory
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from rpc_support import RawClient, async_test, eventually, serving
@@ -242,7 +243,8 @@ async def test_stalled_clients_give_way_to_an_honest_one(monkeypatch: pytest.Mon
         honest = await stack.enter_async_context(RawClient.connected(server.port))
         started = asyncio.get_running_loop().time()
         assert await ask(honest, 20 * MIB) == 20 * MIB
-        assert asyncio.get_running_loop().time() - started < 3
+        # Long before the time for receiving a request of the stalled ones is over, also on a busy machine.
+        assert asyncio.get_running_loop().time() - started < RpcLimits().receive_timeout_s / 2
         dropped = 0
         for client in stalled:
             with contextlib.suppress(asyncio.TimeoutError, asyncio.IncompleteReadError, ConnectionResetError):

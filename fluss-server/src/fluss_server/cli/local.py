@@ -7,7 +7,6 @@ import asyncio
 import gc
 import logging
 import os
-import platform
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,6 @@ from pathlib import Path
 from fluss_server import __version__
 from fluss_server.cli.arguments import NEXT_PORT
 from fluss_server.cli.failures import UsageError
-from fluss_server.cli.server_yaml import parse_server_yaml
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.local import LocalServer
 from fluss_server.rpc.endpoints import Endpoint, parse_endpoints
@@ -70,7 +68,7 @@ def run(parsed: argparse.Namespace) -> int:
     logger.info(
         "fluss-server %s starts, Python %s, process %d, data directory %s",
         __version__,
-        platform.python_version(),
+        sys.version.split()[0],
         os.getpid(),
         data_dir.resolve(),
     )
@@ -172,6 +170,8 @@ def _options(config: Path | None, settings: Sequence[str]) -> tuple[dict[str, st
     """Options of the configuration file and, before them, of ``--set``; lines of those that only the file has."""
     values: dict[str, tuple[str, int]] = {}
     if config is not None:
+        from fluss_server.cli.server_yaml import parse_server_yaml
+
         try:
             values = parse_server_yaml(config.read_text(encoding="utf-8"), str(config))
         except (OSError, UnicodeDecodeError) as error:
