@@ -7,7 +7,7 @@ and responds when it has enough, at an error that waiting cannot resolve, or whe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -20,6 +20,7 @@ from fluss_server.log.log_tablet import LogTablet
 from fluss_server.log.log_view import LogSlice
 from fluss_server.log.storage_errors import storage_errors
 from fluss_server.model.identifiers import TableBucket
+from fluss_server.replica.high_watermark import HighWatermark
 from fluss_server.replica.replica import Replica
 from fluss_server.rpc.frames import Piece
 from fluss_server.runtime.disk import FileRegion
@@ -79,7 +80,6 @@ class BucketResult:
     """What a bucket responds: an error, or pieces of whole batches.
 
     Attributes:
-        is_read: False until the bucket was read.
         filtered_end_offset: offset up to which there is nothing that the filter lets through after the pieces; None if
             it has taken nothing away there.
     """
@@ -91,7 +91,6 @@ class BucketResult:
     pieces: list[Piece] = field(default_factory=list)
     size_bytes: int = 0
     filtered_end_offset: int | None = None
-    is_read: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +133,12 @@ async def fetch_log(
     whole = [replace(fetch, projector=None) for fetch in fetches] if projected else fetches
     reading = _Reading(whole, replica_of, limits.max_bytes, time_slice, read_pool)
     await reading.read(range(len(whole)))
-    await _wait_for_data(reading, limits, parked)
+    await _wait_for_data(reading, limits, parked, time_slice)
     if projected:
         await response_slot()
         reading = _Reading(fetches, replica_of, min(limits.max_bytes, response_capacity()), time_slice, read_pool)
         await reading.read(range(len(fetches)))
-    return reading.results
+    return [result for result in reading.results if result is not None]
 
 
 class _Reading:
@@ -161,7 +160,8 @@ class _Reading:
         self._max_bytes = max_bytes
         self._slice = time_slice
         self._read_pool = read_pool
-        self.results = [BucketResult(fetch) for fetch in fetches]
+        # None until the bucket is read: to make very many results at once would hold the event loop.
+        self.results: list[BucketResult | None] = [None] * len(fetches)
         self._size_bytes = 0
         self._settled = 0  # results that time cannot improve, and that end the wait
         self._readable = 0
@@ -170,7 +170,8 @@ class _Reading:
         """Read some of the buckets, in pieces that do not hold up the event loop."""
         for index in indexes:
             await self._slice.pause_if_over()
-            self._forget(self.results[index])
+            if (before := self.results[index]) is not None:
+                self._add(before, -1)
             try:
                 result = self._read_one(index, _is_quick)
             except UncheckedError:
@@ -185,25 +186,28 @@ class _Reading:
         try:
             _read(result, self._replica_of(result.fetch.bucket), max_bytes, at_least_one, may_check)
         except FlussError as error:
-            result.error = error
+            result.error = error.with_traceback(None)  # which refers to this frame, and so to the result
         return result
 
-    def replicas(self) -> list[tuple[int, Replica]]:
-        """The replicas that are here, by the position of their bucket."""
-        found = []
+    def replicas(self) -> Iterator[tuple[int, Replica, bool]]:
+        """The replicas that are here, by the position of their bucket, and whether they have moved since the read."""
         for index, fetch in enumerate(self._fetches):
             try:
-                found.append((index, self._replica_of(fetch.bucket)))
+                replica = self._replica_of(fetch.bucket)
             except FlussError:
                 continue  # its error is part of the results
-        return found
+            result = self.results[index]
+            yield index, replica, result is None or result.high_watermark < replica.high_watermark.value
+
+    def bucket(self, index: int) -> TableBucket:
+        """The bucket at a position."""
+        return self._fetches[index].bucket
 
     def worth_waiting(self, min_bytes: int) -> bool:
         """Whether time can improve the response."""
         return self._size_bytes < min_bytes and not self._settled and self._readable > 0
 
     def _add(self, result: BucketResult, sign: int = 1) -> None:
-        result.is_read = True
         self._size_bytes += sign * result.size_bytes
         if result.error is None:
             self._readable += sign
@@ -211,10 +215,6 @@ class _Reading:
             self._settled += sign * (result.filtered_end_offset is not None)
         else:
             self._settled += sign * (result.error.code not in _DEFERRED_ERRORS)
-
-    def _forget(self, result: BucketResult) -> None:
-        if result.is_read:
-            self._add(result, -1)
 
 
 def _is_quick(batches: LogSlice | None) -> bool:
@@ -225,7 +225,7 @@ def _is_quick(batches: LogSlice | None) -> bool:
     return region.length <= _MAX_INLINE_BYTES and region.file.is_cached(region.position, region.length)
 
 
-async def _wait_for_data(reading: _Reading, limits: FetchLimits, parked: ParkedFetches) -> None:
+async def _wait_for_data(reading: _Reading, limits: FetchLimits, parked: ParkedFetches, time_slice: TimeSlice) -> None:
     """Read again whatever moves until there is enough or the time is over."""
     wait_ms = DEFAULT_WAIT_MS if limits.max_wait_ms is None else min(limits.max_wait_ms, MAX_WAIT_MS)
     min_bytes = limits.min_bytes
@@ -242,15 +242,22 @@ async def _wait_for_data(reading: _Reading, limits: FetchLimits, parked: ParkedF
 
     def notice(index: int) -> None:
         if not moved:
-            parked.wake(changed.set)
+            parked.wake(changed.set, reading.bucket(index))
         moved[index] = None
 
     timer = asyncio.get_running_loop().call_later(wait_ms / 1000, respond_now)
-    watched = [(replica.high_watermark, partial(notice, index)) for index, replica in reading.replicas()]
-    for high_watermark, wake in watched:
-        high_watermark.add_reader(wake)
+    watched: list[tuple[HighWatermark, Callable[[], None]]] = []
     parked.enter(len(reading.results), respond_now)
     try:
+        for index, replica, has_moved in reading.replicas():
+            has_news = partial(notice, index)
+            watched.append((replica.high_watermark, has_news))
+            replica.high_watermark.add_reader(has_news)
+            if has_moved:
+                has_news()
+            await time_slice.pause_if_over()
+            if time_is_up:
+                break
         while not time_is_up and reading.worth_waiting(min_bytes):
             await changed.wait()
             changed.clear()
