@@ -56,8 +56,8 @@ class Receiver:
 
 
 def test_starts_wake_in_order_while_memory_is_free() -> None:
-    memory = RequestMemory(20, 10)
-    lane = memory.ordinary
+    memory = RequestMemory(40, 10)
+    lane = memory.short
     woken: list[str] = []
 
     def wake(name: str) -> None:
@@ -79,6 +79,24 @@ def test_starts_wake_in_order_while_memory_is_free() -> None:
     lane.release(12)
     assert not memory.full
     assert memory.held == 0
+
+
+def test_long_messages_do_not_keep_short_requests_waiting() -> None:
+    """A decoded message takes 8 times its bytes: those that have arrived may take more than their part together."""
+    memory = RequestMemory(64 * MIB, 100 * MIB)
+    for _ in range(8):
+        message = Receiver(memory, MIB)
+        message.run()
+        assert message.complete
+        message.arrival.lane.arrived(message.arrival)
+    memory.ordinary.take(8 * 7 * MIB)  # now they run
+    assert memory.held == 64 * MIB
+    assert not memory.full
+    waiting = Receiver(memory, MIB)
+    waiting.run()
+    assert waiting.blocked
+    memory.short.take(16 * MIB)
+    assert memory.full
 
 
 def test_large_requests_have_a_half_of_their_own() -> None:
@@ -253,7 +271,7 @@ async def test_many_large_requests_at_once_all_get_through() -> None:
 async def test_long_requests_that_only_wait_for_data_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_memory, "CHECK_INTERVAL_S", 0.05)
     async with (
-        serving(Service(), max_server_request_bytes=8 * MIB) as server,
+        serving(Service(), max_server_request_bytes=16 * MIB) as server,
         RawClient.connected(server.port) as waiting,
         RawClient.connected(server.port) as client,
     ):

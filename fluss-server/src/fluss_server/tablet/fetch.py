@@ -8,7 +8,7 @@ to the end of the log, and its fetch waits for that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -22,6 +22,7 @@ from fluss_server.log.log_view import LogSlice
 from fluss_server.log.storage_errors import storage_errors
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
+from fluss_server.replica.watched_offset import WatchedOffset
 from fluss_server.rpc.frames import Piece
 from fluss_server.runtime.disk import FileRegion
 from fluss_server.runtime.loop_share import TimeSlice
@@ -88,7 +89,6 @@ class BucketResult:
     """What a bucket responds: an error, or pieces of whole batches.
 
     Attributes:
-        is_read: False until the bucket was read.
         filtered_end_offset: offset up to which there is nothing that the filter lets through after the pieces; None if
             it has taken nothing away there.
     """
@@ -100,7 +100,6 @@ class BucketResult:
     pieces: list[Piece] = field(default_factory=list)
     size_bytes: int = 0
     filtered_end_offset: int | None = None
-    is_read: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +142,12 @@ async def fetch_log(
     whole = [replace(fetch, projector=None) for fetch in fetches] if projected else fetches
     reading = _Reading(whole, replica_of, limits.max_bytes, time_slice, read_pool)
     await reading.read(range(len(whole)))
-    await _wait_for_data(reading, limits, parked)
+    await _wait_for_data(reading, limits, parked, time_slice)
     if projected:
         await response_slot()
         reading = _Reading(fetches, replica_of, min(limits.max_bytes, response_capacity()), time_slice, read_pool)
         await reading.read(range(len(fetches)))
-    return reading.results
+    return [result for result in reading.results if result is not None]
 
 
 class _Reading:
@@ -170,7 +169,8 @@ class _Reading:
         self._max_bytes = max_bytes
         self._slice = time_slice
         self._read_pool = read_pool
-        self.results = [BucketResult(fetch) for fetch in fetches]
+        # None until the bucket is read: to make very many results at once would hold the event loop.
+        self.results: list[BucketResult | None] = [None] * len(fetches)
         self._size_bytes = 0
         self._settled = 0  # results that time cannot improve, and that end the wait
         self._readable = 0
@@ -179,7 +179,8 @@ class _Reading:
         """Read some of the buckets, in pieces that do not hold up the event loop."""
         for index in indexes:
             await self._slice.pause_if_over()
-            self._forget(self.results[index])
+            if (before := self.results[index]) is not None:
+                self._add(before, -1)
             try:
                 result = self._read_one(index, _is_quick)
             except UncheckedError:
@@ -194,30 +195,44 @@ class _Reading:
         try:
             _read(result, self._replica_of(result.fetch.bucket), max_bytes, at_least_one, may_check)
         except FlussError as error:
-            result.error = error
+            result.error = error.with_traceback(None)  # which refers to this frame, and so to the result
         return result
 
     def have_lost_leader(self, indexes: Iterable[int]) -> bool:
         """Whether buckets that were read before are led by another server now."""
-        errors = (self.results[index].error for index in indexes)
-        return any(error is not None and error.code is ErrorCode.NOT_LEADER_OR_FOLLOWER for error in errors)
+        for index in indexes:
+            result = self.results[index]
+            error = None if result is None else result.error
+            if error is not None and error.code is ErrorCode.NOT_LEADER_OR_FOLLOWER:
+                return True
+        return False
 
-    def replicas(self) -> list[tuple[int, Replica, bool]]:
-        """The replicas that are here, by the position of their bucket, and whether a follower reads them."""
-        found = []
+    def watched(self) -> Iterator[tuple[int, WatchedOffset, bool]]:
+        """What to wait for, by the position of the bucket, and whether it has moved since the read.
+
+        A client waits for the high watermark, a follower for the end of the log.
+        """
         for index, fetch in enumerate(self._fetches):
             try:
-                found.append((index, self._replica_of(fetch.bucket), fetch.is_follower))
+                replica = self._replica_of(fetch.bucket)
             except FlussError:
                 continue  # its error is part of the results
-        return found
+            result = self.results[index]
+            if fetch.is_follower:
+                yield index, replica.log_end, fetch.offset < replica.log.end_offset
+            else:
+                has_moved = result is None or result.high_watermark < replica.high_watermark.value
+                yield index, replica.high_watermark, has_moved
+
+    def bucket(self, index: int) -> TableBucket:
+        """The bucket at a position."""
+        return self._fetches[index].bucket
 
     def worth_waiting(self, min_bytes: int) -> bool:
         """Whether time can improve the response."""
         return self._size_bytes < min_bytes and not self._settled and self._readable > 0
 
     def _add(self, result: BucketResult, sign: int = 1) -> None:
-        result.is_read = True
         self._size_bytes += sign * result.size_bytes
         if result.error is None:
             self._readable += sign
@@ -228,10 +243,6 @@ class _Reading:
         else:
             self._settled += sign * (result.error.code not in _DEFERRED_ERRORS)
 
-    def _forget(self, result: BucketResult) -> None:
-        if result.is_read:
-            self._add(result, -1)
-
 
 def _is_quick(batches: LogSlice | None) -> bool:
     """Whether batches are checked on the event loop: handing them to a worker and back would take longer."""
@@ -241,7 +252,7 @@ def _is_quick(batches: LogSlice | None) -> bool:
     return region.length <= _MAX_INLINE_BYTES and region.file.is_cached(region.position, region.length)
 
 
-async def _wait_for_data(reading: _Reading, limits: FetchLimits, parked: ParkedFetches) -> None:
+async def _wait_for_data(reading: _Reading, limits: FetchLimits, parked: ParkedFetches, time_slice: TimeSlice) -> None:
     """Read again whatever moves until there is enough or the time is over."""
     wait_ms = DEFAULT_WAIT_MS if limits.max_wait_ms is None else min(limits.max_wait_ms, MAX_WAIT_MS)
     min_bytes = limits.min_bytes
@@ -258,18 +269,22 @@ async def _wait_for_data(reading: _Reading, limits: FetchLimits, parked: ParkedF
 
     def notice(index: int) -> None:
         if not moved:
-            parked.wake(changed.set)
+            parked.wake(changed.set, reading.bucket(index))
         moved[index] = None
 
     timer = asyncio.get_running_loop().call_later(wait_ms / 1000, respond_now)
-    watched = [
-        (replica.log_end if is_follower else replica.high_watermark, partial(notice, index))
-        for index, replica, is_follower in reading.replicas()
-    ]
-    for offset, wake in watched:
-        offset.add_reader(wake)
+    watched: list[tuple[WatchedOffset, Callable[[], None]]] = []
     parked.enter(len(reading.results), respond_now)
     try:
+        for index, offset, has_moved in reading.watched():
+            has_news = partial(notice, index)
+            watched.append((offset, has_news))
+            offset.add_reader(has_news)
+            if has_moved:
+                has_news()
+            await time_slice.pause_if_over()
+            if time_is_up:
+                break
         while not time_is_up and reading.worth_waiting(min_bytes):
             await changed.wait()
             changed.clear()

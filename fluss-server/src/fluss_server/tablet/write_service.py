@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
+from typing import NamedTuple
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
@@ -47,6 +48,13 @@ _VALID_ACKS = (-1, 0, 1)
 _MODE_DEFAULT, _MODE_OVERWRITE = 0, 1
 
 
+class Acknowledgement(NamedTuple):
+    """What a part of a write waits for: ``done`` completes when ``replica`` acknowledges it."""
+
+    replica: Replica
+    done: asyncio.Future[None]
+
+
 class WriteService:
     """Appends to log tables, upserts and deletes in primary-key tables."""
 
@@ -57,14 +65,33 @@ class WriteService:
         self._max_merge_bytes = MERGE_SHARE * kv_queue_bytes
 
     @rpc(ApiKey.PRODUCE_LOG)
-    async def produce_log(self, request: ProduceLogRequest, context: RequestContext) -> ResponseBody:
+    def produce_log(
+        self, request: ProduceLogRequest, context: RequestContext
+    ) -> ResponseBody | Awaitable[ResponseBody]:
         """Append one or more batches per bucket; ``acks`` 1 waits until the leader has them, -1 for the whole ISR."""
         _check_acks(request.acks)
         outcomes = [self._append(request.table_id, bucket, request.acks) for bucket in request.buckets]
         # What is in the log needs the memory of the request no more.
         sizes = [len(bucket.records) for bucket in request.buckets]
         request.buckets = without_records(request.buckets)
-        settled = await _settle(outcomes, request.acks, request.timeout_ms)
+        settled, waiting = _to_wait_for(outcomes, request.acks)
+        if not waiting:
+            return self._produced(request, sizes, settled)
+        return self._produced_when_settled(request, sizes, settled, waiting)
+
+    async def _produced_when_settled(
+        self,
+        request: ProduceLogRequest,
+        sizes: Sequence[int],
+        settled: list[FlussError | AppendResult],
+        waiting: dict[int, Acknowledgement],
+    ) -> ResponseBody:
+        await _settle(settled, waiting, request.acks, request.timeout_ms)
+        return self._produced(request, sizes, settled)
+
+    def _produced(
+        self, request: ProduceLogRequest, sizes: Sequence[int], settled: Sequence[FlussError | AppendResult]
+    ) -> ResponseBody:
         response = pb.ProduceLogResponse()
         for bucket, size, outcome in zip(request.buckets, sizes, settled, strict=True):
             entry = response.buckets_resp.add(bucket_id=bucket.bucket_id)
@@ -104,7 +131,9 @@ class WriteService:
         puts.clear()
         sizes = [len(bucket.records) for bucket in request.buckets]
         request.buckets = without_records(request.buckets)
-        settled = await _settle(outcomes, request.acks, request.timeout_ms)
+        settled, waiting = _to_wait_for(outcomes, request.acks)
+        if waiting:
+            await _settle(settled, waiting, request.acks, request.timeout_ms)
         response = pb.PutKvResponse()
         for bucket, size, outcome in zip(request.buckets, sizes, settled, strict=True):
             entry = response.buckets_resp.add(bucket_id=bucket.bucket_id)
@@ -166,11 +195,11 @@ def put_kv_code(code: ErrorCode, api_version: int) -> ErrorCode:
     return code
 
 
-async def _settle(
-    outcomes: Sequence[FlussError | tuple[Replica, AppendResult]], acks: int, timeout_ms: int
-) -> list[FlussError | AppendResult]:
-    """Wait until every appended part is acknowledged, or has failed, or the time is up."""
-    waiting: dict[int, asyncio.Future[None]] = {}
+def _to_wait_for(
+    outcomes: Sequence[FlussError | tuple[Replica, AppendResult]], acks: int
+) -> tuple[list[FlussError | AppendResult], dict[int, Acknowledgement]]:
+    """The results of the parts of a write, and by index the acknowledgements that it has to wait for."""
+    waiting: dict[int, Acknowledgement] = {}
     settled: list[FlussError | AppendResult] = []
     for index, outcome in enumerate(outcomes):
         if isinstance(outcome, FlussError):
@@ -180,35 +209,37 @@ async def _settle(
         settled.append(result)
         if acks != 0:
             try:
-                waiting[index] = replica.acknowledged(result, acks)
+                waiting[index] = Acknowledgement(replica, replica.acknowledged(result, acks))
             except FlussError as error:
                 settled[index] = error
-    if not waiting:
-        return settled
+    return settled, waiting
+
+
+async def _settle(
+    settled: list[FlussError | AppendResult], waiting: dict[int, Acknowledgement], acks: int, timeout_ms: int
+) -> None:
+    """Wait for acknowledgements; a part that fails, or whose time is up, gets its error in ``settled``."""
     time_is_up = False
 
     def abandon() -> None:
         nonlocal time_is_up
         time_is_up = True
-        for future in waiting.values():
+        for _, future in waiting.values():
             future.cancel()
 
     timer = asyncio.get_running_loop().call_later(min(max(timeout_ms, 1), MAX_TIMEOUT_MS) / 1000, abandon)
     try:
-        for index, future in waiting.items():
+        for index, (replica, future) in waiting.items():
             try:
                 await future
             except asyncio.CancelledError:
                 if not time_is_up:
                     raise
-                outcome = outcomes[index]
-                assert not isinstance(outcome, FlussError), "nobody waits for what has failed"
-                settled[index] = _not_in_time(outcome[0], acks, timeout_ms)
+                settled[index] = _not_in_time(replica, acks, timeout_ms)
             except Exception as error:
                 settled[index] = _as_fluss_error(error)
     finally:
         timer.cancel()
-    return settled
 
 
 def _not_in_time(replica: Replica, acks: int, timeout_ms: int) -> FlussError:
