@@ -23,6 +23,7 @@ from fluss_server.model.table import KvFormat
 from fluss_server.replica.follower_replica import FollowerReplica
 from fluss_server.rpc.client import RpcClient
 from fluss_server.runtime.runtime import system_runtime
+from fluss_server.tablet.metrics import TabletMetrics
 from kv_support import INT, STRING, encode_key, make_schema, make_table
 from rpc_support import async_test
 from table_rpc import arrow_log_batch, create_table, table_path
@@ -127,6 +128,15 @@ async def cluster(directory: Path, **options: str) -> AsyncIterator[Cluster]:
         await running.close()
 
 
+def figures(running: Cluster, server_id: int) -> dict[str, Any]:
+    """Metrics of a server without labels."""
+    server = running.tablets[server_id].server
+    metrics = TabletMetrics(
+        server.replicas, server.scanners, server.reads.parked, server.disk, server.isr, max_buckets=10
+    )
+    return {sample.name: sample.value for sample in metrics.samples() if not sample.labels}
+
+
 def produce_request(table_id: int, first: int, *, acks: int = -1) -> Any:
     """Two rows."""
     batch = arrow_log_batch(PLAIN, [[first, first + 1], ["x", "y"]])
@@ -216,10 +226,16 @@ async def test_a_lagging_follower_leaves_the_isr_and_comes_back(tmp_path: Path) 
         follower = running.pause_follower(slow, bucket)
         assert not (await produce(running, table_id, 2)).HasField("error_code"), "acknowledged when it has left"
         assert slow not in running.isr_of(bucket)
+        assert figures(running, leader)["tabletserver_underReplicated"] == 1
         running.tablets[slow].server.replicas._fetchers.add(follower)
         await until(lambda: running.isr_of(bucket) == set(ALL))
         isr = running.tablets[leader].server.isr
         assert (isr.shrinks, isr.expansions) == (1, 1)
+        shown = figures(running, leader)
+        assert shown["tabletserver_isrShrinksPerSecond"] == shown["tabletserver_isrExpandsPerSecond"] == 1
+        assert shown["tabletserver_underReplicated"] == shown["tabletserver_underMinIsr"] == 0
+        assert (shown["tabletserver_leaderCount"], shown["tabletserver_replicaCount"]) == (1, 1)
+        assert figures(running, slow)["tabletserver_leaderCount"] == 0
 
 
 @async_test

@@ -353,6 +353,16 @@ class Replica(BucketReplica):
         if self._offline is None and self._closed is None:
             self._commits.advance()
 
+    @property
+    def replication_lag(self) -> int:
+        """Rows that the slowest follower in the ISR does not have; 0 without followers."""
+        followers = self.followers
+        if followers is None:
+            return 0
+        offsets = [followers.offset_of(server) for server in followers.isr.members if server in followers.replicas]
+        known = [offset for offset in offsets if offset >= 0]
+        return max((self.log.end_offset - offset for offset in known), default=0)
+
     def wanted_isr(self, max_lag_s: float, live: Container[int]) -> tuple[int, ...] | None:
         """See :meth:`Followers.wanted_isr`; None also for a bucket without followers, or one that is closed."""
         if self.followers is None or self._closed is not None:

@@ -8,6 +8,7 @@ from fluss_server.metrics.instruments import BucketCounters
 from fluss_server.metrics.samples import Sample
 from fluss_server.replica.bucket_replica import BucketReplica
 from fluss_server.tablet.disk_write_lock import DiskWriteLock
+from fluss_server.tablet.isr_maintenance import IsrMaintenance
 from fluss_server.tablet.kv_scanners import KvScanners
 from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.replica_manager import ReplicaManager
@@ -45,6 +46,7 @@ class TabletMetrics:
         scanners: KvScanners,
         parked: ParkedFetches,
         disk: DiskWriteLock,
+        isr: IsrMaintenance,
         *,
         max_buckets: int,
     ) -> None:
@@ -52,6 +54,7 @@ class TabletMetrics:
         self._scanners = scanners
         self._parked = parked
         self._disk = disk
+        self._isr = isr
         self._max_buckets = max_buckets
 
     def samples(self) -> Iterable[Sample]:
@@ -79,6 +82,7 @@ class TabletMetrics:
         yield Sample("tabletserver_logFlushLatencyMs", flushes)
         yield Sample("tabletserver_leaderCount", len(self._replicas.leaders()))
         yield Sample("tabletserver_replicaCount", len(replicas))
+        yield from self._replication()
         yield Sample("tabletserver_writerIdCount", sum(replica.log.writer_count for replica in replicas))
         yield Sample("tabletserver_delayedWriteCount", sum(r.high_watermark.waiting_writers for r in replicas))
         yield Sample("tabletserver_delayedFetchCount", len(self._parked))
@@ -101,6 +105,15 @@ class TabletMetrics:
         for replica in unhealthy[: self._max_buckets]:
             state = "damaged" if replica.is_online else "offline"
             yield Sample("server_unhealthyBucket", 1, (*self._labels(replica), state))
+
+    def _replication(self) -> Iterable[Sample]:
+        leaders = [replica for replica in self._replicas.leaders() if replica.followers is not None]
+        followers = [replica.followers for replica in leaders if replica.followers is not None]
+        yield Sample("tabletserver_underReplicated", sum(len(f.isr.members) < len(f.replicas) for f in followers))
+        yield Sample("tabletserver_underMinIsr", sum(not f.has_enough_replicas for f in followers))
+        yield Sample("tabletserver_isrExpandsPerSecond", self._isr.expansions)
+        yield Sample("tabletserver_isrShrinksPerSecond", self._isr.shrinks)
+        yield Sample("server_replicationMaxLag", max((replica.replication_lag for replica in leaders), default=0))
 
     def _bucket(self, replica: BucketReplica) -> Iterable[Sample]:
         log, labels = replica.log, self._labels(replica)
