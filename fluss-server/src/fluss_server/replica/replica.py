@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.kv_batch import max_record_count
-from fluss_server.formats.log_batch import crc_matches, has_more_batches, iter_batches
-from fluss_server.formats.row_validation import Validator, validator_of
 from fluss_server.log.log_tablet import AppendResult, LogTablet
 from fluss_server.metrics.instruments import BucketCounters, Distribution
 from fluss_server.model.identifiers import TableBucket
@@ -26,6 +24,7 @@ from fluss_server.model.table import TableInfo
 from fluss_server.replica.bucket_replica import BucketReplica
 from fluss_server.replica.commit_chain import CommitChain
 from fluss_server.replica.followers import Followers
+from fluss_server.replica.schema_check import SchemaCheck, not_again
 from fluss_server.replica.watched_offset import WatchedOffset
 from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.workers import WorkerPool
@@ -41,9 +40,6 @@ T = TypeVar("T")
 FIRST_RECOVERY_DELAY_S = 0.25
 MAX_RECOVERY_DELAY_S = 5.0
 """Between attempts to open a store again that waits for space on the disk: twice as long after each, up to this."""
-
-MAX_APPEND_BATCHES = 1_000
-"""Batches of one bucket in a request; clients send one. Each costs the event loop some microseconds."""
 
 
 class Replica(BucketReplica):
@@ -104,8 +100,7 @@ class Replica(BucketReplica):
         self.log_end = WatchedOffset(log.end_offset)
         self.standby_replicas: tuple[int, ...] = ()
         self._has_rows = table.has_primary_key
-        self._schemas = schemas
-        self._validators = {table.schema_id: validator_of(table.schema.types, table.log_format)}
+        self._schemas = SchemaCheck(table, schemas)
         self._monotonic = clock.monotonic
         self._kv_worker = kv_worker
         self._commits = CommitChain(
@@ -173,7 +168,7 @@ class Replica(BucketReplica):
                 f"{self.table.path} has a primary key",
                 hint="write it with upserts and deletes (PUT_KV), not with appends",
             )
-        self._validate(records)
+        self._schemas.check(records, self.table)
         result = self.log.append(records)
         self._appended()
         return result
@@ -182,35 +177,6 @@ class Replica(BucketReplica):
         if self.followers is not None:
             self.log_end.advance(self.log.end_offset)
         self._schedule_commit()
-
-    def _validate(self, records: memoryview) -> None:
-        """Refuse batches that no reader could decode, and too many of them."""
-        if has_more_batches(records, MAX_APPEND_BATCHES):
-            raise FlussError(
-                ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
-                f"more than {MAX_APPEND_BATCHES} batches for one bucket in a request",
-                hint="write fewer and larger batches",
-            )
-        for position, header in iter_batches(records):
-            batch = records[position : position + header.size]
-            try:
-                validator = self._validators.get(header.schema_id) or self._validator_of(header.schema_id)
-                validator.check(batch, header)
-            except FlussError as error:
-                # A batch damaged on the way may look like anything: then the log says so, and its writer sends it
-                # again.
-                if crc_matches(records, position, header):
-                    raise _not_again(error) from None
-
-    def _validator_of(self, schema_id: int) -> Validator:
-        """The validator of batches of an older schema; writers that have not heard of a newer one go on with it."""
-        if not 0 < schema_id <= self.table.schema_id:
-            raise FlussError(
-                ErrorCode.SCHEMA_NOT_EXIST,
-                f"{self.table.path} has no schema {schema_id}; the newest is {self.table.schema_id}",
-            )
-        validator = self._validators[schema_id] = validator_of(self._schemas(schema_id).types, self.table.log_format)
-        return validator
 
     async def put(self, records: memoryview, target_columns: Sequence[int], *, overwrite: bool = False) -> AppendResult:
         """Merge a KV batch; acknowledged as for :meth:`append`. The order of calls is the order of effects.
@@ -230,7 +196,7 @@ class Replica(BucketReplica):
         try:
             result = await self._run_write(kv, max_record_count(records), put)
         except FlussError as error:
-            raise _not_again(error) from None
+            raise not_again(error) from None
         self._appended()
         return result
 
@@ -554,17 +520,3 @@ class Replica(BucketReplica):
     def is_closed(self) -> bool:
         """Whether the replica leads no more: it was closed or deleted, or has stepped down."""
         return self._closed is not None
-
-
-def _not_again(error: FlussError) -> FlussError:
-    """The error for a batch that arrived as its writer made it, and does not match the schema of the table.
-
-    Clients repeat a batch whose response is CORRUPT_RECORD, without end: see docs/decisions/0003.
-    """
-    if error.code is not ErrorCode.CORRUPT_RECORD_EXCEPTION:
-        return error
-    return FlussError(
-        ErrorCode.INVALID_TABLE_EXCEPTION,
-        f"rows do not match the schema of the table: {error.message}",
-        hint=error.hint,
-    )
