@@ -174,13 +174,13 @@ class LogMachine(RuleBasedStateMachine):
         self.batches = [batch for batch in self.batches if batch.next_offset > start]
         self.start = start
 
-    @precondition(lambda self: self.batches and not self.deleted)  # see LogTablet.truncate_to
+    @precondition(lambda self: self.batches and not self.deleted)  # see LogTablet.truncate
     @rule(where=st.floats(0, 1))
     def truncate(self, where: float) -> None:
         offset = self.start + round(where * (self.end - self.start))
         self.empty_at = self.start
         self.batches = [batch for batch in self.batches if batch.next_offset <= offset]
-        assert self.log.truncate_to(offset) == self.end
+        assert self.log.truncate(offset) == self.end
         self.flushed = min(self.flushed, self.end)
 
     # ---------------------------------------------------------------- reading
@@ -269,7 +269,7 @@ class LogMachine(RuleBasedStateMachine):
             if batch.timestamp != header.commit_timestamp:
                 assert batch.next_offset > self.flushed
                 self.batches = self.batches[:number]
-                self.log.truncate_to(self.end)
+                self.log.truncate(self.end)
                 break
         self.flushed = self.end
 

@@ -139,7 +139,7 @@ def test_truncations_during_reads(tmp_path: Path) -> None:
     for number in range(60):
         for _ in range(20):
             log.append(make_batch(1, 60 + number))
-        log.truncate_to(log.end_offset - 13)
+        log.truncate(log.end_offset - 13)
         if workers.stop.is_set():
             break
     workers.finish()

@@ -178,7 +178,7 @@ def test_truncation_and_retention_forget_damage_that_is_gone(tmp_path: Path) -> 
         flip(segment_files(tmp_path)[number], 560)
         with pytest.raises(BatchDamagedError):
             log.read(number * 10 + 5, 100, 35, at_least_one=True)
-    assert log.truncate_to(25) == 25
+    assert log.truncate(25) == 25
     assert [error.offset for error in log.damage] == [5, 15]
     clock.advance(10**6)
     log.delete_expired(1000, 20, roll_active=False)
@@ -233,7 +233,7 @@ def test_scrubbing_goes_on_behind_what_was_deleted(tmp_path: Path) -> None:
     clock.advance(10**9)
     assert log.delete_expired(1, 20, roll_active=False) == 2
     assert log.scrub(ScrubPosition(0, 600, 6), 1 << 20) == (500, None)
-    log.truncate_to(22)
+    log.truncate(22)
     assert log.scrub(ScrubPosition(20, 400, 24), 100) == (0, None)
 
 
@@ -243,7 +243,7 @@ def test_a_truncation_during_a_scrub_is_no_damage(tmp_path: Path, monkeypatch: p
     log = filled(tmp_path)
 
     def truncating(*arguments: object) -> stored_batches.CheckResult:
-        log.truncate_to(22)
+        log.truncate(22)
         return check_stored_batches(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "check_stored_batches", truncating)

@@ -17,6 +17,7 @@ from fluss_server.log.checked_read import MayCheck, always, read_checked
 from fluss_server.log.damage import BatchDamagedError, DamageRegister, UncheckedError
 from fluss_server.log.file_names import LOG, path_of
 from fluss_server.log.flush_checkpoint import FlushCheckpoint
+from fluss_server.log.leader_epochs import EpochStart, LeaderEpochs
 from fluss_server.log.log_config import MAX_SEGMENT_BYTES, LogConfig
 from fluss_server.log.log_recovery import LogRecovery, RecoveredLog, RecoveryReport, forget_durable_offsets
 from fluss_server.log.log_replay import replay_segment
@@ -65,7 +66,7 @@ class LogTablet:
 
     Threads. Appends come from one thread at a time. Reads come from any thread and take no lock: an append publishes
     its batches by replacing one reference after their bytes are in the file. Flushes come from any thread; one runs at
-    a time and covers what was appended before it began. :meth:`truncate_to`, :meth:`close` and :meth:`delete` may wait
+    a time and covers what was appended before it began. :meth:`truncate`, :meth:`close` and :meth:`delete` may wait
     for a flush. Lock order: flush lock, append lock.
 
     Durability. :meth:`flush` is the only promise: everything below the offset it returns survives the process and the
@@ -106,6 +107,7 @@ class LogTablet:
         self._sealed_bytes = sum(segment.size for segment in segments[:-1])
         recovery_offset = -1 if recovered.report.changed else last.next_offset
         self._point = RecoveryPointWriter(directory, config, runtime, recovery_offset)
+        self._epochs = LeaderEpochs(directory, runtime.disk)
 
     @classmethod
     def open(cls, directory: PurePath, config: LogConfig, runtime: Runtime) -> LogTablet:
@@ -121,6 +123,8 @@ class LogTablet:
         except OSError as error:
             raise storage_error(f"cannot open the log in {directory}", error) from error
         tablet = cls(directory, config, runtime, recovered)
+        with storage_errors(f"cannot open the log in {directory}"):
+            tablet._epochs.load(tablet.start_offset, tablet.end_offset)
         if recovered.report.changed:
             with tablet._flush_lock:
                 tablet._flush(tablet._capture())
@@ -177,6 +181,93 @@ class LogTablet:
     def largest_writer_id(self) -> int:
         """The largest id of an idempotent writer that is remembered; -1 without any."""
         return self._writers.largest_writer_id
+
+    # ------------------------------------------------------------------ replication
+
+    @property
+    def epochs(self) -> tuple[EpochStart, ...]:
+        """History of leader epochs, oldest first; empty only if the log has never held a record. Any thread, no I/O."""
+        view = self._view
+        return self._epochs.known(view.bases[0], view.end, self._epochs.entries)
+
+    def begin_epoch(self, epoch: int, *, may_continue: bool = False) -> None:
+        """Note durably that what is appended from now on is of ``epoch``; again for the same epoch does nothing.
+
+        A leader calls it before its first append. An epoch must not go on after the log was opened again: a loss of
+        power may have taken unsynced records that followers have, and others would get their offsets in the same
+        epoch, so that the histories would not show that the logs differ.
+
+        Args:
+            epoch: leader epoch, at least 0.
+            may_continue: accept the epoch with which the history ends, although another process began it. Only right
+                when the bucket has one replica.
+
+        Raises:
+            FlussError: ``FENCED_LEADER_EPOCH_EXCEPTION``: the history has this or a newer epoch already;
+                ``DISK_WRITE_LOCKED``, ``LOG_STORAGE_EXCEPTION``, ``STORAGE_EXCEPTION`` as :meth:`append`.
+        """
+        with self._append_lock:
+            self._check_usable()
+            view = self._view
+            with storage_errors(f"cannot write the leader epochs of the log in {self._directory}"):
+                self._epochs.begin(epoch, view.bases[0], view.end, may_continue=may_continue)
+
+    def append_replica(self, records: Buffer, epochs: Sequence[EpochStart]) -> AppendResult:
+        """Append batches as a follower: byte for byte, with the offsets and timestamps that the leader gave them.
+
+        The batches are visible to readers when this returns; they are durable after the next :meth:`flush`.
+
+        Args:
+            records: one or more whole batches, the first of which begins at :attr:`end_offset`.
+            epochs: the whole history of the leader's log, which must have been compared with :attr:`epochs`, see
+                :func:`.leader_epochs.divergence`. Entries that the batches reach are recorded, durably, before the
+                batches are written.
+
+        Raises:
+            FlussError: nothing, or some of the batches, were appended, see :attr:`end_offset`.
+                ``CORRUPT_RECORD_EXCEPTION``: no batch, a damaged one, a partial one, or one with another offset than
+                that which is due;
+                ``FENCED_LEADER_EPOCH_EXCEPTION``: the history does not continue that of the log;
+                ``DISK_WRITE_LOCKED``, ``LOG_STORAGE_EXCEPTION``, ``STORAGE_EXCEPTION`` as :meth:`append`.
+        """
+        data = memoryview(records)
+        headers = check_batches(data, MAX_SEGMENT_BYTES)
+        if self._point.is_behind:
+            self.flush()
+        with self._append_lock:
+            self._check_usable()
+            base_offset = offset = self._view.end
+            for header in headers:
+                if header.base_offset != offset:
+                    raise FlussError(
+                        ErrorCode.CORRUPT_RECORD_EXCEPTION,
+                        f"a replicated batch has offset {header.base_offset} instead of {offset}",
+                    )
+                offset = header.next_offset
+            with storage_errors(f"cannot write the leader epochs of the log in {self._directory}"):
+                bases = [header.base_offset for header in headers]
+                self._epochs.follow(epochs, self._view.bases[0], bases, offset)
+            number = position = 0
+            while number < len(headers):
+                count = self._view.segments[-1].count_fitting(headers[number:])
+                if count == 0:
+                    self._roll()
+                    continue
+                run = headers[number : number + count]
+                end = position + sum(header.size for header in run)
+                self._append_as_is(data[position:end], run)
+                number, position = number + count, end
+            return AppendResult(base_offset, offset - 1, False, len(headers))
+
+    def _append_as_is(self, data: memoryview, headers: Sequence[BatchHeader]) -> None:
+        segment = self._view.segments[-1]
+        self._write(segment, (data,), headers)
+        for header in headers:
+            self._writers.record(header)
+        self._max_timestamp = max(self._max_timestamp, *(header.commit_timestamp for header in headers))
+        self._point.note_append(len(data))
+        view = self._view
+        self._view = LogView(headers[-1].next_offset, segment.size, view.segments, view.bases)
 
     # ------------------------------------------------------------------ append
 
@@ -551,7 +642,7 @@ class LogTablet:
 
     # ------------------------------------------------------------------ truncate, close, delete
 
-    def truncate_to(self, offset: int) -> int:
+    def truncate(self, offset: int) -> int:
         """Remove all batches that end after ``offset``; returns the new end offset, at most ``offset``.
 
         Slices handed out before may turn out short, or hold batches that are appended later. What writers had sent in
@@ -594,6 +685,38 @@ class LogTablet:
             raise self._failure from error
         self._sealed_bytes = sum(segment.size for segment in before)
         self._max_timestamp = max(segment.max_timestamp for segment in self._view.segments)
+        self._epochs.truncate(end)
+
+    def restart_at(self, offset: int) -> None:
+        """Drop everything; the log begins and ends at ``offset``, and has no history of leader epochs and no writers.
+
+        Raises:
+            FlussError: ``STORAGE_EXCEPTION``: it failed after a part of it, appends are refused from now on.
+        """
+        with self._flush_lock, self._append_lock:
+            self._check_usable()
+            view = self._view
+            fresh = LogSegment(self._directory, offset, self._config, self._runtime)
+            fresh.start_indexes()
+            self._view = LogView(offset, 0, (fresh,), (offset,))
+            try:
+                forget_durable_offsets(self._directory, self._disk)
+                self._point.forget_behind(-1)
+                self._disk.replace_file(fresh.path, b"")
+                self._point.write_empty(offset)
+                for segment in reversed(view.segments):
+                    if segment.base_offset != offset:
+                        segment.delete()
+                self._disk.sync_directory(self._directory)
+                self._epochs.truncate(0)
+                self._epochs.save()
+            except OSError as error:
+                self._failure = storage_failure(f"dropping the log in {self._directory} was not completed", error)
+                raise self._failure from error
+            self._writers.restore([])
+            self._open_sealed.forget_from(0)
+            self._damage.forget_from(0)
+            self._flushed_offset, self._sealed_bytes, self._max_timestamp = offset, 0, -1
 
     def close(self) -> None:
         """Flush, move the recovery point to the end, so that the next opening scans nothing, and let the files go.

@@ -6,10 +6,11 @@ import logging
 from pathlib import PurePath
 from typing import NamedTuple
 
+from fluss_server.formats.crc import crc32c
 from fluss_server.log.log_config import LogConfig
 from fluss_server.log.log_view import LogView
 from fluss_server.log.recovery_point import RecoveryPoint
-from fluss_server.log.writer_snapshot import WriterSnapshots
+from fluss_server.log.writer_snapshot import WriterSnapshots, encode_snapshot
 from fluss_server.log.writer_state import WriterEntry, WriterStates
 from fluss_server.runtime.runtime import Runtime
 
@@ -142,6 +143,16 @@ class RecoveryPointWriter:
             if offset > end_offset:
                 self._snapshots.delete(offset)
         self._pending = {offset: entries for offset, entries in self._pending.items() if offset <= end_offset}
+
+    def write_empty(self, offset: int) -> None:
+        """Have the log begin and end at ``offset``, without writers, whatever other files there are.
+
+        Raises:
+            OSError: the recovery point is what it was.
+        """
+        point = RecoveryPoint(offset, offset, offset, 0, -1, offset, 0, 0, crc32c(encode_snapshot([])))
+        point.write(self._directory, self._disk)
+        self.offset = offset
 
     @staticmethod
     def _point(snapshot: LogSnapshot, snapshot_crc: int) -> RecoveryPoint:
