@@ -119,7 +119,7 @@ def test_a_damaged_header_does_not_make_a_filter_leave_a_batch_out(tmp_path: Pat
     log = open_log(tmp_path, **SETTINGS)
     for number in range(6):
         log.append(with_statistics(make_batch(fill=bytes([65 + number])), b"wanted", 1))
-    log._roll()
+    log._appender.roll()
     flip(segment_files(tmp_path)[0], 3 * 110 + 52)  # its statistics
 
     def select(offset: int) -> tuple[int, int]:
@@ -223,7 +223,7 @@ def test_scrubbing_takes_no_descriptor_from_readers(tmp_path: Path) -> None:
     log.close()
     log = open_log(tmp_path, **SETTINGS)
     scrub_all(log, 1 << 20)
-    assert not any(segment.is_loaded for segment in log._view.segments[:-1])
+    assert not any(segment.is_loaded for segment in log._state.view.segments[:-1])
 
 
 def test_scrubbing_goes_on_behind_what_was_deleted(tmp_path: Path) -> None:
@@ -234,7 +234,8 @@ def test_scrubbing_goes_on_behind_what_was_deleted(tmp_path: Path) -> None:
     assert log.delete_expired(1, 20, roll_active=False) == 2
     assert log.scrub(ScrubPosition(0, 600, 6), 1 << 20) == (500, None)
     log.truncate(22)
-    assert log.scrub(ScrubPosition(20, 400, 24), 100) == (0, None)
+    assert log.scrub(ScrubPosition(20, 400, 24), 100) == (0, ScrubPosition(22, 0, 22))
+    assert log.scrub(ScrubPosition(22, 0, 22), 100) == (0, None)
 
 
 def test_a_truncation_during_a_scrub_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,7 +135,7 @@ def test_a_fetch_checks_batches_outside_of_the_event_loop(
         await iterations()
         flushes.run_one()
         await iterations()
-        first, last = segment_files(tmp_path)[0], replica.log._view.bases[-1]
+        first, last = segment_files(tmp_path)[0], replica.log._state.view.bases[-1]
         assert last > 0
         appended = await fetch(service, last)
         await iterations()

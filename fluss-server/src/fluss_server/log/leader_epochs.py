@@ -126,16 +126,18 @@ class LeaderEpochs:
                 logger.error("%s is damaged: the leader epochs of offsets below %d are unknown", self._path, end)
         except FileNotFoundError:
             found = ()
-        kept = tuple(entry for entry in self.known(start, end, found or ()) if entry.start_offset <= end)
         self._saved = found
+        self.entries = found or ()
+        kept = tuple(entry for entry in self.known(start, end) if entry.start_offset <= end)
         self.entries = found if kept == found else kept
         self.is_stale = found is not None and found[-1:] > kept[-1:]
 
-    @staticmethod
-    def known(start: int, end: int, entries: Sequence[EpochStart]) -> tuple[EpochStart, ...]:
-        """The entries of a log from ``start`` to ``end``, completed if none covers records that it has."""
+    def known(self, start: int, end: int) -> tuple[EpochStart, ...]:
+        """The history of a log with the offsets from ``start`` to ``end``; empty only if there are neither these nor
+        entries."""
+        entries = self.entries
         count = sum(1 for entry in entries[1:] if entry.start_offset <= start)
-        kept = tuple(entries[count:])
+        kept = entries[count:] if count else entries
         if start < end and not (kept and kept[0].start_offset < end):
             return (EpochStart(UNKNOWN_EPOCH, start), *kept)
         return kept
@@ -153,7 +155,7 @@ class LeaderEpochs:
                 hint="an epoch is never continued after the log was opened again: a loss of power may have taken"
                 " records that followers have; the bucket needs a new leader epoch",
             )
-        entries = [entry for entry in self.known(start, end, self.entries) if entry.start_offset < end]
+        entries = [entry for entry in self.known(start, end) if entry.start_offset < end]
         self._replace((*entries, EpochStart(epoch, end)))
         self._begun = epoch
 
@@ -174,7 +176,7 @@ class LeaderEpochs:
         newest = leaders[-1] if leaders else None
         if newest and self.entries[-1:] == (newest,) and newest.start_offset < log_end > start and self.is_saved:
             return  # nothing new, as nearly always
-        own = [entry for entry in self.known(start, log_end, self.entries) if entry.start_offset < log_end]
+        own = [entry for entry in self.known(start, log_end) if entry.start_offset < log_end]
         before = [entry for entry in leaders if entry.start_offset < log_end]
         added = [entry for entry in leaders if log_end <= entry.start_offset < end]
         if start == log_end:
@@ -193,9 +195,9 @@ class LeaderEpochs:
             hint="the logs must be compared, and this one truncated, before it can follow the leader",
         )
 
-    def truncate(self, end: int) -> None:
-        """The log ends at ``end`` from now on, durably; forget the epochs of which it has nothing any more."""
-        self.entries = tuple(entry for entry in self.entries if entry.start_offset < end)
+    def truncate(self, start: int, end: int) -> None:
+        """The log has the offsets from ``start`` to ``end`` now, durably; forget epochs of which it has no record."""
+        self.entries = tuple(entry for entry in self.entries if start < end and entry.start_offset < end)
         self.is_stale = self.entries != self._saved
 
     def save(self) -> None:

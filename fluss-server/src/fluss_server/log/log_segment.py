@@ -551,6 +551,14 @@ class LogSegment:
             OSError.
         """
         self._disk.remove(self.path, missing_ok=True)
+        self.delete_indexes()
+
+    def delete_indexes(self) -> None:
+        """Remove the index files.
+
+        Raises:
+            OSError.
+        """
         self.offset_index_file.delete()
         self.time_index_file.delete()
 
