@@ -72,7 +72,8 @@ class LeaderEpochs:
 
     Entries ascend, strictly, in both fields. An entry reaches the disk before the first record of its epoch is written,
     and disappears from it after the last of them was truncated; so a record is never taken for one of an older epoch,
-    whenever a crash comes. Of entries at or below the log start only the newest is kept, with its real first offset.
+    whenever a crash comes. Entries at or after the log end have no record, and make room for the next epoch. Of entries
+    at or below the log start only the newest is kept, with its real first offset.
 
     File format (``leader-epochs``, little-endian, replaced atomically and durably):
 
@@ -101,7 +102,8 @@ class LeaderEpochs:
         self._path = directory / LEADER_EPOCHS
         self._disk = disk
         self._saved: tuple[EpochStart, ...] | None = ()
-        self._begun = UNKNOWN_EPOCH
+        self._newest = UNKNOWN_EPOCH  # that this log has ever had, as far as is known
+        self._begun: int | None = None  # by this object
         self.entries: tuple[EpochStart, ...] = ()
         """The history, oldest first. Replaced as a whole."""
         self.is_stale = False
@@ -127,14 +129,14 @@ class LeaderEpochs:
         except FileNotFoundError:
             found = ()
         self._saved = found
+        self._newest = found[-1].epoch if found else UNKNOWN_EPOCH
         self.entries = found or ()
         kept = tuple(entry for entry in self.known(start, end) if entry.start_offset <= end)
         self.entries = found if kept == found else kept
         self.is_stale = found is not None and found[-1:] > kept[-1:]
 
     def known(self, start: int, end: int) -> tuple[EpochStart, ...]:
-        """The history of a log with the offsets from ``start`` to ``end``; empty only if there are neither these nor
-        entries."""
+        """The history of a log that has the offsets from ``start`` to ``end``; never empty if that is any."""
         entries = self.entries
         count = sum(1 for entry in entries[1:] if entry.start_offset <= start)
         kept = entries[count:] if count else entries
@@ -144,20 +146,20 @@ class LeaderEpochs:
 
     def begin(self, epoch: int, start: int, end: int, *, may_continue: bool) -> None:
         """See :meth:`LogTablet.begin_epoch`; the log holds the offsets from ``start`` to ``end``."""
-        newest = self.entries[-1].epoch if self.entries else UNKNOWN_EPOCH
-        if epoch == newest and (epoch == self._begun or may_continue):
-            self._begun = epoch
+        if epoch == self._begun == self._newest:
             return
-        if epoch <= newest:
+        if epoch < self._newest or (epoch == self._newest and not may_continue):
             raise FlussError(
                 ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION,
-                f"leader epoch {epoch} cannot begin at offset {end}: the log has epoch {newest} already",
+                f"leader epoch {epoch} cannot begin at offset {end}: the log has epoch {self._newest} already",
                 hint="an epoch is never continued after the log was opened again: a loss of power may have taken"
                 " records that followers have; the bucket needs a new leader epoch",
             )
         entries = [entry for entry in self.known(start, end) if entry.start_offset < end]
-        self._replace((*entries, EpochStart(epoch, end)))
-        self._begun = epoch
+        if not entries or entries[-1].epoch < epoch:
+            entries.append(EpochStart(epoch, end))
+        self._replace(tuple(entries))
+        self._begun = self._newest = epoch
 
     def follow(self, leaders: Sequence[EpochStart], start: int, bases: Sequence[int], end: int) -> None:
         """Take over, durably, what a leader's history says about batches that are to be appended.
@@ -180,20 +182,17 @@ class LeaderEpochs:
         before = [entry for entry in leaders if entry.start_offset < log_end]
         added = [entry for entry in leaders if log_end <= entry.start_offset < end]
         if start == log_end:
-            own = before[-1:]
-        if not is_history(leaders) or own[-1:] != before[-1:] or not (own or added[:1]):
-            raise self._not_continued(leaders, log_end)
-        if any(entry.start_offset not in bases for entry in added) or not (own or added[0].start_offset == log_end):
-            raise self._not_continued(leaders, log_end)
+            own = before[-1:]  # there is no record of what the entries say
+        continues = own[-1:] == before[-1:] if before else added[:1] and added[0].start_offset == log_end
+        if not continues or not is_history(leaders) or any(entry.start_offset not in bases for entry in added):
+            raise FlussError(
+                ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION,
+                f"the leader's epochs {_text(leaders)} do not continue those of the log, {_text(self.entries)}, at"
+                f" offset {log_end}",
+                hint="the logs must be compared, and this one truncated, before it can follow the leader",
+            )
         self._replace((*own, *added))
-
-    def _not_continued(self, leaders: Sequence[EpochStart], log_end: int) -> FlussError:
-        return FlussError(
-            ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION,
-            f"the leader's epochs {_text(leaders)} do not continue those of the log, {_text(self.entries)}, at offset"
-            f" {log_end}",
-            hint="the logs must be compared, and this one truncated, before it can follow the leader",
-        )
+        self._newest = max(self._newest, leaders[-1].epoch)
 
     def truncate(self, start: int, end: int) -> None:
         """The log has the offsets from ``start`` to ``end`` now, durably; forget epochs of which it has no record."""
