@@ -32,8 +32,8 @@ class LogTablet:
 
     Threads. Appends come from one thread at a time. Reads come from any thread and take no lock: an append publishes
     its batches by replacing one reference after their bytes are in the file. Flushes come from any thread; one runs at
-    a time and covers what was appended before it began. :meth:`truncate`, :meth:`close` and :meth:`delete` may wait
-    for a flush. Lock order: flush lock, append lock.
+    a time and covers what was appended before it began. :meth:`truncate`, :meth:`restart_at`, :meth:`close` and
+    :meth:`delete` may wait for a flush. Lock order: deletion lock, flush lock, append lock.
 
     Durability. :meth:`flush` is the only promise: everything below the offset it returns survives the process and the
     power supply. A failed write leaves the log as it was (``LOG_STORAGE_EXCEPTION``, ``DISK_WRITE_LOCKED`` when the
@@ -322,10 +322,10 @@ class LogTablet:
         return self._appender.append_replica(records, epochs)
 
     def truncate(self, offset: int) -> int:
-        """Remove all batches that end after ``offset``; returns the new end offset, at most ``offset``.
+        """Remove all batches that end after ``offset``, durably; returns the new end offset, at most ``offset``.
 
-        Slices handed out before may turn out short, or hold batches that are appended later. What writers had sent in
-        batches that retention has deleted may be forgotten.
+        Slices handed out before may turn out short; they never show batches that are appended later. Batches before
+        ``offset`` are durable too. What writers had sent in batches that retention has deleted may be forgotten.
 
         Raises:
             FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``: before the log;
@@ -337,8 +337,12 @@ class LogTablet:
     def restart_at(self, offset: int) -> None:
         """Drop everything; the log begins and ends at ``offset``, and has no history of leader epochs and no writers.
 
+        Slices handed out before stay valid, or turn out short. A crash leaves the log as it was, a first part of it, or
+        an empty log that begins at ``offset``.
+
         Raises:
-            FlussError: ``STORAGE_EXCEPTION``: it failed after a part of it, appends are refused from now on.
+            FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``: ``offset`` is negative;
+                ``STORAGE_EXCEPTION``: it failed after a part of it, appends are refused from now on.
         """
         self._truncation.restart_at(offset)
 
