@@ -59,6 +59,7 @@ class Bucket:
         self.deleted = False
         self.writer_id, self.sequence = 0, 0
         self.unacknowledged: list[int] = []
+        self.sent = 0
         self.seen: Counter[str] = Counter()
         self.elect()
 
@@ -82,7 +83,8 @@ class Bucket:
     def send(self, sequence: int) -> None:
         assert self.leader
         size = self.random.choice([60, 90, 400])
-        fill = bytes([sequence % 251])
+        self.sent += 1
+        fill = self.sent.to_bytes(4, "little")  # so that no two batches are equal by chance
         try:
             result = self.leader.log.append(make_batch(2, size, self.writer_id, sequence, fill))
         except FlussError as error:
