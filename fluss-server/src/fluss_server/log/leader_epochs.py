@@ -72,7 +72,7 @@ class LeaderEpochs:
 
     Entries ascend, strictly, in both fields. An entry reaches the disk before the first record of its epoch is written,
     and disappears from it after the last of them was truncated; so a record is never taken for one of an older epoch,
-    whenever a crash comes. Entries at or after the log end have no record, and make room for the next epoch. Of entries
+    whenever a crash comes. Entries at or after the log end have no record; the next epoch replaces them. Of entries
     at or below the log start only the newest is kept, with its real first offset.
 
     File format (``leader-epochs``, little-endian, replaced atomically and durably):
