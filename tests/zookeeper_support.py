@@ -16,9 +16,9 @@ from types import TracebackType
 
 from fluss_server.metadata.zookeeper.settings import ZooKeeperSettings
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tools"))
 
-from official import class_path
+from official_jars import class_path
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 20.0
