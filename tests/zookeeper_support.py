@@ -27,6 +27,11 @@ _MAIN = "org.apache.zookeeper.server.ZooKeeperServerMain"
 _JVM = ("-Xmx96m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dzookeeper.extendedTypesEnabled=true")
 
 
+def official_class_path(profile: str) -> str:
+    """Class path of ``zookeeper``, or of the official ``server``, which has Curator in it."""
+    return class_path(profile)
+
+
 class ZooKeeperServer:
     """Sessions of 0.4 s and more are possible: it ticks ten times as often as by default.
 

@@ -22,6 +22,7 @@ from fluss_server.metadata.store import (
     MetadataConflict,
     Node,
     Set,
+    StoreOperation,
     UnknownOutcome,
 )
 from fluss_server.metadata.zookeeper.states import ConnectionState
@@ -72,7 +73,14 @@ def test_a_commit_whose_response_is_lost_is_made_once_and_reported(zookeeper: Zo
         assert await store.commit([Create("/a", b"1"), Create("/c")]) == [0, 0]
         sent = proxy.transactions
         proxy.losses = [Loss.RESPONSE]
-        operations = [Set("/a", b"2"), Create("/b"), Set("/c", b"3", 0), Check("/a", 1), Check("/b"), Delete("/b", 0)]
+        operations: list[StoreOperation] = [
+            Set("/a", b"2"),
+            Create("/b"),
+            Set("/c", b"3", 0),
+            Check("/a", 1),
+            Check("/b"),
+            Delete("/b", 0),
+        ]
         assert await store.commit(operations) == [1, 0, 1, 1, UNKNOWN_VERSION, 0]
         assert proxy.transactions == sent + 1
         assert await everything(store) == {"/a": (b"2", 1), "/c": (b"3", 1)}

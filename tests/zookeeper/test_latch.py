@@ -16,7 +16,7 @@ from fluss_server.metadata.zookeeper.states import ConnectionState
 from fluss_server.metadata.zookeeper.store import ZooKeeperMetadataStore
 from fluss_server.runtime import system_runtime
 from official.artifacts import compiled
-from zookeeper_support import ZooKeeperServer, class_path
+from zookeeper_support import ZooKeeperServer, official_class_path
 
 pytestmark = pytest.mark.java
 
@@ -111,7 +111,7 @@ class JavaParticipant:
     """Curator's latch in a Java program."""
 
     def __init__(self, zookeeper: ZooKeeperServer, root: str, name: str) -> None:
-        jars = class_path("server")
+        jars = official_class_path("server")
         classes = compiled("latch", [Path(__file__).parent / "java"], [Path(jar) for jar in jars.split(os.pathsep)])
         command = ["java", "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{classes}:{jars}"]
         command += ["LatchParticipant", zookeeper.address, root.lstrip("/"), ELECTION, name]
