@@ -65,7 +65,7 @@ class SmallStore:
         return SMALL
 
     async def commit(self, operations: Sequence[StoreOperation]) -> list[int]:
-        assert SMALL.fit(operations)
+        assert SMALL.allow(operations)
         if self.remaining == 0:
             raise self._failure("the end")
         self.remaining -= 1
@@ -258,12 +258,12 @@ def test_batches_keep_the_order_and_the_limits() -> None:
     by_size = CommitLimits(operations=100, size_bytes=3 * size, value_bytes=100)
     assert [len(batch) for batch in in_batches([Set("/a", bytes(100))] * 7, by_size)] == [3, 3, 1]
     assert [len(batch) for batch in in_batches([Set("/a", bytes(1000)), Delete("/a")], by_size)] == [1, 1]
-    assert by_size.fit([Set("/a", bytes(100))] * 3)
-    assert not by_size.fit([Set("/a", bytes(100))] * 4)
-    assert not by_size.fit([Set("/a", bytes(101))])
+    assert by_size.allow([Set("/a", bytes(100))] * 3)
+    assert not by_size.allow([Set("/a", bytes(100))] * 4)
+    assert not by_size.allow([Set("/a", bytes(101))])
 
 
-def test_what_fits_is_one_commit() -> None:
+def test_a_small_change_is_one_commit() -> None:
     parts, registration = creates(4), creates(3)
     assert creation_steps(parts, registration, SMALL) == [[*parts, *registration]]
     assert deletion_steps("/t", registration, parts, SMALL) == [[*registration, *parts]]
