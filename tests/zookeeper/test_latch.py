@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fluss_server.metadata.store import Delete
 from fluss_server.metadata.zookeeper.latch import ELECTION, LeaderLatch
 from fluss_server.metadata.zookeeper.states import ConnectionState
 from fluss_server.metadata.zookeeper.store import ZooKeeperMetadataStore
@@ -103,6 +104,23 @@ def test_a_leader_that_zookeeper_does_not_hear_does_not_lead(
         await until(lambda: store.connection is ConnectionState.CONNECTED)
         latch.close()
         await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_leader_whose_node_somebody_removes_does_not_lead(zookeeper: ZooKeeperServer, root: str) -> None:
+    async def scenario() -> None:
+        store, other = await connect(zookeeper, root), await connect(zookeeper, root)
+        latch = LeaderLatch(store, "one", MACHINE)
+        await within(latch.acquire())
+        [name] = await other.children(ELECTION)
+        await other.commit([Delete(f"{ELECTION}/{name}")])
+        await within(latch.lost())
+        await latch.release()
+        await within(latch.acquire())
+        assert await latch.participants() == ["one"]
+        await store.close()
+        await other.close()
 
     asyncio.run(scenario())
 
