@@ -58,10 +58,10 @@ class ZooKeeperServer:
         assert self._process is not None, "the server runs"
         return self._process.pid
 
-    def settings(self, root: str, session_timeout_s: float = 4.0) -> ZooKeeperSettings:
+    def settings(self, root: str, session_timeout_s: float = 10.0) -> ZooKeeperSettings:
         """How to connect, with short pauses."""
         return ZooKeeperSettings(
-            self.address, root, session_timeout_s=session_timeout_s, connection_timeout_s=10.0, retry_wait_s=0.2
+            self.address, root, session_timeout_s=session_timeout_s, connection_timeout_s=30.0, retry_wait_s=0.2
         )
 
     def start(self) -> ZooKeeperServer:

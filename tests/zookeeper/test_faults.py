@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.java
 WAIT_S = 20.0
 
 
-async def connect(zookeeper: ZooKeeperServer, root: str, session_timeout_s: float = 4.0) -> ZooKeeperMetadataStore:
+async def connect(zookeeper: ZooKeeperServer, root: str, session_timeout_s: float = 10.0) -> ZooKeeperMetadataStore:
     return await ZooKeeperMetadataStore.connect(zookeeper.settings(root, session_timeout_s), system_runtime())
 
 
@@ -49,16 +49,19 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def through_a_proxy(
-    zookeeper: ZooKeeperServer, root: str, scenario: Callable[[ZooKeeperMetadataStore, LossyProxy], object]
+    zookeeper: ZooKeeperServer,
+    root: str,
+    scenario: Callable[[ZooKeeperMetadataStore, LossyProxy], Awaitable[None]],
+    session_timeout_s: float = 10.0,
 ) -> None:
     """Run a scenario on a store that is connected through a proxy."""
 
     async def all_of_it() -> None:
         async with LossyProxy(zookeeper.port) as proxy:
-            settings = replace(zookeeper.settings(root, 2.0), address=proxy.address)
+            settings = replace(zookeeper.settings(root, session_timeout_s), address=proxy.address)
             store = await ZooKeeperMetadataStore.connect(settings, system_runtime())
             try:
-                await scenario(store, proxy)  # type: ignore[misc]
+                await scenario(store, proxy)
             finally:
                 await store.close()
 
@@ -143,7 +146,7 @@ def test_an_outcome_that_cannot_be_read_is_unknown(zookeeper: ZooKeeperServer, r
         assert again.epoch == fenced.epoch + 1
         assert await again.get("/a") == (Node(b"2", 1) if loss is Loss.RESPONSE else Node(b"1", 0))
 
-    through_a_proxy(zookeeper, root, scenario)
+    through_a_proxy(zookeeper, root, scenario, session_timeout_s=2.0)
 
 
 def test_two_that_become_coordinator_at_once_never_have_one_epoch(zookeeper: ZooKeeperServer, root: str) -> None:
@@ -206,7 +209,7 @@ def end_session_of(store: ZooKeeperMetadataStore, zookeeper: ZooKeeperServer) ->
 @pytest.mark.parametrize("by", ["freezing", "closing"])
 def test_after_a_lost_session_owners_register_again(zookeeper: ZooKeeperServer, root: str, by: str) -> None:
     async def scenario() -> None:
-        store, observer = await connect(zookeeper, root, 1.0), await connect(zookeeper, root, 10.0)
+        store, observer = await connect(zookeeper, root, 2.0), await connect(zookeeper, root, 20.0)
         await store.commit([Create("/ids")])
         states: list[ConnectionState] = []
         registrations = 0

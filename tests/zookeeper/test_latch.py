@@ -26,7 +26,7 @@ MACHINE = system_runtime()
 
 
 async def connect(
-    zookeeper: ZooKeeperServer, root: str, session_timeout_s: float = 4.0, *, tolerant: bool = False
+    zookeeper: ZooKeeperServer, root: str, session_timeout_s: float = 10.0, *, tolerant: bool = False
 ) -> ZooKeeperMetadataStore:
     settings = replace(zookeeper.settings(root, session_timeout_s), tolerate_suspended=tolerant)
     return await ZooKeeperMetadataStore.connect(settings, MACHINE)
@@ -86,7 +86,7 @@ def test_a_leader_that_zookeeper_does_not_hear_does_not_lead(
     zookeeper: ZooKeeperServer, root: str, tolerant: bool
 ) -> None:
     async def scenario() -> None:
-        store = await connect(zookeeper, root, 1.0, tolerant=tolerant)
+        store = await connect(zookeeper, root, 2.0, tolerant=tolerant)
         latch = LeaderLatch(store, "one", MACHINE)
         await within(latch.acquire())
         states: list[ConnectionState] = []
