@@ -95,6 +95,7 @@ class GrpcServer:
         import grpc
         import grpc.aio
 
+        logging.getLogger(_LIBRARY_LOGGER).addFilter(_CALLER_IS_GONE)
         server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
         server.add_generic_rpc_handlers(self._handlers(grpc))
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -179,7 +180,11 @@ class GrpcServer:
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
                 # What changes something runs to its end even when its caller goes away.
-                result = await (task if handler.cancel_on_disconnect else asyncio.shield(task))
+                try:
+                    result = await (task if handler.cancel_on_disconnect else asyncio.shield(task))
+                except asyncio.CancelledError:
+                    task.add_done_callback(partial(_ended_without_caller, handler.spec.name))
+                    raise
             elif asyncio.isfuture(result):
                 result = await result
             response = _encoded(result)
@@ -225,6 +230,24 @@ class GrpcServer:
         response = standard_protos.message_class(f"{standard_protos.HEALTH_PACKAGE}.HealthCheckResponse")
         stopping = self._stopping.is_set()
         return response(status=standard_protos.NOT_SERVING if stopping else standard_protos.SERVING)
+
+
+class _CallerIsGone(logging.Filter):
+    """Leaves out the traceback that the gRPC library logs when it cannot send a status to a caller that is gone."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return type(error).__name__ != "ExecuteBatchError"
+
+
+_CALLER_IS_GONE = _CallerIsGone()
+_LIBRARY_LOGGER = "grpc._cython.cygrpc"
+
+
+def _ended_without_caller(api: str, task: asyncio.Task[Any]) -> None:
+    """Nobody gets the outcome of a call that was cancelled; only a fault of the server is worth a line."""
+    if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, FlussError):
+        logger.error("%s over gRPC failed, its caller is gone", api, exc_info=error)
 
 
 def _encoded(body: ResponseBody) -> bytes:
