@@ -3,17 +3,28 @@
 #
 #   make PYTHON=/path/to/python3.12 ...    chooses the interpreter of new environments
 #   make test-sql-client FLINK_VERSION=2.2.1   chooses a version of Flink
+#   make test-fast WORKERS=8               chooses how many processes run the tests
 #   make demo OUTPUT=/somewhere            chooses where the demo puts its data, logs and chart
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client simulation mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness clean clean-all
+.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client simulation mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness torture attack clean clean-all
 .NOTPARALLEL:
 
 ifdef PYTHON
 export PYTHON
 endif
 OUTPUT ?= demo-output
+WORKERS ?= 2
 FLINK_VERSION ?= 2.3.0
+
+# Bytecode is kept even where the environment says otherwise: without it every process that a test starts compiles the
+# server, and every run of pytest rewrites the assertions again.
+export PYTHONDONTWRITEBYTECODE :=
+
+# Processes share the fast tests one by one. In the server tier the tests of a file have a server in common, and the long files
+# come first; they also wait, which leaves time for another process.
+FAST := -n $(WORKERS) --dist worksteal
+WAITING := -n $(shell expr $(WORKERS) + 1) --dist loadfile --no-loadscope-reorder
 
 SERVER := .venv/bin/python
 FLINK := .venv-flink/bin/python
@@ -48,17 +59,18 @@ demo: setup-flink ## Run the main job: New York's flights through Fluss and Flin
 test: lint docs test-server test-java test-flink ## Run everything that CI runs: format, lint, types, documentation, all tests
 
 test-fast: setup-server ## Run the unit and property tests of the server: under a minute
-	@$(SERVER) -m pytest tests/unit tests/property -m "not slow and not flink"
+	@$(SERVER) -m pytest $(FAST) tests/unit tests/property -m "not slow and not flink"
 
 test-server: setup-server ## Run all tests that need no Flink, with current pyarrow, numpy and protobuf; property tests try more
-	@$(STEP) "Server tests" env FLUSS_EXAMPLES=4 $(SERVER) -m pytest tests --ignore=tests/flink --ignore=tests/official -m "not flink and not java"
+	@$(STEP) "Server tests" env FLUSS_EXAMPLES=4 $(SERVER) -m pytest $(WAITING) tests --ignore=tests/flink --ignore=tests/official -m "not flink and not java"
 
-test-java: setup-server ## Run the connector's Java tests, and the official Java clients against the server
+test-java: setup-server ## Run the connector's Java tests, the official Java clients against the server, and ZooKeeper
 	@$(STEP) "Java tests" $(SERVER) tools/java_tests.py
 	@$(STEP) "Official Java clients" $(SERVER) -m pytest tests/clients -m java
+	@$(STEP) "ZooKeeper" $(SERVER) -m pytest tests/zookeeper -m java
 
 test-flink: setup-flink ## Run the Flink tests, and the server's fast ones with the versions that apache-flink pins
-	@$(STEP) "Server tests with apache-flink's pins" $(FLINK) -m pytest tests/unit tests/property -m "not flink"
+	@$(STEP) "Server tests with apache-flink's pins" $(FLINK) -m pytest $(FAST) tests/unit tests/property -m "not slow and not flink"
 	@$(STEP) "Flink tests" $(FLINK) -m pytest tests/unit/demo tests/unit/pyflink_connector tests/flink tests/docs/test_examples.py tests/official -m flink
 
 test-sql-client: setup-flink ## Run the documents' SQL in sql-client.sh of a plain Flink: FLINK_VERSION=2.2.1, else 2.3.0
@@ -66,6 +78,12 @@ test-sql-client: setup-flink ## Run the documents' SQL in sql-client.sh of a pla
 
 simulation: setup-server ## Run a server that crashes, in simulated time: SEEDS=100, or one with SEED=7
 	@PYTHONPATH=tests $(SERVER) -m simulation.run $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
+
+torture: setup-server ## Torture the disk of real servers: kills, losses of power, damage, full disks; ROUNDS=20, SEED=1, FIRST=0
+	@PYTHONPATH=tests $(SERVER) -m torture.run --rounds $(or $(ROUNDS),20) --first $(or $(FIRST),0) $(if $(SEED),--seed $(SEED))
+
+attack: setup-server ## Attack real servers beside an honest client: malformed requests, floods, silent clients; SECONDS=60, SEED=1
+	@PYTHONPATH=tests $(SERVER) -m attack.run --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 mutation: setup-server ## Measure which small faults in log, kv, replica, formats the tests notice: SAMPLE=200, PACKAGE=log, SEED=0, MINUTES=30
 	@$(STEP) "Mutation testing" $(SERVER) tools/mutation.py $(if $(PACKAGE),--package $(PACKAGE)) --sample $(or $(SAMPLE),200) --seed $(or $(SEED),0) --minutes $(or $(MINUTES),30)

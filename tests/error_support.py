@@ -23,3 +23,9 @@ async def refused(call: Awaitable[object]) -> ErrorCode:
         await call
     assert caught.value.message
     return caught.value.code
+
+
+def assert_no_traceback(log: str) -> None:
+    """A server's log has none; the first one with what is around it otherwise."""
+    before, found, after = log.partition("Traceback")
+    assert not found, before[-500:] + found + after[:3_000]

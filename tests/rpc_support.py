@@ -19,7 +19,7 @@ from fluss_server.runtime import event_loop
 from fluss_server.runtime.runtime import system_runtime
 
 P = ParamSpec("P")
-TEST_LIMIT_S = 30.0
+TEST_LIMIT_S = 100.0
 
 
 def async_test(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:

@@ -6,11 +6,14 @@
      files/KEY   content of a file at its last sync
      names/KEY   entries of a directory at its last sync, a line each: kind (d or f), key, name
      hold        while this file is there, syncs wait
+     fail        while this file is there, the operations that it names fail: the errno, a blank, w (writes), s (syncs)
    KEY           inode and time of birth: inodes are used again
    LOSSY_IGNORED name of directories that are never synced, as if the server had left that out */
 
 #define _GNU_SOURCE
 #include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
@@ -18,9 +21,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define KEY_SIZE 64
+#define SELF_SIZE 64
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -92,14 +97,41 @@ static int is_ignored(const char *directory) {
     return ignored != NULL && name != NULL && strcmp(name + 1, ignored) == 0;
 }
 
-static int note(int fd) {
-    char self[64], path[PATH_MAX], key[KEY_SIZE], kind;
+/* Whether the open file is one whose fate counts, and its path. */
+static int counts(int fd, char *self, char *path) {
     const char *root = getenv("LOSSY_ROOT");
-    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(self, path, sizeof path - 1);
+    snprintf(self, SELF_SIZE, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(self, path, PATH_MAX - 1);
     if (root == NULL || length < 0 || strncmp(path, root, strlen(root)) != 0)
         return 0;
     path[length] = '\0';
+    return 1;
+}
+
+/* The errno with which an operation of this kind fails at present, or 0. */
+static int failure(int fd, char kind) {
+    char self[SELF_SIZE], path[PATH_MAX], about[32] = "";
+    const char *notes = getenv("LOSSY_NOTES");
+    if (notes == NULL)
+        return 0;
+    snprintf(path, sizeof path, "%s/fail", notes);
+    if (access(path, F_OK) != 0)
+        return 0;
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return 0;
+    char *read = fgets(about, sizeof about, file);
+    fclose(file);
+    char *kinds = read == NULL ? NULL : strchr(about, ' ');
+    return kinds != NULL && strchr(kinds, kind) != NULL && counts(fd, self, path) ? atoi(about) : 0;
+}
+
+static int note(int fd) {
+    char self[SELF_SIZE], path[PATH_MAX], key[KEY_SIZE], kind;
+    if (!counts(fd, self, path))
+        return 0;
+    if ((errno = failure(fd, 's')) != 0)
+        return -1;
     wait_while_held();
     pthread_mutex_lock(&lock);
     if (key_of(fd, "", key, &kind) != 0)
@@ -115,3 +147,54 @@ static int note(int fd) {
 int fsync(int fd) { return note(fd); }
 
 int fdatasync(int fd) { return note(fd); }
+
+/* A write that finds the disk full has written a part before. */
+#define WRITE(name, last, ...)                                                                                        \
+    static ssize_t (*next)(int, __VA_ARGS__) = NULL;                                                                  \
+    if (next == NULL)                                                                                                 \
+        next = (ssize_t(*)(int, __VA_ARGS__))dlsym(RTLD_NEXT, name);                                                  \
+    int code = failure(fd, 'w');                                                                                      \
+    if (code == ENOSPC && last > 1)                                                                                   \
+        last /= 2;                                                                                                    \
+    else if (code != 0)                                                                                               \
+        return errno = code, -1;
+
+ssize_t write(int fd, const void *data, size_t count) {
+    WRITE("write", count, const void *, size_t)
+    return next(fd, data, count);
+}
+
+ssize_t pwrite(int fd, const void *data, size_t count, off_t offset) {
+    WRITE("pwrite", count, const void *, size_t, off_t)
+    return next(fd, data, count, offset);
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t count, off64_t offset) {
+    WRITE("pwrite64", count, const void *, size_t, off64_t)
+    return next(fd, data, count, offset);
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int count) {
+    WRITE("writev", count, const struct iovec *, int)
+    return next(fd, parts, count);
+}
+
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset) {
+    WRITE("pwritev", count, const struct iovec *, int, off_t)
+    return next(fd, parts, count, offset);
+}
+
+ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t offset) {
+    WRITE("pwritev64", count, const struct iovec *, int, off64_t)
+    return next(fd, parts, count, offset);
+}
+
+ssize_t pwritev2(int fd, const struct iovec *parts, int count, off_t offset, int flags) {
+    WRITE("pwritev2", count, const struct iovec *, int, off_t, int)
+    return next(fd, parts, count, offset, flags);
+}
+
+ssize_t pwritev64v2(int fd, const struct iovec *parts, int count, off64_t offset, int flags) {
+    WRITE("pwritev64v2", count, const struct iovec *, int, off64_t, int)
+    return next(fd, parts, count, offset, flags);
+}

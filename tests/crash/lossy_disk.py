@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import random
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -38,9 +41,7 @@ class LossyDisk:
         self._random = random.Random(seed)
         self._number = 0
         self.ignored: str | None = None
-        self._library = home / "lossy_disk.so"
-        command = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(self._library), str(SOURCE)]
-        subprocess.run([*command, "-ldl", "-lpthread"], check=True)
+        self._library = _library()
         self.data = home / "data-0"
         self.data.mkdir()
         self._note_everything()
@@ -54,6 +55,21 @@ class LossyDisk:
     def hold_syncs(self) -> None:
         """Let every sync that begins from now on wait, until power is lost."""
         (self._notes / "hold").touch()
+
+    def settle(self) -> None:
+        """All that is there is durable, as after a ``sync`` of the whole disk; the server must be dead."""
+        shutil.rmtree(self._notes)
+        self._note_everything()
+
+    def fail(self, number: int, *, writes: bool = False, syncs: bool = False) -> None:
+        """Let operations fail with this ``errno``, until :meth:`mend` or the loss of power."""
+        new = self._notes / "fail.new"
+        new.write_text(f"{number} {'w' * writes}{'s' * syncs}")
+        new.rename(self._notes / "fail")
+
+    def mend(self) -> None:
+        """End what :meth:`fail` began."""
+        (self._notes / "fail").unlink(missing_ok=True)
 
     @property
     def _notes(self) -> Path:
@@ -113,6 +129,17 @@ class LossyDisk:
         if present.startswith(durable):
             return present[: self._random.randint(len(durable), len(present))]
         return self._random.choice([durable, present])
+
+
+@functools.cache
+def _library() -> Path:
+    """The C part, compiled; until the end of this process."""
+    directory = tempfile.TemporaryDirectory(prefix="lossy-disk-")
+    atexit.register(directory.cleanup)
+    library = Path(directory.name) / "lossy_disk.so"
+    command = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library), str(SOURCE)]
+    subprocess.run([*command, "-ldl", "-lpthread"], check=True)
+    return library
 
 
 def _key(home: Path, path: Path | None) -> str:

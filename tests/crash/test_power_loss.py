@@ -18,7 +18,7 @@ import pyarrow as pa
 import pytest
 
 from clients.pyfluss_support import connection, end_offsets, new_table, read_changes, replay
-from crash.lossy_disk import LossyDisk
+from crash.machine import Machine
 from crash.test_sigkill import (
     KV_SCHEMA,
     LOG_SCHEMA,
@@ -32,7 +32,6 @@ from crash.test_sigkill import (
 )
 from fluss_server.log.flush_checkpoint import FlushCheckpoint
 from fluss_server.runtime.system_disk import SystemDisk
-from fluss_server.testing import LocalCluster
 
 ROUNDS = int(os.environ.get("FLUSS_POWER_ROUNDS", "3"))
 SEED = int(os.environ.get("FLUSS_POWER_SEED", str(time.time_ns() % 2**32)))
@@ -43,35 +42,10 @@ RELAXED = {"log.flush.before-acknowledge": "false"}
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
 
-class Machine:
-    """A server, its disk and its power supply."""
-
-    def __init__(self, home: Path, options: dict[str, str]) -> None:
-        print(f"repeat with FLUSS_POWER_SEED={SEED} FLUSS_POWER_ROUNDS={ROUNDS}")
-        home.mkdir()
-        self.disk = LossyDisk(home, SEED)
-        self.cluster = LocalCluster(self.disk.data, options=options)
-
-    def start(self) -> None:
-        saved = dict(os.environ)
-        os.environ.update(self.disk.environment)
-        try:
-            self.cluster.start()
-        finally:
-            os.environ.clear()
-            os.environ.update(saved)
-
-    def lose_power(self, *, everything: bool) -> None:
-        """And start again."""
-        self.cluster.kill()
-        self.disk.lose_power(everything=everything)
-        self.cluster.data_dir = self.disk.data
-        self.start()
-
-
 @contextmanager
 def machine(home: Path, **options: str) -> Iterator[Machine]:
-    running = Machine(home / "machine", options)
+    print(f"repeat with FLUSS_POWER_SEED={SEED} FLUSS_POWER_ROUNDS={ROUNDS}")
+    running = Machine(home / "machine", options, SEED)
     running.start()
     try:
         yield running

@@ -17,6 +17,11 @@ import pyflink
 
 PYFLINK_HOME = Path(pyflink.__file__).parent
 START_DEADLINE_S = 120.0
+HEARTBEAT_TIMEOUT_MS = 60_000
+"""When a silent TaskManager counts as dead: long, because the machine may be busy.
+
+A killed one refuses connections, which is noticed after two heartbeats.
+"""
 
 _ADD_OPENS = [
     f"--add-opens=java.base/{package}=ALL-UNNAMED"
@@ -65,13 +70,9 @@ class StandaloneFlink:
         directory: for configuration, logs and temporary files.
         slots: task slots of the TaskManager.
         lib: the jars of both; that of PyFlink when not given.
-        heartbeat_timeout_ms: when a silent TaskManager counts as dead. Tests that kill one want to wait little, others
-            should survive a machine that is busy.
     """
 
-    def __init__(
-        self, directory: Path, slots: int = 4, lib: Path | None = None, *, heartbeat_timeout_ms: int = 3_000
-    ) -> None:
+    def __init__(self, directory: Path, slots: int = 4, lib: Path | None = None) -> None:
         self._directory = directory
         self._lib = lib or PYFLINK_HOME / "lib"
         self.rest_port = free_port()
@@ -90,7 +91,7 @@ class StandaloneFlink:
             "taskmanager.numberOfTaskSlots": str(slots),
             "blob.server.port": "0",
             "heartbeat.interval": "500",
-            "heartbeat.timeout": str(heartbeat_timeout_ms),
+            "heartbeat.timeout": str(HEARTBEAT_TIMEOUT_MS),
             "execution.checkpointing.storage": "jobmanager",
             "io.tmp.dirs": str(directory / "tmp"),
             "web.submit.enable": "false",
@@ -131,8 +132,7 @@ class StandaloneFlink:
         )
         deadline = time.monotonic() + START_DEADLINE_S
         while True:
-            # A killed TaskManager stays listed until its heartbeat times out, so wait for one that was not there
-            # before.
+            # A killed TaskManager stays listed for some heartbeats, so wait for one that was not there before.
             response = self.get("/taskmanagers")
             listed = {str(entry["id"]) for entry in response["taskmanagers"]} if response else set()
             if listed - self._seen:

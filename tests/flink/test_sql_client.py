@@ -34,7 +34,7 @@ def home() -> Path:
 @pytest.fixture(scope="module")
 def cluster(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneFlink]:
     directory = tmp_path_factory.mktemp("plain") / "cluster"
-    with StandaloneFlink(directory, slots=4, lib=home / "lib", heartbeat_timeout_ms=60_000) as cluster:
+    with StandaloneFlink(directory, slots=4, lib=home / "lib") as cluster:
         yield cluster
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import grpc
 import pytest
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
+from grpc._cython import cygrpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
@@ -18,7 +22,11 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import build_batch, parse_header
 from fluss_server.grpc_server.client import GrpcClient
+from fluss_server.grpc_server.server import GrpcServer
+from fluss_server.rpc.service import RequestContext, ResponseBody, ServiceRegistry, rpc
+from fluss_server.runtime.clock import ManualClock
 from fluss_server.testing import LocalCluster
+from rpc_support import async_test
 from server.cli_support import wait_until
 
 SCHEMA = {
@@ -175,3 +183,63 @@ def test_the_credentials_of_the_first_listener_are_required(tmp_path: Path) -> N
             assert refused.value.code is ErrorCode.AUTHENTICATE_EXCEPTION
         wait_until(lambda: own.log.count("an authentication from 127.0.0.1 failed") == 3)
         assert "bob-pass" not in own.log
+
+
+class SlowRefusals:
+    """Drops nothing, and says so when it is allowed to."""
+
+    def __init__(self) -> None:
+        self.begun, self.allowed = asyncio.Event(), asyncio.Event()
+
+    @rpc(ApiKey.DROP_DATABASE)
+    async def drop_database(self, request: pb.DropDatabaseRequest, context: RequestContext) -> ResponseBody:
+        self.begun.set()
+        await self.allowed.wait()
+        raise FlussError(ErrorCode.DATABASE_NOT_EXIST, "there is none")
+
+    @rpc(ApiKey.LIST_DATABASES)
+    def list_databases(self, request: pb.ListDatabasesRequest, context: RequestContext) -> ResponseBody:
+        return pb.ListDatabasesResponse()
+
+
+@async_test
+async def test_a_refusal_without_a_caller_leaves_nothing_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    service = SlowRefusals()
+    server = GrpcServer(ServiceRegistry(service), "127.0.0.1", 0, native_port=1, clock=ManualClock(0))
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            call = channel.unary_unary("/fluss.Fluss/DropDatabase")(
+                pb.DropDatabaseRequest(database_name="d", ignore_if_not_exists=False, cascade=False).SerializeToString()
+            )
+            await service.begun.wait()
+            call.cancel()
+            list_databases = channel.unary_unary("/fluss.Fluss/ListDatabases")
+            for _ in range(5):  # the server meets the end of the first call before later ones
+                await list_databases(b"")
+            service.allowed.set()
+            await list_databases(b"")
+        gc.collect()  # a task with an error that nobody took says so when it goes
+    finally:
+        await server.close()
+    assert not caplog.records, caplog.text
+
+
+def test_callers_that_are_gone_leave_no_traceback_of_the_library(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def run() -> None:
+        server = GrpcServer(ServiceRegistry(), "127.0.0.1", 0, native_port=1, clock=ManualClock(0))
+        await server.start()
+        await server.close()
+
+    asyncio.run(run())
+    library = logging.getLogger("grpc._cython.cygrpc")
+    for error in (cygrpc.ExecuteBatchError("gone"), ValueError("another")):
+        try:
+            raise error
+        except Exception:
+            library.exception("raised in core by servicer method")
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], ValueError)

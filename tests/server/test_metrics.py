@@ -35,9 +35,9 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def page(cluster: LocalCluster, path: str) -> str:
-    found = _ADDRESS.search(cluster.log)
+    found = _ADDRESS.findall(cluster.log)
     assert found, cluster.log
-    with urllib.request.urlopen(f"{found[1]}/{path}", timeout=10) as response:
+    with urllib.request.urlopen(f"{found[-1]}/{path}", timeout=10) as response:
         text: str = response.read().decode()
     return text
 

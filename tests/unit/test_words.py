@@ -38,6 +38,7 @@ ALLOWED = {
     "no mark for it": "the same",
     "give up after s": "how long a client retries",
 }
+PACKAGES = sorted(path.name for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists())
 _PATTERN = re.compile("|".join(rf"(?P<w{index}>\b(?:{pattern})\b)" for index, pattern in enumerate(INVENTED)), re.I)
 _KNOWN = list(INVENTED.values())
 
@@ -54,13 +55,11 @@ def texts_of(path: Path) -> list[tuple[int, str]]:
     return found
 
 
-@pytest.mark.parametrize("package", sorted(path.name for path in ROOT.iterdir() if path.suffix != ".pyi"))
+@pytest.mark.parametrize("package", PACKAGES)
 def test_code_uses_known_words(package: str) -> None:
     root = ROOT / package
     problems = []
     for path in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
-        if path.suffix != ".py":
-            continue
         for line, text in texts_of(path):
             for match in _PATTERN.finditer(text):
                 around = text[max(0, match.start() - 20) : match.end() + 15].lower()

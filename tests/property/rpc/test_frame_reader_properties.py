@@ -21,12 +21,13 @@ sizes = st.one_of(
 def feed(reader: FrameReader, data: bytes, cuts: list[int]) -> list[bytes]:
     """Receive ``data`` in pieces of the given sizes, over and over, and take every frame."""
     frames: list[bytes] = []
+    rest = memoryview(data)
     step = 0
-    while data:
+    while rest:
         buffer = reader.get_buffer()
-        count = min(len(buffer), len(data), cuts[step % len(cuts)])
+        count = min(len(buffer), len(rest), cuts[step % len(cuts)])
         assert count > 0
-        buffer[:count], data = data[:count], data[count:]
+        buffer[:count], rest = rest[:count], rest[count:]
         reader.received(count)
         step += 1
         while (frame := reader.next_frame()) is not None:

@@ -15,6 +15,7 @@ from fluss_server.formats.log_batch import (
     ChangeType,
     build_batch,
     crc_matches,
+    has_more_batches,
     iter_batches,
     parse_header,
     stamp,
@@ -141,6 +142,17 @@ def test_iteration_stops_at_a_batch_that_is_cut_off() -> None:
     ends = [batch["position"] + batch["size"] for batch in expected]
     for size in range(0, len(data), 7):
         assert len(list(iter_batches(data[:size]))) == sum(end <= size for end in ends)
+
+
+def test_counting_batches_up_to_a_limit() -> None:
+    data, expected = segment()
+    count = len(expected)
+    assert count > 2
+    assert not has_more_batches(data, count)
+    assert has_more_batches(data, count - 1)
+    assert not has_more_batches(data[:-1], count - 1), "the last one is cut off"
+    assert not has_more_batches(b"", 0)
+    assert not has_more_batches(bytes(1000), 3), "a length that no batch has"
 
 
 def good_batch() -> bytearray:

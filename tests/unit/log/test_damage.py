@@ -15,11 +15,12 @@ from fluss_server.log.batch_selection import select_batches
 from fluss_server.log.checked_ranges import CheckedRange, CheckedRanges
 from fluss_server.log.damage import BatchDamagedError, UncheckedError
 from fluss_server.log.log_tablet import LogTablet
+from fluss_server.log.log_view import LogSlice
 from fluss_server.log.scrub import ScrubPosition
 from fluss_server.log.segment_checks import SegmentChecks
 from fluss_server.log.stored_batches import check_stored_batches
 from fluss_server.runtime import ManualClock
-from fluss_server.runtime.system_disk import SystemDisk
+from fluss_server.runtime.system_disk import SystemDisk, SystemFile
 from log_support import NOW_MS, all_batches, make_batch, open_log, segment_files, with_statistics
 
 SETTINGS: dict[str, Any] = {"segment_bytes": 1000, "index_interval_bytes": 250, "recovery_point_bytes": 1}
@@ -99,15 +100,19 @@ def test_what_was_checked_is_not_read_again(tmp_path: Path, monkeypatch: pytest.
     assert checked[3:] == [(0, 1000), (0, 100), (100, 500)]
 
 
+def refuse(batches: LogSlice | None) -> bool:
+    return False
+
+
 def test_the_event_loop_reads_only_what_is_checked(tmp_path: Path) -> None:
     log = filled(tmp_path)
-    assert log.read(21, 1000, 25, at_least_one=True, may_check=False) is not None
+    assert log.read(21, 1000, 25, at_least_one=True, may_check=refuse) is not None
     with pytest.raises(UncheckedError):
-        log.read(3, 1000, 25, at_least_one=True, may_check=False)
+        log.read(3, 1000, 25, at_least_one=True, may_check=refuse)
     assert offsets(log, 3, 200) == [3, 4]
-    assert log.read(4, 100, 25, at_least_one=True, may_check=False) is not None
+    assert log.read(4, 100, 25, at_least_one=True, may_check=refuse) is not None
     with pytest.raises(UncheckedError):
-        log.read(4, 200, 25, at_least_one=True, may_check=False)
+        log.read(4, 200, 25, at_least_one=True, may_check=refuse)
 
 
 def test_a_damaged_header_does_not_make_a_filter_leave_a_batch_out(tmp_path: Path) -> None:
@@ -270,6 +275,36 @@ def test_checking_stored_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             assert check_stored_batches(file, 0, 0, end, end).position == position
             flip(path, at)
         position += size
+
+
+def test_a_check_reads_every_byte_about_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of 170 KB do not fit into a buffer together."""
+    log = open_log(tmp_path, segment_bytes=1 << 30)
+    for _ in range(12):
+        log.append(make_batch(3, 170_000))
+    end = 12 * 170_000
+    read = 0
+    whole, read_into = SystemFile.read, SystemFile.read_into
+
+    def count(file: SystemFile, length: int, position: int) -> bytes:
+        nonlocal read
+        data = whole(file, length, position)
+        read += len(data)
+        return data
+
+    def count_into(file: SystemFile, target: memoryview, position: int) -> int:
+        nonlocal read
+        done = read_into(file, target, position)
+        read += done
+        return done
+
+    monkeypatch.setattr(SystemFile, "read", count)
+    monkeypatch.setattr(SystemFile, "read_into", count_into)
+    assert check_stored_batches(SystemDisk().open(segment_files(tmp_path)[0]), 0, 0, end, end) == (end, 36, None)
+    assert end <= read <= end * 1.01
+    read = 0
+    assert check_stored_batches(SystemDisk().open(segment_files(tmp_path)[0]), 0, 0, 1, end) == (170_000, 3, None)
+    assert 170_000 <= read <= 170_000 * 1.01
 
 
 def test_ranges_merge_and_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -229,7 +229,7 @@ def test_writes_that_are_not_acknowledged_in_time(tmp_path: Path) -> None:
         service = WriteService(cast("Any", Replicas()), DiskWriteLock(0.9, 0.8), kv_queue_bytes=1 << 20)
         buckets = [BucketRecords(None, 0, TWO_ROWS), BucketRecords(None, 0, TWO_ROWS[:-1])]
         request = ProduceLogRequest(1, -1, 1, buckets)
-        response = cast("Any", await service.produce_log(request, RequestContext(ApiKey.PRODUCE_LOG)))
+        response = cast("Any", await cast("Any", service.produce_log(request, RequestContext(ApiKey.PRODUCE_LOG))))
         codes = [bucket.error_code for bucket in response.buckets_resp]
         assert codes == [ErrorCode.REQUEST_TIME_OUT, ErrorCode.CORRUPT_RECORD_EXCEPTION]
         assert "within 1 ms; the rows are in the log" in response.buckets_resp[0].error_message
@@ -237,7 +237,7 @@ def test_writes_that_are_not_acknowledged_in_time(tmp_path: Path) -> None:
         await iterations()
         assert replica.high_watermark.value == 2
         request = ProduceLogRequest(1, -1, 60_000, buckets[:1])
-        produced = asyncio.ensure_future(service.produce_log(request, RequestContext(ApiKey.PRODUCE_LOG)))
+        produced = asyncio.ensure_future(cast("Any", service.produce_log(request, RequestContext(ApiKey.PRODUCE_LOG))))
         await iterations()
         flushes.run_one()
         response = cast("Any", await produced)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.replica.high_watermark import HighWatermark
+from fluss_server.replica.high_watermark import MAX_WOKEN_WRITERS, HighWatermark
 
 
 def test_writers_wake_exactly_when_their_offset_is_reached() -> None:
@@ -21,6 +21,30 @@ def test_writers_wake_exactly_when_their_offset_is_reached() -> None:
         assert watermark.value == 20
         watermark.advance(31)
         assert second.done()
+
+    asyncio.run(run())
+
+
+def test_of_very_many_writers_some_wake_in_each_iteration() -> None:
+    async def run() -> None:
+        busy, quiet = HighWatermark(0), HighWatermark(0)
+        count = 3 * MAX_WOKEN_WRITERS
+        writers = [busy.reached(number + 1) for number in range(count)]
+        last = busy.reached(count + 1)
+        writer = quiet.reached(1)
+        busy.advance(count)
+        quiet.advance(1)
+        assert writer.done(), "those of other buckets do not wait for them"
+        done = [sum(future.done() for future in writers)]
+        while done[-1] < count:
+            await asyncio.sleep(0)
+            done.append(sum(future.done() for future in writers))
+            assert all(future.done() for future in writers[: done[-1]]), "in order"
+            busy.advance(count + 1)  # changes nothing in the order
+        assert done == [MAX_WOKEN_WRITERS, 2 * MAX_WOKEN_WRITERS, 3 * MAX_WOKEN_WRITERS]
+        await asyncio.sleep(0)
+        assert last.done()
+        assert busy.waiting_writers == 0
 
     asyncio.run(run())
 

@@ -122,7 +122,7 @@ async def test_bytes_in_flight_are_bounded() -> None:
 async def test_bytes_of_all_connections_are_bounded() -> None:
     service = Parking()
     async with (
-        serving(service, max_server_request_bytes=4 * (REQUEST_OVERHEAD_BYTES + 1000)) as server,
+        serving(service, max_server_request_bytes=8 * (REQUEST_OVERHEAD_BYTES + 1000)) as server,
         RawClient.connected(server.port) as first,
         RawClient.connected(server.port) as second,
     ):

@@ -209,3 +209,23 @@ def test_lookup_response_is_what_protobuf_makes() -> None:
     message.buckets_resp.add(bucket_id=1, partition_id=5, error_code=7, error_message="")
     message.buckets_resp.add(bucket_id=2)
     assert joined(builder.pieces()) == message.SerializeToString()
+
+
+def test_long_values_are_not_copied_into_a_lookup_response() -> None:
+    long = bytes(100_000)
+    values = [b"first", None, long, b"between", long, None, b"last"]
+    builder = LookupResponseBuilder()
+    builder.values(3, values)
+    builder.values(4, [b"short"], partition_id=7)
+    builder.values(5, [long])
+    message = pb.LookupResponse()
+    entry = message.buckets_resp.add(bucket_id=3)
+    for value in values:
+        entry.values.add(values=value)
+    message.buckets_resp.add(bucket_id=4, partition_id=7).values.add(values=b"short")
+    message.buckets_resp.add(bucket_id=5).values.add(values=long)
+    pieces = builder.pieces()
+    assert joined(pieces) == message.SerializeToString()
+    assert [piece is long for piece in pieces].count(True) == 3
+    assert len(pieces) == 6
+    assert builder.size_bytes >= 3 * len(long)

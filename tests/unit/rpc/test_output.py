@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +16,7 @@ import pytest
 from fluss_server.rpc.frames import Piece, piece_size
 from fluss_server.rpc.output import CHUNK_SIZE, OutputQueue
 from fluss_server.runtime import event_loop
-from fluss_server.runtime.disk import FileRegion
+from fluss_server.runtime.disk import Buffer, FileRegion
 from fluss_server.runtime.system_disk import SystemFile
 from fluss_server.runtime.system_network import SystemNetwork
 from rpc_support import async_test
@@ -191,6 +193,53 @@ async def test_order_and_content_over_a_full_socket(tmp_path: Path) -> None:
         assert protocol.queue.empty
     theirs.close()
     await protocol.lost
+
+
+class Willing:
+    """Takes whatever it is sent, as a client that reads fast does."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+
+    def send(self, buffers: Sequence[Buffer]) -> int:
+        data = b"".join(buffers)
+        self.sent += data
+        return len(data)
+
+    def unsent_bytes(self) -> int:
+        return 0
+
+
+@async_test
+async def test_long_output_lets_others_use_the_loop(tmp_path: Path) -> None:
+    transport, direct, progress = FakeTransport(), Willing(), 0
+
+    def moved() -> None:
+        nonlocal progress
+        progress += 1
+
+    queue = OutputQueue(transport, direct, on_progress=moved)
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(3 << 20))
+    with contextlib.closing(SystemFile(path, read_only=True)) as file:
+        long: list[Piece] = [
+            os.urandom(3 << 20),
+            FileRegion(file, 0, 3 << 20),
+            *(os.urandom(300 << 10) for _ in range(10)),
+        ]
+        send(queue, *long)
+        sizes = [len(direct.sent)]
+        assert queue.blocked
+        send(queue, b"end")
+        while queue.blocked:
+            await asyncio.sleep(0)
+            sizes.append(len(direct.sent))
+            assert len(sizes) < 20
+        expected = b"".join(piece.read() if isinstance(piece, FileRegion) else piece for piece in long)
+    assert direct.sent == expected + b"end"
+    steps = [after - before for before, after in pairwise([0, *sizes])]
+    assert max(steps) < 2 << 20
+    assert progress == len(sizes) - 1
 
 
 @pytest.mark.usefixtures("each_loop")

@@ -13,6 +13,7 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode
 from fluss_server.rpc import request_memory
 from fluss_server.rpc.frames import request_prefix
+from fluss_server.rpc.limits import RpcLimits
 from fluss_server.rpc.request_memory import MAX_SLOW_CHECKS, Arrival, RequestMemory
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from rpc_support import RawClient, async_test, eventually, serving
@@ -55,8 +56,8 @@ class Receiver:
 
 
 def test_starts_wake_in_order_while_memory_is_free() -> None:
-    memory = RequestMemory(20, 10)
-    lane = memory.ordinary
+    memory = RequestMemory(40, 10)
+    lane = memory.short
     woken: list[str] = []
 
     def wake(name: str) -> None:
@@ -78,6 +79,24 @@ def test_starts_wake_in_order_while_memory_is_free() -> None:
     lane.release(12)
     assert not memory.full
     assert memory.held == 0
+
+
+def test_long_messages_do_not_keep_short_requests_waiting() -> None:
+    """A decoded message takes 8 times its bytes: those that have arrived may take more than their part together."""
+    memory = RequestMemory(64 * MIB, 100 * MIB)
+    for _ in range(8):
+        message = Receiver(memory, MIB)
+        message.run()
+        assert message.complete
+        message.arrival.lane.arrived(message.arrival)
+    memory.ordinary.take(8 * 7 * MIB)  # now they run
+    assert memory.held == 64 * MIB
+    assert not memory.full
+    waiting = Receiver(memory, MIB)
+    waiting.run()
+    assert waiting.blocked
+    memory.short.take(16 * MIB)
+    assert memory.full
 
 
 def test_large_requests_have_a_half_of_their_own() -> None:
@@ -224,7 +243,8 @@ async def test_stalled_clients_give_way_to_an_honest_one(monkeypatch: pytest.Mon
         honest = await stack.enter_async_context(RawClient.connected(server.port))
         started = asyncio.get_running_loop().time()
         assert await ask(honest, 20 * MIB) == 20 * MIB
-        assert asyncio.get_running_loop().time() - started < 3
+        # Long before the time for receiving a request of the stalled ones is over, also on a busy machine.
+        assert asyncio.get_running_loop().time() - started < RpcLimits().receive_timeout_s / 2
         dropped = 0
         for client in stalled:
             with contextlib.suppress(asyncio.TimeoutError, asyncio.IncompleteReadError, ConnectionResetError):
@@ -251,7 +271,7 @@ async def test_many_large_requests_at_once_all_get_through() -> None:
 async def test_long_requests_that_only_wait_for_data_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_memory, "CHECK_INTERVAL_S", 0.05)
     async with (
-        serving(Service(), max_server_request_bytes=8 * MIB) as server,
+        serving(Service(), max_server_request_bytes=16 * MIB) as server,
         RawClient.connected(server.port) as waiting,
         RawClient.connected(server.port) as client,
     ):

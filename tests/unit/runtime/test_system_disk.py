@@ -53,3 +53,40 @@ def test_a_lock_can_be_taken_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.
     assert lock.acquire()
     assert not SystemDisk().lock(tmp_path).acquire()
     lock.release()
+
+
+def test_cached_files_are_those_whose_ends_can_be_read_without_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = SystemDisk()
+    file = disk.open(tmp_path / "a", create=True)
+    file.write([bytes(10_000)], 0)
+    missing: set[int] = set()
+    asked: list[int] = []
+
+    def preadv(fd: int, buffers: list[bytearray], position: int, flags: int) -> int:
+        assert flags == os.RWF_NOWAIT
+        asked.append(position)
+        if position // 4096 in missing:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return len(buffers[0])
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    assert file.is_cached(100, 9000)
+    assert asked == [100, 9099]
+    missing.add(0)
+    assert not file.is_cached(100, 9000)
+    assert file.is_cached(5000, 10)
+    missing.add(2)
+    assert not file.is_cached(5000, 5000)
+
+
+def test_a_file_system_that_cannot_tell_has_nothing_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = SystemDisk().open(tmp_path / "a", create=True)
+    file.write([bytes(100)], 0)
+
+    def preadv(*arguments: object) -> int:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    assert not file.is_cached(0, 100)

@@ -55,7 +55,9 @@ def read(store: Store, wanted: list[bytes], size_bytes: int = 0) -> tuple[Values
         parts += 1
         part()
 
-    return asyncio.run(read_all(LookupReader(cast("Any", store), wanted, size_bytes), run)), parts
+    reader = LookupReader(cast("Any", store), wanted, size_bytes)
+    asyncio.run(read_all(reader, run))
+    return reader.take_values(), parts
 
 
 def test_values_have_the_order_of_their_keys() -> None:
@@ -79,8 +81,39 @@ def test_large_values_are_read_in_small_parts() -> None:
 
 def test_a_repeated_key_is_read_once() -> None:
     store = Store()
-    assert read(store, [b"a", b"b"] * 5_000) == ([b"a", b"b"] * 5_000, 0)
-    assert store.reads == [2]
+    values, parts = read(store, [b"a", b"b"] * 5_000)
+    assert values == [b"a", b"b"] * 5_000
+    assert sum(store.reads) == 2
+    assert parts > 5, "a worker gives others a chance between the parts"
+
+
+def test_the_event_loop_does_not_take_many_keys_out_of_their_request() -> None:
+    class Keys(Sequence[bytes]):
+        """As protobuf's containers: to make objects of all keys takes 50 ms for 100,000."""
+
+        taken = 0
+
+        def __len__(self) -> int:
+            return 5_000
+
+        def __getitem__(self, index: Any) -> Any:
+            assert in_worker, "keys are taken on the event loop"
+            self.taken += 1
+            return [b"%d" % number for number in range(*index.indices(5_000))]
+
+    in_worker = False
+    wanted = Keys()
+
+    async def run(part: Any) -> None:
+        nonlocal in_worker
+        in_worker = True
+        part()
+        in_worker = False
+
+    reader = LookupReader(cast("Any", Store()), wanted)
+    asyncio.run(read_all(reader, run))
+    assert reader.take_values() == keys(5_000)
+    assert wanted.taken == 6
 
 
 def test_values_of_a_request_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

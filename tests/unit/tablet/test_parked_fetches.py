@@ -32,7 +32,7 @@ async def test_a_write_that_wakes_many_wakes_some_in_each_iteration() -> None:
     parked = ParkedFetches(10_000)
     woken: list[int] = []
     for number in range(3 * MAX_WOKEN + 1):
-        parked.wake(lambda number=number: woken.append(number))  # type: ignore[misc]
+        parked.wake(lambda number=number: woken.append(number), "bucket")  # type: ignore[misc]
     counts = [len(woken)]
     while len(woken) < 3 * MAX_WOKEN + 1:
         await asyncio.sleep(0)
@@ -41,3 +41,20 @@ async def test_a_write_that_wakes_many_wakes_some_in_each_iteration() -> None:
     assert counts[0] == MAX_WOKEN
     assert max(after - before for before, after in pairwise(counts)) <= MAX_WOKEN
     assert woken == list(range(3 * MAX_WOKEN + 1))
+
+
+@async_test
+async def test_fetches_of_other_buckets_do_not_wait_for_all_of_one() -> None:
+    parked = ParkedFetches(10_000)
+    woken: list[str] = []
+    for _ in range(10 * MAX_WOKEN):
+        parked.wake(lambda: woken.append("busy"), "busy")
+    for name in ("first", "second"):
+        parked.wake(lambda name=name: woken.append(name), "quiet")  # type: ignore[misc]
+    assert woken == ["busy"] * MAX_WOKEN
+    await asyncio.sleep(0)
+    assert woken[MAX_WOKEN:][:4] == ["busy", "first", "busy", "second"]
+    assert len(woken) == 2 * MAX_WOKEN
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert len(woken) == 10 * MAX_WOKEN + 2

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
+
+import pytest
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
-from fluss_server.errors import ErrorCode
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.log.checked_read import always
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
 from fluss_server.rpc.service import RequestContext
 from fluss_server.runtime import ManualClock
+from fluss_server.runtime.system_disk import SystemFile
 from fluss_server.runtime.workers import InlineWorkers
+from fluss_server.tablet import fetch as fetch_module
 from fluss_server.tablet.disk_write_lock import DiskWriteLock
 from fluss_server.tablet.read_service import ReadService
 from log_support import NOW_MS, open_log, segment_files
@@ -107,7 +114,21 @@ def parsed(pieces: Any) -> Any:
     return pb.FetchLogResponse.FromString(data).tables_resp[0].buckets_resp[0]
 
 
-def test_a_fetch_checks_batches_outside_of_the_event_loop(tmp_path: Path) -> None:
+def pretend_cached(monkeypatch: pytest.MonkeyPatch, cached: bool) -> None:
+    """Real files say no on file systems that cannot tell."""
+    monkeypatch.setattr(SystemFile, "is_cached", lambda file, position, length: cached)
+
+
+@pytest.mark.parametrize("reason", ["not cached", "many bytes", "many records"])
+def test_a_fetch_checks_batches_outside_of_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    pretend_cached(monkeypatch, reason != "not cached")
+    if reason == "many bytes":
+        monkeypatch.setattr(fetch_module, "_MAX_INLINE_BYTES", 900)
+    if reason == "many records":
+        monkeypatch.setattr(fetch_module, "_MAX_INLINE_RECORDS", 3)
+
     async def scenario(service: ReadService, replica: Replica, flushes: HeldPool, checks: HeldPool) -> None:
         for _ in range(10):
             replica.append(TWO_ROWS)
@@ -133,7 +154,97 @@ def test_a_fetch_checks_batches_outside_of_the_event_loop(tmp_path: Path) -> Non
     with_service(tmp_path, scenario)
 
 
-def test_a_fetch_of_a_damaged_batch_is_refused_for_its_bucket(tmp_path: Path) -> None:
+def test_a_fetch_checks_a_few_cached_batches_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_cached(monkeypatch, True)
+
+    async def scenario(service: ReadService, replica: Replica, flushes: HeldPool, checks: HeldPool) -> None:
+        for _ in range(10):
+            replica.append(TWO_ROWS)
+        await iterations()
+        flushes.run_one()
+        await iterations()
+        first = segment_files(tmp_path)[0]
+        found = await fetch(service, 0)
+        await iterations()
+        assert parsed(found.result()).records == first.read_bytes()
+        assert not checks.held
+
+    with_service(tmp_path, scenario)
+
+
+def test_a_projection_searches_checked_log_once_and_unchecked_log_in_small_steps() -> None:
+    steps: list[int] = []
+
+    def read(offset: int, max_bytes: int, max_offset: int, **options: Any) -> None:
+        steps.append(max_bytes)
+
+    log = SimpleNamespace(start_offset=0, end_offset=9, read=read)
+    replica = cast("Any", SimpleNamespace(log=log, high_watermark=SimpleNamespace(value=9)))
+    for may_check in (always, fetch_module._is_quick):
+        wanted = fetch_module.BucketFetch(TableBucket(1, None, 0), 0, 1 << 20, cast("Any", "a projector"))
+        fetch_module._read(fetch_module.BucketResult(wanted), replica, 1 << 20, True, may_check)
+    assert steps == [4 << 20, fetch_module._PROJECTED_READ_BYTES]
+    assert steps[1] >= 64 << 20
+
+
+def test_a_fetch_of_many_buckets_misses_nothing_that_comes_while_it_reads(tmp_path: Path) -> None:
+    """It pauses between buckets: rows may come to one that it has read already, before it waits for such news."""
+
+    async def scenario(service: ReadService, replica: Replica, flushes: HeldPool, checks: HeldPool) -> None:
+        reads = 0
+
+        def find(bucket: TableBucket) -> Replica:
+            nonlocal reads
+            reads += 1
+            if reads == 2:
+                replica.high_watermark.advance(2)
+            return replica
+
+        cast("Any", service)._replicas.replica = find
+        replica.append(TWO_ROWS)
+        request = pb.FetchLogRequest(follower_server_id=-1, max_bytes=1 << 20, min_bytes=1, max_wait_ms=60_000)
+        table = request.tables_req.add(table_id=1, projection_pushdown_enabled=False)
+        table.buckets_req.add(bucket_id=0, fetch_offset=0, max_fetch_bytes=1 << 20)
+        table.buckets_req.add(bucket_id=1, fetch_offset=2, max_fetch_bytes=1 << 20)
+        fetched = asyncio.ensure_future(service.fetch_log(request, RequestContext(ApiKey.FETCH_LOG)))
+        bucket = parsed(await asyncio.wait_for(cast("Any", fetched), 10))
+        assert (bucket.bucket_id, bucket.high_watermark) == (0, 2)
+        assert bucket.records
+        flushes.run_one()
+        await iterations()
+
+    with_service(tmp_path, scenario)
+
+
+def test_errors_of_buckets_are_freed_without_the_cycle_collector(tmp_path: Path) -> None:
+    """It looks at all objects rarely, and a fetch may have an error for each of 20,000 buckets."""
+
+    async def scenario(service: ReadService, replica: Replica, flushes: HeldPool, checks: HeldPool) -> None:
+        class Error(FlussError):
+            pass
+
+        def find(bucket: TableBucket) -> Replica:
+            raise Error(ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION, "not here")
+
+        cast("Any", service)._replicas.replica = find
+        gc.collect()
+        gc.disable()
+        try:
+            bucket = parsed(await (await fetch(service, 0)))
+            assert bucket.error_code == ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION
+            assert not [thing for thing in gc.get_objects() if type(thing) is Error]
+        finally:
+            gc.enable()
+
+    with_service(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_fetch_of_a_damaged_batch_is_refused_for_its_bucket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
+    pretend_cached(monkeypatch, cached)
+
     async def scenario(service: ReadService, replica: Replica, flushes: HeldPool, checks: HeldPool) -> None:
         for _ in range(10):
             replica.append(TWO_ROWS)
@@ -146,7 +257,9 @@ def test_a_fetch_of_a_damaged_batch_is_refused_for_its_bucket(tmp_path: Path) ->
         path.write_bytes(data)
         waiting = await fetch(service, 0)
         await iterations()
-        checks.run_one()
+        assert len(checks.held) == (not cached)
+        if checks.held:
+            checks.run_one()
         bucket = parsed(await waiting)
         assert bucket.error_code == ErrorCode.CORRUPT_MESSAGE
         assert "offset 0," in bucket.error_message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -223,6 +224,34 @@ class SlowDisk(SystemDisk):
         self.removing.set()
         self.allowed.wait(30)
         super().remove_tree(path)
+
+
+class FailingDisk(SystemDisk):
+    """Directories cannot be synced while it is told so."""
+
+    fails = False
+
+    def sync_directory(self, path: PurePath) -> None:
+        if self.fails:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        super().sync_directory(path)
+
+
+@async_test
+async def test_a_directory_that_a_bad_disk_does_not_remove_is_a_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = FailingDisk()
+    async with tablet_server(tmp_path, runtime=system_runtime(disk=disk)) as server:
+        await notify(server, lead(0))
+        disk.fails = True
+        await server.update_metadata(UpdateMetadata(0, dropped_tables=(0,)))
+        stopped = await server.stop_replicas(StopReplicas(0, (ReplicaStop(B0, 0, delete=True),)))
+        disk.fails = False
+    assert stopped.replicas[0].failure is not None
+    (record,) = (record for record in caplog.records if "directory of table 0 cannot be removed" in record.message)
+    assert "Input/output error" in record.message
+    assert record.exc_info is None
 
 
 @async_test

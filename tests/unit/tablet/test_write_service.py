@@ -51,7 +51,7 @@ async def test_nothing_is_written_while_the_disk_is_locked() -> None:
     put = PutKvRequest(1, -1, 1000, [BucketRecords(None, 3, memoryview(BATCH))], [], 0)
     produce = ProduceLogRequest(1, -1, 1000, [BucketRecords(7, 3, memoryview(b""))])
     context = RequestContext(ApiKey.PUT_KV)
-    for response in (await service.put_kv(put, context), await service.produce_log(produce, context)):
+    for response in (await service.put_kv(put, context), service.produce_log(produce, context)):
         (bucket,) = cast("Any", response).buckets_resp
         assert (bucket.bucket_id, bucket.error_code) == (3, ErrorCode.DISK_WRITE_LOCKED)
 

@@ -7,7 +7,6 @@ collide with them. Types for checkers and editors are in ``messages.pyi``; ``too
 
 from __future__ import annotations
 
-import pkgutil
 import threading
 from functools import cache
 from typing import Any
@@ -25,6 +24,8 @@ def pool() -> Any:
 
 @cache
 def _load_pool() -> Any:
+    import pkgutil
+
     from google.protobuf.descriptor_pb2 import FileDescriptorSet
     from google.protobuf.descriptor_pool import DescriptorPool
 

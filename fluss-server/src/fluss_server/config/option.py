@@ -7,7 +7,6 @@ likewise (``64mb``, powers of 1024), choices and booleans may be written in any 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -227,6 +226,8 @@ def _find_pattern(options: Mapping[str, Option], key: str) -> Option | None:
 
 def nearest_key(options: Mapping[str, Option], key: str) -> str | None:
     """The known key that looks most like an unknown one; None when none does."""
+    import difflib  # for an error only
+
     near = difflib.get_close_matches(key.lower(), options, n=1, cutoff=0.5)
     return near[0] if near else None
 

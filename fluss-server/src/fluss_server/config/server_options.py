@@ -210,8 +210,9 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             OptionType.SIZE,
             "512mb",
             "Memory for requests that have arrived, whole or in part, and have no response yet, all connections"
-            " together. One half is for requests of more than a 32nd of it, which wait for each other; the others"
-            " never wait for those. A single request may be larger than its half.",
+            " together. One half is for requests of more than a 32nd of it, which wait for each other, a quarter for"
+            " shorter ones of more than 64 KB; the last quarter is for short requests, which never wait for longer"
+            " ones. A single request may be larger than its part.",
             minimum=1 << 20,
         ),
         Option(
@@ -536,7 +537,7 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "zookeeper.address",
             OptionType.STRING,
             None,
-            "host:port of the ZooKeeper servers, with commas between them; a path behind them is put before"
+            "host:port of the ZooKeeper servers, with commas between them; a path after them is put before"
             " zookeeper.path.root. Only coordinators and tablet servers of a cluster use ZooKeeper.",
         ),
         Option(

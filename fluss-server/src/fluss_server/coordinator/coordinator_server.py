@@ -103,7 +103,7 @@ class CoordinatorServer:
             self._controller,
             self._runtime.clock,
             options.get_int("max.partition.num"),
-            system_zone(self._runtime.environment, self._runtime.disk),
+            lambda: system_zone(self._runtime.environment, self._runtime.disk),
         )
         self._auto_partitions = AutoPartitionManager(
             manager,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timezone, tzinfo
+from functools import cached_property
 
 from fluss_server.coordinator.assignment import check_replication_factor
 from fluss_server.coordinator.catalog import MetadataManager
@@ -30,7 +31,7 @@ class PartitionExecutor:
         ddl: makes the other changes.
         lifecycle: carries them out.
         max_partitions: most partitions of one table.
-        zone: time zone of partition names of tables that give none.
+        default_zone: finds the time zone of partition names of tables that give none; called when it is needed.
     """
 
     def __init__(
@@ -40,14 +41,19 @@ class PartitionExecutor:
         lifecycle: TableLifecycle,
         clock: Clock,
         max_partitions: int = DEFAULT_MAX_PARTITIONS,
-        zone: tzinfo = timezone.utc,
+        default_zone: Callable[[], tzinfo] = lambda: timezone.utc,
     ) -> None:
         self._manager = manager
         self._ddl = ddl
         self._lifecycle = lifecycle
         self._clock = clock
         self.max_partitions = max_partitions
-        self.zone = zone
+        self._default_zone = default_zone
+
+    @cached_property
+    def zone(self) -> tzinfo:
+        """Time zone of partition names of tables that give none."""
+        return self._default_zone()
 
     async def create(self, path: TablePath, spec: Mapping[str, str], *, ignore_if_exists: bool) -> None:
         """Create a partition; it has leaders when this returns.

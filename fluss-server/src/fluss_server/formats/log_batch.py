@@ -203,6 +203,19 @@ def iter_batches(buffer: Buffer) -> Iterator[tuple[int, BatchHeader]]:
         position += header.size
 
 
+def has_more_batches(buffer: Buffer, limit: int) -> bool:
+    """Whether a buffer has more than ``limit`` batches; looks at their lengths only, and at no more than it must."""
+    position, end = 0, len(buffer)
+    for _ in range(limit + 1):
+        if end - position < HEADER_SIZE_V0:
+            return False
+        size = _LENGTH.unpack_from(buffer, position + LENGTH_OFFSET)[0] + LENGTH_OVERHEAD
+        if not HEADER_SIZE_V0 <= size <= end - position:
+            return False
+        position += size
+    return True
+
+
 def stamp(
     buffer: bytearray | memoryview,
     position: int,

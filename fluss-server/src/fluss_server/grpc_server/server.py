@@ -94,6 +94,7 @@ class GrpcServer:
         import grpc
         import grpc.aio
 
+        logging.getLogger(_LIBRARY_LOGGER).addFilter(_CALLER_IS_GONE)
         server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
         server.add_generic_rpc_handlers(self._handlers(grpc))
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -215,6 +216,18 @@ class GrpcServer:
         response = standard_protos.message_class(f"{standard_protos.HEALTH_PACKAGE}.HealthCheckResponse")
         stopping = self._stopping.is_set()
         return response(status=standard_protos.NOT_SERVING if stopping else standard_protos.SERVING)
+
+
+class _CallerIsGone(logging.Filter):
+    """Leaves out the traceback that the gRPC library logs when it cannot send a status to a caller that is gone."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return type(error).__name__ != "ExecuteBatchError"
+
+
+_CALLER_IS_GONE = _CallerIsGone()
+_LIBRARY_LOGGER = "grpc._cython.cygrpc"
 
 
 def _peer(text: str) -> str:

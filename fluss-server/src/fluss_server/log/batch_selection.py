@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.log_batch import FIXED_HEADER_SIZES, MAX_FIXED_HEADER_SIZE, BatchHeader, parse_header
+from fluss_server.log.checked_read import MayCheck, always
 from fluss_server.log.damage import BatchDamagedError
 from fluss_server.log.log_tablet import LogTablet
 from fluss_server.runtime.disk import FileRegion
@@ -50,7 +51,7 @@ def select_batches(
     *,
     at_least_one: bool,
     max_examined: int,
-    may_check: bool = True,
+    may_check: MayCheck = always,
 ) -> Selection:
     """The batches from ``offset`` on that ``keep`` wants; reads no more of the others than their headers.
 

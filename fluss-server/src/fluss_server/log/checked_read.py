@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeAlias
 
 from fluss_server.log.damage import UNKNOWN_OFFSET, BatchDamagedError, UncheckedError
 from fluss_server.log.log_view import LogSlice, LogView
 
+MayCheck: TypeAlias = Callable[[LogSlice | None], bool]
+"""Whether a read may check these batches first. None: whether it may do all that it needs, such as rebuild an index."""
+
+
+def always(batches: LogSlice | None) -> bool:
+    """For workers, which may take as long as they need."""
+    return True
+
 
 def read_checked(
-    view: LogView, offset: int, max_bytes: int, max_offset: int, *, at_least_one: bool, may_check: bool
+    view: LogView, offset: int, max_bytes: int, max_offset: int, *, at_least_one: bool, may_check: MayCheck
 ) -> tuple[LogSlice | None, BatchDamagedError | None]:
     """See :meth:`LogTablet.read`.
 
@@ -22,7 +32,7 @@ def read_checked(
 
     Raises:
         BatchDamagedError: not even the batch that should hold ``offset`` is undamaged.
-        UncheckedError: batches must be checked, and ``may_check`` is False.
+        UncheckedError: batches must be checked, and ``may_check`` refuses.
         IndexDamagedError, OSError.
     """
     try:
@@ -30,7 +40,7 @@ def read_checked(
         waits = found is None and at_least_one and offset < min(max_offset, view.end)
         searched = view.first_batch(offset) if waits else found
     except BatchDamagedError as error:
-        if not may_check:
+        if not may_check(None):
             raise UncheckedError from error
         segment, size, _ = view.part_of(error.segment_base)
         raise segment.checks.explain(segment, error, offset, size) from error
@@ -39,7 +49,7 @@ def read_checked(
     stop = searched.region.position + searched.region.length
     if searched.segment.checks.is_checked(searched.searched_from, stop, offset, searched.next_offset):
         return found, None
-    if not may_check:
+    if not may_check(searched):
         raise UncheckedError
     checked, damage = _check(view, searched, offset, view.end if waits else max_offset)
     return (None if waits else checked), damage

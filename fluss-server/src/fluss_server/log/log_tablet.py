@@ -13,7 +13,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.log_batch import BatchHeader, stamp
 from fluss_server.log.batch_check import check_batches
-from fluss_server.log.checked_read import read_checked
+from fluss_server.log.checked_read import MayCheck, always, read_checked
 from fluss_server.log.damage import BatchDamagedError, DamageRegister, UncheckedError
 from fluss_server.log.file_names import LOG, path_of
 from fluss_server.log.flush_checkpoint import FlushCheckpoint
@@ -288,7 +288,7 @@ class LogTablet:
     # ------------------------------------------------------------------ read
 
     def read(
-        self, offset: int, max_bytes: int, max_offset: int, *, at_least_one: bool, may_check: bool = True
+        self, offset: int, max_bytes: int, max_offset: int, *, at_least_one: bool, may_check: MayCheck = always
     ) -> LogSlice | None:
         """Whole, undamaged batches from the one that holds ``offset`` on, of one segment.
 
@@ -299,7 +299,7 @@ class LogTablet:
             max_bytes: most bytes to return.
             max_offset: all batches end at or before this offset; the high watermark, for example.
             at_least_one: return the first batch even if it has more than ``max_bytes``.
-            may_check: whether this call may read all of what it returns; False on the event loop.
+            may_check: whether this call may read all of what it returns; always in a worker.
 
         Returns:
             None if nothing can be returned under these limits.
@@ -307,13 +307,13 @@ class LogTablet:
         Raises:
             FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``; ``LOG_STORAGE_EXCEPTION`` when the log cannot be read;
                 ``CORRUPT_MESSAGE`` (:class:`BatchDamagedError`) when the batch at ``offset`` is damaged.
-            UncheckedError: with ``may_check=False``: repeat it in a thread with ``may_check=True``.
+            UncheckedError: ``may_check`` refuses: repeat the call in a worker.
         """
         view = self._view
         try:
             found = self._slice(view, offset, max_bytes, max_offset, at_least_one, may_check)
         except _READ_ERRORS as error:
-            if not may_check and isinstance(error, IndexDamagedError):
+            if isinstance(error, IndexDamagedError) and not may_check(None):
                 raise UncheckedError from error
             view = self._view_after(view, error)
             with storage_errors(f"cannot read the log in {self._directory}"):
@@ -323,7 +323,7 @@ class LogTablet:
         return found
 
     def _slice(
-        self, view: LogView, offset: int, max_bytes: int, max_offset: int, at_least_one: bool, may_check: bool
+        self, view: LogView, offset: int, max_bytes: int, max_offset: int, at_least_one: bool, may_check: MayCheck
     ) -> LogSlice | None:
         found, damage = read_checked(
             view, offset, max_bytes, max_offset, at_least_one=at_least_one, may_check=may_check

@@ -12,6 +12,9 @@ from collections.abc import Callable
 
 from fluss_server.errors import FlussError
 
+MAX_WOKEN_WRITERS = 400
+"""Writers of a bucket that are woken in one iteration of the event loop, some milliseconds; more follow in the next."""
+
 
 class HighWatermark:
     """An offset that only grows, with waiting writers and readers. Used from one event loop."""
@@ -20,6 +23,7 @@ class HighWatermark:
         self._value = value
         self._writers: list[tuple[int, int, asyncio.Future[None]]] = []
         self._tie = 0
+        self._waking = False  # writers follow in the next iteration
         self._readers: dict[Callable[[], None], None] = {}  # in the order of their arrival
 
     @property
@@ -33,15 +37,30 @@ class HighWatermark:
         return len(self._writers)
 
     def advance(self, value: int) -> None:
-        """Move to ``value``; wake the writers it covers and every reader. A smaller value changes nothing."""
+        """Move to ``value``; wake the writers it covers and every reader. A smaller value changes nothing.
+
+        Of very many writers some are woken in each iteration of the event loop, in the order of their offsets: the
+        other buckets' writers do not wait for all of them.
+        """
         if value <= self._value:
             return
         self._value = value
-        while self._writers and self._writers[0][0] <= value:
+        if not self._waking:
+            self._wake_writers()
+        self.wake_readers()
+
+    def _wake_writers(self) -> None:
+        self._waking = False
+        woken = 0
+        while self._writers and self._writers[0][0] <= self._value:
+            if woken == MAX_WOKEN_WRITERS:
+                self._waking = True
+                asyncio.get_running_loop().call_soon(self._wake_writers)
+                return
             future = heapq.heappop(self._writers)[2]
             if not future.done():
                 future.set_result(None)
-        self.wake_readers()
+                woken += 1
 
     def reached(self, offset: int) -> asyncio.Future[None]:
         """A future that completes when the high watermark is at least ``offset``; cancel it to stop waiting."""

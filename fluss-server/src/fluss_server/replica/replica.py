@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from fluss_server.config import TABLE_OPTIONS
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.kv_batch import max_record_count
-from fluss_server.formats.log_batch import crc_matches, iter_batches
+from fluss_server.formats.log_batch import crc_matches, has_more_batches, iter_batches
 from fluss_server.formats.row_validation import Validator, validator_of
 from fluss_server.log.log_tablet import AppendResult, LogTablet
 from fluss_server.log.scrub import ScrubPosition, ScrubStep
@@ -152,14 +152,14 @@ class Replica:
         return result
 
     def _validate(self, records: memoryview) -> None:
-        """Refuse batches that no reader could decode."""
-        for number, (position, header) in enumerate(iter_batches(records)):
-            if number == MAX_APPEND_BATCHES:
-                raise FlussError(
-                    ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
-                    f"more than {MAX_APPEND_BATCHES} batches for one bucket in a request",
-                    hint="write fewer and larger batches",
-                )
+        """Refuse batches that no reader could decode, and too many of them."""
+        if has_more_batches(records, MAX_APPEND_BATCHES):
+            raise FlussError(
+                ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
+                f"more than {MAX_APPEND_BATCHES} batches for one bucket in a request",
+                hint="write fewer and larger batches",
+            )
+        for position, header in iter_batches(records):
             batch = records[position : position + header.size]
             try:
                 validator = self._validators.get(header.schema_id) or self._validator_of(header.schema_id)

@@ -205,13 +205,14 @@ class LookupResponseBuilder:
     """
 
     def __init__(self) -> None:
-        self._buckets: list[bytes] = []
+        self._pieces: list[Piece] = []
         self.size_bytes = 0
         """Bytes of the values so far."""
 
     def values(self, bucket_id: int, values: Sequence[bytes | None], *, partition_id: int | None = None) -> None:
-        """A bucket that was read: one value for each key, None = absent."""
+        """A bucket that was read: one value for each key, None = absent. Long values are not copied."""
         fields = [_bucket_key(partition_id, bucket_id)]
+        long: list[Piece] = []  # what comes before the last fields
         heads = _VALUE_HEADS
         for value in values:
             if value is None:
@@ -219,19 +220,32 @@ class LookupResponseBuilder:
                 continue
             head = heads.get(len(value))
             fields += (_value_head(len(value)) if head is None else head, value)
-        self._buckets.append(_bytes_field(b"\x0a", b"".join(fields)))
-        self.size_bytes += len(self._buckets[-1])
+            if len(value) >= _LONG_VALUE:
+                long += (b"".join(fields[:-1]), value)
+                fields = []
+        end = b"".join(fields)
+        if long:
+            if end:
+                long.append(end)
+            size = sum(map(piece_size, long))
+            self._pieces += (b"\x0a" + varint(size), *long)
+            self.size_bytes += size
+        else:
+            self._pieces.append(_bytes_field(b"\x0a", end))
+            self.size_bytes += len(end)
 
     def error(self, bucket_id: int, code: int, message: str, *, partition_id: int | None = None) -> None:
         """A bucket that could not be read."""
         fields = _bucket_key(partition_id, bucket_id) + b"\x18" + varint(code) + _bytes_field(b"\x22", message.encode())
-        self._buckets.append(_bytes_field(b"\x0a", fields))
+        self._pieces.append(_bytes_field(b"\x0a", fields))
 
     def pieces(self) -> list[Piece]:
         """The encoded message."""
-        return [b"".join(self._buckets)]
+        pieces = self._pieces
+        return pieces if len(pieces) == 1 else _join_small(pieces) or [b""]
 
 
+_LONG_VALUE = 16 << 10
 _ABSENT_VALUE = b"\x2a\x00"
 _MAX_VALUE_HEADS = 4_096
 _VALUE_HEADS: dict[int, bytes] = {}
@@ -278,11 +292,11 @@ def _bytes_field(tag: bytes, content: bytes) -> bytes:
 
 
 def _join_small(pieces: list[Piece]) -> list[Piece]:
-    """Join neighbouring ``bytes``, so that a response of many empty buckets is one piece."""
+    """Join neighbouring short ``bytes``, so that a response of many empty buckets is one piece."""
     out: list[Piece] = []
     run: list[bytes] = []
     for piece in pieces:
-        if isinstance(piece, bytes):
+        if isinstance(piece, bytes) and len(piece) < _LONG_VALUE:
             run.append(piece)
             continue
         if run:

@@ -30,7 +30,7 @@ from fluss_server.rpc.endpoints import address_of
 from fluss_server.rpc.frame_memory import FrameMemory
 from fluss_server.rpc.frames import parse_request_header
 from fluss_server.rpc.limits import RpcLimits
-from fluss_server.rpc.loop_budget import SLICE_S, LoopBudget, LoopUse
+from fluss_server.rpc.loop_budget import RECEIVE_S_PER_BYTE, LoopBudget, LoopUse
 from fluss_server.rpc.request_intake import RequestIntake
 from fluss_server.rpc.request_memory import RequestMemory
 from fluss_server.rpc.request_runner import RequestRunner
@@ -43,6 +43,7 @@ from fluss_server.runtime.runtime import Runtime
 logger = logging.getLogger(__name__)
 
 _BEFORE_AUTHENTICATION = frozenset({ApiKey.API_VERSIONS, ApiKey.AUTHENTICATE})
+_CHARGED_RECEPTION = 16 * 1024  # bytes; receiving fewer costs less than counting them
 _LINGER_S = 1.0  # how long a refused client gets to read the reason
 
 
@@ -102,8 +103,18 @@ class ServerConnection(asyncio.BufferedProtocol):
             running,
             slow_request_ms=limits.slow_request_ms,
             on_sent=self._close_if_done,
+            on_progress=self._output_moved,
         )
-        self._runner = RequestRunner(loop, limits, self._memory, self._writer, running, self._request_ended)
+        self._runner = RequestRunner(
+            loop,
+            limits,
+            self._memory,
+            self._writer,
+            running,
+            self._request_ended,
+            monotonic=self._monotonic,
+            charge=self._charge,
+        )
         self._intake = RequestIntake(
             self._memory,
             self,
@@ -140,7 +151,9 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._discarding is None:
-            self.last_activity = self._monotonic()
+            self.last_activity = now = self._monotonic()
+            if nbytes >= _CHARGED_RECEPTION:
+                self._charge(now - nbytes * RECEIVE_S_PER_BYTE, now)
             self._reader.received(nbytes)
             self._pump()
             if self._runner.running and self._quick_ack is not None:
@@ -158,6 +171,9 @@ class ServerConnection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self.last_activity = self._monotonic()
         self._writer.output.resume()
+        self._output_moved()
+
+    def _output_moved(self) -> None:
         self._writer.slots.give()
         if self._intake.paused:
             self._pump()
@@ -271,7 +287,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._closing or self._waits_for_loop or self._runner.busy or self._writer.output.blocked:
             return False
         if self._memory.full and not self._intake.arriving:
-            self._memory.ordinary.wait(self, 1, self._wake)
+            self._memory.short.wait(self, 1, self._wake)
             return False
         return True
 
@@ -279,13 +295,18 @@ class ServerConnection(asyncio.BufferedProtocol):
         """Whether requests may be started in this iteration of the loop; if not, wait for another one."""
         budget = self._host.loop_budget
         if now > begin:
-            if now - begin < SLICE_S:
+            if now - begin < budget.slice_s:
                 return True
         elif budget.allows(light=False) or (budget.allows(light=True) and self._loop_use.is_light(now)):
             return True
         self._waits_for_loop = True
-        budget.wait(self._loop_granted, self._loop_use.is_light(now))
+        budget.wait(self._loop_granted, self._loop_use, now)
         return False
+
+    def _charge(self, begin: float, end: float) -> None:
+        """The loop was used for this connection."""
+        self._loop_use.add(begin, end)
+        self._host.loop_budget.charge(end - begin)
 
     def _loop_granted(self) -> None:
         self._waits_for_loop = False
@@ -318,8 +339,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             writer.batching = False
         writer.flush()
         if now > begin:
-            self._loop_use.add(begin, now)
-            self._host.loop_budget.charge(now - begin)
+            self._charge(begin, now)
 
     def _start(self, frame: bytes | memoryview) -> None:
         arrival = self._intake.take_arrival()

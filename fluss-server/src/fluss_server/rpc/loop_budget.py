@@ -1,26 +1,37 @@
 """How the event loop's time is shared between connections.
 
-One connection with many or expensive requests must not make the others wait. The requests of a connection are started
-for :data:`SLICE_S` at most; then the connection waits for the next iteration of the loop. In an iteration, connections
-that used little time lately come first; the others share :data:`BUDGET_S`, round robin.
+One connection with many or expensive requests must not make the others wait, nor must many connections. What is done
+for a connection is charged to it: receiving, starting its requests, and what their methods do on the loop later.
+
+* The requests of a connection are started for :data:`SLICE_S` at most, less when others wait; then the connection
+  waits for another iteration of the loop.
+* In an iteration, connections share :data:`BUDGET_S`. The one that has used the least lately comes first; connections
+  that used very little may exceed it up to :data:`MAX_LIGHT_S`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import math
-from collections import deque
 from collections.abc import Callable
 
 SLICE_S = 0.002
 """How long requests of one connection are started without a pause."""
 
+MIN_SLICE_S = 0.00005
+"""The same while very many connections wait."""
+
 BUDGET_S = 0.005
 """Time of one iteration for connections that use much."""
 
-MAX_LIGHT_S = 4 * BUDGET_S
+MAX_LIGHT_S = 2 * BUDGET_S
 """Time of one iteration after which connections that use little wait for the next one, too."""
 
+RECEIVE_S_PER_BYTE = 0.3e-9
+"""What receiving costs, about; it happens before anybody can measure it."""
+
+_CYCLE_S = 0.01  # in about this time, each of those that wait should have started something
 _LIGHT_SHARE_S = 0.02  # of each second; more is much
 _MEMORY_S = 1.0  # use is forgotten by and by, in about this time
 _MAX_USED_S = 0.5
@@ -31,9 +42,14 @@ class LoopBudget:
 
     def __init__(self) -> None:
         self._used_s = 0.0
-        self._light: deque[Callable[[], None]] = deque()
-        self._heavy: deque[Callable[[], None]] = deque()
+        self._waiting: list[tuple[float, int, bool, Callable[[], None]]] = []  # a heap: use, order of arrival, light
+        self._waits = 0
         self._scheduled = False
+
+    @property
+    def slice_s(self) -> float:
+        """How long a connection may start requests now: the more connections wait, the shorter."""
+        return max(MIN_SLICE_S, min(SLICE_S, _CYCLE_S / (1 + len(self._waiting))))
 
     def allows(self, light: bool) -> bool:
         """Whether a connection may start requests in this iteration.
@@ -48,9 +64,10 @@ class LoopBudget:
         self._used_s += seconds
         self._schedule()
 
-    def wait(self, resume: Callable[[], None], light: bool) -> None:
-        """Call ``resume`` in an iteration that has time, once."""
-        (self._light if light else self._heavy).append(resume)
+    def wait(self, resume: Callable[[], None], use: LoopUse, now: float) -> None:
+        """Call ``resume`` in an iteration that has time, once; before those that have used more than ``use``."""
+        self._waits += 1
+        heapq.heappush(self._waiting, (use.rank, self._waits, use.is_light(now), resume))
         self._schedule()
 
     def _schedule(self) -> None:
@@ -61,12 +78,14 @@ class LoopBudget:
     def _next_iteration(self) -> None:
         self._scheduled = False
         self._used_s = 0.0
-        for waiting, light in ((self._light, True), (self._heavy, False)):
-            for _ in range(len(waiting)):
-                if not self.allows(light):
-                    break
-                waiting.popleft()()
-        if self._light or self._heavy:
+        waiting = self._waiting
+        for _ in range(len(waiting)):  # who waits again, waits for the next iteration
+            _, _, light, resume = waiting[0]
+            if not self.allows(light):
+                break
+            heapq.heappop(waiting)
+            resume()
+        if waiting:
             self._schedule()
 
 
@@ -86,3 +105,8 @@ class LoopUse:
     def is_light(self, now: float) -> bool:
         """Whether that was little."""
         return self._used_s * math.exp((self._at - now) / _MEMORY_S) <= _LIGHT_SHARE_S
+
+    @property
+    def rank(self) -> float:
+        """Orders connections by their use, at any time: that of all is forgotten at the same rate."""
+        return math.log(self._used_s) + self._at / _MEMORY_S if self._used_s > 0 else -math.inf

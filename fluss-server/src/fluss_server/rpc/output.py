@@ -32,6 +32,8 @@ _DIRECT_CHUNK_SIZE = 4 * 1024
 # Bounds of one writev: its buffers (the systems' limit is 1024), and what is read from files for it.
 _MAX_BUFFERS = 512
 _MAX_READ = 512 * 1024
+# What is sent without letting others use the event loop: a fast client takes as much as there is.
+_MAX_FLUSH = 1024 * 1024
 
 
 class _RegionError(Exception):
@@ -46,6 +48,7 @@ class OutputQueue:
             :meth:`resume` from ``pause_writing`` and ``resume_writing``, and :meth:`clear` when the connection is lost.
         direct: sends past the transport's own buffer; None where that is not possible.
         on_backlog: told whenever :attr:`backlog_bytes` may have changed; not while the peer keeps up.
+        on_progress: called when more of a long output was sent without the transport's knowledge.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class OutputQueue:
         transport: asyncio.Transport,
         direct: DirectOutput | None,
         on_backlog: Callable[[int], None] | None = None,
+        on_progress: Callable[[], None] | None = None,
     ) -> None:
         self._transport = transport
         # Not a byte waits in the transport without our knowledge: it would be memory that nobody counts.
@@ -62,6 +66,8 @@ class OutputQueue:
         self._front_sent = 0  # bytes of the first buffer that are sent, while the buffer still is in memory
         self._paused = False
         self._on_backlog = on_backlog
+        self._on_progress = on_progress
+        self._continues = False  # in the next iteration of the event loop
         self._backlog = 0
         self._direct = direct
         self._chunk_size = CHUNK_SIZE if direct is None else _DIRECT_CHUNK_SIZE
@@ -145,11 +151,17 @@ class OutputQueue:
             self._transport.write(data)
 
     def _flush(self) -> None:
+        remaining = _MAX_FLUSH
         try:
-            while self._pending and not self._paused:
+            while self._pending and not self._paused and not self._continues:
                 if self._transport.is_closing():
                     self._forget_pending()
-                elif not self._send_directly():
+                elif sent := self._send_directly():
+                    remaining -= sent
+                    if remaining <= 0 and self._pending:
+                        self._continues = True
+                        asyncio.get_running_loop().call_soon(self._continue)
+                else:
                     self._write(_joined(self._take(self._chunk_size)))
         except _RegionError as error:
             # Part of the frame may be out: the stream cannot be mended.
@@ -160,25 +172,32 @@ class OutputQueue:
             self._abort()
         self._report()
 
+    def _continue(self) -> None:
+        self._continues = False
+        self._flush()
+        if self._on_progress is not None:
+            self._on_progress()
+
     def _abort(self) -> None:
         self._transport.abort()
         self.clear()
 
-    def _send_directly(self) -> bool:
-        """Hand some of what is pending to the socket; False when that is not possible now."""
+    def _send_directly(self) -> int:
+        """Hand some of what is pending to the socket; returns how many bytes, 0 when that is not possible now."""
         if self._direct is None or self._transport.get_write_buffer_size():
-            return False
+            return 0
         try:
             sent = self._direct.send(self._gather())
         except BlockingIOError:
-            return False
+            return 0
         self._take(sent)
-        return True
+        return sent
 
     def _gather(self) -> list[Buffer]:
         """The bytes at the front, as many as one system call should carry."""
         buffers: list[Buffer] = []
         capacity = _MAX_READ
+        size = 0
         for piece in self._pending:
             if isinstance(piece, FileRegion):
                 # What the socket does not take is read again; that is cheaper than sendfile.
@@ -188,7 +207,13 @@ class OutputQueue:
                 if not capacity:
                     break
             else:
+                length = piece_size(piece)
+                if length > _MAX_FLUSH:
+                    piece = memoryview(piece).cast("B")[:_MAX_FLUSH]
                 buffers.append(piece)
+                size += length
+                if size >= _MAX_FLUSH:
+                    break
             if len(buffers) == _MAX_BUFFERS:
                 break
         return buffers

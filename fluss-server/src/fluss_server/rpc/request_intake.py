@@ -95,7 +95,7 @@ class RequestIntake:
 
     def discard(self) -> None:
         """No request arrives any more; forget what is there."""
-        self._memory.ordinary.forget(self._receiver)
+        self._memory.short.forget(self._receiver)
         self.reader.clear()
         arrival, self._arrival = self._arrival, None
         if arrival is not None:

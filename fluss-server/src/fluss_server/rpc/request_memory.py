@@ -66,38 +66,41 @@ class WaitingRequest(Protocol):
 class RequestMemory:
     """Bytes of requests that are arriving or in flight.
 
-    Large requests and all others have one half each, so that a flood of large ones never keeps a small one waiting.
+    Large requests have one half, requests that arrive in pieces and short ones a quarter each: a flood of longer ones
+    never keeps a shorter one waiting. Decoded messages take a multiple of their bytes.
 
     Args:
-        limit: bytes in all. Each half always lets one request in, whatever its size.
+        limit: bytes in all. Each part always lets one request in, whatever its size.
         longest: longest request that may come.
 
     Attributes:
-        ordinary: of requests that are not large.
+        short: of requests that need no memory while they arrive.
+        ordinary: of those that do and are not large.
         large: of those that are.
         on_wait: called when somebody begins to wait.
     """
 
     def __init__(self, limit: int, longest: int) -> None:
         self._large_size = max(limit // _LARGE_SHARE, 1)
-        self.ordinary = RequestLane(limit - limit // 2, min(longest, self._large_size), self._begins_to_wait)
+        self.short = RequestLane(limit - limit // 2 - limit // 4, 0, self._begins_to_wait)
+        self.ordinary = RequestLane(limit // 4, min(longest, self._large_size), self._begins_to_wait)
         self.large = RequestLane(limit // 2, longest, self._begins_to_wait)
         self.on_wait: Callable[[], None] = lambda: None
 
     @property
     def held(self) -> int:
         """Bytes held now."""
-        return self.ordinary.held + self.large.held
+        return self.short.held + self.ordinary.held + self.large.held
 
     @property
     def full(self) -> bool:
-        """True while no request of ordinary size may be started."""
-        return self.ordinary.held >= self.ordinary.limit
+        """True while no short request may be started."""
+        return self.short.held >= self.short.limit
 
     @property
     def waiting(self) -> int:
         """How many connections wait for memory."""
-        return self.ordinary.waiting + self.large.waiting
+        return self.short.waiting + self.ordinary.waiting + self.large.waiting
 
     def arrive(self, receiver: Receiver, length: int) -> Arrival:
         """A request of ``length`` bytes begins to arrive; nothing is reserved yet."""
@@ -110,6 +113,7 @@ class RequestMemory:
         Returns:
             whether somebody still waits.
         """
+        self.short.drop_stalled()
         self.ordinary.drop_stalled()
         self.large.drop_stalled()
         return self.waiting > 0

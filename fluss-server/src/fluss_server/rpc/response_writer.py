@@ -34,6 +34,7 @@ class ResponseWriter:
         running: the connection's running requests; while there are some, more may become ready in the same tick.
         slow_request_ms: a request that takes longer is logged.
         on_sent: called when collected responses were sent at the end of a tick.
+        on_progress: called when more of a long response was sent.
 
     Attributes:
         slots: which request may build a large response.
@@ -52,6 +53,7 @@ class ResponseWriter:
         *,
         slow_request_ms: float,
         on_sent: Callable[[], None],
+        on_progress: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._monotonic = monotonic
@@ -60,6 +62,7 @@ class ResponseWriter:
         self._running = running
         self._slow_request_ms = slow_request_ms
         self._on_sent = on_sent
+        self._on_progress = on_progress
         self._collected: list[Piece] = []
         self._collected_size = 0
         self._scheduled = False
@@ -71,7 +74,7 @@ class ResponseWriter:
 
     def attach(self, transport: asyncio.Transport, direct: DirectOutput | None) -> None:
         """The connection is made."""
-        self.output = OutputQueue(transport, direct, self._backlog_changed)
+        self.output = OutputQueue(transport, direct, self._backlog_changed, self._on_progress)
 
     @property
     def empty(self) -> bool:

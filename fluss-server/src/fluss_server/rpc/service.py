@@ -109,9 +109,12 @@ class RpcOptions:
     key: ApiKey
     raw: bool
     cancel_on_disconnect: bool
+    starts_at_once: bool
 
 
-def rpc(key: ApiKey, *, raw: bool = False, cancel_on_disconnect: bool = False) -> Callable[[_MethodT], _MethodT]:
+def rpc(
+    key: ApiKey, *, raw: bool = False, cancel_on_disconnect: bool = False, starts_at_once: bool = False
+) -> Callable[[_MethodT], _MethodT]:
     """Declare ``method(self, request, context) -> ResponseBody`` as the implementation of an API.
 
     ``request`` is the API's message; for ``PRODUCE_LOG`` and ``PUT_KV`` the dataclass of :mod:`fluss_server.rpc.bulk`.
@@ -123,10 +126,13 @@ def rpc(key: ApiKey, *, raw: bool = False, cancel_on_disconnect: bool = False) -
         raw: hand over the undecoded body, a memoryview, as ``request``.
         cancel_on_disconnect: cancel the method when its client is gone or the server closes. Only for methods that
             just read or wait; anything else must run to its end.
+        starts_at_once: run an ``async`` method up to its first wait when its request is started, and not in a task: it
+            costs no task if it does not wait, and counts in the time for which requests may be started. Not for methods
+            that use ``asyncio.timeout`` or ``wait_for`` before their first wait: these need a task.
     """
 
     def declare(method: _MethodT) -> _MethodT:
-        setattr(method, _API_ATTRIBUTE, RpcOptions(key, raw, cancel_on_disconnect))
+        setattr(method, _API_ATTRIBUTE, RpcOptions(key, raw, cancel_on_disconnect, starts_at_once))
         return method
 
     return declare
@@ -142,6 +148,7 @@ class Handler:
         parse: turns a whole request frame into the request; raises ``FlussError(CORRUPT_MESSAGE)``.
         is_async: the method is a coroutine function.
         cancel_on_disconnect: see :func:`rpc`.
+        starts_at_once: see :func:`rpc`.
         any_version: serve requests of unknown versions as the highest known one.
         is_bulk: the request is not decoded into objects, so that it costs little more than its bytes.
         stats: counts what was served; the same object for every handler made from this one.
@@ -154,6 +161,7 @@ class Handler:
     cancel_on_disconnect: bool = False
     any_version: bool = False
     is_bulk: bool = False
+    starts_at_once: bool = False
     stats: RequestStats = field(default_factory=RequestStats)
 
     def check_size(self, size: int, limit: int) -> None:
@@ -217,6 +225,7 @@ class ServiceRegistry:
                     inspect.iscoroutinefunction(method),
                     options.cancel_on_disconnect,
                     is_bulk=options.raw or options.key in _BULK_PARSERS,
+                    starts_at_once=options.starts_at_once,
                 )
         # A client that requests a later version of API_VERSIONS must get a response that it can go on with.
         self._handlers[ApiKey.API_VERSIONS] = Handler(

@@ -103,15 +103,15 @@ class StartedRequest(RequestContext):
         """Count the request while its method runs."""
         arrival = self.arrival
         if arrival is None:
-            memory.ordinary.take(self.size)
+            memory.short.take(self.size)
         else:
             arrival.lane.take(self.size - arrival.granted)
         if self.size >= MIN_WAITING_BYTES and self.handler.cancel_on_disconnect:
-            (memory.ordinary if arrival is None else arrival.lane).add_waiting_request(self)
+            (memory.short if arrival is None else arrival.lane).add_waiting_request(self)
 
     def release(self, memory: RequestMemory) -> None:
         """Its method has ended; requests that wait for memory may start."""
-        lane = memory.ordinary if self.arrival is None else self.arrival.lane
+        lane = memory.short if self.arrival is None else self.arrival.lane
         if self.size >= MIN_WAITING_BYTES:
             lane.remove_waiting_request(self)
         lane.release(self.size)

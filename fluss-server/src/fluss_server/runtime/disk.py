@@ -38,6 +38,9 @@ class DiskFile(Protocol):
     def read_into(self, target: memoryview, position: int) -> int:
         """Fill ``target`` from ``position``; returns how many bytes were there."""
 
+    def is_cached(self, position: int, length: int) -> bool:
+        """Whether reading ``length`` bytes, at least one, probably needs no access to the disk; never waits for it."""
+
     def write(self, pieces: Sequence[Buffer], position: int) -> None:
         """Write the pieces one after the other from ``position``. After an error any part of them may be there."""
 

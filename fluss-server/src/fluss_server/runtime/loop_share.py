@@ -12,7 +12,7 @@ from collections import deque
 
 from fluss_server.runtime.clock import Clock
 
-SLICE_S = 0.005
+SLICE_S = 0.002
 """How long a piece of work runs before it should pause."""
 
 

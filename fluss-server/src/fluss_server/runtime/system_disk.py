@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import PurePath
 
@@ -60,6 +59,18 @@ class SystemFile:
                 break
             done += count
         return done
+
+    def is_cached(self, position: int, length: int) -> bool:
+        if not hasattr(os, "RWF_NOWAIT"):
+            return False
+        # The first and the last page stand for the others: files are read and written in one piece.
+        return all(self._has_page(byte) for byte in (position, position + length - 1))
+
+    def _has_page(self, position: int) -> bool:
+        try:
+            return os.preadv(self._fd, [bytearray(1)], position, os.RWF_NOWAIT) == 1
+        except OSError:  # BlockingIOError, or this file system cannot tell
+            return False
 
     def write(self, pieces: Sequence[Buffer], position: int) -> None:
         if len(pieces) > _MAX_PIECES:
@@ -124,6 +135,8 @@ class SystemDisk:
             os.unlink(path)
 
     def remove_tree(self, path: PurePath) -> None:
+        import shutil  # loads three compression libraries, 0.6 MB and 5 ms; most servers drop no table
+
         shutil.rmtree(path, ignore_errors=True)
 
     def make_directories(self, path: PurePath, *, mode: int = 0o755) -> None:

@@ -34,7 +34,9 @@ async def find_or_insert(
         FlussError: what :func:`read_all` and ``KvTablet.find_or_insert`` raise; ``REQUEST_TIME_OUT``.
     """
     check_key_count(len(keys))
-    values = await read_all(LookupReader(replica.require_kv(), keys), run)
+    reader = LookupReader(replica.require_kv(), keys)
+    await read_all(reader, run)
+    values = reader.take_values()
     missing = [index for index, value in enumerate(values) if value is None]
     if not missing:
         return values

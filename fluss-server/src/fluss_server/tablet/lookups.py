@@ -35,54 +35,55 @@ class LookupReader:
 
     Args:
         kv: of the bucket.
-        keys: encoded keys, in any order.
+        keys: encoded keys, in any order. Many of them stay in their request until their part is read: making a list of
+            100,000 would hold the event loop.
         size_bytes: what the same request has found in other buckets.
     """
 
     def __init__(self, kv: KvTablet, keys: Sequence[bytes], size_bytes: int = 0) -> None:
         self._kv = kv
         self._keys = keys
-        self._distinct = list(dict.fromkeys(keys))
+        self._count = len(keys)
         self._found: dict[bytes, bytes | None] = {}
-        self._next = 0
+        self._values: Values = []
         self._part = MAX_INLINE_KEYS
         self._size_bytes = size_bytes
 
     @property
     def is_short(self) -> bool:
         """Whether there are so few keys that they can be read on the event loop."""
-        return len(self._distinct) <= MAX_INLINE_KEYS
+        return self._count <= MAX_INLINE_KEYS
 
     @property
     def done(self) -> bool:
         """Whether every key has been read."""
-        return self._next >= len(self._distinct)
+        return len(self._values) >= self._count
 
     def read_part(self) -> None:
         """Read the next keys. Any thread, one at a time.
 
         Raises:
             FlussError: ``KV_STORAGE_EXCEPTION``; ``RECORD_TOO_LARGE_EXCEPTION`` when the values exceed
-                :data:`MAX_VALUES_BYTES`.
+                :data:`MAX_VALUES_BYTES`; repeated keys count as often as they were given.
         """
-        keys = self._distinct[self._next : self._next + self._part]
-        values = self._kv.lookup(keys)
-        self._next += len(keys)
-        self._found.update(zip(keys, values, strict=True))
+        begin = len(self._values)
+        keys = self._keys[begin : begin + self._part]
+        found = self._found
+        missing = [key for key in dict.fromkeys(keys) if key not in found] if found else list(dict.fromkeys(keys))
+        found.update(zip(missing, self._kv.lookup(missing), strict=True))
+        values = list(map(found.__getitem__, keys))
         size = sum(len(value) for value in values if value is not None)
         self._check_size(self._size_bytes + size)
+        self._values += values
         # The next part takes as many keys as that allows, if their values are like these.
         self._part = max(1, min(MAX_READ_KEYS, MAX_READ_BYTES * len(keys) // max(size, 1)))
 
-    def values(self) -> Values:
-        """The values in the order of the keys, None for a missing one; once :attr:`done`.
+    def take_values(self) -> Values:
+        """The values in the order of the keys, None for a missing one; once, when :attr:`done`.
 
-        Raises:
-            FlussError: ``RECORD_TOO_LARGE_EXCEPTION`` as above: repeated keys count as often as they were given.
+        Nothing is kept, so that memory of many values is freed by the thread that used them.
         """
-        values = [self._found[key] for key in self._keys]
-        if len(self._distinct) < len(self._keys):
-            self._check_size(sum(len(value) for value in values if value is not None))
+        values, self._values, self._found = self._values, [], {}
         return values
 
     def _check_size(self, size_bytes: int) -> None:
@@ -90,18 +91,17 @@ class LookupReader:
         if size_bytes > MAX_VALUES_BYTES:
             raise FlussError(
                 ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
-                f"the values of {len(self._keys)} keys take more than {MAX_VALUES_BYTES} bytes",
+                f"the values of {self._count} keys take more than {MAX_VALUES_BYTES} bytes",
                 hint="look up fewer keys at a time",
             )
 
 
-async def read_all(reader: LookupReader, run: RunInWorker) -> Values:
-    """Every value: a few keys are read at once, the parts of many by a worker; errors as :class:`LookupReader`."""
+async def read_all(reader: LookupReader, run: RunInWorker) -> None:
+    """Read every value: a few keys at once, the parts of many by a worker; errors as :class:`LookupReader`."""
     if reader.is_short:
         reader.read_part()
     while not reader.done:
         await run(reader.read_part)
-    return reader.values()
 
 
 def check_key_count(count: int) -> None:

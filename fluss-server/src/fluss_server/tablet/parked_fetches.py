@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 BUCKETS_PER_PLACE = 16
 """A fetch of many buckets counts once for every so many."""
@@ -31,7 +31,7 @@ class ParkedFetches:
         self._limit = limit
         self._parked: dict[Callable[[], None], int] = {}
         self._woken = 0  # in this iteration of the loop
-        self._to_wake: deque[Callable[[], None]] = deque()
+        self._to_wake: dict[Hashable, deque[Callable[[], None]]] = {}  # by bucket, the next one first
         self.places = 0
         self.shed = 0
 
@@ -52,13 +52,18 @@ class ParkedFetches:
         """It waits no more; may be called again."""
         self.places -= self._parked.pop(respond_now, 0)
 
-    def wake(self, resume: Callable[[], None]) -> None:
-        """Have a waiting fetch look again: now, or after those that were woken before it.
+    def wake(self, resume: Callable[[], None], bucket: Hashable) -> None:
+        """Have a waiting fetch look again: now, or after others that were woken before it.
 
-        One write can wake thousands of fetches; all of them at once would hold the event loop.
+        One write can wake thousands of fetches; all of them at once would hold the event loop. Buckets come round
+        robin, so that the fetches of others do not wait for all of those.
+
+        Args:
+            resume: called when it may look.
+            bucket: what has news for it.
         """
         if self._to_wake or self._woken >= MAX_WOKEN:
-            self._to_wake.append(resume)
+            self._to_wake.setdefault(bucket, deque()).append(resume)
             return
         if not self._woken:
             asyncio.get_running_loop().call_soon(self._next_iteration)
@@ -68,7 +73,12 @@ class ParkedFetches:
     def _next_iteration(self) -> None:
         self._woken = 0
         while self._to_wake and self._woken < MAX_WOKEN:
+            bucket = next(iter(self._to_wake))
+            waiting = self._to_wake.pop(bucket)
+            resume = waiting.popleft()
+            if waiting:
+                self._to_wake[bucket] = waiting
             self._woken += 1
-            self._to_wake.popleft()()
+            resume()
         if self._woken:
             asyncio.get_running_loop().call_soon(self._next_iteration)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from fluss_server.api import messages as pb
@@ -76,10 +77,10 @@ class ReadService:
 
     # ------------------------------------------------------------------ log
 
-    @rpc(ApiKey.FETCH_LOG, cancel_on_disconnect=True)
+    @rpc(ApiKey.FETCH_LOG, cancel_on_disconnect=True, starts_at_once=True)
     async def fetch_log(self, request: pb.FetchLogRequest, context: RequestContext) -> ResponseBody:
         """Log batches from an offset on, up to the high watermark; waits for data as the request asks."""
-        bucket_count = sum(len(table.buckets_req) for table in request.tables_req)
+        bucket_count = sum([len(table.buckets_req) for table in request.tables_req])
         if bucket_count > MAX_FETCH_BUCKETS:
             raise FlussError(
                 ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
@@ -126,13 +127,13 @@ class ReadService:
         )
         builder = FetchLogResponseBuilder()
         table_id: int | None = None
-        for result in (*results, *failed):
+        for number, result in enumerate(chain(results, failed)):
             await time_slice.pause_if_over()
             if result.fetch.bucket.table_id != table_id:
                 table_id = result.fetch.bucket.table_id
                 builder.table(table_id)
             _add_result(builder, result)
-            if result.is_read and (replica := self._replicas.find(result.fetch.bucket)) is not None:
+            if number < len(results) and (replica := self._replicas.find(result.fetch.bucket)) is not None:
                 replica.counters.fetch_requests += 1
                 replica.counters.bytes_out += result.size_bytes
         return builder.pieces()
@@ -212,18 +213,17 @@ class ReadService:
         if request.insert_if_not_exists:
             return self._find_or_insert(request)
         buckets = request.buckets_req[:]  # slices cost less than protobuf's iterators
-        key_lists = [bucket.keys[:] for bucket in buckets]
-        if sum(map(len, key_lists)) > MAX_INLINE_KEYS or len(buckets) > MAX_INLINE_KEYS:
-            return self._lookup_many(request.table_id, buckets, key_lists, context)
+        if len(buckets) > MAX_INLINE_KEYS or sum([len(bucket.keys) for bucket in buckets]) > MAX_INLINE_KEYS:
+            return self._lookup_many(request.table_id, buckets, context)
         response = LookupResponseBuilder()
-        for bucket, keys in zip(buckets, key_lists, strict=True):
+        for bucket in buckets:
             partition_id = bucket.partition_id if bucket.HasField("partition_id") else None
             try:
                 replica = self._replicas.replica(TableBucket(request.table_id, partition_id, bucket.bucket_id))
                 replica.counters.lookup_requests += 1
-                reader = LookupReader(replica.require_kv(), keys, response.size_bytes)
+                reader = LookupReader(replica.require_kv(), bucket.keys[:], response.size_bytes)
                 reader.read_part()
-                response.values(bucket.bucket_id, reader.values(), partition_id=partition_id)
+                response.values(bucket.bucket_id, reader.take_values(), partition_id=partition_id)
             except FlussError as error:
                 response.error(bucket.bucket_id, int(error.code), str(error), partition_id=partition_id)
         return response.pieces()
@@ -232,24 +232,23 @@ class ReadService:
         self,
         table_id: int,
         buckets: Sequence[pb.PbLookupReqForBucket],
-        key_lists: Sequence[Sequence[bytes]],
         context: RequestContext,
     ) -> ResponseBody:
         """A lookup that would hold up the event loop: one of a connection at a time, read by a worker."""
-        check_key_count(sum(map(len, key_lists)))
+        check_key_count(sum([len(bucket.keys) for bucket in buckets]))
         await context.response_slot()
         response = LookupResponseBuilder()
         run = self._scanners.run
         time_slice = self._time_slice()
-        for bucket, keys in zip(buckets, key_lists, strict=True):
+        for bucket in buckets:
             await time_slice.pause_if_over()
             partition_id = bucket.partition_id if bucket.HasField("partition_id") else None
             try:
                 replica = self._replicas.replica(TableBucket(table_id, partition_id, bucket.bucket_id))
                 replica.counters.lookup_requests += 1
-                values = await read_all(LookupReader(replica.require_kv(), keys, response.size_bytes), run)
-                add = partial(response.values, bucket.bucket_id, values, partition_id=partition_id)
-                await run(add)
+                reader = LookupReader(replica.require_kv(), bucket.keys, response.size_bytes)
+                await read_all(reader, run)
+                await run(partial(_add_values, response, bucket.bucket_id, partition_id, reader))
             except FlussError as error:
                 response.error(bucket.bucket_id, int(error.code), str(error), partition_id=partition_id)
         return await run(response.pieces)
@@ -398,6 +397,12 @@ class ReadService:
         """The replica that a request's bucket names by ``partition_id`` and ``bucket_id``."""
         partition_id = bucket.partition_id if bucket.HasField("partition_id") else None  # type: ignore[attr-defined]
         return self._replicas.replica(TableBucket(table_id, partition_id, bucket.bucket_id))  # type: ignore[attr-defined]
+
+
+def _add_values(
+    response: LookupResponseBuilder, bucket_id: int, partition_id: int | None, reader: LookupReader
+) -> None:
+    response.values(bucket_id, reader.take_values(), partition_id=partition_id)
 
 
 def _newest(replica: Replica, limit: int) -> list[bytes]:

@@ -485,6 +485,8 @@ def _stale(leadership: BucketLeadership, hosted: HostedReplica | None, server_id
 
 
 def _failure_of(error: Exception, what: str) -> Failure:
-    if not isinstance(error, FlussError):
+    if isinstance(error, OSError):
+        logger.error("%s: %s", what, error)
+    elif not isinstance(error, FlussError):
         logger.error("%s", what, exc_info=error)
     return Failure.of(error)

@@ -57,14 +57,33 @@ class WriteService:
         self._max_merge_bytes = MERGE_SHARE * kv_queue_bytes
 
     @rpc(ApiKey.PRODUCE_LOG)
-    async def produce_log(self, request: ProduceLogRequest, context: RequestContext) -> ResponseBody:
+    def produce_log(
+        self, request: ProduceLogRequest, context: RequestContext
+    ) -> ResponseBody | Awaitable[ResponseBody]:
         """Append one or more batches per bucket; ``acks`` 1 and -1 wait until they are acknowledged."""
         _check_acks(request.acks)
         outcomes = [self._append(request.table_id, bucket) for bucket in request.buckets]
         # What is in the log needs the memory of the request no more.
         sizes = [len(bucket.records) for bucket in request.buckets]
         request.buckets = without_records(request.buckets)
-        settled = await _settle(outcomes, request.acks, request.timeout_ms)
+        settled, waiting = _to_wait_for(outcomes, request.acks)
+        if not waiting:
+            return self._produced(request, sizes, settled)
+        return self._produced_when_settled(request, sizes, settled, waiting)
+
+    async def _produced_when_settled(
+        self,
+        request: ProduceLogRequest,
+        sizes: Sequence[int],
+        settled: list[FlussError | AppendResult],
+        waiting: dict[int, asyncio.Future[None]],
+    ) -> ResponseBody:
+        await _settle(settled, waiting, request.timeout_ms)
+        return self._produced(request, sizes, settled)
+
+    def _produced(
+        self, request: ProduceLogRequest, sizes: Sequence[int], settled: Sequence[FlussError | AppendResult]
+    ) -> ResponseBody:
         response = pb.ProduceLogResponse()
         for bucket, size, outcome in zip(request.buckets, sizes, settled, strict=True):
             entry = response.buckets_resp.add(bucket_id=bucket.bucket_id)
@@ -103,7 +122,9 @@ class WriteService:
         puts.clear()
         sizes = [len(bucket.records) for bucket in request.buckets]
         request.buckets = without_records(request.buckets)
-        settled = await _settle(outcomes, request.acks, request.timeout_ms)
+        settled, waiting = _to_wait_for(outcomes, request.acks)
+        if waiting:
+            await _settle(settled, waiting, request.timeout_ms)
         response = pb.PutKvResponse()
         for bucket, size, outcome in zip(request.buckets, sizes, settled, strict=True):
             entry = response.buckets_resp.add(bucket_id=bucket.bucket_id)
@@ -163,10 +184,10 @@ def put_kv_code(code: ErrorCode, api_version: int) -> ErrorCode:
     return code
 
 
-async def _settle(
-    outcomes: Sequence[FlussError | tuple[Replica, AppendResult]], acks: int, timeout_ms: int
-) -> list[FlussError | AppendResult]:
-    """Wait until every appended part is acknowledged, or has failed, or the time is up."""
+def _to_wait_for(
+    outcomes: Sequence[FlussError | tuple[Replica, AppendResult]], acks: int
+) -> tuple[list[FlussError | AppendResult], dict[int, asyncio.Future[None]]]:
+    """The results of the parts of a write, and by index the acknowledgements that it has to wait for."""
     waiting: dict[int, asyncio.Future[None]] = {}
     settled: list[FlussError | AppendResult] = []
     for index, outcome in enumerate(outcomes):
@@ -180,8 +201,13 @@ async def _settle(
                 waiting[index] = replica.acknowledged(result)
             except FlussError as error:
                 settled[index] = error
-    if not waiting:
-        return settled
+    return settled, waiting
+
+
+async def _settle(
+    settled: list[FlussError | AppendResult], waiting: dict[int, asyncio.Future[None]], timeout_ms: int
+) -> None:
+    """Wait for acknowledgements; a part that fails, or whose time is up, gets its error in ``settled``."""
     time_is_up = False
 
     def abandon() -> None:
@@ -206,7 +232,6 @@ async def _settle(
                 settled[index] = _as_fluss_error(error)
     finally:
         timer.cancel()
-    return settled
 
 
 def _as_fluss_error(error: BaseException) -> FlussError:

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import io.fluss.flink.sink.FlussSink;
 import io.fluss.flink.source.FlussSource;
 import io.fluss.flink.source.OffsetsInitializer;
+import java.net.URI;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -15,7 +16,12 @@ import java.util.List;
 import java.util.UUID;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.CoreOptions;
+import org.apache.flink.configuration.DeploymentOptions;
+import org.apache.flink.configuration.RestOptions;
 import org.apache.flink.core.execution.JobClient;
+import org.apache.flink.runtime.minicluster.MiniCluster;
+import org.apache.flink.runtime.minicluster.MiniClusterConfiguration;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.table.api.EnvironmentSettings;
@@ -24,41 +30,79 @@ import org.apache.flink.table.api.TableResult;
 import org.apache.flink.types.Row;
 import org.apache.flink.types.RowKind;
 import org.apache.flink.util.CloseableIterator;
+import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /**
  * Flink jobs against a running server, given by the system property {@code fluss.bootstrap};
- * without it the tests are skipped. Each test has a database of its own.
+ * without it the tests are skipped. Each test has a database of its own; they share one Flink
+ * cluster in this JVM, because starting one for every job took most of their time.
  */
 @Timeout(120)
 class SqlEndToEndTest {
 
   private static final int PARALLELISM = 2;
 
-  private final String servers = System.getProperty("fluss.bootstrap", "");
+  /** Of the jobs that a test runs at the same time, and one more. */
+  private static final int SLOTS = 4 * PARALLELISM;
+
+  private static final String SERVERS = System.getProperty("fluss.bootstrap", "");
+
+  private static MiniCluster flink;
+
   private final String database = "e2e_" + UUID.randomUUID().toString().replace("-", "");
 
   private TableEnvironment batch;
   private TableEnvironment streaming;
 
+  @BeforeAll
+  static void startFlink() throws Exception {
+    assumeTrue(!SERVERS.isEmpty(), "no server");
+    Configuration config = new Configuration();
+    config.set(RestOptions.BIND_PORT, "0");
+    flink =
+        new MiniCluster(
+            new MiniClusterConfiguration.Builder()
+                .setConfiguration(config)
+                .setNumSlotsPerTaskManager(SLOTS)
+                .build());
+    flink.start();
+  }
+
+  @AfterAll
+  static void stopFlink() throws Exception {
+    if (flink != null) {
+      flink.close();
+    }
+  }
+
+  /** What sends jobs to the cluster. */
+  private static Configuration jobs() throws Exception {
+    URI rest = flink.getRestAddress().get();
+    Configuration config = new Configuration();
+    config.set(DeploymentOptions.TARGET, "remote");
+    config.set(RestOptions.ADDRESS, rest.getHost());
+    config.set(RestOptions.PORT, rest.getPort());
+    config.set(CoreOptions.DEFAULT_PARALLELISM, PARALLELISM);
+    return config;
+  }
+
   @BeforeEach
-  void connect() {
-    assumeTrue(!servers.isEmpty(), "no server");
+  void connect() throws Exception {
     batch = environment(EnvironmentSettings.newInstance().inBatchMode());
     streaming = environment(EnvironmentSettings.newInstance().inStreamingMode());
   }
 
-  private TableEnvironment environment(EnvironmentSettings.Builder settings) {
-    Configuration config = new Configuration();
-    config.setString("parallelism.default", String.valueOf(PARALLELISM));
+  private TableEnvironment environment(EnvironmentSettings.Builder settings) throws Exception {
     TableEnvironment environment =
-        TableEnvironment.create(settings.withConfiguration(config).build());
+        TableEnvironment.create(settings.withConfiguration(jobs()).build());
     environment.executeSql(
         String.format(
-            "CREATE CATALOG fluss WITH ('type' = 'fluss', 'bootstrap.servers' = '%s')", servers));
+            "CREATE CATALOG fluss WITH ('type' = 'fluss', 'bootstrap.servers' = '%s')", SERVERS));
     environment.executeSql("USE CATALOG fluss");
     environment.executeSql("CREATE DATABASE IF NOT EXISTS " + database);
     environment.executeSql("USE " + database);
@@ -78,12 +122,20 @@ class SqlEndToEndTest {
   }
 
   private List<String> read(TableEnvironment environment, String query, int rows) throws Exception {
-    TableResult result = environment.executeSql(query);
+    return read(environment.executeSql(query), rows);
+  }
+
+  /** The first rows of a result, sorted. Its job has ended then, and gives its slots back. */
+  private List<String> read(TableResult result, int rows) throws Exception {
     List<String> read = new ArrayList<>();
     try (CloseableIterator<Row> iterator = result.collect()) {
       while (read.size() < rows && iterator.hasNext()) {
         read.add(iterator.next().toString());
       }
+    }
+    if (result.getJobClient().isPresent()) {
+      JobClient job = result.getJobClient().get();
+      job.getJobExecutionResult().exceptionally(cancelled -> null).get();
     }
     Collections.sort(read);
     return read;
@@ -198,27 +250,27 @@ class SqlEndToEndTest {
         " VALUES (1, 'a', TIMESTAMP '2026-01-01 10:00:00'),"
             + " (2, 'a', TIMESTAMP '2026-01-01 10:00:07'),"
             + " (3, 'a', TIMESTAMP '2026-01-01 10:01:00')";
+    List<TableResult> windows = new ArrayList<>(); // both wait for the idle time-out together
     for (String table : Arrays.asList("quiet", "parts")) {
       run("INSERT INTO " + table + rows);
-      assertEquals(
-          Arrays.asList("+I[2026-01-01T10:00, 2]"),
-          read(
-              streaming,
+      windows.add(
+          streaming.executeSql(
               "SELECT window_start, COUNT(*) FROM TUMBLE(TABLE "
                   + table
-                  + ", DESCRIPTOR(ts), INTERVAL '10' SECOND) GROUP BY window_start, window_end",
-              1));
+                  + ", DESCRIPTOR(ts), INTERVAL '10' SECOND) GROUP BY window_start, window_end"));
+    }
+    for (TableResult result : windows) {
+      assertEquals(Arrays.asList("+I[2026-01-01T10:00, 2]"), read(result, 1));
     }
   }
 
   @Test
   void dataStreams() throws Exception {
     run("CREATE TABLE target (id BIGINT, name STRING, PRIMARY KEY (id) NOT ENFORCED)");
-    StreamExecutionEnvironment environment = StreamExecutionEnvironment.getExecutionEnvironment();
-    environment.setParallelism(PARALLELISM);
+    StreamExecutionEnvironment environment = new StreamExecutionEnvironment(jobs());
     FlussSink<Row> sink =
         FlussSink.builder()
-            .setBootstrapServers(servers)
+            .setBootstrapServers(SERVERS)
             .setDatabase(database)
             .setTable("target")
             .build();
@@ -233,7 +285,7 @@ class SqlEndToEndTest {
 
     FlussSource<Row> source =
         FlussSource.builder()
-            .setBootstrapServers(servers)
+            .setBootstrapServers(SERVERS)
             .setDatabase(database)
             .setTable("target")
             .setProjectedFields("name", "id")

@@ -1,0 +1,15 @@
+"""A limit for every test: a hang fails with the stack of every thread instead of taking the time of all others."""
+
+from __future__ import annotations
+
+import pytest
+
+LIMITS_S = {"flink": 600, "java": 600, "slow": 600}
+"""Seconds of a test with one of these marks, with its fixtures: JVMs start, and may download."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        limits = [limit for mark, limit in LIMITS_S.items() if item.get_closest_marker(mark) is not None]
+        if limits and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(max(limits)))
