@@ -12,7 +12,7 @@ from pathlib import Path
 
 from clients.rpc.client import JAVA_0_9, JAVA_1_0, PYFLUSS
 from fluss_server.api import messages as pb
-from fluss_server.api.keys import API_SPECS, ApiKey
+from fluss_server.api.keys import API_SPECS, BETWEEN_SERVERS, ApiKey
 from fluss_server.rpc.client import RpcClient
 from official.recording_cluster import RecordedCall
 
@@ -20,23 +20,11 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "compatibility.md"
 FLINK = "Flink connector 0.9.1"
 COLUMNS = (PYFLUSS, JAVA_0_9, JAVA_1_0, FLINK)
 NO_CALL = "-"
-PRIVATE = frozenset(
-    {
-        ApiKey.UPDATE_METADATA,
-        ApiKey.NOTIFY_LEADER_AND_ISR,
-        ApiKey.STOP_REPLICA,
-        ApiKey.ADJUST_ISR,
-        ApiKey.COMMIT_KV_SNAPSHOT,
-        ApiKey.COMMIT_REMOTE_LOG_MANIFEST,
-        ApiKey.NOTIFY_REMOTE_LOG_OFFSETS,
-        ApiKey.NOTIFY_KV_SNAPSHOT_OFFSET,
-        ApiKey.COMMIT_LAKE_TABLE_SNAPSHOT,
-        ApiKey.NOTIFY_LAKE_TABLE_OFFSET,
-        ApiKey.LAKE_TIERING_HEARTBEAT,
-        ApiKey.CONTROLLED_SHUTDOWN,
-        ApiKey.PREPARE_LAKE_TABLE_SNAPSHOT,
-    }
-)
+PRIVATE = BETWEEN_SERVERS | {
+    ApiKey.COMMIT_LAKE_TABLE_SNAPSHOT,
+    ApiKey.LAKE_TIERING_HEARTBEAT,
+    ApiKey.PREPARE_LAKE_TABLE_SNAPSHOT,
+}
 """Calls among servers and of the lake tiering service."""
 PUBLIC = tuple(key for key in ApiKey if key not in PRIVATE)
 

@@ -12,7 +12,7 @@ from cluster_nodes import CoordinatorNode, Node, TabletNode
 from error_support import refused
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
-from fluss_server.cluster.messages import NotifyLeaderAndIsr, StopReplicas, UpdateMetadata
+from fluss_server.cluster.messages import NotifyLeaderAndIsr, RegisterServer, StopReplicas, UpdateMetadata
 from fluss_server.errors import ErrorCode
 from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.row_codec import row_codec
@@ -259,7 +259,8 @@ async def test_an_older_coordinator_changes_nothing_any_more(tmp_path: Path) -> 
         epoch = running.coordinator.server.store.epoch
         await until(lambda: all(node.server.metadata.coordinator_epoch == epoch for node in running.tablets.values()))
         assert controller.queue.state.servers[1].incarnation == incarnation, "the tablet servers live on"
-        gateway = older.reach(running.coordinator.server.controller.queue.state.servers[1].node)
+        member = controller.queue.state.servers[1]
+        gateway = older.reach(RegisterServer(member.node, member.incarnation))
         for call in (
             gateway.notify_leader_and_isr(NotifyLeaderAndIsr(epoch - 1, ())),
             gateway.stop_replicas(StopReplicas(epoch - 1, ())),

@@ -25,6 +25,7 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.cluster.messages import (
     NotifyLeaderAndIsr,
     NotifyLeaderAndIsrResponse,
+    RegisterServer,
     ServerNode,
     StopReplicas,
     StopReplicasResponse,
@@ -107,8 +108,8 @@ class FaultyCoordinatorNode(CoordinatorNode):
         super().__init__(runtime, DIRECTORY, host=COORDINATOR)
         self._run = run
 
-    def reach(self, server: ServerNode) -> RemoteTabletServer:
-        return FaultyTabletServer(self._run, self, server)
+    def reach(self, registration: RegisterServer) -> RemoteTabletServer:
+        return FaultyTabletServer(self._run, self, registration.server)
 
 
 class ControlFaults:

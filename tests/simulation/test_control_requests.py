@@ -11,7 +11,7 @@ TESTS = Path(__file__).resolve().parents[1]
 
 
 def test_servers_agree_after_lost_repeated_and_late_requests() -> None:
-    """Seeds 3 to 5; in seed 5 a partition is dropped while its server is no member."""
+    """In processes of their own, because a run silences all logging."""
     ended = subprocess.run(
         [sys.executable, "-m", "simulation.control_faults", "--first", "3", "--count", "3"],
         env=os.environ | {"PYTHONPATH": str(TESTS)},

@@ -121,6 +121,22 @@ async def test_a_call_without_response_ends_the_connection() -> None:
 
 
 @async_test
+async def test_another_connection_has_troubles_of_its_own() -> None:
+    ids = Ids()
+    async with serving(ids) as server:
+        first = connection(server.port)
+        second = first.another()
+        waiting = asyncio.ensure_future(ask(second, -2))
+        await eventually(lambda: ids.asked == [-2])
+        assert await refused(ask(first, -1, timeout_s=0.05)) is ErrorCode.REQUEST_TIME_OUT
+        assert not waiting.done()
+        ids.gate.set()
+        assert await waiting == -2
+        await first.close()
+        await second.close()
+
+
+@async_test
 async def test_many_callers_wait_for_one_attempt_to_connect() -> None:
     connections = 0
 

@@ -99,6 +99,17 @@ class PeerConnection:
             request_timeout_s=configuration.get_int(timeout) / 1000,
         )
 
+    def another(self) -> PeerConnection:
+        """One more connection to the same server, for calls that must not wait for those of this one."""
+        return PeerConnection(
+            self.name,
+            self._address,
+            network=self._network,
+            authentication=self._authentication,
+            connect_timeout_s=self._connect_timeout_s,
+            request_timeout_s=self._request_timeout_s,
+        )
+
     async def call(self, key: ApiKey, request: Message, *, timeout_s: float | None = None) -> Any:
         """Send a request and wait for its response, a message of the API's response class.
 

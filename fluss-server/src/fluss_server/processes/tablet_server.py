@@ -143,6 +143,8 @@ class TabletServerProcess:
         connection, look_again = await self._connection_to_coordinator(node)
         closing(connection.close)
         coordinator = RemoteCoordinator(connection)
+        for_clients = connection.another()  # however much clients request, heartbeats get through
+        closing(for_clients.close)
         self._tablet_server = tablet_server = TabletServer(
             node,
             self._data_dir,
@@ -159,7 +161,7 @@ class TabletServerProcess:
         registry = ServiceRegistry(
             *tablet_server.services,
             ControlService(tablet_server),
-            forwarding_service(FORWARDED_KEYS, connection, look_again),
+            forwarding_service(FORWARDED_KEYS, for_clients, look_again),
             interceptors=[gate, FollowerFetches(self._internal)],
             internal_listener=self._internal,
         )
