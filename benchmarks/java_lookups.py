@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 
-from official import PROJECT, class_path
+# The programs of tools/ know where the jars are.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+from official_jars import PROJECT, class_path
 
 _CLASSES = PROJECT / "target" / "classes"
 _JVM_OPTIONS = ("-XX:+IgnoreUnrecognizedVMOptions", "--add-opens=java.base/java.nio=ALL-UNNAMED", "-Xmx1g")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import socket
 import subprocess
@@ -12,14 +11,10 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-# The programs of tools/ know the prerequisites and when something has to be built again.
+# The programs of tools/ know where the jars are.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
-from fingerprint import Stamp, fingerprint
-from prerequisites import require_java, require_maven
+from official_jars import class_path
 
-PROJECT = Path(__file__).resolve().parent / "official"
-_TARGET = PROJECT / "target"
-_MAVEN_TIMEOUT_S = 1800
 _PORT_TIMEOUT_S = 60.0
 _COORDINATOR = "org.apache.fluss.server.coordinator.CoordinatorServer"
 _TABLET_SERVER = "org.apache.fluss.server.tablet.TabletServer"
@@ -28,28 +23,6 @@ _JVM_OPTIONS = (
     "--add-opens=java.base/java.nio=org.apache.arrow.memory.core,ALL-UNNAMED",
     "-XX:+IgnoreUnrecognizedVMOptions",
 )
-
-
-def class_path(profile: str) -> str:
-    """Class path of a profile of ``official/pom.xml``: server, zookeeper or client; Maven fetches what is missing.
-
-    Raises:
-        MissingPrerequisite: without Java or Maven.
-        subprocess.CalledProcessError: when Maven fails.
-    """
-    output = _TARGET / f"{profile}.classpath"
-    stamp = Stamp(_TARGET / f".{profile}-stamp")
-    wanted = fingerprint([PROJECT / "pom.xml"])
-    if stamp.matches(wanted) and output.is_file():
-        jars = output.read_text().strip()
-        if all(map(os.path.exists, jars.split(os.pathsep))):
-            return jars
-    require_java(compiler=True)
-    command = [require_maven(), "--quiet", "--batch-mode", "-Dstyle.color=never", "-f", str(PROJECT / "pom.xml")]
-    command += ["-P", profile, "dependency:build-classpath", f"-Dmdep.outputFile={output}"]
-    subprocess.run(command, check=True, timeout=_MAVEN_TIMEOUT_S, stdout=sys.stderr)
-    stamp.write(wanted)
-    return output.read_text().strip()
 
 
 class OfficialCluster:

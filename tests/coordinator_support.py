@@ -32,6 +32,7 @@ from fluss_server.coordinator.service import CoordinatorService
 from fluss_server.coordinator.validation import TableSettings
 from fluss_server.errors import FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
+from fluss_server.metadata.store import MetadataStore
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
@@ -131,7 +132,7 @@ async def opened(path: Path, clock: ManualClock | None = None) -> tuple[Embedded
 class Coordinator:
     """The parts of a coordinator that has one tablet server, with id 3 unless said otherwise."""
 
-    store: EmbeddedMetadataStore
+    store: MetadataStore
     manager: MetadataManager
     controller: ClusterController
     ddl: DdlExecutor
@@ -149,9 +150,23 @@ async def running(
     max_partitions: int = 1000,
 ) -> AsyncIterator[Coordinator]:
     """A coordinator over the metadata file at ``path``."""
+    store = EmbeddedMetadataStore.open(path, system_runtime())
+    async with running_over(store, clock, settings, node=node, max_partitions=max_partitions) as parts:
+        yield parts
+
+
+@asynccontextmanager
+async def running_over(
+    store: MetadataStore,
+    clock: ManualClock | None = None,
+    settings: TableSettings | None = None,
+    *,
+    node: ServerNode | None = None,
+    max_partitions: int = 1000,
+) -> AsyncIterator[Coordinator]:
+    """A coordinator over a metadata store, which is closed with it."""
     clock = clock or ManualClock()
     node = node or ServerNode(3)
-    store = EmbeddedMetadataStore.open(path, system_runtime())
     fenced = await fence(store)
     manager = MetadataManager(fenced, clock)
     await manager.load()

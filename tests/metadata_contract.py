@@ -278,6 +278,12 @@ class MetadataContract:
             await store.commit([*await missing_parents(store, "/a/b/c"), Create("/a/b/c")])
             assert await missing_parents(store, "/a/b/d") == []
             await store.commit([Create("/a/b/c/d"), Create("/a/e")])
+            assert sorted(await store.descendants("/a")) == ["/a/b", "/a/b/c", "/a/b/c/d", "/a/e"]
+            assert sorted(await store.descendants("/")) == ["/a", "/a/b", "/a/b/c", "/a/b/c/d", "/a/e"]
+            assert await store.descendants("/a/e") == []
+            with pytest.raises(MetadataConflict) as caught:
+                await store.descendants("/x")
+            assert (caught.value.reason, caught.value.path) == (Conflict.NO_NODE, "/x")
             await store.commit(await deletions_below(store, "/a"))
             assert await everything(store) == {}
 

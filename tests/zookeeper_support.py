@@ -16,15 +16,20 @@ from types import TracebackType
 
 from fluss_server.metadata.zookeeper.settings import ZooKeeperSettings
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tools"))
 
-from official import class_path
+from official_jars import class_path
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 20.0
 _TICK_MS = 200
 _MAIN = "org.apache.zookeeper.server.ZooKeeperServerMain"
 _JVM = ("-Xmx96m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dzookeeper.extendedTypesEnabled=true")
+
+
+def official_class_path(profile: str) -> str:
+    """Class path of ``zookeeper``, or of the official ``server``, which has Curator in it."""
+    return class_path(profile)
 
 
 class ZooKeeperServer:
@@ -53,10 +58,10 @@ class ZooKeeperServer:
         assert self._process is not None, "the server runs"
         return self._process.pid
 
-    def settings(self, root: str, session_timeout_s: float = 4.0) -> ZooKeeperSettings:
+    def settings(self, root: str, session_timeout_s: float = 10.0) -> ZooKeeperSettings:
         """How to connect, with short pauses."""
         return ZooKeeperSettings(
-            self.address, root, session_timeout_s=session_timeout_s, connection_timeout_s=10.0, retry_wait_s=0.2
+            self.address, root, session_timeout_s=session_timeout_s, connection_timeout_s=30.0, retry_wait_s=0.2
         )
 
     def start(self) -> ZooKeeperServer:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from example_support import examples
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.metadata.store import Create, MetadataConflict, MetadataStore
+from fluss_server.metadata.store import Create, Event, EventKind, MetadataConflict, MetadataStore
 from fluss_server.metadata.zookeeper.settings import ZooKeeperSettings
 from fluss_server.metadata.zookeeper.store import ZooKeeperMetadataStore
 from fluss_server.runtime import system_runtime
@@ -104,6 +104,23 @@ def test_the_number_of_waiting_commits_is_bounded(
         store = await ZooKeeperMetadataStore.connect(zookeeper.settings(root), system_runtime())
         results = await asyncio.gather(*(store.commit([Create(f"/{i}")]) for i in range(5)), return_exceptions=True)
         assert [isinstance(result, FlussError) for result in results] == [False, False, False, True, True]
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_tree_too_large_to_be_watched_is_reported_again_and_again(
+    zookeeper: ZooKeeperServer, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fluss_server.metadata.zookeeper.tree_watch.MAX_WATCHED_NODES", 3)
+    monkeypatch.setattr("fluss_server.metadata.zookeeper.tree_watch.POLLING_INTERVAL_S", 0.05)
+
+    async def scenario() -> None:
+        store = await ZooKeeperMetadataStore.connect(zookeeper.settings(root), system_runtime())
+        await store.commit([Create("/a"), *(Create(f"/a/{number}") for number in range(10))])
+        watch = store.watch("/a")
+        for _ in range(4):
+            assert await asyncio.wait_for(anext(watch), 20) == Event(EventKind.OVERFLOW, "/a")
         await store.close()
 
     asyncio.run(scenario())

@@ -17,9 +17,8 @@ from fluss_server.coordinator.ddl import DdlExecutor
 from fluss_server.coordinator.partitions import PartitionExecutor
 from fluss_server.coordinator.validation import TableSettings
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.records import table_path
-from fluss_server.metadata.store import Set
+from fluss_server.metadata.store import MetadataStore, Set
 from fluss_server.model.identifiers import DEFAULT_DATABASE, TablePath
 from fluss_server.model.table import TableDescriptor, TableInfo
 from fluss_server.runtime.clock import ManualClock
@@ -35,7 +34,7 @@ class Cluster:
     """The parts of a coordinator."""
 
     clock: ManualClock
-    store: EmbeddedMetadataStore
+    store: MetadataStore
     manager: MetadataManager
     ddl: DdlExecutor
     executor: PartitionExecutor

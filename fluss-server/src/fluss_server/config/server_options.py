@@ -539,7 +539,7 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "zookeeper.address",
             OptionType.STRING,
             None,
-            "host:port of the ZooKeeper servers, with commas between them; a path behind them is put before"
+            "host:port of the ZooKeeper servers, with commas between them; a path after them is put before"
             " zookeeper.path.root. Only coordinators and tablet servers of a cluster use ZooKeeper.",
         ),
         Option(

@@ -1,4 +1,4 @@
-"""Changes of databases, tables, schemas and partitions: one transaction of the metadata store each, if it fits."""
+"""Changes of databases, tables, schemas and partitions: one transaction of the metadata store each, if it takes it."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class MetadataManager(CatalogView):
         tables = [self._tables[name][table] for table in sorted(self._tables[name])]
         registration = await deletions_below(self._store, database_path(name))
         parts = await self._assignment_deletions(tables)
-        if not self._store.limits.fit(registration):
+        if not self._store.limits.allow(registration):
             raise FlussError(
                 ErrorCode.OPERATION_NOT_ATTEMPTED_EXCEPTION,
                 f"database {name!r} is too large to be dropped at once",
@@ -224,7 +224,7 @@ class MetadataManager(CatalogView):
             Create(schemas_path(table.path)),
             Create(schema_path(table.path, table.schema_id), table.schema.to_json_bytes()),
         ]
-        if not self._store.limits.fit(registration):
+        if not self._store.limits.allow(registration):
             raise FlussError(ErrorCode.INVALID_TABLE_EXCEPTION, f"the definition of table {table.path} is too large")
         await self._create_in_steps(table.table_id, parts, registration)
         self._hidden[table.table_id] = table

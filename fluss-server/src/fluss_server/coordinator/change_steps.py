@@ -4,7 +4,7 @@ What counts is the *registration*: the node of a table or partition under its na
 empty, the table does not exist, whatever else of it is stored; a start of a coordinator removes that
 (``orphans.py``). So the registration is created last, and goes first.
 
-A change that fits into one commit is one commit.
+A change that one commit can hold is one commit.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def creation_steps(
     """Commits that create something.
 
     Args:
-        parts: everything but the registration, beginning with what must not happen twice: the use of an id.
+        parts: everything else, beginning with what must not happen twice: the use of an id.
         registration: operations that make it exist, all in one commit.
         limits: of one commit.
     """
     whole = [*parts, *registration]
-    if limits.fit(whole):
+    if limits.allow(whole):
         return [whole]
     return [*in_batches(parts, limits), list(registration)]
 
@@ -44,8 +44,8 @@ def deletion_steps(
         limits: of one commit.
     """
     whole = [*registration, *parts]
-    if limits.fit(whole):
+    if limits.allow(whole):
         return [whole] if whole else []
-    if limits.fit(registration):
+    if limits.allow(registration):
         return [*([list(registration)] if registration else []), *in_batches(parts, limits)]
     return in_batches([Set(path, b""), *whole], limits)

@@ -66,6 +66,9 @@ class FencedStore:
     async def children(self, path: str) -> list[str]:
         return await self._store.children(path)
 
+    async def descendants(self, path: str) -> list[str]:
+        return await self._store.descendants(path)
+
     async def commit(self, operations: Sequence[StoreOperation]) -> list[int]:
         """See ``MetadataStore.commit``; ``NOT_COORDINATOR_LEADER_EXCEPTION`` when another coordinator has started, or
         after :meth:`stop_writing`.
@@ -132,8 +135,8 @@ async def fence(store: MetadataStore) -> FencedStore:
 async def commit_steps(store: MetadataStore, steps: Sequence[Sequence[StoreOperation]]) -> None:
     """Commit one step after the other, of a change that is too large for one commit.
 
-    Each step has to leave something that a start can read and clean up. When a step behind the first one fails, what is
-    in memory is not what is stored; a :class:`FencedStore` then writes nothing any more.
+    Each step has to leave something that a start can read and clean up. When another step than the first one fails,
+    what is in memory is not what is stored; a :class:`FencedStore` then writes nothing any more.
     """
     for number, step in enumerate(steps):
         try:

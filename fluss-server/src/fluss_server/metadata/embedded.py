@@ -126,6 +126,10 @@ class EmbeddedMetadataStore:
         check_path(path)
         return self._tree.children(path)
 
+    async def descendants(self, path: str) -> list[str]:
+        check_path(path)
+        return self._tree.descendants(path)
+
     def watch(self, path: str, capacity: int = DEFAULT_WATCH_CAPACITY) -> QueueWatch:
         check_path(path)
         watch = QueueWatch(path, capacity, self._watches.remove)

@@ -157,7 +157,7 @@ class CommitLimits:
     size_bytes: int
     value_bytes: int
 
-    def fit(self, operations: Sequence[StoreOperation]) -> bool:
+    def allow(self, operations: Sequence[StoreOperation]) -> bool:
         """Whether they can be one commit."""
         return (
             len(operations) <= self.operations
@@ -221,6 +221,9 @@ class MetadataStore(Protocol):
     async def children(self, path: str) -> list[str]:
         """Names, without the path, of the children of ``path``, sorted; conflict: ``NO_NODE``."""
 
+    async def descendants(self, path: str) -> list[str]:
+        """Paths below ``path``, parents before children; conflict: ``NO_NODE``. Not a snapshot of one time."""
+
     async def commit(self, operations: Sequence[StoreOperation]) -> list[int]:
         """Apply ``operations`` in order, atomically.
 
@@ -282,6 +285,11 @@ def parent_of(path: str) -> str:
     return path.rpartition("/")[0] or "/"
 
 
+def join_path(parent: str, name: str) -> str:
+    """Path of a child."""
+    return f"/{name}" if parent == "/" else f"{parent}/{name}"
+
+
 async def missing_parents(store: MetadataStore, path: str) -> list[StoreOperation]:
     """Operations that create the parents of ``path`` that do not exist, topmost first."""
     missing: list[StoreOperation] = []
@@ -297,12 +305,4 @@ async def deletions_below(store: MetadataStore, path: str) -> list[StoreOperatio
 
     Commit them together: when something was added meanwhile the commit conflicts (``NOT_EMPTY``) and can be repeated.
     """
-    operations: list[StoreOperation] = [Delete(path)]
-    unread = [path]
-    while unread:
-        current = unread.pop()
-        for name in await store.children(current):
-            child = f"{current}/{name}"
-            operations.append(Delete(child))
-            unread.append(child)
-    return operations[::-1]
+    return [Delete(each) for each in reversed([path, *await store.descendants(path)])]

@@ -23,6 +23,7 @@ from fluss_server.metadata.store import (
     Set,
     StoreOperation,
     check_path,
+    join_path,
     parent_of,
 )
 
@@ -78,6 +79,17 @@ class Tree:
         if entry is None:
             raise MetadataConflict(Conflict.NO_NODE, path)
         return sorted(entry.children)
+
+    def descendants(self, path: str) -> list[str]:
+        """Paths below ``path``, parents before children; ``NO_NODE``."""
+        found: list[str] = []
+        unread = [path]
+        while unread:
+            current = unread.pop()
+            below = [join_path(current, name) for name in self.children(current)]
+            found += below
+            unread += below
+        return found
 
     def owned_by(self, session_id: int) -> list[str]:
         """Paths of the ephemeral nodes of a session."""

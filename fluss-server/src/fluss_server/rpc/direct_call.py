@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from functools import partial
 from typing import Any
 
+from fluss_server.errors import FlussError
 from fluss_server.rpc.frames import REQUEST_HEADER_SIZE
 from fluss_server.rpc.service import Handler, RequestContext, ResponseBody
 from fluss_server.runtime.disk import FileRegion
+
+logger = logging.getLogger(__name__)
 
 _NO_HEADER = bytes(REQUEST_HEADER_SIZE)
 
@@ -37,7 +42,11 @@ class DirectCalls:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
             # What changes something runs to its end even when its caller goes away.
-            result = await (task if handler.cancel_on_disconnect else asyncio.shield(task))
+            try:
+                result = await (task if handler.cancel_on_disconnect else asyncio.shield(task))
+            except asyncio.CancelledError:
+                task.add_done_callback(partial(_ended_without_caller, handler.spec.name))
+                raise
         elif asyncio.isfuture(result):
             result = await result
         return _encoded(result)
@@ -46,6 +55,12 @@ class DirectCalls:
         """Return when no call runs, or after a time."""
         if self._running:
             await asyncio.wait(tuple(self._running), timeout=timeout_s)
+
+
+def _ended_without_caller(api: str, task: asyncio.Future[Any]) -> None:
+    """Nobody gets the outcome of a call that was cancelled; only a fault of the server is worth a line."""
+    if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, FlussError):
+        logger.error("%s failed, its caller is gone", api, exc_info=error)
 
 
 def _encoded(body: ResponseBody) -> bytes:

@@ -22,6 +22,7 @@ from itertools import count
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.store import (
     UNKNOWN_VERSION,
+    Check,
     CommitLimits,
     Conflict,
     Create,
@@ -186,7 +187,7 @@ class Committer:
     ) -> int:
         if operation.version is not None:
             return operation.version + 1
-        if sum(other.path == operation.path for other in operations) > 1:
+        if sum(other.path == operation.path and not isinstance(other, Check) for other in operations) > 1:
             return UNKNOWN_VERSION
         try:
             node = await self._client.read(

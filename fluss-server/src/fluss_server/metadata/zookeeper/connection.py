@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -39,6 +40,8 @@ ANY_VERSION = -1
 """What ZooKeeper takes for "whatever version it has"."""
 
 _FIRST_RETRY_DELAY_S = 0.05
+_LOGGER = logging.getLogger(f"{__name__}.kazoo")
+_LOGGER.setLevel(logging.WARNING)  # it tells of each attempt to connect
 _STATES = {
     KazooState.CONNECTED: ConnectionState.CONNECTED,
     KazooState.SUSPENDED: ConnectionState.SUSPENDED,
@@ -126,7 +129,7 @@ class Connection:
         self._session_id = 0
         self._watchers: dict[Callable[[str | None], None], Callable[[WatchedEvent], None]] = {}
         retry = KazooRetry(max_tries=-1, delay=min(_FIRST_RETRY_DELAY_S, retry_wait_s), max_delay=retry_wait_s)
-        self._client = KazooClient(hosts, timeout=session_timeout_s, connection_retry=retry)
+        self._client = KazooClient(hosts, timeout=session_timeout_s, connection_retry=retry, logger=_LOGGER)
         self._client.add_listener(self._state_changed)
 
     @property

@@ -48,6 +48,7 @@ class LeaderLatch:
         self._node: str | None = None
         self._prefix = ""
         self._leading = False
+        self._removed = False
         self._changed = asyncio.Event()
         self._client.add_listener(self._state_changed)
 
@@ -140,7 +141,14 @@ class LeaderLatch:
             await self._delete(connection, f"{self._election}/{more}", deadline)
         position = names.index(self._node)
         if position == 0:
-            return self._client.state is ConnectionState.CONNECTED and self._client.is_alive(connection)
+            self._removed = False
+            own_node = await self._read(connection, self._node, deadline, self._own_node_changed)
+            return (
+                own_node is not None
+                and not self._removed
+                and self._client.state is ConnectionState.CONNECTED
+                and self._client.is_alive(connection)
+            )
         self._changed.clear()
         before = await self._read(connection, names[position - 1], deadline, self._fired)
         if before is not None:
@@ -190,6 +198,13 @@ class LeaderLatch:
 
     def _fired(self, path: str | None) -> None:
         self._changed.set()
+
+    def _own_node_changed(self, path: str | None) -> None:
+        """Somebody removed the leader's node; a lost connection (None) is told by the state."""
+        if path is not None and self._node is not None and path.endswith(f"/{self._node}"):
+            self._removed = True
+            self._leading = False
+            self._changed.set()
 
     def _state_changed(self, state: ConnectionState) -> None:
         tolerated = state is ConnectionState.SUSPENDED and self._client.settings.tolerate_suspended

@@ -17,7 +17,7 @@ class ZooKeeperSettings:
     """Where ZooKeeper is, and how long to wait for it.
 
     Attributes:
-        address: ``host:port``, several with commas between them; a path behind them is put before ``root``.
+        address: ``host:port``, several with commas between them; a path after them is put before ``root``.
         root: node that holds everything; made when it does not exist.
         session_timeout_s: time after which the ensemble ends a session that it does not hear from; it may cap it. A
             commit takes no longer.

@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class ConnectionState(Enum):
-    """State of the connection and of the session behind it."""
+    """State of the connection and of its session."""
 
     CONNECTED = "connected"
     SUSPENDED = "suspended"  # no connection; the session may be alive

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.store import (
@@ -17,6 +18,7 @@ from fluss_server.metadata.store import (
     Node,
     StoreOperation,
     check_path,
+    join_path,
 )
 from fluss_server.metadata.tasks import UninterruptedTasks
 from fluss_server.metadata.watch import QueueWatch
@@ -30,6 +32,8 @@ from fluss_server.metadata.zookeeper.tree_watch import TreeWatch
 from fluss_server.runtime import Runtime
 
 MAX_PENDING_COMMITS = 4096
+
+_T = TypeVar("_T")
 
 
 class ZooKeeperMetadataStore:
@@ -91,11 +95,7 @@ class ZooKeeperMetadataStore:
         return None if found is None else _node(found)
 
     async def get_all(self, paths: Sequence[str]) -> list[Node | None]:
-        nodes: list[Node | None] = []
-        step = 10 * self.client.settings.max_inflight
-        for first in range(0, len(paths), step):
-            nodes += await asyncio.gather(*map(self.get, paths[first : first + step]))
-        return nodes
+        return await self._at_once(self.get, paths)
 
     async def children(self, path: str) -> list[str]:
         check_path(path)
@@ -105,6 +105,32 @@ class ZooKeeperMetadataStore:
         except NodeMissing:
             raise MetadataConflict(Conflict.NO_NODE, path) from None
         return sorted(name for name in names if path != "/" or f"/{name}" != MARKERS)
+
+    async def descendants(self, path: str) -> list[str]:
+        found: list[str] = []
+        level = [path]
+        while level:
+            names = await self._at_once(self._children_of_any, level)
+            level = [join_path(parent, name) for parent, below in zip(level, names, strict=True) for name in below]
+            if not found and not level:
+                await self.children(path)  # NO_NODE
+            found += level
+        return found
+
+    async def _children_of_any(self, path: str) -> list[str]:
+        """Names of the children; none when the node is gone."""
+        try:
+            return await self.children(path)
+        except MetadataConflict:
+            return []
+
+    async def _at_once(self, read: Callable[[str], Coroutine[Any, Any, _T]], paths: Sequence[str]) -> list[_T]:
+        """Read at many paths, with as many requests at a time as the settings allow."""
+        results: list[_T] = []
+        step = 10 * self.client.settings.max_inflight
+        for first in range(0, len(paths), step):
+            results += await asyncio.gather(*map(read, paths[first : first + step]))
+        return results
 
     def watch(self, path: str, capacity: int = DEFAULT_WATCH_CAPACITY) -> QueueWatch:
         check_path(path)

@@ -12,7 +12,7 @@ import asyncio
 import logging
 
 from fluss_server.errors import FlussError
-from fluss_server.metadata.store import Event, EventKind
+from fluss_server.metadata.store import Event, EventKind, join_path
 from fluss_server.metadata.watch import QueueWatch
 from fluss_server.metadata.zookeeper.client import ZooKeeperClient
 from fluss_server.metadata.zookeeper.connection import Connection, NodeMissing, NoResponse, StoredNode
@@ -127,7 +127,7 @@ class TreeWatch:
         elif before.modified != node.modified:
             events.append(Event(EventKind.CHANGED, path))
         self._known[path] = node
-        children = {self._child(path, name) for name in names if self._child(path, name) != self._hidden}
+        children = {join_path(path, name) for name in names if join_path(path, name) != self._hidden}
         for gone_child in self._below.get(path, set()) - children:
             events += [Event(EventKind.DELETED, gone) for gone in self._remove(gone_child)]
         new = children - self._below.get(path, set())
@@ -166,6 +166,3 @@ class TreeWatch:
         if self._known.pop(path, None) is not None:
             gone.append(path)
         return gone
-
-    def _child(self, path: str, name: str) -> str:
-        return f"/{name}" if path == "/" else f"{path}/{name}"
