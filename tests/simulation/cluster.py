@@ -31,7 +31,8 @@ class SimulatedCluster:
         loses_power: whether machines may lose what is not synced.
 
     Attributes:
-        coordinator: which does not crash.
+        coordinator: the present process.
+        coordinator_runs: whether it has started.
         nodes: the tablet servers that run now, by id.
         faults: what was done to the cluster, by kind.
     """
@@ -45,12 +46,14 @@ class SimulatedCluster:
         self._blocked: set[tuple[str, str]] = set()
         machine = simulation.machine(COORDINATOR)
         self.coordinator = CoordinatorNode(machine.runtime(), DATA_DIRECTORY, options, COORDINATOR)
+        self.coordinator_runs = False
         self.nodes: dict[int, TabletNode] = {}
         self.faults: Counter[str] = Counter()
 
     async def start(self) -> None:
         """Start everything."""
         await self._machine(0).start(self.coordinator.start())
+        self.coordinator_runs = True
         await asyncio.gather(*(self.start_server(server_id) for server_id in SERVERS))
 
     def start_server(self, server_id: int) -> asyncio.Task[None]:
@@ -90,6 +93,7 @@ class SimulatedCluster:
         kinds: list[tuple[Callable[[], Coroutine[Any, Any, None]], int]] = [
             (self._crash, 5),
             (self._crash_all, 1),
+            (self._crash_coordinator, 1),
             (self._cut_servers, 4),
             (self._cut_coordinator, 3),
             (self._slow_down, 2),
@@ -117,6 +121,27 @@ class SimulatedCluster:
         self.faults["power" if power else "kill"] += 1
         await asyncio.sleep(self._random.choice((0.05, 0.5, 4.0)) * self._random.random())
         self.start_server(server_id)
+
+    async def _crash_coordinator(self) -> None:
+        """It comes back with what it has stored; what it did not finish is finished then."""
+        machine = self._machine(0)
+        power = self._random.random() < 0.5
+        if not self.coordinator_runs:
+            return
+        self.coordinator_runs = False
+        if power:
+            machine.lose_power()
+        else:
+            machine.kill()
+        self.faults["coordinator"] += 1
+        await asyncio.sleep(self._random.choice((0.05, 0.5, 3.0)) * self._random.random())
+        self.coordinator = CoordinatorNode(machine.runtime(), DATA_DIRECTORY, self._options, COORDINATOR)
+        for node in self.nodes.values():
+            node.coordinator = self.coordinator
+        task = machine.start(self.coordinator.start())
+        task.add_done_callback(self._started)
+        await asyncio.wait([task])
+        self.coordinator_runs = True
 
     async def _cut_servers(self) -> None:
         one, other = (host_of(server_id) for server_id in self._random.sample(SERVERS, 2))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+from fluss_server.coordinator.cluster_state import BucketState
 from fluss_server.errors import FlussError
 from fluss_server.log.log_tablet import AppendResult, LogTablet
 from fluss_server.model.identifiers import TableBucket
@@ -92,8 +93,14 @@ class Observer:
         known = self._leaders.setdefault((bucket, leader_epoch), server_id)
         assert known == server_id, f"{known} and {server_id} lead {bucket} in epoch {leader_epoch}"
 
+    def _buckets(self) -> dict[TableBucket, BucketState]:
+        """What the coordinator knows of the buckets; nothing while it does not run."""
+        if not self._cluster.coordinator_runs:
+            return {}
+        return self._cluster.coordinator.server.controller.queue.state.buckets
+
     def _check_coordinator(self) -> None:
-        for bucket, state in self._cluster.coordinator.server.controller.queue.state.buckets.items():
+        for bucket, state in self._buckets().items():
             record = state.record
             if record is None:
                 continue
@@ -105,7 +112,7 @@ class Observer:
             self._epochs[bucket] = epochs
 
     def _check_committed(self, serving: dict[TableBucket, int]) -> None:
-        states = self._cluster.coordinator.server.controller.queue.state.buckets
+        states = self._buckets()
         for bucket, committed in self._committed.items():
             if bucket in serving:
                 leader = self._cluster.nodes[serving[bucket]].server.replicas.replica(bucket)
@@ -113,7 +120,7 @@ class Observer:
                     f"{bucket}: server {serving[bucket]} serves up to {leader.high_watermark.value}, {committed} was"
                     " committed"
                 )
-            record = states[bucket].record
+            record = states[bucket].record if bucket in states else None
             for server_id in () if record is None else record.isr:
                 log = self.log_of(server_id, bucket)
                 if log is None:
@@ -134,9 +141,9 @@ class Observer:
 
     def is_quiet(self, buckets: Sequence[TableBucket]) -> bool:
         """Whether every replica is in sync and has everything, and everything is committed."""
-        states = self._cluster.coordinator.server.controller.queue.state.buckets
+        states = self._buckets()
         for bucket in buckets:
-            record = states[bucket].record
+            record = states[bucket].record if bucket in states else None
             if record is None or set(record.isr) != set(SERVERS) or record.leader not in self._cluster.nodes:
                 return False
             try:
