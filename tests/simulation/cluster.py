@@ -48,6 +48,7 @@ class SimulatedCluster:
         self.coordinator = CoordinatorNode(machine.runtime(), DATA_DIRECTORY, options, COORDINATOR)
         self.coordinator_runs = False
         self.nodes: dict[int, TabletNode] = {}
+        self._starting: dict[int, asyncio.Task[None]] = {}
         self.faults: Counter[str] = Counter()
 
     async def start(self) -> None:
@@ -64,6 +65,7 @@ class SimulatedCluster:
         )
         self.nodes[server_id] = node
         task = machine.start(node.start())
+        self._starting[server_id] = task
         task.add_done_callback(self._started)
         return task
 
@@ -93,6 +95,7 @@ class SimulatedCluster:
         kinds: list[tuple[Callable[[], Coroutine[Any, Any, None]], int]] = [
             (self._crash, 5),
             (self._crash_all, 1),
+            (self._restart, 2),
             (self._crash_coordinator, 1),
             (self._cut_servers, 4),
             (self._cut_coordinator, 3),
@@ -121,6 +124,21 @@ class SimulatedCluster:
         self.faults["power" if power else "kill"] += 1
         await asyncio.sleep(self._random.choice((0.05, 0.5, 4.0)) * self._random.random())
         self.start_server(server_id)
+
+    async def _restart(self) -> None:
+        """A server is stopped in an orderly way, and started again."""
+        if not self.nodes:
+            return
+        server_id = self._random.choice(sorted(self.nodes))
+        node, machine = self.nodes[server_id], self._machine(server_id)
+        if not self._starting[server_id].done():
+            return
+        self.faults["restart"] += 1
+        stopping = machine.start(_stop(node))
+        await asyncio.wait([stopping], timeout=10.0)
+        if self.nodes.get(server_id) is node:  # else it has crashed meanwhile
+            self.stop_server(server_id, power=False)
+            self.start_server(server_id)
 
     async def _crash_coordinator(self) -> None:
         """It comes back with what it has stored; what it did not finish is finished then."""
@@ -179,3 +197,8 @@ class SimulatedCluster:
         error = None if task.cancelled() else task.exception()
         if error is not None and not self._failed.done():
             self._failed.set_exception(error)
+
+
+async def _stop(node: TabletNode) -> None:
+    await node.leave()
+    await node.close()

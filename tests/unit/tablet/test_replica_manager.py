@@ -403,6 +403,25 @@ async def test_after_a_lapse_of_the_lease_a_leadership_counts_when_it_is_repeate
 
 
 @async_test
+async def test_a_server_that_leaves_leads_only_what_nobody_else_can(tmp_path: Path) -> None:
+    async with tablet_server(tmp_path) as server:
+        assert await notify(server, lead(0), lead(1)) == [None, None]
+        server.replicas.pause_reads()
+        with pytest.raises(FlussError) as caught:
+            server.replicas.replica(B0)
+        assert caught.value.code is ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION, "another may acknowledge more by now"
+        assert server.replicas.leader(B0).is_online, "writes and followers go on"
+        await server.replicas.hand_over((TableBucket(0, None, 1),))
+        assert not leads(server)
+        assert server.replicas.replica(TableBucket(0, None, 1)).is_serving
+        assert await notify(server, lead(epoch=1)) == [None]
+        assert leads(server), "it did not stop after all"
+        server.replicas.pause_reads()
+        await server.replicas.hand_over(None)
+        assert leads(server), "without a coordinator nobody else leads"
+
+
+@async_test
 async def test_a_lease_that_was_held_keeps_leaderships(tmp_path: Path) -> None:
     async with tablet_server(tmp_path) as server:
         assert await notify(server, lead()) == [None]

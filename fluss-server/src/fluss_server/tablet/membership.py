@@ -12,6 +12,7 @@ from fluss_server.cluster.gateways import CoordinatorGateway, TabletServerGatewa
 from fluss_server.cluster.lease import Lease
 from fluss_server.cluster.messages import ControlledShutdown, Heartbeat, Registered, RegisterServer
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.model.identifiers import TableBucket
 from fluss_server.runtime.clock import Clock
 
 _T = TypeVar("_T")
@@ -82,15 +83,20 @@ class Membership:
         if registered.lease_ms:
             self._task = asyncio.ensure_future(self._keep_alive())
 
-    async def leave(self) -> None:
-        """Request that the coordinator moves leaderships to other servers."""
+    async def leave(self) -> tuple[TableBucket, ...] | None:
+        """Request that the coordinator moves leaderships to other servers.
+
+        Returns:
+            what this server still leads, because nobody else can; None when the coordinator does not respond.
+        """
         request = ControlledShutdown(self._registration.server.server_id)
         try:
             left = await self._ask(self._coordinator.controlled_shutdown(request), REQUEST_DEADLINE_S)
         except FlussError as error:
             logger.warning("server %d leaves without the coordinator: %s", request.server_id, error)
-        else:
-            logger.debug("server %d stops as leader of %d buckets", request.server_id, len(left.remaining))
+            return None
+        logger.debug("server %d stops as leader of %d buckets", request.server_id, len(left.remaining))
+        return left.remaining
 
     async def close(self) -> None:
         """Send no heartbeats any more."""

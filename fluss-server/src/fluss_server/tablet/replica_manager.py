@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -365,6 +365,32 @@ class ReplicaManager:
                     if replica.bucket.table_id in changed
                 )
             )
+
+    # ------------------------------------------------------------------ leaving
+
+    def pause_reads(self) -> None:
+        """Show clients no more of buckets that others may lead soon: their next leader acknowledges more than is known
+        here. Writes and followers go on."""
+        for bucket, replica in list(self._serving.items()):
+            if replica.followers is not None and len(replica.followers.isr.maximal) > 1:
+                del self._serving[bucket]
+
+    async def hand_over(self, remaining: Collection[TableBucket] | None) -> None:
+        """Lead no more what the coordinator has given to others; who waits gets ``NOT_LEADER_OR_FOLLOWER``.
+
+        Args:
+            remaining: what this server still leads; None when that is not known, and it leads until it is told.
+        """
+        given = [] if remaining is None else [bucket for bucket in self._leading if bucket not in remaining]
+        for bucket, replica in self._leading.items():
+            if bucket not in given and replica.is_serving:
+                self._serving[bucket] = replica
+        roles = [self._roles.resign(self._hosted[bucket]) for bucket in given if self._is_replicated(bucket)]
+        await asyncio.gather(*roles)
+
+    def _is_replicated(self, bucket: TableBucket) -> bool:
+        hosted = self._hosted.get(bucket)
+        return hosted is not None and bucket not in self._changing and len(hosted.leadership.replicas) > 1
 
     # ------------------------------------------------------------------ NOTIFY_LEADER_AND_ISR
 

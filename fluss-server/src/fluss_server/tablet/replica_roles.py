@@ -213,6 +213,19 @@ class ReplicaRoles:
             hosted.opening = asyncio.ensure_future(self._serve_when(caught_up, hosted, replica))
         hosted.has_failed = False
 
+    async def resign(self, hosted: HostedReplica) -> None:
+        """Lead no more, and follow nobody until the coordinator says whom."""
+        hosted.has_failed = True
+        before = hosted.replica
+        await self.end_role(hosted)
+        hosted.replica = self._follower(
+            hosted.leadership._replace(leader=-1),
+            before.table,
+            before.log,
+            before.high_watermark.value,
+            before.counters,
+        )
+
     async def end_role(self, hosted: HostedReplica) -> None:
         """End the role of a replica with followers; its log stays open."""
         replica = hosted.replica

@@ -167,8 +167,9 @@ class TabletServer:
         await self._has_snapshot
 
     async def leave(self) -> None:
-        """Request that the coordinator moves leaderships to other servers, before :meth:`close`."""
-        await self._membership.leave()
+        """Have the coordinator move leaderships to other servers, before :meth:`close`."""
+        self.replicas.pause_reads()
+        await self.replicas.hand_over(await self._membership.leave())
 
     async def close(self) -> None:
         """Make everything durable and release the files. May be called twice."""
