@@ -318,10 +318,18 @@ def test_buckets_without_a_record_get_one() -> None:
     assert TableReady(PhysicalTable(0)) in confirmed.instructions
 
 
-def test_the_same_server_again_is_no_event_and_a_new_process_leaves_first() -> None:
+def test_the_same_server_again_hears_everything_again_and_a_new_process_leaves_first() -> None:
     cluster = Cluster(1, 2)
     cluster.create(0, ((1, 2),))
-    assert cluster.handle(joined(1)).instructions == ()
+    again = cluster.handle(joined(1))
+    assert again.writes == ()
+    assert told(again, 2) == []
+    everything, leadership = told(again, 1)
+    assert isinstance(everything, MetadataChange)
+    assert everything.snapshot
+    assert isinstance(leadership, BucketLeadership)
+    assert (leadership.leader, leadership.leader_epoch) == (1, 0)
+    assert cluster.state.buckets[B0].active, "nothing has changed"
     cluster.handle(joined(1, "second"))
     assert cluster.record(B0) == LeaderAndIsrRecord(2, 2, (2,), EPOCH, 2)
 

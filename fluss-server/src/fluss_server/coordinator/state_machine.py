@@ -145,6 +145,11 @@ class _Planner:
         node, incarnation = event.server, event.incarnation
         known = self._draft.server(node.server_id)
         if known is not None and known.incarnation == incarnation and not known.shutting_down:
+            # The response to its first request was lost. It does not serve what it led before until that is repeated.
+            self._tell(node.server_id, self._everything())
+            for bucket, state in self._buckets_of(node.server_id).items():
+                if state.status is BucketStatus.ONLINE:
+                    self._tell_leadership(bucket, node.server_id)
             return
         if known is not None:
             self.server_left(node.server_id)

@@ -39,7 +39,7 @@ class Membership:
         clock: measures the lease.
         interval_s: between heartbeats.
         replaced: called when another process has taken the server id; this one must stop.
-        rejoining: called before the server registers again: the coordinator will repeat what it leads.
+        rejoining: called before every attempt to register: the coordinator will repeat what the server leads.
         rejoined: called before the lease is granted again, with whether it was held all the time; if not, others may
             lead by now what this server led.
 
@@ -108,6 +108,7 @@ class Membership:
     async def _register(self) -> Registered:
         backoff_s = FIRST_BACKOFF_S
         while True:
+            self._rejoining()
             sent_at = self._now()
             try:
                 registered = await self._ask(
@@ -137,7 +138,6 @@ class Membership:
                 try:
                     if error.code is ErrorCode.SERVER_NOT_EXIST_EXCEPTION:
                         logger.warning("the coordinator does not know this server any more: registering again")
-                        self._rejoining()
                         await self._register()
                     elif error.code is ErrorCode.INVALID_CONFIG_EXCEPTION:
                         raise
