@@ -422,6 +422,17 @@ def test_an_isr_that_is_refused(change: dict[str, object], code: ErrorCode) -> N
     assert response.writes == ()
 
 
+def test_a_late_request_to_stop_is_not_one_of_the_next_process() -> None:
+    cluster = Cluster(1, 2)
+    cluster.create(0, ((1, 2),))
+    cluster.handle(joined(1, "second"))
+    late = cluster.handle(ShutdownRequested(1, "first"))
+    assert (late.result, late.writes, late.instructions) == ((), (), ())
+    assert not cluster.state.servers[1].shutting_down
+    cluster.handle(ShutdownRequested(1, "second"))
+    assert cluster.state.servers[1].shutting_down
+
+
 def test_an_isr_is_stored_and_returned() -> None:
     cluster = Cluster(1, 2)
     cluster.create(0, ((1, 2),))

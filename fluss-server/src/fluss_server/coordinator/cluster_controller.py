@@ -266,7 +266,7 @@ class ClusterController:
     async def controlled_shutdown(self, request: ControlledShutdown) -> ControlledShutdownResponse:
         if request.server_id not in self.queue.state.servers:
             raise _no_server(request.server_id)
-        remaining = await self.queue.submit(ShutdownRequested(request.server_id))
+        remaining = await self.queue.submit(ShutdownRequested(request.server_id, request.incarnation))
         assert isinstance(remaining, tuple)
         return ControlledShutdownResponse(remaining)
 

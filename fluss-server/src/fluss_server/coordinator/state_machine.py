@@ -95,7 +95,7 @@ def plan(state: ClusterState, event: Event) -> Plan:
         case AbsentServersLeft():
             planner.absent_servers_left()
         case ShutdownRequested():
-            result = planner.shutdown_requested(event.server_id)
+            result = planner.shutdown_requested(event.server_id, event.incarnation)
         case TableCreated():
             planner.table_created(event)
         case TableAltered():
@@ -199,9 +199,9 @@ class _Planner:
     def _buckets_of(self, server_id: int) -> dict[TableBucket, BucketState]:
         return {bucket: state for bucket, state in self._draft.buckets().items() if server_id in state.replicas}
 
-    def shutdown_requested(self, server_id: int) -> tuple[TableBucket, ...]:
+    def shutdown_requested(self, server_id: int, incarnation: str | None) -> tuple[TableBucket, ...]:
         server = self._draft.server(server_id)
-        if server is None:
+        if server is None or incarnation not in (None, server.incarnation):
             return ()
         self._draft.put_server(server._replace(shutting_down=True))
         self._note(None, "shutdown-requested", f"server {server_id}")

@@ -89,7 +89,8 @@ class Membership:
         Returns:
             what this server still leads, because nobody else can; None when the coordinator does not respond.
         """
-        request = ControlledShutdown(self._registration.server.server_id)
+        registration = self._registration
+        request = ControlledShutdown(registration.server.server_id, incarnation=registration.incarnation)
         try:
             left = await self._ask(self._coordinator.controlled_shutdown(request), REQUEST_DEADLINE_S)
         except FlussError as error:
