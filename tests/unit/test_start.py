@@ -27,7 +27,7 @@ before = set(sys.modules)
 import asyncio
 from pathlib import Path
 import fluss_server.cli.main, fluss_server.cli.local
-from fluss_server.local import LocalServer
+from fluss_server.processes.local import LocalServer
 from fluss_server.runtime import event_loop
 
 async def run():
