@@ -31,7 +31,7 @@ def bucket_metadata(state: Draft, physical: PhysicalTable) -> tuple[BucketMetada
 
 
 class CoordinatorMetadata:
-    """Reads as ``MetadataCache`` does, and is never behind the coordinator.
+    """Reads as ``MetadataCache`` does, always the newest state.
 
     Args:
         manager: databases, tables and partitions.

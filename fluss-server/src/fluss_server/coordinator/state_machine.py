@@ -154,7 +154,7 @@ class _Planner:
         if known is not None:
             self.server_left(node.server_id)
         if not event.clean:
-            self._distrust(node.server_id)
+            self._end_uncertain_memberships(node.server_id)
         self._forget_failures(node.server_id)
         self._draft.put_server(LiveServer(node, incarnation))
         self._note(None, "server-joined", f"server {node.server_id}, incarnation {incarnation}")
@@ -187,7 +187,7 @@ class _Planner:
                 self._take_offline(self._buckets_of(server_id), server_id)
         self._elect_where_needed(self._draft.buckets())
 
-    def _distrust(self, server_id: int) -> None:
+    def _end_uncertain_memberships(self, server_id: int) -> None:
         """A server may have lost what it reported to have: others lead, and it is no ISR's member but the last.
 
         Its leadership ends even if it is the last: rows that it lost may be on a follower, and what comes in their
