@@ -257,3 +257,41 @@ def test_rows_are_committed_when_the_followers_have_them(tmp_path: Path) -> None
         bucket.log.close()
 
     asyncio.run(run())
+
+
+def test_who_joins_while_a_commit_runs_must_have_what_it_acknowledges(tmp_path: Path) -> None:
+    """The high watermark moves after the commit, up to where it was allowed to when the commit began."""
+
+    async def run() -> None:
+        table = make_table()
+        bucket: Bucket = open_bucket(tmp_path, table)
+        workers, commits = InlineWorkers(), HeldPool()
+        replica = Replica(
+            TableBucket(7, None, 0),
+            table,
+            bucket.log,
+            None,
+            schemas={1: KEYED}.__getitem__,
+            clock=SystemClock(),
+            flush_pool=workers.pool("io", 1),
+            read_pool=workers.pool("io", 1),
+            kv_worker=workers.pool("kv", 1),
+            followers=followers_of(0, isr=(1,)),
+        )
+        replica.serve_rows(bucket.kv)
+        replica.follower_fetched(2, 0)
+        assert replica.wanted_isr(10.0, {2}) == (1, 2)
+        replica._commits._kv_worker = commits
+        await replica.put(memoryview(bucket.batch([(1, "one", None)])), [])
+        await iterations()
+        assert (len(commits.held), replica.high_watermark.value) == (1, 0)
+        assert replica.wanted_isr(10.0, {2}) is None, "the row that is being committed is not on the follower"
+        replica.follower_fetched(2, 1)
+        assert replica.wanted_isr(10.0, {2}) == (1, 2)
+        commits.run_one()
+        await iterations()
+        assert replica.high_watermark.value == 1
+        await replica.step_down()
+        bucket.log.close()
+
+    asyncio.run(run())

@@ -73,6 +73,7 @@ class CommitChain:
         self._failed = failed
         self.durable_end = WatchedOffset(log.flushed_offset)
         self._flushing: asyncio.Future[None] | None = None  # completes when the running chain has ended
+        self._target = 0  # of the last commit that follows the followers
         self._committing: asyncio.Future[None] | None = None  # the same of a commit that follows the followers
 
     def start(self) -> None:
@@ -119,6 +120,11 @@ class CommitChain:
 
     # ------------------------------------------------------------------ with followers
 
+    @property
+    def acknowledging_end(self) -> int:
+        """What is acknowledged, or will be by the commit that runs: whoever comes into the ISR now must have it."""
+        return max(self._high_watermark.value, self._target)
+
     def advance(self) -> None:
         """Move the high watermark as far as the followers are now."""
         assert self._followers is not None, "the bucket has followers"
@@ -131,6 +137,7 @@ class CommitChain:
         if self.kv is None:
             high_watermark.advance(target)
             return
+        self._target = target
         self._committing = asyncio.get_running_loop().create_future()
         committed = partial(self._kv_committed, target)
         self._submit(self._kv_worker, partial(self.kv.commit, target), committed, self._end_commit)

@@ -320,6 +320,11 @@ class Replica(BucketReplica):
             self._commits.advance()
 
     @property
+    def acknowledging_end(self) -> int:
+        """See :attr:`CommitChain.acknowledging_end`."""
+        return self._commits.acknowledging_end
+
+    @property
     def replication_lag(self) -> int:
         """Rows that the slowest follower in the ISR does not have; 0 without followers."""
         followers = self.followers
@@ -334,7 +339,7 @@ class Replica(BucketReplica):
         if self.followers is None or self._closed is not None:
             return None
         return self.followers.wanted_isr(
-            high_watermark=self.high_watermark.value,
+            high_watermark=self.acknowledging_end,
             log_end=self.log.end_offset,
             now_s=self._monotonic(),
             max_lag_s=max_lag_s,

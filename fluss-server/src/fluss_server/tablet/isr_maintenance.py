@@ -78,7 +78,7 @@ class IsrMaintenance:
         """A follower has fetched; if it may join the ISR, or must leave it at once, that is requested now."""
         followers = replica.followers
         assert followers is not None, "it has followers"
-        high_watermark = replica.high_watermark.value
+        high_watermark = replica.acknowledging_end
         if server in followers.isr.members:
             changes = followers.offset_of(server) < high_watermark
         else:
