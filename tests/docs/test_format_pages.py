@@ -11,7 +11,7 @@ import pytest
 
 from fluss_server.formats import kv_batch, log_batch, value_batch
 from fluss_server.kv import checkpoint as kv_checkpoint
-from fluss_server.log import flush_checkpoint, recovery_point
+from fluss_server.log import flush_checkpoint, leader_epochs, recovery_point
 from fluss_server.metadata import checkpoint, journal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +52,8 @@ def documented(page: str, number: int) -> list[tuple[int, int]]:
         ("docs/formats/kv-values.md", 1, (value_batch._BATCH_HEADER,)),
         ("docs/formats/log-files.md", 2, (recovery_point._BODY, recovery_point._CRC)),
         ("docs/formats/log-files.md", 3, (flush_checkpoint._BODY, flush_checkpoint._CRC)),
+        ("docs/formats/log-files.md", 4, (leader_epochs._HEAD,)),
+        ("docs/formats/log-files.md", 5, (leader_epochs._ENTRY,)),
         ("docs/formats/kv-files.md", 0, (kv_checkpoint._BODY, kv_checkpoint._CRC)),
         ("docs/formats/metadata.md", 0, (journal._HEADER, journal._U32)),
         ("docs/formats/metadata.md", 1, (journal._FRAME,)),
@@ -77,6 +79,7 @@ def test_magic_numbers() -> None:
     for page, magic in (
         ("docs/formats/log-files.md", recovery_point._MAGIC),
         ("docs/formats/log-files.md", flush_checkpoint._MAGIC),
+        ("docs/formats/log-files.md", leader_epochs._MAGIC),
         ("docs/formats/kv-files.md", kv_checkpoint._MAGIC),
         ("docs/formats/metadata.md", checkpoint._MAGIC),
     ):

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fluss_server.config import SERVER_OPTIONS
-from fluss_server.log.file_names import LOG, path_of
+from fluss_server.log.file_names import LEADER_EPOCHS, LOG, path_of
+from fluss_server.log.leader_epochs import EpochStart, encode_epochs
 from fluss_server.testing import LocalCluster
 from server.cli_support import Fluss, free_pair, read_until, wait_until
 
@@ -345,9 +346,9 @@ def test_doctor_tells_torn_writes_from_losses(tmp_path: Path) -> None:
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(data, copy)
         for name, content in changed.items():
-            target = (
-                copy / log.relative_to(data) if name == "log" else next((copy / "fluss").glob("kv-*/kv-0/db/*.sst"))
-            )
+            copied = copy / log.relative_to(data)
+            targets = {"log": copied, "epochs": copied.with_name(LEADER_EPOCHS)}
+            target = targets.get(name) or next((copy / "fluss").glob("kv-*/kv-0/db/*.sst"))
             target.write_bytes(content)
         broken = subprocess.run(
             [sys.executable, "-m", "fluss_server", "doctor", str(copy), "-o", "json"], capture_output=True, check=False
@@ -366,6 +367,9 @@ def test_doctor_tells_torn_writes_from_losses(tmp_path: Path) -> None:
     assert state == "damaged"
     state, details = state_of("fluss/log-0/log-0", log=content + content[: batch // 2])
     assert state == "recoverable", details
+    assert state_of("fluss/log-0/log-0", epochs=encode_epochs([EpochStart(0, 0)]))[0] == "ok"
+    state, details = state_of("fluss/log-0/log-0", epochs=encode_epochs([EpochStart(0, 0)])[:-1])
+    assert (state, "leader epochs" in details) == ("damaged", True)
     state, details = state_of("fluss/kv-1/kv-0", kv=b"not a table file")
     assert state == "recoverable"
     assert "RocksDB" in details

@@ -194,7 +194,7 @@ class Session:
         count = self._random.randint(1, 20)
         ids = [self._next_id + index for index in range(count)]
         self._next_id += count
-        batch = _log_batch(ids, self._writer, self._next_sequence(self._log_id))
+        batch = log_batch(ids, self._writer, self._next_sequence(self._log_id))
         request = pb.ProduceLogRequest(acks=-1, table_id=self._log_id, timeout_ms=4_000)
         request.buckets_req.add(bucket_id=0, records=batch)
         await self._write(ApiKey.PRODUCE_LOG, request)
@@ -224,27 +224,27 @@ class Session:
         assert response.offset == len(self._appended)
 
     async def _describe(self) -> None:
-        request = pb.MetadataRequest(table_path=[_path(self._log_name), _path(self._keyed_name)])
+        request = pb.MetadataRequest(table_path=[path_of(self._log_name), path_of(self._keyed_name)])
         response = await self._call(ApiKey.GET_METADATA, request)
         assert {table.table_id for table in response.table_metadata} == {self._log_id, self._keyed_id}
 
     async def _create_and_drop(self) -> None:
         name = f"{self._log_name}_short"
         await self._create(name, LOG_SCHEMA)
-        await self._call(ApiKey.DROP_TABLE, pb.DropTableRequest(table_path=_path(name), ignore_if_not_exists=True))
+        await self._call(ApiKey.DROP_TABLE, pb.DropTableRequest(table_path=path_of(name), ignore_if_not_exists=True))
 
     # ---- their parts
 
     async def _create(self, name: str, schema: Schema) -> int:
         key = tuple(schema.primary_key)
         descriptor = TableDescriptor(schema, bucket_key=key, bucket_count=1).to_json_bytes()
-        request = pb.CreateTableRequest(table_path=_path(name), table_json=descriptor, ignore_if_exists=True)
+        request = pb.CreateTableRequest(table_path=path_of(name), table_json=descriptor, ignore_if_exists=True)
         await self._call(ApiKey.CREATE_TABLE, request)
-        info = await self._call(ApiKey.GET_TABLE_INFO, pb.GetTableInfoRequest(table_path=_path(name)))
+        info = await self._call(ApiKey.GET_TABLE_INFO, pb.GetTableInfoRequest(table_path=path_of(name)))
         return int(info.table_id)
 
     async def _init_writer(self) -> int:
-        request = pb.InitWriterRequest(table_path=[_path(self._log_name), _path(self._keyed_name)])
+        request = pb.InitWriterRequest(table_path=[path_of(self._log_name), path_of(self._keyed_name)])
         return int((await self._call(ApiKey.INIT_WRITER, request)).writer_id)
 
     def _next_sequence(self, table_id: int) -> int:
@@ -321,11 +321,11 @@ class Session:
         return self._client
 
 
-def _path(table: str) -> pb.PbTablePath:
+def path_of(table: str) -> pb.PbTablePath:
     return pb.PbTablePath(database_name="fluss", table_name=table)
 
 
-def _log_batch(ids: list[int], writer: int, sequence: int) -> bytes:
+def log_batch(ids: list[int], writer: int, sequence: int) -> bytes:
     rows = pa.record_batch(
         [pa.array(ids, pa.int64()), pa.array([f"row {value}" for value in ids])], schema=ARROW_SCHEMA
     )

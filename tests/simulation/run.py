@@ -1,6 +1,7 @@
-"""Runs the simulated conversation with many seeds, each twice, until one fails.
+"""Runs a simulation with many seeds, each twice, until one fails: a server that crashes, or a cluster.
 
     python -m simulation.run --first 1 --count 100
+    python -m simulation.run --cluster --first 1 --count 100
 
 A failing seed prints its last steps and the command that repeats it; two runs of a seed must have the same trace hash.
 """
@@ -14,6 +15,7 @@ import time
 import traceback
 
 from fluss_server.simulation import Simulation
+from simulation.cluster_run import run_cluster
 from simulation.conversation import Conversation
 
 
@@ -34,24 +36,41 @@ def converse(seed: int, *, operations: int = 1_000, crashes: int = 3) -> tuple[s
         return simulation.trace.digest(), conversation
 
 
+def converse_in_words(seed: int, seconds: float) -> tuple[str, str]:
+    """One run of the conversation; returns its trace hash and what happened."""
+    trace, conversation = converse(seed)
+    return trace, f"{conversation.done.total()} operations, crashes: {', '.join(conversation.crashes)}"
+
+
+def cluster_in_words(seed: int, seconds: float) -> tuple[str, str]:
+    """One run of the cluster; returns its trace hash and what happened."""
+    outcome = run_cluster(seed, seconds=seconds)
+    faults = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.faults.items()))
+    return outcome.trace, (
+        f"{outcome.acknowledged} rows acknowledged, {outcome.read} read, {outcome.seconds:.0f} s, faults: {faults}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--first", type=int, default=1, help="first seed")
     parser.add_argument("--count", type=int, default=100, help="number of seeds")
+    parser.add_argument("--cluster", action="store_true", help="a coordinator and three tablet servers")
+    parser.add_argument("--seconds", type=float, default=20.0, help="virtual time in which a cluster has faults")
     arguments = parser.parse_args()
     logging.disable()
+    run = cluster_in_words if arguments.cluster else converse_in_words
     begin = time.monotonic()
     for seed in range(arguments.first, arguments.first + arguments.count):
         try:
-            first, conversation = converse(seed)
-            second, _ = converse(seed)
+            first, what = run(seed, arguments.seconds)
+            second, _ = run(seed, arguments.seconds)
         except Exception:
             traceback.print_exc()
             sys.exit(1)
         if first != second:
             sys.exit(f"seed {seed} ran in two ways: {first} and {second}")
-        crashes = ", ".join(conversation.crashes)
-        print(f"seed {seed}: {conversation.done.total()} operations, crashes: {crashes}; trace {first}", flush=True)
+        print(f"seed {seed}: {what}; trace {first}", flush=True)
     print(f"{arguments.count} seeds, each twice, in {time.monotonic() - begin:.0f} s: nothing acknowledged was lost")
 
 

@@ -39,7 +39,7 @@ class Original:
         for number in range(BATCHES):
             batch = make_batch(number % 3, 60 + number * 7 % 50, fill=bytes([65 + number]))
             log.append(with_statistics(batch, bytes([number] * (number % 5)), number % 2 + 1) if number % 4 else batch)
-        log._roll()
+        log._appender.roll()
         log.append(make_batch(5, 70))
         log.close()
         self.data = segment_files(self.directory)[0].read_bytes()

@@ -19,8 +19,9 @@ from hypothesis.stateful import (
 )
 
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.formats.log_batch import iter_batches
-from fluss_server.log.file_names import RECOVERY_POINT, WRITER_SNAPSHOT
+from fluss_server.formats.log_batch import iter_batches, parse_header, stamp
+from fluss_server.log.file_names import LEADER_EPOCHS, RECOVERY_POINT, WRITER_SNAPSHOT
+from fluss_server.log.leader_epochs import EpochStart
 from fluss_server.log.log_segment import LogSegment
 from fluss_server.log.log_tablet import LogTablet
 from fluss_server.runtime.clock import ManualClock
@@ -40,6 +41,7 @@ class Batch:
     timestamp: int
     writer_id: int
     sequence: int
+    epoch: int
 
     @property
     def next_offset(self) -> int:
@@ -62,6 +64,8 @@ class LogMachine(RuleBasedStateMachine):
         self.empty_at = 0  # where the log ends when it has no batches
         self.flushed = 0
         self.number = 0
+        self.epoch = -1
+        self.leads = False
         self.small_files_were_damaged = False
 
     @initialize(segment_bytes=st.sampled_from([300, 1500, 1 << 30]), point_bytes=st.sampled_from([1, 1000, 1 << 30]))
@@ -97,25 +101,34 @@ class LogMachine(RuleBasedStateMachine):
 
     # ---------------------------------------------------------------- writing
 
+    def lead(self) -> None:
+        """Begin an epoch, unless the last one goes on."""
+        if not self.leads:
+            self.epoch += 1
+            self.leads = True
+        self.log.begin_epoch(self.epoch)
+
     @rule(sizes=st.lists(st.tuples(st.integers(0, 4), st.integers(48, 400)), min_size=1, max_size=4))
     def append(self, sizes: list[tuple[int, int]]) -> None:
         self.number += 1
         fill = bytes([self.number % 256])
         sent = [make_batch(rows, size, fill=fill) for rows, size in sizes]
+        self.lead()
         result = self.log.append(b"".join(sent))
         assert (result.base_offset, result.duplicate, result.batches) == (self.end, False, len(sent))
         for (rows, _), data in zip(sizes, sent, strict=True):
-            self.batches.append(Batch(self.end, rows, data[25:], self.clock.now_ms(), -1, -1))
+            self.batches.append(Batch(self.end, rows, data[25:], self.clock.now_ms(), -1, -1, self.epoch))
         assert result.last_offset == self.end - 1
 
     @rule(writer_id=st.integers(0, WRITERS - 1), count=st.integers(1, 7))
     def append_idempotent(self, writer_id: int, count: int) -> None:
         known = self.of_writer(writer_id)
         first = known[-1].sequence + 1 if known else 0
+        self.lead()
         for sequence in range(first, first + count):
             data = make_batch(2, 90, writer_id, sequence)
             assert self.log.append(data).base_offset == self.end
-            self.batches.append(Batch(self.end, 2, data[25:], self.clock.now_ms(), writer_id, sequence))
+            self.batches.append(Batch(self.end, 2, data[25:], self.clock.now_ms(), writer_id, sequence, self.epoch))
 
     @rule(writer_id=st.integers(0, WRITERS - 1), back=st.integers(-2, 7))
     def append_out_of_turn(self, writer_id: int, back: int) -> None:
@@ -138,6 +151,38 @@ class LogMachine(RuleBasedStateMachine):
             with pytest.raises(FlussError) as caught:
                 self.log.append(data)
             assert caught.value.code is ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION
+
+    @rule(
+        batches=st.lists(st.tuples(st.integers(-1, WRITERS - 1), st.integers(60, 400), st.integers(0, 2)), min_size=1)
+    )
+    def append_replica(self, batches: list[tuple[int, int, int]]) -> None:
+        """Follow a leader that has several epochs since the end of the log."""
+        self.leads = False
+        history = self.history()
+        data = b""
+        for writer_id, size, epochs in batches:
+            if epochs or not history:
+                self.epoch += max(epochs, 1)
+                history.append(EpochStart(self.epoch, self.end))
+            sent = self.of_writer(writer_id) if writer_id >= 0 else []
+            sequence = (sent[-1].sequence + 1 if sent else 0) if writer_id >= 0 else -1
+            batch = bytearray(make_batch(2, size, writer_id, sequence, bytes([self.number % 256])))
+            stamp(batch, 0, parse_header(batch), self.end, self.clock.now_ms())
+            data += batch
+            epoch = history[-1].epoch
+            added = Batch(self.end, 2, bytes(batch[25:]), self.clock.now_ms(), writer_id, sequence, epoch)
+            self.batches.append(added)
+        self.number += 1
+        result = self.log.append_replica(data, history)
+        assert (result.last_offset, result.batches) == (self.end - 1, len(batches))
+
+    def history(self) -> list[EpochStart]:
+        """Of the batches, those that retention has deleted too."""
+        entries: list[EpochStart] = []
+        for batch in self.deleted + self.batches:
+            if not entries or entries[-1].epoch < batch.epoch:
+                entries.append(EpochStart(batch.epoch, batch.base_offset))
+        return entries
 
     @rule()
     def flush(self) -> None:
@@ -174,14 +219,24 @@ class LogMachine(RuleBasedStateMachine):
         self.batches = [batch for batch in self.batches if batch.next_offset > start]
         self.start = start
 
-    @precondition(lambda self: self.batches and not self.deleted)  # see LogTablet.truncate_to
+    @precondition(lambda self: self.batches and not self.deleted)  # see LogTablet.truncate
     @rule(where=st.floats(0, 1))
     def truncate(self, where: float) -> None:
         offset = self.start + round(where * (self.end - self.start))
         self.empty_at = self.start
         self.batches = [batch for batch in self.batches if batch.next_offset <= offset]
-        assert self.log.truncate_to(offset) == self.end
+        self.leads = False
+        assert self.log.truncate(offset) == self.end
         self.flushed = min(self.flushed, self.end)
+
+    @rule(where=st.floats(0, 1.5))
+    def restart_at(self, where: float) -> None:
+        offset = round(where * self.end)
+        self.log.restart_at(offset)
+        self.batches, self.deleted = [], []
+        self.start = self.empty_at = self.flushed = offset
+        self.leads = False
+        assert self.log.writer_count == 0
 
     # ---------------------------------------------------------------- reading
 
@@ -218,6 +273,7 @@ class LogMachine(RuleBasedStateMachine):
     def restart(self) -> None:
         self.log.close()
         self.log = self.open()
+        self.leads = False
         assert not self.log.recovery.changed or self.small_files_were_damaged
         assert self.log.recovery.scanned_bytes == 0
         self.flushed = self.end
@@ -226,6 +282,7 @@ class LogMachine(RuleBasedStateMachine):
     def kill(self) -> None:
         """The process dies; whatever it has written is there."""
         self.log = self.open()
+        self.leads = False
         assert self.log.recovery.cut_reason is None
         self.flushed = self.end
 
@@ -237,9 +294,10 @@ class LogMachine(RuleBasedStateMachine):
         """
         self.small_files_were_damaged = True
         choose = random.Random(choice)
+        self.leads = False
         irreplaceable = (RECOVERY_POINT, WRITER_SNAPSHOT) if self.deleted else ()
         for path in sorted(self.directory.iterdir()):
-            if path.name.endswith((".log", *irreplaceable)):
+            if path.name.endswith((".log", LEADER_EPOCHS, *irreplaceable)):
                 continue
             if choose.random() < 0.5:
                 if choose.random() < 0.5:
@@ -256,6 +314,7 @@ class LogMachine(RuleBasedStateMachine):
         image = self.home / str(int(self.directory.name) + 1)
         self.disk.lose_power(self.directory, image, random.Random(choice))
         del self.log
+        self.leads = False
         shutil.rmtree(self.directory)
         self.directory = image
         self.log = self.open()
@@ -269,7 +328,7 @@ class LogMachine(RuleBasedStateMachine):
             if batch.timestamp != header.commit_timestamp:
                 assert batch.next_offset > self.flushed
                 self.batches = self.batches[:number]
-                self.log.truncate_to(self.end)
+                self.log.truncate(self.end)
                 break
         self.flushed = self.end
 
@@ -284,7 +343,15 @@ class LogMachine(RuleBasedStateMachine):
         assert self.log.start_offset == self.start
         found = all_batches(self.log)
         assert [
-            Batch(h.base_offset, h.record_count, data[25:], h.commit_timestamp, h.writer_id, h.batch_sequence)
+            Batch(
+                h.base_offset,
+                h.record_count,
+                data[25:],
+                h.commit_timestamp,
+                h.writer_id,
+                h.batch_sequence,
+                [epoch for epoch, first in self.log.epochs if first <= h.base_offset][-1],
+            )
             for h, data in found
         ] == self.batches
         assert self.log.size_bytes == sum(len(data) for _, data in found)

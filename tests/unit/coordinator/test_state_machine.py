@@ -318,10 +318,18 @@ def test_buckets_without_a_record_get_one() -> None:
     assert TableReady(PhysicalTable(0)) in confirmed.instructions
 
 
-def test_the_same_server_again_is_no_event_and_a_new_process_leaves_first() -> None:
+def test_the_same_server_again_hears_everything_again_and_a_new_process_leaves_first() -> None:
     cluster = Cluster(1, 2)
     cluster.create(0, ((1, 2),))
-    assert cluster.handle(joined(1)).instructions == ()
+    again = cluster.handle(joined(1))
+    assert again.writes == ()
+    assert told(again, 2) == []
+    everything, leadership = told(again, 1)
+    assert isinstance(everything, MetadataChange)
+    assert everything.snapshot
+    assert isinstance(leadership, BucketLeadership)
+    assert (leadership.leader, leadership.leader_epoch) == (1, 0)
+    assert cluster.state.buckets[B0].active, "nothing has changed"
     cluster.handle(joined(1, "second"))
     assert cluster.record(B0) == LeaderAndIsrRecord(2, 2, (2,), EPOCH, 2)
 
@@ -414,6 +422,17 @@ def test_an_isr_that_is_refused(change: dict[str, object], code: ErrorCode) -> N
     assert response.writes == ()
 
 
+def test_a_late_request_to_stop_is_not_one_of_the_next_process() -> None:
+    cluster = Cluster(1, 2)
+    cluster.create(0, ((1, 2),))
+    cluster.handle(joined(1, "second"))
+    late = cluster.handle(ShutdownRequested(1, "first"))
+    assert (late.result, late.writes, late.instructions) == ((), (), ())
+    assert not cluster.state.servers[1].shutting_down
+    cluster.handle(ShutdownRequested(1, "second"))
+    assert cluster.state.servers[1].shutting_down
+
+
 def test_an_isr_is_stored_and_returned() -> None:
     cluster = Cluster(1, 2)
     cluster.create(0, ((1, 2),))
@@ -427,6 +446,32 @@ def test_an_isr_is_stored_and_returned() -> None:
     other = cluster.handle(IsrAdjustmentRequested(AdjustIsr(2, request.buckets)))
     assert isinstance(other.result, AdjustIsrResponse)
     assert other.result.buckets[0].failure is not None
+
+
+def test_a_leader_that_missed_a_response_is_told_the_isr() -> None:
+    cluster = Cluster(1, 2)
+    cluster.create(0, ((1, 2),))
+    request = AdjustIsr(1, (IsrChange(B0, 0, (1,), EPOCH, 0),))
+    cluster.handle(IsrAdjustmentRequested(request))
+    again = cluster.handle(IsrAdjustmentRequested(request))
+    assert isinstance(again.result, AdjustIsrResponse)
+    failure = again.result.buckets[0].failure
+    assert failure is not None
+    assert failure.code is ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION
+    [(leadership, server_id)] = leaderships(again)
+    assert (server_id, leadership.isr, leadership.bucket_epoch) == (1, (1,), 1)
+    assert again.writes == ()
+
+
+def test_a_leader_that_began_its_epoch_before_a_restart_leads_in_the_next() -> None:
+    cluster = Cluster(1, 2)
+    created = cluster.handle(TableCreated(table(), ((1, 2),)))
+    begun = Failure(ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION, "begun before")
+    elected, _ = cluster.confirm(created, {1: begun})
+    assert cluster.record(B0) == LeaderAndIsrRecord(1, 2, (1, 2), EPOCH, 2)
+    assert cluster.state.failures == {}
+    cluster.confirm(elected)
+    assert cluster.state.buckets[B0].active
 
 
 def test_a_standby_is_preferred() -> None:

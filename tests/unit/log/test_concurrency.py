@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -116,8 +117,23 @@ def test_appends_reads_and_flushes_at_once(tmp_path: Path, segment_bytes: int) -
     assert sum(1 for _ in all_batches(again)) == APPENDS
 
 
-def test_truncations_during_reads(tmp_path: Path) -> None:
-    """Readers see the log before or behind a truncation; a slice handed out before may turn out short or refilled."""
+class LogTruncatedError(Exception):
+    """The log does not have the offset any more."""
+
+
+@contextlib.contextmanager
+def noticing_truncations() -> Iterator[None]:
+    try:
+        yield
+    except FlussError as error:
+        if error.code is not ErrorCode.LOG_OFFSET_OUT_OF_RANGE_EXCEPTION:
+            raise
+        raise LogTruncatedError from error
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_truncations_during_reads(tmp_path: Path, restart: bool) -> None:
+    """Readers see the log before or after a truncation; a slice handed out before may turn out short, nothing else."""
     log = open_log(tmp_path, segment_bytes=3000, index_interval_bytes=200)
     workers = Workers()
     read = [0]
@@ -125,25 +141,42 @@ def test_truncations_during_reads(tmp_path: Path) -> None:
     def follow() -> None:
         end = log.end_offset
         offset = max(end - 20, 0)
-        try:
+        piece = None
+        with contextlib.suppress(LogTruncatedError), noticing_truncations():
             piece = log.read(offset, 500, end, at_least_one=True)
-            assert piece is None or piece.first_offset <= offset < piece.next_offset
             log.offset_for_timestamp(1)
-        except FlussError as error:
-            if error.code is not ErrorCode.LOG_OFFSET_OUT_OF_RANGE_EXCEPTION:
-                raise
+        if piece is not None:
+            assert piece.first_offset <= offset < piece.next_offset
+            expected = piece.first_offset
+            data = piece.region.read()
+            for position, header in iter_batches(data):
+                assert header.base_offset == expected
+                assert crc_matches(data, position, header)
+                expected = header.next_offset
+            assert expected == piece.next_offset or len(data) < piece.region.length
         read[0] += 1
 
-    workers.start(follow)
-    workers.start(follow)
+    def iterate() -> None:
+        log.scrub(None, 1 << 20)
+        start = log.start_offset
+        with contextlib.suppress(LogTruncatedError), noticing_truncations():
+            for expected, (header, _) in enumerate(log.batches(start, log.end_offset), start):
+                assert header.base_offset == expected
+
+    for work in (follow, follow, iterate):
+        workers.start(work)
     for number in range(60):
         for _ in range(20):
             log.append(make_batch(1, 60 + number))
-        log.truncate_to(log.end_offset - 13)
+        if restart and number % 10 == 9:
+            log.restart_at(log.end_offset - 13)
+        else:
+            log.truncate(log.end_offset - 13)
         if workers.stop.is_set():
             break
     workers.finish()
     assert read[0] > 60
+    assert log.damage_count == 0
     assert log.end_offset == 60 * 7
     offsets = [header.base_offset for header, _ in all_batches(log)]
-    assert offsets == list(range(60 * 7))
+    assert offsets == list(range(log.start_offset, 60 * 7))

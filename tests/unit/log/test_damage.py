@@ -119,7 +119,7 @@ def test_a_damaged_header_does_not_make_a_filter_leave_a_batch_out(tmp_path: Pat
     log = open_log(tmp_path, **SETTINGS)
     for number in range(6):
         log.append(with_statistics(make_batch(fill=bytes([65 + number])), b"wanted", 1))
-    log._roll()
+    log._appender.roll()
     flip(segment_files(tmp_path)[0], 3 * 110 + 52)  # its statistics
 
     def select(offset: int) -> tuple[int, int]:
@@ -178,7 +178,7 @@ def test_truncation_and_retention_forget_damage_that_is_gone(tmp_path: Path) -> 
         flip(segment_files(tmp_path)[number], 560)
         with pytest.raises(BatchDamagedError):
             log.read(number * 10 + 5, 100, 35, at_least_one=True)
-    assert log.truncate_to(25) == 25
+    assert log.truncate(25) == 25
     assert [error.offset for error in log.damage] == [5, 15]
     clock.advance(10**6)
     log.delete_expired(1000, 20, roll_active=False)
@@ -223,7 +223,7 @@ def test_scrubbing_takes_no_descriptor_from_readers(tmp_path: Path) -> None:
     log.close()
     log = open_log(tmp_path, **SETTINGS)
     scrub_all(log, 1 << 20)
-    assert not any(segment.is_loaded for segment in log._view.segments[:-1])
+    assert not any(segment.is_loaded for segment in log._state.view.segments[:-1])
 
 
 def test_scrubbing_goes_on_behind_what_was_deleted(tmp_path: Path) -> None:
@@ -233,8 +233,9 @@ def test_scrubbing_goes_on_behind_what_was_deleted(tmp_path: Path) -> None:
     clock.advance(10**9)
     assert log.delete_expired(1, 20, roll_active=False) == 2
     assert log.scrub(ScrubPosition(0, 600, 6), 1 << 20) == (500, None)
-    log.truncate_to(22)
-    assert log.scrub(ScrubPosition(20, 400, 24), 100) == (0, None)
+    log.truncate(22)
+    assert log.scrub(ScrubPosition(20, 400, 24), 100) == (0, ScrubPosition(22, 0, 22))
+    assert log.scrub(ScrubPosition(22, 0, 22), 100) == (0, None)
 
 
 def test_a_truncation_during_a_scrub_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +244,7 @@ def test_a_truncation_during_a_scrub_is_no_damage(tmp_path: Path, monkeypatch: p
     log = filled(tmp_path)
 
     def truncating(*arguments: object) -> stored_batches.CheckResult:
-        log.truncate_to(22)
+        log.truncate(22)
         return check_stored_batches(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "check_stored_batches", truncating)

@@ -264,7 +264,7 @@ def test_truncation(tmp_path: Path, cut: int) -> None:
     before = all_batches(log)
     kept = before[: cut // 2]
     for round_trip in range(2):
-        assert log.truncate_to(cut) == 2 * len(kept) == log.end_offset
+        assert log.truncate(cut) == 2 * len(kept) == log.end_offset
         assert log.flush() == log.end_offset
         assert all_batches(log) == kept
         assert log.max_timestamp == (kept[-1][0].commit_timestamp if kept else -1)
@@ -282,7 +282,7 @@ def test_truncation_in_front_of_the_log(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     log.append(make_batch())
     with refused(ErrorCode.LOG_OFFSET_OUT_OF_RANGE_EXCEPTION):
-        log.truncate_to(-1)
+        log.truncate(-1)
     assert log.end_offset == 1
 
 
@@ -340,7 +340,7 @@ def test_a_closed_log_refuses_appends(tmp_path: Path) -> None:
     with refused(ErrorCode.LOG_STORAGE_EXCEPTION):
         log.append(make_batch())
     with refused(ErrorCode.LOG_STORAGE_EXCEPTION):
-        log.truncate_to(0)
+        log.truncate(0)
     assert piece is not None
     assert len(piece.region.read()) == 100  # a slice keeps its file open
 

@@ -383,7 +383,7 @@ def test_a_crash_during_truncation(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             ):
                 patched.setattr(owner, name, counted(getattr(owner, name)))
             try:
-                log.truncate_to(20)
+                log.truncate(20)
                 finished = True
             except KilledError:
                 finished = False

@@ -70,10 +70,10 @@ def test_a_client_that_repeats_the_batch_that_is_due_is_waited_for(tmp_path: Pat
     for _ in range(100):
         assert refusal(log, 1) is ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION
         clock.advance(GRACE_PERIOD_MS // 20)
-        log._stalled.in_order(1)  # batch 0 came, and the disk was full, for example
+        log._appender._stalled.in_order(1)  # batch 0 came, and the disk was full, for example
     log.append(make_batch(writer_id=1, sequence=0))
     log.append(make_batch(writer_id=1, sequence=1))
-    assert not log._stalled
+    assert not log._appender._stalled
 
 
 def refusal(log: LogTablet, sequence: int) -> ErrorCode:

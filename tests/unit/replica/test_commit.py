@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 import pyarrow as pa
 import pytest
+from fluss_server.replica.schema_check import MAX_APPEND_BATCHES
 
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
@@ -17,7 +18,7 @@ from fluss_server.formats.log_batch import build_batch
 from fluss_server.model.identifiers import TableBucket, TablePath
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import ArrowCompression, TableDescriptor, TableInfo
-from fluss_server.replica.replica import MAX_APPEND_BATCHES, Replica
+from fluss_server.replica.replica import Replica
 from fluss_server.rpc.bulk import BucketRecords, ProduceLogRequest
 from fluss_server.rpc.service import RequestContext
 from fluss_server.runtime import InlineWorkers, SystemClock
@@ -224,7 +225,10 @@ def test_writes_that_are_not_acknowledged_in_time(tmp_path: Path) -> None:
             def replica(self, _: TableBucket) -> Replica:
                 return replica
 
-            find = replica
+            async def served_replica(self, _: TableBucket) -> Replica:
+                return replica
+
+            leader = find = replica
 
         service = WriteService(cast("Any", Replicas()), DiskWriteLock(0.9, 0.8), kv_queue_bytes=1 << 20)
         buckets = [BucketRecords(None, 0, TWO_ROWS), BucketRecords(None, 0, TWO_ROWS[:-1])]

@@ -41,7 +41,10 @@ class Replicas:
     def replica(self, bucket: TableBucket) -> Replica:
         return self._replica
 
-    find = replica
+    async def served_replica(self, bucket: TableBucket) -> Replica:
+        return self._replica
+
+    leader = find = replica
 
 
 def with_service(directory: Path, scenario: Scenario) -> None:
@@ -62,7 +65,9 @@ def with_service(directory: Path, scenario: Scenario) -> None:
             kv_worker=InlineWorkers().pool("kv", 1),
         )
         replicas = cast("Any", Replicas(replica, checks))
-        service = ReadService(replicas, cast("Any", None), DiskWriteLock(0.9, 0.8), clock, max_parked_fetches=10)
+        service = ReadService(
+            replicas, cast("Any", None), cast("Any", None), DiskWriteLock(0.9, 0.8), clock, max_parked_fetches=10
+        )
         await scenario(service, replica, flushes, checks)
         log.close()
 
@@ -135,7 +140,7 @@ def test_a_fetch_checks_batches_outside_of_the_event_loop(
         await iterations()
         flushes.run_one()
         await iterations()
-        first, last = segment_files(tmp_path)[0], replica.log._view.bases[-1]
+        first, last = segment_files(tmp_path)[0], replica.log._state.view.bases[-1]
         assert last > 0
         appended = await fetch(service, last)
         await iterations()
@@ -179,7 +184,7 @@ def test_a_projection_searches_checked_log_once_and_unchecked_log_in_small_steps
         steps.append(max_bytes)
 
     log = SimpleNamespace(start_offset=0, end_offset=9, read=read)
-    replica = cast("Any", SimpleNamespace(log=log, high_watermark=SimpleNamespace(value=9)))
+    replica = cast("Any", SimpleNamespace(log=log, high_watermark=SimpleNamespace(value=9), followers=None))
     for may_check in (always, fetch_module._is_quick):
         wanted = fetch_module.BucketFetch(TableBucket(1, None, 0), 0, 1 << 20, cast("Any", "a projector"))
         fetch_module._read(fetch_module.BucketResult(wanted), replica, 1 << 20, True, may_check)
@@ -200,7 +205,7 @@ def test_a_fetch_of_many_buckets_misses_nothing_that_comes_while_it_reads(tmp_pa
                 replica.high_watermark.advance(2)
             return replica
 
-        cast("Any", service)._replicas.replica = find
+        cast("Any", service)._replicas.leader = find
         replica.append(TWO_ROWS)
         request = pb.FetchLogRequest(follower_server_id=-1, max_bytes=1 << 20, min_bytes=1, max_wait_ms=60_000)
         table = request.tables_req.add(table_id=1, projection_pushdown_enabled=False)
@@ -226,7 +231,7 @@ def test_errors_of_buckets_are_freed_without_the_cycle_collector(tmp_path: Path)
         def find(bucket: TableBucket) -> Replica:
             raise Error(ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION, "not here")
 
-        cast("Any", service)._replicas.replica = find
+        cast("Any", service)._replicas.leader = find
         gc.collect()
         gc.disable()
         try:

@@ -194,7 +194,8 @@ async def test_a_replica_that_another_server_leads_serves_nothing(tmp_path: Path
         assert caught.value.code is ErrorCode.NOT_LEADER_OR_FOLLOWER
         assert server.replicas.find(B0) is None
         assert await notify(server, lead(epoch=2)) == [None]
-        assert server.replicas.replica(B0) is replica
+        assert replica.is_closed, "it was of an earlier leader epoch"
+        assert server.replicas.replica(B0).log is replica.log
 
 
 @async_test
@@ -204,8 +205,8 @@ async def test_stopping(tmp_path: Path) -> None:
         kept = await server.stop_replicas(StopReplicas(0, (ReplicaStop(B0, 0, delete=False),)))
         assert kept.replicas == (BucketResult(B0),)
         assert (tmp_path / "d" / "t-0" / "log-0").is_dir()
-        assert await notify(server, lead(0)) == [None]
-        both = tuple(ReplicaStop(TableBucket(0, None, number), 0, delete=True) for number in (0, 1))
+        assert await notify(server, lead(0, epoch=1)) == [None]
+        both = tuple(ReplicaStop(TableBucket(0, None, number), 1, delete=True) for number in (0, 1))
         await server.update_metadata(UpdateMetadata(0, dropped_tables=(0,)))
         for _ in range(2):  # a repetition finds nothing to do
             stopped = await server.stop_replicas(StopReplicas(0, both))
@@ -372,3 +373,70 @@ async def test_directories_that_the_metadata_cannot_know_stop_the_start(tmp_path
             raise AssertionError("it has started")
     assert caught.value.code is ErrorCode.STORAGE_EXCEPTION
     assert names(tmp_path) == before
+
+
+def leads(server: TabletServer) -> bool:
+    try:
+        server.replicas.replica(B0)
+    except FlussError as error:
+        if error.code is not ErrorCode.NOT_LEADER_OR_FOLLOWER:
+            raise
+        return False
+    return True
+
+
+@async_test
+async def test_after_a_lapse_of_the_lease_a_leadership_counts_when_it_is_repeated(tmp_path: Path) -> None:
+    """The new lease may come before the news that another server has been elected meanwhile."""
+    async with tablet_server(tmp_path) as server:
+        assert await notify(server, lead()) == [None]
+        assert leads(server)
+        server.replicas.begin_rejoining()
+        server.replicas.end_rejoining(lease_was_held=False)
+        assert not leads(server)
+        assert await notify(server, lead()) == [None]
+        assert not leads(server), "a notification from before the new membership"
+        await server.update_metadata(SNAPSHOT)
+        assert not leads(server)
+        assert await notify(server, lead()) == [None]
+        assert leads(server)
+
+
+@async_test
+async def test_a_server_that_leaves_leads_only_what_nobody_else_can(tmp_path: Path) -> None:
+    async with tablet_server(tmp_path) as server:
+        assert await notify(server, lead(0), lead(1)) == [None, None]
+        server.replicas.pause_reads()
+        with pytest.raises(FlussError) as caught:
+            server.replicas.replica(B0)
+        assert caught.value.code is ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION, "another may acknowledge more by now"
+        assert server.replicas.leader(B0).is_online, "writes and followers go on"
+        await server.replicas.hand_over((TableBucket(0, None, 1),))
+        assert not leads(server)
+        assert server.replicas.replica(TableBucket(0, None, 1)).is_serving
+        assert await notify(server, lead(epoch=1)) == [None]
+        assert leads(server), "it did not stop after all"
+        server.replicas.pause_reads()
+        await server.replicas.hand_over(None)
+        assert leads(server), "without a coordinator nobody else leads"
+
+
+@async_test
+async def test_a_lease_that_was_held_keeps_leaderships(tmp_path: Path) -> None:
+    async with tablet_server(tmp_path) as server:
+        assert await notify(server, lead()) == [None]
+        server.replicas.begin_rejoining()
+        assert leads(server)
+        server.replicas.end_rejoining(lease_was_held=True)
+        assert leads(server)
+
+
+@async_test
+async def test_what_another_server_leads_is_refused_before_the_role_has_changed(tmp_path: Path) -> None:
+    async with tablet_server(tmp_path) as server:
+        assert await notify(server, lead()) == [None]
+        changing = asyncio.ensure_future(notify(server, lead(leader=2, epoch=1)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not leads(server)
+        assert await changing == [None]

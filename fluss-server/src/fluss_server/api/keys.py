@@ -102,6 +102,7 @@ class ApiKey(IntEnum):
     SERVER_HEARTBEAT = 20_001
     RESERVE_IDS = 20_002
     RESERVE_WRITER_IDS = 20_003
+    LEADER_EPOCHS = 20_004
     FORWARD_CALL = 20_005
 
 
@@ -243,6 +244,7 @@ _MESSAGES_AND_MAX_VERSION: dict[ApiKey, tuple[str, int]] = {
     ApiKey.SERVER_HEARTBEAT: ("ServerHeartbeat", 0),
     ApiKey.RESERVE_IDS: ("ReserveIds", 0),
     ApiKey.RESERVE_WRITER_IDS: ("ReserveWriterIds", 0),
+    ApiKey.LEADER_EPOCHS: ("LeaderEpochs", 0),
     ApiKey.FORWARD_CALL: ("ForwardCall", 0),
 }
 

@@ -3,7 +3,8 @@
 They are described here and not in ``fluss.proto``, which is the protocol of Apache Fluss. APIs from
 ``FIRST_OWN_KEY`` on use them. The fields of an extension travel inside an official request:
 ``UpdateMetadataExtension`` in UPDATE_METADATA, ``ControlExtension`` in that one, in NOTIFY_LEADER_AND_ISR and in
-STOP_REPLICA. Their numbers are above all official ones, so official servers skip them.
+STOP_REPLICA, ``FollowerFetchExtension`` in FETCH_LOG. Their numbers are above all official ones, so official servers
+skip them.
 """
 
 from __future__ import annotations
@@ -50,6 +51,42 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
     "ReserveWriterIdsResponse": [
         (1, "required", "int64", "first"),
         (2, "required", "int64", "size"),
+    ],
+    "LeaderEpochsRequest": [
+        (1, "required", "int32", "follower_server_id"),
+        (2, "repeated", "LeaderEpochsRequestBucket", "buckets"),
+    ],
+    "LeaderEpochsRequestBucket": [
+        (1, "required", "int64", "table_id"),
+        (2, "optional", "int64", "partition_id"),
+        (3, "required", "int32", "bucket_id"),
+        (4, "required", "int32", "leader_epoch"),
+    ],
+    "LeaderEpochsResponse": [
+        (1, "repeated", "LeaderEpochsResponseBucket", "buckets"),
+    ],
+    "LeaderEpochsResponseBucket": [
+        (1, "required", "int64", "table_id"),
+        (2, "optional", "int64", "partition_id"),
+        (3, "required", "int32", "bucket_id"),
+        (4, "optional", "int32", "error_code"),
+        (5, "optional", "string", "error_message"),
+        (6, "optional", "int64", "log_start_offset"),
+        (7, "optional", "int64", "log_end_offset"),
+        (8, "repeated", "LeaderEpochStart", "epochs"),
+    ],
+    "LeaderEpochStart": [
+        (1, "required", "int32", "epoch"),
+        (2, "required", "int64", "start_offset"),
+    ],
+    "FollowerFetchExtension": [
+        (3, "repeated", "FollowerFetchTableExtension", "tables_req"),
+    ],
+    "FollowerFetchTableExtension": [
+        (4, "repeated", "FollowerFetchBucketExtension", "buckets_req"),
+    ],
+    "FollowerFetchBucketExtension": [
+        (20_000, "optional", "int32", "leader_epoch"),
     ],
     "ForwardCallRequest": [
         (1, "required", "int32", "api_key"),

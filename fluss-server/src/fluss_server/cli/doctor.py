@@ -19,6 +19,7 @@ from fluss_server.kv.checkpoint import read_checkpoint
 from fluss_server.kv.committed_rows import STORE_DIRECTORY
 from fluss_server.log.batch_reader import read_batches
 from fluss_server.log.file_names import (
+    LEADER_EPOCHS,
     LOG,
     OFFSET_INDEX,
     RECOVERY_POINT,
@@ -28,6 +29,7 @@ from fluss_server.log.file_names import (
     path_of,
 )
 from fluss_server.log.flush_checkpoint import FlushCheckpoint
+from fluss_server.log.leader_epochs import decode_epochs
 from fluss_server.log.offset_index import OffsetIndex
 from fluss_server.log.recovery_point import RecoveryPoint
 from fluss_server.log.time_index import TimeIndex
@@ -151,6 +153,11 @@ def _check_log(root: Path, directory: Path) -> tuple[Finding, int, int]:
     point = RecoveryPoint.read(directory, _DISK)
     if point is None and (directory / RECOVERY_POINT).exists():
         finding.notes.append("the recovery point is damaged: all batches will be checked at the next start")
+    epochs = directory / LEADER_EPOCHS
+    if epochs.exists() and decode_epochs(_DISK.read_file(epochs)) is None:
+        finding.problems.append(
+            "the history of leader epochs is damaged: other replicas cannot be compared with this one"
+        )
     expected = bases[0] if bases else 0
     batches = rows = size = 0
     for position, base in enumerate(bases):

@@ -415,11 +415,16 @@ def decode_heartbeat_response(message: Any) -> Registered:
 
 
 def encode_controlled_shutdown(value: ControlledShutdown) -> pb.ControlledShutdownRequest:
-    return pb.ControlledShutdownRequest(tablet_server_id=value.server_id, tablet_server_epoch=value.server_epoch)
+    message = pb.ControlledShutdownRequest(tablet_server_id=value.server_id, tablet_server_epoch=value.server_epoch)
+    if value.incarnation is not None:
+        message.MergeFromString(message_class("ControlExtension")(incarnation=value.incarnation).SerializeToString())
+    return message
 
 
 def decode_controlled_shutdown(message: pb.ControlledShutdownRequest) -> ControlledShutdown:
-    return ControlledShutdown(message.tablet_server_id, message.tablet_server_epoch)
+    extension = message_class("ControlExtension").FromString(message.SerializeToString())
+    incarnation = extension.incarnation if extension.HasField("incarnation") else None
+    return ControlledShutdown(message.tablet_server_id, message.tablet_server_epoch, incarnation)
 
 
 def encode_controlled_shutdown_response(value: ControlledShutdownResponse) -> pb.ControlledShutdownResponse:

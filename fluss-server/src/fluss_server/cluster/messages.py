@@ -280,10 +280,17 @@ class Heartbeat(NamedTuple):
 
 
 class ControlledShutdown(NamedTuple):
-    """A tablet server wants to stop: give its leaderships to others. ``server_epoch`` is -1, and is not used."""
+    """A tablet server wants to stop: give its leaderships to others.
+
+    Attributes:
+        server_id: of the server.
+        server_epoch: -1, and not used.
+        incarnation: of the process that stops: a late request must not be one of the next. Official servers send none.
+    """
 
     server_id: int
     server_epoch: int = -1
+    incarnation: str | None = None
 
 
 class ControlledShutdownResponse(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fluss_server.config.option import MAX_INT, MAX_LONG, Option, OptionType, option_table
+from fluss_server.config.replication_options import REPLICATION_OPTIONS
 
 SERVER_OPTIONS: Mapping[str, Option] = option_table(
     (
@@ -382,6 +383,7 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             " one check takes longer.",
             minimum=1,
         ),
+        *REPLICATION_OPTIONS,
         Option(
             "server.data-disk.write-limit-ratio",
             OptionType.RATIO,

@@ -230,6 +230,7 @@ class ClusterController:
         server_id = request.server.server_id
         known = self.queue.state.servers.get(server_id)
         if known is not None and known.incarnation == request.incarnation and server_id in self._channels:
+            await self.queue.submit(ServerJoined(request.server, request.incarnation, request.clean))
             return self._heard(server_id)  # the response to its first request was lost
         before = self._channels.pop(server_id, None)
         if before is not None:
@@ -279,7 +280,7 @@ class ClusterController:
     async def controlled_shutdown(self, request: ControlledShutdown) -> ControlledShutdownResponse:
         if request.server_id not in self.queue.state.servers:
             raise _no_server(request.server_id)
-        remaining = await self.queue.submit(ShutdownRequested(request.server_id))
+        remaining = await self.queue.submit(ShutdownRequested(request.server_id, request.incarnation))
         assert isinstance(remaining, tuple)
         return ControlledShutdownResponse(remaining)
 

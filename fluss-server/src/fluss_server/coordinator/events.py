@@ -48,9 +48,10 @@ class AbsentServersLeft(NamedTuple):
 
 
 class ShutdownRequested(NamedTuple):
-    """A tablet server is about to stop."""
+    """A tablet server is about to stop; with an ``incarnation`` only if it is still that process."""
 
     server_id: int
+    incarnation: str | None = None
 
 
 class TableCreated(NamedTuple):

@@ -14,8 +14,10 @@ What the events do:
   has one (``TableReady``).
 * ``TableAltered``: the definition to all.
 * ``TablesDropped``, ``PartitionDropped``: gone for clients, then its replicas are deleted.
-* ``LeadershipsConfirmed``: a leader counts as active; a failure makes another one lead, and is retried later.
-* ``IsrAdjustmentRequested``: validated, stored, returned. ISRs are not sent to anybody else.
+* ``LeadershipsConfirmed``: a leader counts as active; a failure makes another one lead, and is retried later. A leader
+  that has begun the epoch before it was restarted is elected again, in a new epoch.
+* ``IsrAdjustmentRequested``: validated, stored, returned. ISRs are not sent to anybody else. A leader that knows an
+  older one is told the present one.
 """
 
 from __future__ import annotations
@@ -93,7 +95,7 @@ def plan(state: ClusterState, event: Event) -> Plan:
         case AbsentServersLeft():
             planner.absent_servers_left()
         case ShutdownRequested():
-            result = planner.shutdown_requested(event.server_id)
+            result = planner.shutdown_requested(event.server_id, event.incarnation)
         case TableCreated():
             planner.table_created(event)
         case TableAltered():
@@ -143,6 +145,11 @@ class _Planner:
         node, incarnation = event.server, event.incarnation
         known = self._draft.server(node.server_id)
         if known is not None and known.incarnation == incarnation and not known.shutting_down:
+            # The response to its first request was lost. It does not serve what it led before until that is repeated.
+            self._tell(node.server_id, self._everything())
+            for bucket, state in self._buckets_of(node.server_id).items():
+                if state.status is BucketStatus.ONLINE:
+                    self._tell_leadership(bucket, node.server_id)
             return
         if known is not None:
             self.server_left(node.server_id)
@@ -192,9 +199,9 @@ class _Planner:
     def _buckets_of(self, server_id: int) -> dict[TableBucket, BucketState]:
         return {bucket: state for bucket, state in self._draft.buckets().items() if server_id in state.replicas}
 
-    def shutdown_requested(self, server_id: int) -> tuple[TableBucket, ...]:
+    def shutdown_requested(self, server_id: int, incarnation: str | None) -> tuple[TableBucket, ...]:
         server = self._draft.server(server_id)
-        if server is None:
+        if server is None or incarnation not in (None, server.incarnation):
             return ()
         self._draft.put_server(server._replace(shutting_down=True))
         self._note(None, "shutdown-requested", f"server {server_id}")
@@ -314,6 +321,11 @@ class _Planner:
                 self._note(bucket, "leader-active", f"server {server_id}, leader epoch {state.record.leader_epoch}")
             return True
         self._note(bucket, "leadership-failed", f"server {server_id}: {failure.message}")
+        if failure.code is ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION and state.leader == server_id:
+            # It has begun this epoch before a restart, and can lead in the next one.
+            self._write(bucket, with_leader(state.record, NO_LEADER), "epoch-begun-before")
+            self._elect_where_needed({bucket: state})
+            return True
         self._draft.put_failure(server_id, bucket, failure)
         self._retry = True
         if state.leader == server_id:
@@ -406,6 +418,8 @@ class _Planner:
             failure = isr_change_failure(change, leader, state, self._draft.coordinator_epoch, live)
             if failure is not None or state is None or state.record is None:
                 adjusted.append(AdjustedBucket(change.bucket, failure))
+                if failure is not None and failure.code is ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION:
+                    self._tell_leadership(change.bucket, leader)  # the response to an earlier request was lost
                 continue
             record = replace(
                 state.record,

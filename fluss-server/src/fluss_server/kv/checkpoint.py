@@ -30,6 +30,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.crc import crc32c
 from fluss_server.runtime import Disk
 
@@ -160,3 +161,27 @@ def invalidate(
         if state.may_exceed_log and (boot != state.boot_id or boot == UNKNOWN_BOOT):
             return "it may contain changes that the log lost with the power"
     return None
+
+
+def check_replayable(directory: PurePath, log_start: int, disk: Disk) -> None:
+    """Refuse a changelog that does not reach back to the rows that are durable in a KvTablet's directory.
+
+    Args:
+        directory: of the KvTablet; may be missing.
+        log_start: where the changelog begins.
+        disk: of the directory.
+
+    Raises:
+        FlussError: ``KV_STORAGE_EXCEPTION``.
+        OSError: the checkpoint cannot be read.
+    """
+    if log_start == 0:
+        return
+    checkpoint = read_checkpoint(directory, disk)
+    offset = 0 if checkpoint is None else checkpoint.offset
+    if offset < log_start:
+        raise FlussError(
+            ErrorCode.KV_STORAGE_EXCEPTION,
+            f"{directory} has the rows up to changelog offset {offset}, and the changelog begins at {log_start}",
+            hint="another replica has to lead the bucket",
+        )

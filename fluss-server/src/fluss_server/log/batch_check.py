@@ -1,6 +1,8 @@
-"""What is checked before batches of a client enter a log."""
+"""What is checked before batches enter a log."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import BatchHeader, crc_matches, parse_header
@@ -37,3 +39,19 @@ def check_batches(data: memoryview, max_batch_bytes: int) -> list[BatchHeader]:
         headers.append(header)
         position += header.size
     return headers
+
+
+def check_offsets(headers: Sequence[BatchHeader], offset: int) -> int:
+    """Check that replicated batches follow one another from ``offset`` on; returns the offset after them.
+
+    Raises:
+        FlussError: ``CORRUPT_RECORD_EXCEPTION``: there is a gap, or an overlap.
+    """
+    for header in headers:
+        if header.base_offset != offset:
+            raise FlussError(
+                ErrorCode.CORRUPT_RECORD_EXCEPTION,
+                f"a replicated batch has offset {header.base_offset} instead of {offset}",
+            )
+        offset = header.next_offset
+    return offset

@@ -7,6 +7,7 @@
 ``{end:020d}.writer_snapshot``  writer state as of the end of offset ``end`` (exclusive)
 ``recovery-point``            :mod:`fluss_server.log.recovery_point`
 ``flushed-offset``            :mod:`fluss_server.log.flush_checkpoint`
+``leader-epochs``             :mod:`fluss_server.log.leader_epochs`
 ``*.tmp``                     an unfinished replacement of one of the above
 ============================  =====================================================================
 
@@ -27,6 +28,7 @@ WRITER_SNAPSHOT = ".writer_snapshot"
 TEMPORARY = ".tmp"
 RECOVERY_POINT = "recovery-point"
 FLUSH_CHECKPOINT = "flushed-offset"
+LEADER_EPOCHS = "leader-epochs"
 
 _DIGITS = 20
 

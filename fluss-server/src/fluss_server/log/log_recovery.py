@@ -267,7 +267,8 @@ class LogRecovery:
 
     def _resume(self, segment: LogSegment, point: RecoveryPoint | None) -> int:
         """Prepare a segment for scanning; returns the position from which on to scan."""
-        if point and segment.base_offset == point.segment_base and segment.file.size() >= point.segment_size:
+        is_active = point is not None and segment.base_offset == point.segment_base
+        if point and is_active and segment.file.size() >= point.segment_size > 0:
             try:
                 segment.resume_indexes(point.offset_entries, point.time_entries, point.segment_size, point.offset)
             except IndexDamagedError as damage:

@@ -197,6 +197,26 @@ class LogSegment:
             and not time_index.is_full
         )
 
+    def count_fitting(self, headers: Sequence[BatchHeader]) -> int:
+        """How many of these batches, from the first on, may be written here at once.
+
+        As many as if each were appended by itself, except that it is fewer when an index may become full meanwhile.
+        """
+        if not self.has_capacity(headers[0].size, headers[0].last_offset):
+            return 0
+        entries = min(index.free_entries for index in self.indexes)
+        size, count = self.size + headers[0].size, 1
+        for header in headers[1:]:
+            size += header.size
+            if (
+                size > self._config.segment_bytes
+                or header.last_offset - self.base_offset > MAX_SEGMENT_BYTES
+                or count >= entries
+            ):
+                break
+            count += 1
+        return count
+
     def append(self, pieces: Sequence[Buffer], headers: Sequence[BatchHeader]) -> None:
         """Write whole, stamped batches after the others.
 
@@ -531,6 +551,14 @@ class LogSegment:
             OSError.
         """
         self._disk.remove(self.path, missing_ok=True)
+        self.delete_indexes()
+
+    def delete_indexes(self) -> None:
+        """Remove the index files.
+
+        Raises:
+            OSError.
+        """
         self.offset_index_file.delete()
         self.time_index_file.delete()
 

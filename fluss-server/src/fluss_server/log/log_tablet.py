@@ -2,62 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
 
-from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.buffer import Buffer
-from fluss_server.formats.log_batch import BatchHeader, stamp
-from fluss_server.log.batch_check import check_batches
-from fluss_server.log.checked_read import MayCheck, always, read_checked
-from fluss_server.log.damage import BatchDamagedError, DamageRegister, UncheckedError
-from fluss_server.log.file_names import LOG, path_of
-from fluss_server.log.flush_checkpoint import FlushCheckpoint
-from fluss_server.log.log_config import MAX_SEGMENT_BYTES, LogConfig
+from fluss_server.formats.log_batch import BatchHeader
+from fluss_server.log.checked_read import MayCheck, always
+from fluss_server.log.damage import BatchDamagedError
+from fluss_server.log.leader_epochs import EpochStart
+from fluss_server.log.log_appender import AppendResult, LogAppender
+from fluss_server.log.log_config import LogConfig
+from fluss_server.log.log_flush import LogFlusher
+from fluss_server.log.log_reader import LogReader
 from fluss_server.log.log_recovery import LogRecovery, RecoveredLog, RecoveryReport, forget_durable_offsets
-from fluss_server.log.log_replay import replay_segment
-from fluss_server.log.log_segment import IndexDamagedError, LogSegment
-from fluss_server.log.log_view import LogSlice, LogView
-from fluss_server.log.open_segments import OpenSegments
-from fluss_server.log.recovery_point_writer import LogSnapshot, RecoveryPointWriter
-from fluss_server.log.retention import SegmentAge, count_expired, is_expired
-from fluss_server.log.scrub import ScrubPosition, ScrubStep, scrub
-from fluss_server.log.stalled_writers import StalledWriters
-from fluss_server.log.storage_errors import storage_error, storage_errors, storage_failure
-from fluss_server.log.writer_replay import replay_writers
+from fluss_server.log.log_retention import LogRetention
+from fluss_server.log.log_state import LogState
+from fluss_server.log.log_truncation import LogTruncation
+from fluss_server.log.log_view import LogSlice
+from fluss_server.log.scrub import ScrubPosition, ScrubStep
+from fluss_server.log.storage_errors import storage_error, storage_errors
 from fluss_server.log.writer_snapshot import WriterSnapshots
 from fluss_server.runtime.runtime import Runtime
 
 __all__ = ["AppendResult", "LogConfig", "LogSlice", "LogTablet", "RecoveryReport"]
-
-logger = logging.getLogger(__name__)
-
-_STAMPED_BYTES = 25
-"""Bytes at the start of a batch among which are all that the leader stamps."""
-
-_READ_ERRORS = (IndexDamagedError, FlussError, OSError)
-
-
-@dataclass(frozen=True, slots=True)
-class AppendResult:
-    """What became of an append.
-
-    Attributes:
-        base_offset: offset of the first record; for a duplicate that of the original, or one after it if the original
-            is too old to be remembered.
-        last_offset: offset of the last record; for a duplicate as before.
-        duplicate: whether nothing was written because the batches are in the log already.
-        batches: number of batches in the append.
-    """
-
-    base_offset: int
-    last_offset: int
-    duplicate: bool
-    batches: int
 
 
 class LogTablet:
@@ -65,8 +32,8 @@ class LogTablet:
 
     Threads. Appends come from one thread at a time. Reads come from any thread and take no lock: an append publishes
     its batches by replacing one reference after their bytes are in the file. Flushes come from any thread; one runs at
-    a time and covers what was appended before it began. :meth:`truncate_to`, :meth:`close` and :meth:`delete` may wait
-    for a flush. Lock order: flush lock, append lock.
+    a time and covers what was appended before it began. :meth:`truncate`, :meth:`restart_at`, :meth:`close` and
+    :meth:`delete` may wait for a flush. Lock order: deletion lock, flush lock, append lock.
 
     Durability. :meth:`flush` is the only promise: everything below the offset it returns survives the process and the
     power supply. A failed write leaves the log as it was (``LOG_STORAGE_EXCEPTION``, ``DISK_WRITE_LOCKED`` when the
@@ -78,34 +45,17 @@ class LogTablet:
     """
 
     def __init__(self, directory: PurePath, config: LogConfig, runtime: Runtime, recovered: RecoveredLog) -> None:
-        self._directory = directory
-        self._config = config
-        self._runtime = runtime
-        self._clock = runtime.clock
-        self._disk = runtime.disk
-        self._snapshots = WriterSnapshots(directory, runtime.disk)
-        self._checkpoint = FlushCheckpoint(directory, runtime.disk)
-        self._writers = recovered.writers
-        self._stalled = StalledWriters()
-        self._append_lock = runtime.workers.reentrant_lock()
-        self._flush_lock = runtime.workers.reentrant_lock()
-        self._closed = False
-        self._failure: FlussError | None = None
-        self._directory_changed = (
-            True  # the name of the last segment may be younger than the last fsync of its directory
-        )
-        self._damage = DamageRegister()
-        self._open_sealed = OpenSegments(runtime.workers.lock())
         self.recovery: RecoveryReport = recovered.report
         """What opening the log found and did."""
-        segments = tuple(recovered.segments)
-        last = segments[-1]
-        self._view = LogView(last.next_offset, last.size, segments, tuple(s.base_offset for s in segments))
-        self._max_timestamp = max(segment.max_timestamp for segment in segments)
-        self._flushed_offset = last.next_offset
-        self._sealed_bytes = sum(segment.size for segment in segments[:-1])
-        recovery_offset = -1 if recovered.report.changed else last.next_offset
-        self._point = RecoveryPointWriter(directory, config, runtime, recovery_offset)
+        self._directory = directory
+        self._disk = runtime.disk
+        self._clock = runtime.clock
+        self._state = LogState(directory, config, runtime, recovered)
+        self._flusher = LogFlusher(self._state)
+        self._appender = LogAppender(self._state, self._flusher)
+        self._reader = LogReader(self._state)
+        self._retention = LogRetention(self._state, self._flusher, self._appender)
+        self._truncation = LogTruncation(self._state, self._flusher, self._appender)
 
     @classmethod
     def open(cls, directory: PurePath, config: LogConfig, runtime: Runtime) -> LogTablet:
@@ -121,9 +71,11 @@ class LogTablet:
         except OSError as error:
             raise storage_error(f"cannot open the log in {directory}", error) from error
         tablet = cls(directory, config, runtime, recovered)
+        with storage_errors(f"cannot open the log in {directory}"):
+            tablet._state.epochs.load(tablet.start_offset, tablet.end_offset)
         if recovered.report.changed:
-            with tablet._flush_lock:
-                tablet._flush(tablet._capture())
+            with tablet._state.flush_lock:
+                tablet._flusher.flush_to(tablet._flusher.capture())
         return tablet
 
     # ------------------------------------------------------------------ what it holds
@@ -131,52 +83,52 @@ class LogTablet:
     @property
     def start_offset(self) -> int:
         """First offset in the log."""
-        return self._view.bases[0]
+        return self._state.view.bases[0]
 
     @property
     def end_offset(self) -> int:
         """Offset that the next record will get."""
-        return self._view.end
+        return self._state.view.end
 
     @property
     def flushed_offset(self) -> int:
         """Everything below this offset is durable."""
-        return self._flushed_offset
+        return self._state.flushed_offset
 
     @property
     def max_timestamp(self) -> int:
         """Largest commit timestamp, epoch milliseconds; -1 for an empty log."""
-        return self._max_timestamp
+        return self._state.max_timestamp
 
     @property
     def size_bytes(self) -> int:
         """Bytes of all batches."""
-        return self._sealed_bytes + self._view.size
+        return self._state.sealed_bytes + self._state.view.size
 
     @property
     def segment_count(self) -> int:
         """Segments, the active one included."""
-        return len(self._view.segments)
+        return len(self._state.view.segments)
 
     @property
     def damage(self) -> list[BatchDamagedError]:
         """Damaged batches that were found and are still in the log, at most one for each segment."""
-        return self._damage.present
+        return self._state.damage.present
 
     @property
     def damage_count(self) -> int:
         """How often damage was found since the log was opened; the same batch counts once."""
-        return self._damage.count
+        return self._state.damage.count
 
     @property
     def writer_count(self) -> int:
         """Idempotent writers that are remembered."""
-        return len(self._writers)
+        return len(self._state.writers)
 
     @property
     def largest_writer_id(self) -> int:
         """The largest id of an idempotent writer that is remembered; -1 without any."""
-        return self._writers.largest_writer_id
+        return self._state.writers.largest_writer_id
 
     # ------------------------------------------------------------------ append
 
@@ -199,91 +151,17 @@ class LogTablet:
                 closed;
                 ``STORAGE_EXCEPTION``: an earlier flush failed.
         """
-        data = memoryview(records)
-        headers = check_batches(data, self._config.max_batch_bytes)
-        if self._point.is_behind:
-            self.flush()
-        with self._append_lock:
-            self._check_usable()
-            try:
-                original = self._writers.check(headers)
-            except FlussError as error:
-                if error.code is not ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION:
-                    raise
-                raise self._stalled.refused(headers[0].writer_id, self._clock.now_ms(), error) from None
-            if original is not None:
-                return AppendResult(original.base_offset, original.last_offset, True, len(headers))
-            if self._stalled:
-                self._stalled.in_order(headers[0].writer_id)
-            return self._append(data, headers)
+        return self._appender.append(records)
 
     def find_duplicate(self, writer_id: int, sequence: int) -> AppendResult | None:
         """What a repetition of this batch would get, None if it is not remembered; in the thread of the appends."""
-        original = self._writers.find_duplicate(writer_id, sequence)
+        original = self._state.writers.find_duplicate(writer_id, sequence)
         return None if original is None else AppendResult(original.base_offset, original.last_offset, True, 1)
 
     def expire_writers(self) -> None:
         """Remember less of the writers that have been silent for the expiration time; any thread."""
-        with self._append_lock:
-            self._writers.expire(self._clock.now_ms())
-
-    def _append(self, data: memoryview, headers: Sequence[BatchHeader]) -> AppendResult:
-        base_offset = offset = self._view.end
-        timestamp = max(self._max_timestamp, self._clock.now_ms())
-        pieces: list[Buffer] = []
-        position = 0
-        for header in headers:
-            body, end = position + _STAMPED_BYTES, position + header.size
-            head = bytearray(data[position:body])
-            stamp(head, 0, header, offset, timestamp)
-            pieces += (head, data[body:end])
-            offset, position = header.next_offset, end
-        segment = self._view.segments[-1]
-        if not segment.has_capacity(position, offset - 1):
-            segment = self._roll()
-        if offset - 1 - segment.base_offset > MAX_SEGMENT_BYTES:
-            raise FlussError(ErrorCode.CORRUPT_RECORD_EXCEPTION, "the batches of one append count too many records")
-        self._write(segment, pieces, headers)
-        for header in headers:
-            self._writers.record(header)
-        self._max_timestamp = timestamp
-        self._point.note_append(position)
-        view = self._view
-        self._view = LogView(offset, segment.size, view.segments, view.bases)
-        return AppendResult(base_offset, offset - 1, False, len(headers))
-
-    def _write(self, segment: LogSegment, pieces: Sequence[Buffer], headers: Sequence[BatchHeader]) -> None:
-        """Write to the segment, or leave it as it was."""
-        try:
-            segment.append(pieces, headers)
-        except BaseException as error:
-            try:
-                segment.restore(self._view.size, self._view.end)
-            except OSError as second:
-                # Whole batches of the failed append may lie after the end and reappear after a crash.
-                self._failure = storage_failure(f"{segment.path} cannot be cut after a failed write", second)
-                raise self._failure from error
-            if isinstance(error, OSError):
-                raise storage_error(f"cannot append to {segment.path}", error) from error
-            raise
-
-    def _roll(self) -> LogSegment:
-        """Seal the active segment and begin another one."""
-        view = self._view
-        try:
-            segment = LogSegment.create(self._directory, view.end, self._config, self._runtime)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                path = path_of(self._directory, view.end, LOG)
-                if self._disk.size(path) == 0:
-                    self._disk.remove(path)
-            raise storage_error(f"cannot begin a new segment in {self._directory}", error) from error
-        self._directory_changed = True
-        view.segments[-1].seal()
-        self._point.note_seal(view.end, self._writers)
-        self._sealed_bytes += view.size
-        self._view = LogView(view.end, 0, (*view.segments, segment), (*view.bases, view.end))
-        return segment
+        with self._state.append_lock:
+            self._state.writers.expire(self._clock.now_ms())
 
     # ------------------------------------------------------------------ read
 
@@ -309,28 +187,7 @@ class LogTablet:
                 ``CORRUPT_MESSAGE`` (:class:`BatchDamagedError`) when the batch at ``offset`` is damaged.
             UncheckedError: ``may_check`` refuses: repeat the call in a worker.
         """
-        view = self._view
-        try:
-            found = self._slice(view, offset, max_bytes, max_offset, at_least_one, may_check)
-        except _READ_ERRORS as error:
-            if isinstance(error, IndexDamagedError) and not may_check(None):
-                raise UncheckedError from error
-            view = self._view_after(view, error)
-            with storage_errors(f"cannot read the log in {self._directory}"):
-                found = self._slice(view, offset, max_bytes, max_offset, at_least_one, may_check)
-        if found is not None and found.segment is not view.segments[-1]:
-            self._open_sealed.note_use(found.segment)
-        return found
-
-    def _slice(
-        self, view: LogView, offset: int, max_bytes: int, max_offset: int, at_least_one: bool, may_check: MayCheck
-    ) -> LogSlice | None:
-        found, damage = read_checked(
-            view, offset, max_bytes, max_offset, at_least_one=at_least_one, may_check=may_check
-        )
-        if damage is not None and self._view.segments is view.segments:
-            self._damage.found(damage)
-        return found
+        return self._reader.read(offset, max_bytes, max_offset, at_least_one=at_least_one, may_check=may_check)
 
     def batches(self, from_offset: int, to_offset: int) -> Iterator[tuple[BatchHeader, bytes]]:
         """Every batch from the one that holds ``from_offset`` to the last that begins below ``to_offset``, checked.
@@ -339,22 +196,10 @@ class LogTablet:
 
         Raises:
             FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``; ``LOG_STORAGE_EXCEPTION`` when a batch cannot be read;
-                ``CORRUPT_MESSAGE`` (:class:`BatchDamagedError`) when one is damaged.
+                ``CORRUPT_MESSAGE`` (:class:`BatchDamagedError`) when one is damaged;
+                ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION`` too when the log is truncated before the iteration ends.
         """
-        view = self._view
-        view.check_range(from_offset)
-        offset, to_offset = from_offset, min(to_offset, view.end)
-        while offset < to_offset:
-            segment, size, end_offset = view.part_of(offset)
-            first = self.read(offset, 0, to_offset, at_least_one=True)
-            position, due = (size, end_offset) if first is None else (first.region.position, first.first_offset)
-            with storage_errors(f"cannot read {segment.path}"):
-                try:
-                    yield from replay_segment(segment, position, size, due, to_offset)
-                except BatchDamagedError as error:
-                    self._damage.found(error)
-                    raise
-            offset = end_offset
+        return self._reader.batches(from_offset, to_offset)
 
     def offset_for_timestamp(self, timestamp_ms: int) -> int | None:
         """First offset of the first batch with a commit timestamp at or after ``timestamp_ms``, None if there is none.
@@ -362,50 +207,7 @@ class LogTablet:
         Raises:
             FlussError: ``LOG_STORAGE_EXCEPTION`` when the log cannot be read.
         """
-        view = self._view
-        try:
-            found = view.offset_for_timestamp(timestamp_ms)
-        except _READ_ERRORS as error:
-            view = self._view_after(view, error)
-            with storage_errors(f"cannot read the log in {self._directory}"):
-                found = view.offset_for_timestamp(timestamp_ms)
-        if found is None:
-            return None
-        offset, segment = found
-        if segment is not view.segments[-1]:
-            self._open_sealed.note_use(segment)
-        return offset
-
-    def _view_after(self, view: LogView, error: Exception) -> LogView:
-        """The view to repeat a failed read with: after a repair, or after a truncation that has caused the failure.
-
-        Raises:
-            FlussError: repeating is of no use.
-        """
-        current = self._view
-        if current.segments is not view.segments or current.end < view.end:
-            return current
-        if isinstance(error, IndexDamagedError):
-            self._repair_indexes(error)
-            return self._view
-        if isinstance(error, BatchDamagedError):
-            self._damage.found(error)
-        if isinstance(error, FlussError):
-            raise error
-        raise storage_error(f"cannot read the log in {self._directory}", error) from error
-
-    def _repair_indexes(self, damage: IndexDamagedError) -> None:
-        known = self._damage.of(damage.segment.base_offset)
-        if known is not None:
-            raise known  # the index is right: it cannot be rebuilt either
-        logger.warning("rebuilding the indexes of %s: %s", damage.segment.path, damage)
-        with self._flush_lock, self._append_lock, storage_errors(f"cannot read {damage.segment.path}"):
-            try:
-                damage.segment.rebuild_indexes()
-            except BatchDamagedError as error:
-                self._damage.found(error)
-                raise
-            self._point.offset = -1  # it covers the indexes too
+        return self._reader.offset_for_timestamp(timestamp_ms)
 
     def scrub(self, start: ScrubPosition | None, max_bytes: int) -> ScrubStep:
         """Check about ``max_bytes`` of batches again from ``start`` on, None for the beginning; see :mod:`.scrub`.
@@ -414,8 +216,7 @@ class LogTablet:
             FlussError: ``LOG_STORAGE_EXCEPTION`` when a segment cannot be read. Damage is no error of this call: see
                 :attr:`damage`.
         """
-        with storage_errors(f"cannot read the log in {self._directory}"):
-            return scrub(lambda: self._view, self._disk, self._damage, start, max_bytes)
+        return self._reader.scrub(start, max_bytes)
 
     # ------------------------------------------------------------------ flush
 
@@ -431,66 +232,13 @@ class LogTablet:
             FlussError: ``STORAGE_EXCEPTION``: fsync failed, now or before;
                 ``LOG_STORAGE_EXCEPTION``: the log is closed.
         """
-        target = self._view.end
-        if target > self._flushed_offset or self._point.is_due(target):
-            with self._flush_lock:
-                due = self._point.is_due(self._view.end)
-                if target > self._flushed_offset or due:
-                    self._check_usable()
-                    self._flush(self._capture() if due else None)
-        elif self._failure is not None:
-            raise self._failure
-        return self._flushed_offset
-
-    def _capture(self, dropped: int = 0) -> LogSnapshot:
-        """A snapshot of the log as it is now, without its first ``dropped`` segments."""
-        with self._append_lock:
-            return self._point.capture(self._view.without(dropped), self._writers)
-
-    def _flush(self, snapshot: LogSnapshot | None) -> bool:
-        """Flush, holding the flush lock, and move the recovery point to ``snapshot``; returns whether it moved."""
-        view = snapshot.view if snapshot else self._view
-        try:
-            self._sync(view)
-        except OSError as error:
-            self._failure = storage_failure(f"cannot make the log in {self._directory} durable", error)
-            logger.error("%s", self._failure)
-            raise self._failure from error
-        self._flushed_offset = view.end
-        try:
-            self._checkpoint.advance(view.end)
-        except OSError as error:  # an older one is true as well
-            logger.warning("cannot write the flush checkpoint of %s: %s", self._directory, error)
-        if snapshot is None:
-            return False
-        moved = self._point.write(snapshot)
-        for segment in view.segments[:-1]:
-            if segment.is_loaded:
-                self._open_sealed.note_use(segment)
-        return moved
-
-    def _sync(self, view: LogView) -> None:
-        unsynced = [view.segments[-1]]
-        for segment in reversed(view.segments[:-1]):
-            if segment.synced:
-                break
-            unsynced.append(segment)
-        for segment in reversed(unsynced):
-            segment.sync()
-        if self._directory_changed:
-            self._directory_changed = False
-            self._disk.sync_directory(self._directory)
+        return self._flusher.flush()
 
     # ------------------------------------------------------------------ retention
 
     def expired_until(self, ttl_ms: int, *, roll_active: bool) -> int:
         """Offset below which :meth:`delete_expired` would delete everything if nothing else needed it; any thread."""
-        view = self._view
-        now_ms = self._clock.now_ms()
-        count = count_expired(_sealed_ages(view), now_ms=now_ms, ttl_ms=ttl_ms, limit=view.end)
-        if roll_active and count == len(view.segments) - 1 and self._is_active_expired(view, now_ms, ttl_ms, view.end):
-            return view.end
-        return view.bases[count]
+        return self._retention.expired_until(ttl_ms, roll_active=roll_active)
 
     def delete_expired(self, ttl_ms: int, limit: int, *, roll_active: bool) -> int:
         """Delete the oldest segments, as far as everything in them is older than ``ttl_ms`` and below ``limit``.
@@ -510,90 +258,95 @@ class LogTablet:
         Raises:
             FlussError: as :meth:`flush`; nothing was deleted.
         """
-        with self._flush_lock:
-            self._check_usable()
-            now_ms = self._clock.now_ms()
-            if roll_active:
-                self._roll_expired(now_ms, ttl_ms, limit)
-            count = count_expired(_sealed_ages(self._view), now_ms=now_ms, ttl_ms=ttl_ms, limit=limit)
-            if count == 0 or not self._flush(self._capture(dropped=count)):
-                return 0
-            with self._append_lock:
-                to_delete = self._view.segments[:count]
-                self._view = self._view.without(count)
-                self._sealed_bytes -= sum(segment.size for segment in to_delete)
-            self._open_sealed.forget_below(self._view.bases[0])
-            self._damage.forget_below(self._view.bases[0])
-        for segment in to_delete:
-            try:
-                segment.delete()
-            except OSError as error:
-                logger.warning("%s is left until the next start: %s", segment.path, error)
-        try:
-            # A loss of power could bring a name back, and only the recovery point tells it from the start of the log.
-            self._disk.sync_directory(self._directory)
-        except OSError as error:
-            logger.warning("%s: a loss of power may bring deleted segments back: %s", self._directory, error)
-        logger.info("%s: deleted %d segments, it begins at %d now", self._directory, count, to_delete[-1].next_offset)
-        return count
+        return self._retention.delete_expired(ttl_ms, limit, roll_active=roll_active)
 
-    def _roll_expired(self, now_ms: int, ttl_ms: int, limit: int) -> None:
-        with self._append_lock:
-            view = self._view
-            count = count_expired(_sealed_ages(view), now_ms=now_ms, ttl_ms=ttl_ms, limit=limit)
-            if count == len(view.segments) - 1 and self._is_active_expired(view, now_ms, ttl_ms, limit):
-                self._roll()
+    def delete_below(self, offset: int) -> int:
+        """Delete the segments that hold nothing from ``offset`` on, as :meth:`delete_expired`; never the last one.
 
-    @staticmethod
-    def _is_active_expired(view: LogView, now_ms: int, ttl_ms: int, limit: int) -> bool:
-        active = SegmentAge(view.end, view.segments[-1].max_timestamp)
-        return view.size > 0 and view.end <= limit and is_expired(active, now_ms, ttl_ms)
+        Returns:
+            Number of segments deleted.
 
-    # ------------------------------------------------------------------ truncate, close, delete
+        Raises:
+            FlussError: as :meth:`flush`; nothing was deleted.
+        """
+        return self._retention.delete_below(offset)
 
-    def truncate_to(self, offset: int) -> int:
-        """Remove all batches that end after ``offset``; returns the new end offset, at most ``offset``.
+    # ------------------------------------------------------------------ replication
 
-        Slices handed out before may turn out short, or hold batches that are appended later. What writers had sent in
-        batches that retention has deleted may be forgotten.
+    @property
+    def epochs(self) -> tuple[EpochStart, ...]:
+        """History of leader epochs, oldest first; empty only if the log has never held a record. Any thread, no I/O."""
+        view = self._state.view
+        return self._state.epochs.known(view.bases[0], view.end)
+
+    def begin_epoch(self, epoch: int, *, may_continue: bool = False) -> None:
+        """Note durably that what is appended from now on is of ``epoch``; again for the same epoch does nothing.
+
+        A leader calls it before its first append. An epoch must not go on after the log was opened again: a loss of
+        power may have taken unsynced records that followers have, and others would get their offsets in the same
+        epoch, so that the histories would not show that the logs differ.
+
+        Args:
+            epoch: leader epoch, at least 0.
+            may_continue: accept the epoch with which the history ends, although another process began it. Only right
+                when the bucket has one replica.
+
+        Raises:
+            FlussError: ``FENCED_LEADER_EPOCH_EXCEPTION``: the history has this or a newer epoch already;
+                ``DISK_WRITE_LOCKED``, ``LOG_STORAGE_EXCEPTION``, ``STORAGE_EXCEPTION`` as :meth:`append`.
+        """
+        state = self._state
+        with state.append_lock:
+            state.check_usable()
+            with storage_errors(f"cannot write the leader epochs of the log in {self._directory}"):
+                state.epochs.begin(epoch, state.view.bases[0], state.view.end, may_continue=may_continue)
+
+    def append_replica(self, records: Buffer, epochs: Sequence[EpochStart]) -> AppendResult:
+        """Append batches as a follower: byte for byte, with the offsets and timestamps that the leader gave them.
+
+        The batches are visible to readers when this returns; they are durable after the next :meth:`flush`.
+
+        Args:
+            records: one or more whole batches, the first of which begins at :attr:`end_offset`.
+            epochs: the whole history of the leader's log, which must have been compared with :attr:`epochs`, see
+                :func:`.leader_epochs.divergence`. Entries that the batches reach are recorded, durably, before the
+                batches are written.
+
+        Raises:
+            FlussError: nothing, or some of the batches, were appended, see :attr:`end_offset`.
+                ``CORRUPT_RECORD_EXCEPTION``: no batch, a damaged one, a partial one, or one with another offset than
+                that which is due;
+                ``FENCED_LEADER_EPOCH_EXCEPTION``: the history does not continue that of the log;
+                ``DISK_WRITE_LOCKED``, ``LOG_STORAGE_EXCEPTION``, ``STORAGE_EXCEPTION`` as :meth:`append`.
+        """
+        return self._appender.append_replica(records, epochs)
+
+    def truncate(self, offset: int) -> int:
+        """Remove all batches that end after ``offset``, durably; returns the new end offset, at most ``offset``.
+
+        Slices handed out before may turn out short; they never show batches that are appended later. Batches before
+        ``offset`` are durable too. What writers had sent in batches that retention has deleted may be forgotten.
 
         Raises:
             FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``: before the log;
                 ``LOG_STORAGE_EXCEPTION``: nothing changed;
                 ``STORAGE_EXCEPTION``: it failed after a part of it, appends are refused from now on.
         """
-        with self._flush_lock, self._append_lock:
-            self._check_usable()
-            view = self._view
-            with storage_errors(f"cannot read the log in {self._directory}"):  # also damaged batches can be cut off
-                first = view.slice(offset, 0, view.end, at_least_one=True) if offset < view.end else None
-            if first is not None:
-                self._truncate(first.first_offset, first.region.position)
-                self._flush(self._capture())
-            return self._view.end
+        return self._truncation.truncate(offset)
 
-    def _truncate(self, end: int, size: int) -> None:
-        view = self._view
-        count = bisect_right(view.bases, end)
-        *before, last = view.segments[:count]
-        self._view = LogView(end, size, (*before, last), view.bases[:count])
-        try:
-            forget_durable_offsets(self._directory, self._disk)
-            self._point.forget_behind(end)
-            self._flushed_offset = min(self._flushed_offset, end)
-            self._open_sealed.forget_from(view.bases[count - 1])
-            self._damage.forget_from(view.bases[count - 1])
-            for segment in reversed(view.segments[count:]):
-                segment.delete()
-            last.truncate(size, end)
-            last.file.sync()
-            self._disk.sync_directory(self._directory)
-            replay_writers(self._writers, self._snapshots, self._view.segments, end)
-        except (OSError, FlussError, IndexDamagedError) as error:
-            self._failure = storage_failure(f"truncation of the log in {self._directory} was not completed", error)
-            raise self._failure from error
-        self._sealed_bytes = sum(segment.size for segment in before)
-        self._max_timestamp = max(segment.max_timestamp for segment in self._view.segments)
+    def restart_at(self, offset: int) -> None:
+        """Drop everything; the log begins and ends at ``offset``, and has no history of leader epochs and no writers.
+
+        Slices handed out before stay valid, or turn out short. A crash leaves the log as it was, a first part of it, or
+        an empty log that begins at ``offset``.
+
+        Raises:
+            FlussError: ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION``: ``offset`` is negative;
+                ``STORAGE_EXCEPTION``: it failed after a part of it, appends are refused from now on.
+        """
+        self._truncation.restart_at(offset)
+
+    # ------------------------------------------------------------------ close, delete
 
     def close(self) -> None:
         """Flush, move the recovery point to the end, so that the next opening scans nothing, and let the files go.
@@ -603,18 +356,19 @@ class LogTablet:
         Raises:
             FlussError: ``STORAGE_EXCEPTION``: the last flush failed; the log is closed nevertheless.
         """
-        with self._flush_lock:
-            with self._append_lock:
-                if self._closed:
+        state = self._state
+        with state.flush_lock:
+            with state.append_lock:
+                if state.closed:
                     return
-                self._closed = True
-                if self._point.offset != self._view.end:
-                    self._view.segments[-1].complete_time_index()
+                state.closed = True
+                if state.point.offset != state.view.end:
+                    state.view.segments[-1].complete_time_index()
             try:
-                if self._failure is None and self._point.offset != self._view.end:
-                    self._flush(self._capture())
+                if state.failure is None and state.point.offset != state.view.end:
+                    self._flusher.flush_to(self._flusher.capture())
             finally:
-                for segment in self._view.segments:
+                for segment in state.view.segments:
                     segment.release()
 
     def delete(self) -> None:
@@ -623,24 +377,17 @@ class LogTablet:
         Raises:
             FlussError: ``LOG_STORAGE_EXCEPTION``: some files may be left.
         """
-        with self._flush_lock, self._append_lock, storage_errors(f"cannot delete the log in {self._directory}"):
-            self._closed = True
+        state = self._state
+        with state.flush_lock, state.append_lock, storage_errors(f"cannot delete the log in {self._directory}"):
+            state.closed = True
             forget_durable_offsets(self._directory, self._disk)
-            for segment in reversed(self._view.segments):
+            for segment in reversed(state.view.segments):
                 segment.delete()
                 segment.release()
-            for offset in self._snapshots.offsets():
-                self._snapshots.delete(offset)
+            snapshots = WriterSnapshots(self._directory, self._disk)
+            for offset in snapshots.offsets():
+                snapshots.delete(offset)
+            state.epochs.delete()
             if not self._disk.list(self._directory):
                 self._disk.remove_directory(self._directory)
                 self._disk.sync_directory(self._directory.parent)
-
-    def _check_usable(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-        if self._closed:
-            raise FlussError(ErrorCode.LOG_STORAGE_EXCEPTION, f"the log in {self._directory} is closed")
-
-
-def _sealed_ages(view: LogView) -> list[SegmentAge]:
-    return [SegmentAge(segment.next_offset, segment.max_timestamp) for segment in view.segments[:-1]]

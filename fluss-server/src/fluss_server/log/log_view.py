@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -46,6 +47,8 @@ class LogView(NamedTuple):
         size: visible bytes of the last segment.
         segments: in order, never empty; all but the last are sealed.
         bases: their base offsets.
+        truncations: how often the log was truncated since it was opened. A truncation replaces the view before it
+            changes a file, so what was found with a view is right if the log still has that number afterwards.
 
     All methods raise ``IndexDamagedError``, ``OSError``, and ``BatchDamagedError`` when the files are damaged or were
     truncated after the view was made.
@@ -55,6 +58,7 @@ class LogView(NamedTuple):
     size: int
     segments: tuple[LogSegment, ...]
     bases: tuple[int, ...]
+    truncations: int = 0
 
     def check_range(self, offset: int) -> None:
         """Raise ``LOG_OFFSET_OUT_OF_RANGE_EXCEPTION`` unless a reader may stand at ``offset``."""
@@ -66,7 +70,19 @@ class LogView(NamedTuple):
 
     def without(self, count: int) -> LogView:
         """The view without the first ``count`` segments, fewer than all."""
-        return LogView(self.end, self.size, self.segments[count:], self.bases[count:]) if count else self
+        return self._replace(segments=self.segments[count:], bases=self.bases[count:]) if count else self
+
+    def with_end(self, end: int, size: int) -> LogView:
+        """The view when the last segment has grown to ``size`` bytes and ends at offset ``end``."""
+        return LogView(end, size, self.segments, self.bases, self.truncations)
+
+    def with_segment(self, segment: LogSegment) -> LogView:
+        """The view with an empty segment at its end."""
+        return LogView(self.end, 0, (*self.segments, segment), (*self.bases, self.end), self.truncations)
+
+    def truncated(self, end: int, size: int, segments: Sequence[LogSegment]) -> LogView:
+        """The view of these segments, the last of which has ``size`` bytes and ends at offset ``end``."""
+        return LogView(end, size, tuple(segments), tuple(s.base_offset for s in segments), self.truncations + 1)
 
     def part(self, number: int) -> SegmentPart:
         """Visible part of a segment, by its number."""

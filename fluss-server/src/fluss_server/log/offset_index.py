@@ -48,6 +48,11 @@ class OffsetIndex:
         return len(self) >= self._max_entries
 
     @property
+    def free_entries(self) -> int:
+        """How many entries can be added before it is full."""
+        return self._max_entries - len(self)
+
+    @property
     def last_position(self) -> int:
         """Position of the newest entry, 0 if there is none."""
         positions = self._columns[1]

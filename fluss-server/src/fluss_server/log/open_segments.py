@@ -49,3 +49,9 @@ class OpenSegments:
         with self._lock:
             for base in [base for base in self._segments if base >= end]:
                 del self._segments[base]
+
+    def restart_at(self, start: int) -> None:
+        """All segments are gone; new ones begin at offset ``start``."""
+        with self._lock:
+            self._start = start
+            self._segments.clear()

@@ -6,10 +6,12 @@ import logging
 from pathlib import PurePath
 from typing import NamedTuple
 
+from fluss_server.formats.crc import crc32c
+from fluss_server.log.file_names import RECOVERY_POINT
 from fluss_server.log.log_config import LogConfig
 from fluss_server.log.log_view import LogView
 from fluss_server.log.recovery_point import RecoveryPoint
-from fluss_server.log.writer_snapshot import WriterSnapshots
+from fluss_server.log.writer_snapshot import WriterSnapshots, encode_snapshot
 from fluss_server.log.writer_state import WriterEntry, WriterStates
 from fluss_server.runtime.runtime import Runtime
 
@@ -142,6 +144,39 @@ class RecoveryPointWriter:
             if offset > end_offset:
                 self._snapshots.delete(offset)
         self._pending = {offset: entries for offset, entries in self._pending.items() if offset <= end_offset}
+
+    def retreat(self, view: LogView) -> None:
+        """Have recovery point and snapshots cover nothing after the end of ``view``, because the log is cut there.
+
+        A recovery point before that end stays. One after it moves back to the start of the last segment that is left,
+        so that a crash soon after costs no check of the whole log; on a full disk it is removed. The caller syncs the
+        directory.
+
+        Raises:
+            OSError: they may be as they were.
+        """
+        self.forget_behind(view.end)
+        point = RecoveryPoint.read(self._directory, self._disk)
+        if point is not None and point.offset <= view.end:
+            return
+        if point is not None:
+            base = view.bases[-1]
+            try:
+                RecoveryPoint(view.bases[0], base, base, 0, -1, base, 0, 0, 0).write(self._directory, self._disk)
+                return
+            except OSError as error:
+                logger.warning("removing the recovery point of %s: %s", self._directory, error)
+        self._disk.remove(self._directory / RECOVERY_POINT, missing_ok=True)
+
+    def write_empty(self, offset: int) -> None:
+        """Have the log begin and end at ``offset``, without writers, whatever other files there are.
+
+        Raises:
+            OSError: the recovery point is what it was.
+        """
+        point = RecoveryPoint(offset, offset, offset, 0, -1, offset, 0, 0, crc32c(encode_snapshot([])))
+        point.write(self._directory, self._disk)
+        self.offset = offset
 
     @staticmethod
     def _point(snapshot: LogSnapshot, snapshot_crc: int) -> RecoveryPoint:

@@ -78,7 +78,7 @@ def scrub(
     finally:
         file.close()
     after = view()
-    if segment not in after.segments or after.end < before.end:
+    if segment not in after.segments or after.truncations != before.truncations:
         return ScrubStep(result.position - position, following)  # truncated or deleted meanwhile
     if result.damage is not None:
         damage.found(

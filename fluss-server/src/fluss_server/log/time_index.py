@@ -46,6 +46,11 @@ class TimeIndex:
         """Whether there is space only for the entry that closes the segment."""
         return len(self) >= self._max_entries - 1
 
+    @property
+    def free_entries(self) -> int:
+        """How many entries can be added before it is full."""
+        return self._max_entries - 1 - len(self)
+
     def add(self, timestamp: int, offset: int) -> None:
         """Add an entry after all others; nothing happens when the timestamp has not grown."""
         timestamps, offsets = self._columns

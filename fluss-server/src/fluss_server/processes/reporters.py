@@ -52,6 +52,7 @@ async def start_prometheus(
         tablet_server.scanners,
         tablet_server.reads.parked,
         disk,
+        tablet_server.isr,
         max_buckets=configuration.get_int("metrics.max-buckets"),
     )
 

@@ -7,7 +7,8 @@ from fluss_server.coordinator.validation import TableSettings
 from fluss_server.log.log_config import LogConfig
 from fluss_server.tablet.kv_scanners import ScannerConfig
 from fluss_server.tablet.maintenance import MaintenanceConfig
-from fluss_server.tablet.replica_manager import ReplicaConfig
+from fluss_server.tablet.replica_fetcher import FetcherConfig
+from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicationConfig
 
 
 def table_settings(configuration: Configuration) -> TableSettings:
@@ -39,6 +40,18 @@ def replica_config(configuration: Configuration) -> ReplicaConfig:
             roll_expired_segments=configuration.get_bool("log.retention.roll-active-segment.enabled"),
             scrub_interval_s=configuration.get_int("log.scrub.interval") / 1000,
             scrub_bytes_per_s=configuration.get_int("log.scrub.bytes-per-second"),
+        ),
+        replication=ReplicationConfig(
+            min_isr=configuration.get_int("log.replica.min-in-sync-replicas-number"),
+            max_lag_s=configuration.get_int("log.replica.max-lag-time") / 1000,
+            fetcher=FetcherConfig(
+                per_leader=configuration.get_int("log.replica.fetcher-number"),
+                max_bytes=configuration.get_int("log.replica.fetch.max-bytes"),
+                max_bucket_bytes=configuration.get_int("log.replica.fetch.max-bytes-for-bucket"),
+                wait_ms=configuration.get_int("log.replica.fetch.wait-max-time"),
+                min_bytes=configuration.get_int("log.replica.fetch.min-bytes"),
+                backoff_s=configuration.get_int("log.replica.fetch.backoff-interval") / 1000,
+            ),
         ),
         kv_cache_bytes=configuration.get_int("kv.cache.size"),
         kv_backpressure_trigger=configuration.get_int("kv.backpressure.l0-slowdown-trigger"),

@@ -1,31 +1,31 @@
 """The leader replica of a bucket.
 
-A write's way: append to the LogTablet (for a primary-key table through the KvTablet, which merges first) → *commit*:
-make the log durable, write the KvTablet's buffered rows to RocksDB → advance the high watermark, which acknowledges
-the write, shows it to lookups and wakes parked fetches. Commits are grouped: while one runs, later appends gather for
-the next.
+A write's way: append to the LogTablet (for a primary-key table through the KvTablet, which merges first) → *commit*,
+see :mod:`.commit_chain`: make the log durable, wait for the followers if there are some, write the KvTablet's buffered
+rows to RocksDB → advance the high watermark, which acknowledges the write, shows it to lookups and wakes parked
+fetches.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from fluss_server.config import TABLE_OPTIONS
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.kv_batch import max_record_count
-from fluss_server.formats.log_batch import crc_matches, has_more_batches, iter_batches
-from fluss_server.formats.row_validation import Validator, validator_of
 from fluss_server.log.log_tablet import AppendResult, LogTablet
-from fluss_server.log.scrub import ScrubPosition, ScrubStep
 from fluss_server.metrics.instruments import BucketCounters, Distribution
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
-from fluss_server.replica.high_watermark import HighWatermark
+from fluss_server.replica.bucket_replica import BucketReplica
+from fluss_server.replica.commit_chain import CommitChain
+from fluss_server.replica.followers import Followers
+from fluss_server.replica.schema_check import SchemaCheck, not_again
+from fluss_server.replica.watched_offset import WatchedOffset
 from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.workers import WorkerPool
 
@@ -41,18 +41,19 @@ FIRST_RECOVERY_DELAY_S = 0.25
 MAX_RECOVERY_DELAY_S = 5.0
 """Between attempts to open a store again that waits for space on the disk: twice as long after each, up to this."""
 
-MAX_APPEND_BATCHES = 1_000
-"""Batches of one bucket in a request; clients send one. Each costs the event loop some microseconds."""
 
+class Replica(BucketReplica):
+    """One bucket that this server leads; with followers, in one leader epoch.
 
-class Replica:
-    """One bucket that this server leads.
+    Without followers everything that was in the log when it was opened counts as acknowledged. With followers the
+    bucket is served when everything in it is: see :class:`Followers`. Until then ``is_serving`` is False, and a
+    primary-key table has no KvTablet.
 
     Args:
         bucket: which bucket.
         table: its table.
-        log: open log; everything in it counts as acknowledged.
-        kv: open KvTablet of a primary-key table, else None.
+        log: open log.
+        kv: open KvTablet of a primary-key table, else None; with followers it comes with :meth:`serve_rows`.
         schemas: schema of a schema id; raises ``SCHEMA_NOT_EXIST`` for an unknown one.
         clock: measures how long flushes take.
         flush_pool: where blocking flushes run.
@@ -62,9 +63,13 @@ class Replica:
             acknowledged.
         flush_times: where to count how long flushes take.
         reserve_ids: reserves ids for the table's auto-increment column, if it has one.
+        followers: of this leader epoch; None = the bucket has no other replica.
+        high_watermark: with followers: where it is at least.
+        counters: what clients did before; None = nothing.
 
     Attributes:
-        counters: what clients did.
+        log_end: end of the log, for followers; moves only if there are some.
+        standby_replicas: followers that are to keep a KvTablet of their own.
     """
 
     def __init__(
@@ -82,33 +87,50 @@ class Replica:
         max_unflushed: int = 0,
         flush_times: Distribution | None = None,
         reserve_ids: ReserveIds | None = None,
+        followers: Followers | None = None,
+        high_watermark: int = 0,
+        counters: BucketCounters | None = None,
     ) -> None:
-        self.bucket = bucket
-        self.table = table
-        self.log = log
+        value = log.end_offset if followers is None else min(high_watermark, log.end_offset)
+        super().__init__(
+            bucket, table, log, WatchedOffset(value), flush_pool=flush_pool, read_pool=read_pool, counters=counters
+        )
         self.kv = kv
-        self.high_watermark = HighWatermark(log.end_offset)
-        self._schemas = schemas
-        self._validators = {table.schema_id: validator_of(table.schema.types, table.log_format)}
+        self.followers = followers
+        self.log_end = WatchedOffset(log.end_offset)
+        self.standby_replicas: tuple[int, ...] = ()
+        self._has_rows = table.has_primary_key
+        self._schemas = SchemaCheck(table, schemas)
         self._monotonic = clock.monotonic
-        self._flush_pool = flush_pool
-        self._read_pool = read_pool
         self._kv_worker = kv_worker
-        self._max_unflushed = max_unflushed
-        self._committing: asyncio.Future[None] | None = None  # completes when the running commit has ended
+        self._commits = CommitChain(
+            log,
+            kv,
+            self.high_watermark,
+            followers,
+            monotonic=clock.monotonic,
+            flush_pool=flush_pool,
+            kv_worker=kv_worker,
+            max_unflushed=max_unflushed,
+            flush_times=flush_times or Distribution(),
+            failed=self._commit_failed,
+        )
         self._offline: FlussError | None = None
-        self._closed = False
-        self.counters = BucketCounters()
+        self._closed: FlussError | None = None
+        self._reserve_ids = reserve_ids
         self._ids: IdSupply | None = None
-        if kv is not None and kv.ids is not None:
+        self._recovery: asyncio.TimerHandle | None = None
+        if kv is not None:
+            self._take_in_rows(kv)
+
+    def _take_in_rows(self, kv: KvTablet) -> None:
+        if kv.ids is not None:
             from fluss_server.kv.id_supply import IdSupply
 
-            assert reserve_ids is not None, "an auto-increment column needs a source of ids"
-            self._ids = IdSupply(kv.ids, reserve_ids, table.auto_increment_cache_size)
-        self._recovery: asyncio.TimerHandle | None = None
-        if kv is not None and kv.suspended is not None:
+            assert self._reserve_ids is not None, "an auto-increment column needs a source of ids"
+            self._ids = IdSupply(kv.ids, self._reserve_ids, self.table.auto_increment_cache_size)
+        if kv.suspended is not None:
             self._wait_for_space(kv.suspended)
-        self._flush_times = flush_times or Distribution()
 
     # ------------------------------------------------------------------ writes
 
@@ -116,7 +138,7 @@ class Replica:
     def is_online(self) -> bool:
         """True while the bucket takes writes; False after its storage has failed, and while it waits for space."""
         is_suspended = self.kv is not None and self.kv.suspended is not None
-        return self._offline is None and not self._closed and not is_suspended
+        return self._offline is None and self._closed is None and not is_suspended
 
     @property
     def problem(self) -> FlussError | None:
@@ -140,45 +162,21 @@ class Replica:
                 primary-key table, whose log only its KvTablet writes.
         """
         self._check_online()
-        if self.kv is not None:
+        if self._has_rows:
             raise FlussError(
                 ErrorCode.INVALID_TABLE_EXCEPTION,
                 f"{self.table.path} has a primary key",
                 hint="write it with upserts and deletes (PUT_KV), not with appends",
             )
-        self._validate(records)
+        self._schemas.check(records, self.table)
         result = self.log.append(records)
-        self._schedule_commit()
+        self._appended()
         return result
 
-    def _validate(self, records: memoryview) -> None:
-        """Refuse batches that no reader could decode, and too many of them."""
-        if has_more_batches(records, MAX_APPEND_BATCHES):
-            raise FlussError(
-                ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
-                f"more than {MAX_APPEND_BATCHES} batches for one bucket in a request",
-                hint="write fewer and larger batches",
-            )
-        for position, header in iter_batches(records):
-            batch = records[position : position + header.size]
-            try:
-                validator = self._validators.get(header.schema_id) or self._validator_of(header.schema_id)
-                validator.check(batch, header)
-            except FlussError as error:
-                # A batch damaged on the way may look like anything: then the log says so, and its writer sends it
-                # again.
-                if crc_matches(records, position, header):
-                    raise _not_again(error) from None
-
-    def _validator_of(self, schema_id: int) -> Validator:
-        """The validator of batches of an older schema; writers that have not heard of a newer one go on with it."""
-        if not 0 < schema_id <= self.table.schema_id:
-            raise FlussError(
-                ErrorCode.SCHEMA_NOT_EXIST,
-                f"{self.table.path} has no schema {schema_id}; the newest is {self.table.schema_id}",
-            )
-        validator = self._validators[schema_id] = validator_of(self._schemas(schema_id).types, self.table.log_format)
-        return validator
+    def _appended(self) -> None:
+        if self.followers is not None:
+            self.log_end.advance(self.log.end_offset)
+        self._schedule_commit()
 
     async def put(self, records: memoryview, target_columns: Sequence[int], *, overwrite: bool = False) -> AppendResult:
         """Merge a KV batch; acknowledged as for :meth:`append`. The order of calls is the order of effects.
@@ -198,8 +196,8 @@ class Replica:
         try:
             result = await self._run_write(kv, max_record_count(records), put)
         except FlussError as error:
-            raise _not_again(error) from None
-        self._schedule_commit()
+            raise not_again(error) from None
+        self._appended()
         return result
 
     async def _run_write(self, kv: KvTablet, max_inserts: int, write: Callable[[], T]) -> T:
@@ -227,24 +225,45 @@ class Replica:
         self._check_online()
         kv = self.require_kv()
         found = await self._run_write(kv, len(keys), partial(kv.find_or_insert, keys))
-        self._schedule_commit()
+        self._appended()
         return found
 
-    def acknowledged(self, result: AppendResult) -> asyncio.Future[None]:
-        """Completes when all rows of ``result`` are acknowledged; for a duplicate, when those of the original are."""
-        return self.acknowledged_below(result.last_offset + 1)
+    def check_acks(self, acks: int) -> None:
+        """Refuse a write before anything is appended: ``NOT_ENOUGH_REPLICAS_EXCEPTION`` if all replicas in sync are to
+        acknowledge it (-1) and there are too few."""
+        if acks == -1 and self.followers is not None:
+            self.followers.check_enough_replicas()
 
-    def acknowledged_below(self, offset: int) -> asyncio.Future[None]:
-        """Completes when all rows with smaller offsets are acknowledged."""
+    def acknowledged(self, result: AppendResult, acks: int = -1) -> asyncio.Future[None]:
+        """Completes when all rows of ``result`` are acknowledged; for a duplicate, when those of the original are.
+
+        Args:
+            result: of the write.
+            acks: -1 = by all replicas in sync, 1 = by the leader.
+        """
+        return self.acknowledged_below(result.last_offset + 1, acks)
+
+    def acknowledged_below(self, offset: int, acks: int = -1) -> asyncio.Future[None]:
+        """Completes when all rows with smaller offsets are acknowledged; ``acks`` as for :meth:`acknowledged`."""
+        if self._closed is not None and self.followers is not None:
+            raise self._closed
         if self._offline is not None:
             raise self._offline
         if self.kv is not None and self.kv.suspended is not None and self.high_watermark.value < offset:
             raise self.kv.suspended
+        if acks == 1 and self.followers is not None:
+            return self._commits.durable_end.reached(offset)
         return self.high_watermark.reached(offset)
 
     def require_kv(self) -> KvTablet:
-        """The KvTablet, or ``NON_PRIMARY_KEY_TABLE_EXCEPTION``."""
+        """The KvTablet.
+
+        Raises:
+            FlussError: ``NON_PRIMARY_KEY_TABLE_EXCEPTION``; ``LEADER_NOT_AVAILABLE_EXCEPTION`` when it is not open yet.
+        """
         if self.kv is None:
+            if self._has_rows:
+                raise self.not_serving()
             raise FlussError(ErrorCode.NON_PRIMARY_KEY_TABLE_EXCEPTION, f"{self.table.path} has no primary key")
         return self.kv
 
@@ -255,59 +274,78 @@ class Replica:
             return self.kv.row_count
         return self.high_watermark.value - self.log.start_offset
 
+    # ------------------------------------------------------------------ followers
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether everything is acknowledged that was in the log when the leader epoch began."""
+        return self.followers is None or self.high_watermark.value >= self.followers.epoch_start
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether clients may read: before that, what they have seen already may not be known here."""
+        return self.is_caught_up and (self.kv is not None or not self._has_rows)
+
+    def not_serving(self) -> FlussError:
+        """The error for clients while the bucket is not served."""
+        return FlussError(
+            ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION,
+            f"the new leader of bucket {self.bucket} waits for its followers",
+            hint="repeat the request; it takes as long as the replicas in sync need to fetch once",
+        )
+
+    def serve_rows(self, kv: KvTablet) -> None:
+        """Begin with the KvTablet of a primary-key table; it was opened when the replica was caught up."""
+        self.kv = self._commits.kv = kv
+        self._take_in_rows(kv)
+        self.high_watermark.wake_readers()  # the bucket is served now
+
+    def cannot_serve(self, error: Exception) -> None:
+        """The rows cannot be opened: refuse everything until this server leads the bucket again."""
+        self._commit_failed(error)
+
+    def begin(self) -> None:
+        """Begin as the leader of an epoch: what is in the log is committed as followers have it."""
+        self._schedule_commit()
+
+    def follower_fetched(self, server: int, offset: int) -> None:
+        """Take in that a follower has everything below ``offset``; it was checked, and the offset is in the log."""
+        assert self.followers is not None, "the bucket has followers"
+        self.followers.fetched(server, offset, self.log.end_offset, self._monotonic())
+        self.advance()
+
+    def advance(self) -> None:
+        """Move the high watermark after a change of the followers or of the ISR."""
+        if self._offline is None and self._closed is None:
+            self._commits.advance()
+
+    @property
+    def replication_lag(self) -> int:
+        """Rows that the slowest follower in the ISR does not have; 0 without followers."""
+        followers = self.followers
+        if followers is None:
+            return 0
+        offsets = [followers.offset_of(server) for server in followers.isr.members if server in followers.replicas]
+        known = [offset for offset in offsets if offset >= 0]
+        return max((self.log.end_offset - offset for offset in known), default=0)
+
+    def wanted_isr(self, max_lag_s: float, live: Container[int]) -> tuple[int, ...] | None:
+        """See :meth:`Followers.wanted_isr`; None also for a bucket without followers, or one that is closed."""
+        if self.followers is None or self._closed is not None:
+            return None
+        return self.followers.wanted_isr(
+            high_watermark=self.high_watermark.value,
+            log_end=self.log.end_offset,
+            now_s=self._monotonic(),
+            max_lag_s=max_lag_s,
+            live=live,
+        )
+
     # ------------------------------------------------------------------ commit
 
     def _schedule_commit(self) -> None:
-        """Commit what is not committed yet; appends of this iteration of the event loop are covered too."""
-        if self._committing is None and self._offline is None and not self._closed and self._recovery is None:
-            loop = asyncio.get_running_loop()
-            self._committing = loop.create_future()
-            loop.call_soon(self._step, self._commit_next)
-
-    # A commit is a chain of callbacks. A task and the futures of an executor would cost every write that waits for its
-    # fsync two more iterations of the event loop.
-
-    def _commit_next(self) -> None:
-        end = self.log.end_offset
-        if self.high_watermark.value >= end:
-            self._end_commit()
-        elif end - self.log.flushed_offset <= self._max_unflushed:
-            self._flushed(end)
-        else:
-            self._submit(self._flush_pool, self.log.flush, partial(self._flush_ended, self._monotonic()))
-
-    def _flush_ended(self, started: float, target: int) -> None:
-        self._flush_times.record((self._monotonic() - started) * 1000)
-        self._flushed(target)
-
-    def _flushed(self, target: int) -> None:
-        if self.kv is None:
-            self._committed(target)
-        else:
-            self._submit(self._kv_worker, partial(self.kv.commit, target), lambda _: self._committed(target))
-
-    def _committed(self, target: int) -> None:
-        self.high_watermark.advance(target)
-        self._commit_next()
-
-    def _submit(self, pool: WorkerPool, work: Callable[[], T], then: Callable[[T], None]) -> None:
-        """Run ``work`` in ``pool`` and then, in the event loop, ``then`` with what it returned."""
-        loop = asyncio.get_running_loop()
-
-        def run() -> None:
-            try:
-                step = partial(then, work())
-            except BaseException as error:
-                step = partial(self._commit_failed, error)
-            loop.call_soon_threadsafe(self._step, step)
-
-        pool.submit(run)
-
-    def _step(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except Exception as error:
-            self._commit_failed(error)
+        if self._offline is None and self._closed is None and self._recovery is None:
+            self._commits.start()
 
     def _commit_failed(self, error: BaseException) -> None:
         if not isinstance(error, FlussError):
@@ -317,19 +355,14 @@ class Replica:
             self._wait_for_space(error)
         else:
             self._go_offline(error)
-        self._end_commit()
-
-    def _end_commit(self) -> None:
-        committing, self._committing = self._committing, None
-        if committing is not None and not committing.done():
-            committing.set_result(None)
 
     # ------------------------------------------------------------------ full disk
 
     def _wait_for_space(self, error: FlussError, delay_s: float = FIRST_RECOVERY_DELAY_S) -> None:
         """Try to open the store of a suspended KvTablet again after a while; writers that wait are told."""
         self.high_watermark.fail(error)
-        if self._recovery is None and not self._closed:
+        self._commits.durable_end.fail(error)
+        if self._recovery is None and self._closed is None:
             self._recovery = asyncio.get_running_loop().call_later(delay_s, self._recover, delay_s)
 
     def _recover(self, delay_s: float) -> None:
@@ -348,7 +381,7 @@ class Replica:
 
     def _recovered(self, delay_s: float, error: Exception | None) -> None:
         self._recovery = None
-        if self._closed:
+        if self._closed is not None:
             return
         if error is None:
             self._schedule_commit()  # of what was in the log and not in the store
@@ -366,11 +399,16 @@ class Replica:
             f"bucket {self.bucket} of {self.table.path} is offline: {error.message}",
             hint="free or repair the disk, then restart the server; acknowledged rows are kept",
         )
-        self.high_watermark.fail(self._offline)
+        self._fail_waiting(self._offline)
+
+    def _fail_waiting(self, error: FlussError) -> None:
+        self.high_watermark.fail(error)
+        self._commits.durable_end.fail(error)
+        self.log_end.fail(error)
 
     def _check_online(self) -> None:
-        if self._closed:
-            raise FlussError(ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION, f"bucket {self.bucket} is closed here")
+        if self._closed is not None:
+            raise self._closed
         if self._offline is not None:
             raise self._offline
 
@@ -385,7 +423,7 @@ class Replica:
         self.table = table
         if self._ids is not None:
             self._ids.range_size = table.auto_increment_cache_size
-        if self.kv is not None and not self._closed:
+        if self.kv is not None and self._closed is None:
             # Puts that were handed to the worker before still merge with the old definition, in their order.
             await self._kv_worker.run(self.kv.update_table, table)
 
@@ -400,7 +438,7 @@ class Replica:
     async def persist(self) -> None:
         """Let RocksDB write its memory to disk, so that the next start replays less."""
         kv = self.kv
-        if kv is not None and self._offline is None and not self._closed and kv.suspended is None:
+        if kv is not None and self._offline is None and self._closed is None and kv.suspended is None:
             try:
                 await self._kv_worker.run(kv.persist)
             finally:
@@ -418,9 +456,11 @@ class Replica:
         Raises:
             FlussError: from the log or the KvTablet; tried again the next time.
         """
-        if self._closed or self._offline is not None:
+        if self._closed is not None or self._offline is not None:
             return
-        ttl_ms = _log_ttl_ms(self.table)
+        if self._has_rows and self.kv is None:
+            return
+        ttl_ms = self.log_ttl_ms
         limit = self.high_watermark.value
         wanted = min(self.log.expired_until(ttl_ms, roll_active=roll_active), limit)
         if wanted <= self.log.start_offset:
@@ -432,16 +472,6 @@ class Replica:
         delete = partial(self.log.delete_expired, ttl_ms, limit, roll_active=roll_active)
         await self._flush_pool.run(delete)
 
-    async def scrub(self, start: ScrubPosition | None, max_bytes: int) -> ScrubStep:
-        """See ``LogTablet.scrub``; nothing is read of a closed replica."""
-        if self._closed:
-            return ScrubStep(0, None)
-        return await self._read_pool.run(self.log.scrub, start, max_bytes)
-
-    async def expire_writers(self) -> None:
-        """See ``LogTablet.expire_writers``."""
-        await self._flush_pool.run(self.log.expire_writers)
-
     async def close(self) -> None:
         """Finish the running commit and close both tablets; waiting writers and parked reads are told."""
         await self._stop()
@@ -450,6 +480,15 @@ class Replica:
                 await self._close_kv(self.kv)
         finally:
             await self._flush_pool.run(self.log.close)
+
+    async def step_down(self) -> None:
+        """Lead no more: finish the running commit and close the KvTablet, whose files hold only acknowledged rows.
+
+        Waiting writers and parked reads get ``NOT_LEADER_OR_FOLLOWER``. The log stays open, for the next role.
+        """
+        await self._stop(FlussError(ErrorCode.NOT_LEADER_OR_FOLLOWER, f"this server does not lead {self.bucket} now"))
+        if self.kv is not None:
+            await self._close_kv(self.kv)
 
     async def _close_kv(self, kv: KvTablet) -> None:
         try:
@@ -464,41 +503,20 @@ class Replica:
             await self._kv_worker.run(self.kv.delete)
         await self._flush_pool.run(self.log.delete)
 
-    async def _stop(self) -> None:
-        self._closed = True
+    async def _stop(self, reason: FlussError | None = None) -> None:
+        error = self._closed = reason or FlussError(
+            ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION, f"bucket {self.bucket} is closed here"
+        )
         if self._recovery is not None:
             self._recovery.cancel()
-        if self._committing is not None:
-            await asyncio.wait([self._committing])
+        if self.followers is not None:
+            self._fail_waiting(error)  # nothing is acknowledged any more
+        await self._commits.wait()
         if self._ids is not None:
             await self._ids.close()
-        self.high_watermark.fail(
-            FlussError(ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION, f"bucket {self.bucket} is closed here")
-        )
+        self._fail_waiting(error)
 
     @property
     def is_closed(self) -> bool:
-        """Whether the replica was closed or deleted."""
-        return self._closed
-
-
-def _log_ttl_ms(table: TableInfo) -> int:
-    """How long the log is kept, milliseconds; 0 = unlimited."""
-    option = TABLE_OPTIONS["table.log.ttl"]
-    value = option.parse(table.descriptor.properties.get(option.key, option.default or ""))
-    assert isinstance(value, int), f"{option.key} is a duration"
-    return value
-
-
-def _not_again(error: FlussError) -> FlussError:
-    """The error for a batch that arrived as its writer made it, and does not match the schema of the table.
-
-    Clients repeat a batch whose response is CORRUPT_RECORD, without end: see docs/decisions/0003.
-    """
-    if error.code is not ErrorCode.CORRUPT_RECORD_EXCEPTION:
-        return error
-    return FlussError(
-        ErrorCode.INVALID_TABLE_EXCEPTION,
-        f"rows do not match the schema of the table: {error.message}",
-        hint=error.hint,
-    )
+        """Whether the replica leads no more: it was closed or deleted, or has stepped down."""
+        return self._closed is not None

@@ -198,6 +198,76 @@ class FetchLogResponseBuilder:
         return _join_small(out)
 
 
+class FetchedBucket(NamedTuple):
+    """What one bucket of a ``FetchLogResponse`` holds.
+
+    Attributes:
+        partition_id: None for a table without partitions.
+        error_code: 0 = it was read.
+        records: whole batches, a view of the response's frame.
+    """
+
+    table_id: int
+    partition_id: int | None
+    bucket_id: int
+    error_code: int
+    error_message: str
+    high_watermark: int
+    log_start_offset: int
+    records: memoryview
+
+
+def parse_fetch_log_response(body: Buffer) -> list[FetchedBucket]:
+    """Read a ``FetchLogResponse``, without its remote and filter fields.
+
+    Raises:
+        FlussError: ``CORRUPT_MESSAGE`` when the bytes are not one or a required field is absent.
+    """
+    data = memoryview(body)
+    buckets: list[FetchedBucket] = []
+    for tag, value, stop in read_fields(data, 0, len(data)):
+        if tag != 0x0A:
+            continue
+        table_id = None
+        parts = []
+        for table_tag, table_value, table_stop in read_fields(data, value, stop):
+            if table_tag == 0x08:
+                table_id = as_int64(table_value)
+            elif table_tag == 0x12:
+                parts.append((table_value, table_stop))
+        if table_id is None:
+            raise corrupt("table_id is required")
+        buckets += (_parse_fetched_bucket(data, table_id, *part) for part in parts)
+    return buckets
+
+
+def _parse_fetched_bucket(data: memoryview, table_id: int, position: int, end: int) -> FetchedBucket:
+    partition_id = bucket_id = None
+    error_code = high_watermark = log_start_offset = 0
+    error_message = ""
+    records = data[:0]
+    for tag, value, stop in read_fields(data, position, end):
+        if tag == 0x08:
+            partition_id = as_int64(value)
+        elif tag == 0x10:
+            bucket_id = as_int32(value)
+        elif tag == 0x18:
+            error_code = as_int32(value)
+        elif tag == 0x22:
+            error_message = str(data[value:stop], "utf-8", "replace")
+        elif tag == 0x28:
+            high_watermark = as_int64(value)
+        elif tag == 0x30:
+            log_start_offset = as_int64(value)
+        elif tag == 0x42:
+            records = data[value:stop]
+    if bucket_id is None:
+        raise corrupt("bucket_id is required")
+    return FetchedBucket(
+        table_id, partition_id, bucket_id, error_code, error_message, high_watermark, log_start_offset, records
+    )
+
+
 class LookupResponseBuilder:
     """Builds a ``LookupResponse``: :meth:`values` or :meth:`error` for each bucket.
 

@@ -62,7 +62,7 @@ class RpcServer:
         self._port = port
         self._server: NetworkServer | None = None
         self._closing = False
-        self._connections: set[ServerConnection] = set()
+        self._connections: dict[ServerConnection, None] = {}  # in the order in which they came
         self._refusals = 0  # not yet logged
         self._refused: set[ServerConnection] = set()  # they get some time to read why
         self._no_connection = asyncio.Event()
@@ -135,7 +135,7 @@ class RpcServer:
             if len(self._refused) > _MAX_REFUSED:
                 connection.abort()
             return False
-        self._connections.add(connection)
+        self._connections[connection] = None
         self.shared.connections += 1
         self._no_connection.clear()
         return True
@@ -144,7 +144,7 @@ class RpcServer:
         """See :class:`fluss_server.rpc.connection.ConnectionHost`."""
         self._refused.discard(connection)
         if connection in self._connections:
-            self._connections.remove(connection)
+            del self._connections[connection]
             self.shared.connections -= 1
         if not self._connections:
             self._no_connection.set()

@@ -42,6 +42,7 @@ class SimulatedNetwork:
         self._listeners: dict[tuple[str, int], _Listener] = {}
         self._next_port = _FIRST_FREE_PORT
         self._blocked: set[tuple[str, str]] = set()
+        self._slow: dict[tuple[str, str], float] = {}
         self._stalled: list[_Transport] = []
         self._connecting: list[asyncio.Future[None]] = []
 
@@ -69,6 +70,13 @@ class SimulatedNetwork:
             if not opened.done():
                 opened.set_result(None)
 
+    def slow_down(self, source: str, target: str, seconds: float) -> None:
+        """Everything from one host to another takes up to so much longer from now on; 0 = no longer than usual."""
+        if seconds > 0:
+            self._slow[source, target] = seconds
+        else:
+            self._slow.pop((source, target), None)
+
     def is_blocked(self, source: str, target: str) -> bool:
         return (source, target) in self._blocked
 
@@ -82,8 +90,8 @@ class SimulatedNetwork:
     def stall(self, transport: _Transport) -> None:
         self._stalled.append(transport)
 
-    def delay(self) -> float:
-        return self.random.random() * MAX_DELAY_S
+    def delay(self, source: str, target: str) -> float:
+        return self.random.random() * (MAX_DELAY_S + self._slow.get((source, target), 0.0))
 
     def free_port(self) -> int:
         self._next_port += 1
@@ -120,7 +128,7 @@ class NetworkView:
     async def connect(self, host: str, port: int, protocol_factory: Callable[[], _P]) -> tuple[asyncio.Transport, _P]:
         network = self._network
         await network.reachable(self._host, host)
-        await asyncio.sleep(network.delay())
+        await asyncio.sleep(network.delay(self._host, host))
         listener = network.find(host, port)
         if listener is None:
             raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
@@ -288,7 +296,7 @@ class _Transport(asyncio.Transport):
             return
         if self._unsent:
             self._delivering = True
-            self.peer.in_process_of_network(self._arrived, self._network.delay())
+            self.peer.in_process_of_network(self._arrived, self._network.delay(self._ours[0], self._theirs[0]))
         elif self._eof_pending:
             self._break(None)
 
@@ -352,7 +360,7 @@ class _Transport(asyncio.Transport):
         self._network.trace.add(self._network.loop.time(), self._name, "closed")
         self.in_process(lambda: self._protocol.connection_lost(None))
         peer = self.peer
-        peer.in_process(lambda: peer.end(error), self._network.delay())
+        peer.in_process(lambda: peer.end(error), self._network.delay(self._ours[0], self._theirs[0]))
 
     def end(self, error: Exception | None) -> None:
         """The other side is gone."""

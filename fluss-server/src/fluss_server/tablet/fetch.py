@@ -1,7 +1,8 @@
 """FETCH_LOG: reading log batches, with long polling.
 
 A fetch that finds fewer bytes than it requested is *parked*: it reads a bucket again whenever its high watermark moves,
-and responds when it has enough, at an error that waiting cannot resolve, or when its time is over.
+and responds when it has enough, at an error that waiting cannot resolve, or when its time is over. A follower reads up
+to the end of the log, and its fetch waits for that.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from fluss_server.log.log_tablet import LogTablet
 from fluss_server.log.log_view import LogSlice
 from fluss_server.log.storage_errors import storage_errors
 from fluss_server.model.identifiers import TableBucket
-from fluss_server.replica.high_watermark import HighWatermark
 from fluss_server.replica.replica import Replica
+from fluss_server.replica.watched_offset import WatchedOffset
 from fluss_server.rpc.frames import Piece
 from fluss_server.runtime.disk import FileRegion
 from fluss_server.runtime.loop_share import TimeSlice
@@ -53,7 +54,13 @@ _PROJECTED_READ_BYTES = 64 << 20
 """The same on the event loop, where most of the log is checked already: every step searches the log again."""
 
 # A lost bucket is reported with the others when the wait is over, so that polling does not become a busy loop.
-_DEFERRED_ERRORS = frozenset({ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION})
+_DEFERRED_ERRORS = frozenset(
+    {
+        ErrorCode.NOT_LEADER_OR_FOLLOWER,
+        ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION,
+        ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION,
+    }
+)
 
 
 @dataclass(slots=True)
@@ -66,6 +73,7 @@ class BucketFetch:
         max_bytes: most bytes for this bucket.
         projector: which columns, or None for all.
         log_filter: which batches, or None for all.
+        is_follower: whether a follower fetches.
     """
 
     bucket: TableBucket
@@ -73,6 +81,7 @@ class BucketFetch:
     max_bytes: int
     projector: TableProjector | None = None
     log_filter: LogFilter | None = None
+    is_follower: bool = False
 
 
 @dataclass(slots=True)
@@ -122,7 +131,7 @@ async def fetch_log(
     """Read every bucket of ``fetches``; wait for data as ``limits`` say.
 
     Args:
-        replica_of: finds the replica, or raises the bucket's error.
+        replica_of: finds the leader, or raises the bucket's error.
         response_slot: awaited before batches are held in memory, so that a slow reader costs a bounded amount.
         response_capacity: most bytes that should be held in memory then.
         parked: where to be while waiting.
@@ -189,15 +198,31 @@ class _Reading:
             result.error = error.with_traceback(None)  # which refers to this frame, and so to the result
         return result
 
-    def replicas(self) -> Iterator[tuple[int, Replica, bool]]:
-        """The replicas that are here, by the position of their bucket, and whether they have moved since the read."""
+    def have_lost_leader(self, indexes: Iterable[int]) -> bool:
+        """Whether buckets that were read before are led by another server now."""
+        for index in indexes:
+            result = self.results[index]
+            error = None if result is None else result.error
+            if error is not None and error.code is ErrorCode.NOT_LEADER_OR_FOLLOWER:
+                return True
+        return False
+
+    def watched(self) -> Iterator[tuple[int, WatchedOffset, bool]]:
+        """What to wait for, by the position of the bucket, and whether it has moved since the read.
+
+        A client waits for the high watermark, a follower for the end of the log.
+        """
         for index, fetch in enumerate(self._fetches):
             try:
                 replica = self._replica_of(fetch.bucket)
             except FlussError:
                 continue  # its error is part of the results
             result = self.results[index]
-            yield index, replica, result is None or result.high_watermark < replica.high_watermark.value
+            if fetch.is_follower:
+                yield index, replica.log_end, fetch.offset < replica.log.end_offset
+            else:
+                has_moved = result is None or result.high_watermark < replica.high_watermark.value
+                yield index, replica.high_watermark, has_moved
 
     def bucket(self, index: int) -> TableBucket:
         """The bucket at a position."""
@@ -213,6 +238,8 @@ class _Reading:
             self._readable += sign
             # Behind what a filter has taken away the reader can go on.
             self._settled += sign * (result.filtered_end_offset is not None)
+        elif result.error.code is ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION:
+            self._readable += sign  # it will be
         else:
             self._settled += sign * (result.error.code not in _DEFERRED_ERRORS)
 
@@ -246,13 +273,13 @@ async def _wait_for_data(reading: _Reading, limits: FetchLimits, parked: ParkedF
         moved[index] = None
 
     timer = asyncio.get_running_loop().call_later(wait_ms / 1000, respond_now)
-    watched: list[tuple[HighWatermark, Callable[[], None]]] = []
+    watched: list[tuple[WatchedOffset, Callable[[], None]]] = []
     parked.enter(len(reading.results), respond_now)
     try:
-        for index, replica, has_moved in reading.replicas():
+        for index, offset, has_moved in reading.watched():
             has_news = partial(notice, index)
-            watched.append((replica.high_watermark, has_news))
-            replica.high_watermark.add_reader(has_news)
+            watched.append((offset, has_news))
+            offset.add_reader(has_news)
             if has_moved:
                 has_news()
             await time_slice.pause_if_over()
@@ -264,18 +291,23 @@ async def _wait_for_data(reading: _Reading, limits: FetchLimits, parked: ParkedF
             indexes = list(moved)
             moved.clear()
             await reading.read(indexes)
+            if reading.have_lost_leader(indexes):
+                return
     finally:
         parked.leave(respond_now)
         timer.cancel()
-        for high_watermark, wake in watched:
-            high_watermark.remove_reader(wake)
+        for offset, wake in watched:
+            offset.remove_reader(wake)
 
 
 def _read(result: BucketResult, replica: Replica, max_bytes: int, at_least_one: bool, may_check: MayCheck) -> None:
-    """Fill ``result`` from the log below the high watermark."""
+    """Fill ``result`` from the log below the high watermark, for a follower from all of it."""
     log = replica.log
-    high_watermark = replica.high_watermark.value
-    result.high_watermark = high_watermark
+    result.high_watermark = high_watermark = replica.high_watermark.value
+    if result.fetch.is_follower:
+        high_watermark = log.end_offset
+    elif replica.followers is not None and not replica.is_serving:
+        raise replica.not_serving()
     result.log_start_offset = log.start_offset
     offset = log.start_offset if result.fetch.offset == EARLIEST_OFFSET else result.fetch.offset
     if not log.start_offset <= offset <= log.end_offset:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fluss_server.replica.replica import Replica
+from fluss_server.replica.bucket_replica import BucketReplica
 
 MAX_PROBLEMS = 20
 """Most buckets that are described; all are counted."""
 
 
-def bucket_health(replicas: Iterable[Replica]) -> dict[str, object]:
+def bucket_health(replicas: Iterable[BucketReplica]) -> dict[str, object]:
     """Members of a health document: ``offline_buckets``, ``damaged_buckets`` and ``problems``.
 
     A problem names a bucket, its table, its state (``offline`` or ``damaged``), the reason and the remedy.

@@ -40,6 +40,7 @@ async def find_or_insert(
     missing = [index for index, value in enumerate(values) if value is None]
     if not missing:
         return values
+    replica.check_acks(acks)
     try:
         found, end_offset = await replica.find_or_insert([keys[index] for index in missing])
     except FlussError as error:
@@ -49,7 +50,7 @@ async def find_or_insert(
     if acks != 0:
         try:
             limit_s = min(max(timeout_ms, 1), MAX_TIMEOUT_MS) / 1000
-            await asyncio.wait_for(replica.acknowledged_below(end_offset), limit_s)
+            await asyncio.wait_for(replica.acknowledged_below(end_offset, acks), limit_s)
         except asyncio.TimeoutError:
             raise FlussError(
                 ErrorCode.REQUEST_TIME_OUT,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from fluss_server.errors import FlussError
-from fluss_server.replica.replica import Replica
+from fluss_server.replica.bucket_replica import BucketReplica
 
 logger = logging.getLogger(__name__)
 
@@ -55,18 +55,18 @@ class Maintenance:
         scrubbed_bytes: bytes of logs checked so far.
     """
 
-    def __init__(self, config: MaintenanceConfig, replicas: Callable[[], list[Replica]]) -> None:
+    def __init__(self, config: MaintenanceConfig, replicas: Callable[[], Sequence[BucketReplica]]) -> None:
         self._config = config
         self.roll_expired_segments = config.roll_expired_segments  # may be changed at any time
         self._replicas = replicas
-        self._persisted: WeakKeyDictionary[Replica, int] = WeakKeyDictionary()  # dropped ones leave by themselves
+        self._persisted: WeakKeyDictionary[BucketReplica, int] = WeakKeyDictionary()  # dropped ones leave by themselves
         self._tasks: list[asyncio.Task[None]] = []
         self.scrubbed_bytes = 0
 
     def start(self) -> None:
         """Begin."""
         config = self._config
-        background_tasks: list[tuple[str, float | None, Callable[[Replica], Awaitable[None]]]] = [
+        background_tasks: list[tuple[str, float | None, Callable[[BucketReplica], Awaitable[None]]]] = [
             ("flushed", config.flush_interval_s, self._flush),
             ("persisted", config.persist_interval_s, self._persist),
             ("cleared of old segments", config.retention_interval_s, self._delete_expired),
@@ -88,7 +88,7 @@ class Maintenance:
         self._tasks = []
 
     async def _repeat(
-        self, name: str, interval_s: float, background_task: Callable[[Replica], Awaitable[None]]
+        self, name: str, interval_s: float, background_task: Callable[[BucketReplica], Awaitable[None]]
     ) -> None:
         while True:
             await asyncio.sleep(interval_s)
@@ -101,10 +101,10 @@ class Maintenance:
                 except Exception:
                     logger.exception("bucket %s could not be %s", replica.bucket, name)
 
-    async def _flush(self, replica: Replica) -> None:
+    async def _flush(self, replica: BucketReplica) -> None:
         await replica.flush()
 
-    async def _persist(self, replica: Replica) -> None:
+    async def _persist(self, replica: BucketReplica) -> None:
         """Keep the part of the changelog that a restart has to replay short."""
         if replica.kv is None:
             return
@@ -113,10 +113,10 @@ class Maintenance:
             await replica.persist()
             self._persisted[replica] = offset
 
-    async def _delete_expired(self, replica: Replica) -> None:
+    async def _delete_expired(self, replica: BucketReplica) -> None:
         await replica.delete_expired(roll_active=self.roll_expired_segments)
 
-    async def _expire_writers(self, replica: Replica) -> None:
+    async def _expire_writers(self, replica: BucketReplica) -> None:
         await replica.expire_writers()
 
     async def _scrub_all(self) -> None:
@@ -135,7 +135,7 @@ class Maintenance:
                     logger.exception("the log of bucket %s could not be checked", replica.bucket)
             await asyncio.sleep(max(started + self._config.scrub_interval_s - loop.time(), _MIN_SCRUB_PAUSE_S))
 
-    async def _scrub(self, replica: Replica) -> None:
+    async def _scrub(self, replica: BucketReplica) -> None:
         rate = self._config.scrub_bytes_per_s
         step = await replica.scrub(None, min(SCRUB_STEP_BYTES, rate))
         while True:

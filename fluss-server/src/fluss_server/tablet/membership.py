@@ -12,6 +12,7 @@ from fluss_server.cluster.gateways import CoordinatorGateway, TabletServerGatewa
 from fluss_server.cluster.lease import Lease
 from fluss_server.cluster.messages import ControlledShutdown, Heartbeat, Registered, RegisterServer
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.model.identifiers import TableBucket
 from fluss_server.runtime.clock import Clock
 
 _T = TypeVar("_T")
@@ -38,6 +39,9 @@ class Membership:
         clock: measures the lease.
         interval_s: between heartbeats.
         replaced: called when another process has taken the server id; this one must stop.
+        rejoining: called before every attempt to register: the coordinator will repeat what the server leads.
+        rejoined: called before the lease is granted again, with whether it was held all the time; if not, others may
+            lead by now what this server led.
 
     Attributes:
         lease: what it holds.
@@ -52,6 +56,8 @@ class Membership:
         *,
         interval_s: float,
         replaced: Callable[[FlussError], object],
+        rejoining: Callable[[], object] = lambda: None,
+        rejoined: Callable[[bool], object] = lambda held: None,
     ) -> None:
         self.lease = Lease(clock.monotonic)
         self._registration = registration
@@ -60,6 +66,8 @@ class Membership:
         self._now = clock.monotonic
         self._interval_s = interval_s
         self._replaced = replaced
+        self._rejoining = rejoining
+        self._rejoined = rejoined
         self._task: asyncio.Task[None] | None = None
         self._reported_at: float | None = None
 
@@ -75,15 +83,21 @@ class Membership:
         if registered.lease_ms:
             self._task = asyncio.ensure_future(self._keep_alive())
 
-    async def leave(self) -> None:
-        """Request that the coordinator moves leaderships to other servers."""
-        request = ControlledShutdown(self._registration.server.server_id)
+    async def leave(self) -> tuple[TableBucket, ...] | None:
+        """Request that the coordinator moves leaderships to other servers.
+
+        Returns:
+            what this server still leads, because nobody else can; None when the coordinator does not respond.
+        """
+        registration = self._registration
+        request = ControlledShutdown(registration.server.server_id, incarnation=registration.incarnation)
         try:
             left = await self._ask(self._coordinator.controlled_shutdown(request), REQUEST_DEADLINE_S)
         except FlussError as error:
             logger.warning("server %d leaves without the coordinator: %s", request.server_id, error)
-        else:
-            logger.debug("server %d stops as leader of %d buckets", request.server_id, len(left.remaining))
+            return None
+        logger.debug("server %d stops as leader of %d buckets", request.server_id, len(left.remaining))
+        return left.remaining
 
     async def close(self) -> None:
         """Send no heartbeats any more."""
@@ -95,6 +109,7 @@ class Membership:
     async def _register(self) -> Registered:
         backoff_s = FIRST_BACKOFF_S
         while True:
+            self._rejoining()
             sent_at = self._now()
             try:
                 registered = await self._ask(
@@ -105,6 +120,7 @@ class Membership:
                     raise
                 self._report(error)
             else:
+                self._rejoined(self.lease.held)
                 self._heard(sent_at, registered)
                 # What this process has in its logs stays complete while it lives.
                 self._registration = self._registration._replace(clean=True)

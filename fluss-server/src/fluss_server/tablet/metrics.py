@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from fluss_server.metrics.instruments import BucketCounters
 from fluss_server.metrics.samples import Sample
-from fluss_server.replica.replica import Replica
+from fluss_server.replica.bucket_replica import BucketReplica
 from fluss_server.tablet.disk_write_lock import DiskWriteLock
+from fluss_server.tablet.isr_maintenance import IsrMaintenance
 from fluss_server.tablet.kv_scanners import KvScanners
 from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.replica_manager import ReplicaManager
@@ -45,6 +46,7 @@ class TabletMetrics:
         scanners: KvScanners,
         parked: ParkedFetches,
         disk: DiskWriteLock,
+        isr: IsrMaintenance,
         *,
         max_buckets: int,
     ) -> None:
@@ -52,6 +54,7 @@ class TabletMetrics:
         self._scanners = scanners
         self._parked = parked
         self._disk = disk
+        self._isr = isr
         self._max_buckets = max_buckets
 
     def samples(self) -> Iterable[Sample]:
@@ -60,14 +63,14 @@ class TabletMetrics:
         yield from self._server(replicas)
         shown = replicas[: self._max_buckets]
         yield Sample("server_bucketsNotShown", len(replicas) - len(shown))
-        tables: dict[int, list[Replica]] = {}
+        tables: dict[int, list[BucketReplica]] = {}
         for replica in shown:
             tables.setdefault(replica.bucket.table_id, []).append(replica)
             yield from self._bucket(replica)
         for buckets in tables.values():
             yield from _table(buckets)
 
-    def _server(self, replicas: list[Replica]) -> Iterable[Sample]:
+    def _server(self, replicas: list[BucketReplica]) -> Iterable[Sample]:
         total = BucketCounters()
         total.add(self._replicas.dropped_counters)
         for replica in replicas:
@@ -77,8 +80,9 @@ class TabletMetrics:
         flushes = self._replicas.flush_times
         yield Sample("tabletserver_logFlushPerSecond", sum(flushes.counts))
         yield Sample("tabletserver_logFlushLatencyMs", flushes)
-        yield Sample("tabletserver_leaderCount", len(replicas))
+        yield Sample("tabletserver_leaderCount", len(self._replicas.leaders()))
         yield Sample("tabletserver_replicaCount", len(replicas))
+        yield from self._replication()
         yield Sample("tabletserver_writerIdCount", sum(replica.log.writer_count for replica in replicas))
         yield Sample("tabletserver_delayedWriteCount", sum(r.high_watermark.waiting_writers for r in replicas))
         yield Sample("tabletserver_delayedFetchCount", len(self._parked))
@@ -102,20 +106,29 @@ class TabletMetrics:
             state = "damaged" if replica.is_online else "offline"
             yield Sample("server_unhealthyBucket", 1, (*self._labels(replica), state))
 
-    def _bucket(self, replica: Replica) -> Iterable[Sample]:
+    def _replication(self) -> Iterable[Sample]:
+        leaders = [replica for replica in self._replicas.leaders() if replica.followers is not None]
+        followers = [replica.followers for replica in leaders if replica.followers is not None]
+        yield Sample("tabletserver_underReplicated", sum(len(f.isr.members) < len(f.replicas) for f in followers))
+        yield Sample("tabletserver_underMinIsr", sum(not f.has_enough_replicas for f in followers))
+        yield Sample("tabletserver_isrExpandsPerSecond", self._isr.expansions)
+        yield Sample("tabletserver_isrShrinksPerSecond", self._isr.shrinks)
+        yield Sample("server_replicationMaxLag", max((replica.replication_lag for replica in leaders), default=0))
+
+    def _bucket(self, replica: BucketReplica) -> Iterable[Sample]:
         log, labels = replica.log, self._labels(replica)
         yield Sample("tabletserver_table_bucket_log_numSegments", log.segment_count, labels)
         yield Sample("tabletserver_table_bucket_log_startOffset", log.start_offset, labels)
         yield Sample("tabletserver_table_bucket_log_endOffset", log.end_offset, labels)
         yield Sample("tabletserver_table_bucket_physicalStorage_localLogSize", log.size_bytes, labels)
 
-    def _labels(self, replica: Replica) -> tuple[str, str, str, str]:
+    def _labels(self, replica: BucketReplica) -> tuple[str, str, str, str]:
         path, bucket = replica.table.path, replica.bucket
         partition = None if bucket.partition_id is None else self._replicas.partition(bucket.partition_id)
         return path.database, path.table, "" if partition is None else partition.name, str(bucket.bucket)
 
 
-def _table(replicas: list[Replica]) -> Iterable[Sample]:
+def _table(replicas: list[BucketReplica]) -> Iterable[Sample]:
     path = replicas[0].table.path
     labels = (path.database, path.table)
     total = BucketCounters()

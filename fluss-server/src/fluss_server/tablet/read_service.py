@@ -34,6 +34,7 @@ from fluss_server.tablet.log_filter import LogFilter, read_predicate
 from fluss_server.tablet.lookups import MAX_INLINE_KEYS, MAX_READ_BYTES, LookupReader, check_key_count, read_all
 from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.replica_manager import ReplicaManager
+from fluss_server.tablet.replication_service import ReplicationService
 
 OFFSET_EARLIEST, OFFSET_LATEST, OFFSET_TIMESTAMP, OFFSET_LEADER_END = 0, 1, 2, 3
 MAX_LIMIT_SCAN_ROWS = 1_000_000
@@ -57,6 +58,7 @@ class ReadService:
     def __init__(
         self,
         replicas: ReplicaManager,
+        replication: ReplicationService,
         scanners: KvScanners,
         disk: DiskWriteLock,
         clock: Clock,
@@ -64,6 +66,7 @@ class ReadService:
         max_parked_fetches: int,
     ) -> None:
         self._replicas = replicas
+        self._replication = replication
         self._scanners = scanners
         self._disk = disk
         self._clock = clock
@@ -86,6 +89,9 @@ class ReadService:
                 ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
                 f"a fetch of {bucket_count} buckets; {MAX_FETCH_BUCKETS} are allowed",
             )
+        if request.follower_server_id >= 0:
+            results = await self._replication.fetch(request, context)
+            return await self._fetch_response(results, (), self._time_slice(), counted=False)
         time_slice = self._time_slice()
         fetches: list[BucketFetch] = []
         failed: list[BucketResult] = []
@@ -113,7 +119,7 @@ class ReadService:
                     failed.append(BucketResult(fetch, problem))
         results = await fetch_log(
             fetches,
-            self._replicas.replica,
+            self._replicas.leader,
             FetchLimits(
                 max_bytes=min(max(request.max_bytes, 0), MAX_FETCH_BYTES),
                 min_bytes=request.min_bytes if request.HasField("min_bytes") and not failed else None,
@@ -125,6 +131,12 @@ class ReadService:
             time_slice=time_slice,
             read_pool=self._replicas.read_pool,
         )
+        return await self._fetch_response(results, failed, time_slice, counted=True)
+
+    async def _fetch_response(
+        self, results: Sequence[BucketResult], failed: Sequence[BucketResult], time_slice: TimeSlice, *, counted: bool
+    ) -> ResponseBody:
+        """The response to a fetch, which is ``counted`` if a client has sent it."""
         builder = FetchLogResponseBuilder()
         table_id: int | None = None
         for number, result in enumerate(chain(results, failed)):
@@ -133,7 +145,8 @@ class ReadService:
                 table_id = result.fetch.bucket.table_id
                 builder.table(table_id)
             _add_result(builder, result)
-            if number < len(results) and (replica := self._replicas.find(result.fetch.bucket)) is not None:
+            is_counted = counted and number < len(results)
+            if is_counted and (replica := self._replicas.find(result.fetch.bucket)) is not None:
                 replica.counters.fetch_requests += 1
                 replica.counters.bytes_out += result.size_bytes
         return builder.pieces()
@@ -181,7 +194,7 @@ class ReadService:
             await time_slice.pause_if_over()
             entry = response.buckets_resp.add(bucket_id=bucket)
             try:
-                replica = self._replicas.replica(TableBucket(request.table_id, partition_id, bucket))
+                replica = await self._replicas.served_replica(TableBucket(request.table_id, partition_id, bucket))
                 entry.offset = self._offset(replica, request)
             except FlussError as error:
                 entry.error_code, entry.error_message = int(error.code), str(error)
@@ -225,6 +238,8 @@ class ReadService:
                 reader.read_part()
                 response.values(bucket.bucket_id, reader.take_values(), partition_id=partition_id)
             except FlussError as error:
+                if error.code is ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION:
+                    return self._lookup_many(request.table_id, buckets, context)
                 response.error(bucket.bucket_id, int(error.code), str(error), partition_id=partition_id)
         return response.pieces()
 
@@ -234,7 +249,7 @@ class ReadService:
         buckets: Sequence[pb.PbLookupReqForBucket],
         context: RequestContext,
     ) -> ResponseBody:
-        """A lookup that would hold up the event loop: one of a connection at a time, read by a worker."""
+        """A lookup that would hold up the event loop, or waits: one of a connection at a time, read by a worker."""
         check_key_count(sum([len(bucket.keys) for bucket in buckets]))
         await context.response_slot()
         response = LookupResponseBuilder()
@@ -244,7 +259,7 @@ class ReadService:
             await time_slice.pause_if_over()
             partition_id = bucket.partition_id if bucket.HasField("partition_id") else None
             try:
-                replica = self._replicas.replica(TableBucket(table_id, partition_id, bucket.bucket_id))
+                replica = await self._replicas.served_replica(TableBucket(table_id, partition_id, bucket.bucket_id))
                 replica.counters.lookup_requests += 1
                 reader = LookupReader(replica.require_kv(), bucket.keys, response.size_bytes)
                 await read_all(reader, run)
@@ -259,7 +274,7 @@ class ReadService:
 
         async def run(bucket: Any) -> list[bytes | None] | FlussError:
             try:
-                replica = self._replica(request.table_id, bucket)
+                replica = await self._replica(request.table_id, bucket)
                 replica.counters.lookup_requests += 1
                 self._disk.check()
                 return await find_or_insert(
@@ -292,7 +307,7 @@ class ReadService:
             if bucket.HasField("partition_id"):
                 entry.partition_id = bucket.partition_id
             try:
-                replica = self._replica(request.table_id, bucket)
+                replica = await self._replica(request.table_id, bucket)
                 replica.counters.prefix_lookup_requests += 1
                 kv = replica.require_kv()
                 found = []
@@ -315,7 +330,7 @@ class ReadService:
     async def limit_scan(self, request: pb.LimitScanRequest, context: RequestContext) -> ResponseBody:
         """The first rows of a primary-key bucket, or the newest batches of a log bucket."""
         try:
-            replica = self._replica(request.table_id, request)
+            replica = await self._replica(request.table_id, request)
             replica.counters.limit_scan_requests += 1
             await context.response_slot()
             limit = min(request.limit, MAX_LIMIT_SCAN_ROWS)
@@ -364,7 +379,7 @@ class ReadService:
             response = await self._scanners.next(request.scanner_id, call, max_bytes, caller)
         else:
             scan = request.bucket_scan_req
-            replica = self._replica(scan.table_id, scan)
+            replica = await self._replica(scan.table_id, scan)
             limit = scan.limit if scan.HasField("limit") and scan.limit > 0 else None
             opener = replica.require_kv().open_scan
             response = await self._scanners.open(replica.bucket, opener, limit, call, max_bytes, caller)
@@ -388,15 +403,16 @@ class ReadService:
             if bucket.HasField("partition_id"):
                 entry.partition_id = bucket.partition_id
             try:
-                entry.row_count = self._replica(request.table_id, bucket).row_count
+                entry.row_count = (await self._replica(request.table_id, bucket)).row_count
             except FlussError as error:
                 entry.error_code, entry.error_message = int(error.code), str(error)
         return response
 
-    def _replica(self, table_id: int, bucket: object) -> Replica:
+    async def _replica(self, table_id: int, bucket: object) -> Replica:
         """The replica that a request's bucket names by ``partition_id`` and ``bucket_id``."""
         partition_id = bucket.partition_id if bucket.HasField("partition_id") else None  # type: ignore[attr-defined]
-        return self._replicas.replica(TableBucket(table_id, partition_id, bucket.bucket_id))  # type: ignore[attr-defined]
+        bucket_id = bucket.bucket_id  # type: ignore[attr-defined]
+        return await self._replicas.served_replica(TableBucket(table_id, partition_id, bucket_id))
 
 
 def _add_values(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fluss_server.cluster.lease import Lease
 from fluss_server.cluster.messages import (
@@ -25,26 +24,44 @@ from fluss_server.cluster.messages import (
 )
 from fluss_server.cluster.metadata_cache import MetadataCache
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.log.log_tablet import LogConfig, LogTablet
+from fluss_server.log.log_tablet import LogConfig
 from fluss_server.metadata.tasks import UninterruptedTasks
 from fluss_server.metrics.instruments import BucketCounters, Distribution
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
+from fluss_server.replica.bucket_replica import BucketReplica
 from fluss_server.replica.replica import Replica
 from fluss_server.runtime.runtime import Runtime
 from fluss_server.runtime.workers import WorkerPool
 from fluss_server.tablet.maintenance import Maintenance, MaintenanceConfig
 from fluss_server.tablet.replica_directories import ReplicaDirectories
-
-if TYPE_CHECKING:
-    from fluss_server.kv.kv_tablet import KvTablet
-    from fluss_server.kv.resources import KvResources
+from fluss_server.tablet.replica_fetcher import Connect, FetcherConfig, ReplicaFetchers
+from fluss_server.tablet.replica_roles import HostedReplica, ReplicaRoles
+from fluss_server.tablet.tablet_opener import TabletOpener
 
 logger = logging.getLogger(__name__)
 
 _READ_THREADS = 2
+
+SERVING_WAIT_S = 1.0
+"""How long a request waits for a new leader that is not caught up yet."""
+
+
+@dataclass(frozen=True)
+class ReplicationConfig:
+    """How buckets with several replicas are kept; the options are named ``log.replica.*``.
+
+    Attributes:
+        min_isr: members of the ISR without which nothing is acknowledged.
+        max_lag_s: how long a follower may lag and stay in the ISR.
+        fetcher: how followers fetch.
+    """
+
+    min_isr: int = 1
+    max_lag_s: float = 30.0
+    fetcher: FetcherConfig = field(default_factory=FetcherConfig)
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,7 @@ class ReplicaConfig:
         io_threads: threads for fsync, recovery and removal of files.
         kv_backpressure_trigger: files on level 0 of a KvTablet above which its writers are slowed down.
         kv_cache_bytes: block cache and write buffers of all KvTablets together.
+        replication: of buckets with several replicas.
     """
 
     log: LogConfig
@@ -66,21 +84,7 @@ class ReplicaConfig:
     io_threads: int = 4
     kv_cache_bytes: int = 128 << 20
     kv_backpressure_trigger: int = 8
-
-
-@dataclass(slots=True)
-class HostedReplica:
-    """A replica that is open here.
-
-    Attributes:
-        replica: log and rows.
-        leadership: who leads it, as the coordinator said last.
-        directory: of its table or partition.
-    """
-
-    replica: Replica
-    leadership: BucketLeadership
-    directory: PurePath
+    replication: ReplicationConfig = field(default_factory=ReplicationConfig)
 
 
 class ReplicaManager:
@@ -91,6 +95,7 @@ class ReplicaManager:
         directory: data directory; this object expects to be its only user.
         metadata: definitions of tables; the caller changes it.
         reserve_ids: reserves so many ids for the auto-increment column of the table with an id; gives the first.
+        connect: to the server with an id, for followers.
         lease: until when this server may lead what others could lead, too.
 
     Attributes:
@@ -106,17 +111,17 @@ class ReplicaManager:
         runtime: Runtime,
         metadata: MetadataCache,
         reserve_ids: Callable[[int, int], Coroutine[Any, Any, int]],
+        connect: Connect,
         lease: Lease,
     ) -> None:
         self._server_id = server_id
-        self._config = config
-        self._runtime = runtime
         self._metadata = metadata
-        self._reserve_ids = reserve_ids
         self._lease = lease
+        self._unconfirmed: set[TableBucket] = set()  # led by this server before it registered again
+        self._awaits_snapshot = False
+        self._lease_has_lapsed = False
         self._directories = ReplicaDirectories(directory, runtime.disk)
         self._hosted: dict[TableBucket, HostedReplica] = {}
-        self._leading: dict[TableBucket, Replica] = {}  # those that serve requests
         self._changing: dict[TableBucket, asyncio.Task[BucketResult]] = {}
         self._slots = asyncio.Semaphore(config.io_threads)
         self._files = asyncio.Lock()  # held by what removes files of replicas that are gone
@@ -124,29 +129,102 @@ class ReplicaManager:
         self._io_pool = runtime.workers.pool("fluss-io", config.io_threads)
         self._kv_worker = runtime.workers.pool("fluss-kv", 1)
         self._read_pool = runtime.workers.pool("fluss-read", _READ_THREADS)
-        self._kv_resources: KvResources | None = None
         self.dropped_counters = BucketCounters()
         self.flush_times = Distribution()
+        self._opener = TabletOpener(
+            self._directories,
+            config.log,
+            config.kv_cache_bytes,
+            config.kv_backpressure_trigger,
+            runtime,
+            metadata,
+            self._io_pool,
+            self._kv_worker,
+        )
+        self._fetchers = ReplicaFetchers(
+            server_id, config.replication.fetcher, connect, runtime.clock, runtime.random.random
+        )
+        self._roles = ReplicaRoles(
+            server_id,
+            metadata,
+            self._opener,
+            self._fetchers,
+            runtime.clock,
+            io_pool=self._io_pool,
+            read_pool=self._read_pool,
+            kv_worker=self._kv_worker,
+            max_unflushed=config.max_unflushed,
+            min_isr=config.replication.min_isr,
+            reserve_ids=reserve_ids,
+            flush_times=self.flush_times,
+        )
+        self._leading, self._serving = self._roles.leading, self._roles.serving
         self._maintenance = Maintenance(config.maintenance, self.replicas)
 
     # ------------------------------------------------------------------ look-up
 
     def replica(self, bucket: TableBucket) -> Replica:
-        """The replica of ``bucket`` that this server leads.
+        """The replica of ``bucket`` that this server leads and serves.
 
         Raises:
             FlussError: ``NOT_LEADER_OR_FOLLOWER`` when another server leads it, or none;
-                ``UNKNOWN_TABLE_OR_BUCKET_EXCEPTION``.
+                ``LEADER_NOT_AVAILABLE_EXCEPTION`` when it is not served yet; ``UNKNOWN_TABLE_OR_BUCKET_EXCEPTION``.
         """
+        replica = self._serving.get(bucket)
+        if replica is None or replica.is_closed:
+            raise self.leader(bucket).not_serving()
+        if not self._lease.held or self._unconfirmed:
+            self._check_lease(replica)
+        return replica
+
+    def leader(self, bucket: TableBucket) -> Replica:
+        """As :meth:`replica`, also when it is not served yet."""
         replica = self._leading.get(bucket)
         if replica is None or replica.is_closed:
             raise self._not_here(bucket)
-        if not self._lease.held and len(self._hosted[bucket].leadership.isr) > 1:
+        if not self._lease.held or self._unconfirmed:
+            self._check_lease(replica)
+        return replica
+
+    def _check_lease(self, replica: Replica) -> None:
+        """Refuse what another server may lead by now; nobody else can be elected when nobody else is in the ISR."""
+        if self._lease.held and not (self._lease_has_lapsed and replica.bucket in self._unconfirmed):
+            return
+        if replica.followers is not None and len(replica.followers.isr.maximal) > 1:
             raise FlussError(
                 ErrorCode.NOT_LEADER_OR_FOLLOWER,
-                f"this server has not heard from the coordinator and may not lead bucket {bucket} any more",
+                f"this server has not heard from the coordinator and may not lead bucket {replica.bucket} any more",
             )
-        return replica
+
+    # A server whose lease ran out may get another one before it hears who leads its buckets now.
+
+    def begin_rejoining(self) -> None:
+        """The server registers again: a leadership counts when the coordinator has repeated it."""
+        self._unconfirmed = {bucket for bucket, replica in self._leading.items() if replica.followers is not None}
+        self._awaits_snapshot = True
+        self._lease_has_lapsed = False
+
+    def snapshot_received(self) -> None:
+        """Notifications are of the present membership from now on."""
+        self._awaits_snapshot = False
+
+    def end_rejoining(self, *, lease_was_held: bool) -> None:
+        """The server is a member again.
+
+        Args:
+            lease_was_held: nobody else can lead what this server leads.
+        """
+        self._lease_has_lapsed = not lease_was_held
+        if lease_was_held:
+            self._unconfirmed.clear()
+
+    async def served_replica(self, bucket: TableBucket) -> Replica:
+        """As :meth:`replica`, after waiting for a new leader for :data:`SERVING_WAIT_S`."""
+        if bucket not in self._serving:
+            hosted = self._hosted.get(bucket)
+            if hosted is not None and hosted.opening is not None and self.leader(bucket) is hosted.replica:
+                await asyncio.wait([hosted.opening], timeout=SERVING_WAIT_S)
+        return self.replica(bucket)
 
     def _not_here(self, bucket: TableBucket) -> FlussError:
         entries = self._metadata.buckets(bucket.table_id, bucket.partition_id)
@@ -157,6 +235,10 @@ class ReplicaManager:
     def find(self, bucket: TableBucket) -> Replica | None:
         """The replica of ``bucket`` if this server leads it."""
         return self._leading.get(bucket)
+
+    def leaders(self) -> list[Replica]:
+        """Every replica that leads."""
+        return list(self._leading.values())
 
     def table(self, table_id: int) -> TableInfo:
         """The table of that id, or ``UNKNOWN_TABLE_OR_BUCKET_EXCEPTION``."""
@@ -174,14 +256,18 @@ class ReplicaManager:
         """The partition of that id, or None."""
         return self._metadata.partition(partition_id)
 
-    def replicas(self) -> list[Replica]:
+    def replicas(self) -> list[BucketReplica]:
         """Every open replica."""
         return [hosted.replica for hosted in self._hosted.values()]
 
     @property
     def kv_memory_bytes(self) -> int:
         """Bytes of RocksDB's caches and memtables."""
-        return 0 if self._kv_resources is None else self._kv_resources.memory_bytes
+        return self._opener.kv_memory_bytes
+
+    def set_min_isr(self, min_isr: int) -> None:
+        """Change ``ReplicationConfig.min_isr``."""
+        self._roles.set_min_isr(min_isr)
 
     def set_roll_expired_segments(self, enabled: bool) -> None:
         """Change ``MaintenanceConfig.roll_expired_segments``."""
@@ -214,12 +300,12 @@ class ReplicaManager:
         if self._changing:
             await asyncio.wait(tuple(self._changing.values()))
         await self._tasks.wait()
-        results = await asyncio.gather(*(replica.close() for replica in self.replicas()), return_exceptions=True)
+        await self._fetchers.close()
+        results = await asyncio.gather(*self._roles.close(self._hosted.values()), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 logger.error("closing a replica failed; it will recover at the next start: %s", result)
         self._hosted.clear()
-        self._leading.clear()
         self._kv_worker.close()
         self._io_pool.close()
         self._read_pool.close()
@@ -280,6 +366,32 @@ class ReplicaManager:
                 )
             )
 
+    # ------------------------------------------------------------------ leaving
+
+    def pause_reads(self) -> None:
+        """Show clients no more of buckets that others may lead soon: their next leader acknowledges more than is known
+        here. Writes and followers go on."""
+        for bucket, replica in list(self._serving.items()):
+            if replica.followers is not None and len(replica.followers.isr.maximal) > 1:
+                del self._serving[bucket]
+
+    async def hand_over(self, remaining: Collection[TableBucket] | None) -> None:
+        """Lead no more what the coordinator has given to others; who waits gets ``NOT_LEADER_OR_FOLLOWER``.
+
+        Args:
+            remaining: what this server still leads; None when that is not known, and it leads until it is told.
+        """
+        given = [] if remaining is None else [bucket for bucket in self._leading if bucket not in remaining]
+        for bucket, replica in self._leading.items():
+            if bucket not in given and replica.is_serving:
+                self._serving[bucket] = replica
+        roles = [self._roles.resign(self._hosted[bucket]) for bucket in given if self._is_replicated(bucket)]
+        await asyncio.gather(*roles)
+
+    def _is_replicated(self, bucket: TableBucket) -> bool:
+        hosted = self._hosted.get(bucket)
+        return hosted is not None and bucket not in self._changing and len(hosted.leadership.replicas) > 1
+
     # ------------------------------------------------------------------ NOTIFY_LEADER_AND_ISR
 
     async def notify_leader_and_isr(self, request: NotifyLeaderAndIsr) -> NotifyLeaderAndIsrResponse:
@@ -313,89 +425,31 @@ class ReplicaManager:
         failure = _stale(leadership, hosted, self._server_id)
         if failure is not None:
             return BucketResult(bucket, failure)
-        if hosted is not None:
-            self._lead_or_follow(hosted, leadership)
+        if not self._awaits_snapshot:
+            self._unconfirmed.discard(bucket)
+        if hosted is not None and self._roles.keeps_role(hosted, leadership):
+            self._roles.refresh(hosted, leadership)
             return BucketResult(bucket)
-        task = asyncio.ensure_future(self._open_reporting(leadership))
+        if hosted is not None:
+            self._roles.hide(hosted.replica)  # from now on: the change may have to wait
+        task = asyncio.ensure_future(self._change_reporting(leadership, hosted))
         self._changing[bucket] = task
         task.add_done_callback(lambda _: self._changing.pop(bucket, None))
         return task
 
-    async def _open_reporting(self, leadership: BucketLeadership) -> BucketResult:
+    async def _change_reporting(self, leadership: BucketLeadership, hosted: HostedReplica | None) -> BucketResult:
         try:
             async with self._slots:
-                hosted = await self._open(leadership)
+                if hosted is not None:
+                    await self._roles.change(hosted, leadership)
+                else:
+                    opened = await self._roles.open(leadership, self.table(leadership.bucket.table_id))
+                    self._hosted[leadership.bucket] = opened
         except Exception as error:
             if not isinstance(error, FlussError):
                 logger.exception("bucket %s cannot be opened", leadership.bucket)
             return BucketResult(leadership.bucket, Failure.of(error))
-        self._hosted[leadership.bucket] = hosted
-        self._lead_or_follow(hosted, leadership)
         return BucketResult(leadership.bucket)
-
-    def _lead_or_follow(self, hosted: HostedReplica, leadership: BucketLeadership) -> None:
-        hosted.leadership = leadership
-        if leadership.leader == self._server_id:
-            self._leading[leadership.bucket] = hosted.replica
-        else:
-            self._leading.pop(leadership.bucket, None)
-
-    async def _open(self, leadership: BucketLeadership) -> HostedReplica:
-        bucket = leadership.bucket
-        table = self.table(bucket.table_id)
-        partition = None
-        if bucket.partition_id is not None and (partition := self._metadata.partition(bucket.partition_id)) is None:
-            raise FlussError(
-                ErrorCode.UNKNOWN_TABLE_OR_BUCKET_EXCEPTION,
-                f"no partition with id {bucket.partition_id} on this server",
-            )
-        directory = self._directories.of_physical_table(
-            table.path, table.table_id, None if partition is None else partition.name, bucket.partition_id
-        )
-        log = await self._io_pool.run(self._open_log, directory / f"log-{bucket.bucket}")
-        kv = None
-        if table.has_primary_key:
-            values = () if partition is None else partition.values
-            open_kv = partial(self._open_kv, directory / f"kv-{bucket.bucket}", table, values, log)
-            kv = await self._kv_worker.run(open_kv)
-        replica = Replica(
-            bucket,
-            table,
-            log,
-            kv,
-            schemas=partial(self._metadata.schema, table.table_id),
-            clock=self._runtime.clock,
-            flush_pool=self._io_pool,
-            read_pool=self._read_pool,
-            kv_worker=self._kv_worker,
-            flush_times=self.flush_times,
-            max_unflushed=self._config.max_unflushed,
-            reserve_ids=partial(self._reserve_ids, table.table_id),
-        )
-        return HostedReplica(replica, leadership, directory)
-
-    def _open_log(self, directory: PurePath) -> LogTablet:
-        log = LogTablet.open(directory, self._config.log, self._runtime)
-        log.flush()  # what recovery kept counts as acknowledged, so it must not depend on the page cache
-        return log
-
-    def _open_kv(self, directory: PurePath, table: TableInfo, partition: Sequence[str], log: LogTablet) -> KvTablet:
-        # RocksDB and Arrow cost start-up time: load with the first table.
-        from fluss_server.kv.kv_tablet import KvTablet
-        from fluss_server.kv.resources import KvResources
-
-        if self._kv_resources is None:
-            self._kv_resources = KvResources(
-                self._runtime, self._config.kv_cache_bytes, backpressure_trigger=self._config.kv_backpressure_trigger
-            )
-        return KvTablet.open(
-            directory,
-            table,
-            partial(self._metadata.schema, table.table_id),
-            log,
-            self._kv_resources,
-            partition,
-        )
 
     # ------------------------------------------------------------------ STOP_REPLICA
 
@@ -453,12 +507,16 @@ class ReplicaManager:
                 f"leader epoch {stop.leader_epoch} of bucket {bucket} is older than {hosted.leadership.leader_epoch}",
             )
         del self._hosted[bucket]
-        self._leading.pop(bucket, None)
+        self._roles.hide(hosted.replica)
         if stop.delete:
             self.dropped_counters.add(hosted.replica.counters)
             await hosted.replica.delete()
         else:
             await hosted.replica.close()
+        if hosted.opening is not None:
+            await asyncio.wait([hosted.opening])
+        if stop.delete and hosted.replica.kv is None and hosted.replica.table.has_primary_key:
+            await self._opener.remove_rows(bucket, hosted.directory)
 
 
 def _stale(leadership: BucketLeadership, hosted: HostedReplica | None, server_id: int) -> Failure | None:
@@ -476,10 +534,10 @@ def _stale(leadership: BucketLeadership, hosted: HostedReplica | None, server_id
             ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION,
             f"leader epoch {leadership.leader_epoch} of bucket {bucket} is older than {known.leader_epoch}",
         )
-    if leadership.leader_epoch == known.leader_epoch and leadership.bucket_epoch < known.bucket_epoch:
+    if leadership.leader_epoch == known.leader_epoch and leadership.bucket_epoch < hosted.bucket_epoch:
         return Failure(
             ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION,
-            f"bucket epoch {leadership.bucket_epoch} of bucket {bucket} is older than {known.bucket_epoch}",
+            f"bucket epoch {leadership.bucket_epoch} of bucket {bucket} is older than {hosted.bucket_epoch}",
         )
     return None
 

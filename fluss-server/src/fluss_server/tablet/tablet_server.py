@@ -25,21 +25,26 @@ from fluss_server.cluster.metadata_cache import MetadataCache
 from fluss_server.cluster.update_parts import SnapshotParts
 from fluss_server.config import Configuration
 from fluss_server.config.dynamic import DynamicConfiguration
-from fluss_server.errors import FlussError
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.rpc.client import RpcClient
 from fluss_server.runtime.runtime import Runtime
+from fluss_server.security.internal_calls import INTERNAL_LISTENER, internal_endpoint, server_credentials
 from fluss_server.tablet.control_fence import ControlFence
 from fluss_server.tablet.disk_write_lock import DISK_RATIOS, DiskMonitor, DiskWriteLock, check_ratios, disk_ratios
+from fluss_server.tablet.isr_maintenance import IsrMaintenance
 from fluss_server.tablet.kv_scanners import KvScanners, ScannerConfig
 from fluss_server.tablet.membership import Membership
 from fluss_server.tablet.metadata_service import MetadataService
 from fluss_server.tablet.read_service import ReadService
 from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
+from fluss_server.tablet.replication_service import ReplicationService
 from fluss_server.tablet.write_service import WriteService
 from fluss_server.tablet.writer_ids import WriterIds
 
 logger = logging.getLogger(__name__)
 
 _ROLL_SEGMENTS = "log.retention.roll-active-segment.enabled"
+_MIN_ISR = "log.replica.min-in-sync-replicas-number"
 
 
 class TabletServer:
@@ -60,6 +65,7 @@ class TabletServer:
     Attributes:
         metadata: what it knows of the cluster.
         replicas: the buckets that it keeps.
+        isr: keeps the ISRs of the buckets that it leads.
         scanners: full scans that are open.
         disk: whether writes are refused, because the disk is nearly full.
         reads: serves reads.
@@ -79,6 +85,8 @@ class TabletServer:
         replaced: Callable[[FlussError], object] = lambda error: None,
     ) -> None:
         self._coordinator = coordinator
+        self._network = runtime.network
+        self._configuration = configuration
         current = configuration.current
         incarnation = runtime.secrets.token(16).hex()
         self._membership = Membership(
@@ -88,6 +96,8 @@ class TabletServer:
             runtime.clock,
             interval_s=current.get_int(HEARTBEAT_INTERVAL) / 1000,
             replaced=replaced,
+            rejoining=lambda: self.replicas.begin_rejoining(),
+            rejoined=lambda held: self.replicas.end_rejoining(lease_was_held=held),
         )
         self.metadata = MetadataCache()
         self._fence = ControlFence(self.metadata, incarnation)
@@ -97,11 +107,28 @@ class TabletServer:
             directory, self.disk, current.get_int("server.data-disk.check-interval") / 1000, runtime
         )
         self.replicas = ReplicaManager(
-            node.server_id, directory, replica_config, runtime, self.metadata, self._reserve_ids, self._membership.lease
+            node.server_id,
+            directory,
+            replica_config,
+            runtime,
+            self.metadata,
+            self._reserve_ids,
+            self._connect,
+            self._membership.lease,
         )
+        self.isr = IsrMaintenance(
+            node.server_id,
+            coordinator,
+            self.replicas.leaders,
+            self.metadata,
+            replica_config.replication.max_lag_s,
+            runtime.random.random,
+        )
+        replication = ReplicationService(self.replicas, self.isr, runtime.clock)
         self.scanners = KvScanners(self.replicas.kv_worker, runtime, scanner_config)
         self.reads = ReadService(
             self.replicas,
+            replication,
             self.scanners,
             self.disk,
             runtime.clock,
@@ -110,6 +137,7 @@ class TabletServer:
         self.services: tuple[object, ...] = (
             WriteService(self.replicas, self.disk, kv_queue_bytes=current.get_int("kv.write-queue.size")),
             self.reads,
+            replication,
             MetadataService(self.metadata, node.server_id, WriterIds(coordinator, self._largest_writer_id)),
         )
         self._follow_changes(configuration)
@@ -131,14 +159,17 @@ class TabletServer:
         self.scanners.start()
         closing(self.scanners.stop)
         self.replicas.start()
+        self.isr.start()
+        closing(self.isr.close)
         self._has_snapshot = asyncio.get_running_loop().create_future()
         closing(self._membership.close)
         await self._membership.join()
         await self._has_snapshot
 
     async def leave(self) -> None:
-        """Request that the coordinator moves leaderships to other servers, before :meth:`close`."""
-        await self._membership.leave()
+        """Have the coordinator move leaderships to other servers, before :meth:`close`."""
+        self.replicas.pause_reads()
+        await self.replicas.hand_over(await self._membership.leave())
 
     async def close(self) -> None:
         """Make everything durable and release the files. May be called twice."""
@@ -166,6 +197,7 @@ class TabletServer:
         self.metadata.apply(request)
         if request.snapshot is None:
             return
+        self.replicas.snapshot_received()
         waiting = self._has_snapshot
         try:
             orphans = await self.replicas.orphans()
@@ -190,6 +222,21 @@ class TabletServer:
             self.scanners.close_table(table_id, partition_id)
         return await self.replicas.stop_replicas(request)
 
+    async def _connect(self, server_id: int) -> RpcClient:
+        """Connect to another server, as its follower; ``NETWORK_EXCEPTION``, ``AUTHENTICATE_EXCEPTION``."""
+        node = self.metadata.servers.get(server_id)
+        options = self._configuration.current
+        if node is None:
+            raise FlussError(ErrorCode.NETWORK_EXCEPTION, f"the address of server {server_id} is not known")
+        endpoint = internal_endpoint(node.endpoints, options.get_str(INTERNAL_LISTENER), f"tablet server {server_id}")
+        return await RpcClient.connect(
+            endpoint.host,
+            endpoint.port,
+            authentication=server_credentials(options),
+            network=self._network,
+            timeout_s=options.get_int("server.internal.connect-timeout") / 1000,
+        )
+
     async def _reserve_ids(self, table_id: int, count: int) -> int:
         return (await self._coordinator.reserve_ids(ReserveIds(table_id, count))).first
 
@@ -207,6 +254,9 @@ class TabletServer:
             [_ROLL_SEGMENTS],
             accept,
             lambda configuration: replicas.set_roll_expired_segments(configuration.get_bool(_ROLL_SEGMENTS)),
+        )
+        configuration.subscribe(
+            [_MIN_ISR], accept, lambda configuration: replicas.set_min_isr(configuration.get_int(_MIN_ISR))
         )
         configuration.subscribe(
             DISK_RATIOS,

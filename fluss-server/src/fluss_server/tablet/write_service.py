@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
+from typing import NamedTuple
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
@@ -47,6 +48,13 @@ _VALID_ACKS = (-1, 0, 1)
 _MODE_DEFAULT, _MODE_OVERWRITE = 0, 1
 
 
+class Acknowledgement(NamedTuple):
+    """What a part of a write waits for: ``done`` completes when ``replica`` acknowledges it."""
+
+    replica: Replica
+    done: asyncio.Future[None]
+
+
 class WriteService:
     """Appends to log tables, upserts and deletes in primary-key tables."""
 
@@ -60,9 +68,9 @@ class WriteService:
     def produce_log(
         self, request: ProduceLogRequest, context: RequestContext
     ) -> ResponseBody | Awaitable[ResponseBody]:
-        """Append one or more batches per bucket; ``acks`` 1 and -1 wait until they are acknowledged."""
+        """Append one or more batches per bucket; ``acks`` 1 waits until the leader has them, -1 for the whole ISR."""
         _check_acks(request.acks)
-        outcomes = [self._append(request.table_id, bucket) for bucket in request.buckets]
+        outcomes = [self._append(request.table_id, bucket, request.acks) for bucket in request.buckets]
         # What is in the log needs the memory of the request no more.
         sizes = [len(bucket.records) for bucket in request.buckets]
         request.buckets = without_records(request.buckets)
@@ -76,9 +84,9 @@ class WriteService:
         request: ProduceLogRequest,
         sizes: Sequence[int],
         settled: list[FlussError | AppendResult],
-        waiting: dict[int, asyncio.Future[None]],
+        waiting: dict[int, Acknowledgement],
     ) -> ResponseBody:
-        await _settle(settled, waiting, request.timeout_ms)
+        await _settle(settled, waiting, request.acks, request.timeout_ms)
         return self._produced(request, sizes, settled)
 
     def _produced(
@@ -100,10 +108,11 @@ class WriteService:
                 entry.base_offset = outcome.base_offset
         return response
 
-    def _append(self, table_id: int, bucket: BucketRecords) -> FlussError | tuple[Replica, AppendResult]:
+    def _append(self, table_id: int, bucket: BucketRecords, acks: int) -> FlussError | tuple[Replica, AppendResult]:
         try:
             self._disk.check()
-            replica = self._replicas.replica(TableBucket(table_id, bucket.partition_id, bucket.bucket_id))
+            replica = self._replicas.leader(TableBucket(table_id, bucket.partition_id, bucket.bucket_id))
+            replica.check_acks(acks)
             return replica, replica.append(bucket.records)
         except Exception as error:
             return _as_fluss_error(error)
@@ -115,7 +124,7 @@ class WriteService:
         async with self._kv_budget.hold(sum(len(bucket.records) for bucket in request.buckets)):
             # Every put is handed to the worker before the first wait, so that later requests cannot overtake.
             puts = [
-                self._start_put(request.table_id, bucket, request.target_columns, request.agg_mode)
+                self._start_put(request.table_id, bucket, request.acks, request.target_columns, request.agg_mode)
                 for bucket in request.buckets
             ]
             outcomes = [await put for put in puts]
@@ -124,7 +133,7 @@ class WriteService:
         request.buckets = without_records(request.buckets)
         settled, waiting = _to_wait_for(outcomes, request.acks)
         if waiting:
-            await _settle(settled, waiting, request.timeout_ms)
+            await _settle(settled, waiting, request.acks, request.timeout_ms)
         response = pb.PutKvResponse()
         for bucket, size, outcome in zip(request.buckets, sizes, settled, strict=True):
             entry = response.buckets_resp.add(bucket_id=bucket.bucket_id)
@@ -145,7 +154,7 @@ class WriteService:
         return response
 
     def _start_put(
-        self, table_id: int, bucket: BucketRecords, target_columns: Sequence[int], agg_mode: int
+        self, table_id: int, bucket: BucketRecords, acks: int, target_columns: Sequence[int], agg_mode: int
     ) -> Awaitable[FlussError | tuple[Replica, AppendResult]]:
         async def run() -> FlussError | tuple[Replica, AppendResult]:
             try:
@@ -158,7 +167,9 @@ class WriteService:
                         f" the limit is {self._max_merge_bytes}",
                         hint="write smaller batches, or raise kv.write-queue.size",
                     )
-                replica = self._replicas.replica(TableBucket(table_id, bucket.partition_id, bucket.bucket_id))
+                key = TableBucket(table_id, bucket.partition_id, bucket.bucket_id)
+                replica = await self._replicas.served_replica(key)  # waits only for a new leader
+                replica.check_acks(acks)
                 overwrite = _is_overwrite(agg_mode)
                 return replica, await replica.put(bucket.records, target_columns, overwrite=overwrite)
             except Exception as error:
@@ -186,9 +197,9 @@ def put_kv_code(code: ErrorCode, api_version: int) -> ErrorCode:
 
 def _to_wait_for(
     outcomes: Sequence[FlussError | tuple[Replica, AppendResult]], acks: int
-) -> tuple[list[FlussError | AppendResult], dict[int, asyncio.Future[None]]]:
+) -> tuple[list[FlussError | AppendResult], dict[int, Acknowledgement]]:
     """The results of the parts of a write, and by index the acknowledgements that it has to wait for."""
-    waiting: dict[int, asyncio.Future[None]] = {}
+    waiting: dict[int, Acknowledgement] = {}
     settled: list[FlussError | AppendResult] = []
     for index, outcome in enumerate(outcomes):
         if isinstance(outcome, FlussError):
@@ -198,14 +209,14 @@ def _to_wait_for(
         settled.append(result)
         if acks != 0:
             try:
-                waiting[index] = replica.acknowledged(result)
+                waiting[index] = Acknowledgement(replica, replica.acknowledged(result, acks))
             except FlussError as error:
                 settled[index] = error
     return settled, waiting
 
 
 async def _settle(
-    settled: list[FlussError | AppendResult], waiting: dict[int, asyncio.Future[None]], timeout_ms: int
+    settled: list[FlussError | AppendResult], waiting: dict[int, Acknowledgement], acks: int, timeout_ms: int
 ) -> None:
     """Wait for acknowledgements; a part that fails, or whose time is up, gets its error in ``settled``."""
     time_is_up = False
@@ -213,25 +224,38 @@ async def _settle(
     def abandon() -> None:
         nonlocal time_is_up
         time_is_up = True
-        for future in waiting.values():
+        for _, future in waiting.values():
             future.cancel()
 
     timer = asyncio.get_running_loop().call_later(min(max(timeout_ms, 1), MAX_TIMEOUT_MS) / 1000, abandon)
     try:
-        for index, future in waiting.items():
+        for index, (replica, future) in waiting.items():
             try:
                 await future
             except asyncio.CancelledError:
                 if not time_is_up:
                     raise
-                settled[index] = FlussError(
-                    ErrorCode.REQUEST_TIME_OUT,
-                    f"not acknowledged within {timeout_ms} ms; the rows are in the log and may still be acknowledged",
-                )
+                settled[index] = _not_in_time(replica, acks, timeout_ms)
             except Exception as error:
                 settled[index] = _as_fluss_error(error)
     finally:
         timer.cancel()
+
+
+def _not_in_time(replica: Replica, acks: int, timeout_ms: int) -> FlussError:
+    """The error of a write that was appended and not acknowledged."""
+    followers = replica.followers
+    if acks == -1 and followers is not None and not followers.has_enough_replicas:
+        return FlussError(
+            ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND_EXCEPTION,
+            f"{len(followers.isr.members)} replicas are in sync, {followers.min_isr} are needed; the rows are in the"
+            " log and may still be acknowledged",
+            hint="write them again when more servers are back; idempotent writers write them once",
+        )
+    return FlussError(
+        ErrorCode.REQUEST_TIME_OUT,
+        f"not acknowledged within {timeout_ms} ms; the rows are in the log and may still be acknowledged",
+    )
 
 
 def _as_fluss_error(error: BaseException) -> FlussError:

@@ -1,7 +1,9 @@
-"""The high watermark of a bucket and those who wait for it.
+"""An offset that only grows, and those who wait for it.
 
-Everything below the high watermark is acknowledged: durable as the flush policy says and, for a primary-key table,
-visible to lookups. Writers wait until it passes their last row; readers wait until it moves at all.
+A bucket has up to three. Everything below the *high watermark* is acknowledged: on all replicas in sync, durable as the
+flush policy says and, for a primary-key table, visible to lookups. Writers wait until it passes their last row; readers
+wait until it moves at all. The leader of a bucket with followers has two more: the *durable end*, up to which its own
+log is durable, and the *log end*, at which followers wait for more.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ MAX_WOKEN_WRITERS = 400
 """Writers of a bucket that are woken in one iteration of the event loop, some milliseconds; more follow in the next."""
 
 
-class HighWatermark:
+class WatchedOffset:
     """An offset that only grows, with waiting writers and readers. Used from one event loop."""
 
     def __init__(self, value: int) -> None:
@@ -28,12 +30,12 @@ class HighWatermark:
 
     @property
     def value(self) -> int:
-        """First offset that is not acknowledged yet."""
+        """The first offset that is not covered."""
         return self._value
 
     @property
     def waiting_writers(self) -> int:
-        """Writes that wait for their acknowledgement."""
+        """Writes that wait for it."""
         return len(self._writers)
 
     def advance(self, value: int) -> None:
@@ -63,7 +65,7 @@ class HighWatermark:
                 woken += 1
 
     def reached(self, offset: int) -> asyncio.Future[None]:
-        """A future that completes when the high watermark is at least ``offset``; cancel it to stop waiting."""
+        """A future that completes when the value is at least ``offset``; cancel it to stop waiting."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if offset <= self._value:
             future.set_result(None)
@@ -73,7 +75,7 @@ class HighWatermark:
         return future
 
     def fail(self, error: FlussError) -> None:
-        """Nothing more will be acknowledged: every waiting writer gets ``error``, readers wake to notice."""
+        """It will not grow any more: every waiting writer gets ``error``, readers wake to notice."""
         writers, self._writers = self._writers, []
         for _, _, future in writers:
             if not future.done():

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.replica.high_watermark import MAX_WOKEN_WRITERS, HighWatermark
+from fluss_server.replica.watched_offset import MAX_WOKEN_WRITERS, WatchedOffset
 
 
 def test_writers_wake_exactly_when_their_offset_is_reached() -> None:
     async def run() -> None:
-        watermark = HighWatermark(10)
+        watermark = WatchedOffset(10)
         assert watermark.reached(10).done()
         first, second, third = watermark.reached(11), watermark.reached(30), watermark.reached(20)
         watermark.advance(20)
@@ -27,7 +27,7 @@ def test_writers_wake_exactly_when_their_offset_is_reached() -> None:
 
 def test_of_very_many_writers_some_wake_in_each_iteration() -> None:
     async def run() -> None:
-        busy, quiet = HighWatermark(0), HighWatermark(0)
+        busy, quiet = WatchedOffset(0), WatchedOffset(0)
         count = 3 * MAX_WOKEN_WRITERS
         writers = [busy.reached(number + 1) for number in range(count)]
         last = busy.reached(count + 1)
@@ -51,7 +51,7 @@ def test_of_very_many_writers_some_wake_in_each_iteration() -> None:
 
 def test_readers_wake_on_every_movement_until_removed() -> None:
     async def run() -> None:
-        watermark = HighWatermark(0)
+        watermark = WatchedOffset(0)
         moved = asyncio.Event()
         watermark.add_reader(moved.set)
         watermark.advance(1)
@@ -68,7 +68,7 @@ def test_readers_wake_on_every_movement_until_removed() -> None:
 
 def test_failure_reaches_all_waiting_writers_and_wakes_readers() -> None:
     async def run() -> None:
-        watermark = HighWatermark(0)
+        watermark = WatchedOffset(0)
         moved = asyncio.Event()
         watermark.add_reader(moved.set)
         waiting, cancelled = watermark.reached(5), watermark.reached(6)

@@ -1,0 +1,74 @@
+"""Options of a server about buckets with several replicas."""
+
+from __future__ import annotations
+
+from fluss_server.config.option import MAX_INT, Option, OptionType
+
+REPLICATION_OPTIONS = (
+    Option(
+        "log.replica.min-in-sync-replicas-number",
+        OptionType.INT,
+        "1",
+        "Replicas that have to be in sync, the leader among them, before rows of a bucket with followers are"
+        " acknowledged to writers with acks = all and shown to readers. With fewer such writes are refused with"
+        " NOT_ENOUGH_REPLICAS (29). With 2 an acknowledged row survives the loss of a server with its disk.",
+        minimum=1,
+        dynamic=True,
+    ),
+    Option(
+        "log.replica.max-lag-time",
+        OptionType.DURATION,
+        "30 s",
+        "A follower that was not caught up with its leader for this time leaves the replicas in sync; until then it"
+        " holds up acknowledgements.",
+        minimum=10,
+    ),
+    Option(
+        "log.replica.fetcher-number",
+        OptionType.INT,
+        "1",
+        "Connections over which a server fetches from each server that leads buckets which it follows.",
+        minimum=1,
+        maximum=64,
+    ),
+    Option(
+        "log.replica.fetch.max-bytes",
+        OptionType.SIZE,
+        "16mb",
+        "Most bytes that a follower gets with one fetch, over all buckets; one batch is sent even if it is larger.",
+        minimum=1,
+        maximum=64 << 20,
+    ),
+    Option(
+        "log.replica.fetch.max-bytes-for-bucket",
+        OptionType.SIZE,
+        "1mb",
+        "Most bytes of one bucket in a fetch of a follower.",
+        minimum=1,
+        maximum=MAX_INT,
+    ),
+    Option(
+        "log.replica.fetch.wait-max-time",
+        OptionType.DURATION,
+        "500 ms",
+        "How long a leader waits for something new before it responds to a fetch of a follower; what is appended ends"
+        " the wait.",
+        minimum=1,
+        maximum=60_000,
+    ),
+    Option(
+        "log.replica.fetch.min-bytes",
+        OptionType.SIZE,
+        "1b",
+        "Bytes that end the wait of a follower's fetch.",
+        minimum=1,
+        maximum=MAX_INT,
+    ),
+    Option(
+        "log.replica.fetch.backoff-interval",
+        OptionType.DURATION,
+        "1 s",
+        "Longest pause of a follower after an error of its leader, or of a bucket.",
+        minimum=1,
+    ),
+)

@@ -1,0 +1,46 @@
+"""What a leader knows of one of its followers, from the offsets of its fetches. Pure."""
+
+from __future__ import annotations
+
+NO_OFFSET = -1
+"""Of a follower that has not fetched in this leader epoch."""
+
+
+class FollowerProgress:
+    """The offset of a follower, and when it had everything last.
+
+    A fetch from an offset says that the follower has everything below it, as durable as the flush policy demands.
+    Times are seconds of a monotonic clock.
+
+    Args:
+        now_s: the beginning of the leader epoch; every follower counts as caught up then.
+
+    Attributes:
+        offset: of the last fetch; :data:`NO_OFFSET` before the first one.
+    """
+
+    __slots__ = ("_caught_up_s", "_fetch_end", "_fetch_s", "offset")
+
+    def __init__(self, now_s: float) -> None:
+        self.offset = NO_OFFSET
+        self._caught_up_s = now_s
+        self._fetch_s = now_s
+        self._fetch_end = 0  # the leader's log end at the last fetch
+
+    def fetched(self, offset: int, leader_end: int, now_s: float) -> None:
+        """A fetch from ``offset`` has arrived while the leader's log ended at ``leader_end``.
+
+        Under steady writes a follower is never at the end of the log: it also counts as caught up when it has reached
+        what was the end at its fetch before.
+        """
+        if offset >= leader_end:
+            self._caught_up_s = now_s
+        elif self.offset != NO_OFFSET and offset >= self._fetch_end:
+            self._caught_up_s = max(self._caught_up_s, self._fetch_s)
+        self.offset = offset
+        self._fetch_s = now_s
+        self._fetch_end = leader_end
+
+    def is_lagging(self, leader_end: int, now_s: float, max_lag_s: float) -> bool:
+        """Whether it lacks something and was not caught up for more than ``max_lag_s``."""
+        return self.offset < leader_end and now_s - self._caught_up_s > max_lag_s

@@ -1,0 +1,167 @@
+"""Keeps the ISRs of the buckets that this server leads: who lags leaves, who has caught up comes back.
+
+The coordinator decides, see ADJUST_ISR. One request is under way at a time; its outcome may stay unknown, and then it
+is sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+from fluss_server.cluster.gateways import CoordinatorGateway
+from fluss_server.cluster.messages import AdjustedBucket, AdjustIsr, IsrChange
+from fluss_server.cluster.metadata_cache import MetadataCache
+from fluss_server.errors import FlussError
+from fluss_server.replica.replica import Replica
+
+logger = logging.getLogger(__name__)
+
+MAX_CHANGES = 1_000
+"""Buckets of one request."""
+
+REQUEST_DEADLINE_S = 10.0
+RETRY_PAUSE_S = 1.0
+"""After a request without success; between half and all of it."""
+
+
+class IsrMaintenance:
+    """One task over all leaders of a server. Lives on one event loop.
+
+    Args:
+        server_id: of this server.
+        coordinator: takes in the changes.
+        leaders: the replicas that lead.
+        metadata: tells which servers are live, and the coordinator's epoch.
+        max_lag_s: how long a member may lag.
+        random: a number from 0 to 1, for pauses.
+
+    Attributes:
+        expansions: members added so far.
+        shrinks: members removed so far.
+    """
+
+    def __init__(
+        self,
+        server_id: int,
+        coordinator: CoordinatorGateway,
+        leaders: Callable[[], Iterable[Replica]],
+        metadata: MetadataCache,
+        max_lag_s: float,
+        random: Callable[[], float],
+    ) -> None:
+        self._server_id = server_id
+        self._coordinator = coordinator
+        self._leaders = leaders
+        self._metadata = metadata
+        self._max_lag_s = max_lag_s
+        self._random = random
+        self._noticed: dict[Replica, None] = {}
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.expansions = 0
+        self.shrinks = 0
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Change nothing any more."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def fetched(self, replica: Replica, server: int) -> None:
+        """A follower has fetched; if it may join the ISR, or must leave it at once, that is requested now."""
+        followers = replica.followers
+        assert followers is not None, "it has followers"
+        high_watermark = replica.high_watermark.value
+        if server in followers.isr.members:
+            changes = followers.offset_of(server) < high_watermark
+        else:
+            changes = server in self._metadata.servers and followers.may_join(server, high_watermark)
+        if changes and not followers.isr.is_requested:
+            self._noticed[replica] = None
+            self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await asyncio.wait_for(self._wake.wait(), self._max_lag_s / 2)
+                replicas: Iterable[Replica] = self._noticed
+            except asyncio.TimeoutError:
+                replicas = self._leaders()
+            self._wake.clear()
+            wanted = [
+                (replica, isr)
+                for replica in replicas
+                if (isr := replica.wanted_isr(self._max_lag_s, self._metadata.servers)) is not None
+            ]
+            self._noticed.clear()
+            while wanted:
+                part, wanted = wanted[:MAX_CHANGES], wanted[MAX_CHANGES:]
+                try:
+                    succeeded = await self._request(part)
+                except Exception:
+                    logger.exception("changes of ISRs failed")
+                    succeeded = False
+                if not succeeded:
+                    await asyncio.sleep(RETRY_PAUSE_S * (0.5 + 0.5 * self._random()))
+                    self._noticed.update((replica, None) for replica, _ in part)
+                    self._wake.set()
+
+    async def _request(self, wanted: Sequence[tuple[Replica, tuple[int, ...]]]) -> bool:
+        """Request some changes; returns False when one of them has failed."""
+        sent = []
+        for replica, members in wanted:
+            followers = replica.followers
+            assert followers is not None, "it has followers"
+            isr = followers.isr
+            sent.append(
+                IsrChange(
+                    replica.bucket,
+                    followers.leader_epoch,
+                    members,
+                    self._metadata.coordinator_epoch,
+                    isr.bucket_epoch,
+                    tuple(server for server in replica.standby_replicas if server in members),
+                )
+            )
+            isr.requested(members)
+        results: dict[object, AdjustedBucket] = {}
+        try:
+            request = AdjustIsr(self._server_id, tuple(sent))
+            response = await asyncio.wait_for(self._coordinator.adjust_isr(request), REQUEST_DEADLINE_S)
+            results = {result.bucket: result for result in response.buckets}
+        except (FlussError, asyncio.TimeoutError) as error:
+            logger.warning("the coordinator does not take in changes of ISRs: %s", error or "no response")
+        finally:
+            outcomes = [
+                self._take_in(replica, change, results.get(replica.bucket))
+                for (replica, _), change in zip(wanted, sent, strict=True)
+            ]
+        return all(outcomes)
+
+    def _take_in(self, replica: Replica, change: IsrChange, result: AdjustedBucket | None) -> bool:
+        followers = replica.followers
+        assert followers is not None, "it has followers"
+        isr = followers.isr
+        refused = result is not None and result.failure is not None
+        isr.ended(refused=refused)
+        if result is None:
+            return False
+        if result.failure is not None:
+            logger.info("bucket %s keeps the ISR %s: %s", replica.bucket, isr.members, result.failure.message)
+            return False
+        if result.leader_epoch != change.leader_epoch:
+            return False
+        before = set(isr.members)
+        if isr.confirmed(result.isr, result.bucket_epoch):
+            self.expansions += len(set(result.isr) - before)
+            self.shrinks += len(before - set(result.isr))
+            logger.info("the ISR of bucket %s is %s now", replica.bucket, list(result.isr))
+            replica.advance()
+        return True

@@ -1,0 +1,304 @@
+"""Three tablet servers over real sockets: rows are copied, a lost leader is replaced, and nothing is missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cluster_nodes import CoordinatorNode, TabletNode
+from error_support import refused
+from fluss_server.api import messages as pb
+from fluss_server.api.keys import ApiKey
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.formats.kv_batch import build_kv_batch
+from fluss_server.formats.row_codec import row_codec
+from fluss_server.log.log_tablet import LogTablet
+from fluss_server.model.identifiers import TableBucket
+from fluss_server.model.schema import Schema
+from fluss_server.model.table import KvFormat
+from fluss_server.replica.follower_replica import FollowerReplica
+from fluss_server.rpc.client import RpcClient
+from fluss_server.runtime.runtime import system_runtime
+from fluss_server.tablet.metrics import TabletMetrics
+from kv_support import INT, STRING, encode_key, make_schema, make_table
+from rpc_support import async_test
+from table_rpc import arrow_log_batch, create_table, table_path
+
+KEYED = make_schema({"id": INT, "v": STRING}, ["id"])
+PLAIN = Schema(KEYED.columns, (), highest_field_id=1)
+DEADLINE_S = 20.0
+ALL = (1, 2, 3)
+
+
+class Cluster:
+    """A coordinator and tablet servers, and calls of whoever leads a bucket."""
+
+    def __init__(self, directory: Path, options: dict[str, str]) -> None:
+        self.directory = directory
+        self.options = options
+        self.runtime = system_runtime()
+        self.coordinator = CoordinatorNode(self.runtime, directory / "coordinator", options)
+        self.tablets: dict[int, TabletNode] = {}
+
+    async def start_server(self, server_id: int) -> None:
+        node = TabletNode(
+            server_id, self.coordinator, self.runtime, self.directory / f"tablet-{server_id}", self.options
+        )
+        self.tablets[server_id] = node
+        await node.start()
+
+    async def lose_server(self, server_id: int) -> None:
+        """It says good-bye to nobody."""
+        await self.tablets.pop(server_id).close()
+
+    async def create(self, name: str, schema: Schema, replicas: int = 3) -> int:
+        endpoint = self.coordinator.endpoint("CLIENT")
+        async with await RpcClient.connect(endpoint.host, endpoint.port) as client:
+            return await create_table(client, name, schema, properties={"table.replication.factor": str(replicas)})
+
+    def leader_of(self, bucket: TableBucket) -> int:
+        """Server id of the leader that serves a bucket; -1 for none."""
+        for server_id, node in self.tablets.items():
+            try:
+                node.server.replicas.replica(bucket)
+            except FlussError:
+                continue
+            return server_id
+        return -1
+
+    def has_other_leader(self, bucket: TableBucket, before: int) -> bool:
+        return self.leader_of(bucket) not in (-1, before)
+
+    def isr_of(self, bucket: TableBucket) -> set[int]:
+        record = self.coordinator.server.controller.queue.state.buckets[bucket].record
+        return set() if record is None else set(record.isr)
+
+    def log_of(self, server_id: int, bucket: TableBucket) -> LogTablet:
+        replicas = self.tablets[server_id].server.replicas.replicas()
+        return next(replica.log for replica in replicas if replica.bucket == bucket)
+
+    def content_of(self, server_id: int, bucket: TableBucket) -> bytes:
+        log = self.log_of(server_id, bucket)
+        return b"".join(data for _, data in log.batches(log.start_offset, log.end_offset))
+
+    def pause_follower(self, server_id: int, bucket: TableBucket) -> FollowerReplica:
+        """Let a follower fetch no more."""
+        replicas = self.tablets[server_id].server.replicas
+        follower = next(replica for replica in replicas.replicas() if replica.bucket == bucket)
+        assert isinstance(follower, FollowerReplica)
+        replicas._fetchers.remove(follower)
+        return follower
+
+    async def call_leader(self, bucket: TableBucket, key: ApiKey, request: Any) -> Any:
+        await until(lambda: self.leader_of(bucket) >= 0)
+        endpoint = self.tablets[self.leader_of(bucket)].endpoint("CLIENT")
+        async with await RpcClient.connect(endpoint.host, endpoint.port) as client:
+            return await client.call(key, request)
+
+    async def close(self) -> None:
+        for node in self.tablets.values():
+            await node.close()
+        await self.coordinator.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a state, for a bounded time."""
+
+    async def wait() -> None:
+        while not condition():  # noqa: ASYNC110 - plain state of the servers under test
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(wait(), DEADLINE_S)
+
+
+@asynccontextmanager
+async def cluster(directory: Path, **options: str) -> AsyncIterator[Cluster]:
+    named = {f"log.replica.{key.replace('_', '-')}": value for key, value in options.items()}
+    running = Cluster(directory, named)
+    try:
+        await running.coordinator.start()
+        for server_id in ALL:
+            await running.start_server(server_id)
+        yield running
+    finally:
+        await running.close()
+
+
+def figures(running: Cluster, server_id: int) -> dict[str, Any]:
+    """Metrics of a server without labels."""
+    server = running.tablets[server_id].server
+    metrics = TabletMetrics(
+        server.replicas, server.scanners, server.reads.parked, server.disk, server.isr, max_buckets=10
+    )
+    return {sample.name: sample.value for sample in metrics.samples() if not sample.labels}
+
+
+def produce_request(table_id: int, first: int, *, acks: int = -1) -> Any:
+    """Two rows."""
+    batch = arrow_log_batch(PLAIN, [[first, first + 1], ["x", "y"]])
+    request = pb.ProduceLogRequest(acks=acks, table_id=table_id, timeout_ms=10_000)
+    request.buckets_req.add(bucket_id=0, records=batch)
+    return request
+
+
+async def produce(running: Cluster, table_id: int, first: int, *, acks: int = -1) -> Any:
+    bucket = TableBucket(table_id, None, 0)
+    response = await running.call_leader(bucket, ApiKey.PRODUCE_LOG, produce_request(table_id, first, acks=acks))
+    return response.buckets_resp[0]
+
+
+@async_test
+async def test_rows_are_copied_byte_for_byte_and_survive_their_leader(tmp_path: Path) -> None:
+    async with cluster(tmp_path, min_in_sync_replicas_number="2") as running:
+        table_id = await running.create("t", PLAIN)
+        bucket = TableBucket(table_id, None, 0)
+        for number in range(0, 10, 2):
+            assert not (await produce(running, table_id, number)).HasField("error_code")
+        first = running.leader_of(bucket)
+        await until(lambda: all(running.log_of(server, bucket).end_offset == 10 for server in ALL))
+        contents = {running.content_of(server, bucket) for server in ALL}
+        assert len(contents) == 1
+        await running.lose_server(first)
+        await until(lambda: running.has_other_leader(bucket, first))
+        second = running.leader_of(bucket)
+        assert running.tablets[second].server.replicas.replica(bucket).high_watermark.value == 10
+        assert not (await produce(running, table_id, 10)).HasField("error_code")
+        await running.start_server(first)
+        await until(lambda: running.isr_of(bucket) == set(ALL))
+        await until(lambda: running.log_of(first, bucket).end_offset == 12)
+        assert running.content_of(first, bucket) == running.content_of(second, bucket)
+
+
+@async_test
+async def test_a_replica_cuts_what_only_it_has(tmp_path: Path) -> None:
+    """What a leader wrote without its followers is gone when another one has gone on."""
+    async with cluster(tmp_path) as running:
+        table_id = await running.create("t", PLAIN)
+        bucket = TableBucket(table_id, None, 0)
+        await produce(running, table_id, 0)
+        first = running.leader_of(bucket)
+        followers = [server for server in ALL if server != first]
+        for server in followers:  # they fetch no more until they have another leader
+            running.pause_follower(server, bucket)
+        assert not (await produce(running, table_id, 100, acks=1)).HasField("error_code")
+        assert running.log_of(first, bucket).end_offset == 4
+        await running.lose_server(first)
+        await until(lambda: running.leader_of(bucket) in followers)
+        assert not (await produce(running, table_id, 2)).HasField("error_code")
+        await running.start_server(first)
+        await until(lambda: running.isr_of(bucket) == set(ALL))
+        await until(lambda: running.log_of(first, bucket).end_offset == 4)
+        assert len({running.content_of(server, bucket) for server in ALL}) == 1
+
+
+@async_test
+async def test_writes_need_enough_replicas(tmp_path: Path) -> None:
+    async with cluster(tmp_path, min_in_sync_replicas_number="3") as running:
+        table_id = await running.create("t", PLAIN)
+        bucket = TableBucket(table_id, None, 0)
+        assert not (await produce(running, table_id, 0)).HasField("error_code")
+        lost = next(server for server in ALL if server != running.leader_of(bucket))
+        await running.lose_server(lost)
+        await until(lambda: len(running.isr_of(bucket)) == 2)
+        leader = running.tablets[running.leader_of(bucket)].server.replicas.replica(bucket)
+        await until(lambda: leader.followers is not None and len(leader.followers.isr.members) == 2)
+        refused = await produce(running, table_id, 2)
+        assert refused.error_code == ErrorCode.NOT_ENOUGH_REPLICAS_EXCEPTION
+        assert leader.log.end_offset == 2, "nothing was appended"
+        assert not (await produce(running, table_id, 2, acks=1)).HasField("error_code"), "the leader alone has it"
+        assert leader.high_watermark.value == 2, "nobody reads it"
+        await running.start_server(lost)
+        await until(lambda: leader.high_watermark.value == 4)
+
+
+@async_test
+async def test_a_lagging_follower_leaves_the_isr_and_comes_back(tmp_path: Path) -> None:
+    async with cluster(tmp_path, max_lag_time="300 ms") as running:
+        table_id = await running.create("t", PLAIN)
+        bucket = TableBucket(table_id, None, 0)
+        await produce(running, table_id, 0)
+        leader = running.leader_of(bucket)
+        slow = next(server for server in ALL if server != leader)
+        follower = running.pause_follower(slow, bucket)
+        assert not (await produce(running, table_id, 2)).HasField("error_code"), "acknowledged when it has left"
+        assert slow not in running.isr_of(bucket)
+        assert figures(running, leader)["tabletserver_underReplicated"] == 1
+        running.tablets[slow].server.replicas._fetchers.add(follower)
+        await until(lambda: running.isr_of(bucket) == set(ALL))
+        isr = running.tablets[leader].server.isr
+        assert (isr.shrinks, isr.expansions) == (1, 1)
+        shown = figures(running, leader)
+        assert shown["tabletserver_isrShrinksPerSecond"] == shown["tabletserver_isrExpandsPerSecond"] == 1
+        assert shown["tabletserver_underReplicated"] == shown["tabletserver_underMinIsr"] == 0
+        assert (shown["tabletserver_leaderCount"], shown["tabletserver_replicaCount"]) == (1, 1)
+        assert figures(running, slow)["tabletserver_leaderCount"] == 0
+
+
+@async_test
+async def test_the_rows_of_a_primary_key_table_are_built_again_by_the_next_leader(tmp_path: Path) -> None:
+    table = make_table(KEYED)
+    rows = row_codec(KEYED.types, KvFormat.COMPACTED)
+    async with cluster(tmp_path, min_in_sync_replicas_number="2") as running:
+        table_id = await running.create("k", KEYED)
+        bucket = TableBucket(table_id, None, 0)
+
+        async def put(key: int, value: str) -> None:
+            batch = build_kv_batch(1, [(encode_key(table, (key,)), rows.encode((key, value)))])
+            request = pb.PutKvRequest(acks=-1, table_id=table_id, timeout_ms=10_000)
+            request.buckets_req.add(bucket_id=0, records=batch)
+            response = await running.call_leader(bucket, ApiKey.PUT_KV, request)
+            assert not response.buckets_resp[0].HasField("error_code"), response
+
+        async def look_up(key: int) -> Any:
+            request = pb.LookupRequest(table_id=table_id)
+            request.buckets_req.add(bucket_id=0, keys=[encode_key(table, (key,))])
+            response = await running.call_leader(bucket, ApiKey.LOOKUP, request)
+            found = response.buckets_resp[0]
+            assert not found.HasField("error_code"), found
+            return rows.decode(found.values[0].values[2:])[1]
+
+        for number in range(20):
+            await put(number % 5, f"first {number}")
+        for _ in range(2):
+            leader = running.leader_of(bucket)
+            followers = [server for server in running.tablets if server != leader]
+            assert all(
+                replica.kv is None
+                for server in followers
+                for replica in running.tablets[server].server.replicas.replicas()
+            )
+            await running.lose_server(leader)
+            await until(partial(running.has_other_leader, bucket, leader))
+            assert await look_up(4) in ("first 19", "again 4")
+            await running.start_server(leader)
+            await until(lambda: running.isr_of(bucket) == set(ALL))
+            await put(4, "again 4")
+            assert await look_up(4) == "again 4"
+        row_count = running.tablets[running.leader_of(bucket)].server.replicas.replica(bucket).row_count
+        assert row_count == 5
+
+
+@async_test
+async def test_a_client_cannot_fetch_as_a_follower(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as running:
+        table_id = await running.create("t", PLAIN)
+        bucket = TableBucket(table_id, None, 0)
+        await produce(running, table_id, 0)
+        request = pb.FetchLogRequest(follower_server_id=2, max_bytes=1 << 20)
+        table = request.tables_req.add(table_id=table_id, projection_pushdown_enabled=False)
+        table.buckets_req.add(bucket_id=0, fetch_offset=0, max_fetch_bytes=1 << 20)
+        node = running.tablets[running.leader_of(bucket)]
+        client_side, between = node.endpoint("CLIENT"), node.endpoint("INTERNAL")
+        async with await RpcClient.connect(client_side.host, client_side.port) as client:
+            assert await refused(client.call(ApiKey.FETCH_LOG, request)) is ErrorCode.AUTHORIZATION_EXCEPTION
+        async with await RpcClient.connect(between.host, between.port) as client:
+            found = (await client.call(ApiKey.FETCH_LOG, request)).tables_resp[0].buckets_resp[0]
+            assert found.error_code == ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION, "it names no leader epoch"
+        response = await running.call_leader(
+            bucket, ApiKey.GET_METADATA, pb.MetadataRequest(table_path=[table_path("t")])
+        )
+        assert len(response.table_metadata[0].bucket_metadata[0].replica_id) == 3

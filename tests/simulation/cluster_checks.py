@@ -1,0 +1,191 @@
+"""What must be true of a simulated cluster at every moment, and when it is quiet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+from fluss_server.coordinator.cluster_state import BucketState
+from fluss_server.errors import FlussError
+from fluss_server.log.log_tablet import AppendResult, LogTablet
+from fluss_server.model.identifiers import TableBucket
+from fluss_server.replica.replica import Replica
+from simulation.cluster import SERVERS, SimulatedCluster
+from simulation.cluster_clients import Reader, Writer
+
+INTERVAL_S = 0.01
+
+
+class Observer:
+    """Looks into the servers while they run.
+
+    * ISRs are within the assignment, leader epochs and bucket epochs grow.
+    * At most one server leads a bucket in a leader epoch, and at most one serves it at a time.
+    * What was committed stays: a leader that serves has it, and so has every member of the ISR.
+
+    Args:
+        cluster: to be looked at.
+        durable: whether committed means on disk.
+
+    Attributes:
+        checks: how often it has looked.
+    """
+
+    def __init__(self, cluster: SimulatedCluster, *, durable: bool) -> None:
+        self._cluster = cluster
+        self._durable = durable
+        self._leaders: dict[tuple[TableBucket, int], int] = {}
+        self._epochs: dict[TableBucket, tuple[int, int]] = {}
+        self._committed: Counter[TableBucket] = Counter()
+        self.checks = 0
+
+    async def run(self) -> None:
+        """Look every some milliseconds, for ever."""
+        while True:
+            self.check()
+            await asyncio.sleep(INTERVAL_S)
+
+    def check(self) -> None:
+        self.checks += 1
+        self._check_coordinator()
+        serving: dict[TableBucket, int] = {}
+        for server_id, node in self._cluster.nodes.items():
+            if not hasattr(node, "server"):
+                continue
+            for replica in node.server.replicas.leaders():
+                assert replica.followers is not None
+                self._check_leader(replica.bucket, replica.followers.leader_epoch, server_id)
+                self._committed[replica.bucket] = max(self._committed[replica.bucket], replica.high_watermark.value)
+            for replica in node.server.replicas.leaders():
+                try:
+                    node.server.replicas.replica(replica.bucket)
+                except FlussError:
+                    continue
+                other = serving.setdefault(replica.bucket, server_id)
+                assert other == server_id, f"{other} and {server_id} serve {replica.bucket} at the same time"
+        self._check_committed(serving)
+
+    def note_append(self, replica: Replica) -> None:
+        """A leader has accepted an append."""
+        assert replica.followers is not None
+        for server_id, node in self._cluster.nodes.items():
+            if hasattr(node, "server") and node.server.replicas.find(replica.bucket) is replica:
+                self._check_leader(replica.bucket, replica.followers.leader_epoch, server_id)
+
+    @contextmanager
+    def appends(self) -> Iterator[None]:
+        """Notes every append meanwhile."""
+        append = Replica.append
+
+        def noted(replica: Replica, records: memoryview) -> AppendResult:
+            result = append(replica, records)
+            self.note_append(replica)
+            return result
+
+        with mock.patch.object(Replica, "append", noted):
+            yield
+
+    def _check_leader(self, bucket: TableBucket, leader_epoch: int, server_id: int) -> None:
+        known = self._leaders.setdefault((bucket, leader_epoch), server_id)
+        assert known == server_id, f"{known} and {server_id} lead {bucket} in epoch {leader_epoch}"
+
+    def _buckets(self) -> dict[TableBucket, BucketState]:
+        """What the coordinator knows of the buckets; nothing while it does not run."""
+        if not self._cluster.coordinator_runs:
+            return {}
+        return self._cluster.coordinator.server.controller.queue.state.buckets
+
+    def _check_coordinator(self) -> None:
+        for bucket, state in self._buckets().items():
+            record = state.record
+            if record is None:
+                continue
+            assert set(record.isr) <= set(state.replicas), f"ISR {record.isr} of {bucket}, assigned {state.replicas}"
+            epochs = record.leader_epoch, record.bucket_epoch
+            before = self._epochs.get(bucket, (0, 0))
+            assert epochs[0] >= before[0], f"leader epoch of {bucket}: {epochs} after {before}"
+            assert epochs[1] >= before[1], f"bucket epoch of {bucket}: {epochs} after {before}"
+            self._epochs[bucket] = epochs
+
+    def _check_committed(self, serving: dict[TableBucket, int]) -> None:
+        states = self._buckets()
+        for bucket, committed in self._committed.items():
+            if bucket in serving:
+                leader = self._cluster.nodes[serving[bucket]].server.replicas.replica(bucket)
+                assert leader.high_watermark.value >= committed, (
+                    f"{bucket}: server {serving[bucket]} serves up to {leader.high_watermark.value}, {committed} was"
+                    " committed"
+                )
+            record = states[bucket].record if bucket in states else None
+            for server_id in () if record is None else record.isr:
+                log = self.log_of(server_id, bucket)
+                if log is None:
+                    continue
+                end = log.flushed_offset if self._durable else log.end_offset
+                assert end >= committed, (
+                    f"{bucket}: server {server_id} is in the ISR {record and record.isr} with {end}, {committed} was"
+                    " committed"
+                )
+
+    def log_of(self, server_id: int, bucket: TableBucket) -> LogTablet | None:
+        """The open log of a bucket on a server; None if there is none."""
+        node: Any = self._cluster.nodes.get(server_id)
+        if node is None or not hasattr(node, "server"):
+            return None
+        found = [replica.log for replica in node.server.replicas.replicas() if replica.bucket == bucket]
+        return found[0] if found else None
+
+    def is_quiet(self, buckets: Sequence[TableBucket]) -> bool:
+        """Whether every replica is in sync and has everything, and everything is committed."""
+        states = self._buckets()
+        for bucket in buckets:
+            record = states[bucket].record if bucket in states else None
+            if record is None or set(record.isr) != set(SERVERS) or record.leader not in self._cluster.nodes:
+                return False
+            try:
+                leader = self._cluster.nodes[record.leader].server.replicas.replica(bucket)
+            except FlussError:
+                return False
+            logs = [self.log_of(server_id, bucket) for server_id in SERVERS]
+            end = leader.high_watermark.value
+            if any(log is None or log.end_offset != end for log in logs):
+                return False
+        return True
+
+    def check_equal(self, buckets: Sequence[TableBucket]) -> None:
+        """All replicas of a quiet bucket have the same bytes."""
+        for bucket in buckets:
+            contents = [content_of(self.log_of(server_id, bucket)) for server_id in SERVERS]
+            assert contents[0] == contents[1] == contents[2], f"replicas of {bucket} differ"
+
+
+def content_of(log: LogTablet | None) -> bytes:
+    """All bytes of a log."""
+    assert log is not None
+    return b"".join(data for _, data in log.batches(log.start_offset, log.end_offset))
+
+
+def check_rows(readers: Sequence[Reader], final: Sequence[Reader], writers: Sequence[Writer]) -> None:
+    """Compare what was read, in the end and meanwhile, with what was written and acknowledged."""
+    rows = {reader.bucket: reader.rows for reader in final}
+    for reader in readers:
+        seen = reader.rows
+        assert rows[reader.bucket][: len(seen)] == seen, f"what a reader of bucket {reader.bucket} has seen changed"
+    for bucket, found in rows.items():
+        sent = {row for writer in writers if writer.bucket == bucket for row in writer.sent}
+        counts = Counter(found)
+        assert counts.keys() <= sent, f"rows of bucket {bucket} that nobody has written"
+        twice = [row for row, count in counts.items() if count > 1]
+        assert not twice, f"rows of bucket {bucket} that are there twice: {twice[:10]}"
+        positions = {row: position for position, row in enumerate(found)}
+        for writer in writers:
+            if writer.bucket != bucket or writer.acks != -1:
+                continue
+            lost = [row for row in writer.acknowledged if row not in positions]
+            assert not lost, f"acknowledged rows of bucket {bucket} are lost: {lost[:10]}"
+            order = [positions[row] for row in writer.acknowledged]
+            assert order == sorted(order), f"the rows of a writer of bucket {bucket} are not in its order"

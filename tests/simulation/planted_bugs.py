@@ -1,0 +1,114 @@
+"""Plants bugs in the replication, one at a time, and counts the seeds in which the simulation finds each.
+
+    python -m simulation.planted_bugs --seeds 5
+
+A bug that no seed finds means that a checker or a fault is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import logging
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+from unittest import mock
+
+from fluss_server.cluster.lease import Lease
+from fluss_server.log.writer_state import WriterStates
+from fluss_server.replica.follower_replica import FollowerReplica, LeaderLog
+from fluss_server.replica.followers import Followers
+from fluss_server.replica.in_sync_replicas import InSyncReplicas
+from fluss_server.replica.replica import Replica
+from simulation.cluster_run import run_cluster
+
+Patch = Callable[[], AbstractContextManager[Any]]
+
+
+def _acknowledge_before_replication(self: Followers, durable_end: int, high_watermark: int) -> int:
+    return max(durable_end, high_watermark)
+
+
+def _keep_own_suffix(self: FollowerReplica, leader: LeaderLog) -> None:
+    if self.log.end_offset > leader.end_offset:
+        self.log.truncate(leader.end_offset)  # as if the length told everything
+    if self._flush_before_fetch:
+        self.log.flush()
+
+
+def _append_without_flush(self: FollowerReplica, records: Any) -> None:
+    self.log.append_replica(records, self._leader_epochs)
+
+
+def _join_at_once(self: Followers, server: int, high_watermark: int) -> bool:
+    return server not in self.isr.members and self.offset_of(server) >= 0
+
+
+def _count_only_confirmed(self: InSyncReplicas, members: Any) -> None:
+    self.is_requested = True
+
+
+def _accept_every_epoch(self: Followers, server: int, leader_epoch: int) -> None:
+    return None
+
+
+_record = WriterStates.record
+
+
+def _forget_writers(self: WriterStates, header: Any) -> None:
+    if header.base_offset % 3:
+        _record(self, header)
+
+
+BUGS: dict[str, Patch] = {
+    "acknowledge before replication": partial(
+        mock.patch.object, Followers, "committable", _acknowledge_before_replication
+    ),
+    "skip truncation": partial(mock.patch.object, FollowerReplica, "_align", _keep_own_suffix),
+    "fetch before the flush": partial(mock.patch.object, FollowerReplica, "_append", _append_without_flush),
+    "serve before the epoch start": partial(mock.patch.object, Replica, "is_caught_up", True),
+    "stale member in the ISR": partial(mock.patch.object, Followers, "may_join", _join_at_once),
+    "forget members that are being added": partial(
+        mock.patch.object, InSyncReplicas, "requested", _count_only_confirmed
+    ),
+    "fetches of other epochs count": partial(mock.patch.object, Followers, "check", _accept_every_epoch),
+    "ignore the lease": partial(mock.patch.object, Lease, "held", True),
+    "forget writer state": partial(mock.patch.object, WriterStates, "record", _forget_writers),
+}
+
+
+def found_by(bug: Patch, seed: int, seconds: float) -> str | None:
+    """What a run with the bug says, None if it finds nothing."""
+    with contextlib.redirect_stdout(io.StringIO()), bug():
+        try:
+            run_cluster(seed, seconds=seconds)
+        except Exception as error:
+            return f"{type(error).__name__}: {error}".splitlines()[0][:110]
+    return None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5, help="seeds for each bug")
+    parser.add_argument("--seconds", type=float, default=15.0, help="virtual time in which the cluster has faults")
+    parser.add_argument("--bug", choices=sorted(BUGS), help="only this one")
+    arguments = parser.parse_args()
+    logging.disable()
+    missed = []
+    for name, bug in BUGS.items():
+        if arguments.bug not in (None, name):
+            continue
+        found = [what for seed in range(1, arguments.seeds + 1) if (what := found_by(bug, seed, arguments.seconds))]
+        print(f"{name}: {len(found)} of {arguments.seeds} seeds; {found[0] if found else 'nothing'}", flush=True)
+        if not found:
+            missed.append(name)
+    if missed:
+        sys.exit(f"not found: {', '.join(missed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""A leader requests the ISR that it wants, again until the coordinator has responded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+import pytest
+
+from fluss_server.cluster.messages import (
+    AdjustedBucket,
+    AdjustIsr,
+    AdjustIsrResponse,
+    Failure,
+    ServerNode,
+    UpdateMetadata,
+)
+from fluss_server.cluster.metadata_cache import MetadataCache
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.model.identifiers import TableBucket, TablePath
+from fluss_server.model.schema import Schema
+from fluss_server.model.table import TableDescriptor, TableInfo
+from fluss_server.replica.followers import Followers
+from fluss_server.replica.in_sync_replicas import InSyncReplicas
+from fluss_server.replica.replica import Replica
+from fluss_server.runtime import InlineWorkers, ManualClock
+from fluss_server.tablet import isr_maintenance
+from fluss_server.tablet.isr_maintenance import IsrMaintenance
+from log_support import make_batch, open_log
+from rpc_support import async_test, eventually
+
+SCHEMA = Schema.from_json({"columns": [{"name": "a", "data_type": {"type": "INTEGER"}}]})
+TABLE = TableInfo(TablePath("d", "t"), 1, 1, TableDescriptor(SCHEMA, bucket_count=1), 0, 0)
+BUCKET = TableBucket(1, None, 0)
+
+
+class Coordinator:
+    """Takes in every ISR, unless it is told what to respond."""
+
+    def __init__(self) -> None:
+        self.requests: list[AdjustIsr] = []
+        self.outcomes: list[FlussError | Failure] = []
+
+    async def adjust_isr(self, request: AdjustIsr) -> AdjustIsrResponse:
+        self.requests.append(request)
+        (change,) = request.buckets
+        outcome = self.outcomes.pop(0) if self.outcomes else None
+        if isinstance(outcome, FlussError):
+            raise outcome
+        if outcome is not None:
+            return AdjustIsrResponse((AdjustedBucket(change.bucket, outcome),))
+        adjusted = AdjustedBucket(
+            change.bucket, None, 1, change.leader_epoch, change.isr, change.bucket_epoch + 1, change.coordinator_epoch
+        )
+        return AdjustIsrResponse((adjusted,))
+
+
+@asynccontextmanager
+async def maintained(
+    directory: Path, isr: tuple[int, ...], max_lag_s: float = 0.1
+) -> AsyncIterator[tuple[Replica, IsrMaintenance, Coordinator, ManualClock]]:
+    workers, clock = InlineWorkers(), ManualClock()
+    log = open_log(directory)
+    log.append(make_batch(4))
+    log.flush()
+    followers = Followers(1, 4, (1, 2, 3), InSyncReplicas(isr, 7), epoch_start=4, min_isr=1, now_s=clock.monotonic())
+    replica = Replica(
+        BUCKET,
+        TABLE,
+        log,
+        None,
+        schemas={1: SCHEMA}.__getitem__,
+        clock=clock,
+        flush_pool=workers.pool("io", 1),
+        read_pool=workers.pool("io", 1),
+        kv_worker=workers.pool("kv", 1),
+        followers=followers,
+    )
+    metadata, coordinator = MetadataCache(), Coordinator()
+    metadata.apply(UpdateMetadata(3, tablet_servers=(ServerNode(1), ServerNode(2), ServerNode(3))))
+    maintenance = IsrMaintenance(1, cast("Any", coordinator), lambda: [replica], metadata, max_lag_s, Random(1).random)
+    maintenance.start()
+    try:
+        yield replica, maintenance, coordinator, clock
+    finally:
+        await maintenance.close()
+        log.close()
+
+
+def isr_of(replica: Replica) -> tuple[int, ...]:
+    assert replica.followers is not None
+    return replica.followers.isr.members
+
+
+def fetch(replica: Replica, maintenance: IsrMaintenance, server: int, offset: int) -> None:
+    replica.follower_fetched(server, offset)
+    maintenance.fetched(replica, server)
+
+
+@async_test
+async def test_who_has_caught_up_joins_at_once(tmp_path: Path) -> None:
+    async with maintained(tmp_path, (1, 2), max_lag_s=1000.0) as (replica, maintenance, coordinator, _):
+        fetch(replica, maintenance, 2, 4)
+        fetch(replica, maintenance, 3, 3)
+        await asyncio.sleep(0)
+        assert coordinator.requests == []
+        fetch(replica, maintenance, 3, 4)
+        await eventually(lambda: isr_of(replica) == (1, 2, 3))
+        (request,) = coordinator.requests
+        (change,) = request.buckets
+        assert request.server_id == 1
+        assert (change.leader_epoch, change.bucket_epoch, change.coordinator_epoch) == (4, 7, 3)
+        assert (maintenance.expansions, maintenance.shrinks) == (1, 0)
+
+
+@async_test
+async def test_who_lags_leaves_and_writers_go_on(tmp_path: Path) -> None:
+    async with maintained(tmp_path, (1, 2, 3)) as (replica, maintenance, _, clock):
+        waiting = replica.acknowledged_below(4)
+        fetch(replica, maintenance, 2, 4)
+        clock.advance(200)
+        await waiting
+        assert isr_of(replica) == (1, 2)
+        assert (maintenance.expansions, maintenance.shrinks) == (0, 1)
+
+
+@async_test
+async def test_who_has_lost_rows_leaves_at_once(tmp_path: Path) -> None:
+    async with maintained(tmp_path, (1, 2, 3), max_lag_s=1000.0) as (replica, maintenance, _, _clock):
+        fetch(replica, maintenance, 2, 4)
+        fetch(replica, maintenance, 3, 4)
+        assert replica.high_watermark.value == 4
+        fetch(replica, maintenance, 3, 2)
+        await eventually(lambda: isr_of(replica) == (1, 2))
+
+
+@async_test
+async def test_a_request_is_repeated_until_there_is_a_response(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isr_maintenance, "RETRY_PAUSE_S", 0.01)
+    async with maintained(tmp_path, (1, 2), max_lag_s=1000.0) as (replica, maintenance, coordinator, _):
+        coordinator.outcomes = [
+            FlussError(ErrorCode.NETWORK_EXCEPTION, "lost"),
+            Failure(ErrorCode.INELIGIBLE_REPLICA_EXCEPTION, "dead"),
+        ]
+        fetch(replica, maintenance, 2, 4)
+        fetch(replica, maintenance, 3, 4)
+        await eventually(lambda: isr_of(replica) == (1, 2, 3))
+        assert [request.buckets[0].isr for request in coordinator.requests] == [(1, 2, 3)] * 3
+
+
+@async_test
+async def test_a_leader_that_has_stepped_down_requests_nothing(tmp_path: Path) -> None:
+    async with maintained(tmp_path, (1, 2)) as (replica, maintenance, coordinator, _):
+        fetch(replica, maintenance, 3, 4)
+        await replica.step_down()
+        await asyncio.sleep(0.2)
+        assert coordinator.requests == []
