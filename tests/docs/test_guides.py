@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from queue import Empty, Queue
 
@@ -26,6 +26,7 @@ DEADLINE_S = 120.0
 PYTEST_GUIDE = "docs/guides/pytest.md"
 BACKUP_GUIDE = "docs/guides/backup.md"
 QUICKSTART = "docs/quickstart.md"
+CLUSTER_GUIDE = "docs/guides/cluster.md"
 
 
 @pytest.fixture
@@ -195,3 +196,21 @@ def test_quickstart(tmp_path: Path, shell: dict[str, str]) -> None:
                 output.wait_for(re.escape(line))
             run(example("quickstart-insert", QUICKSTART), tmp_path, environment)
             output.wait_for(r"\| \+U \| +/home \| +4 \|")
+
+
+def test_the_cluster_guide(tmp_path: Path, shell: dict[str, str]) -> None:
+    def with_own_ports(text: str) -> str:
+        for port, own in zip(("9123", "9124", "9125"), ports, strict=True):
+            text = text.replace(port, str(own))
+        return text
+
+    ports = free_ports(3)
+    with ExitStack() as running:
+        for line in with_own_ports(example("cluster", CLUSTER_GUIDE)).strip().splitlines():
+            command = shlex.split(line.removesuffix("&"))
+            output, process = running.enter_context(started(command, tmp_path, shell))
+            output.wait_for(" is ready: bootstrap.servers=")
+            running.callback(process.terminate)
+        client = with_own_ports(example("cluster-client", CLUSTER_GUIDE))
+        printed = run(f"{shlex.quote(sys.executable)} - <<'CODE'\n{client}\nCODE", tmp_path, shell)
+    assert printed.strip() == "{'id': 1, 'name': 'Ada'}"

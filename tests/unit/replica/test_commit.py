@@ -9,7 +9,6 @@ from typing import Any, TypeVar, cast
 
 import pyarrow as pa
 import pytest
-from fluss_server.replica.schema_check import MAX_APPEND_BATCHES
 
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
@@ -19,6 +18,7 @@ from fluss_server.model.identifiers import TableBucket, TablePath
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import ArrowCompression, TableDescriptor, TableInfo
 from fluss_server.replica.replica import Replica
+from fluss_server.replica.schema_check import MAX_APPEND_BATCHES
 from fluss_server.rpc.bulk import BucketRecords, ProduceLogRequest
 from fluss_server.rpc.service import RequestContext
 from fluss_server.runtime import InlineWorkers, SystemClock

@@ -52,6 +52,7 @@ from fluss_server.coordinator.events import (
 from fluss_server.coordinator.fencing import FencedStore
 from fluss_server.coordinator.server_monitor import ServerMonitor
 from fluss_server.coordinator.state_loader import load_state
+from fluss_server.coordinator.tenure import Tenure
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.store import StoreOperation
 from fluss_server.model.partition import PartitionInfo
@@ -115,6 +116,7 @@ class ClusterController:
         self._lease_ms = 0 if lease is None else round(lease.lease_s * 1000)
         self._timeout_s = None if lease is None else lease.timeout_s
         self._monitor = None if lease is None else ServerMonitor(clock, lease.timeout_s, self._silent)
+        self._tenure = None if lease is None else Tenure(store, clock)
         self._grace: asyncio.TimerHandle | None = None
         self._present = asyncio.Event()
 
@@ -132,6 +134,11 @@ class ClusterController:
         """The events, and the state that they lead to."""
         assert self._queue is not None, "load() comes first"
         return self._queue
+
+    async def hold_office(self) -> None:
+        """Begin to grant leases; ``NOT_COORDINATOR_LEADER_EXCEPTION`` when this coordinator was replaced."""
+        if self._tenure is not None:
+            await self._tenure.start()
 
     def watch_servers(self) -> None:
         """Begin to notice servers that are silent, or do not come back after a change of the coordinator.
@@ -185,6 +192,8 @@ class ClusterController:
                 timer.cancel()
         if self._monitor is not None:
             self._monitor.close()
+        if self._tenure is not None:
+            await self._tenure.close()
         if self._queue is not None:
             await self._queue.close()
         channels, self._channels = self._channels, {}
@@ -259,6 +268,11 @@ class ClusterController:
         return self._heard(request.server_id)
 
     def _heard(self, server_id: int) -> Registered:
+        if self._tenure is not None and not self._tenure.certain:
+            raise FlussError(
+                ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION,
+                "this coordinator cannot tell whether it is still the active one, so it grants no leases",
+            )
         if self._monitor is not None:
             self._monitor.heard(server_id)
         return Registered(self._store.epoch, self._lease_ms)

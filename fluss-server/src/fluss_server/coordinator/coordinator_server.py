@@ -93,6 +93,7 @@ class CoordinatorServer:
         )
         closing(self._controller.close)
         await self._controller.load()
+        await self._controller.hold_office()
         options = self._configuration.current
         self._ddl = DdlExecutor(manager, self._controller, self._table_settings(), self._table_changed)
         closing(self.finish_changes)
