@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -37,7 +38,8 @@ class ClusterServer:
 
     def start(self, *, new_port: bool = False) -> None:
         """Start it and wait until it is ready."""
-        command = [self._role, "--port", "0" if new_port else str(self.port), "--data-dir", str(self._directory)]
+        command = [sys.executable, "-m", "fluss_server", self._role, "--stop-at-end-of-input"]
+        command += ["--port", "0" if new_port else str(self.port), "--data-dir", str(self._directory)]
         for key, value in self._options.items():
             command += ["--set", f"{key}={value}"]
         self._process = ServerProcess([*command, *self._arguments], self._is_ready)

@@ -72,12 +72,26 @@ async def test_tables_are_spread_over_the_servers(cluster: ProcessCluster) -> No
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 @async_test
-async def test_a_tablet_server_comes_back_on_another_port(how: signal.Signals, cluster: ProcessCluster) -> None:
+async def test_a_tablet_server_comes_back(how: signal.Signals, cluster: ProcessCluster) -> None:
     async with connection(cluster.bootstrap_servers) as connected:
         table = await new_table(connected, f"back_{how.name}", SCHEMA, bucket_count=4)
         await append(table, rows(0, 100))
         cluster.servers[1].process.end(how, 30.0)
-        cluster.servers[1].start(new_port=True)
+        cluster.servers[1].start()
+        await append(table, rows(100, 100))
+        assert await read_ids(table, 200) == list(range(200))
+
+
+@async_test
+async def test_a_tablet_server_comes_back_on_another_port(cluster: ProcessCluster) -> None:
+    async with connection(cluster.bootstrap_servers) as connected:
+        table = await new_table(connected, "moved", SCHEMA, bucket_count=4)
+        await append(table, rows(0, 100))
+    cluster.servers[1].process.end(signal.SIGKILL, 30.0)
+    cluster.servers[1].start(new_port=True)
+    # An open connection of pyfluss requests metadata of the old port, too, and may never leave it.
+    async with connection(cluster.servers[0].address) as connected:
+        table = await connected.get_table(fluss.TablePath("fluss", "moved"))
         await append(table, rows(100, 100))
         assert await read_ids(table, 200) == list(range(200))
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import weakref
 from collections import deque
@@ -96,9 +97,9 @@ class LocalCluster:
         return line.startswith(LAST_PREFIX)
 
     def _command(self) -> list[str]:
-        command = ["local", "--host", "127.0.0.1", "--port", str(self.port)]
+        command = [sys.executable, "-m", "fluss_server", "local", "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--grpc-port", "none" if self.grpc_port is None else str(self.grpc_port)]
-        command += ["--data-dir", str(self.data_dir)]
+        command += ["--data-dir", str(self.data_dir), "--stop-at-end-of-input"]
         for key, value in self._options.items():
             command += ["--set", f"{key}={value}"]
         command += self._arguments

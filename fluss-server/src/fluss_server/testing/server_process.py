@@ -6,7 +6,6 @@ import contextlib
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -19,7 +18,7 @@ class ServerProcess:
     """A process that ends at the latest with the present one.
 
     Args:
-        command: of ``fluss``, with its arguments.
+        command: starts it, with ``--stop-at-end-of-input``.
         on_line: called with each line that it prints until it returns True: then the server is ready.
         running: where the process is kept while it runs; whoever has the list can end it.
         log: where the newest lines go.
@@ -60,7 +59,7 @@ class ServerProcess:
         # The server reads its input to the end. Only this process has the other end of the pipe, and keeps it open for
         # as long as it lives; when it is killed, the system closes it.
         process = subprocess.Popen(
-            [sys.executable, "-m", "fluss_server", *self._command, "--stop-at-end-of-input"],
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
