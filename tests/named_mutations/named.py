@@ -159,10 +159,12 @@ NAMED = {
         file="coordinator/catalog.py",
         before="""\
         if table.table_id in self._hidden:
-            operations = await deletions_below(self._store, table_path(table.path))""",
+            await self._delete_table(table)
+""",
         after="""\
-        if False:
-            operations = await deletions_below(self._store, table_path(table.path))""",
+        if table.table_id in self._hidden:
+            pass
+""",
         tests=(
             "tests/unit/coordinator/test_ddl.py::test_a_failed_creation_leaves_nothing",
             "tests/unit/coordinator/test_ddl.py::test_a_failed_creation_leaves_nothing_in_the_store",
@@ -172,13 +174,14 @@ NAMED = {
         why="the assignment of a table whose creation failed stays in the store",
         file="coordinator/catalog.py",
         before="""\
-            operations += await self._assignment_deletions([table])
-            await self._store.commit(operations)
-            del self._hidden[table.table_id]
+        await self._commit_deletion(path, registration, await self._assignment_deletions([table]))
+
+    # Partitions
 """,
         after="""\
-            await self._store.commit(operations)
-            del self._hidden[table.table_id]
+        await self._commit_deletion(path, registration, [])
+
+    # Partitions
 """,
         tests=("tests/unit/coordinator/test_ddl.py::test_a_failed_creation_leaves_nothing_in_the_store",),
     ),
@@ -186,11 +189,11 @@ NAMED = {
         why="the schema of a table that was never created is remembered until a restart",
         file="coordinator/catalog.py",
         before="""\
-            del self._hidden[table.table_id]
+        self._incomplete.discard(table.table_id)
         self._schemas.pop(table.table_id, None)
 """,
         after="""\
-            del self._hidden[table.table_id]
+        self._incomplete.discard(table.table_id)
 """,
         tests=(
             "tests/unit/coordinator/test_catalog.py::test_a_prepared_table_is_invisible_but_has_a_schema",
