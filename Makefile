@@ -67,7 +67,7 @@ test-server: setup-server ## Run all tests that need no Flink, with current pyar
 test-java: setup-server ## Run the connector's Java tests, the official Java clients against the server, and ZooKeeper
 	@$(STEP) "Java tests" $(SERVER) tools/java_tests.py
 	@$(STEP) "Official Java clients" $(SERVER) -m pytest tests/clients -m java
-	@$(STEP) "ZooKeeper" $(SERVER) -m pytest tests/zookeeper -m java
+	@$(STEP) "ZooKeeper" $(SERVER) -m pytest tests/zookeeper tests/cluster -m java
 
 test-flink: setup-flink ## Run the Flink tests, and the server's fast ones with the versions that apache-flink pins
 	@$(STEP) "Server tests with apache-flink's pins" $(FLINK) -m pytest $(FAST) tests/unit tests/property -m "not slow and not flink"
