@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from fluss_server.config import TABLE_OPTIONS
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from fluss_server.kv.kv_tablet import KvTablet
 
 
-class BucketReplica:
+class BucketReplica(ABC):
     """One bucket of this server.
 
     Attributes:
@@ -52,19 +53,19 @@ class BucketReplica:
         self._read_pool = read_pool
 
     @property
+    @abstractmethod
     def is_closed(self) -> bool:
         """Whether it does nothing any more."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def is_online(self) -> bool:
         """Whether it can do what its role demands."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def problem(self) -> FlussError | None:
         """Why the bucket is not healthy, with a remedy; None if it is."""
-        raise NotImplementedError
 
     @property
     def log_ttl_ms(self) -> int:
@@ -78,16 +79,17 @@ class BucketReplica:
         """Take in a new definition of the table."""
         self.table = table
 
+    @abstractmethod
     async def flush(self) -> None:
         """Make the log durable now; for the periodic flush when acknowledgements do not wait for it."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def persist(self) -> None:
         """Let RocksDB write its memory to disk, so that the next start replays less."""
 
+    @abstractmethod
     async def delete_expired(self, *, roll_active: bool) -> None:
         """Delete segments of the log that are older than the table keeps them and that nothing needs any more."""
-        raise NotImplementedError
 
     async def scrub(self, start: ScrubPosition | None, max_bytes: int) -> ScrubStep:
         """See ``LogTablet.scrub``; nothing is read of a closed replica."""
@@ -99,10 +101,10 @@ class BucketReplica:
         """See ``LogTablet.expire_writers``."""
         await self._flush_pool.run(self.log.expire_writers)
 
+    @abstractmethod
     async def close(self) -> None:
         """Close it, with its log."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def delete(self) -> None:
         """Close it and remove its data."""
-        raise NotImplementedError

@@ -248,6 +248,9 @@ class FollowerReplica(BucketReplica):
         if self._running is not None:
             await asyncio.wait([self._running])
 
+    async def persist(self) -> None:
+        """A follower has no KvTablet, so there is nothing to write."""
+
     async def close(self) -> None:
         await self.stop()
         await self._flush_pool.run(self.log.close)
