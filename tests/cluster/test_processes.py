@@ -110,7 +110,7 @@ async def test_a_tablet_server_comes_back(how: signal.Signals, new_port: bool, c
         await append(table, rows(0, 100))
     cluster.servers[1].process.end(how, 30.0)
     cluster.servers[1].start(new_port=new_port)
-    # A pyfluss that loses the leader of a bucket may wait without end, without sending anything; so this is another one.
+    # A pyfluss that loses the leader of a bucket may wait and send nothing any more, so this is another one.
     await wait_for_leaders(cluster.servers[0], name)
     async with connection(cluster.servers[0].address) as connected:
         table = await connected.get_table(fluss.TablePath("fluss", name))

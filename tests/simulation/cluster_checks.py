@@ -44,7 +44,7 @@ class Observer:
         self.checks = 0
 
     async def run(self) -> None:
-        """Look every some milliseconds, for ever."""
+        """Look every few milliseconds, until cancelled."""
         while True:
             self.check()
             await asyncio.sleep(INTERVAL_S)

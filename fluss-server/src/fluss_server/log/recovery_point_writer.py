@@ -49,7 +49,7 @@ class RecoveryPointWriter:
         offset: where the recovery point is; -1 if there is none that counts.
 
     Attributes:
-        offset: where the recovery point is, -1 for nowhere.
+        offset: of the recovery point; -1 if there is none.
     """
 
     def __init__(self, directory: PurePath, config: LogConfig, runtime: Runtime, offset: int) -> None:
