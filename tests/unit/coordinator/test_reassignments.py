@@ -159,7 +159,7 @@ def test_few_moves_at_a_time() -> None:
     assert len(cluster.state.moving) == cluster.state.moves_per_server == 2
 
 
-def test_what_stays_when_a_move_is_given_up() -> None:
+def test_what_stays_when_a_move_ends_early() -> None:
     def state(replicas: tuple[int, ...], leader: int, *isr: int) -> BucketState:
         return BucketState(replicas, LeaderAndIsrRecord(leader, 0, isr, EPOCH, 0))
 

@@ -78,7 +78,7 @@ def planned_moves(
 
 
 def settled(state: BucketState, origin: Sequence[int], live: Collection[int]) -> tuple[int, ...]:
-    """The replicas that a bucket keeps when its move is given up: as many as before, those in sync first.
+    """The replicas that a bucket keeps when its move ends early: as many as before, those in sync first.
 
     Args:
         state: with a joint assignment.
@@ -147,13 +147,13 @@ class Reassignments:
         self._draft.put_rebalance(current._replace(status=RebalanceStatus.CANCELED))
         for bucket, move in list(self._draft.moves().items()):
             if move.is_under_way:
-                self._give_up(bucket, RebalanceStatus.CANCELED)
+                self._end_early(bucket, RebalanceStatus.CANCELED)
             elif move.status is RebalanceStatus.NOT_STARTED:
                 self._draft.put_move(bucket, move._replace(status=RebalanceStatus.CANCELED))
         self._steps.note(None, "rebalance-canceled", current.rebalance_id)
 
     def late(self, event: MovesAreLate) -> None:
-        """Give up what cannot go on; what can, goes on."""
+        """End what cannot go on; what can, goes on."""
         for bucket in event.buckets:
             move = self._draft.move(bucket)
             if move is None or move.status.is_final:
@@ -162,7 +162,7 @@ class Reassignments:
                 if not self._live() >= set(move.move.new_replicas):
                     self._draft.put_move(bucket, move._replace(status=RebalanceStatus.FAILED))
             elif self._is_hopeless(bucket, move.move):
-                self._give_up(bucket, RebalanceStatus.FAILED)
+                self._end_early(bucket, RebalanceStatus.FAILED)
             else:
                 self._draft.put_move(bucket, move._replace(status=RebalanceStatus.TIMEOUT))
 
@@ -178,7 +178,7 @@ class Reassignments:
         moving = self._draft.moving()
         if current.status.is_final:
             for bucket in moving:  # the coordinator before this one has not come so far
-                self._give_up(bucket, RebalanceStatus.CANCELED)
+                self._end_early(bucket, RebalanceStatus.CANCELED)
             return
         finished = sum([self._step(bucket) for bucket in moving])
         if finished or start_more:
@@ -259,7 +259,7 @@ class Reassignments:
         failed = self._draft.failure(move.new_leader, bucket) is not None
         return state.leader == NO_LEADER or failed or not needed <= self._live()
 
-    def _give_up(self, bucket: TableBucket, status: RebalanceStatus) -> None:
+    def _end_early(self, bucket: TableBucket, status: RebalanceStatus) -> None:
         """End the move of a bucket as it is, with one set of replicas."""
         found, state = self._draft.move(bucket), self._draft.bucket(bucket)
         assert found is not None, "it is under way"

@@ -187,7 +187,7 @@ class _Draft:
 
     def _level(self, lower: int, upper: int) -> None:
         """Move replicas from the fullest servers to the emptiest ones until all are within the limits."""
-        stuck: set[tuple[int, int]] = set()
+        immovable: set[tuple[int, int]] = set()
         while True:
             by_count = sorted(self._targets, key=lambda number: (len(self._on[number]), number))
             pair = None
@@ -195,7 +195,7 @@ class _Draft:
                 for empty in by_count:
                     needed = len(self._on[full]) > upper or len(self._on[empty]) < lower
                     useful = len(self._on[full]) - len(self._on[empty]) > 1
-                    if needed and useful and (full, empty) not in stuck:
+                    if needed and useful and (full, empty) not in immovable:
                         pair = full, empty
                         break
                 if pair is not None:
@@ -205,9 +205,9 @@ class _Draft:
             full, empty = pair
             bucket = self._movable(full, empty)
             if bucket is None:
-                stuck.add(pair)
+                immovable.add(pair)
             else:
-                stuck.clear()
+                immovable.clear()
                 self._move(bucket, full, empty)
 
     def _movable(self, full: int, empty: int) -> TableBucket | None:

@@ -26,7 +26,7 @@ class MoveTimes(NamedTuple):
 
     @property
     def interval_s(self) -> float:
-        """Time between two looks."""
+        """How often it is looked at, the check interval."""
         shortest = self.late_s if self.replace_after_s is None else min(self.late_s, self.replace_after_s)
         return max(0.05, min(shortest / 4, 30.0))
 
