@@ -25,6 +25,7 @@ from fluss_server.rpc.service import Handler, RequestContext, ServiceRegistry
 from fluss_server.security.internal_calls import FollowerFetches
 from fluss_server.security.rules import Response
 from fluss_server.tablet.control_service import ControlService
+from fluss_server.tablet.stop_marker import StopMarker
 from fluss_server.tablet.tablet_server import TabletServer
 
 logger = logging.getLogger(__name__)
@@ -97,6 +98,11 @@ class TabletServerProcess(ClusterProcess):
             self._runtime,
             coordinator,
             replaced=self._replaced_by,
+            stop_marker=StopMarker(
+                self._data_dir,
+                self._runtime.disk,
+                durable=self._configuration.get_bool("log.flush.before-acknowledge"),
+            ),
         )
         closing(tablet_server.close)
         follow_credentials(self._dynamic, self.listening.security)
