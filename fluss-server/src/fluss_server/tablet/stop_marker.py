@@ -55,10 +55,10 @@ class StopMarker:
         self._is_registered = False
 
     def begin(self) -> LastStop:
-        """Read how the process before ended, and mark this one as running.
+        """Read how the process before ended, and record that this one runs.
 
         Raises:
-            FlussError: ``STORAGE_EXCEPTION`` when the mark of an orderly stop cannot be removed.
+            FlussError: ``STORAGE_EXCEPTION`` when the record of an orderly stop cannot be removed.
         """
         self._found = self._written = self._read()
         self._put(LastStop(False, self._durable and (self._found.stopped or self._found.durable)))
