@@ -86,6 +86,7 @@ class ClusterController:
         control_timeout_s: how long a control request may take; None = 30 s.
         control_backoff_s: pause before it is sent again; None = 0.1 s.
         metadata_complete: False when the store was cut or repaired; see ``IdBounds``.
+        standby_replicas: see ``ClusterState``.
     """
 
     def __init__(
@@ -100,7 +101,9 @@ class ClusterController:
         control_timeout_s: float | None = None,
         control_backoff_s: float | None = None,
         metadata_complete: bool = True,
+        standby_replicas: int = 1,
     ) -> None:
+        self._standby_replicas = standby_replicas
         self._store = store
         self._manager = manager
         self._node = node
@@ -126,7 +129,9 @@ class ClusterController:
 
     async def load(self) -> None:
         """Read the state of the cluster; see :func:`load_state`."""
-        state = await load_state(self._store, self._manager, self._store.epoch, self._node)
+        state = await load_state(
+            self._store, self._manager, self._store.epoch, self._node, standby_replicas=self._standby_replicas
+        )
         self._queue = EventQueue(self._store, state, self._carry_out)
         if self._monitor is None:
             self._present.set()  # the only server is in this process

@@ -100,6 +100,7 @@ class CoordinatorServer:
             control_timeout_s=self._configuration.current.get_int("coordinator.control-request.timeout") / 1000,
             control_backoff_s=self._configuration.current.get_int("coordinator.control-request.retry-backoff") / 1000,
             metadata_complete=self._metadata_complete,
+            standby_replicas=self._configuration.current.get_int("kv.standby-replica.number"),
         )
         closing(self._controller.close)
         await self._controller.load()

@@ -159,7 +159,15 @@ class CommittedRows:
 
     # ------------------------------------------------------------------ changes
 
-    def apply(self, rows: Mapping[bytes, bytes | None], row_count_change: int, offset: int, size_bytes: int) -> None:
+    def apply(
+        self,
+        rows: Mapping[bytes, bytes | None],
+        row_count_change: int,
+        offset: int,
+        size_bytes: int,
+        *,
+        cached: bool = True,
+    ) -> None:
         """Write rows and move to ``offset``. After an error the same call may be repeated.
 
         Args:
@@ -167,6 +175,7 @@ class CommittedRows:
             row_count_change: rows inserted minus rows deleted.
             offset: changelog offset behind these changes.
             size_bytes: what keys and values weigh.
+            cached: whether the rows enter the cache; False only while nobody has read any.
 
         Raises:
             FlussError: ``KV_STORAGE_EXCEPTION``, ``DISK_WRITE_LOCKED``; readers may see some of the rows already.
@@ -184,7 +193,7 @@ class CommittedRows:
             for start in range(0, len(ordered), MAX_WRITE_ROWS):
                 keys = ordered[start : start + MAX_WRITE_ROWS]
                 self._store.write(keys, list(map(rows.__getitem__, keys)))
-            self._cache.update(rows, size_bytes)
+            self._cache.update(rows if cached else {}, size_bytes if cached else 0)
             self._partially_applied = False
         self.row_count += row_count_change
         self.offset = offset
