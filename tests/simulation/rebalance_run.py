@@ -7,8 +7,10 @@ away, and it stops. Whenever the coordinator or a server crashes meanwhile, it g
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
@@ -17,6 +19,7 @@ from fluss_server.metadata.rebalance_records import RebalanceStatus, ServerTag
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.rpc.client import RpcClient
 from fluss_server.rpc.endpoints import Endpoint
+from fluss_server.runtime import Network
 from fluss_server.simulation import Simulation
 from simulation.cluster import SimulatedCluster
 from simulation.cluster_checks import Observer, check_rows
@@ -123,10 +126,10 @@ class RebalanceRun:
             one.stopped = True
         await self._while([], observing, *clients)
         tables = [*((ids[name], bucket) for name, bucket in places), (ids[KEYED], 0)]
-        buckets = [TableBucket(table_id, None, number) for table_id, number in tables]
-        await self._while([], observing, asyncio.ensure_future(self._until_quiet(buckets)))
+        everything = [TableBucket(table_id, None, number) for table_id, number in tables]
+        await self._while([], observing, asyncio.ensure_future(self._until_quiet(everything)))
         observing.cancel()
-        self.observer.check_equal(buckets)
+        self.observer.check_equal(everything)
         for name in (LOG, SINGLE):
             final = [Reader(client(), name, ids[name], bucket) for bucket in range(BUCKETS)]
             await machine.start(_read_all(final))
@@ -137,7 +140,7 @@ class RebalanceRun:
         for key in range(KEYS):
             await machine.start(keyed.look_up(key))
 
-    async def _three_four_three(self, network: object) -> None:
+    async def _three_four_three(self, network: Network) -> None:
         await asyncio.sleep(self._random.random())
         self.cluster.start_server(NEW_SERVER)
         self.cluster.servers = (*self.cluster.servers, NEW_SERVER)
@@ -153,23 +156,24 @@ class RebalanceRun:
                 await self._call(network, ApiKey.ADD_SERVER_TAG, request)
                 break
             except FlussError as error:
-                assert error.code is ErrorCode.SERVER_NOT_EXIST_EXCEPTION
+                if error.code is not ErrorCode.SERVER_NOT_EXIST_EXCEPTION:
+                    raise
                 await asyncio.sleep(0.2)
         await self._until_rebalanced(
             network, lambda: all(NEW_SERVER not in state for state in self._buckets().values())
         )
 
-    async def _canceled(self, network: object) -> None:
+    async def _canceled(self, network: Network) -> None:
         """A rebalance that ends early: no bucket has old and new replicas afterwards."""
         await self._call(network, ApiKey.REBALANCE, pb.RebalanceRequest(goals=[0, 1]))
         await asyncio.sleep(0.3 * self._random.random())
         await self._call(network, ApiKey.CANCEL_REBALANCE, pb.CancelRebalanceRequest())
         self._check_no_bucket_is_between()
 
-    async def _rebalance(self, network: object) -> None:
+    async def _rebalance(self, network: Network) -> None:
         await self._until_rebalanced(network, lambda: True)
 
-    async def _until_rebalanced(self, network: object, done: object) -> None:
+    async def _until_rebalanced(self, network: Network, done: Callable[[], bool]) -> None:
         """Rebalance until one is complete; one during which servers were gone for too long has failed."""
         deadline = self._simulation.loop.time() + LIMIT_S
         while True:
@@ -177,7 +181,8 @@ class RebalanceRun:
             try:
                 await self._call(network, ApiKey.REBALANCE, pb.RebalanceRequest())
             except FlussError as error:  # the response to the one before was lost, or no server is there
-                assert error.code is ErrorCode.REBALANCE_FAILURE_EXCEPTION
+                if error.code is not ErrorCode.REBALANCE_FAILURE_EXCEPTION:
+                    raise
             while True:
                 assert self._simulation.loop.time() < deadline, "a rebalance does not come to its end"
                 found = await self._call(network, ApiKey.LIST_REBALANCE_PROGRESS, pb.ListRebalanceProgressRequest())
@@ -190,12 +195,11 @@ class RebalanceRun:
                 return
             await asyncio.sleep(0.2)
 
-    async def _holds(self, done: object) -> bool:
-        assert callable(done)
+    async def _holds(self, done: Callable[[], bool]) -> bool:
         await self._until(lambda: self.cluster.coordinator_runs)
-        return bool(done())
+        return done()
 
-    async def _call(self, network: object, key: ApiKey, request: object) -> object:
+    async def _call(self, network: Network, key: ApiKey, request: Any) -> Any:
         """A call of the coordinator, until it responds."""
         while True:
             endpoint = self.cluster.coordinator.endpoint("CLIENT") if self.cluster.coordinator.bound else None
@@ -237,8 +241,7 @@ class RebalanceRun:
             task.result()
         assert waiting in done, "clients go on until they are stopped"
 
-    async def _until(self, holds: object) -> None:
-        assert callable(holds)
+    async def _until(self, holds: Callable[[], bool]) -> None:
         deadline = self._simulation.loop.time() + LIMIT_S
         while not holds():
             assert self._simulation.loop.time() < deadline, "it never happens"

@@ -117,7 +117,7 @@ class ReassignmentMachine(CoordinatorMachine):
         self.state = ClusterState(EPOCH, ServerNode(99))
         self.state.apply(changes)
         for server in back:
-            self.join(server, True)
+            self.join(server, True, True)
         self.absent_servers_leave()
 
     @precondition(lambda self: self.state.buckets)
@@ -199,11 +199,11 @@ def test_a_new_server_gets_buckets_one_step_at_a_time() -> None:
     """A whole rebalance without any fault, as the machine above does it."""
     machine = ReassignmentMachine()
     for server in (0, 1, 2):
-        machine.join(server, True)
+        machine.join(server, True, True)
     machine.create(2, 0, 0)
     machine.create(2, 1, 0)
     machine.everybody_responds()
-    machine.join(3, True)
+    machine.join(3, True, True)
     planned = machine.handle(RebalanceRequested("r1", ALL_GOALS))
     assert any(len(state.replicas) == 3 for state in machine.state.buckets.values()), planned.transitions
     machine.teardown()

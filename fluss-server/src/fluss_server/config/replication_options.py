@@ -96,4 +96,13 @@ REPLICATION_OPTIONS = (
         " until it is back, or until replicas are moved by hand.",
         minimum=0,
     ),
+    Option(
+        "kv.standby-replica.number",
+        OptionType.INT,
+        "1",
+        "Followers of a bucket of a primary-key table that keep its rows, so that one of them can lead it at once; 0 ="
+        " none. An option of the coordinator. Tables with table.kv.standby-replica.enabled = false have none.",
+        minimum=0,
+        maximum=100,
+    ),
 )

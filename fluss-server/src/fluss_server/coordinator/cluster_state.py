@@ -153,6 +153,7 @@ class ClusterState:
     Attributes:
         coordinator_epoch: of this coordinator.
         coordinator: this coordinator, for servers and clients.
+        standby_replicas: how many followers of a primary-key bucket keep a KvTablet of their own.
         servers: live tablet servers by id.
         tables: tables by id.
         physical_tables: what has buckets.
@@ -165,9 +166,17 @@ class ClusterState:
         moves_per_server: most of them that a server may take part in at a time.
     """
 
-    def __init__(self, coordinator_epoch: int, coordinator: ServerNode, *, moves_per_server: int = 2) -> None:
+    def __init__(
+        self,
+        coordinator_epoch: int,
+        coordinator: ServerNode,
+        *,
+        standby_replicas: int = 1,
+        moves_per_server: int = 2,
+    ) -> None:
         self.coordinator_epoch = coordinator_epoch
         self.coordinator = coordinator
+        self.standby_replicas = standby_replicas
         self.moves_per_server = moves_per_server
         self.servers: dict[int, LiveServer] = {}
         self.tables: dict[int, TableState] = {}

@@ -221,6 +221,8 @@ class Reassignments:
         if joint != state.replicas:
             self._steps.assign(bucket, joint)
             record = state.record
+            if record.standby_replicas and move.move.new_leader in record.isr:  # it prepares its rows meanwhile
+                record = replace(record, standby_replicas=(move.move.new_leader,))
             # A log without followers has no history of epochs; the one that begins now is its first.
             changed = (
                 with_leader(record, record.leader)

@@ -40,7 +40,13 @@ logger = logging.getLogger(__name__)
 
 
 async def load_state(
-    store: MetadataStore, manager: MetadataManager, epoch: int, coordinator: ServerNode, *, moves_per_server: int = 2
+    store: MetadataStore,
+    manager: MetadataManager,
+    epoch: int,
+    coordinator: ServerNode,
+    *,
+    standby_replicas: int = 1,
+    moves_per_server: int = 2,
 ) -> ClusterState:
     """The state without any server.
 
@@ -53,6 +59,7 @@ async def load_state(
         epoch: of this coordinator.
         coordinator: this coordinator.
         moves_per_server: see ``ClusterState``.
+        standby_replicas: see ``ClusterState``.
 
     Raises:
         FlussError: ``UNKNOWN_SERVER_ERROR`` when a node cannot be read, with its path.
@@ -72,7 +79,7 @@ async def load_state(
     assigned = [_assignment(physical, node) for (physical, _), node in zip(physical_tables, nodes, strict=True)]
     await _load_buckets(store, changes, physical_tables, assigned)
     await _load_rebalance(store, changes)
-    state = ClusterState(epoch, coordinator, moves_per_server=moves_per_server)
+    state = ClusterState(epoch, coordinator, standby_replicas=standby_replicas, moves_per_server=moves_per_server)
     state.apply(changes)
     return state
 
