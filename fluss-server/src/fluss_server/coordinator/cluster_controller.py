@@ -95,6 +95,9 @@ class ClusterController:
         metadata_complete: False when the store was cut or repaired; see ``IdBounds``.
         moves_per_server: see ``ClusterState``.
         move_times: when moves of a rebalance are late, and servers are to be replaced; None = never.
+
+    Attributes:
+        versions: of the tablet servers, as they have registered.
         standby_replicas: see ``ClusterState``.
     """
 
@@ -135,6 +138,7 @@ class ClusterController:
         self._tenure = None if lease is None else Tenure(store, clock)
         self._grace: asyncio.TimerHandle | None = None
         self._present = asyncio.Event()
+        self.versions: dict[int, str] = {}
         self._moves_per_server = moves_per_server
         self._rebalance_watch = None if move_times is None else RebalanceWatch(clock, move_times, self._look_at_moves)
         self._settings: SettingsDistribution | None = None
@@ -279,6 +283,7 @@ class ClusterController:
 
     async def register(self, request: RegisterServer, server: TabletServerGateway) -> Registered:
         server_id = request.server.server_id
+        self.versions[server_id] = request.fluss_version
         if self._checks_permissions and not request.checks_permissions:
             raise FlussError(
                 ErrorCode.INVALID_CONFIG_EXCEPTION,

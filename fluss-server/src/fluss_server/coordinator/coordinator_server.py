@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from uuid import UUID
 
 from fluss_server.cluster.gateways import CoordinatorGateway
 from fluss_server.cluster.lease import LeaseTimes
@@ -17,6 +16,7 @@ from fluss_server.coordinator.cluster_controller import ClusterController
 from fluss_server.coordinator.cluster_service import ClusterService, ReplicaCounts
 from fluss_server.coordinator.ddl import DdlExecutor
 from fluss_server.coordinator.fencing import FencedStore, fence
+from fluss_server.coordinator.inspection_service import InspectionService
 from fluss_server.coordinator.metadata_view import CoordinatorMetadata
 from fluss_server.coordinator.partition_service import PartitionService
 from fluss_server.coordinator.partition_time import system_zone
@@ -152,11 +152,13 @@ class CoordinatorServer:
             self._cluster_service,
             PartitionService(self._manager, self._partitions),
             RebalanceService(self._controller, self._new_id),
+            InspectionService(self._manager, self._controller, self._runtime.clock),
             producers,
         )
 
     def _new_id(self) -> str:
-        return str(UUID(bytes=self._runtime.secrets.token(16)))
+        digits = self._runtime.secrets.token(16).hex()  # in the form of a UUID, whose module costs start-up time
+        return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
     def distribute_settings(self, authorizer: Authorizer | None) -> None:
         """Tell tablet servers, which register after this, the settings of the cluster and what clients may do.

@@ -52,7 +52,9 @@ class CoordinatorProcess(ClusterProcess):
         store = self._open_embedded_store()
         self._term = term = CoordinatorTerm(store, self._settings(), metadata_complete=store.recovery.proven)
         self._resources.push_async_callback(term.close)
-        await self.listening.serve(await term.start())
+        registry = await term.start()
+        await self.listening.serve(registry)
+        await self.listening.serve_grpc(registry)
         term.watch_servers()
 
     async def _start_among_others(self, shared: SharedMetadata) -> None:
@@ -64,6 +66,7 @@ class CoordinatorProcess(ClusterProcess):
         connection = self._connection("the active coordinator", active.endpoint)
         self._standby = standby_registry(connection, active.look, self._internal)
         await self.listening.serve(self._standby)
+        await self.listening.serve_grpc(self._standby)
         candidacy = asyncio.ensure_future(self._stand(store, latch_of(settings.coordinator_id)))
         self._resources.push_async_callback(_cancelled, candidacy)
 
