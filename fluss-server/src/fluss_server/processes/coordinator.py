@@ -104,6 +104,15 @@ class CoordinatorProcess:
             await self.close()
             raise
 
+    async def settled(self) -> None:
+        """Return when every bucket of the registered servers has a leader; while active.
+
+        Raises:
+            FlussError: why one has none.
+        """
+        if self._term is not None:
+            await self._term.settled()
+
     async def close(self) -> None:
         """Finish what has begun and let another coordinator become active. May be called twice."""
         await self._resources.aclose()

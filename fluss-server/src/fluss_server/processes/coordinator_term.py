@@ -167,6 +167,10 @@ class CoordinatorTerm:
         self._resources.push_async_callback(node.close)
         await node.start()
 
+    async def settled(self) -> None:
+        """See ``CoordinatorServer.settled``."""
+        await self._coordinator.settled()
+
     def watch_servers(self) -> None:
         """Begin what changes tables and leaders without a request, once the coordinator can be reached."""
         self._coordinator.start_background_tasks()

@@ -25,6 +25,7 @@ from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.journal_file import JOURNAL_FILE
 from fluss_server.processes.data_directory import lock_data_directory
 from fluss_server.processes.listening import Listening
+from fluss_server.processes.local_directories import refuse_several_servers
 from fluss_server.processes.security import authorizer_of, follow_credentials
 from fluss_server.processes.settings import replica_config, scanner_config, table_settings
 from fluss_server.rpc.endpoints import Endpoint
@@ -100,9 +101,9 @@ class LocalServer:
         return self._listening.grpc_endpoint
 
     @property
-    def metrics_address(self) -> str | None:
-        """``host:port`` of the metrics, once started; None without a reporter."""
-        return None if self._metrics is None else self._metrics.address
+    def metrics_addresses(self) -> list[str]:
+        """``host:port`` of the metrics, once started; nothing without a reporter."""
+        return [] if self._metrics is None else [self._metrics.address]
 
     @property
     def tablet_server(self) -> TabletServer:
@@ -125,6 +126,7 @@ class LocalServer:
 
     async def _start(self) -> None:
         self._resources.callback(lock_data_directory(self._data_dir, self._runtime))
+        refuse_several_servers(self._data_dir, self._runtime.disk)
         store = EmbeddedMetadataStore.open(self._data_dir / JOURNAL_FILE, self._runtime)
         self._resources.push_async_callback(store.close)
         coordinator, tablet_server = await self._start_cluster(store)
