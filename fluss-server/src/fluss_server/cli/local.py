@@ -56,7 +56,8 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _run_several(parsed: argparse.Namespace, options: GivenOptions, data_dir: Path) -> int:
     """A coordinator in this process, tablet servers in processes of their own."""
-    
+    from fluss_server.cli.local_servers import LocalServers  # a server in one process need not load it
+
     servers = options.checked(
         lambda values: LocalServers(
             data_dir,

@@ -103,9 +103,8 @@ class LocalServers:
     @property
     def metrics_addresses(self) -> list[str]:
         """``host:port`` of the metrics of every process, once started; nothing without a reporter."""
-        own = self._coordinator.metrics_address
         servers = [announcement.metrics_address for _, announcement in sorted(self.tablet_servers.items())]
-        return [address for address in (own, *servers) if address is not None]
+        return [*self._coordinator.metrics_addresses, *(address for address in servers if address is not None)]
 
     def print_tablet_servers(self) -> None:
         """Say where the tablet servers are, and from now on when one of them was started again."""
@@ -157,7 +156,7 @@ class LocalServers:
 
     def _child(self, server_id: int) -> ChildServer:
         directory = server_directory(self._data_dir, server_id)
-        config = directory.with_suffix(".yaml")
+        config = self._data_dir / f"{directory.name}.yaml"
         internal = next(e for e in self._coordinator.listening.endpoints if e.listener == _INTERNAL)
         fixed = {"coordinator.address": f"{internal.host}:{internal.port}", "tablet-server.id": str(server_id)}
         self._resources.callback(partial(config.unlink, missing_ok=True))
@@ -166,7 +165,7 @@ class LocalServers:
             options = {**self._options_of(self._ports[server_id], self._metrics_ports[server_id + 1]), **fixed}
             # A file, because everybody on the machine can see the command line, and there are passwords among them.
             system_runtime().disk.replace_file(config, server_yaml(options).encode(), mode=0o600)
-            module = [sys.executable, "-m", "fluss_server", "tablet-server"]
+            module = [sys.executable, "-m", "fluss_server", "tablet-server", "--stop-at-end-of-input"]
             return [*module, "--config", str(config), "--data-dir", str(directory), *self._arguments]
 
         def ready(announcement: Announcement) -> None:

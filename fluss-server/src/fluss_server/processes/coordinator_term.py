@@ -105,6 +105,11 @@ class CoordinatorTerm:
         self._resources = contextlib.AsyncExitStack()
 
     @property
+    def coordinator(self) -> CoordinatorServer:
+        """What works in this term."""
+        return self._coordinator
+
+    @property
     def epoch(self) -> int:
         """The coordinator epoch, once started."""
         return self._coordinator.store.epoch

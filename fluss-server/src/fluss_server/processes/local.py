@@ -10,7 +10,7 @@ Files of the data directory (names with a dot cannot be database names)::
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from fluss_server.cluster.messages import ServerNode
 from fluss_server.config import SERVER_OPTIONS
@@ -29,9 +29,6 @@ from fluss_server.security.authorizer import Authorizer
 from fluss_server.security.internal_calls import FollowerFetches
 from fluss_server.tablet.tablet_server import TabletServer
 
-if TYPE_CHECKING:
-    from fluss_server.metrics.http_endpoint import HttpEndpoint
-
 logger = logging.getLogger(__name__)
 
 SERVER_ID = 0
@@ -43,17 +40,11 @@ class LocalServer(ServerProcess):
     in_cluster: ClassVar[bool] = False
 
     _tablet_server: TabletServer | None = None
-    _metrics: HttpEndpoint | None = None
 
     @property
     def grpc_endpoint(self) -> Endpoint | None:
         """Where the gRPC server listens, once started; None without one."""
         return self.listening.grpc_endpoint
-
-    @property
-    def metrics_addresses(self) -> list[str]:
-        """``host:port`` of the metrics, once started; nothing without a reporter."""
-        return [] if self._metrics is None else [self._metrics.address]
 
     @property
     def tablet_server(self) -> TabletServer:
@@ -71,7 +62,7 @@ class LocalServer(ServerProcess):
         self._resources.push_async_callback(self.listening.close)
         await self.listening.bind()
         await self.listening.serve(registry)
-        await self._start_reporters(registry, coordinator, tablet_server)
+        await self._start_reporter(coordinator, tablet_server)
         await self.listening.serve_grpc(registry)
         coordinator.start_background_tasks()
 
@@ -139,25 +130,14 @@ class LocalServer(ServerProcess):
         online = sum(replica.is_online for replica in replicas)
         return ReplicaCounts(len(replicas), online, len(replicas), online)
 
-    async def _start_reporters(
-        self,
-        registry: ServiceRegistry,
-        coordinator: CoordinatorServer,
-        tablet_server: TabletServer,
-    ) -> None:
-        if not self._configuration.get_list("metrics.reporters"):
+    async def _start_reporter(self, coordinator: CoordinatorServer, tablet_server: TabletServer) -> None:
+        if not self._has_reporter:
             return
-        from fluss_server.processes.reporters import start_prometheus
+        from fluss_server.processes.reporters import coordinator_source, process_sources, tablet_health, tablet_source
 
-        self._metrics = await start_prometheus(
-            self._configuration,
-            server_id=SERVER_ID,
-            registry=registry,
-            shared=self.listening.shared,
-            coordinator=coordinator,
-            tablet_server=tablet_server,
-            loop_monitor=self.listening.loop_monitor,
-            replica_counts=self._replica_counts,
-            runtime=self._runtime,
-        )
-        self._resources.push_async_callback(self._metrics.close)
+        sources = [
+            *process_sources(self.listening),
+            tablet_source(tablet_server, self._configuration),
+            coordinator_source(lambda: coordinator),
+        ]
+        await self._report(str(SERVER_ID), sources, lambda: tablet_health(tablet_server))

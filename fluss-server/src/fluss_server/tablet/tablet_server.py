@@ -66,6 +66,7 @@ class TabletServer:
         metadata: what it knows of the cluster.
         replicas: the buckets that it keeps.
         isr: keeps the ISRs of the buckets that it leads.
+        membership: whether it is a member of the cluster, and its lease.
         scanners: full scans that are open.
         disk: whether writes are refused, because the disk is nearly full.
         reads: serves reads.
@@ -89,7 +90,7 @@ class TabletServer:
         self._configuration = configuration
         current = configuration.current
         incarnation = runtime.secrets.token(16).hex()
-        self._membership = Membership(
+        self.membership = Membership(
             RegisterServer(node, incarnation, fluss_version=__version__),
             coordinator,
             self,
@@ -114,7 +115,7 @@ class TabletServer:
             self.metadata,
             self._reserve_ids,
             self._connect,
-            self._membership.lease,
+            self.membership.lease,
         )
         self.isr = IsrMaintenance(
             node.server_id,
@@ -162,14 +163,14 @@ class TabletServer:
         self.isr.start()
         closing(self.isr.close)
         self._has_snapshot = asyncio.get_running_loop().create_future()
-        closing(self._membership.close)
-        await self._membership.join()
+        closing(self.membership.close)
+        await self.membership.join()
         await self._has_snapshot
 
     async def leave(self) -> None:
         """Have the coordinator move leaderships to other servers, before :meth:`close`."""
         self.replicas.pause_reads()
-        await self.replicas.hand_over(await self._membership.leave())
+        await self.replicas.hand_over(await self.membership.leave())
 
     async def close(self) -> None:
         """Make everything durable and release the files. May be called twice."""

@@ -10,7 +10,11 @@ from fluss_server.testing.local_cluster import LocalCluster
 
 
 @pytest.fixture(scope="module")
-def fluss_cluster() -> Iterator[LocalCluster]:
-    """A fresh, empty cluster per test module, on a free loopback port."""
-    with LocalCluster() as cluster:
+def fluss_cluster(request: pytest.FixtureRequest) -> Iterator[LocalCluster]:
+    """A fresh, empty cluster per test module, on a free loopback port.
+
+    With ``@pytest.mark.parametrize("fluss_cluster", [{"tablet_servers": 3}], indirect=True)`` the dictionary has
+    arguments of :class:`LocalCluster`.
+    """
+    with LocalCluster(**getattr(request, "param", {})) as cluster:
         yield cluster
