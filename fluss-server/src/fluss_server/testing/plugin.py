@@ -13,8 +13,7 @@ from fluss_server.testing.local_cluster import LocalCluster
 def fluss_cluster(request: pytest.FixtureRequest) -> Iterator[LocalCluster]:
     """A fresh, empty cluster per test module, on a free loopback port.
 
-    With ``@pytest.mark.parametrize("fluss_cluster", [{"tablet_servers": 3}], indirect=True)`` the dictionary has
-    arguments of :class:`LocalCluster`.
+    Indirect parameters are dictionaries of arguments of :class:`LocalCluster`, for example ``{"tablet_servers": 3}``.
     """
     with LocalCluster(**getattr(request, "param", {})) as cluster:
         yield cluster
