@@ -53,7 +53,7 @@ def wait_for_health(address: str, state: str | None) -> dict[str, Any]:
     """Wait until the first problem is ``state``, None = until there is none; returns the document."""
     deadline = time.monotonic() + 30
     while True:
-        status, document = 0, {}
+        status, document = 0, dict[str, Any]()
         try:
             status, document = health(address)
             problems = [problem["state"] for problem in document["problems"]]

@@ -162,6 +162,10 @@ CATALOGUE: Mapping[str, Metric] = _catalogue(
     Metric("server_registered", _GAUGE, "1 while the coordinator has this tablet server as a member."),
     Metric("server_leaseHeld", _GAUGE, "1 while this tablet server may lead buckets that others could lead, too."),
     Metric("server_leaseLosses", _COUNTER, "How often the lease ran out before a heartbeat renewed it."),
+    Metric("server_standbyReplicaCount", _GAUGE, "Buckets whose rows this server keeps ready as a standby replica."),
+    Metric(
+        "server_standbyMaxLag", _GAUGE, "Most acknowledged rows of a bucket that its standby replica has not applied."
+    ),
     Metric("server_replicationMaxLag", _GAUGE, "Most rows of a bucket that a follower in sync does not have yet."),
     Metric("server_damagedBuckets", _GAUGE, "Buckets that have damaged batches in their logs."),
     Metric("server_damagedBatchesFound", _COUNTER, "Damaged batches that were found in logs, by readers or scrubbing."),
