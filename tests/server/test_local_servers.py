@@ -152,6 +152,11 @@ def test_data_of_one_process_and_of_several_are_not_mixed(tmp_path: Path) -> Non
         LocalCluster(several, tablet_servers=2).start()
 
 
+def test_there_is_no_grpc(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="gRPC is served by fluss local in one process only"):
+        LocalCluster(tmp_path, tablet_servers=2, grpc=True).start()
+
+
 def test_a_server_that_cannot_start_ends_the_command(tmp_path: Path) -> None:
     with socket.socket() as taken, socket.socket() as free:
         taken.bind(("127.0.0.1", 0))

@@ -58,6 +58,8 @@ def _run_several(parsed: argparse.Namespace, options: GivenOptions, data_dir: Pa
     """A coordinator in this process, tablet servers in processes of their own."""
     from fluss_server.cli.local_servers import LocalServers  # a server in one process need not load it
 
+    if parsed.grpc_port not in (NEXT_PORT, None):
+        raise UsageError("--grpc-port: gRPC is served by fluss local in one process only", hint="leave it out")
     servers = options.checked(
         lambda values: LocalServers(
             data_dir,
