@@ -13,7 +13,7 @@ from fluss_server.cli.serving import GivenOptions, address_text, run_server
 from fluss_server.runtime.logs import configure_logs
 
 if TYPE_CHECKING:
-    from fluss_server.processes.listening import Listening
+    from fluss_server.processes.server_process import ServerProcess
 
 _DATA_DIR = "data.dir"
 COORDINATOR_DIR = Path("fluss-coordinator")
@@ -41,7 +41,7 @@ def coordinator(parsed: argparse.Namespace) -> int:
     run_server(
         process.start,
         process.close,
-        lambda: _print_ready("Coordinator", process.listening),
+        lambda: _print_ready("Coordinator", process),
         data_dir,
         stop_at_end_of_input=parsed.stop_at_end_of_input,
     )
@@ -72,7 +72,7 @@ def tablet_server(parsed: argparse.Namespace) -> int:
     run_server(
         process.start,
         process.close,
-        lambda: _print_ready("Tablet server", process.listening),
+        lambda: _print_ready("Tablet server", process),
         data_dir,
         failed=lambda: process.replaced,
         stop_at_end_of_input=parsed.stop_at_end_of_input,
@@ -85,10 +85,12 @@ def _grpc_port(parsed: argparse.Namespace, options: Mapping[str, str]) -> int | 
     return port_after(parsed.port, options.get("bind.listeners")) if found == NEXT_PORT else cast("int | None", found)
 
 
-def _print_ready(what: str, listening: Listening) -> None:
-    first, *others = listening.endpoints
+def _print_ready(what: str, process: ServerProcess) -> None:
+    first, *others = process.endpoints
     for endpoint in others:
         print(f"Listener {endpoint.listener}: bootstrap.servers={address_text(endpoint)}")
-    if listening.grpc_endpoint is not None:
-        print(f"gRPC, for the fluss command and health probes: {address_text(listening.grpc_endpoint)}")
+    for address in process.metrics_addresses:
+        print(f"Metrics for Prometheus: http://{address}/metrics")
+    if (grpc := process.listening.grpc_endpoint) is not None:
+        print(f"gRPC, for the fluss command and health probes: {address_text(grpc)}")
     print(f"{what} is ready: bootstrap.servers={address_text(first)}", flush=True)

@@ -61,12 +61,20 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_local(commands: Any) -> None:
     local = commands.add_parser(
         "local",
-        help="run a complete Fluss in one process",
+        help="run a complete Fluss in one process, or several",
         description="Run a complete Fluss in one process: Fluss's native protocol on one port, gRPC for this command "
         "and for health probes on the next. SIGTERM or Ctrl-C stops it cleanly.",
     )
     _add_server_arguments(local, DEFAULT_PORT, "./fluss-data", "where everything is kept")
     _add_grpc_port(local, NEXT_PORT)
+    local.add_argument(
+        "--tablet-servers",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="with 2 or more: run the coordinator in this process and N tablet servers in processes of their own, on "
+        "the ports after that of gRPC (default: %(default)s, everything in this process)",
+    )
     local.set_defaults(run=local_command("local:run"))
 
 

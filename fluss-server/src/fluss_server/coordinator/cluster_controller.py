@@ -95,10 +95,11 @@ class ClusterController:
         metadata_complete: False when the store was cut or repaired; see ``IdBounds``.
         moves_per_server: see ``ClusterState``.
         move_times: when moves of a rebalance are late, and servers are to be replaced; None = never.
+        standby_replicas: see ``ClusterState``.
 
     Attributes:
         versions: of the tablet servers, as they have registered.
-        standby_replicas: see ``ClusterState``.
+        lost_servers: tablet servers that were taken for dead.
     """
 
     def __init__(
@@ -139,6 +140,8 @@ class ClusterController:
         self._grace: asyncio.TimerHandle | None = None
         self._present = asyncio.Event()
         self.versions: dict[int, str] = {}
+        self.lost_servers = 0
+        self._retries_of_closed = 0
         self._moves_per_server = moves_per_server
         self._rebalance_watch = None if move_times is None else RebalanceWatch(clock, move_times, self._look_at_moves)
         self._settings: SettingsDistribution | None = None
@@ -229,8 +232,10 @@ class ClusterController:
         known = self.queue.state.servers.get(server_id)
         if known is None or incarnation not in (None, known.incarnation):
             return
+        self.lost_servers += 1
         channel = self._channels.pop(server_id, None)
         if channel is not None:  # nobody waits any longer for what it has not confirmed
+            self._retries_of_closed += channel.retries
             closing = asyncio.ensure_future(channel.close())
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
@@ -275,6 +280,16 @@ class ClusterController:
             counts[3] += bucket.active and bucket.leader in state.servers
         return ReplicaCounts(*counts)
 
+    @property
+    def waiting_control_items(self) -> int:
+        """Buckets and changes of metadata that tablet servers have not responded to."""
+        return sum(len(channel) for channel in self._channels.values())
+
+    @property
+    def control_retries(self) -> int:
+        """Control requests that were sent again."""
+        return self._retries_of_closed + sum(channel.retries for channel in self._channels.values())
+
     def first_failure(self) -> Failure | None:
         """Why some bucket has no leader although its servers are there, or None."""
         return next(iter(self.queue.state.failures.values()), None)
@@ -297,6 +312,7 @@ class ClusterController:
             return self._heard(server_id)  # the response to its first request was lost
         before = self._channels.pop(server_id, None)
         if before is not None:
+            self._retries_of_closed += before.retries
             await before.close()
             await self.queue.submit(ServerLeft(server_id))
         self._channels[server_id] = ControlChannel(

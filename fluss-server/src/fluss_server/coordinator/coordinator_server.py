@@ -217,6 +217,12 @@ class CoordinatorServer:
         """What clients may know of the cluster."""
         return CoordinatorMetadata(self._manager, self._controller.queue.state)
 
+    @property
+    def offline_buckets(self) -> int:
+        """Buckets that no live server leads, or whose storage failed."""
+        counts = self._replica_counts()
+        return counts.leaders - counts.active_leaders
+
     def start_background_tasks(self) -> None:
         """Begin what changes tables and leaders without a request."""
         assert self._auto_partitions is not None, "the coordinator is started"

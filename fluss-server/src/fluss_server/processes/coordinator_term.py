@@ -116,6 +116,11 @@ class CoordinatorTerm:
         self._resources = contextlib.AsyncExitStack()
 
     @property
+    def coordinator(self) -> CoordinatorServer:
+        """What works in this term."""
+        return self._coordinator
+
+    @property
     def epoch(self) -> int:
         """The coordinator epoch, once started."""
         return self._coordinator.store.epoch
@@ -180,6 +185,10 @@ class CoordinatorTerm:
         node = EphemeralNode(self._coordinator.store, ACTIVE_COORDINATOR, self._settings.record.encode())
         self._resources.push_async_callback(node.close)
         await node.start()
+
+    async def settled(self) -> None:
+        """See ``CoordinatorServer.settled``."""
+        await self._coordinator.settled()
 
     def watch_servers(self) -> None:
         """Begin what changes tables and leaders without a request, once the coordinator can be reached."""
