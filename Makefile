@@ -7,7 +7,7 @@
 #   make demo OUTPUT=/somewhere            chooses where the demo puts its data, logs and chart
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client simulation mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness torture attack clean clean-all
+.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client test-cluster-clients compose-test simulation mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness torture attack clean clean-all
 .NOTPARALLEL:
 
 ifdef PYTHON
@@ -30,6 +30,7 @@ SERVER := .venv/bin/python
 FLINK := .venv-flink/bin/python
 MAVEN := mvn --quiet --batch-mode -Dstyle.color=never -f flink-sql/pom.xml
 STEP := tools/step
+ON_CLUSTER := FLUSS_TABLET_SERVERS=3 FLUSS_REPLICATION_FACTOR=3
 
 # What is formatted, linted and type-checked, and where mypy finds the modules that programs import from their own directory.
 SOURCES := fluss-server pyflink-connector tests benchmarks tools examples
@@ -75,6 +76,13 @@ test-flink: setup-flink ## Run the Flink tests, and the server's fast ones with 
 
 test-sql-client: setup-flink ## Run the documents' SQL in sql-client.sh of a plain Flink: FLINK_VERSION=2.2.1, else 2.3.0
 	@$(STEP) "SQL client" env FLUSS_FLINK_VERSION=$(FLINK_VERSION) $(FLINK) -m pytest tests/flink/test_sql_client.py
+
+test-cluster-clients: setup ## Run the tests of all clients on 3 tablet servers with replication factor 3, and a rolling restart: 40 minutes
+	@$(STEP) "pyfluss and Java clients on a cluster" env $(ON_CLUSTER) $(SERVER) -m pytest tests/clients
+	@$(STEP) "Flink on a cluster" env $(ON_CLUSTER) $(FLINK) -m pytest tests/flink tests/official -m flink
+
+compose-test: setup-flink ## Build docker/ and run its compose file with podman, kill two servers of it; needs root, podman, debootstrap
+	@$(FLINK) tools/compose_test.py --output compose-output
 
 simulation: setup-server ## Run a server that crashes, in simulated time: SEEDS=100, or one with SEED=7; CLUSTER=1: three servers; REBALANCE=1: a fourth one comes and goes
 	@PYTHONPATH=tests $(SERVER) -m simulation.run $(if $(CLUSTER),--cluster) $(if $(REBALANCE),--rebalance) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
@@ -128,7 +136,7 @@ bench-fairness: setup-server ## Measure a quiet client beside clients that send 
 	@$(STEP) "Fairness" $(SERVER) benchmarks/fairness.py
 
 clean: ## Remove what was built or written, but keep the environments
-	@rm -rf "$(OUTPUT)" build site fluss-data flink-sql/target benchmarks/official/target */build */dist */src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf "$(OUTPUT)" compose-output build site fluss-data flink-sql/target benchmarks/official/target */build */dist */src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find fluss-server pyflink-connector tests benchmarks tools examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-all: clean ## Remove the environments as well
