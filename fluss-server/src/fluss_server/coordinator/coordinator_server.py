@@ -157,8 +157,9 @@ class CoordinatorServer:
         )
 
     def _new_id(self) -> str:
-        digits = self._runtime.secrets.token(16).hex()  # in the form of a UUID, whose module costs start-up time
-        return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+        import uuid  # loads more than a server needs that never rebalances
+
+        return str(uuid.UUID(bytes=self._runtime.secrets.token(16)))
 
     def distribute_settings(self, authorizer: Authorizer | None) -> None:
         """Tell tablet servers, which register after this, the settings of the cluster and what clients may do.
