@@ -1,8 +1,8 @@
 """This version of the server beside an earlier one: the works of ``compare.py`` on both in turn, run by run.
 
-The earlier one is another checkout of the repository; it runs in the present environment. Figures are medians. A line is
-*worse* when its rate, median latency or CPU is worse by more than 5 %: look at such a line again with more runs before you
-believe it, because the two differ by a few per cent when they are the same, too.
+The earlier one is another checkout of the repository; it runs in the present environment. Figures are medians. A line
+is *worse* when its rate, median latency or CPU is worse by more than 5 %: look at such a line again with more runs
+before you believe it, because the two differ by a few per cent when they are the same, too.
 """
 
 from __future__ import annotations
