@@ -21,9 +21,9 @@ FLINK_VERSION ?= 2.3.0
 # server, and every run of pytest rewrites the assertions again.
 export PYTHONDONTWRITEBYTECODE :=
 
-# Processes share the fast tests one by one. In the server tier the tests of a file have a server in common, and the long files
+# Processes share the fast tests one by one; some of these wait, which leaves time for another process. In the server tier the tests of a file have a server in common, and the long files
 # come first; they also wait, which leaves time for another process.
-FAST := -n $(WORKERS) --dist worksteal
+FAST := -n $(shell expr $(WORKERS) + 1) --dist worksteal
 WAITING := -n $(shell expr $(WORKERS) + 1) --dist loadfile --no-loadscope-reorder
 
 SERVER := .venv/bin/python
@@ -60,7 +60,7 @@ demo: setup-flink ## Run the main job: New York's flights through Fluss and Flin
 test: lint docs test-server test-java test-flink ## Run everything that CI runs: format, lint, types, documentation, all tests
 
 test-fast: setup-server ## Run the unit and property tests of the server: under a minute
-	@$(SERVER) -m pytest $(FAST) tests/unit tests/property -m "not slow and not flink"
+	@env FLUSS_EXAMPLES=0.5 $(SERVER) -m pytest $(FAST) tests/unit tests/property -m "not slow and not flink"
 
 test-server: setup-server ## Run all tests that need no Flink, with current pyarrow, numpy and protobuf; property tests try more
 	@$(STEP) "Server tests" env FLUSS_EXAMPLES=4 $(SERVER) -m pytest $(WAITING) tests --ignore=tests/flink --ignore=tests/official -m "not flink and not java"

@@ -138,8 +138,8 @@ def make_images(podman: Podman, scratch: Path) -> None:
     if not podman.has_image("localhost/flink"):
         stage = scratch / "flink"
         shutil.copytree(plain_flink(FLINK_VERSION), stage / "flink")
-        for jar in (stage / "flink" / "lib").glob("flink-sql-connector-fluss-*.jar"):
-            jar.unlink()
+        for connector in (stage / "flink" / "lib").glob("flink-sql-connector-fluss-*.jar"):
+            connector.unlink()
         podman.build("test/flink.Dockerfile", f"localhost/flink:{FLINK_VERSION}", stage, BASE=java)
     if not podman.has_image("localhost/zookeeper"):
         stage = scratch / "zookeeper"

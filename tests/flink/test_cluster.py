@@ -47,7 +47,7 @@ async def _in_sync(address: str) -> bool:
     except FlussError:
         return False
     leaders = health.num_leader_replicas
-    return 0 < leaders == health.active_leader_replicas and health.in_sync_replicas == health.num_replicas
+    return bool(0 < leaders == health.active_leader_replicas and health.in_sync_replicas == health.num_replicas)
 
 
 def wait_until_in_sync(server: ClusterServer) -> None:
