@@ -30,7 +30,7 @@ def test_jobs_log_in_with_the_catalogs_options(flink: StandaloneFlink, tmp_path:
         "authorizer.enabled": "true",
         "super.users": "User:admin;User:ANONYMOUS",
     }
-    with LocalCluster(tmp_path, options=options) as cluster:
+    with LocalCluster(tmp_path, options=options, tablet_servers=1) as cluster:
         (line,) = [line for line in cluster.log.splitlines() if line.startswith("Listener CLIENT: ")]
         servers = line.partition("bootstrap.servers=")[2]
         env = environment(flink, cluster.bootstrap_servers, batch=True)

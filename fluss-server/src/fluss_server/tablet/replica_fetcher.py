@@ -148,6 +148,7 @@ class _Fetcher:
         self._client: RpcClient | None = None
         self._abandoned: asyncio.Future[memoryview] | None = None
         self._is_reachable = True
+        self._stopped = False
         self._task = asyncio.ensure_future(self._run())
 
     def add(self, follower: FollowerReplica) -> None:
@@ -163,6 +164,7 @@ class _Fetcher:
         return not self._followers
 
     def stop(self) -> asyncio.Task[None]:
+        self._stopped = True
         self._task.cancel()
         return self._task
 
@@ -170,7 +172,8 @@ class _Fetcher:
 
     async def _run(self) -> None:
         try:
-            while True:
+            # A cancellation is lost when what it interrupts fails at the same time, see asyncio.wait_for.
+            while not self._stopped:
                 try:
                     await self._round()
                     continue
