@@ -99,6 +99,20 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
     "ForwardCallResponse": [
         (1, "required", "bytes", "response"),
     ],
+    "ResignLeadershipsRequest": [
+        (1, "required", "int32", "server_id"),
+        (2, "repeated", "ResignedLeadership", "buckets"),
+    ],
+    "ResignedLeadership": [
+        (1, "required", "int64", "table_id"),
+        (2, "optional", "int64", "partition_id"),
+        (3, "required", "int32", "bucket_id"),
+        (4, "required", "int32", "leader_epoch"),
+        (5, "required", "int32", "error_code"),
+        (6, "optional", "string", "error_message"),
+        (7, "required", "bool", "serves_reads"),
+    ],
+    "ResignLeadershipsResponse": [],
     "TableSchema": [
         (1, "required", "int64", "table_id"),
         (2, "required", "int32", "schema_id"),

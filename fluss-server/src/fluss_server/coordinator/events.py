@@ -10,6 +10,7 @@ from fluss_server.cluster.messages import (
     Failure,
     PartitionMetadata,
     ReplicaStop,
+    ResignLeaderships,
     ServerNode,
     TableMetadata,
 )
@@ -106,6 +107,12 @@ class IsrAdjustmentRequested(NamedTuple):
     request: AdjustIsr
 
 
+class LeadershipsResigned(NamedTuple):
+    """A leader cannot lead some buckets any more."""
+
+    request: ResignLeaderships
+
+
 class FailedBucketsRetried(NamedTuple):
     """Servers that could not lead or follow some buckets may try again."""
 
@@ -122,6 +129,7 @@ Event: TypeAlias = (
     | PartitionDropped
     | LeadershipsConfirmed
     | IsrAdjustmentRequested
+    | LeadershipsResigned
     | FailedBucketsRetried
 )
 

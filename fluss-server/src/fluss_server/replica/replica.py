@@ -66,6 +66,7 @@ class Replica(BucketReplica):
         followers: of this leader epoch; None = the bucket has no other replica.
         high_watermark: with followers: where it is at least.
         counters: what clients did before; None = nothing.
+        failed: called with this replica and the reason when it goes offline.
 
     Attributes:
         log_end: end of the log, for followers; moves only if there are some.
@@ -90,6 +91,7 @@ class Replica(BucketReplica):
         followers: Followers | None = None,
         high_watermark: int = 0,
         counters: BucketCounters | None = None,
+        failed: Callable[[Replica, FlussError], object] = lambda replica, error: None,
     ) -> None:
         value = log.end_offset if followers is None else min(high_watermark, log.end_offset)
         super().__init__(
@@ -115,6 +117,7 @@ class Replica(BucketReplica):
             flush_times=flush_times or Distribution(),
             failed=self._commit_failed,
         )
+        self._failed = failed
         self._offline: FlussError | None = None
         self._closed: FlussError | None = None
         self._reserve_ids = reserve_ids
@@ -405,6 +408,7 @@ class Replica(BucketReplica):
             hint="free or repair the disk, then restart the server; acknowledged rows are kept",
         )
         self._fail_waiting(self._offline)
+        self._failed(self, error)
 
     def _fail_waiting(self, error: FlussError) -> None:
         self.high_watermark.fail(error)

@@ -38,6 +38,7 @@ from fluss_server.tablet.metadata_service import MetadataService
 from fluss_server.tablet.read_service import ReadService
 from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
 from fluss_server.tablet.replication_service import ReplicationService
+from fluss_server.tablet.resignations import Resignations
 from fluss_server.tablet.write_service import WriteService
 from fluss_server.tablet.writer_ids import WriterIds
 
@@ -106,6 +107,7 @@ class TabletServer:
         self._disk_monitor = DiskMonitor(
             directory, self.disk, current.get_int("server.data-disk.check-interval") / 1000, runtime
         )
+        self._resignations = Resignations(node.server_id, coordinator, runtime.random.random)
         self.replicas = ReplicaManager(
             node.server_id,
             directory,
@@ -115,6 +117,7 @@ class TabletServer:
             self._reserve_ids,
             self._connect,
             self._membership.lease,
+            self._resignations.failed,
         )
         self.isr = IsrMaintenance(
             node.server_id,
@@ -161,6 +164,7 @@ class TabletServer:
         self.replicas.start()
         self.isr.start()
         closing(self.isr.close)
+        closing(self._resignations.close)
         self._has_snapshot = asyncio.get_running_loop().create_future()
         closing(self._membership.close)
         await self._membership.join()
