@@ -206,6 +206,7 @@ class KeyedWriter:
     Attributes:
         rows: what is acknowledged.
         looked_up: how many rows were compared.
+        calls: calls that have succeeded.
     """
 
     def __init__(self, client: ClusterClient, table: str, table_id: int) -> None:
@@ -215,6 +216,7 @@ class KeyedWriter:
         self._sequence = 0
         self.rows: dict[int, str] = {}
         self.looked_up = 0
+        self.calls = 0
         self.stopped = False
 
     async def run(self) -> None:
@@ -225,7 +227,7 @@ class KeyedWriter:
             if random.random() < 0.5:
                 await self._put(writer_id)
             else:
-                await self.look_up(random.randrange(KEYS))
+                await self.look_up_all()
             await asyncio.sleep(0.2 * random.random())
 
     async def _put(self, writer_id: int) -> None:
@@ -248,24 +250,29 @@ class KeyedWriter:
             else:
                 self.rows[key] = value
 
-    async def look_up(self, key: int) -> None:
-        """Compare a row with what was acknowledged."""
+    async def look_up_all(self) -> None:
+        """Compare all rows with what was acknowledged."""
         request = pb.LookupRequest(table_id=self._table_id)
-        request.buckets_req.add(bucket_id=0, keys=[KEY_ENCODER.encode((key,))])
+        request.buckets_req.add(bucket_id=0, keys=[KEY_ENCODER.encode((key,)) for key in range(KEYS)])
         found = await self._call(ApiKey.LOOKUP, request)
-        value = found.values[0].values if found.values[0].HasField("values") else None
-        row = None if value is None else ROWS.decode(value[2:])[1]
-        assert row == self.rows.get(key), f"row {key} is {row!r}, acknowledged was {self.rows.get(key)!r}"
-        self.looked_up += 1
+        rows = {}
+        for key, value in zip(range(KEYS), found.values, strict=True):
+            if value.HasField("values"):
+                rows[key] = ROWS.decode(value.values[2:])[1]
+        assert rows == self.rows, f"rows are {rows}, acknowledged were {self.rows}"
+        self.looked_up += KEYS
 
     async def _call(self, key: ApiKey, request: Any) -> Any:
         while True:
             try:
-                return await self._client.call_leader(
+                found = await self._client.call_leader(
                     self._table, 0, key, request, lambda response: response.buckets_resp[0]
                 )
             except FlussError as error:
                 await pause_after(self._client, error)
+                continue
+            self.calls += 1
+            return found
 
 
 class Reader:

@@ -138,7 +138,7 @@ def test_a_leader_goes_on_with_the_rows(tmp_path: Path, monkeypatch: pytest.Monk
         rows.committed(log.end_offset)
         await asyncio.sleep(2 * follower_rows.GATHER_S)
         assert rows.applied_offset == before, "nothing changes while it is paused"
-        kv = rows.take()
+        kv = rows.hand_over()
         assert kv is not None
         assert rows.kv is None
         kv.lead()

@@ -365,7 +365,7 @@ class ReplicaRoles:
         Nothing was written since the epoch began: all of the log is acknowledged, so it may go into RocksDB.
         """
         assert hosted.rows is not None, "the bucket has followers"
-        kv = hosted.rows.take()
+        kv = hosted.rows.hand_over()
         table = None
         if kv is None:
             table = replica.table
