@@ -104,7 +104,8 @@ class ApiKey(IntEnum):
     RESERVE_WRITER_IDS = 20_003
     LEADER_EPOCHS = 20_004
     FORWARD_CALL = 20_005
-    RESIGN_LEADERSHIPS = 20_006
+    UPDATE_SETTINGS = 20_006
+    RESIGN_LEADERSHIPS = 20_007
 
 
 BETWEEN_SERVERS = frozenset(
@@ -248,6 +249,7 @@ _MESSAGES_AND_MAX_VERSION: dict[ApiKey, tuple[str, int]] = {
     ApiKey.LEADER_EPOCHS: ("LeaderEpochs", 0),
     ApiKey.FORWARD_CALL: ("ForwardCall", 0),
     ApiKey.RESIGN_LEADERSHIPS: ("ResignLeaderships", 0),
+    ApiKey.UPDATE_SETTINGS: ("UpdateSettings", 0),
 }
 
 _DEFAULT_MAX_REQUEST_BYTES = 64 << 10
@@ -270,6 +272,7 @@ _MAX_REQUEST_BYTES: dict[ApiKey, int] = {
     **dict.fromkeys((key for key in BETWEEN_SERVERS if key < FIRST_OWN_KEY), 16 << 20),
     ApiKey.FORWARD_CALL: 16 << 20,
     ApiKey.RESIGN_LEADERSHIPS: 2 << 20,
+    ApiKey.UPDATE_SETTINGS: 16 << 20,
     # As many as the client has: server.request.max-message-size is the bound.
     **dict.fromkeys(
         (

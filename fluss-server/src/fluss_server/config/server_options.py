@@ -16,6 +16,13 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "Buckets of a table that does not say how many it wants.",
             minimum=1,
         ),
+        Option(
+            "default.replication.factor",
+            OptionType.INT,
+            "1",
+            "Replicas of each bucket of a table that does not say how many it wants. For coordinators of a cluster.",
+            minimum=1,
+        ),
         Option("max.bucket.num", OptionType.INT, "4096", "Most buckets a table or partition may have.", minimum=1),
         Option("max.partition.num", OptionType.INT, "1000", "Most partitions a table may have.", minimum=1),
         Option(
@@ -306,6 +313,14 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             OptionType.STRING,
             "",
             "Principals that may do everything: Type:name;Type:name, for example User:admin.",
+        ),
+        Option(
+            "security.acl.max-age",
+            OptionType.DURATION,
+            "10 min",
+            "How long a tablet server in a process of its own serves clients with the permissions that it knows, when"
+            " it does not hear from the coordinator whether they changed. After that it serves super users only.",
+            minimum=1000,
         ),
         Option(
             "security.acl.principal.ignore-case",

@@ -26,11 +26,12 @@ from fluss_server.cluster.messages import (
     ResignLeaderships,
     ServerNode,
 )
+from fluss_server.cluster.settings_update import UpdateSettings
 from fluss_server.coordinator.assignment import Assignment, assign
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_service import ReplicaCounts
 from fluss_server.coordinator.cluster_state import PhysicalTable, TableState
-from fluss_server.coordinator.control_channel import ControlChannel
+from fluss_server.coordinator.control_channel import Content, ControlChannel
 from fluss_server.coordinator.event_queue import Commit, EventQueue
 from fluss_server.coordinator.events import (
     AbsentServersLeft,
@@ -53,6 +54,7 @@ from fluss_server.coordinator.events import (
 )
 from fluss_server.coordinator.fencing import FencedStore
 from fluss_server.coordinator.server_monitor import ServerMonitor
+from fluss_server.coordinator.settings_distribution import SettingsChange, SettingsDistribution
 from fluss_server.coordinator.state_loader import load_state
 from fluss_server.coordinator.tenure import Tenure
 from fluss_server.errors import ErrorCode, FlussError
@@ -87,6 +89,9 @@ class ClusterController:
         control_backoff_s: pause before it is sent again; None = 0.1 s.
         metadata_complete: False when the store was cut or repaired; see ``IdBounds``.
         standby_replicas: see ``ClusterState``.
+
+    Attributes:
+        lost_servers: tablet servers that were taken for dead.
     """
 
     def __init__(
@@ -124,6 +129,10 @@ class ClusterController:
         self._tenure = None if lease is None else Tenure(store, clock)
         self._grace: asyncio.TimerHandle | None = None
         self._present = asyncio.Event()
+        self.lost_servers = 0
+        self._retries_of_closed = 0
+        self._settings: SettingsDistribution | None = None
+        self._checks_permissions = False
 
     async def load(self) -> None:
         """Read the state of the cluster; see :func:`load_state`."""
@@ -135,6 +144,26 @@ class ClusterController:
             self._present.set()  # the only server is in this process
         else:
             self._note_presence()
+
+    def distribute_settings(self, settings: SettingsDistribution, *, checks_permissions: bool) -> None:
+        """Tell tablet servers, which register after this, what the settings of the cluster are.
+
+        Args:
+            settings: what they are.
+            checks_permissions: whether clients need permissions; a server that does not check them is refused then.
+        """
+        self._settings = settings
+        self._checks_permissions = checks_permissions
+
+    async def tell_settings(self, change: SettingsChange) -> None:
+        """Send a change of settings to every server; ``REQUEST_TIME_OUT`` when one has not confirmed it.
+
+        A new coordinator waits for servers that have not registered yet, for as long as they may hold leases.
+        """
+        await self._present.wait()
+        for server_id in list(self._channels):
+            self._send(server_id, change)
+        await self._delivery("the change of settings")
 
     @property
     def queue(self) -> EventQueue:
@@ -183,8 +212,10 @@ class ClusterController:
         known = self.queue.state.servers.get(server_id)
         if known is None or incarnation not in (None, known.incarnation):
             return
+        self.lost_servers += 1
         channel = self._channels.pop(server_id, None)
         if channel is not None:  # nobody waits any longer for what it has not confirmed
+            self._retries_of_closed += channel.retries
             closing = asyncio.ensure_future(channel.close())
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
@@ -227,6 +258,16 @@ class ClusterController:
             counts[3] += bucket.active and bucket.leader in state.servers
         return ReplicaCounts(*counts)
 
+    @property
+    def waiting_control_items(self) -> int:
+        """Buckets and changes of metadata that tablet servers have not responded to."""
+        return sum(len(channel) for channel in self._channels.values())
+
+    @property
+    def control_retries(self) -> int:
+        """Control requests that were sent again."""
+        return self._retries_of_closed + sum(channel.retries for channel in self._channels.values())
+
     def first_failure(self) -> Failure | None:
         """Why some bucket has no leader although its servers are there, or None."""
         return next(iter(self.queue.state.failures.values()), None)
@@ -235,12 +276,20 @@ class ClusterController:
 
     async def register(self, request: RegisterServer, server: TabletServerGateway) -> Registered:
         server_id = request.server.server_id
+        if self._checks_permissions and not request.checks_permissions:
+            raise FlussError(
+                ErrorCode.INVALID_CONFIG_EXCEPTION,
+                f"tablet server {server_id} does not check permissions, but the cluster does",
+                hint="set authorizer.enabled and super.users to the same values on all servers",
+            )
         known = self.queue.state.servers.get(server_id)
         if known is not None and known.incarnation == request.incarnation and server_id in self._channels:
-            await self.queue.submit(ServerJoined(request.server, request.incarnation, request.clean))
+            self._send_all_settings(server_id)
+            await self.queue.submit(_joined(request))
             return self._heard(server_id)  # the response to its first request was lost
         before = self._channels.pop(server_id, None)
         if before is not None:
+            self._retries_of_closed += before.retries
             await before.close()
             await self.queue.submit(ServerLeft(server_id))
         self._channels[server_id] = ControlChannel(
@@ -253,11 +302,13 @@ class ClusterController:
             id_bounds=self._id_bounds,
             confirmed=self.queue.submit,
             deposed=self._deposed,
+            settings=self._settings_content,
             overrun=lambda: self.server_lost(server_id, request.incarnation),
             timeout_s=self._control_timeout_s,
             first_backoff_s=self._control_backoff_s,
         )
-        await self.queue.submit(ServerJoined(request.server, request.incarnation, request.clean))
+        self._send_all_settings(server_id)  # before the metadata: with these it begins to serve
+        await self.queue.submit(_joined(request))
         if not self._present.is_set():
             self._note_presence()
         return self._heard(server_id)
@@ -282,7 +333,16 @@ class ClusterController:
             )
         if self._monitor is not None:
             self._monitor.heard(server_id)
-        return Registered(self._store.epoch, self._lease_ms)
+        version = None if self._settings is None else self._settings.version
+        return Registered(self._store.epoch, self._lease_ms, version)
+
+    def _send_all_settings(self, server_id: int) -> None:
+        if self._settings is not None:
+            self._send(server_id, self._settings.everything())
+
+    def _settings_content(self, change: SettingsChange) -> UpdateSettings:
+        assert self._settings is not None, "changes come from there"
+        return self._settings.content(change, self._store.epoch)
 
     async def controlled_shutdown(self, request: ControlledShutdown) -> ControlledShutdownResponse:
         if request.server_id not in self.queue.state.servers:
@@ -460,12 +520,15 @@ class ClusterController:
                     self._retry = asyncio.get_running_loop().call_later(RETRY_DELAY_S, self._retry_failed)
 
     def _tell(self, instruction: Tell) -> None:
-        channel = self._channels.get(instruction.server_id)
+        self._send(instruction.server_id, instruction.content)
+
+    def _send(self, server_id: int, content: Content) -> None:
+        channel = self._channels.get(server_id)
         if channel is None:
             return
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._delivered[instruction.server_id] = done
-        channel.send(instruction.content, done)
+        self._delivered[server_id] = done
+        channel.send(content, done)
 
     def _retry_failed(self) -> None:
         self._retry = None
@@ -473,6 +536,10 @@ class ClusterController:
 
     def _deposed(self) -> None:
         logger.error("another coordinator is active; this one makes no changes any more")
+
+
+def _joined(request: RegisterServer) -> ServerJoined:
+    return ServerJoined(request.server, request.incarnation, request.clean, request.durable)
 
 
 def _no_server(server_id: int) -> FlussError:

@@ -42,9 +42,12 @@ class Membership:
         rejoining: called before every attempt to register: the coordinator will repeat what the server leads.
         rejoined: called before the lease is granted again, with whether it was held all the time; if not, others may
             lead by now what this server led.
+        registered: called when a coordinator has heard how the process before this one ended.
+        heard: called with each response of the coordinator, and when its request was sent.
 
     Attributes:
         lease: what it holds.
+        registered: whether the coordinator has this server as a member, as far as it knows.
     """
 
     def __init__(
@@ -58,6 +61,8 @@ class Membership:
         replaced: Callable[[FlussError], object],
         rejoining: Callable[[], object] = lambda: None,
         rejoined: Callable[[bool], object] = lambda held: None,
+        registered: Callable[[], object] = lambda: None,
+        heard: Callable[[float, Registered], object] = lambda sent_at, registered: None,
     ) -> None:
         self.lease = Lease(clock.monotonic)
         self._registration = registration
@@ -68,18 +73,27 @@ class Membership:
         self._replaced = replaced
         self._rejoining = rejoining
         self._rejoined = rejoined
+        self.registered = False
+        self._on_registered = registered
+        self._on_heard = heard
         self._task: asyncio.Task[None] | None = None
         self._reported_at: float | None = None
 
-    async def join(self) -> None:
+    async def join(self, *, clean: bool = False, durable: bool = False) -> None:
         """Register; returns when the coordinator has taken the server in. Heartbeats follow if it grants a lease.
 
         It waits for a coordinator as long as there is none.
 
+        Args:
+            clean: see ``RegisterServer``.
+            durable: see ``RegisterServer``.
+
         Raises:
             FlussError: why the coordinator refuses the server.
         """
+        self._registration = self._registration._replace(clean=clean, durable=durable)
         registered = await self._register()
+        self._on_registered()
         if registered.lease_ms:
             self._task = asyncio.ensure_future(self._keep_alive())
 
@@ -107,6 +121,7 @@ class Membership:
                 await task
 
     async def _register(self) -> Registered:
+        self.registered = False
         backoff_s = FIRST_BACKOFF_S
         while True:
             self._rejoining()
@@ -122,6 +137,7 @@ class Membership:
             else:
                 self._rejoined(self.lease.held)
                 self._heard(sent_at, registered)
+                self.registered = True
                 # What this process has in its logs stays complete while it lives.
                 self._registration = self._registration._replace(clean=True)
                 return registered
@@ -156,6 +172,7 @@ class Membership:
 
     def _heard(self, sent_at: float, registered: Registered) -> None:
         self.lease.grant(sent_at, registered.lease_ms)
+        self._on_heard(sent_at, registered)
         if self._reported_at is not None:
             self._reported_at = None
             logger.warning("the coordinator responds again")

@@ -22,13 +22,16 @@ from fluss_server.cluster.messages import (
     UpdateMetadata,
 )
 from fluss_server.cluster.metadata_cache import MetadataCache
+from fluss_server.cluster.settings_update import UpdateSettings
 from fluss_server.cluster.update_parts import SnapshotParts
 from fluss_server.config import Configuration
 from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.client import RpcClient
 from fluss_server.runtime.runtime import Runtime
+from fluss_server.security.acl_replica import AclReplica
 from fluss_server.security.internal_calls import INTERNAL_LISTENER, internal_endpoint, server_credentials
+from fluss_server.tablet.cluster_settings import ClusterSettings
 from fluss_server.tablet.control_fence import ControlFence
 from fluss_server.tablet.disk_write_lock import DISK_RATIOS, DiskMonitor, DiskWriteLock, check_ratios, disk_ratios
 from fluss_server.tablet.isr_maintenance import IsrMaintenance
@@ -39,6 +42,7 @@ from fluss_server.tablet.read_service import ReadService
 from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
 from fluss_server.tablet.replication_service import ReplicationService
 from fluss_server.tablet.resignations import Resignations
+from fluss_server.tablet.stop_marker import LastStop, StopMarker
 from fluss_server.tablet.write_service import WriteService
 from fluss_server.tablet.writer_ids import WriterIds
 
@@ -62,11 +66,14 @@ class TabletServer:
         runtime: the machine.
         coordinator: of the cluster.
         replaced: called when another process has taken the server id; this one must stop.
+        acls: what clients may do, for which the coordinator sends the entries; None = everything.
+        stop_marker: tells the next process how this one ended; None when no other server could have replicas.
 
     Attributes:
         metadata: what it knows of the cluster.
         replicas: the buckets that it keeps.
         isr: keeps the ISRs of the buckets that it leads.
+        membership: whether it is a member of the cluster, and its lease.
         scanners: full scans that are open.
         disk: whether writes are refused, because the disk is nearly full.
         reads: serves reads.
@@ -84,14 +91,18 @@ class TabletServer:
         coordinator: CoordinatorGateway,
         *,
         replaced: Callable[[FlussError], object] = lambda error: None,
+        acls: AclReplica | None = None,
+        stop_marker: StopMarker | None = None,
     ) -> None:
         self._coordinator = coordinator
         self._network = runtime.network
         self._configuration = configuration
+        self._stop_marker = stop_marker
         current = configuration.current
         incarnation = runtime.secrets.token(16).hex()
-        self._membership = Membership(
-            RegisterServer(node, incarnation, fluss_version=__version__),
+        self._settings = ClusterSettings(configuration, acls, runtime.clock)
+        self.membership = Membership(
+            RegisterServer(node, incarnation, fluss_version=__version__, checks_permissions=acls is not None),
             coordinator,
             self,
             runtime.clock,
@@ -99,6 +110,8 @@ class TabletServer:
             replaced=replaced,
             rejoining=lambda: self.replicas.begin_rejoining(),
             rejoined=lambda held: self.replicas.end_rejoining(lease_was_held=held),
+            heard=self._settings.heard,
+            registered=lambda: None if stop_marker is None else stop_marker.registered(),
         )
         self.metadata = MetadataCache()
         self._fence = ControlFence(self.metadata, incarnation)
@@ -116,7 +129,7 @@ class TabletServer:
             self.metadata,
             self._reserve_ids,
             self._connect,
-            self._membership.lease,
+            self.membership.lease,
             self._resignations.failed,
         )
         self.isr = IsrMaintenance(
@@ -156,7 +169,8 @@ class TabletServer:
                 errors of the coordinator.
         """
         closing = self._resources.push_async_callback
-        closing(self.replicas.close)
+        before = LastStop() if self._stop_marker is None else self._stop_marker.begin()
+        closing(self._close_replicas)
         await self._disk_monitor.start()
         closing(self._disk_monitor.close)
         self.scanners.start()
@@ -166,18 +180,23 @@ class TabletServer:
         closing(self.isr.close)
         closing(self._resignations.close)
         self._has_snapshot = asyncio.get_running_loop().create_future()
-        closing(self._membership.close)
-        await self._membership.join()
+        closing(self.membership.close)
+        await self.membership.join(clean=before.stopped, durable=before.durable)
         await self._has_snapshot
 
     async def leave(self) -> None:
         """Have the coordinator move leaderships to other servers, before :meth:`close`."""
         self.replicas.pause_reads()
-        await self.replicas.hand_over(await self._membership.leave())
+        await self.replicas.hand_over(await self.membership.leave())
 
     async def close(self) -> None:
         """Make everything durable and release the files. May be called twice."""
         await self._resources.aclose()
+
+    async def _close_replicas(self) -> None:
+        durable = await self.replicas.close()
+        if durable and self._stop_marker is not None:
+            self._stop_marker.stopped()
 
     # ------------------------------------------------------------------ TabletServerGateway
 
@@ -214,6 +233,10 @@ class TabletServer:
             raise
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
+
+    async def update_settings(self, request: UpdateSettings) -> None:
+        self._fence.check(request.coordinator_epoch, request.stamp)
+        self._settings.update(request)
 
     async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
         self._fence.check(request.coordinator_epoch, request.stamp)
