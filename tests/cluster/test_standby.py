@@ -33,6 +33,12 @@ async def leader_of(cluster: ProcessCluster, address: str, table: str) -> int:
     return int(response.table_metadata[0].bucket_metadata[0].leader_id)
 
 
+async def until_called(writer: KeyedWriter, writing: asyncio.Task[None], calls: int) -> None:
+    """Wait for so many more calls, or until the writer has failed."""
+    target = writer.calls + calls
+    await until(lambda: writer.calls >= target or writing.done())
+
+
 @async_test
 async def test_lookups_and_upserts_go_on_when_the_leader_is_killed(tmp_path: Path) -> None:
     network, loop = system_runtime().network, asyncio.get_running_loop()
@@ -44,13 +50,12 @@ async def test_lookups_and_upserts_go_on_when_the_leader_is_killed(tmp_path: Pat
         writer = KeyedWriter(client, "keyed", table_id)
         writing = asyncio.ensure_future(writer.run())
         for _ in range(2):
-            done = writer.calls + 50
-            await until(lambda done=done: writer.calls >= done or writing.done())
+            await until_called(writer, writing, 50)
             leader = cluster.servers[await leader_of(cluster, running[0], "keyed")]
             running.remove(leader.address)
             leader.kill()
-            killed, done = loop.time(), writer.calls + 5
-            await until(lambda done=done: writer.calls >= done or writing.done())
+            killed = loop.time()
+            await until_called(writer, writing, 5)
             assert loop.time() - killed < FAIL_OVER_S
             leader.start()
             running.append(leader.address)
