@@ -76,8 +76,8 @@ test-flink: setup-flink ## Run the Flink tests, and the server's fast ones with 
 test-sql-client: setup-flink ## Run the documents' SQL in sql-client.sh of a plain Flink: FLINK_VERSION=2.2.1, else 2.3.0
 	@$(STEP) "SQL client" env FLUSS_FLINK_VERSION=$(FLINK_VERSION) $(FLINK) -m pytest tests/flink/test_sql_client.py
 
-simulation: setup-server ## Run a server that crashes, in simulated time: SEEDS=100, or one with SEED=7; CLUSTER=1: three servers
-	@PYTHONPATH=tests $(SERVER) -m simulation.run $(if $(CLUSTER),--cluster) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
+simulation: setup-server ## Run a server that crashes, in simulated time: SEEDS=100, or one with SEED=7; CLUSTER=1: three servers; REBALANCE=1: a fourth one comes and goes
+	@PYTHONPATH=tests $(SERVER) -m simulation.run $(if $(CLUSTER),--cluster) $(if $(REBALANCE),--rebalance) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
 
 simulate: setup-server ## Simulate a whole cluster with coordinators, each seed twice: SEEDS=100, or one with SEED=7; DURATION=8, PLANTED=10
 	@PYTHONPATH=tests $(SERVER) -m simulation.simulate --seconds $(or $(DURATION),8) $(if $(PLANTED),--planted $(PLANTED)) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))

@@ -303,7 +303,7 @@ class CommittedRows:
     # ------------------------------------------------------------------ reads
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Values of ``keys`` in order, None for absent ones. Any thread."""
+        """Values of ``keys`` in order, None for absent ones; one that is given twice is read once. Any thread."""
         cache = self._cache
         if (recent := cache.get_recent(keys)) is not None:
             return recent
@@ -311,10 +311,11 @@ class CommittedRows:
         if UNKNOWN in values:
             state = cache.state
             missing = [index for index, value in enumerate(values) if value is UNKNOWN]
-            unknown = [keys[index] for index in missing]
+            unknown = list(dict.fromkeys([keys[index] for index in missing]))
             found = self._store.get(unknown)
-            for index, value in zip(missing, found, strict=True):
-                values[index] = value
+            by_key = dict(zip(unknown, found, strict=True))
+            for index in missing:
+                values[index] = by_key[keys[index]]
             cache.learn(unknown, found, state)
         return values  # type: ignore[return-value]  # no UNKNOWN is left
 
