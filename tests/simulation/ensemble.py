@@ -340,7 +340,9 @@ class EnsembleLatch:
             await asyncio.sleep(_PAUSE_S)
 
     async def lost(self) -> None:
-        while self._leads():
+        while True:
+            if not self._leads():
+                return
             await asyncio.sleep(_PAUSE_S)
 
     def _leads(self) -> bool:

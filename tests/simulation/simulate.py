@@ -4,9 +4,9 @@
     python -m simulation.simulate --planted 10
 
 Three coordinators, four tablet servers and their clients; see ``full_faults.py`` for what goes wrong and
-``cluster_checks.py`` for what must hold. Two runs of a seed must have the same trace hash. A seed that fails prints its
-last steps and the command that repeats it; the others go on. ``--planted`` plants one bug after the other and counts the
-seeds that find it.
+``cluster_checks.py`` for what must hold. Two runs of a seed must have the same trace hash. A seed that fails prints
+its last steps and the command that repeats it; the others go on. ``--planted`` plants one bug after the other and
+counts the seeds that find it.
 """
 
 from __future__ import annotations
