@@ -1,8 +1,8 @@
 """Calls of clients that another server of the cluster has to serve: passed on, and served in their name.
 
 A tablet server passes to the coordinator what only that can serve, and so does a standby coordinator. The principal and
-the address of the client travel with the request, and the listener through which it came: the coordinator checks *their*
-permissions. It believes them because only servers of the cluster may call FORWARD_CALL.
+the address of the client travel with the request, and the listener through which it came: the coordinator checks
+*their* permissions. It believes them because only servers of the cluster may call FORWARD_CALL.
 """
 
 from __future__ import annotations
