@@ -96,7 +96,7 @@ class FullCluster:
         host = server_host(server_id)
         process = TabletServerProcess(
             DATA_DIRECTORY,
-            **self._arguments(host, {"tablet-server.id": str(server_id)}),  # type: ignore[arg-type]
+            **self._arguments(host, {"tablet-server.id": str(server_id)}),
         )
         self.nodes[server_id] = RunningServer(process)
         return self._start(host, process)
@@ -104,7 +104,7 @@ class FullCluster:
     def start_coordinator(self, number: int) -> asyncio.Task[None]:
         """Start a coordinator; the task ends when it takes part in the election."""
         host = coordinator_host(number)
-        process = CoordinatorProcess(DATA_DIRECTORY, **self._arguments(host, {}))  # type: ignore[arg-type]
+        process = CoordinatorProcess(DATA_DIRECTORY, **self._arguments(host, {}))
         self.coordinators[number] = process
         return self._start(host, process)
 
