@@ -23,10 +23,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
+from multiprocessing import get_context
 from typing import NamedTuple
 
 from simulation.full_run import run_full
 from simulation.planted_bugs import BUGS
+
+
+RUNS_PER_PROCESS = 10
 
 
 class Result(NamedTuple):
@@ -98,13 +102,18 @@ def _no_complaints() -> Iterator[None]:
         sys.unraisablehook = before
 
 
+def _pool(workers: int) -> ProcessPoolExecutor:
+    """Processes that are replaced now and then: what is left of killed processes takes memory."""
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=RUNS_PER_PROCESS)
+
+
 def simulate(seeds: Iterable[int], seconds: float, workers: int) -> int:
     """Run seeds; returns how many failed."""
     begin = time.monotonic()
     faults: Counter[str] = Counter()
     failed: list[Result] = []
     done, simulated_s, acknowledged, checks = 0, 0.0, 0, 0
-    with ProcessPoolExecutor(workers) as pool:
+    with _pool(workers) as pool:
         for future in as_completed([pool.submit(run_twice, seed, seconds) for seed in seeds]):
             result = future.result()
             done += 1
@@ -129,7 +138,7 @@ def simulate(seeds: Iterable[int], seconds: float, workers: int) -> int:
 def plant(seeds: int, seconds: float, workers: int, only: str | None) -> int:
     """Plant each bug in so many seeds; returns how many bugs no seed has found."""
     missed = 0
-    with ProcessPoolExecutor(workers) as pool:
+    with _pool(workers) as pool:
         for name in BUGS:
             if only not in (None, name):
                 continue
