@@ -29,7 +29,6 @@ from typing import NamedTuple
 from simulation.full_run import run_full
 from simulation.planted_bugs import BUGS
 
-
 RUNS_PER_PROCESS = 10
 
 
@@ -125,7 +124,7 @@ def simulate(seeds: Iterable[int], seconds: float, workers: int) -> int:
             simulated_s += result.seconds
             acknowledged += result.acknowledged
             checks += result.checks
-            if done % 50 == 0:
+            if done % 10 == 0:
                 print(f"{done} seeds, {len(failed)} failed, {time.monotonic() - begin:.0f} s", flush=True)
     elapsed_s = time.monotonic() - begin
     print(f"{done} seeds, each twice, in {elapsed_s:.0f} s: {60 * done / elapsed_s:.0f} seeds per minute")
