@@ -21,9 +21,9 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from multiprocessing import get_context
+from multiprocessing.pool import Pool
 from typing import NamedTuple
 
 from simulation.full_run import run_full
@@ -101,9 +101,9 @@ def _no_complaints() -> Iterator[None]:
         sys.unraisablehook = before
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
+def _pool(workers: int) -> Pool:
     """Processes that are replaced now and then: what is left of killed processes takes memory."""
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=RUNS_PER_PROCESS)
+    return get_context("spawn").Pool(workers, maxtasksperchild=RUNS_PER_PROCESS)
 
 
 def simulate(seeds: Iterable[int], seconds: float, workers: int) -> int:
@@ -113,8 +113,7 @@ def simulate(seeds: Iterable[int], seconds: float, workers: int) -> int:
     failed: list[Result] = []
     done, simulated_s, acknowledged, checks = 0, 0.0, 0, 0
     with _pool(workers) as pool:
-        for future in as_completed([pool.submit(run_twice, seed, seconds) for seed in seeds]):
-            result = future.result()
+        for result in pool.imap_unordered(partial(run_twice, seconds=seconds), seeds):
             done += 1
             if result.problem is not None:
                 failed.append(result)
@@ -141,7 +140,7 @@ def plant(seeds: int, seconds: float, workers: int, only: str | None) -> int:
         for name in BUGS:
             if only not in (None, name):
                 continue
-            found = list(pool.map(partial(find_bug, name, seconds=seconds), range(1, seeds + 1)))
+            found = pool.map(partial(find_bug, name, seconds=seconds), range(1, seeds + 1), chunksize=1)
             caught = [what for what in found if what is not None]
             print(f"{name}: {len(caught)} of {seeds} seeds; {caught[0] if caught else 'nothing'}", flush=True)
             missed += not caught

@@ -28,6 +28,9 @@ from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.rpc.service import DEFAULT_LISTENER
 from fluss_server.runtime.runtime import system_runtime
 
+PROGRAM = (sys.executable, "-m", "fluss_server")
+"""Runs the ``fluss`` command of a tablet server."""
+
 _INTERNAL = "INTERNAL"
 _LOOPBACK = "127.0.0.1"
 _PROTOCOLS = "security.protocol.map"
@@ -165,8 +168,8 @@ class LocalServers:
             options = {**self._options_of(self._ports[server_id], self._metrics_ports[server_id + 1]), **fixed}
             # A file, because everybody on the machine can see the command line, and there are passwords among them.
             system_runtime().disk.replace_file(config, server_yaml(options).encode(), mode=0o600)
-            module = [sys.executable, "-m", "fluss_server", "tablet-server", "--stop-at-end-of-input"]
-            return [*module, "--config", str(config), "--data-dir", str(directory), *self._arguments]
+            program = [*PROGRAM, "tablet-server", "--stop-at-end-of-input"]
+            return [*program, "--config", str(config), "--data-dir", str(directory), *self._arguments]
 
         def ready(announcement: Announcement) -> None:
             self._ports[server_id] = announcement.port

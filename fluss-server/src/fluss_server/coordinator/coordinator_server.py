@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from uuid import UUID
 
 from fluss_server.cluster.gateways import CoordinatorGateway
 from fluss_server.cluster.lease import LeaseTimes
@@ -156,7 +155,9 @@ class CoordinatorServer:
         )
 
     def _new_id(self) -> str:
-        return str(UUID(bytes=self._runtime.secrets.token(16)))
+        import uuid  # loads more than a server needs that never rebalances
+
+        return str(uuid.UUID(bytes=self._runtime.secrets.token(16)))
 
     def distribute_settings(self, authorizer: Authorizer | None) -> None:
         """Tell tablet servers, which register after this, the settings of the cluster and what clients may do.
