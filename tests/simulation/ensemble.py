@@ -9,6 +9,7 @@ begun. When its response is lost the outcome is found out in the same session, a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import TypeVar
@@ -174,7 +175,10 @@ class EnsembleStore:
         self.session_id: int | None = None
 
     async def start(self) -> None:
-        await self._ping()
+        """Connect, for as long as that takes: a process that gives up is started again by its supervisor."""
+        while self.session_id is None:
+            with contextlib.suppress(FlussError):
+                await self._ping()
         self._pinging = asyncio.ensure_future(self._keep_session())
 
     @property
