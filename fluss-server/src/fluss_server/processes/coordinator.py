@@ -64,7 +64,9 @@ class CoordinatorProcess(ClusterProcess):
         store = self._open_embedded_store()
         self._term = term = CoordinatorTerm(store, self._settings(), metadata_complete=store.recovery.proven)
         self._resources.push_async_callback(term.close)
-        await self.listening.serve(await term.start())
+        registry = await term.start()
+        await self.listening.serve(registry)
+        await self.listening.serve_grpc(registry)
         self._active = term.coordinator
         await self._start_reporter(lambda: None)
         term.watch_servers()
@@ -87,6 +89,7 @@ class CoordinatorProcess(ClusterProcess):
         connection = self._connection("the active coordinator", active.endpoint)
         self._standby = standby_registry(connection, active.look, self._internal)
         await self.listening.serve(self._standby)
+        await self.listening.serve_grpc(self._standby)
         await self._start_reporter(lambda: _standby_problem(connection_to_store, active))
         candidacy = asyncio.ensure_future(self._stand(store, connection_to_store.latch(settings.coordinator_id)))
         self._resources.push_async_callback(_cancelled, candidacy)

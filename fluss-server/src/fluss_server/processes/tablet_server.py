@@ -119,6 +119,7 @@ class TabletServerProcess(ClusterProcess):
         )
         closing(self.listening.close)  # before what its requests need
         await self.listening.serve(registry)
+        await self.listening.serve_grpc(registry)
         await self._start_reporter(tablet_server)  # before it joins, so that its health says what it waits for
         await tablet_server.start()
         closing(tablet_server.leave)
