@@ -50,13 +50,17 @@ class ClusterClient:
     """Connections to the tablet servers, and what one client knows of the leaders of a table.
 
     Attributes:
+        repeated: errors after which a call is made again.
         epochs: the newest leader epoch of each bucket that was heard of; older leaders are not called any more.
     """
 
-    def __init__(self, network: Network, servers: Servers, random: Random) -> None:
+    def __init__(
+        self, network: Network, servers: Servers, random: Random, repeated: frozenset[ErrorCode] = REPEATED
+    ) -> None:
         self._network = network
         self._servers = servers
         self.random = random
+        self.repeated = repeated
         self._clients: dict[tuple[str, int], RpcClient] = {}
         self._leaders: dict[int, tuple[str, int]] = {}
         self.epochs: dict[int, int] = {}
@@ -65,7 +69,7 @@ class ClusterClient:
         """One call of the leader of a bucket; ``part`` finds what the response says of it.
 
         Raises:
-            FlussError: also those of :data:`REPEATED`; the leader is looked up again after one.
+            FlussError: also those of :attr:`repeated`; the leader is looked up again after one.
         """
         try:
             if bucket not in self._leaders:
@@ -141,7 +145,7 @@ async def init_writer(client: ClusterClient, table: str) -> int:
 
 async def pause_after(client: ClusterClient, error: FlussError) -> None:
     """Wait a little before a call is repeated; raises errors that clients do not take for a change of the leader."""
-    if error.code not in REPEATED:
+    if error.code not in client.repeated:
         raise error
     await asyncio.sleep(0.1 * client.random.random())
 
@@ -298,7 +302,7 @@ class Reader:
             try:
                 await self.read()
             except FlussError as error:
-                if error.code not in REPEATED:
+                if error.code not in self._client.repeated:
                     raise
                 await asyncio.sleep(0.1 * self._client.random.random())
 

@@ -100,6 +100,7 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
         (4, "required", "string", "principal_name"),
         (5, "required", "string", "peer"),
         (6, "required", "bytes", "request"),
+        (7, "optional", "string", "listener"),
     ],
     "ForwardCallResponse": [
         (1, "required", "bytes", "response"),

@@ -145,24 +145,34 @@ class Membership:
             backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
 
     async def _keep_alive(self) -> None:
-        heartbeat = Heartbeat(self._registration.server.server_id, self._registration.incarnation)
+        """Send heartbeats until the coordinator refuses this server; nothing else may end this."""
+        pause_s = self._interval_s
         while True:
-            await asyncio.sleep(self._interval_s)
-            sent_at = self._now()
+            await asyncio.sleep(pause_s)
+            pause_s = self._interval_s
             try:
-                self._heard(sent_at, await self._ask(self._coordinator.heartbeat(heartbeat), 2 * self._interval_s))
-            except FlussError as error:
-                try:
-                    if error.code is ErrorCode.SERVER_NOT_EXIST_EXCEPTION:
-                        logger.warning("the coordinator does not know this server any more: registering again")
-                        await self._register()
-                    elif error.code is ErrorCode.INVALID_CONFIG_EXCEPTION:
-                        raise
-                    else:
-                        self._report(error)
-                except FlussError as refusal:
-                    self._replaced(refusal)
-                    return
+                await self._beat()
+            except FlussError as refusal:
+                self._replaced(refusal)
+                return
+            except Exception:
+                logger.exception("a heartbeat failed in an unexpected way; the next one follows")
+                pause_s = MAX_BACKOFF_S
+
+    async def _beat(self) -> None:
+        """One heartbeat, or another registration; raises why the coordinator refuses this server."""
+        heartbeat = Heartbeat(self._registration.server.server_id, self._registration.incarnation)
+        sent_at = self._now()
+        try:
+            self._heard(sent_at, await self._ask(self._coordinator.heartbeat(heartbeat), 2 * self._interval_s))
+        except FlussError as error:
+            if error.code is ErrorCode.SERVER_NOT_EXIST_EXCEPTION:
+                logger.warning("the coordinator does not know this server any more: registering again")
+                await self._register()
+            elif error.code is ErrorCode.INVALID_CONFIG_EXCEPTION:
+                raise
+            else:
+                self._report(error)
 
     async def _ask(self, call: Coroutine[Any, Any, _T], deadline_s: float) -> _T:
         try:
