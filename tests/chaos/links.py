@@ -120,7 +120,7 @@ class _Proxy:
         assert task is not None
         self._links.connections[task] = source, self._target
         try:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, asyncio.CancelledError):  # cancelled by Links only
                 await self._connect(reader, writer, source)
         finally:
             del self._links.connections[task]
