@@ -12,6 +12,7 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.processes.local import LocalServer
 from fluss_server.rpc.client import RpcClient
 from fluss_server.runtime.clock import ManualClock
+from fluss_server.runtime.runtime import system_runtime
 from fluss_server.testing import LocalCluster
 from table_rpc import with_client
 
@@ -62,7 +63,9 @@ def test_a_server_that_is_killed_keeps_them(tmp_path: Path) -> None:
 @asynccontextmanager
 async def served(path: Path, clock: ManualClock, **options: str) -> AsyncIterator[RpcClient]:
     server = LocalServer(
-        path, clock=clock, options={f"coordinator.producer-offsets.{key}": options[key] for key in options}
+        path,
+        runtime=system_runtime(clock=clock),
+        options={f"coordinator.producer-offsets.{key}": options[key] for key in options},
     )
     await server.start()
     try:

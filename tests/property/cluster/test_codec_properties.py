@@ -137,7 +137,7 @@ messages = st.one_of(
         stamps,
         st.none() | int32,
     ),
-    st.builds(RegisterServer, nodes, names, st.booleans(), st.just("") | names),
+    st.builds(RegisterServer, nodes, names, st.booleans(), st.just("") | names, st.booleans()),
     st.builds(Registered, int32, int32),
     st.builds(Heartbeat, int32, names),
     st.builds(ControlledShutdown, int32, st.integers(-1, 9)),

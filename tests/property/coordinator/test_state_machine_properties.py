@@ -69,10 +69,10 @@ class CoordinatorMachine(RuleBasedStateMachine):
                     self.responses.append((instruction.server_id, instruction.content))
         return planned
 
-    @rule(server=st.sampled_from(SERVERS), clean=st.booleans())
-    def join(self, server: int, clean: bool) -> None:
+    @rule(server=st.sampled_from(SERVERS), clean=st.booleans(), durable=st.booleans())
+    def join(self, server: int, clean: bool, durable: bool) -> None:
         self.incarnations += 1
-        self.handle(ServerJoined(ServerNode(server), str(self.incarnations), clean))
+        self.handle(ServerJoined(ServerNode(server), str(self.incarnations), clean, durable))
 
     @rule()
     def absent_servers_leave(self) -> None:

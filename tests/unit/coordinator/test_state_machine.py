@@ -118,8 +118,8 @@ class Cluster:
         return self.confirm(self.handle(TableCreated(table(table_id), assignment)))
 
 
-def joined(server_id: int, incarnation: str = "first", *, clean: bool = True) -> ServerJoined:
-    return ServerJoined(ServerNode(server_id), incarnation, clean)
+def joined(server_id: int, incarnation: str = "first", *, clean: bool = True, durable: bool = False) -> ServerJoined:
+    return ServerJoined(ServerNode(server_id), incarnation, clean, durable)
 
 
 def told(planned: Plan, server_id: int) -> list[object]:
@@ -261,6 +261,46 @@ def test_the_last_member_leads_again_in_another_epoch_when_it_may_have_lost_some
     again = under_another_coordinator(cluster, (1, 2))
     again.handle(joined(1, "second", clean=False))
     assert again.record(B0) == LeaderAndIsrRecord(1, 2, (1,), EPOCH, 3), "its follower may have more than it has"
+
+
+def after_a_loss_of_power(replicas: tuple[int, ...]) -> Cluster:
+    """All members of the ISR and the coordinator were gone at once; the coordinator is back."""
+    cluster = Cluster(*replicas)
+    cluster.create(0, (replicas,))
+    assert cluster.record(B0).isr == replicas
+    return under_another_coordinator(cluster, replicas)
+
+
+@pytest.mark.parametrize("waited", [False, True], ids=["at once", "after the leases"])
+@pytest.mark.parametrize("first", [1, 2, 3])
+def test_whichever_member_comes_back_first_leads_when_what_it_reported_was_durable(first: int, waited: bool) -> None:
+    again = after_a_loss_of_power((1, 2, 3))
+    if waited:
+        again.handle(AbsentServersLeft())
+        assert again.record(B0).isr == (1, 2, 3), "nobody is there who could go on without them"
+    again.handle(joined(first, "second", clean=False, durable=True))
+    if not waited:
+        again.handle(AbsentServersLeft())
+    record = again.record(B0)
+    assert (record.leader, record.isr) == (first, (first,))
+    assert record.leader_epoch > 0, "what comes in place of unsynced rows belongs to another epoch"
+    later = first % 3 + 1
+    again.handle(joined(later, "second", clean=False, durable=True))
+    assert again.record(B0).isr == (first,), "it comes back verified"
+
+
+def test_a_member_that_may_have_lost_what_it_reported_does_not_lead_after_a_loss_of_power() -> None:
+    again = after_a_loss_of_power((1, 2))
+    again.handle(AbsentServersLeft())
+    again.handle(joined(1, "second", clean=False, durable=False))
+    assert (again.record(B0).leader, again.record(B0).isr) == (-1, (2,))
+
+
+def test_a_restarted_member_leaves_the_isr_while_another_member_can_lead() -> None:
+    cluster = Cluster(1, 2)
+    cluster.create(0, ((1, 2),))
+    cluster.handle(joined(1, "second", clean=False, durable=True))
+    assert (cluster.record(B0).leader, cluster.record(B0).isr) == (2, (2,))
 
 
 def test_a_bucket_with_one_replica_does_not_care_how_its_server_stopped() -> None:

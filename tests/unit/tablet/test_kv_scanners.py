@@ -18,6 +18,7 @@ from fluss_server.kv.scan import KvScan
 from fluss_server.processes.local import LocalServer
 from fluss_server.rpc.client import RpcClient
 from fluss_server.runtime.clock import ManualClock
+from fluss_server.runtime.runtime import system_runtime
 from fluss_server.tablet.kv_scanners import ABANDONED_AFTER_S, KvScanners, ScanResponse
 from kv_support import let_scans_never_end
 from table_rpc import create_from, descriptor, put
@@ -50,7 +51,11 @@ class Table:
 def with_table(tmp_path: Path, body: Callable[[Table], object], **options: str) -> None:
     async def run() -> None:
         clock = ManualClock()
-        server = LocalServer(tmp_path, clock=clock, options={f"kv.scanner.{key}": options[key] for key in options})
+        server = LocalServer(
+            tmp_path,
+            runtime=system_runtime(clock=clock),
+            options={f"kv.scanner.{key}": options[key] for key in options},
+        )
         await server.start()
         try:
             async with await RpcClient.connect("127.0.0.1", server.port) as client:

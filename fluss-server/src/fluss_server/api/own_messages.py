@@ -23,6 +23,7 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
         (4, "optional", "string", "rack"),
         (5, "optional", "bool", "clean"),
         (6, "optional", "string", "fluss_version"),
+        (7, "optional", "bool", "durable"),
     ],
     "RegisterServerResponse": [
         (1, "required", "int32", "coordinator_epoch"),

@@ -372,6 +372,8 @@ def encode_register_server(value: RegisterServer) -> Any:
     )
     if value.clean:
         message.clean = True
+    if value.durable:
+        message.durable = True
     if value.fluss_version:
         message.fluss_version = value.fluss_version
     if value.server.endpoints:
@@ -383,7 +385,11 @@ def decode_register_server(message: Any) -> RegisterServer:
     endpoints = _decode_endpoints(message.listeners) if message.HasField("listeners") else ()
     rack = message.rack if message.HasField("rack") else None
     return RegisterServer(
-        ServerNode(message.server_id, endpoints, rack), message.incarnation, message.clean, message.fluss_version
+        ServerNode(message.server_id, endpoints, rack),
+        message.incarnation,
+        message.clean,
+        message.fluss_version,
+        message.durable,
     )
 
 

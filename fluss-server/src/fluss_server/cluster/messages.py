@@ -250,14 +250,17 @@ class RegisterServer(NamedTuple):
     Attributes:
         server: who and where.
         incarnation: other with every start of the process.
-        clean: the process before it has stopped cleanly, so that its logs have everything that it acknowledged.
+        clean: the process before it has stopped in an orderly way, so that its logs have everything.
         fluss_version: of its program; empty when it is not known.
+        durable: the process before it reported nothing that was not on its disk, so that its logs have everything that
+            others count on.
     """
 
     server: ServerNode
     incarnation: str
     clean: bool = False
     fluss_version: str = ""
+    durable: bool = False
 
 
 class Registered(NamedTuple):

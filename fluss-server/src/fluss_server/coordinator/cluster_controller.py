@@ -230,7 +230,7 @@ class ClusterController:
         server_id = request.server.server_id
         known = self.queue.state.servers.get(server_id)
         if known is not None and known.incarnation == request.incarnation and server_id in self._channels:
-            await self.queue.submit(ServerJoined(request.server, request.incarnation, request.clean))
+            await self.queue.submit(_joined(request))
             return self._heard(server_id)  # the response to its first request was lost
         before = self._channels.pop(server_id, None)
         if before is not None:
@@ -250,7 +250,7 @@ class ClusterController:
             timeout_s=self._control_timeout_s,
             first_backoff_s=self._control_backoff_s,
         )
-        await self.queue.submit(ServerJoined(request.server, request.incarnation, request.clean))
+        await self.queue.submit(_joined(request))
         if not self._present.is_set():
             self._note_presence()
         return self._heard(server_id)
@@ -463,6 +463,10 @@ class ClusterController:
 
     def _deposed(self) -> None:
         logger.error("another coordinator is active; this one makes no changes any more")
+
+
+def _joined(request: RegisterServer) -> ServerJoined:
+    return ServerJoined(request.server, request.incarnation, request.clean, request.durable)
 
 
 def _no_server(server_id: int) -> FlussError:

@@ -28,12 +28,14 @@ class ServerJoined(NamedTuple):
     Attributes:
         server: who and where.
         incarnation: other with every start of its process.
-        clean: its logs have everything that it reported to have.
+        clean: its logs have everything that was ever in them.
+        durable: its logs have everything that it reported to have, if its disk did not lie.
     """
 
     server: ServerNode
     incarnation: str
     clean: bool
+    durable: bool = False
 
 
 class ServerLeft(NamedTuple):

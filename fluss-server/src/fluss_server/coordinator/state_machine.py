@@ -154,7 +154,7 @@ class _Planner:
         if known is not None:
             self.server_left(node.server_id)
         if not event.clean:
-            self._end_uncertain_memberships(node.server_id)
+            self._end_uncertain_memberships(node.server_id, durable=event.durable)
         self._forget_failures(node.server_id)
         self._draft.put_server(LiveServer(node, incarnation))
         self._note(None, "server-joined", f"server {node.server_id}, incarnation {incarnation}")
@@ -181,20 +181,48 @@ class _Planner:
         self._elect_where_needed(affected)
 
     def absent_servers_left(self) -> None:
-        assigned = {server_id for state in self._draft.buckets().values() for server_id in state.replicas}
-        for server_id in sorted(assigned):
-            if self._draft.server(server_id) is None:
-                self._take_offline(self._buckets_of(server_id), server_id)
+        for bucket, state in self._draft.buckets().items():
+            if state.record is None:
+                continue
+            record = state.record
+            if any(self._is_live(member) for member in record.isr):
+                record = self._without_absent(record)
+            elif record.leader != NO_LEADER and not self._is_live(record.leader):
+                # Nobody can take over: whichever member comes back first has everything.
+                record = with_leader(record, NO_LEADER)
+            if record != state.record:
+                self._write(bucket, record, "replica-offline")
         self._elect_where_needed(self._draft.buckets())
 
-    def _end_uncertain_memberships(self, server_id: int) -> None:
-        """A server may have lost what it reported to have: others lead, and it is no ISR's member but the last.
+    def _is_live(self, server_id: int) -> bool:
+        return self._draft.server(server_id) is not None
 
-        Its leadership ends even if it is the last: rows that it lost may be on a follower, and what comes in their
-        place must belong to another leader epoch.
+    def _without_absent(self, record: LeaderAndIsrRecord) -> LeaderAndIsrRecord:
+        for server_id in sorted({record.leader, *record.isr} - {NO_LEADER}):
+            if not self._is_live(server_id):
+                record = without_replica(record, server_id)
+        return record
+
+    def _end_uncertain_memberships(self, server_id: int, *, durable: bool) -> None:
+        """A server may have lost what was in its logs: others lead, and it is no ISR's member but the last.
+
+        If what it reported was on its disk, it also stays while no other member can lead: it has everything that was
+        acknowledged, and nobody else is there who could have acknowledged more.
+
+        Its leadership ends in any case: rows that it lost may be on a follower, and what comes in their place must
+        belong to another leader epoch.
         """
-        replicated = {bucket: state for bucket, state in self._buckets_of(server_id).items() if len(state.replicas) > 1}
-        self._take_offline(replicated, server_id)
+        for bucket, state in self._buckets_of(server_id).items():
+            record = state.record
+            if record is None or len(state.replicas) == 1:
+                continue
+            others = set(record.isr) & set(self._available(bucket, state)) - {server_id}
+            if others or not durable:
+                record = without_replica(record, server_id)
+            elif record.leader == server_id:
+                record = with_leader(record, NO_LEADER)
+            if record != state.record:
+                self._write(bucket, record, "replica-uncertain")
 
     def _buckets_of(self, server_id: int) -> dict[TableBucket, BucketState]:
         return {bucket: state for bucket, state in self._draft.buckets().items() if server_id in state.replicas}
@@ -353,7 +381,8 @@ class _Planner:
             if state.record is None:
                 record = first_leader(available, self._draft.coordinator_epoch)
             else:
-                record = elect(state.record, available)
+                elected = elect(state.record, available)
+                record = None if elected is None else self._without_absent(elected)
             if record is not None:
                 self._write(bucket, record, "elect")
             else:

@@ -9,28 +9,19 @@ Files of the data directory (names with a dot cannot be database names)::
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Mapping
-from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from fluss_server.cluster.messages import ServerNode
-from fluss_server.config import SERVER_OPTIONS, Configuration
-from fluss_server.config.dynamic import DynamicConfiguration
-from fluss_server.config.official_options import effective_options
+from fluss_server.config import SERVER_OPTIONS
 from fluss_server.coordinator.cluster_service import ReplicaCounts
 from fluss_server.coordinator.coordinator_server import CoordinatorServer
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
-from fluss_server.metadata.journal_file import JOURNAL_FILE
-from fluss_server.processes.data_directory import lock_data_directory
-from fluss_server.processes.listening import Listening
 from fluss_server.processes.security import authorizer_of, follow_credentials
+from fluss_server.processes.server_process import ServerProcess
 from fluss_server.processes.settings import replica_config, scanner_config, table_settings
 from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.rpc.service import ServiceRegistry
-from fluss_server.runtime.clock import Clock
-from fluss_server.runtime.runtime import Runtime, system_runtime
 from fluss_server.security.acl_service import AclService
 from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
 from fluss_server.security.authorizer import Authorizer
@@ -45,59 +36,18 @@ logger = logging.getLogger(__name__)
 SERVER_ID = 0
 
 
-class LocalServer:
-    """The one-process cluster. Create it, :meth:`start` it, :meth:`close` it, all on one event loop.
+class LocalServer(ServerProcess):
+    """The one-process cluster; see ``ServerProcess``."""
 
-    Args:
-        data_dir: directory of all data; created if missing.
-        host: address to listen on, unless the options name listeners.
-        port: port, 0 for a free one.
-        grpc_port: port of the gRPC server, 0 for a free one, None for none.
-        options: server options by key; unknown keys and bad values are refused.
-        clock: replaces that of the real machine; for tests.
-        runtime: the machine; by default the real one.
+    in_cluster: ClassVar[bool] = False
 
-    Raises:
-        FlussError: ``INVALID_CONFIG_EXCEPTION``.
-    """
-
-    def __init__(
-        self,
-        data_dir: PurePath,
-        *,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        grpc_port: int | None = None,
-        options: Mapping[str, str] | None = None,
-        clock: Clock | None = None,
-        runtime: Runtime | None = None,
-    ) -> None:
-        self._data_dir = data_dir
-        self._dynamic = DynamicConfiguration(SERVER_OPTIONS, effective_options(options or {}))
-        self._runtime = runtime or system_runtime(clock=clock)
-        self._listening = Listening(self._configuration, host, port, grpc_port, self._runtime)
-        self._tablet_server: TabletServer | None = None
-        self._metrics: HttpEndpoint | None = None
-        self._resources = contextlib.AsyncExitStack()  # what is open, to be closed in reverse
-
-    @property
-    def _configuration(self) -> Configuration:
-        return self._dynamic.current
-
-    @property
-    def port(self) -> int:
-        """The port in use by the first listener, once started."""
-        return self._listening.port
-
-    @property
-    def endpoints(self) -> list[Endpoint]:
-        """The listeners with the ports in use, once started."""
-        return self._listening.endpoints
+    _tablet_server: TabletServer | None = None
+    _metrics: HttpEndpoint | None = None
 
     @property
     def grpc_endpoint(self) -> Endpoint | None:
         """Where the gRPC server listens, once started; None without one."""
-        return self._listening.grpc_endpoint
+        return self.listening.grpc_endpoint
 
     @property
     def metrics_address(self) -> str | None:
@@ -110,37 +60,24 @@ class LocalServer:
         assert self._tablet_server is not None, "the server is not started"
         return self._tablet_server
 
-    async def start(self) -> None:
-        """Recover everything in the data directory, then listen.
-
-        Raises:
-            FlussError: ``STORAGE_EXCEPTION`` when another process uses the directory, when metadata and data do not
-                belong together, or when something cannot be recovered; ``NETWORK_EXCEPTION`` when the address is taken.
-        """
-        try:
-            await self._start()
-        except BaseException:
-            await self.close()
-            raise
-
     async def _start(self) -> None:
-        self._resources.callback(lock_data_directory(self._data_dir, self._runtime))
-        store = EmbeddedMetadataStore.open(self._data_dir / JOURNAL_FILE, self._runtime)
-        self._resources.push_async_callback(store.close)
+        """Recover everything in the data directory, then listen."""
+        self._lock_data_directory()
+        store = self._open_embedded_store()
         coordinator, tablet_server = await self._start_cluster(store)
         registry = await self._registry(coordinator, tablet_server)
-        self._resources.push_async_callback(self._listening.close)
-        await self._listening.bind()
-        await self._listening.serve(registry)
+        self._resources.push_async_callback(self.listening.close)
+        await self.listening.bind()
+        await self.listening.serve(registry)
         await self._start_reporters(registry, coordinator, tablet_server)
-        await self._listening.serve_grpc(registry)
+        await self.listening.serve_grpc(registry)
         coordinator.start_background_tasks()
 
     async def _start_cluster(self, store: EmbeddedMetadataStore) -> tuple[CoordinatorServer, TabletServer]:
         """Coordinator and tablet server, joined in memory; every bucket has a leader when this returns."""
         node = ServerNode(
             SERVER_ID,
-            tuple(Endpoint(listener, *address) for listener, address in self._listening.security.advertised.items()),
+            tuple(Endpoint(listener, *address) for listener, address in self.listening.security.advertised.items()),
         )
         coordinator = CoordinatorServer(
             store,
@@ -191,7 +128,7 @@ class LocalServer:
         return authorizer
 
     def _follow_credentials(self) -> None:
-        follow_credentials(self._dynamic, self._listening.security)
+        follow_credentials(self._dynamic, self.listening.security)
         ignored = {key for key, option in SERVER_OPTIONS.items() if option.dynamic} - self._dynamic.subscribed
         assert not ignored, f"no part of the server takes in changes of {ignored}"
 
@@ -214,15 +151,11 @@ class LocalServer:
             self._configuration,
             server_id=SERVER_ID,
             registry=registry,
-            shared=self._listening.shared,
+            shared=self.listening.shared,
             coordinator=coordinator,
             tablet_server=tablet_server,
-            loop_monitor=self._listening.loop_monitor,
+            loop_monitor=self.listening.loop_monitor,
             replica_counts=self._replica_counts,
             runtime=self._runtime,
         )
         self._resources.push_async_callback(self._metrics.close)
-
-    async def close(self) -> None:
-        """Finish requests in flight, make everything durable, and release the directory. May be called twice."""
-        await self._resources.aclose()

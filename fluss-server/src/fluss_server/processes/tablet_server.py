@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from pathlib import PurePath
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fluss_server.api.keys import ApiKey
@@ -16,24 +14,18 @@ from fluss_server.cluster.forwarding import forwarding_service
 from fluss_server.cluster.messages import ServerNode
 from fluss_server.cluster.peer import PeerConnection
 from fluss_server.cluster.remote_coordinator import RemoteCoordinator
-from fluss_server.config import SERVER_OPTIONS, Configuration
-from fluss_server.config.dynamic import DynamicConfiguration
-from fluss_server.config.official_options import effective_options
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.server_records import TabletServerRecord, tablet_server_id_path
-from fluss_server.processes.active_coordinator import ActiveCoordinator
+from fluss_server.processes.cluster_process import ClusterProcess
 from fluss_server.processes.coordinator_term import FORWARDED_KEYS
-from fluss_server.processes.data_directory import lock_data_directory
-from fluss_server.processes.ephemeral_node import EphemeralNode
-from fluss_server.processes.listening import Listening
 from fluss_server.processes.security import follow_credentials
 from fluss_server.processes.settings import replica_config, scanner_config
 from fluss_server.rpc.endpoints import Endpoint, parse_address
 from fluss_server.rpc.service import Handler, RequestContext, ServiceRegistry
-from fluss_server.runtime.runtime import Runtime, system_runtime
-from fluss_server.security.internal_calls import FollowerFetches, internal_listener, server_credentials
+from fluss_server.security.internal_calls import FollowerFetches
 from fluss_server.security.rules import Response
 from fluss_server.tablet.control_service import ControlService
+from fluss_server.tablet.stop_marker import StopMarker
 from fluss_server.tablet.tablet_server import TabletServer
 
 logger = logging.getLogger(__name__)
@@ -53,63 +45,30 @@ _ALWAYS_SERVED = frozenset(
 )
 
 
-class TabletServerProcess:
-    """Create it, :meth:`start` it, :meth:`close` it, all on one event loop.
-
-    Args:
-        data_dir: of logs and rows; created if missing.
-        host: address to listen on, unless the options name listeners.
-        port: port, 0 for a free one.
-        options: server options by key; unknown keys and bad values are refused.
-        runtime: the machine; by default the real one.
+class TabletServerProcess(ClusterProcess):
+    """See ``ClusterProcess``.
 
     Attributes:
-        listening: its ports.
         replaced: why this process must stop: another one has taken its server id.
-
-    Raises:
-        FlussError: ``INVALID_CONFIG_EXCEPTION``.
     """
 
-    def __init__(
-        self,
-        data_dir: PurePath,
-        *,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        options: Mapping[str, str] | None = None,
-        runtime: Runtime | None = None,
-    ) -> None:
-        self._data_dir = data_dir
-        self._runtime = runtime or system_runtime()
-        self._dynamic = DynamicConfiguration(SERVER_OPTIONS, effective_options(options or {}, in_cluster=True))
-        configuration = self._configuration
-        server_id = configuration.get(SERVER_ID)
-        if not isinstance(server_id, int):
+    replaced: asyncio.Future[FlussError] | None = None
+    _tablet_server: TabletServer | None = None
+
+    def _check_options(self) -> None:
+        super()._check_options()
+        if self._configuration.get(SERVER_ID) is None:
             raise FlussError(
                 ErrorCode.INVALID_CONFIG_EXCEPTION,
                 f"{SERVER_ID} is not set",
                 hint="give every tablet server of a cluster a number of its own, for example 0, 1 and 2",
             )
-        self._server_id = server_id
-        if configuration.get_bool("authorizer.enabled"):
+        if self._configuration.get_bool("authorizer.enabled"):
             raise FlussError(
                 ErrorCode.INVALID_CONFIG_EXCEPTION,
                 "authorizer.enabled: tablet servers in processes of their own do not check permissions yet",
                 hint="protect the cluster with SASL listeners and the network, or use fluss local",
             )
-        self._credentials = server_credentials(configuration)
-        self.listening = Listening(configuration, host, port, None, self._runtime)
-        self._internal = internal_listener(
-            configuration, [listener.endpoint for listener in self.listening.security.listeners]
-        )
-        self.replaced: asyncio.Future[FlussError] | None = None
-        self._tablet_server: TabletServer | None = None
-        self._resources = contextlib.AsyncExitStack()
-
-    @property
-    def _configuration(self) -> Configuration:
-        return self._dynamic.current
 
     @property
     def tablet_server(self) -> TabletServer:
@@ -117,31 +76,16 @@ class TabletServerProcess:
         assert self._tablet_server is not None, "the server is not started"
         return self._tablet_server
 
-    async def start(self) -> None:
-        """Listen, and join the cluster; waits as long as there is no coordinator.
-
-        Raises:
-            FlussError: ``STORAGE_EXCEPTION`` when another process uses the directory, or metadata and data do not
-                belong together; ``NETWORK_EXCEPTION`` when an address cannot be used; why the coordinator refuses it.
-        """
-        try:
-            await self._start()
-        except BaseException:
-            await self.close()
-            raise
-
-    async def close(self) -> None:
-        """Move leaderships away, make everything durable, and release the directory. May be called twice."""
-        await self._resources.aclose()
-
     async def _start(self) -> None:
+        """Listen, and join the cluster; waits as long as there is no coordinator."""
         closing = self._resources.push_async_callback
         self.replaced = asyncio.get_running_loop().create_future()
-        self._resources.callback(lock_data_directory(self._data_dir, self._runtime))
+        self._lock_data_directory()
+        closing(self.listening.close)
         await self.listening.bind()
-        node = ServerNode(self._server_id, self.listening.reachable_endpoints, self._configuration.find_str(RACK))
+        server_id = self._configuration.get_int(SERVER_ID)
+        node = ServerNode(server_id, self.listening.reachable_endpoints, self._configuration.find_str(RACK))
         connection, look_again = await self._connection_to_coordinator(node)
-        closing(connection.close)
         coordinator = RemoteCoordinator(connection)
         for_clients = connection.another()  # however much clients request, heartbeats get through
         closing(for_clients.close)
@@ -154,6 +98,11 @@ class TabletServerProcess:
             self._runtime,
             coordinator,
             replaced=self._replaced_by,
+            stop_marker=StopMarker(
+                self._data_dir,
+                self._runtime.disk,
+                durable=self._configuration.get_bool("log.flush.before-acknowledge"),
+            ),
         )
         closing(tablet_server.close)
         follow_credentials(self._dynamic, self.listening.security)
@@ -165,7 +114,7 @@ class TabletServerProcess:
             interceptors=[gate, FollowerFetches(self._internal)],
             internal_listener=self._internal,
         )
-        closing(self.listening.close)
+        closing(self.listening.close)  # before what its requests need
         await self.listening.serve(registry)
         await tablet_server.start()
         closing(tablet_server.leave)
@@ -179,7 +128,7 @@ class TabletServerProcess:
         self, node: ServerNode
     ) -> tuple[PeerConnection, Callable[[], Awaitable[None]]]:
         """The connection, and what finds out where the coordinator is now."""
-        if self._configuration.find_str("zookeeper.address") is None:
+        if self._shared is None:
             address = self._configuration.find_str(COORDINATOR_ADDRESS)
             if address is None:
                 raise FlussError(
@@ -188,30 +137,14 @@ class TabletServerProcess:
                     hint="a tablet server finds its coordinator through one of them",
                 )
             endpoint = Endpoint(self._internal, *parse_address(COORDINATOR_ADDRESS, address))
-            return self._connection(lambda: endpoint), _known
-        from fluss_server.metadata.zookeeper.settings import ZooKeeperSettings
-        from fluss_server.metadata.zookeeper.store import ZooKeeperMetadataStore
-
-        store = await ZooKeeperMetadataStore.connect(ZooKeeperSettings.of(self._configuration), self._runtime)
+            return self._connection("the coordinator", lambda: endpoint), _known
+        store, _ = await self._shared.connect(self._runtime)
         self._resources.push_async_callback(store.close)
-        active = ActiveCoordinator(store, self._internal)
-        self._resources.push_async_callback(active.close)
-        await active.start()
+        active = await self._follow_active_coordinator(store)
         # For whoever looks into the tree; the coordinator counts on registrations and heartbeats.
         record = TabletServerRecord(encode_endpoints(node.endpoints), self._runtime.clock.now_ms(), node.rack)
-        present = EphemeralNode(store, tablet_server_id_path(node.server_id), record.encode())
-        self._resources.push_async_callback(present.close)
-        await present.start()
-        return self._connection(active.endpoint), active.look
-
-    def _connection(self, address: Any) -> PeerConnection:
-        return PeerConnection.of(
-            "the coordinator",
-            address,
-            self._configuration,
-            network=self._runtime.network,
-            authentication=self._credentials,
-        )
+        await self._announce(store, tablet_server_id_path(node.server_id), record.encode())
+        return self._connection("the coordinator", active.endpoint), active.look
 
 
 async def _known() -> None:

@@ -42,6 +42,7 @@ class Membership:
         rejoining: called before every attempt to register: the coordinator will repeat what the server leads.
         rejoined: called before the lease is granted again, with whether it was held all the time; if not, others may
             lead by now what this server led.
+        registered: called when a coordinator has heard how the process before this one ended.
 
     Attributes:
         lease: what it holds.
@@ -58,6 +59,7 @@ class Membership:
         replaced: Callable[[FlussError], object],
         rejoining: Callable[[], object] = lambda: None,
         rejoined: Callable[[bool], object] = lambda held: None,
+        registered: Callable[[], object] = lambda: None,
     ) -> None:
         self.lease = Lease(clock.monotonic)
         self._registration = registration
@@ -68,18 +70,25 @@ class Membership:
         self._replaced = replaced
         self._rejoining = rejoining
         self._rejoined = rejoined
+        self._on_registered = registered
         self._task: asyncio.Task[None] | None = None
         self._reported_at: float | None = None
 
-    async def join(self) -> None:
+    async def join(self, *, clean: bool = False, durable: bool = False) -> None:
         """Register; returns when the coordinator has taken the server in. Heartbeats follow if it grants a lease.
 
         It waits for a coordinator as long as there is none.
 
+        Args:
+            clean: see ``RegisterServer``.
+            durable: see ``RegisterServer``.
+
         Raises:
             FlussError: why the coordinator refuses the server.
         """
+        self._registration = self._registration._replace(clean=clean, durable=durable)
         registered = await self._register()
+        self._on_registered()
         if registered.lease_ms:
             self._task = asyncio.ensure_future(self._keep_alive())
 

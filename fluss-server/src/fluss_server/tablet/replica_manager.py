@@ -294,21 +294,28 @@ class ReplicaManager:
         """Begin the background tasks; replicas come with :meth:`notify_leader_and_isr`."""
         self._maintenance.start()
 
-    async def close(self) -> None:
-        """Close every replica: after this a start needs no recovery."""
+    async def close(self) -> bool:
+        """Close every replica: after this a start needs no recovery.
+
+        Returns:
+            whether everything that was in the logs is on the disk.
+        """
         await self._maintenance.stop()
         if self._changing:
             await asyncio.wait(tuple(self._changing.values()))
         await self._tasks.wait()
         await self._fetchers.close()
+        durable = all(hosted.replica.is_online for hosted in self._hosted.values())
         results = await asyncio.gather(*self._roles.close(self._hosted.values()), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
+                durable = False
                 logger.error("closing a replica failed; it will recover at the next start: %s", result)
         self._hosted.clear()
         self._kv_worker.close()
         self._io_pool.close()
         self._read_pool.close()
+        return durable
 
     async def orphans(self) -> tuple[ReplicaStop, ...]:
         """How to close the replicas of tables and partitions that the metadata does not have.

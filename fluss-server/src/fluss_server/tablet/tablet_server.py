@@ -38,6 +38,7 @@ from fluss_server.tablet.metadata_service import MetadataService
 from fluss_server.tablet.read_service import ReadService
 from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
 from fluss_server.tablet.replication_service import ReplicationService
+from fluss_server.tablet.stop_marker import LastStop, StopMarker
 from fluss_server.tablet.write_service import WriteService
 from fluss_server.tablet.writer_ids import WriterIds
 
@@ -61,6 +62,7 @@ class TabletServer:
         runtime: the machine.
         coordinator: of the cluster.
         replaced: called when another process has taken the server id; this one must stop.
+        stop_marker: tells the next process how this one ended; None when no other server could have replicas.
 
     Attributes:
         metadata: what it knows of the cluster.
@@ -83,10 +85,12 @@ class TabletServer:
         coordinator: CoordinatorGateway,
         *,
         replaced: Callable[[FlussError], object] = lambda error: None,
+        stop_marker: StopMarker | None = None,
     ) -> None:
         self._coordinator = coordinator
         self._network = runtime.network
         self._configuration = configuration
+        self._stop_marker = stop_marker
         current = configuration.current
         incarnation = runtime.secrets.token(16).hex()
         self._membership = Membership(
@@ -98,6 +102,7 @@ class TabletServer:
             replaced=replaced,
             rejoining=lambda: self.replicas.begin_rejoining(),
             rejoined=lambda held: self.replicas.end_rejoining(lease_was_held=held),
+            registered=lambda: None if stop_marker is None else stop_marker.registered(),
         )
         self.metadata = MetadataCache()
         self._fence = ControlFence(self.metadata, incarnation)
@@ -153,7 +158,8 @@ class TabletServer:
                 errors of the coordinator.
         """
         closing = self._resources.push_async_callback
-        closing(self.replicas.close)
+        before = LastStop() if self._stop_marker is None else self._stop_marker.begin()
+        closing(self._close_replicas)
         await self._disk_monitor.start()
         closing(self._disk_monitor.close)
         self.scanners.start()
@@ -163,7 +169,7 @@ class TabletServer:
         closing(self.isr.close)
         self._has_snapshot = asyncio.get_running_loop().create_future()
         closing(self._membership.close)
-        await self._membership.join()
+        await self._membership.join(clean=before.stopped, durable=before.durable)
         await self._has_snapshot
 
     async def leave(self) -> None:
@@ -174,6 +180,11 @@ class TabletServer:
     async def close(self) -> None:
         """Make everything durable and release the files. May be called twice."""
         await self._resources.aclose()
+
+    async def _close_replicas(self) -> None:
+        durable = await self.replicas.close()
+        if durable and self._stop_marker is not None:
+            self._stop_marker.stopped()
 
     # ------------------------------------------------------------------ TabletServerGateway
 
