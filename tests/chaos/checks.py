@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,7 +69,7 @@ def check_log(
         if lost := [number for number in numbers if number not in positions]:
             yield Violation("lost write", f"bucket {bucket}: {len(lost)} acknowledged rows are lost: {lost[:SHOWN]}")
         offsets = [positions[number] for number in numbers if number in positions]
-        if wrong := [second for first, second in zip(offsets, offsets[1:], strict=False) if second < first]:
+        if wrong := [second for first, second in pairwise(offsets) if second < first]:
             yield Violation("order", f"bucket {bucket}: rows of a writer are not in its order at {wrong[:SHOWN]}")
 
 
@@ -91,9 +92,7 @@ def check_seen(bucket: str, seen: Sequence[Row], final: Sequence[Row]) -> Iterat
         yield Violation("poll skip", f"bucket {bucket}: a reader has not seen the offsets {skipped[:SHOWN]}")
 
 
-def check_changelog(
-    bucket: int, rows: Sequence[Row], versions: Mapping[int, Sequence[Version]]
-) -> Iterator[Violation]:
+def check_changelog(bucket: int, rows: Sequence[Row], versions: Mapping[int, Sequence[Version]]) -> Iterator[Violation]:
     """The changelog of every key has exactly the changes that its versions make, with the rows before them.
 
     Args:

@@ -312,9 +312,7 @@ class Reader(Actor):
     async def read(self) -> bool:
         """One fetch; returns whether there may be more."""
         target = self.target
-        request = pb.FetchLogRequest(
-            follower_server_id=-1, max_bytes=1 << 20, max_wait_ms=self._wait_ms, min_bytes=1
-        )
+        request = pb.FetchLogRequest(follower_server_id=-1, max_bytes=1 << 20, max_wait_ms=self._wait_ms, min_bytes=1)
         table = request.tables_req.add(table_id=target.table_id, projection_pushdown_enabled=False)
         table.buckets_req.add(bucket_id=self.bucket, fetch_offset=self.offset, max_fetch_bytes=1 << 18)
         start = target.now()
@@ -340,7 +338,7 @@ class Reader(Actor):
             target.history.note_done(
                 "read", self.bucket, start, target.now(), OK, table=target.name, first=new[0].offset, count=len(new)
             )
-        return self.offset < found.high_watermark
+        return self.offset < self.high_watermark
 
     def _take_in(self, records: bytes) -> None:
         for position, header in iter_batches(records):

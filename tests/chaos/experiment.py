@@ -16,7 +16,7 @@ from chaos import checks
 from chaos.checks import Row, Violation
 from chaos.clients import Actor, Appender, Reader, Target, Upserter, Visitor
 from chaos.faults import Faults, serving
-from chaos.history import History, Window
+from chaos.history import History, Version, Window
 from chaos.servers import Cluster
 from fluss_server.errors import FlussError
 from fluss_server.runtime.system_network import SystemNetwork
@@ -88,7 +88,11 @@ class Experiment:
     """
 
     def __init__(
-        self, cluster: Cluster, plan: Plan, output: Path | None = None, tell: Callable[[str], object] = lambda text: None
+        self,
+        cluster: Cluster,
+        plan: Plan,
+        output: Path | None = None,
+        tell: Callable[[str], object] = lambda text: None,
     ) -> None:
         self._cluster = cluster
         self._plan = plan
@@ -212,7 +216,7 @@ class Experiment:
         """Wait until all clients go on, within the limits of the plan."""
         missing = self._has_progress_since(since)
         deadline = time.monotonic() + self._plan.settle_s
-        while missing() is not None and time.monotonic() < deadline:
+        while missing() is not None and time.monotonic() < deadline:  # noqa: ASYNC110 - the history knows no events
             await asyncio.sleep(0.02)
 
     # ------------------------------------------------------------------ the end
@@ -246,9 +250,7 @@ class Experiment:
         for bucket in range(self._plan.buckets):
             writers = [writer for writer in self._appenders if writer.bucket == bucket]
             sent = set().union(*(writer.sent for writer in writers))
-            found += checks.check_log(
-                bucket, finals[LOG, bucket], (writer.acknowledged for writer in writers), sent
-            )
+            found += checks.check_log(bucket, finals[LOG, bucket], (writer.acknowledged for writer in writers), sent)
             owners = [owner for owner in self._upserters if owner.bucket == bucket]
             versions = {key: written for owner in owners for key, written in owner.versions.items()}
             found += checks.check_changelog(bucket, finals[KEYED, bucket], versions)
@@ -279,7 +281,7 @@ class Experiment:
         return reader.rows
 
     async def _look_everything_up(
-        self, keyed: Target, bucket: int, changelog: Sequence[Row], versions: dict[int, list[checks.Version]]
+        self, keyed: Target, bucket: int, changelog: Sequence[Row], versions: dict[int, list[Version]]
     ) -> None:
         """Compare the rows of the table with its changelog."""
         state = checks.state_of(changelog)
@@ -312,4 +314,3 @@ class Experiment:
         for server in self._cluster.servers:
             with contextlib.suppress(OSError):
                 shutil.copy(server.directory / "log", self._output / f"{server.name}.log")
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,4 +144,4 @@ def longest_gap(times: Sequence[float], begin: float, end: float) -> float:
     inside = [time for time in times if begin < time <= end]
     after = [time for time in times if time > end]
     points = [before[-1] if before else begin, *inside, after[0] if after else end]
-    return max(later - earlier for earlier, later in zip(points, points[1:], strict=False))
+    return max(later - earlier for earlier, later in pairwise(points))

@@ -27,7 +27,12 @@ SMALL_DISK_BYTES = 192 << 20
 
 
 async def run(
-    kind: Kind, plan: Plan, output: Path | None = None, *, small_disk: bool = True, tell: Callable[[str], object] = print
+    kind: Kind,
+    plan: Plan,
+    output: Path | None = None,
+    *,
+    small_disk: bool = True,
+    tell: Callable[[str], object] = print,
 ) -> Result:
     """One run in a directory that is removed afterwards.
 

@@ -200,9 +200,7 @@ class Cluster:
         failed: servers that ended by themselves, and what they printed; they are started again.
     """
 
-    def __init__(
-        self, directory: Path, kind: Kind, *, tablet_servers: int = 3, disk_bytes: int | None = None
-    ) -> None:
+    def __init__(self, directory: Path, kind: Kind, *, tablet_servers: int = 3, disk_bytes: int | None = None) -> None:
         self._directory = directory
         self._disk_bytes = disk_bytes
         self.kind = kind
@@ -290,7 +288,7 @@ class Cluster:
         await self.links.close()
         await asyncio.to_thread(self.zookeeper.close)
         if self._mounted is not None:
-            subprocess.run(["umount", str(self._mounted)], check=True)
+            await asyncio.to_thread(subprocess.run, ["umount", str(self._mounted)], check=True)
             self._mounted = None
 
 

@@ -11,8 +11,7 @@ from chaos.history import OK, History, Lookup, Version, Window, longest_gap
 from fluss_server.formats.log_batch import ChangeType
 
 INSERT, BEFORE, AFTER, DELETE = (
-    int(change)
-    for change in (ChangeType.INSERT, ChangeType.UPDATE_BEFORE, ChangeType.UPDATE_AFTER, ChangeType.DELETE)
+    int(change) for change in (ChangeType.INSERT, ChangeType.UPDATE_BEFORE, ChangeType.UPDATE_AFTER, ChangeType.DELETE)
 )
 
 

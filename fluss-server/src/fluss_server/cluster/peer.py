@@ -158,6 +158,11 @@ class PeerConnection:
         except asyncio.TimeoutError:
             raise FlussError(ErrorCode.NETWORK_EXCEPTION, f"{self.name} cannot be reached") from None
 
+    def address_changed(self) -> None:
+        """The other server is elsewhere now: calls in flight fail, and the next one opens another connection."""
+        if self._client is not None and self._connected_to != self._address():
+            self._drop([self._client])
+
     async def close(self) -> None:
         """Close the connection; calls in flight fail, and so do later ones."""
         self._closed = True

@@ -144,7 +144,15 @@ class TabletServerProcess(ClusterProcess):
         # For whoever looks into the tree; the coordinator counts on registrations and heartbeats.
         record = TabletServerRecord(encode_endpoints(node.endpoints), self._runtime.clock.now_ms(), node.rack)
         await self._announce(store, tablet_server_id_path(node.server_id), record.encode())
-        return self._connection("the coordinator", active.endpoint), active.look
+        connection = self._connection("the coordinator", active.endpoint)
+
+        def changed() -> None:
+            connection.address_changed()
+            if self._tablet_server is not None:
+                self._tablet_server.coordinator_changed()
+
+        active.on_change = changed
+        return connection, active.look
 
 
 async def _known() -> None:
