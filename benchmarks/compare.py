@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -35,7 +35,12 @@ from workloads import append, connect, create, delete, drop, rows_of, scan, upse
 OFFICIAL, OURS, UNSYNCED = "official", "ours", "ours, no fsync"
 RESULTS = Path(__file__).resolve().parent / "results.md"
 
+Cluster = OfficialCluster | LocalCluster
+NewCluster = Callable[[], Cluster]
+
 PROMPT_WRITER = {"writer.batch-timeout-ms": "1"}
+
+WORKS = ("logs", "upserts", "lookups", "visibility")
 
 _SETTLE_S = 0.2  # between measurements, for what a server does after it has acknowledged
 _IDLE_S = 3.0
@@ -53,7 +58,7 @@ class Side:
     """A running server and what is known of it."""
 
     name: str
-    cluster: OfficialCluster | LocalCluster
+    cluster: Cluster
     start_s: list[float] = field(default_factory=list)
     idle_mb: float = 0.0
     connected: fluss.FlussConnection | None = None
@@ -213,10 +218,11 @@ class Comparison:
             print(f"{line.name:44} {name:16} {line.of(name)}", flush=True)
 
 
-def new_cluster(name: str) -> OfficialCluster | LocalCluster:
-    if name == OFFICIAL:
-        return OfficialCluster(Path(tempfile.mkdtemp(prefix="fluss-official-")))
-    return LocalCluster(options={"log.flush.before-acknowledge": "false"} if name == UNSYNCED else {})
+SIDES: dict[str, NewCluster] = {
+    OFFICIAL: lambda: OfficialCluster(Path(tempfile.mkdtemp(prefix="fluss-official-"))),
+    OURS: LocalCluster,
+    UNSYNCED: lambda: LocalCluster(options={"log.flush.before-acknowledge": "false"}),
+}
 
 
 async def first_write(bootstrap: str) -> None:
@@ -238,20 +244,20 @@ async def first_write(bootstrap: str) -> None:
         await asyncio.sleep(0.01)
 
 
-async def start_all(sizes: Sizes) -> list[Side]:
+async def start_all(new_clusters: Mapping[str, NewCluster], sizes: Sizes) -> list[Side]:
     """Time some starts of every side, then start the servers that everything else is measured on."""
-    starts: dict[str, list[float]] = {OFFICIAL: [], OURS: [], UNSYNCED: []}
+    starts: dict[str, list[float]] = {name: [] for name in new_clusters}
     for _ in range(sizes.runs):
-        for name, seconds in starts.items():
+        for name, new_cluster in new_clusters.items():
             begin = time.perf_counter()
-            with new_cluster(name) as cluster:
+            with new_cluster() as cluster:
                 await first_write(cluster.bootstrap_servers)
-                seconds.append(time.perf_counter() - begin)
-                print(f"{'start to first acknowledged write':44} {name:16} {seconds[-1]:8.2f} s", flush=True)
+                starts[name].append(time.perf_counter() - begin)
+                print(f"{'start to first acknowledged write':44} {name:16} {starts[name][-1]:8.2f} s", flush=True)
     sides: list[Side] = []
     try:
         for name, seconds in starts.items():
-            sides.append(Side(name, new_cluster(name).start(), seconds))
+            sides.append(Side(name, new_clusters[name]().start(), seconds))
         await asyncio.sleep(_IDLE_S)
         for side in sides:
             side.idle_mb = side.memory_mb()
@@ -268,18 +274,16 @@ def stop_all(sides: list[Side]) -> None:
         side.cluster.__exit__(None, None, None)
 
 
-async def run(sizes: Sizes, only: set[str]) -> tuple[list[Line], bool]:
+async def run(new_clusters: Mapping[str, NewCluster], sizes: Sizes, only: set[str]) -> tuple[list[Line], bool]:
     """The complete lines, and whether all works went through."""
     complete = True
-    sides = await start_all(sizes)
+    sides = await start_all(new_clusters, sizes)
     comparison = Comparison(sides, sizes)
     try:
-        works = {"logs": comparison.logs, "upserts": comparison.upserts, "lookups": comparison.lookups}
-        works["visibility"] = comparison.visibility
-        for name, work in works.items():
+        for name in WORKS:
             if not only or name in only:
                 try:
-                    await work()
+                    await getattr(comparison, name)()
                 except Exception:
                     traceback.print_exc()  # the other works take minutes, so their figures are not thrown away
                     complete = False
@@ -300,12 +304,12 @@ async def run(sizes: Sizes, only: set[str]) -> tuple[list[Line], bool]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one run of everything, and less of it: about 3 minutes")
-    parser.add_argument("--only", action="append", default=[], choices=["logs", "upserts", "lookups", "visibility"])
+    parser.add_argument("--only", action="append", default=[], choices=WORKS)
     parser.add_argument("--output", type=Path, help=f"where the table goes; the full comparison writes {RESULTS.name}")
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
     begin = time.monotonic()
-    lines, complete = asyncio.run(run(QUICK if arguments.quick else FULL, set(arguments.only)))
+    lines, complete = asyncio.run(run(SIDES, QUICK if arguments.quick else FULL, set(arguments.only)))
     runs = (QUICK if arguments.quick else FULL).runs
     title = (
         f"{datetime.now(timezone.utc):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()},"

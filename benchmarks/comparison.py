@@ -126,7 +126,7 @@ def report(title: str, lines: Sequence[Line], *, official: str, ours: str, unsyn
             str(own),
             str(fast),
             f"{_main_ratio(own, theirs)} ({_main_ratio(fast, theirs)})",
-            f"{_ratio(own.cpu, theirs.cpu)} ({_ratio(fast.cpu, theirs.cpu)})" if own.cpu is not None else "",
+            f"{ratio(own.cpu, theirs.cpu)} ({ratio(fast.cpu, theirs.cpu)})" if own.cpu is not None else "",
             line.target.text if line.target else "",
             verdict,
         ]
@@ -141,17 +141,18 @@ def report(title: str, lines: Sequence[Line], *, official: str, ours: str, unsyn
 
 def _main_ratio(own: Figures, theirs: Figures) -> str:
     if own.p50_ms is not None:
-        return f"p50 {_ratio(own.p50_ms, theirs.p50_ms)} p99 {_ratio(own.p99_ms, theirs.p99_ms)}"
+        return f"p50 {ratio(own.p50_ms, theirs.p50_ms)} p99 {ratio(own.p99_ms, theirs.p99_ms)}"
     if own.rate is not None:
-        return _ratio(own.rate, theirs.rate)
-    return _ratio(own.value, theirs.value)
+        return ratio(own.rate, theirs.rate)
+    return ratio(own.value, theirs.value)
 
 
-def _ratio(own: float | None, theirs: float | None) -> str:
+def ratio(own: float | None, theirs: float | None) -> str:
+    """Own : theirs, or - where one of them is missing."""
     if own is None or theirs is None or theirs == 0:
         return "-"
-    ratio = own / theirs
-    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.3f}"
+    quotient = own / theirs
+    return f"{quotient:.2f}" if quotient >= 0.1 else f"{quotient:.3f}"
 
 
 def _quantity(value: float) -> str:

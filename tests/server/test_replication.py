@@ -2,139 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cluster_nodes import CoordinatorNode, TabletNode
 from error_support import refused
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
-from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.errors import ErrorCode
 from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.row_codec import row_codec
-from fluss_server.log.log_tablet import LogTablet
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import KvFormat
-from fluss_server.replica.follower_replica import FollowerReplica
 from fluss_server.rpc.client import RpcClient
-from fluss_server.runtime.runtime import system_runtime
-from fluss_server.tablet.metrics import TabletMetrics
 from kv_support import INT, STRING, encode_key, make_schema, make_table
+from replicated_cluster import ALL, Cluster, cluster, figures, until
 from rpc_support import async_test
-from table_rpc import arrow_log_batch, create_table, table_path
+from table_rpc import arrow_log_batch, table_path
 
 KEYED = make_schema({"id": INT, "v": STRING}, ["id"])
 PLAIN = Schema(KEYED.columns, (), highest_field_id=1)
-DEADLINE_S = 20.0
-ALL = (1, 2, 3)
-
-
-class Cluster:
-    """A coordinator and tablet servers, and calls of whoever leads a bucket."""
-
-    def __init__(self, directory: Path, options: dict[str, str]) -> None:
-        self.directory = directory
-        self.options = options
-        self.runtime = system_runtime()
-        self.coordinator = CoordinatorNode(self.runtime, directory / "coordinator", options)
-        self.tablets: dict[int, TabletNode] = {}
-
-    async def start_server(self, server_id: int) -> None:
-        node = TabletNode(
-            server_id, self.coordinator, self.runtime, self.directory / f"tablet-{server_id}", self.options
-        )
-        self.tablets[server_id] = node
-        await node.start()
-
-    async def lose_server(self, server_id: int) -> None:
-        """It says good-bye to nobody."""
-        await self.tablets.pop(server_id).close()
-
-    async def create(self, name: str, schema: Schema, replicas: int = 3) -> int:
-        endpoint = self.coordinator.endpoint("CLIENT")
-        async with await RpcClient.connect(endpoint.host, endpoint.port) as client:
-            return await create_table(client, name, schema, properties={"table.replication.factor": str(replicas)})
-
-    def leader_of(self, bucket: TableBucket) -> int:
-        """Server id of the leader that serves a bucket; -1 for none."""
-        for server_id, node in self.tablets.items():
-            try:
-                node.server.replicas.replica(bucket)
-            except FlussError:
-                continue
-            return server_id
-        return -1
-
-    def has_other_leader(self, bucket: TableBucket, before: int) -> bool:
-        return self.leader_of(bucket) not in (-1, before)
-
-    def isr_of(self, bucket: TableBucket) -> set[int]:
-        record = self.coordinator.server.controller.queue.state.buckets[bucket].record
-        return set() if record is None else set(record.isr)
-
-    def log_of(self, server_id: int, bucket: TableBucket) -> LogTablet:
-        replicas = self.tablets[server_id].server.replicas.replicas()
-        return next(replica.log for replica in replicas if replica.bucket == bucket)
-
-    def content_of(self, server_id: int, bucket: TableBucket) -> bytes:
-        log = self.log_of(server_id, bucket)
-        return b"".join(data for _, data in log.batches(log.start_offset, log.end_offset))
-
-    def pause_follower(self, server_id: int, bucket: TableBucket) -> FollowerReplica:
-        """Let a follower fetch no more."""
-        replicas = self.tablets[server_id].server.replicas
-        follower = next(replica for replica in replicas.replicas() if replica.bucket == bucket)
-        assert isinstance(follower, FollowerReplica)
-        replicas._fetchers.remove(follower)
-        return follower
-
-    async def call_leader(self, bucket: TableBucket, key: ApiKey, request: Any) -> Any:
-        await until(lambda: self.leader_of(bucket) >= 0)
-        endpoint = self.tablets[self.leader_of(bucket)].endpoint("CLIENT")
-        async with await RpcClient.connect(endpoint.host, endpoint.port) as client:
-            return await client.call(key, request)
-
-    async def close(self) -> None:
-        for node in self.tablets.values():
-            await node.close()
-        await self.coordinator.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a state, for a bounded time."""
-
-    async def wait() -> None:
-        while not condition():  # noqa: ASYNC110 - plain state of the servers under test
-            await asyncio.sleep(0.01)
-
-    await asyncio.wait_for(wait(), DEADLINE_S)
-
-
-@asynccontextmanager
-async def cluster(directory: Path, **options: str) -> AsyncIterator[Cluster]:
-    named = {f"log.replica.{key.replace('_', '-')}": value for key, value in options.items()}
-    running = Cluster(directory, named)
-    try:
-        await running.coordinator.start()
-        for server_id in ALL:
-            await running.start_server(server_id)
-        yield running
-    finally:
-        await running.close()
-
-
-def figures(running: Cluster, server_id: int) -> dict[str, Any]:
-    """Metrics of a server without labels."""
-    server = running.tablets[server_id].server
-    metrics = TabletMetrics(
-        server.replicas, server.scanners, server.reads.parked, server.disk, server.isr, max_buckets=10
-    )
-    return {sample.name: sample.value for sample in metrics.samples() if not sample.labels}
 
 
 def produce_request(table_id: int, first: int, *, acks: int = -1) -> Any:
@@ -243,7 +131,7 @@ async def test_the_rows_of_a_primary_key_table_are_built_again_by_the_next_leade
     table = make_table(KEYED)
     rows = row_codec(KEYED.types, KvFormat.COMPACTED)
     async with cluster(tmp_path, min_in_sync_replicas_number="2") as running:
-        table_id = await running.create("k", KEYED)
+        table_id = await running.create("k", KEYED, properties={"table.kv.standby-replica.enabled": "false"})
         bucket = TableBucket(table_id, None, 0)
 
         async def put(key: int, value: str) -> None:
@@ -266,11 +154,7 @@ async def test_the_rows_of_a_primary_key_table_are_built_again_by_the_next_leade
         for _ in range(2):
             leader = running.leader_of(bucket)
             followers = [server for server in running.tablets if server != leader]
-            assert all(
-                replica.kv is None
-                for server in followers
-                for replica in running.tablets[server].server.replicas.replicas()
-            )
+            assert all(running.follower(server, bucket).kv_file_bytes == 0 for server in followers)
             await running.lose_server(leader)
             await until(partial(running.has_other_leader, bucket, leader))
             assert await look_up(4) in ("first 19", "again 4")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 
@@ -66,6 +67,16 @@ PARTITIONED = TableDescriptor.from_json(
         "bucket_count": 2,
     }
 )
+KEYED = TableDescriptor.from_json(
+    {
+        "schema": {
+            "columns": [{"name": "a", "data_type": {"type": "INTEGER", "nullable": False}}],
+            "primary_key": ["a"],
+        },
+        "bucket_count": 1,
+        "bucket_key": ["a"],
+    }
+)
 FULL = Failure(ErrorCode.STORAGE_EXCEPTION, "no space")
 
 
@@ -114,8 +125,14 @@ class Cluster:
             by_server.setdefault(server_id, []).append(LeadershipConfirmed(leadership, failure))
         return [self.handle(LeadershipsConfirmed(server_id, tuple(all_))) for server_id, all_ in by_server.items()]
 
-    def create(self, table_id: int, assignment: Assignment) -> list[Plan]:
-        return self.confirm(self.handle(TableCreated(table(table_id), assignment)))
+    def create(self, table_id: int, assignment: Assignment, descriptor: TableDescriptor = DESCRIPTOR) -> list[Plan]:
+        return self.confirm(self.handle(TableCreated(table(table_id, descriptor), assignment)))
+
+    def adjust(self, leader: int, isr: tuple[int, ...]) -> Plan:
+        """The leader of the first bucket wants another ISR."""
+        known = self.record(B0)
+        change = IsrChange(B0, known.leader_epoch, isr, EPOCH, known.bucket_epoch)
+        return self.handle(IsrAdjustmentRequested(AdjustIsr(leader, (change,))))
 
 
 def joined(server_id: int, incarnation: str = "first", *, clean: bool = True, durable: bool = False) -> ServerJoined:
@@ -478,7 +495,7 @@ def test_an_isr_is_stored_and_returned() -> None:
     cluster.create(0, ((1, 2),))
     request = AdjustIsr(1, (IsrChange(B0, 0, (1,), 3, 0, (2,)),))
     planned = cluster.handle(IsrAdjustmentRequested(request))
-    assert cluster.record(B0) == LeaderAndIsrRecord(1, 0, (1,), EPOCH, 1, (2,))
+    assert cluster.record(B0) == LeaderAndIsrRecord(1, 0, (1,), EPOCH, 1), "a log table has no standby replicas"
     assert isinstance(planned.result, AdjustIsrResponse)
     [adjusted] = planned.result.buckets
     assert (adjusted.failure, adjusted.isr, adjusted.bucket_epoch, adjusted.coordinator_epoch) == (None, (1,), 1, EPOCH)
@@ -514,13 +531,65 @@ def test_a_leader_that_began_its_epoch_before_a_restart_leads_in_the_next() -> N
     assert cluster.state.buckets[B0].active
 
 
-def test_a_standby_is_preferred() -> None:
+def test_a_standby_is_preferred_and_replaced() -> None:
     cluster = Cluster(1, 2, 3)
-    cluster.create(0, ((1, 2, 3),))
-    cluster.handle(IsrAdjustmentRequested(AdjustIsr(1, (IsrChange(B0, 0, (1, 2, 3), EPOCH, 0, (3,)),))))
-    cluster.handle(ServerLeft(1))
-    assert cluster.record(B0).leader == 3
+    cluster.create(0, ((1, 3, 2),), KEYED)
+    assert cluster.record(B0).standby_replicas == (3,)
+    left = cluster.handle(ServerLeft(1))
+    assert (cluster.record(B0).leader, cluster.record(B0).standby_replicas) == (3, (2,))
+    assert {server: entry.standby_replicas for entry, server in leaderships(left)} == {2: (2,), 3: (2,)}
+    cluster.handle(ServerLeft(2))
     assert cluster.record(B0).standby_replicas == ()
+
+
+def test_a_standby_stays_while_it_can() -> None:
+    cluster = Cluster(1, 2, 3)
+    cluster.create(0, ((1, 3, 2),), KEYED)
+    cluster.handle(ServerLeft(3))
+    assert cluster.record(B0).standby_replicas == (2,)
+    cluster.handle(joined(3, "second"))
+    grown = cluster.adjust(1, (1, 3, 2))
+    assert cluster.record(B0).standby_replicas == (2,)
+    assert leaderships(grown) == []
+
+
+def test_who_becomes_or_ends_to_be_a_standby_by_a_change_of_the_isr_is_told() -> None:
+    cluster = Cluster(1, 2, 3)
+    cluster.create(0, ((1, 3, 2),), KEYED)
+    shrunk = cluster.adjust(1, (1, 2))
+    assert cluster.record(B0).standby_replicas == (2,)
+    assert {server: entry.standby_replicas for entry, server in leaderships(shrunk)} == {2: (2,), 3: (2,)}
+    assert isinstance(shrunk.result, AdjustIsrResponse)
+    assert shrunk.result.buckets[0].standby_replicas == (2,)
+
+
+def test_a_replica_that_failed_is_no_standby() -> None:
+    cluster = Cluster(1, 2, 3)
+    created = cluster.handle(TableCreated(table(0, KEYED), ((1, 3, 2),)))
+    cluster.confirm(created, {3: FULL})
+    cluster.adjust(1, (1, 3, 2))
+    assert cluster.record(B0).standby_replicas == (2,)
+
+
+@pytest.mark.parametrize(("enabled", "number", "expected"), [("true", 2, (2, 3)), ("true", 0, ()), ("false", 2, ())])
+def test_how_many_standbys_there_are(enabled: str, number: int, expected: tuple[int, ...]) -> None:
+    cluster = Cluster(1, 2, 3)
+    cluster.state.standby_replicas = number
+    properties = {"table.kv.standby-replica.enabled": enabled}
+    cluster.create(0, ((1, 2, 3),), replace(KEYED, properties=properties))
+    assert cluster.record(B0).standby_replicas == expected
+
+
+def test_an_altered_table_gets_or_loses_its_standbys() -> None:
+    cluster = Cluster(1, 2, 3)
+    cluster.create(0, ((1, 2, 3),), KEYED)
+    off = replace(KEYED, properties={"table.kv.standby-replica.enabled": "false"})
+    altered = cluster.handle(TableAltered(table(0, off)))
+    assert cluster.record(B0) == LeaderAndIsrRecord(1, 0, (1, 2, 3), EPOCH, 1)
+    assert {server for _, server in leaderships(altered)} == {1, 2, 3}
+    assert cluster.handle(TableAltered(table(0, off))).writes == ()
+    cluster.handle(TableAltered(table(0, KEYED)))
+    assert cluster.record(B0) == LeaderAndIsrRecord(1, 0, (1, 2, 3), EPOCH, 2, (2,))
 
 
 def test_one_write_per_bucket_and_event() -> None:

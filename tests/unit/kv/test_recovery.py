@@ -73,9 +73,9 @@ def test_restart_replays_only_what_is_not_persisted(
     replayed: list[int] = []
     apply = committed_rows.CommittedRows.apply
 
-    def watched(self: committed_rows.CommittedRows, rows: dict[bytes, bytes | None], *rest: int) -> None:
+    def watched(self: committed_rows.CommittedRows, rows: dict[bytes, bytes | None], *rest: int, **how: bool) -> None:
         replayed.append(len(rows))
-        apply(self, rows, *rest)
+        apply(self, rows, *rest, **how)
 
     monkeypatch.setattr(committed_rows.CommittedRows, "apply", watched)
     bucket = open_bucket(directory)

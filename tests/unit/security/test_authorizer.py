@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from fluss_server.model.acl import (
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.principal import Principal
 from fluss_server.runtime import system_runtime
+from fluss_server.security import authorizer as authorizer_module
 from fluss_server.security.authorizer import MAX_ENTRIES_PER_RESOURCE, Authorizer, parse_super_users
 from rpc_support import async_test
 
@@ -186,6 +187,34 @@ async def test_a_resource_takes_a_bounded_number_of_entries(tmp_path: Path) -> N
         assert error is not None
         assert error.code is ErrorCode.INVALID_CONFIG_EXCEPTION
         assert not acls.allows(ANN, HOST, Operation.READ, DB)
+
+
+@async_test
+async def test_a_cluster_has_a_bounded_number_of_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authorizer_module, "MAX_ENTRIES", 3)
+    async with authorizer(tmp_path) as acls:
+        await ok(acls, *(grant(DB, Principal("User", f"u{number}"), Operation.READ) for number in range(3)))
+        (error,) = await acls.create([grant(TABLE, ANN, Operation.READ)], ROOT, HOST)
+        assert error is not None
+        assert error.code is ErrorCode.INVALID_CONFIG_EXCEPTION
+        await acls.drop([AclFilter(principal_name="u0")], ROOT, HOST)
+        await ok(acls, grant(TABLE, ANN, Operation.READ))
+
+
+@async_test
+async def test_other_servers_have_a_change_when_it_returns(tmp_path: Path) -> None:
+    told: list[set[Resource]] = []
+
+    async def distribute(resources: Collection[Resource]) -> None:
+        told.append(set(resources))
+
+    store = EmbeddedMetadataStore.open(tmp_path / "metadata", system_runtime())
+    acls = Authorizer(store, [ROOT], distribute=distribute)
+    await ok(acls, grant(DB, ANN, Operation.READ))
+    await acls.drop([AclFilter(principal_name="ann")], ROOT, HOST)
+    await acls.drop([AclFilter(resource_type=TABLE.type, resource_name=TABLE.name)], ROOT, HOST)
+    assert told == [{DB}, {DB}, {TABLE}], "a repetition of what was dropped is told again"
+    await store.close()
 
 
 @async_test

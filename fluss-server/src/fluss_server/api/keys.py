@@ -104,6 +104,7 @@ class ApiKey(IntEnum):
     RESERVE_WRITER_IDS = 20_003
     LEADER_EPOCHS = 20_004
     FORWARD_CALL = 20_005
+    UPDATE_SETTINGS = 20_006
 
 
 BETWEEN_SERVERS = frozenset(
@@ -246,6 +247,7 @@ _MESSAGES_AND_MAX_VERSION: dict[ApiKey, tuple[str, int]] = {
     ApiKey.RESERVE_WRITER_IDS: ("ReserveWriterIds", 0),
     ApiKey.LEADER_EPOCHS: ("LeaderEpochs", 0),
     ApiKey.FORWARD_CALL: ("ForwardCall", 0),
+    ApiKey.UPDATE_SETTINGS: ("UpdateSettings", 0),
 }
 
 _DEFAULT_MAX_REQUEST_BYTES = 64 << 10
@@ -267,6 +269,7 @@ _MAX_REQUEST_BYTES: dict[ApiKey, int] = {
     # Between servers: lists of buckets of many tables, and definitions; the senders cut them into requests of less.
     **dict.fromkeys((key for key in BETWEEN_SERVERS if key < FIRST_OWN_KEY), 16 << 20),
     ApiKey.FORWARD_CALL: 16 << 20,
+    ApiKey.UPDATE_SETTINGS: 16 << 20,
     # As many as the client has: server.request.max-message-size is the bound.
     **dict.fromkeys(
         (

@@ -24,10 +24,12 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
         (5, "optional", "bool", "clean"),
         (6, "optional", "string", "fluss_version"),
         (7, "optional", "bool", "durable"),
+        (8, "optional", "bool", "checks_permissions"),
     ],
     "RegisterServerResponse": [
         (1, "required", "int32", "coordinator_epoch"),
         (2, "required", "int32", "lease_ms"),
+        (3, "optional", "int64", "settings_version"),
     ],
     "ServerHeartbeatRequest": [
         (1, "required", "int32", "server_id"),
@@ -36,6 +38,7 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
     "ServerHeartbeatResponse": [
         (1, "required", "int32", "coordinator_epoch"),
         (2, "required", "int32", "lease_ms"),
+        (3, "optional", "int64", "settings_version"),
     ],
     "ReserveIdsRequest": [
         (1, "required", "int64", "table_id"),
@@ -100,6 +103,28 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
     "ForwardCallResponse": [
         (1, "required", "bytes", "response"),
     ],
+    "UpdateSettingsRequest": [
+        (1, "required", "int32", "coordinator_epoch"),
+        (2, "required", "int64", "version"),
+        (3, "required", "bool", "snapshot"),
+        (4, "required", "int32", "part"),
+        (5, "required", "bool", "is_last"),
+        (6, "required", "bool", "has_overrides"),
+        (7, "repeated", "SettingOverride", "overrides"),
+        (8, "repeated", "ResourceAcls", "acls"),
+        (20_100, "optional", "string", "incarnation"),
+        (20_101, "optional", "int64", "sequence"),
+    ],
+    "SettingOverride": [
+        (1, "required", "string", "key"),
+        (2, "optional", "string", "value"),
+    ],
+    "ResourceAcls": [
+        (1, "required", "int32", "resource_type"),
+        (2, "required", "string", "resource_name"),
+        (3, "required", "bytes", "acls_json"),
+    ],
+    "UpdateSettingsResponse": [],
     "TableSchema": [
         (1, "required", "int64", "table_id"),
         (2, "required", "int32", "schema_id"),

@@ -374,6 +374,8 @@ def encode_register_server(value: RegisterServer) -> Any:
         message.clean = True
     if value.durable:
         message.durable = True
+    if value.checks_permissions:
+        message.checks_permissions = True
     if value.fluss_version:
         message.fluss_version = value.fluss_version
     if value.server.endpoints:
@@ -390,15 +392,23 @@ def decode_register_server(message: Any) -> RegisterServer:
         message.clean,
         message.fluss_version,
         message.durable,
+        message.checks_permissions,
     )
 
 
 def encode_registered(value: Registered) -> Any:
-    return message_class("RegisterServerResponse")(coordinator_epoch=value.coordinator_epoch, lease_ms=value.lease_ms)
+    return _encode_granted(value, message_class("RegisterServerResponse"))
 
 
 def decode_registered(message: Any) -> Registered:
-    return Registered(message.coordinator_epoch, message.lease_ms)
+    version = message.settings_version if message.HasField("settings_version") else None
+    return Registered(message.coordinator_epoch, message.lease_ms, version)
+
+
+def _encode_granted(value: Registered, response: Any) -> Any:
+    return response(
+        coordinator_epoch=value.coordinator_epoch, lease_ms=value.lease_ms, settings_version=value.settings_version
+    )
 
 
 def encode_heartbeat(value: Heartbeat) -> Any:
@@ -410,11 +420,11 @@ def decode_heartbeat(message: Any) -> Heartbeat:
 
 
 def encode_heartbeat_response(value: Registered) -> Any:
-    return message_class("ServerHeartbeatResponse")(coordinator_epoch=value.coordinator_epoch, lease_ms=value.lease_ms)
+    return _encode_granted(value, message_class("ServerHeartbeatResponse"))
 
 
 def decode_heartbeat_response(message: Any) -> Registered:
-    return Registered(message.coordinator_epoch, message.lease_ms)
+    return decode_registered(message)
 
 
 # CONTROLLED_SHUTDOWN

@@ -25,6 +25,7 @@ from fluss_server.cluster.messages import (
     StopReplicasResponse,
     UpdateMetadata,
 )
+from fluss_server.cluster.settings_update import UpdateSettings
 
 
 class TabletServerGateway(Protocol):
@@ -38,6 +39,9 @@ class TabletServerGateway(Protocol):
 
     async def update_metadata(self, request: UpdateMetadata) -> None:
         """Returns when requests that begin afterwards meet the new metadata."""
+
+    async def update_settings(self, request: UpdateSettings) -> None:
+        """Returns when requests that begin afterwards meet the new settings."""
 
     async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
         """Returns when every replica is stopped and, if told so, its files are gone, or it has failed."""

@@ -254,6 +254,7 @@ class RegisterServer(NamedTuple):
         fluss_version: of its program; empty when it is not known.
         durable: the process before it reported nothing that was not on its disk, so that its logs have everything that
             others count on.
+        checks_permissions: the server checks what clients may do.
     """
 
     server: ServerNode
@@ -261,6 +262,7 @@ class RegisterServer(NamedTuple):
     clean: bool = False
     fluss_version: str = ""
     durable: bool = False
+    checks_permissions: bool = False
 
 
 class Registered(NamedTuple):
@@ -269,10 +271,12 @@ class Registered(NamedTuple):
     Attributes:
         coordinator_epoch: see the module.
         lease_ms: how long it may lead without a heartbeat.
+        settings_version: the newest ``UpdateSettings`` has it; None when there are none to be sent.
     """
 
     coordinator_epoch: int
     lease_ms: int
+    settings_version: int | None = None
 
 
 class Heartbeat(NamedTuple):

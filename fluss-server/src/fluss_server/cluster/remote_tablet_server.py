@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fluss_server.api.keys import ApiKey
-from fluss_server.cluster import codecs
+from fluss_server.cluster import codecs, settings_update
 from fluss_server.cluster.messages import (
     BucketResult,
     NotifyLeaderAndIsr,
@@ -13,6 +13,7 @@ from fluss_server.cluster.messages import (
     UpdateMetadata,
 )
 from fluss_server.cluster.peer import PeerConnection
+from fluss_server.cluster.settings_update import UpdateSettings
 from fluss_server.cluster.update_parts import MAX_PART_BYTES, cut
 from fluss_server.errors import ErrorCode, FlussError
 
@@ -63,6 +64,11 @@ class RemoteTabletServer:
                 raise
             del self._remaining[0]
         self._update = None
+
+    async def update_settings(self, request: UpdateSettings) -> None:
+        """See ``TabletServerGateway``. A long update is sent in parts."""
+        for part in settings_update.cut(request):
+            await self._connection.call(ApiKey.UPDATE_SETTINGS, settings_update.encode_update_settings(part))
 
     async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
         results: list[BucketResult] = []

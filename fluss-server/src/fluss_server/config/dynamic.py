@@ -180,6 +180,32 @@ class DynamicConfiguration:
         if changed:
             logger.info("changed while running: %s", ", ".join(sorted(changed)))
 
+    def take_over(self, overrides: Overrides) -> None:
+        """Make the overrides of another server effective here, as far as they can be.
+
+        What is unknown here, or not accepted, keeps its value and is reported in the log.
+        """
+        usable: dict[str, str | None] = {}
+        for key, value in overrides.items():
+            try:
+                self._check(key, value)
+            except FlussError as error:
+                logger.error("ignoring the setting of %s from the coordinator: %s", key, error)
+            else:
+                usable[key] = value
+        try:
+            self.apply(usable)
+        except FlussError as all_together:
+            logger.error("not all settings from the coordinator can be used: %s", all_together)
+            for key in sorted({*usable, *self._overrides}):
+                one = {**self._overrides, key: usable[key]} if key in usable else dict(self._overrides)
+                if key not in usable:
+                    one.pop(key)
+                try:
+                    self.apply(one)
+                except FlussError as error:
+                    logger.error("ignoring the setting of %s from the coordinator: %s", key, error)
+
     def describe(self) -> Sequence[DescribedOption]:
         """Every option that has a value or was changed, by key, with its effective value."""
         described = {

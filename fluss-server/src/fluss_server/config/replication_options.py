@@ -79,4 +79,13 @@ REPLICATION_OPTIONS = (
         "Longest pause of a follower after an error of its leader, or of a bucket.",
         minimum=1,
     ),
+    Option(
+        "kv.standby-replica.number",
+        OptionType.INT,
+        "1",
+        "Followers of a bucket of a primary-key table that keep its rows, so that one of them can lead it at once; 0 ="
+        " none. An option of the coordinator. Tables with table.kv.standby-replica.enabled = false have none.",
+        minimum=0,
+        maximum=100,
+    ),
 )

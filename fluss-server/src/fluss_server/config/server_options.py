@@ -308,6 +308,14 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "Principals that may do everything: Type:name;Type:name, for example User:admin.",
         ),
         Option(
+            "security.acl.max-age",
+            OptionType.DURATION,
+            "10 min",
+            "How long a tablet server in a process of its own serves clients with the permissions that it knows, when"
+            " it does not hear from the coordinator whether they changed. After that it serves super users only.",
+            minimum=1000,
+        ),
+        Option(
             "security.acl.principal.ignore-case",
             OptionType.BOOL,
             "false",

@@ -59,7 +59,8 @@ TABLE_OPTIONS: Mapping[str, Option] = option_table(
             "table.kv.standby-replica.enabled",
             OptionType.BOOL,
             None,
-            "Keep a replica of a primary-key bucket ready to lead." + _KEPT,
+            "Whether followers of a bucket keep its rows and so are ready to lead it; how many says"
+            " kv.standby-replica.number. Not set: they do. Only for tables with a primary key.",
             dynamic=True,
         ),
         Option(

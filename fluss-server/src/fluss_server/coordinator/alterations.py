@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from fluss_server.config import TABLE_OPTIONS
 from fluss_server.config.option import nearest_key
 from fluss_server.coordinator.option_rules import check_functions
+from fluss_server.coordinator.standbys import STANDBY_ENABLED
 from fluss_server.coordinator.validation import (
     OPTION_PREFIX,
     TableSettings,
@@ -30,7 +31,6 @@ MAX_SCHEMA_ID = 2**15 - 1
 
 _LAKE_PREFIX = "table.datalake."
 _LAKE_ENABLED = "table.datalake.enabled"
-_STANDBY = "table.kv.standby-replica.enabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +135,8 @@ def _check_alterable(table: TableInfo, changes: OptionChanges) -> None:
                 f"{key} cannot be changed after the table was created",
                 hint=f"create a new table with it; changeable are {', '.join(_changeable())}",
             )
-    if _STANDBY in of_the_system and not table.has_primary_key:
-        raise _invalid(f"{_STANDBY} needs a table with a primary key")
+    if STANDBY_ENABLED in of_the_system and not table.has_primary_key:
+        raise _invalid(f"{STANDBY_ENABLED} needs a table with a primary key")
     lake = [key for key in of_the_system if key.startswith(_LAKE_PREFIX)]
     if not lake or table.descriptor.properties.get("table.datalake.format") is not None:
         return

@@ -25,11 +25,12 @@ from fluss_server.cluster.messages import (
     ReserveWriterIds,
     ServerNode,
 )
+from fluss_server.cluster.settings_update import UpdateSettings
 from fluss_server.coordinator.assignment import Assignment, assign
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_service import ReplicaCounts
 from fluss_server.coordinator.cluster_state import PhysicalTable, TableState
-from fluss_server.coordinator.control_channel import ControlChannel
+from fluss_server.coordinator.control_channel import Content, ControlChannel
 from fluss_server.coordinator.event_queue import Commit, EventQueue
 from fluss_server.coordinator.events import (
     AbsentServersLeft,
@@ -51,6 +52,7 @@ from fluss_server.coordinator.events import (
 )
 from fluss_server.coordinator.fencing import FencedStore
 from fluss_server.coordinator.server_monitor import ServerMonitor
+from fluss_server.coordinator.settings_distribution import SettingsChange, SettingsDistribution
 from fluss_server.coordinator.state_loader import load_state
 from fluss_server.coordinator.tenure import Tenure
 from fluss_server.errors import ErrorCode, FlussError
@@ -84,6 +86,7 @@ class ClusterController:
         control_timeout_s: how long a control request may take; None = 30 s.
         control_backoff_s: pause before it is sent again; None = 0.1 s.
         metadata_complete: False when the store was cut or repaired; see ``IdBounds``.
+        standby_replicas: see ``ClusterState``.
     """
 
     def __init__(
@@ -98,7 +101,9 @@ class ClusterController:
         control_timeout_s: float | None = None,
         control_backoff_s: float | None = None,
         metadata_complete: bool = True,
+        standby_replicas: int = 1,
     ) -> None:
+        self._standby_replicas = standby_replicas
         self._store = store
         self._manager = manager
         self._node = node
@@ -119,15 +124,39 @@ class ClusterController:
         self._tenure = None if lease is None else Tenure(store, clock)
         self._grace: asyncio.TimerHandle | None = None
         self._present = asyncio.Event()
+        self._settings: SettingsDistribution | None = None
+        self._checks_permissions = False
 
     async def load(self) -> None:
         """Read the state of the cluster; see :func:`load_state`."""
-        state = await load_state(self._store, self._manager, self._store.epoch, self._node)
+        state = await load_state(
+            self._store, self._manager, self._store.epoch, self._node, standby_replicas=self._standby_replicas
+        )
         self._queue = EventQueue(self._store, state, self._carry_out)
         if self._monitor is None:
             self._present.set()  # the only server is in this process
         else:
             self._note_presence()
+
+    def distribute_settings(self, settings: SettingsDistribution, *, checks_permissions: bool) -> None:
+        """Tell tablet servers, which register after this, what the settings of the cluster are.
+
+        Args:
+            settings: what they are.
+            checks_permissions: whether clients need permissions; a server that does not check them is refused then.
+        """
+        self._settings = settings
+        self._checks_permissions = checks_permissions
+
+    async def tell_settings(self, change: SettingsChange) -> None:
+        """Send a change of settings to every server; ``REQUEST_TIME_OUT`` when one has not confirmed it.
+
+        A new coordinator waits for servers that have not registered yet, for as long as they may hold leases.
+        """
+        await self._present.wait()
+        for server_id in list(self._channels):
+            self._send(server_id, change)
+        await self._delivery("the change of settings")
 
     @property
     def queue(self) -> EventQueue:
@@ -228,8 +257,15 @@ class ClusterController:
 
     async def register(self, request: RegisterServer, server: TabletServerGateway) -> Registered:
         server_id = request.server.server_id
+        if self._checks_permissions and not request.checks_permissions:
+            raise FlussError(
+                ErrorCode.INVALID_CONFIG_EXCEPTION,
+                f"tablet server {server_id} does not check permissions, but the cluster does",
+                hint="set authorizer.enabled and super.users to the same values on all servers",
+            )
         known = self.queue.state.servers.get(server_id)
         if known is not None and known.incarnation == request.incarnation and server_id in self._channels:
+            self._send_all_settings(server_id)
             await self.queue.submit(_joined(request))
             return self._heard(server_id)  # the response to its first request was lost
         before = self._channels.pop(server_id, None)
@@ -246,10 +282,12 @@ class ClusterController:
             id_bounds=self._id_bounds,
             confirmed=self.queue.submit,
             deposed=self._deposed,
+            settings=self._settings_content,
             overrun=lambda: self.server_lost(server_id, request.incarnation),
             timeout_s=self._control_timeout_s,
             first_backoff_s=self._control_backoff_s,
         )
+        self._send_all_settings(server_id)  # before the metadata: with these it begins to serve
         await self.queue.submit(_joined(request))
         if not self._present.is_set():
             self._note_presence()
@@ -275,7 +313,16 @@ class ClusterController:
             )
         if self._monitor is not None:
             self._monitor.heard(server_id)
-        return Registered(self._store.epoch, self._lease_ms)
+        version = None if self._settings is None else self._settings.version
+        return Registered(self._store.epoch, self._lease_ms, version)
+
+    def _send_all_settings(self, server_id: int) -> None:
+        if self._settings is not None:
+            self._send(server_id, self._settings.everything())
+
+    def _settings_content(self, change: SettingsChange) -> UpdateSettings:
+        assert self._settings is not None, "changes come from there"
+        return self._settings.content(change, self._store.epoch)
 
     async def controlled_shutdown(self, request: ControlledShutdown) -> ControlledShutdownResponse:
         if request.server_id not in self.queue.state.servers:
@@ -450,12 +497,15 @@ class ClusterController:
                     self._retry = asyncio.get_running_loop().call_later(RETRY_DELAY_S, self._retry_failed)
 
     def _tell(self, instruction: Tell) -> None:
-        channel = self._channels.get(instruction.server_id)
+        self._send(instruction.server_id, instruction.content)
+
+    def _send(self, server_id: int, content: Content) -> None:
+        channel = self._channels.get(server_id)
         if channel is None:
             return
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._delivered[instruction.server_id] = done
-        channel.send(instruction.content, done)
+        self._delivered[server_id] = done
+        channel.send(content, done)
 
     def _retry_failed(self) -> None:
         self._retry = None

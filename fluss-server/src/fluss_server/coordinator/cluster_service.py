@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -58,6 +58,8 @@ class ClusterService:
         store: keeps what is changed while the server runs.
         configuration: of the server.
         replica_counts: called for each question about the health.
+        distribute: called after a change and awaited before the change returns: other servers have it then, or it
+            raises.
     """
 
     def __init__(
@@ -65,11 +67,13 @@ class ClusterService:
         store: MetadataStore,
         configuration: DynamicConfiguration,
         replica_counts: Callable[[], ReplicaCounts],
+        distribute: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
         self._configuration = configuration
         self._unusable: dict[str, str | None] = {}
         self._replica_counts = replica_counts
+        self._distribute = distribute
         self._lock = asyncio.Lock()
         self._tasks = UninterruptedTasks()
 
@@ -127,6 +131,8 @@ class ClusterService:
             except BaseException:
                 self._configuration.apply(before)
                 raise
+        if self._distribute is not None:
+            await self._distribute()
 
     async def _persist(self, overrides: dict[str, str | None]) -> None:
         # A key that was altered here can be used, whatever was stored for it before.

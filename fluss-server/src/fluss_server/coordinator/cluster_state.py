@@ -130,6 +130,7 @@ class ClusterState:
     Attributes:
         coordinator_epoch: of this coordinator.
         coordinator: this coordinator, for servers and clients.
+        standby_replicas: how many followers of a primary-key bucket keep a KvTablet of their own.
         servers: live tablet servers by id.
         tables: tables by id.
         physical_tables: what has buckets.
@@ -137,9 +138,10 @@ class ClusterState:
         failures: buckets that a live server could not lead or follow; it is not elected until a retry.
     """
 
-    def __init__(self, coordinator_epoch: int, coordinator: ServerNode) -> None:
+    def __init__(self, coordinator_epoch: int, coordinator: ServerNode, *, standby_replicas: int = 1) -> None:
         self.coordinator_epoch = coordinator_epoch
         self.coordinator = coordinator
+        self.standby_replicas = standby_replicas
         self.servers: dict[int, LiveServer] = {}
         self.tables: dict[int, TableState] = {}
         self.physical_tables: dict[PhysicalTable, PhysicalTableState] = {}

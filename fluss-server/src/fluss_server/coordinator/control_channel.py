@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from fluss_server.cluster.gateways import TabletServerGateway
@@ -21,7 +22,9 @@ from fluss_server.cluster.messages import (
     StopReplicas,
     UpdateMetadata,
 )
+from fluss_server.cluster.settings_update import UpdateSettings
 from fluss_server.coordinator.events import LeadershipConfirmed, LeadershipsConfirmed, MetadataChange
+from fluss_server.coordinator.settings_distribution import SettingsChange
 from fluss_server.errors import ErrorCode, FlussError
 
 logger = logging.getLogger(__name__)
@@ -35,11 +38,12 @@ MAX_WAITING = 200_000
 
 MAX_PER_REQUEST = 10_000
 
-_Content = MetadataChange | BucketLeadership | ReplicaStop
+Content = MetadataChange | BucketLeadership | ReplicaStop | SettingsChange
+_ALONE = (MetadataChange, SettingsChange)
 
 
 class _Item(NamedTuple):
-    content: _Content
+    content: Content
     done: asyncio.Future[None] | None
 
 
@@ -59,6 +63,7 @@ class ControlChannel:
         id_bounds: the ids in use, for a snapshot.
         confirmed: called with responses to NOTIFY_LEADER_AND_ISR.
         deposed: called when the server knows a newer coordinator.
+        settings: what to say of a change of settings; None = there are no changes to be sent.
         overrun: called when the server is too far behind; nothing is sent to it any more.
         timeout_s: how long a request may take; a little longer if the gateway has the same limit.
         first_backoff_s: pause before the first repetition.
@@ -77,6 +82,7 @@ class ControlChannel:
         confirmed: Callable[[LeadershipsConfirmed], object],
         deposed: Callable[[], object],
         overrun: Callable[[], object],
+        settings: Callable[[SettingsChange], UpdateSettings] | None = None,
         timeout_s: float | None = None,
         first_backoff_s: float | None = None,
     ) -> None:
@@ -89,6 +95,7 @@ class ControlChannel:
         self._id_bounds = id_bounds
         self._confirmed = confirmed
         self._deposed = deposed
+        self._settings = settings
         self._overrun = overrun
         self._timeout_s = REQUEST_DEADLINE_S if timeout_s is None else timeout_s
         self._first_backoff_s = FIRST_BACKOFF_S if first_backoff_s is None else first_backoff_s
@@ -101,7 +108,7 @@ class ControlChannel:
         """Whether there is a response to everything that was sent."""
         return self._task is None
 
-    def send(self, content: _Content, done: asyncio.Future[None] | None = None) -> None:
+    def send(self, content: Content, done: asyncio.Future[None] | None = None) -> None:
         """Queue something.
 
         Args:
@@ -149,12 +156,12 @@ class ControlChannel:
     def _next_request(self) -> list[_Item]:
         """The next items of one kind; metadata one change at a time, since a later one may undo an earlier one."""
         first = self._waiting.popleft()
-        if isinstance(first.content, MetadataChange):
+        if isinstance(first.content, _ALONE):
             return [first]
         items = {first.content.bucket: first}
         while self._waiting and len(items) < MAX_PER_REQUEST:
             item = self._waiting[0]
-            if isinstance(item.content, MetadataChange) or type(item.content) is not type(first.content):
+            if isinstance(item.content, _ALONE) or type(item.content) is not type(first.content):
                 break
             superseded = items.get(item.content.bucket)
             if superseded is not None:
@@ -165,9 +172,14 @@ class ControlChannel:
     async def _deliver(self, items: Sequence[_Item]) -> None:
         stamp = ControlStamp(self._incarnation, self._next_sequence())
         backoff_s = self._first_backoff_s
+        request = partial(self._request, items, stamp)
+        if isinstance(change := items[0].content, SettingsChange):
+            assert self._settings is not None, "changes come from there"
+            # Repetitions are equal: one that is late must not undo what is newer.
+            request = partial(self._gateway.update_settings, self._settings(change)._replace(stamp=stamp))
         while True:
             try:
-                await asyncio.wait_for(self._request(items, stamp), self._timeout_s * _GRACE)
+                await asyncio.wait_for(request(), self._timeout_s * _GRACE)
                 return
             except (FlussError, asyncio.TimeoutError) as error:
                 if isinstance(error, FlussError) and error.code is ErrorCode.INVALID_COORDINATOR_EXCEPTION:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from fluss_server.cluster.gateways import CoordinatorGateway
 from fluss_server.cluster.lease import LeaseTimes
@@ -21,11 +21,14 @@ from fluss_server.coordinator.partition_time import system_zone
 from fluss_server.coordinator.partitions import PartitionExecutor
 from fluss_server.coordinator.producer_service import ProducerService
 from fluss_server.coordinator.service import CoordinatorService
+from fluss_server.coordinator.settings_distribution import SettingsChange, SettingsDistribution
 from fluss_server.coordinator.validation import TableSettings
 from fluss_server.metadata.store import MetadataStore
+from fluss_server.model.acl import AclEntry, Resource
 from fluss_server.model.table import TableInfo
 from fluss_server.rpc.service import RequestContext
 from fluss_server.runtime.runtime import Runtime
+from fluss_server.security.authorizer import Authorizer
 from fluss_server.security.rules import Permissions
 
 
@@ -41,6 +44,7 @@ class CoordinatorServer:
         lease: of tablet servers; None = they are in this process and need none.
         replica_counts: how the buckets are; None = as the coordinator knows it.
         metadata_complete: False when the store was cut or repaired when it was opened.
+        distributes_settings: whether tablet servers have to be told the settings of the cluster.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class CoordinatorServer:
         lease: LeaseTimes | None = None,
         replica_counts: Callable[[], ReplicaCounts] | None = None,
         metadata_complete: bool = True,
+        distributes_settings: bool = False,
     ) -> None:
         self._unfenced_store = store
         self._node = node
@@ -63,6 +68,10 @@ class CoordinatorServer:
         self._lease = lease
         self._replica_counts = replica_counts or self._counts_of_state
         self._metadata_complete = metadata_complete
+        self._acl_entries: Mapping[Resource, frozenset[AclEntry]] = {}
+        self._settings: SettingsDistribution | None = None
+        if distributes_settings:
+            self._settings = SettingsDistribution(configuration, lambda: self._acl_entries, self._tell_settings)
         self._auto_partitions: AutoPartitionManager | None = None
         self._resources = contextlib.AsyncExitStack()
         self._changes = contextlib.AsyncExitStack()  # what tells tablet servers to do something
@@ -75,7 +84,8 @@ class CoordinatorServer:
         """
         closing = self._resources.push_async_callback
         self._store = store = await fence(self._unfenced_store)
-        self._cluster_service = ClusterService(store, self._configuration, self._replica_counts)
+        distribute = None if self._settings is None else self._settings.overrides_changed
+        self._cluster_service = ClusterService(store, self._configuration, self._replica_counts, distribute)
         closing(self._cluster_service.close)
         await self._cluster_service.load()  # settings that were changed at run time count for everything below
         self._manager = manager = MetadataManager(store, self._runtime.clock)
@@ -90,6 +100,7 @@ class CoordinatorServer:
             control_timeout_s=self._configuration.current.get_int("coordinator.control-request.timeout") / 1000,
             control_backoff_s=self._configuration.current.get_int("coordinator.control-request.retry-backoff") / 1000,
             metadata_complete=self._metadata_complete,
+            standby_replicas=self._configuration.current.get_int("kv.standby-replica.number"),
         )
         closing(self._controller.close)
         await self._controller.load()
@@ -136,6 +147,25 @@ class CoordinatorServer:
             PartitionService(self._manager, self._partitions),
             producers,
         )
+
+    def distribute_settings(self, authorizer: Authorizer | None) -> None:
+        """Tell tablet servers, which register after this, the settings of the cluster and what clients may do.
+
+        Args:
+            authorizer: loaded; None when permissions are not checked.
+        """
+        assert self._settings is not None, "there are tablet servers in other processes"
+        if authorizer is not None:
+            self._acl_entries = authorizer.entries
+        self._controller.distribute_settings(self._settings, checks_permissions=authorizer is not None)
+
+    @property
+    def settings(self) -> SettingsDistribution | None:
+        """Numbers changes of settings; None when nobody has to be told."""
+        return self._settings
+
+    async def _tell_settings(self, change: SettingsChange) -> None:
+        await self._controller.tell_settings(change)
 
     @property
     def gateway(self) -> CoordinatorGateway:

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 async def load_state(
-    store: MetadataStore, manager: MetadataManager, epoch: int, coordinator: ServerNode
+    store: MetadataStore, manager: MetadataManager, epoch: int, coordinator: ServerNode, *, standby_replicas: int = 1
 ) -> ClusterState:
     """The state without any server.
 
@@ -42,6 +42,7 @@ async def load_state(
         manager: loaded.
         epoch: of this coordinator.
         coordinator: this coordinator.
+        standby_replicas: see ``ClusterState``.
 
     Raises:
         FlussError: ``UNKNOWN_SERVER_ERROR`` when a node cannot be read, with its path.
@@ -60,7 +61,7 @@ async def load_state(
     nodes = await store.get_all([_assignment_path(physical) for physical, _ in physical_tables])
     assigned = [_assignment(physical, node) for (physical, _), node in zip(physical_tables, nodes, strict=True)]
     await _load_buckets(store, changes, physical_tables, assigned)
-    state = ClusterState(epoch, coordinator)
+    state = ClusterState(epoch, coordinator, standby_replicas=standby_replicas)
     state.apply(changes)
     return state
 

@@ -12,12 +12,14 @@ What the events do:
 * ``ShutdownRequested``: its leaderships move; what cannot move is the result.
 * ``TableCreated``, ``PartitionCreated``: the definition to the servers, then leaders; clients see it when every bucket
   has one (``TableReady``).
-* ``TableAltered``: the definition to all.
+* ``TableAltered``: the definition to all, and its buckets get the standby replicas that it says.
 * ``TablesDropped``, ``PartitionDropped``: gone for clients, then its replicas are deleted.
 * ``LeadershipsConfirmed``: a leader counts as active; a failure makes another one lead, and is retried later. A leader
   that has begun the epoch before it was restarted is elected again, in a new epoch.
-* ``IsrAdjustmentRequested``: validated, stored, returned. ISRs are not sent to anybody else. A leader that knows an
-  older one is told the present one.
+* ``IsrAdjustmentRequested``: validated, stored, returned. ISRs are not sent to anybody else, except to those who become
+  standby replicas, or are it no more. A leader that knows an older one is told the present one.
+
+Every record that is written names the standby replicas of its bucket, see :mod:`.standbys`.
 """
 
 from __future__ import annotations
@@ -75,6 +77,7 @@ from fluss_server.coordinator.events import (
     Transition,
 )
 from fluss_server.coordinator.metadata_view import bucket_metadata
+from fluss_server.coordinator.standbys import standby_count, with_standbys
 from fluss_server.errors import ErrorCode
 from fluss_server.metadata.records import LeaderAndIsrRecord, leader_and_isr_path
 from fluss_server.metadata.store import Create, Set, StoreOperation, parent_of
@@ -289,6 +292,10 @@ class _Planner:
         self._draft.put_table(event.table)
         self._note(None, "table-altered", f"table {table_id}")
         self._tell_all(MetadataChange(tables=(self._table_metadata(table_id),)))
+        for physical in (PhysicalTable(table_id), *self._draft.partitions_of(table_id)):
+            for bucket, state in self._draft.buckets_of(physical):
+                if state.record is not None and self._with_standbys(bucket, state, state.record) != state.record:
+                    self._write(bucket, replace(state.record, bucket_epoch=state.record.bucket_epoch + 1), "standby")
 
     def tables_dropped(self, table_ids: Iterable[int]) -> None:
         for table_id in table_ids:
@@ -405,10 +412,18 @@ class _Planner:
         self._note(bucket, name, f"leader {record.leader} in epoch {record.leader_epoch}, ISR {list(record.isr)}")
         self._leaderships[bucket] = None
 
-    def _put_record(self, bucket: TableBucket, state: BucketState, record: LeaderAndIsrRecord) -> None:
+    def _put_record(self, bucket: TableBucket, state: BucketState, record: LeaderAndIsrRecord) -> LeaderAndIsrRecord:
+        """Take in another record, with the standby replicas of the bucket; returns it."""
+        record = self._with_standbys(bucket, state, record)
         same_leader = state.record is not None and state.record.leader_epoch == record.leader_epoch
         self._draft.put_bucket(bucket, state._replace(record=record, active=state.active and same_leader))
         self._written[bucket] = None
+        return record
+
+    def _with_standbys(self, bucket: TableBucket, state: BucketState, record: LeaderAndIsrRecord) -> LeaderAndIsrRecord:
+        table = self._draft.table(bucket.table_id)
+        count = 0 if table is None else standby_count(table.table, self._state.standby_replicas)
+        return with_standbys(record, self._available(bucket, state) if count else (), count)
 
     def _writes(self) -> list[StoreOperation]:
         """What makes the new records durable, one write per bucket; the first record of a bucket needs its nodes."""
@@ -455,9 +470,11 @@ class _Planner:
                 isr=change.isr,
                 bucket_epoch=state.record.bucket_epoch + 1,
                 coordinator_epoch=self._draft.coordinator_epoch,
-                standby_replicas=change.standby_replicas,
             )
-            self._put_record(change.bucket, state, record)
+            record = self._put_record(change.bucket, state, record)
+            for server_id in set(record.standby_replicas) ^ set(state.record.standby_replicas):
+                if server_id in state.replicas:
+                    self._tell_leadership(change.bucket, server_id)
             self._note(change.bucket, "adjust-isr", f"ISR {list(record.isr)}")
             adjusted.append(
                 AdjustedBucket(

@@ -159,7 +159,15 @@ class CommittedRows:
 
     # ------------------------------------------------------------------ changes
 
-    def apply(self, rows: Mapping[bytes, bytes | None], row_count_change: int, offset: int, size_bytes: int) -> None:
+    def apply(
+        self,
+        rows: Mapping[bytes, bytes | None],
+        row_count_change: int,
+        offset: int,
+        size_bytes: int,
+        *,
+        cached: bool = True,
+    ) -> None:
         """Write rows and move to ``offset``. After an error the same call may be repeated.
 
         Args:
@@ -167,6 +175,7 @@ class CommittedRows:
             row_count_change: rows inserted minus rows deleted.
             offset: changelog offset behind these changes.
             size_bytes: what keys and values weigh.
+            cached: whether the rows enter the cache; False only while nobody has read any.
 
         Raises:
             FlussError: ``KV_STORAGE_EXCEPTION``, ``DISK_WRITE_LOCKED``; readers may see some of the rows already.
@@ -184,7 +193,7 @@ class CommittedRows:
             for start in range(0, len(ordered), MAX_WRITE_ROWS):
                 keys = ordered[start : start + MAX_WRITE_ROWS]
                 self._store.write(keys, list(map(rows.__getitem__, keys)))
-            self._cache.update(rows, size_bytes)
+            self._cache.update(rows if cached else {}, size_bytes if cached else 0)
             self._partially_applied = False
         self.row_count += row_count_change
         self.offset = offset
@@ -294,7 +303,7 @@ class CommittedRows:
     # ------------------------------------------------------------------ reads
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Values of ``keys`` in order, None for absent ones. Any thread."""
+        """Values of ``keys`` in order, None for absent ones; one that is given twice is read once. Any thread."""
         cache = self._cache
         if (recent := cache.get_recent(keys)) is not None:
             return recent
@@ -302,10 +311,11 @@ class CommittedRows:
         if UNKNOWN in values:
             state = cache.state
             missing = [index for index, value in enumerate(values) if value is UNKNOWN]
-            unknown = [keys[index] for index in missing]
+            unknown = list(dict.fromkeys([keys[index] for index in missing]))
             found = self._store.get(unknown)
-            for index, value in zip(missing, found, strict=True):
-                values[index] = value
+            by_key = dict(zip(unknown, found, strict=True))
+            for index in missing:
+                values[index] = by_key[keys[index]]
             cache.learn(unknown, found, state)
         return values  # type: ignore[return-value]  # no UNKNOWN is left
 

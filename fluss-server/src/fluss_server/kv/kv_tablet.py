@@ -13,7 +13,7 @@ from fluss_server.formats.kv_batch import NO_BATCH_SEQUENCE, KvBatch
 from fluss_server.formats.log_batch import NO_WRITER_ID
 from fluss_server.formats.value_batch import encode_value
 from fluss_server.kv.auto_increment import AutoIncrement, IdPool
-from fluss_server.kv.backpressure import Backpressure
+from fluss_server.kv.backpressure import SLOWDOWN_FILES, Backpressure
 from fluss_server.kv.batch_merge import keys_to_read, merge_batch
 from fluss_server.kv.changelog import ChangelogReader, ChangelogWriter, primary_key_encoder
 from fluss_server.kv.committed_rows import CommittedRows
@@ -21,7 +21,7 @@ from fluss_server.kv.disk_full import disk_full
 from fluss_server.kv.merge_engines.engine import TableMergers
 from fluss_server.kv.merge_engines.row_merger import ChangelogImage, DeleteBehavior, RowMerger
 from fluss_server.kv.pre_write_buffer import PendingBatch, PreWriteBuffer
-from fluss_server.kv.recovery import replay
+from fluss_server.kv.recovery import replay, replay_slice
 from fluss_server.kv.resources import KvResources
 from fluss_server.kv.scan import KvScan
 from fluss_server.log.log_tablet import AppendResult, LogTablet
@@ -48,11 +48,14 @@ class KvTablet:
     rows stay readable, writes are refused with ``DISK_WRITE_LOCKED``, and :meth:`recover` ends that. A tablet that was
     opened on a full disk has no readable rows until then.
 
-    Threads: :meth:`put`, :meth:`find_or_insert`, :meth:`commit`, :meth:`recover`, :meth:`persist`,
-    :meth:`update_table`, :meth:`open_scan`, :meth:`stop` and :meth:`delete` belong to one worker thread, the same for
-    all tablets that share a :class:`KvResources`. A scan may be read in any thread. :meth:`lookup`,
-    :meth:`prefix_lookup`, :meth:`limit_scan` and the properties may be used in another thread at the same time. A
-    lookup sees every commit that returned before it began; while a commit runs it may see a part of it.
+    On a follower it is a *standby*: :meth:`open_standby` opens it where it was, :meth:`apply_changelog` brings it
+    further, and :meth:`lead` makes it take writes when it has everything.
+
+    Threads: :meth:`put`, :meth:`find_or_insert`, :meth:`commit`, :meth:`apply_changelog`, :meth:`lead`,
+    :meth:`recover`, :meth:`persist`, :meth:`update_table`, :meth:`open_scan`, :meth:`stop` and :meth:`delete` belong to
+    one worker thread, the same for all tablets that share a :class:`KvResources`. A scan may be read in any thread.
+    :meth:`lookup`, :meth:`prefix_lookup`, :meth:`limit_scan` and the properties may be used in another thread at the
+    same time. A lookup sees every commit that returned before it began; while a commit runs it may see a part of it.
 
     All calls block. Errors of the store are ``KV_STORAGE_EXCEPTION``, and ``DISK_WRITE_LOCKED`` on a full disk.
 
@@ -80,7 +83,7 @@ class KvTablet:
         self._monotonic = resources.runtime.clock.monotonic
         self._rows: CommittedRows | None = None
         self._suspended: FlussError | None = None
-        self._committed_offset = log.end_offset  # while there are no rows: what they have to contain
+        self._committed_offset = 0  # what the rows have to contain when they are opened again
         self._pending = PreWriteBuffer()
         self.backpressure = Backpressure(resources.backpressure_trigger)
         self._sampled_at = 0.0
@@ -93,6 +96,7 @@ class KvTablet:
     def _configure(self, table: TableInfo) -> None:
         self._table = table
         self._changelog = ChangelogWriter(table, self._schemas)
+        self._reader = ChangelogReader(table, self._schemas)
         self._keys = primary_key_encoder(table)
         self._mergers = TableMergers(table, self._schemas)
         self._auto_increment = None if self.ids is None else AutoIncrement(table, self.ids, self._mergers.codec)
@@ -124,20 +128,38 @@ class KvTablet:
             FlussError: ``KV_STORAGE_EXCEPTION`` if the store is unusable and cannot be built again; errors of the log.
         """
         tablet = cls(directory, table, schemas, log, resources, partition)
+        tablet._committed_offset = log.end_offset
+        tablet._open_unless_full()
+        return tablet
+
+    @classmethod
+    def open_standby(
+        cls,
+        directory: PurePath,
+        table: TableInfo,
+        schemas: Callable[[int], Schema],
+        log: LogTablet,
+        resources: KvResources,
+        partition: Sequence[str] = (),
+    ) -> KvTablet:
+        """As :meth:`open`, but nothing is replayed: the rows are those of :attr:`applied_offset`."""
+        tablet = cls(directory, table, schemas, log, resources, partition)
+        tablet._open_unless_full()
+        return tablet
+
+    def _open_unless_full(self) -> None:
         try:
-            tablet._open_rows()
+            self._open_rows()
         except FlussError as error:
             if error.code is not ErrorCode.DISK_WRITE_LOCKED:
                 raise
-            tablet._suspend(error)
-        return tablet
+            self._suspend(error)
 
     def _open_rows(self) -> None:
         """Open the store and bring it to the offset up to which everything is committed."""
         rows = CommittedRows(self._directory, self._log, self._resources)
         try:
-            reader = ChangelogReader(self._table, self._schemas)
-            replay(rows, self._log, reader, self._name, self._committed_offset, self._monotonic)
+            replay(rows, self._log, self._reader, self._name, self._committed_offset, self._monotonic)
         except BaseException:
             rows.abandon()
             raise
@@ -170,7 +192,7 @@ class KvTablet:
             if self._monotonic() < self._rows.closable_at:
                 raise disk_full(f"{self._name} has just found the disk full")
             rows, self._rows = self._rows, None
-            self._committed_offset = rows.offset
+            self._committed_offset = max(self._committed_offset, rows.offset)
             for scan in list(self._scans):
                 scan.close()
             rows.abandon_quietly()
@@ -181,6 +203,52 @@ class KvTablet:
     @property
     def _name(self) -> str:
         return f"{self._table.path} {self._directory.name}"
+
+    # ------------------------------------------------------------------ standby
+
+    @property
+    def applied_offset(self) -> int:
+        """Changelog offset; the rows contain everything before it. 0 while there are no rows. Any thread."""
+        rows = self._rows
+        return 0 if rows is None else rows.offset
+
+    def apply_changelog(self, end: int, *, admit: bool = True) -> bool:
+        """Apply the next slice of the changelog, see :func:`fluss_server.kv.recovery.replay_slice`.
+
+        Args:
+            end: up to where the log is acknowledged.
+            admit: refuse when too many files wait for a compaction, as for a write.
+
+        Returns:
+            whether there may be more before ``end``.
+
+        Raises:
+            FlussError: ``STORAGE_BACKPRESSURE_EXCEPTION``, ``SCHEMA_NOT_EXIST``: repeat it later;
+                ``DISK_WRITE_LOCKED``: the tablet is suspended; ``KV_STORAGE_EXCEPTION``, ``CORRUPT_RECORD_EXCEPTION``,
+                errors of the log.
+        """
+        self._check_writable()
+        rows = self._readable_rows()
+        if admit and rows.level0_files() + rows.unflushed_files >= SLOWDOWN_FILES:
+            raise FlussError(
+                ErrorCode.STORAGE_BACKPRESSURE_EXCEPTION, f"too many files of {self._name} wait for compaction"
+            )
+        try:
+            return replay_slice(rows, self._log, self._reader, end)
+        except FlussError as error:
+            self._suspend_if_full(rows, error)
+            raise
+
+    def lead(self) -> None:
+        """Everything in the log counts as committed from now on; what is not applied yet is applied.
+
+        Raises:
+            FlussError: as :meth:`apply_changelog`. A suspended tablet does it in :meth:`recover`.
+        """
+        self._check_open()
+        self._committed_offset = self._log.end_offset
+        while self._suspended is None and self.applied_offset < self._committed_offset:
+            self.apply_changelog(self._committed_offset, admit=False)
 
     # ------------------------------------------------------------------ write
 

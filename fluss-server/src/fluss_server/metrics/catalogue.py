@@ -138,6 +138,10 @@ CATALOGUE: Mapping[str, Metric] = _catalogue(
     Metric("server_evictedConnections", _COUNTER, "Connections closed because they left the most unread."),
     Metric("server_shedFetches", _COUNTER, "Waiting fetches that got an early response because there were too many."),
     Metric("server_kvScannerCount", _GAUGE, "Full scans of primary-key tables that are open."),
+    Metric("server_standbyReplicaCount", _GAUGE, "Buckets whose rows this server keeps ready as a standby replica."),
+    Metric(
+        "server_standbyMaxLag", _GAUGE, "Most acknowledged rows of a bucket that its standby replica has not applied."
+    ),
     Metric("server_replicationMaxLag", _GAUGE, "Most rows of a bucket that a follower in sync does not have yet."),
     Metric("server_damagedBuckets", _GAUGE, "Buckets that have damaged batches in their logs."),
     Metric("server_damagedBatchesFound", _COUNTER, "Damaged batches that were found in logs, by readers or scrubbing."),

@@ -24,7 +24,7 @@ from fluss_server.metadata.server_records import ACTIVE_COORDINATOR, Coordinator
 from fluss_server.metadata.store import MetadataStore
 from fluss_server.processes.ephemeral_node import EphemeralNode
 from fluss_server.processes.security import authorizer_of, follow_credentials
-from fluss_server.processes.settings import table_settings
+from fluss_server.processes.settings import check_for_tablet_servers, table_settings
 from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.rpc.service import ServiceRegistry, served_keys
 from fluss_server.runtime.runtime import Runtime
@@ -101,6 +101,7 @@ class CoordinatorTerm:
             settings.runtime,
             lease=settings.lease,
             metadata_complete=metadata_complete,
+            distributes_settings=True,
         )
         self._resources = contextlib.AsyncExitStack()
 
@@ -118,7 +119,8 @@ class CoordinatorTerm:
         coordinator, settings = self._coordinator, self._settings
         self._resources.push_async_callback(coordinator.close)
         await coordinator.start()
-        authorizer = authorizer_of(self._configuration.current, coordinator.store)
+        assert coordinator.settings is not None, "there are tablet servers in other processes"
+        authorizer = authorizer_of(self._configuration.current, coordinator.store, coordinator.settings.entries_changed)
         interceptors = []
         permissions = None
         if authorizer is not None:
@@ -127,7 +129,9 @@ class CoordinatorTerm:
             interceptor = AuthorizationInterceptor(authorizer, coordinator.manager.table_path)
             permissions = interceptor.permissions
             interceptors.append(interceptor)
+        coordinator.distribute_settings(authorizer)
         follow_credentials(self._configuration, settings.security)
+        check_for_tablet_servers(self._configuration)
         calls = ServerCalls(coordinator.gateway, self._reach)
         self._resources.push_async_callback(calls.close)
         forwarded = ForwardedCalls(FORWARDED_KEYS | SERVED_BY_ALL)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from fluss_server.config import Configuration
+from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.coordinator.validation import TableSettings
 from fluss_server.log.log_config import LogConfig
+from fluss_server.tablet.disk_write_lock import DISK_RATIOS, check_ratios, disk_ratios
 from fluss_server.tablet.kv_scanners import ScannerConfig
 from fluss_server.tablet.maintenance import MaintenanceConfig
 from fluss_server.tablet.replica_fetcher import FetcherConfig
@@ -19,6 +21,11 @@ def table_settings(configuration: Configuration) -> TableSettings:
         allow_log_tables=configuration.get_bool("allow.create.log.tables"),
         allow_kv_tables=configuration.get_bool("allow.create.kv.tables"),
     )
+
+
+def check_for_tablet_servers(configuration: DynamicConfiguration) -> None:
+    """Refuse changes at run time that tablet servers in other processes would refuse."""
+    configuration.subscribe(DISK_RATIOS, lambda changed: check_ratios(*disk_ratios(changed)), lambda changed: None)
 
 
 def replica_config(configuration: Configuration) -> ReplicaConfig:

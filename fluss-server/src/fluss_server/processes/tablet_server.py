@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from fluss_server.api.keys import ApiKey
 from fluss_server.cluster.codecs import encode_endpoints
@@ -18,10 +18,11 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.server_records import TabletServerRecord, tablet_server_id_path
 from fluss_server.processes.cluster_process import ClusterProcess
 from fluss_server.processes.coordinator_term import FORWARDED_KEYS
-from fluss_server.processes.security import follow_credentials
+from fluss_server.processes.security import acl_replica_of, follow_credentials
 from fluss_server.processes.settings import replica_config, scanner_config
 from fluss_server.rpc.endpoints import Endpoint, parse_address
 from fluss_server.rpc.service import Handler, RequestContext, ServiceRegistry
+from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
 from fluss_server.security.internal_calls import FollowerFetches
 from fluss_server.security.rules import Response
 from fluss_server.tablet.control_service import ControlService
@@ -34,6 +35,8 @@ SERVER_ID = "tablet-server.id"
 RACK = "tablet-server.rack"
 COORDINATOR_ADDRESS = "coordinator.address"
 
+_Interceptor: TypeAlias = "Callable[[Handler], Handler]"
+
 _ALWAYS_SERVED = frozenset(
     {
         ApiKey.API_VERSIONS,
@@ -41,6 +44,7 @@ _ALWAYS_SERVED = frozenset(
         ApiKey.NOTIFY_LEADER_AND_ISR,
         ApiKey.UPDATE_METADATA,
         ApiKey.STOP_REPLICA,
+        ApiKey.UPDATE_SETTINGS,
     }
 )
 
@@ -63,12 +67,6 @@ class TabletServerProcess(ClusterProcess):
                 f"{SERVER_ID} is not set",
                 hint="give every tablet server of a cluster a number of its own, for example 0, 1 and 2",
             )
-        if self._configuration.get_bool("authorizer.enabled"):
-            raise FlussError(
-                ErrorCode.INVALID_CONFIG_EXCEPTION,
-                "authorizer.enabled: tablet servers in processes of their own do not check permissions yet",
-                hint="protect the cluster with SASL listeners and the network, or use fluss local",
-            )
 
     @property
     def tablet_server(self) -> TabletServer:
@@ -89,6 +87,7 @@ class TabletServerProcess(ClusterProcess):
         coordinator = RemoteCoordinator(connection)
         for_clients = connection.another()  # however much clients request, heartbeats get through
         closing(for_clients.close)
+        acls = acl_replica_of(self._configuration, self._runtime.clock)
         self._tablet_server = tablet_server = TabletServer(
             node,
             self._data_dir,
@@ -98,6 +97,7 @@ class TabletServerProcess(ClusterProcess):
             self._runtime,
             coordinator,
             replaced=self._replaced_by,
+            acls=acls,
             stop_marker=StopMarker(
                 self._data_dir,
                 self._runtime.disk,
@@ -107,11 +107,14 @@ class TabletServerProcess(ClusterProcess):
         closing(tablet_server.close)
         follow_credentials(self._dynamic, self.listening.security)
         gate = _Gate()
+        interceptors: list[_Interceptor] = [gate]
+        if acls is not None:
+            interceptors.append(_unless_forwarded(AuthorizationInterceptor(acls, tablet_server.metadata.table_path)))
         registry = ServiceRegistry(
             *tablet_server.services,
             ControlService(tablet_server),
             forwarding_service(FORWARDED_KEYS, for_clients, look_again),
-            interceptors=[gate, FollowerFetches(self._internal)],
+            interceptors=[*interceptors, FollowerFetches(self._internal)],
             internal_listener=self._internal,
         )
         closing(self.listening.close)  # before what its requests need
@@ -157,6 +160,11 @@ class TabletServerProcess(ClusterProcess):
 
 async def _known() -> None:
     """There is one coordinator, at a given address."""
+
+
+def _unless_forwarded(authorize: _Interceptor) -> _Interceptor:
+    """The coordinator checks what is passed on to it."""
+    return lambda handler: handler if handler.spec.key in FORWARDED_KEYS else authorize(handler)
 
 
 class _Gate:

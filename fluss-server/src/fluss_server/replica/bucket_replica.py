@@ -27,7 +27,7 @@ class BucketReplica(ABC):
         table: its table.
         log: its open log.
         high_watermark: as far as it is known here.
-        kv: open KvTablet of a primary-key table, None while there is none.
+        kv: KvTablet of a primary-key table while it is led and served, else None.
         counters: what clients did.
     """
 
@@ -66,6 +66,11 @@ class BucketReplica(ABC):
     @abstractmethod
     def problem(self) -> FlussError | None:
         """Why the bucket is not healthy, with a remedy; None if it is."""
+
+    @property
+    def kv_file_bytes(self) -> int:
+        """Bytes of the files of an open KvTablet."""
+        return 0 if self.kv is None else self.kv.file_bytes
 
     @property
     def log_ttl_ms(self) -> int:

@@ -4,8 +4,8 @@ In every leader epoch it begins with a comparison: the histories of leader epoch
 everything after that is removed here (:func:`fluss_server.log.leader_epochs.divergence`). Only then it fetches. What
 it says to have is durable, unless acknowledgements do not wait for the disk.
 
-The KvTablet of a primary-key table is closed on a follower. Its files hold only acknowledged rows and stay, so that a
-promotion replays the changelog after them.
+What is acknowledged of a primary-key table's changelog may go into the rows of this server, see
+:class:`~fluss_server.replica.follower_rows.FollowerRows`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from fluss_server.metrics.instruments import BucketCounters
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.table import TableInfo
 from fluss_server.replica.bucket_replica import BucketReplica
+from fluss_server.replica.follower_rows import FollowerRows
 from fluss_server.replica.watched_offset import WatchedOffset
 from fluss_server.runtime.workers import WorkerPool
 
@@ -72,8 +73,10 @@ class FollowerReplica(BucketReplica):
         flush_pool: where everything that blocks runs.
         read_pool: where the log is scrubbed.
         counters: what clients did when this server was the leader; None = nothing.
+        rows: of a primary-key table; they belong to the caller.
 
     Attributes:
+        rows: see above.
         is_aligned: whether the log was compared with the leader's in this epoch.
     """
 
@@ -90,11 +93,15 @@ class FollowerReplica(BucketReplica):
         flush_pool: WorkerPool,
         read_pool: WorkerPool,
         counters: BucketCounters | None = None,
+        rows: FollowerRows | None = None,
     ) -> None:
         watermark = WatchedOffset(min(high_watermark, log.end_offset))
         super().__init__(bucket, table, log, watermark, flush_pool=flush_pool, read_pool=read_pool, counters=counters)
         self.leader = leader
         self.leader_epoch = leader_epoch
+        self.rows = rows
+        if rows is not None:
+            rows.table = table
         self.is_aligned = False
         self._flush_before_fetch = flush_before_fetch
         self._leader_epochs: Sequence[EpochStart] = ()
@@ -119,6 +126,11 @@ class FollowerReplica(BucketReplica):
         return self._offline is None
 
     @property
+    def kv_file_bytes(self) -> int:
+        """Bytes of the files of an open KvTablet."""
+        return 0 if self.rows is None or self.rows.kv is None else self.rows.kv.file_bytes
+
+    @property
     def problem(self) -> FlussError | None:
         """Why it does not follow, or a damaged batch of its log; None if all is well."""
         damage = self.log.damage
@@ -132,7 +144,10 @@ class FollowerReplica(BucketReplica):
         Raises:
             FlussError: from the log; see :meth:`append`.
         """
-        await self._run(partial(self._align, leader_log))
+        common = self._common_end(leader_log)
+        if self.rows is not None and (common is None or common < self.log.end_offset):
+            await self.rows.cut(common or 0)
+        await self._run(partial(self._align, leader_log, common))
         if self._stopped:
             return
         self._leader_epochs = leader_log.epochs
@@ -148,14 +163,20 @@ class FollowerReplica(BucketReplica):
             )
             self.high_watermark = WatchedOffset(self.log.end_offset)
 
-    def _align(self, leader: LeaderLog) -> None:
+    def _common_end(self, leader: LeaderLog) -> int | None:
+        """Up to where both logs are equal; None when nothing of this one can stay."""
         log = self.log
         end = log.end_offset
         if log.epochs:
             common = divergence(log.epochs, end, leader.epochs, leader.end_offset)
         else:  # nothing was ever in this log
             common = end if end <= leader.end_offset else None
-        if common is None or common < max(log.start_offset, leader.start_offset):
+        return None if common is None or common < max(log.start_offset, leader.start_offset) else common
+
+    def _align(self, leader: LeaderLog, common: int | None) -> None:
+        log = self.log
+        end = log.end_offset
+        if common is None:
             if end > log.start_offset or end != leader.start_offset:
                 logger.warning("bucket %s: nothing of the log up to %d is the leader's", self.bucket, end)
             log.restart_at(leader.start_offset)
@@ -182,6 +203,8 @@ class FollowerReplica(BucketReplica):
         if not self._stopped:
             self._leader_start = leader_start
             self.high_watermark.advance(min(high_watermark, self.log.end_offset))
+            if self.rows is not None:
+                self.rows.committed(self.high_watermark.value)
 
     def _append(self, records: Buffer) -> None:
         self.log.append_replica(records, self._leader_epochs)
@@ -230,16 +253,33 @@ class FollowerReplica(BucketReplica):
             except FlussError as error:
                 self._go_offline(error)
 
+    async def update_table(self, table: TableInfo) -> None:
+        """Take in a new definition of the table."""
+        await super().update_table(table)
+        if self.rows is not None:
+            await self.rows.update_table(table)
+
     async def delete_expired(self, *, roll_active: bool) -> None:
         """Delete what the table does not keep and the leader has deleted.
 
-        Of a primary-key table nothing is deleted: a promotion may need it.
+        Of a primary-key table only what the rows of this server contain durably: a promotion may need the rest.
+
+        Args:
+            roll_active: see ``LogTablet.delete_expired``.
+
+        Raises:
+            FlussError: from the log or the KvTablet; tried again the next time.
         """
-        if self._stopped or self._offline is not None or self.table.has_primary_key:
+        if self._stopped or self._offline is not None:
             return
         limit = min(self.high_watermark.value, self._leader_start)
-        if limit > self.log.start_offset:
-            delete = partial(self.log.delete_expired, self.log_ttl_ms, limit, roll_active=roll_active)
+        ttl_ms = self.log_ttl_ms
+        if self.rows is not None:
+            wanted = min(self.log.expired_until(ttl_ms, roll_active=roll_active), limit)
+            if wanted > self.log.start_offset:
+                limit = min(limit, await self.rows.secure(wanted))
+        if limit > self.log.start_offset and not self._stopped:
+            delete = partial(self.log.delete_expired, ttl_ms, limit, roll_active=roll_active)
             await self._flush_pool.run(delete)
 
     async def stop(self) -> None:
@@ -249,7 +289,9 @@ class FollowerReplica(BucketReplica):
             await asyncio.wait([self._running])
 
     async def persist(self) -> None:
-        """A follower has no KvTablet, so there is nothing to write."""
+        """Let RocksDB of a standby replica write its memory to disk."""
+        if self.rows is not None:
+            await self.rows.persist()
 
     async def close(self) -> None:
         await self.stop()

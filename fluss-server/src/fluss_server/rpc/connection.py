@@ -155,7 +155,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             if nbytes >= _CHARGED_RECEPTION:
                 self._charge(now - nbytes * RECEIVE_S_PER_BYTE, now)
             self._reader.received(nbytes)
-            self._pump()
+            self._pump(now)
             if self._runner.running and self._quick_ack is not None:
                 # Something waits, a parked fetch perhaps. The kernel would hold its acknowledgement back for up to
                 # 40 ms, and a client without TCP_NODELAY (pyfluss) its next request.
@@ -316,10 +316,14 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._intake.paused and not self._lost:
             self._pump()
 
-    def _pump(self) -> None:
-        """Start the requests that have arrived, as many as may be started."""
+    def _pump(self, begin: float | None = None) -> None:
+        """Start the requests that have arrived, as many as may be started.
+
+        Args:
+            begin: what the monotonic clock shows, if it was just read.
+        """
         reader, writer, intake = self._reader, self._writer, self._intake
-        begin = now = self._monotonic()
+        begin = now = self._monotonic() if begin is None else begin
         writer.batching = True
         try:
             while self._may_start() and self._has_time(begin, now):

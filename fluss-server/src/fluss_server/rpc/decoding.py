@@ -97,27 +97,37 @@ class TextCheck:
     """Checks the text fields of a message and of the messages in it."""
 
     def __init__(self) -> None:
-        self._texts: list[tuple[str, bool, bool]] = []  # name, repeated, of limited length
-        self._messages: list[tuple[str, bool, TextCheck]] = []
+        # Names of fields, and whether their length is limited.
+        self._texts: list[tuple[str, bool]] = []
+        self._repeated_texts: list[tuple[str, bool]] = []
+        self._messages: list[tuple[str, TextCheck]] = []
+        self._repeated_messages: list[tuple[str, TextCheck]] = []
 
     def check(self, message: Any) -> None:
         """Refuse text that is not UTF-8, and names that are too long."""
-        for name, repeated, limited in self._texts:
-            value = getattr(message, name)
-            for text in value if repeated else (value,):
-                if type(text) is not str:
-                    raise FlussError(ErrorCode.CORRUPT_MESSAGE, f"{name} is not UTF-8 text")
-                if limited and len(text) > MAX_NAME_LENGTH:
-                    raise FlussError(
-                        _NAME_CODES.get(name, ErrorCode.INVALID_CONFIG_EXCEPTION),
-                        f"{name} has {len(text)} characters, the limit is {MAX_NAME_LENGTH}",
-                    )
-        for name, repeated, inner in self._messages:
-            if repeated:
-                for element in getattr(message, name):
-                    inner.check(element)
-            elif message.HasField(name):
+        for name, limited in self._texts:
+            text = getattr(message, name)
+            if type(text) is not str or (limited and len(text) > MAX_NAME_LENGTH):
+                raise _wrong_text(name, text)
+        for name, limited in self._repeated_texts:
+            for text in getattr(message, name):
+                if type(text) is not str or (limited and len(text) > MAX_NAME_LENGTH):
+                    raise _wrong_text(name, text)
+        for name, inner in self._repeated_messages:
+            for element in getattr(message, name)[:]:  # slices cost less than protobuf's iterators
+                inner.check(element)
+        for name, inner in self._messages:
+            if message.HasField(name):
                 inner.check(getattr(message, name))
+
+
+def _wrong_text(name: str, text: str | bytes) -> FlussError:
+    if isinstance(text, bytes):
+        return FlussError(ErrorCode.CORRUPT_MESSAGE, f"{name} is not UTF-8 text")
+    return FlussError(
+        _NAME_CODES.get(name, ErrorCode.INVALID_CONFIG_EXCEPTION),
+        f"{name} has {len(text)} characters, the limit is {MAX_NAME_LENGTH}",
+    )
 
 
 def text_check(descriptor: Any) -> TextCheck | None:
@@ -135,9 +145,9 @@ def _text_check(descriptor: Any, known: dict[str, TextCheck]) -> TextCheck | Non
         # protobuf 7 has no labels, older versions have nothing else.
         repeated = field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED
         if field.type == field.TYPE_STRING:
-            check._texts.append((field.name, repeated, field.name not in _LONG_TEXTS))
+            (check._repeated_texts if repeated else check._texts).append((field.name, field.name not in _LONG_TEXTS))
         elif field.message_type is not None and (inner := _text_check(field.message_type, known)) is not None:
-            check._messages.append((field.name, repeated, inner))
+            (check._repeated_messages if repeated else check._messages).append((field.name, inner))
     return check
 
 

@@ -31,10 +31,14 @@ MAX_LIGHT_S = 2 * BUDGET_S
 RECEIVE_S_PER_BYTE = 0.3e-9
 """What receiving costs, about; it happens before anybody can measure it."""
 
+_UNNOTICED_S = 0.1 * BUDGET_S
+"""So much may be left from iterations before: a callback in each of them would cost a short request 15 us."""
+
 _CYCLE_S = 0.01  # in about this time, each of those that wait should have started something
 _LIGHT_SHARE_S = 0.02  # of each second; more is much
 _MEMORY_S = 1.0  # use is forgotten by and by, in about this time
 _MAX_USED_S = 0.5
+_FORGET_EVERY_S = 0.001
 
 
 class LoopBudget:
@@ -62,7 +66,8 @@ class LoopBudget:
     def charge(self, seconds: float) -> None:
         """A connection has used time of this iteration."""
         self._used_s += seconds
-        self._schedule()
+        if self._used_s > _UNNOTICED_S:
+            self._schedule()
 
     def wait(self, resume: Callable[[], None], use: LoopUse, now: float) -> None:
         """Call ``resume`` in an iteration that has time, once; before those that have used more than ``use``."""
@@ -98,9 +103,10 @@ class LoopUse:
 
     def add(self, begin: float, end: float) -> None:
         """It has used the loop from ``begin`` to ``end`` of the monotonic clock."""
-        kept = self._used_s * math.exp((self._at - end) / _MEMORY_S)
-        self._used_s = min(kept + end - begin, _MAX_USED_S)
-        self._at = end
+        if end - self._at > _FORGET_EVERY_S:
+            self._used_s *= math.exp((self._at - end) / _MEMORY_S)
+            self._at = end
+        self._used_s = min(self._used_s + end - begin, _MAX_USED_S)
 
     def is_light(self, now: float) -> bool:
         """Whether that was little."""

@@ -70,8 +70,7 @@ class RequestRunner:
         handler = request.handler
         waits_for: object = None
         try:
-            handler.check_version(request.api_version)
-            handler.check_size(len(frame), self._limits.max_message_bytes)
+            handler.check(request.api_version, len(frame), self._limits.max_message_bytes)
             result = handler.method(handler.parse(frame), request)
             if handler.starts_at_once and asyncio.iscoroutine(result):
                 try:
@@ -84,7 +83,8 @@ class RequestRunner:
             return
         if type(result) is list:  # pieces; checked first, because asyncio's checks take longer than most responses
             self._writer.respond(request, result)
-            request.forget_memory()
+            if request.arrival is not None:
+                request.forget_memory()
             return
         if (handler.is_async and not handler.starts_at_once) or asyncio.iscoroutine(result):
             request.future = self._loop.create_task(

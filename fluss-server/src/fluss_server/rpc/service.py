@@ -164,6 +164,14 @@ class Handler:
     starts_at_once: bool = False
     stats: RequestStats = field(default_factory=RequestStats)
 
+    def check(self, version: int, size: int, limit: int) -> None:
+        """Refuse a request that is not served; as :meth:`check_version` and :meth:`check_size`."""
+        spec = self.spec
+        if not spec.min_version <= version <= spec.max_version:
+            self.check_version(version)
+        if size > limit or size > spec.max_request_bytes:
+            self.check_size(size, limit)
+
     def check_size(self, size: int, limit: int) -> None:
         """Raise ``RECORD_TOO_LARGE_EXCEPTION`` for a request that is decoded as a whole and is too long.
 

@@ -34,12 +34,16 @@ class AclEvaluator:
     Args:
         super_users: may do everything.
         ignore_case: principals that differ in case only are the same.
+
+    Attributes:
+        entry_count: entries of all resources.
     """
 
     def __init__(self, super_users: Collection[Principal] = (), *, ignore_case: bool = False) -> None:
         self._ignore_case = ignore_case
         self._super_users = {self._key(principal) for principal in super_users}
         self._entries: dict[Resource, frozenset[AclEntry]] = {}
+        self.entry_count = 0
         self._operations: dict[Resource, dict[tuple[Principal, str], frozenset[Operation]]] = {}
 
     @property
@@ -47,8 +51,13 @@ class AclEvaluator:
         """Entries by resource; no resource is without any."""
         return self._entries
 
+    def is_super_user(self, principal: Principal) -> bool:
+        """Whether a principal may do everything."""
+        return self._key(principal) in self._super_users
+
     def replace(self, resource: Resource, entries: Collection[AclEntry]) -> None:
         """Make ``entries`` the entries of a resource."""
+        self.entry_count += len(set(entries)) - len(self._entries.get(resource, ()))
         if not entries:
             self._entries.pop(resource, None)
             self._operations.pop(resource, None)

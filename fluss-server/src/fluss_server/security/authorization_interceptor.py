@@ -11,7 +11,7 @@ from fluss_server.model.acl import CLUSTER, Operation, Resource
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.principal import Principal
 from fluss_server.rpc.service import Handler, RequestContext
-from fluss_server.security.authorizer import Authorizer, denied
+from fluss_server.security.acl_decisions import AclDecisions, denied
 from fluss_server.security.rules import RULES, Permissions, Response
 
 
@@ -23,7 +23,7 @@ class AuthorizationInterceptor:
         table_path: path of the table with an id, None when there is none.
     """
 
-    def __init__(self, authorizer: Authorizer, table_path: Callable[[int], TablePath | None]) -> None:
+    def __init__(self, authorizer: AclDecisions, table_path: Callable[[int], TablePath | None]) -> None:
         self._authorizer = authorizer
         self._table_path = table_path
 
@@ -56,7 +56,7 @@ class _CallerPermissions:
 
     def __init__(
         self,
-        authorizer: Authorizer,
+        authorizer: AclDecisions,
         table_path: Callable[[int], TablePath | None],
         principal: Principal,
         host: str,

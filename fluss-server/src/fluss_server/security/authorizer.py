@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.acl_records import acl_path, acls_of_type_path, decode_acls, encode_acls
@@ -22,22 +22,23 @@ from fluss_server.model.acl import (
 )
 from fluss_server.model.identifiers import TablePath, check_database_name, check_table_path
 from fluss_server.model.principal import Principal
-from fluss_server.security.acl_evaluator import AclEvaluator
+from fluss_server.security.acl_decisions import AclDecisions
 
 logger = logging.getLogger(__name__)
 
-MAX_CACHED_RESULTS = 20_000
-MAX_CACHED_NAME_LENGTH = 512
 MAX_ENTRIES_PER_RESOURCE = 2_000
+MAX_ENTRIES = 200_000
+"""Of all resources: every server has all of them in memory, and gets them from the coordinator when it starts."""
+
 MAX_BINDINGS_PER_REQUEST = 10_000
 MAX_WORD_LENGTH = 255
 """Longest principal type, principal name or host of an entry; bounds the size of a resource's metadata node."""
 
 
-class Authorizer:
+class Authorizer(AclDecisions):
     """Decides, and changes what it decides from.
 
-    Decisions are remembered until an entry changes. Changes are made one at a time, are durable when they return, and
+    Changes are made one at a time, are durable when they return, and
     a change that has begun ends even if its caller is cancelled. This object must be the only writer of its part of
     the tree. Call :meth:`load` first.
 
@@ -45,14 +46,21 @@ class Authorizer:
         store: where the entries are.
         super_users: may do everything.
         ignore_case: principals that differ in case only are the same.
+        distribute: called after a change with the resources whose entries are others, and awaited before the change
+            returns: other servers have them then, or it raises.
     """
 
     def __init__(
-        self, store: MetadataStore, super_users: Collection[Principal] = (), *, ignore_case: bool = False
+        self,
+        store: MetadataStore,
+        super_users: Collection[Principal] = (),
+        *,
+        ignore_case: bool = False,
+        distribute: Callable[[Collection[Resource]], Awaitable[None]] | None = None,
     ) -> None:
+        super().__init__(super_users, ignore_case=ignore_case)
         self._store = store
-        self._evaluator = AclEvaluator(super_users, ignore_case=ignore_case)
-        self._results: dict[tuple[Principal, str, Operation, Resource | int], bool] = {}
+        self._distribute = distribute
         self._lock = asyncio.Lock()
         self._tasks = UninterruptedTasks()
 
@@ -76,40 +84,10 @@ class Authorizer:
         """Wait for changes that have begun."""
         await self._tasks.wait()
 
-    # Asking
-
-    def allows(self, principal: Principal, host: str, operation: Operation, resource: Resource) -> bool:
-        """Whether a client at an address may do something."""
-        key = (principal, host, operation, resource)
-        result = self._results.get(key)
-        if result is None:
-            result = self._remember(key, self._evaluator.allows(principal, host, operation, resource))
-        return result
-
-    def allows_table(
-        self, principal: Principal, host: str, operation: Operation, table_id: int, path: TablePath | None
-    ) -> bool:
-        """The same for a table by id, which always has the same path; None = there is no such table."""
-        key = (principal, host, operation, table_id)
-        result = self._results.get(key)
-        if result is None:
-            if path is None:
-                return False
-            result = self._remember(key, self._evaluator.allows(principal, host, operation, Resource.table(path)))
-        return result
-
-    def _remember(self, key: tuple[Principal, str, Operation, Resource | int], result: bool) -> bool:
-        if isinstance(resource := key[3], Resource) and len(resource.name) > MAX_CACHED_NAME_LENGTH:
-            return result  # no such thing can exist: clients must not fill the memory with names
-        if len(self._results) >= MAX_CACHED_RESULTS:
-            self._results.clear()
-        self._results[key] = result
-        return result
-
-    def require(self, principal: Principal, host: str, operation: Operation, resource: Resource) -> None:
-        """``AUTHORIZATION_EXCEPTION`` unless it is allowed."""
-        if not self.allows(principal, host, operation, resource):
-            raise denied(principal, operation, resource)
+    @property
+    def entries(self) -> Mapping[Resource, frozenset[AclEntry]]:
+        """All entries by resource."""
+        return self._evaluator.entries
 
     def select(self, selection: AclFilter, principal: Principal, host: str) -> list[AclBinding]:
         """The matching entries on resources that the client may describe."""
@@ -175,7 +153,12 @@ class Authorizer:
                     await self._write(resource, current, current | frozenset(added.values()))
                 except FlussError as error:
                     results = [error if index in added else result for index, result in enumerate(results)]
+        await self._tell_others(by_resource)
         return results
+
+    async def _tell_others(self, resources: Collection[Resource]) -> None:
+        if self._distribute is not None and resources:
+            await self._distribute(resources)
 
     async def _drop(
         self, filters: Sequence[AclFilter], principal: Principal, host: str
@@ -209,6 +192,8 @@ class Authorizer:
                     problem = error
                 for entry, index in claims.items():
                     results[index].append((AclBinding(resource, entry), problem))
+        # Also what had nothing to drop: an earlier attempt may have dropped it without reaching every server.
+        await self._tell_others(scopes)
         return results
 
     async def _write(self, resource: Resource, before: frozenset[AclEntry], after: frozenset[AclEntry]) -> None:
@@ -219,6 +204,13 @@ class Authorizer:
                 ErrorCode.INVALID_CONFIG_EXCEPTION,
                 f"{resource} would have {len(after)} access control entries, the limit is {MAX_ENTRIES_PER_RESOURCE}",
             )
+        total = self._evaluator.entry_count + len(after) - len(before)
+        if len(after) > len(before) and total > MAX_ENTRIES:
+            raise FlussError(
+                ErrorCode.INVALID_CONFIG_EXCEPTION,
+                f"there would be {total} access control entries, the limit is {MAX_ENTRIES}",
+                hint="grant on databases or on the cluster instead of on each table",
+            )
         path = acl_path(resource)
         changes: list[StoreOperation]
         if not after:
@@ -228,18 +220,8 @@ class Authorizer:
         else:
             changes = [*await missing_parents(self._store, path), Create(path, encode_acls(after))]
         await self._store.commit(changes)
-        self._evaluator.replace(resource, after)
-        self._results.clear()
+        self.replace(resource, after)
         logger.info("%s now has %d access control entries", resource, len(after))
-
-
-def denied(principal: Principal, operation: Operation, resource: Resource | str) -> FlussError:
-    """The error for what is not allowed, in the words by which clients of Apache Fluss know it."""
-    who = f"FlussPrincipal{{name='{principal.name}', type='{principal.type}'}}"
-    return FlussError(
-        ErrorCode.AUTHORIZATION_EXCEPTION,
-        f"Principal {who} have no authorization to operate {operation.name} on resource {resource} ",
-    )
 
 
 def check_binding(resource: Resource, entry: AclEntry) -> None:

@@ -6,13 +6,15 @@ from typing import Any
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
+from fluss_server.api.own_messages import message_class
 from fluss_server.cluster import codecs
 from fluss_server.cluster.gateways import TabletServerGateway
+from fluss_server.cluster.settings_update import decode_update_settings
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 
 
 class ControlService:
-    """NOTIFY_LEADER_AND_ISR, UPDATE_METADATA and STOP_REPLICA.
+    """NOTIFY_LEADER_AND_ISR, UPDATE_METADATA, UPDATE_SETTINGS and STOP_REPLICA.
 
     Args:
         server: this tablet server.
@@ -30,6 +32,11 @@ class ControlService:
     async def update_metadata(self, request: Any, context: RequestContext) -> ResponseBody:
         await self._server.update_metadata(codecs.decode_update_metadata(request))
         return pb.UpdateMetadataResponse()
+
+    @rpc(ApiKey.UPDATE_SETTINGS)
+    async def update_settings(self, request: Any, context: RequestContext) -> ResponseBody:
+        await self._server.update_settings(decode_update_settings(request))
+        return message_class("UpdateSettingsResponse")()  # type: ignore[no-any-return]
 
     @rpc(ApiKey.STOP_REPLICA)
     async def stop_replica(self, request: Any, context: RequestContext) -> ResponseBody:

@@ -205,6 +205,7 @@ class IsrMaintenance:
             return False
         before = set(isr.members)
         if isr.confirmed(result.isr, result.bucket_epoch):
+            replica.standby_replicas = result.standby_replicas
             self.expansions += len(set(result.isr) - before)
             self.shrinks += len(before - set(result.isr))
             logger.info("the ISR of bucket %s is %s now", replica.bucket, list(result.isr))

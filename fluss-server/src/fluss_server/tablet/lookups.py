@@ -28,6 +28,22 @@ MAX_VALUES_BYTES = 64 << 20
 """Most bytes of the values of one request; a larger response would have to be held in memory as a whole."""
 
 
+def read_few(kv: KvTablet, keys: Sequence[bytes], size_bytes: int = 0) -> Values:
+    """The values of at most :data:`MAX_INLINE_KEYS` keys in their order, None for a missing one.
+
+    Args:
+        size_bytes: what the same request has found in other buckets.
+
+    Raises:
+        FlussError: as :meth:`LookupReader.read_part`.
+    """
+    values = kv.lookup(keys)
+    size_bytes += sum(map(len, filter(None, values)))
+    if size_bytes > MAX_VALUES_BYTES:
+        raise _too_large(len(keys))
+    return values
+
+
 class LookupReader:
     """Reads the keys of one bucket, part by part.
 
@@ -89,11 +105,7 @@ class LookupReader:
     def _check_size(self, size_bytes: int) -> None:
         self._size_bytes = size_bytes
         if size_bytes > MAX_VALUES_BYTES:
-            raise FlussError(
-                ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
-                f"the values of {self._count} keys take more than {MAX_VALUES_BYTES} bytes",
-                hint="look up fewer keys at a time",
-            )
+            raise _too_large(self._count)
 
 
 async def read_all(reader: LookupReader, run: RunInWorker) -> None:
@@ -102,6 +114,14 @@ async def read_all(reader: LookupReader, run: RunInWorker) -> None:
         reader.read_part()
     while not reader.done:
         await run(reader.read_part)
+
+
+def _too_large(key_count: int) -> FlussError:
+    return FlussError(
+        ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
+        f"the values of {key_count} keys take more than {MAX_VALUES_BYTES} bytes",
+        hint="look up fewer keys at a time",
+    )
 
 
 def check_key_count(count: int) -> None:

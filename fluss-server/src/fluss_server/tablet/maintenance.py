@@ -106,7 +106,7 @@ class Maintenance:
 
     async def _persist(self, replica: BucketReplica) -> None:
         """Keep the part of the changelog that a restart has to replay short."""
-        if replica.kv is None:
+        if not replica.table.has_primary_key:
             return
         offset = replica.high_watermark.value
         if offset - self._persisted.get(replica, 0) >= self._config.persist_after_offsets:

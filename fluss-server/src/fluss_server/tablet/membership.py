@@ -43,6 +43,7 @@ class Membership:
         rejoined: called before the lease is granted again, with whether it was held all the time; if not, others may
             lead by now what this server led.
         registered: called when a coordinator has heard how the process before this one ended.
+        heard: called with each response of the coordinator, and when its request was sent.
 
     Attributes:
         lease: what it holds.
@@ -60,6 +61,7 @@ class Membership:
         rejoining: Callable[[], object] = lambda: None,
         rejoined: Callable[[bool], object] = lambda held: None,
         registered: Callable[[], object] = lambda: None,
+        heard: Callable[[float, Registered], object] = lambda sent_at, registered: None,
     ) -> None:
         self.lease = Lease(clock.monotonic)
         self._registration = registration
@@ -71,6 +73,7 @@ class Membership:
         self._rejoining = rejoining
         self._rejoined = rejoined
         self._on_registered = registered
+        self._on_heard = heard
         self._task: asyncio.Task[None] | None = None
         self._coordinator_changed = asyncio.Event()
         self._reported_at: float | None = None
@@ -178,6 +181,7 @@ class Membership:
 
     def _heard(self, sent_at: float, registered: Registered) -> None:
         self.lease.grant(sent_at, registered.lease_ms)
+        self._on_heard(sent_at, registered)
         if self._reported_at is not None:
             self._reported_at = None
             logger.warning("the coordinator responds again")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from fluss_server.metrics.instruments import BucketCounters
 from fluss_server.metrics.samples import Sample
 from fluss_server.replica.bucket_replica import BucketReplica
+from fluss_server.replica.follower_replica import FollowerReplica
 from fluss_server.tablet.disk_write_lock import DiskWriteLock
 from fluss_server.tablet.isr_maintenance import IsrMaintenance
 from fluss_server.tablet.kv_scanners import KvScanners
@@ -83,6 +84,7 @@ class TabletMetrics:
         yield Sample("tabletserver_leaderCount", len(self._replicas.leaders()))
         yield Sample("tabletserver_replicaCount", len(replicas))
         yield from self._replication()
+        yield from _standbys(replicas)
         yield Sample("tabletserver_writerIdCount", sum(replica.log.writer_count for replica in replicas))
         yield Sample("tabletserver_delayedWriteCount", sum(r.high_watermark.waiting_writers for r in replicas))
         yield Sample("tabletserver_delayedFetchCount", len(self._parked))
@@ -93,7 +95,7 @@ class TabletMetrics:
         yield Sample("tabletserver_diskWriteLocked", int(self._disk.locked))
         yield Sample("tabletserver_rocksdbMemoryUsageTotal", self._replicas.kv_memory_bytes)
         log_bytes = sum(replica.log.size_bytes for replica in replicas)
-        kv_bytes = sum(replica.kv.file_bytes for replica in replicas if replica.kv is not None)
+        kv_bytes = sum(replica.kv_file_bytes for replica in replicas)
         yield Sample("tabletserver_logicalStorage_logSize", log_bytes)
         yield Sample("tabletserver_logicalStorage_kvSize", kv_bytes)
         yield Sample("tabletserver_physicalStorage_localSize", log_bytes + kv_bytes)
@@ -126,6 +128,13 @@ class TabletMetrics:
         path, bucket = replica.table.path, replica.bucket
         partition = None if bucket.partition_id is None else self._replicas.partition(bucket.partition_id)
         return path.database, path.table, "" if partition is None else partition.name, str(bucket.bucket)
+
+
+def _standbys(replicas: list[BucketReplica]) -> Iterable[Sample]:
+    rows = [replica.rows for replica in replicas if isinstance(replica, FollowerReplica) and replica.rows is not None]
+    standbys = [entry for entry in rows if entry.is_standby]
+    yield Sample("server_standbyReplicaCount", len(standbys))
+    yield Sample("server_standbyMaxLag", max((entry.lag for entry in standbys), default=0))
 
 
 def _table(replicas: list[BucketReplica]) -> Iterable[Sample]:

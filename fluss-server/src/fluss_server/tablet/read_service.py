@@ -31,7 +31,7 @@ from fluss_server.tablet.fetch import BucketFetch, BucketResult, FetchLimits, fe
 from fluss_server.tablet.inserting_lookups import MAX_TIMEOUT_MS, find_or_insert
 from fluss_server.tablet.kv_scanners import KvScanners
 from fluss_server.tablet.log_filter import LogFilter, read_predicate
-from fluss_server.tablet.lookups import MAX_INLINE_KEYS, MAX_READ_BYTES, LookupReader, check_key_count, read_all
+from fluss_server.tablet.lookups import MAX_INLINE_KEYS, MAX_READ_BYTES, LookupReader, check_key_count, read_all, read_few
 from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.replica_manager import ReplicaManager
 from fluss_server.tablet.replication_service import ReplicationService
@@ -226,21 +226,24 @@ class ReadService:
         if request.insert_if_not_exists:
             return self._find_or_insert(request)
         buckets = request.buckets_req[:]  # slices cost less than protobuf's iterators
-        if len(buckets) > MAX_INLINE_KEYS or sum([len(bucket.keys) for bucket in buckets]) > MAX_INLINE_KEYS:
+        if len(buckets) > MAX_INLINE_KEYS:
+            return self._lookup_many(request.table_id, buckets, context)
+        all_keys = [bucket.keys for bucket in buckets]
+        if sum(map(len, all_keys)) > MAX_INLINE_KEYS:
             return self._lookup_many(request.table_id, buckets, context)
         response = LookupResponseBuilder()
-        for bucket in buckets:
+        for bucket, keys in zip(buckets, all_keys, strict=True):
+            bucket_id = bucket.bucket_id
             partition_id = bucket.partition_id if bucket.HasField("partition_id") else None
             try:
-                replica = self._replicas.replica(TableBucket(request.table_id, partition_id, bucket.bucket_id))
+                replica = self._replicas.replica(TableBucket(request.table_id, partition_id, bucket_id))
                 replica.counters.lookup_requests += 1
-                reader = LookupReader(replica.require_kv(), bucket.keys[:], response.size_bytes)
-                reader.read_part()
-                response.values(bucket.bucket_id, reader.take_values(), partition_id=partition_id)
+                values = read_few(replica.require_kv(), keys[:], response.size_bytes)
+                response.values(bucket_id, values, partition_id=partition_id)
             except FlussError as error:
                 if error.code is ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION:
                     return self._lookup_many(request.table_id, buckets, context)
-                response.error(bucket.bucket_id, int(error.code), str(error), partition_id=partition_id)
+                response.error(bucket_id, int(error.code), str(error), partition_id=partition_id)
         return response.pieces()
 
     async def _lookup_many(

@@ -519,13 +519,9 @@ class ReplicaManager:
         self._roles.hide(hosted.replica)
         if stop.delete:
             self.dropped_counters.add(hosted.replica.counters)
-            await hosted.replica.delete()
+            await self._roles.delete_replica(hosted)
         else:
-            await hosted.replica.close()
-        if hosted.opening is not None:
-            await asyncio.wait([hosted.opening])
-        if stop.delete and hosted.replica.kv is None and hosted.replica.table.has_primary_key:
-            await self._opener.remove_rows(bucket, hosted.directory)
+            await self._roles.close_replica(hosted)
 
 
 def _stale(leadership: BucketLeadership, hosted: HostedReplica | None, server_id: int) -> Failure | None:

@@ -8,6 +8,8 @@
          │    └──────── leader = another ──► follows │ another leader: the KvTablet closes, its files stay
          └───────────────────────────────────────────┘
 
+A standby replica follows with an open KvTablet, which the leader that it becomes goes on with.
+
 A bucket without followers is served as soon as it is open, and keeps its replica whatever its epochs are. One with
 followers gets a new :class:`Replica` or :class:`FollowerReplica` with every leader epoch; the log goes from one to the
 next.
@@ -21,7 +23,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fluss_server.cluster.messages import BucketLeadership
 from fluss_server.cluster.metadata_cache import MetadataCache
@@ -31,13 +33,18 @@ from fluss_server.metrics.instruments import BucketCounters, Distribution
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.table import TableInfo
 from fluss_server.replica.follower_replica import FollowerReplica
+from fluss_server.replica.follower_rows import FollowerRows, RowsAccess
 from fluss_server.replica.followers import Followers
 from fluss_server.replica.in_sync_replicas import InSyncReplicas
+from fluss_server.replica.replay_queue import ReplayQueue
 from fluss_server.replica.replica import Replica
 from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.workers import WorkerPool
 from fluss_server.tablet.replica_fetcher import ReplicaFetchers
 from fluss_server.tablet.tablet_opener import TabletOpener
+
+if TYPE_CHECKING:
+    from fluss_server.kv.kv_tablet import KvTablet
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +59,7 @@ class HostedReplica:
         directory: of its table or partition.
         has_failed: whether it could not take the role that ``leadership`` demands.
         opening: ends when a new leader serves clients, or cannot.
+        rows: of a primary-key table with followers, while another server leads.
     """
 
     replica: Replica | FollowerReplica
@@ -59,6 +67,7 @@ class HostedReplica:
     directory: PurePath
     has_failed: bool = False
     opening: asyncio.Task[None] | None = None
+    rows: FollowerRows | None = None
 
     @property
     def bucket_epoch(self) -> int:
@@ -118,6 +127,7 @@ class ReplicaRoles:
         self._min_isr = min_isr
         self._reserve_ids = reserve_ids
         self._flush_times = flush_times
+        self._replays = ReplayQueue(kv_worker)
         self.leading: dict[TableBucket, Replica] = {}
         self.serving: dict[TableBucket, Replica] = {}
 
@@ -146,6 +156,7 @@ class ReplicaRoles:
     def refresh(self, hosted: HostedReplica, leadership: BucketLeadership) -> None:
         """Take in another ISR or assignment."""
         hosted.leadership = leadership
+        self._set_standby(hosted)
         replica = hosted.replica
         if not isinstance(replica, Replica):
             return
@@ -168,14 +179,30 @@ class ReplicaRoles:
             replica = self._replica(bucket, table, log, kv=kv)
             self._show(replica, leads=leadership.leader == self._server_id)
             return HostedReplica(replica, leadership, directory)
-        idle = self._follower(leadership._replace(leader=-1), table, log, log.start_offset, BucketCounters())
+        idle = self._follower(leadership._replace(leader=-1), table, log, log.start_offset, BucketCounters(), None)
         hosted = HostedReplica(idle, leadership, directory)
         try:
             await self.change(hosted, leadership)
         except BaseException:
-            await hosted.replica.close()
+            await self.close_replica(hosted)
             raise
         return hosted
+
+    def _rows(self, bucket: TableBucket, directory: PurePath, table: TableInfo, log: LogTablet) -> FollowerRows:
+        async def open_standby(table: TableInfo) -> KvTablet:
+            return await self._opener.open_standby(bucket, directory, table, log)
+
+        uncertain = self._max_unflushed > 0
+        access = RowsAccess(
+            open_standby,
+            self._opener.close_kv,
+            partial(self._opener.remove_rows_beyond, bucket, directory, uncertain=uncertain),
+        )
+        return FollowerRows(bucket, table, access, self._kv_worker, self._replays)
+
+    def _set_standby(self, hosted: HostedReplica) -> None:
+        if hosted.rows is not None:
+            hosted.rows.set_standby(self._server_id in hosted.leadership.standby_replicas)
 
     async def change(self, hosted: HostedReplica, leadership: BucketLeadership) -> None:
         """Give an open replica another role; after an error it has none.
@@ -188,17 +215,26 @@ class ReplicaRoles:
         before = hosted.replica
         await self.end_role(hosted)
         table, log = before.table, before.log
+        if table.has_primary_key and hosted.rows is None:
+            hosted.rows = self._rows(leadership.bucket, hosted.directory, table, log)
+        rows = hosted.rows
         high_watermark = before.high_watermark.value
         if leadership.leader != self._server_id:
-            follower = self._follower(leadership, table, log, high_watermark, before.counters)
+            follower = self._follower(leadership, table, log, high_watermark, before.counters, rows)
             hosted.replica = follower
             hosted.has_failed = False
+            self._set_standby(hosted)
+            if rows is not None:
+                rows.resume()
             self._fetchers.add(follower)
             return
         # If something fails now, it is a follower of nobody.
-        hosted.replica = self._follower(leadership._replace(leader=-1), table, log, high_watermark, before.counters)
-        if table.has_primary_key:
-            await self._opener.check_rows(leadership.bucket, hosted.directory, log)
+        nobody = leadership._replace(leader=-1)
+        hosted.replica = self._follower(nobody, table, log, high_watermark, before.counters, rows)
+        if rows is not None:
+            await rows.pause()
+            if rows.kv is None:
+                await self._opener.check_rows(leadership.bucket, hosted.directory, log)
         await self._begin_epoch(log, leadership)
         replica = self._leader(leadership, table, log, high_watermark, before.counters)
         hosted.replica = replica
@@ -224,6 +260,7 @@ class ReplicaRoles:
             before.log,
             before.high_watermark.value,
             before.counters,
+            hosted.rows,
         )
 
     async def end_role(self, hosted: HostedReplica) -> None:
@@ -250,12 +287,26 @@ class ReplicaRoles:
         """Begin to close replicas; returns what is under way."""
         self.leading.clear()
         self.serving.clear()
-        return [asyncio.ensure_future(self._close(hosted)) for hosted in replicas]
+        return [asyncio.ensure_future(self.close_replica(hosted)) for hosted in replicas]
 
-    async def _close(self, hosted: HostedReplica) -> None:
+    async def close_replica(self, hosted: HostedReplica) -> None:
+        """Close a replica with its tablets."""
+        if hosted.rows is not None:
+            await hosted.rows.close()
         await hosted.replica.close()
         if hosted.opening is not None:
             await asyncio.wait([hosted.opening])
+
+    async def delete_replica(self, hosted: HostedReplica) -> None:
+        """Close a replica and remove its data."""
+        replica = hosted.replica
+        if hosted.rows is not None:
+            await hosted.rows.delete()
+        await replica.delete()
+        if hosted.opening is not None:
+            await asyncio.wait([hosted.opening])
+        if replica.kv is None and replica.table.has_primary_key:
+            await self._opener.remove_rows(replica.bucket, hosted.directory)
 
     # ------------------------------------------------------------------ parts
 
@@ -293,12 +344,7 @@ class ReplicaRoles:
     async def _serve(self, hosted: HostedReplica, replica: Replica) -> None:
         """Let clients read; the rows of a primary-key table are opened before."""
         if replica.table.has_primary_key:
-            # Nothing was written since the epoch began: all of the log is acknowledged, so it may go into RocksDB.
-            table = replica.table
-            kv = await self._opener.open_kv(replica.bucket, hosted.directory, table, replica.log)
-            while table is not replica.table:
-                table = replica.table
-                await self._kv_worker.run(kv.update_table, table)
+            kv = await self._rows_of_leader(hosted, replica)
             if replica.is_closed:
                 await self._opener.close_kv(kv)
                 return
@@ -306,6 +352,39 @@ class ReplicaRoles:
         elif replica.is_closed:
             return
         self.serving[replica.bucket] = replica
+
+    async def _rows_of_leader(self, hosted: HostedReplica, replica: Replica) -> KvTablet:
+        """The KvTablet with everything in the log, or one that waits for space on the disk.
+
+        Nothing was written since the epoch began: all of the log is acknowledged, so it may go into RocksDB.
+        """
+        assert hosted.rows is not None, "the bucket has followers"
+        kv = hosted.rows.take()
+        table = None
+        if kv is None:
+            table = replica.table
+            kv = await self._opener.open_standby(replica.bucket, hosted.directory, table, replica.log)
+        try:
+            await self._replay(kv, replica)
+            while table is not replica.table:
+                table = replica.table
+                await self._kv_worker.run(kv.update_table, table)
+        except BaseException:
+            await self._opener.close_kv(kv)
+            raise
+        return kv
+
+    async def _replay(self, kv: KvTablet, replica: Replica) -> None:
+        """Bring a KvTablet to the end of the log, unless it has to wait for space on the disk."""
+        apply = partial(kv.apply_changelog, replica.log.end_offset, admit=False)
+        try:
+            await self._replays.promote(apply, lambda: not replica.is_closed and kv.suspended is None)
+            if not replica.is_closed:
+                await self._kv_worker.run(kv.lead)
+        except FlussError:
+            if kv.suspended is None:
+                raise
+            await self._kv_worker.run(kv.lead)  # to be continued when there is space
 
     def _replica(self, bucket: TableBucket, table: TableInfo, log: LogTablet, **options: Any) -> Replica:
         return Replica(
@@ -354,6 +433,7 @@ class ReplicaRoles:
         log: LogTablet,
         high_watermark: int,
         counters: BucketCounters,
+        rows: FollowerRows | None,
     ) -> FollowerReplica:
         return FollowerReplica(
             leadership.bucket,
@@ -366,4 +446,5 @@ class ReplicaRoles:
             flush_pool=self._io_pool,
             read_pool=self._read_pool,
             counters=counters,
+            rows=rows,
         )

@@ -89,7 +89,24 @@ class TabletOpener:
         values = () if partition is None else partition.values
         return await self._kv_worker.run(self._open_kv, directory / f"kv-{bucket.bucket}", table, values, log)
 
-    def _open_kv(self, directory: PurePath, table: TableInfo, partition: Sequence[str], log: LogTablet) -> KvTablet:
+    async def open_standby(
+        self, bucket: TableBucket, directory: PurePath, table: TableInfo, log: LogTablet
+    ) -> KvTablet:
+        """As :meth:`open_kv`, without replaying the changelog after what is durable in the KvTablet."""
+        partition = None if bucket.partition_id is None else self._metadata.partition(bucket.partition_id)
+        values = () if partition is None else partition.values
+        open_kv = partial(self._open_kv, standby=True)
+        return await self._kv_worker.run(open_kv, directory / f"kv-{bucket.bucket}", table, values, log)
+
+    def _open_kv(
+        self,
+        directory: PurePath,
+        table: TableInfo,
+        partition: Sequence[str],
+        log: LogTablet,
+        *,
+        standby: bool = False,
+    ) -> KvTablet:
         # RocksDB and Arrow cost start-up time: load with the first table.
         from fluss_server.kv.kv_tablet import KvTablet
         from fluss_server.kv.resources import KvResources
@@ -98,7 +115,8 @@ class TabletOpener:
             self._kv_resources = KvResources(
                 self._runtime, self._kv_cache_bytes, backpressure_trigger=self._kv_backpressure_trigger
             )
-        return KvTablet.open(
+        open_tablet = KvTablet.open_standby if standby else KvTablet.open
+        return open_tablet(
             directory,
             table,
             partial(self._metadata.schema, table.table_id),
@@ -116,6 +134,26 @@ class TabletOpener:
 
         with storage_errors(f"cannot read the checkpoint in {directory}"):
             check_replayable(directory, log.start_offset, self._runtime.disk)
+
+    async def remove_rows_beyond(self, bucket: TableBucket, directory: PurePath, end: int, *, uncertain: bool) -> None:
+        """Remove the files of a KvTablet that is closed if they contain changes from the changelog offset ``end`` on.
+
+        Args:
+            bucket: which bucket.
+            directory: of its table or partition.
+            end: where its log is going to be cut.
+            uncertain: remove them also if they may contain such changes: rows of a process that crashed are beyond what
+                it had recorded.
+        """
+        await self._io_pool.run(self._remove_rows_beyond, directory / f"kv-{bucket.bucket}", end, uncertain)
+
+    def _remove_rows_beyond(self, directory: PurePath, end: int, uncertain: bool) -> None:
+        from fluss_server.kv.checkpoint import read_checkpoint
+
+        with storage_errors(f"cannot read the checkpoint in {directory}"):
+            checkpoint = read_checkpoint(directory, self._runtime.disk)
+        if checkpoint is not None and (uncertain or checkpoint.offset > end):
+            self._remove_rows(directory)
 
     async def close_kv(self, kv: KvTablet) -> None:
         """Close a KvTablet that nobody uses."""

@@ -22,13 +22,16 @@ from fluss_server.cluster.messages import (
     UpdateMetadata,
 )
 from fluss_server.cluster.metadata_cache import MetadataCache
+from fluss_server.cluster.settings_update import UpdateSettings
 from fluss_server.cluster.update_parts import SnapshotParts
 from fluss_server.config import Configuration
 from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.client import RpcClient
 from fluss_server.runtime.runtime import Runtime
+from fluss_server.security.acl_replica import AclReplica
 from fluss_server.security.internal_calls import INTERNAL_LISTENER, internal_endpoint, server_credentials
+from fluss_server.tablet.cluster_settings import ClusterSettings
 from fluss_server.tablet.control_fence import ControlFence
 from fluss_server.tablet.disk_write_lock import DISK_RATIOS, DiskMonitor, DiskWriteLock, check_ratios, disk_ratios
 from fluss_server.tablet.isr_maintenance import IsrMaintenance
@@ -62,6 +65,7 @@ class TabletServer:
         runtime: the machine.
         coordinator: of the cluster.
         replaced: called when another process has taken the server id; this one must stop.
+        acls: what clients may do, for which the coordinator sends the entries; None = everything.
         stop_marker: tells the next process how this one ended; None when no other server could have replicas.
 
     Attributes:
@@ -85,6 +89,7 @@ class TabletServer:
         coordinator: CoordinatorGateway,
         *,
         replaced: Callable[[FlussError], object] = lambda error: None,
+        acls: AclReplica | None = None,
         stop_marker: StopMarker | None = None,
     ) -> None:
         self._coordinator = coordinator
@@ -93,8 +98,9 @@ class TabletServer:
         self._stop_marker = stop_marker
         current = configuration.current
         incarnation = runtime.secrets.token(16).hex()
+        self._settings = ClusterSettings(configuration, acls, runtime.clock)
         self._membership = Membership(
-            RegisterServer(node, incarnation, fluss_version=__version__),
+            RegisterServer(node, incarnation, fluss_version=__version__, checks_permissions=acls is not None),
             coordinator,
             self,
             runtime.clock,
@@ -102,6 +108,7 @@ class TabletServer:
             replaced=replaced,
             rejoining=lambda: self.replicas.begin_rejoining(),
             rejoined=lambda held: self.replicas.end_rejoining(lease_was_held=held),
+            heard=self._settings.heard,
             registered=lambda: None if stop_marker is None else stop_marker.registered(),
         )
         self.metadata = MetadataCache()
@@ -227,6 +234,10 @@ class TabletServer:
             raise
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
+
+    async def update_settings(self, request: UpdateSettings) -> None:
+        self._fence.check(request.coordinator_epoch, request.stamp)
+        self._settings.update(request)
 
     async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
         self._fence.check(request.coordinator_epoch, request.stamp)

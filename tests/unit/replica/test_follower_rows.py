@@ -1,0 +1,279 @@
+"""What a standby replica applies, and what happens to its rows when the log changes. Real logs and stores."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from error_support import refused
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.kv.checkpoint import read_checkpoint
+from fluss_server.kv.kv_tablet import KvTablet
+from fluss_server.kv.resources import KvResources
+from fluss_server.model.identifiers import TableBucket
+from fluss_server.model.schema import Schema
+from fluss_server.model.table import TableInfo
+from fluss_server.replica import follower_rows
+from fluss_server.replica.follower_rows import FollowerRows, RowsAccess
+from fluss_server.replica.replay_queue import ReplayQueue
+from fluss_server.runtime import InlineWorkers
+from fluss_server.runtime.runtime import system_runtime
+from kv_support import Bucket, open_bucket
+
+BUCKET = TableBucket(7, None, 0)
+
+
+class Standby:
+    """Rows of a follower over the log of a bucket, which stands for the follower's copy of it.
+
+    Attributes:
+        opened: how often the KvTablet was opened.
+        removed_beyond: where the log was going to be cut while it was closed.
+    """
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+        self.directory = bucket.directory / "standby"
+        self.opened = 0
+        self.removed_beyond: list[int] = []
+        self.schemas: Callable[[int], Schema] = {1: bucket.table.schema}.__getitem__
+        self.worker = InlineWorkers().pool("kv", 1)
+        self.queue = ReplayQueue(self.worker)
+        self.resources = KvResources(system_runtime())
+        access = RowsAccess(self._open, self._close, self._remove_beyond)
+        self.rows = FollowerRows(BUCKET, bucket.table, access, self.worker, self.queue)
+
+    async def _open(self, table: TableInfo) -> KvTablet:
+        self.opened += 1
+        return KvTablet.open_standby(self.directory, table, self._schema, self.bucket.log, self.resources)
+
+    def _schema(self, schema_id: int) -> Schema:
+        return self.schemas(schema_id)
+
+    async def _close(self, kv: KvTablet) -> None:
+        kv.close()
+
+    async def _remove_beyond(self, end: int) -> None:
+        self.removed_beyond.append(end)
+
+    @property
+    def tablet(self) -> KvTablet:
+        assert self.rows.kv is not None
+        return self.rows.kv
+
+    def content(self) -> dict[Any, Any]:
+        """The rows by key."""
+        return Bucket(self.directory, self.bucket.table, self.bucket.log, self.tablet).rows()
+
+    def durable_offset(self) -> int:
+        checkpoint = read_checkpoint(self.directory, system_runtime().disk)
+        return 0 if checkpoint is None else checkpoint.offset
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async def wait() -> None:
+        while not condition():  # noqa: ASYNC110 - plain state of the object under test
+            await asyncio.sleep(0.002)
+
+    await asyncio.wait_for(wait(), 20.0)
+
+
+def with_standby(directory: Path, scenario: Callable[[Standby], Awaitable[None]]) -> None:
+    """A bucket with 60 changes of 10 rows, 6 at a time, and rows of a follower that have none of them."""
+
+    async def run() -> None:
+        bucket = open_bucket(directory)
+        for number in range(10):
+            bucket.write([(key, f"{number}", None) for key in range(number % 5, number % 5 + 6)])
+        standby = Standby(bucket)
+        try:
+            await scenario(standby)
+        finally:
+            await standby.rows.close()
+            bucket.close()
+
+    asyncio.run(run())
+
+
+def test_only_what_is_acknowledged_is_applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fluss_server.kv.recovery.SLICE_ROWS", 5)
+
+    async def scenario(standby: Standby) -> None:
+        rows, log = standby.rows, standby.bucket.log
+        ends = [header.next_offset for header, _ in log.batches(0, log.end_offset)]
+        rows.committed(ends[4])
+        await asyncio.sleep(2 * follower_rows.GATHER_S)
+        assert (rows.kv, standby.opened, rows.lag) == (None, 0, 0), "it is no standby replica"
+        rows.set_standby(True)
+        assert rows.lag == ends[4]
+        await until(lambda: rows.applied_offset == ends[4])
+        rows.committed(ends[6] - 1)
+        await asyncio.sleep(2 * follower_rows.GATHER_S)
+        assert rows.applied_offset == ends[5], "the last batch is not acknowledged as a whole"
+        rows.committed(log.end_offset)
+        await until(lambda: rows.lag == 0)
+        assert standby.content() == standby.bucket.rows()
+        assert standby.opened == 1
+        rows.set_standby(False)
+        await until(lambda: rows.kv is None)
+        assert standby.durable_offset() == log.end_offset, "it was persisted when it was closed"
+
+    with_standby(tmp_path, scenario)
+
+
+def test_a_leader_goes_on_with_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fluss_server.kv.recovery.SLICE_ROWS", 5)
+
+    async def scenario(standby: Standby) -> None:
+        rows, log = standby.rows, standby.bucket.log
+        rows.set_standby(True)
+        rows.committed(20)
+        await until(lambda: rows.applied_offset > 0)
+        await rows.pause()
+        before = rows.applied_offset
+        rows.committed(log.end_offset)
+        await asyncio.sleep(2 * follower_rows.GATHER_S)
+        assert rows.applied_offset == before, "nothing changes while it is paused"
+        kv = rows.take()
+        assert kv is not None
+        assert rows.kv is None
+        kv.lead()
+        assert kv.applied_offset == log.end_offset
+        await rows.close()
+        promoted = Bucket(standby.directory, standby.bucket.table, log, kv)
+        assert promoted.rows() == standby.bucket.rows()
+        assert kv.row_count == 10
+        promoted.write([(99, "new", None)])
+        assert promoted.get(99) == (99, "new", None)
+        kv.close()
+
+    with_standby(tmp_path, scenario)
+
+
+def test_rows_that_a_cut_of_the_log_removes_are_built_again(tmp_path: Path) -> None:
+    async def scenario(standby: Standby) -> None:
+        rows, log = standby.rows, standby.bucket.log
+        ends = [header.next_offset for header, _ in log.batches(0, log.end_offset)]
+        rows.set_standby(True)
+        rows.committed(ends[6])
+        await until(lambda: rows.lag == 0)
+        await rows.cut(ends[6])
+        assert rows.applied_offset == ends[6], "the rows are of what stays"
+        standby.tablet.persist()
+        await rows.cut(ends[2])
+        assert (rows.kv, standby.durable_offset()) == (None, 0), "durable before the log is cut"
+        expected = {values[0] for kind, values in standby.bucket.changes() if kind == "+I"}
+        log.truncate(ends[2])
+        rows.committed(ends[2])
+        await until(lambda: rows.applied_offset == ends[2])
+        assert standby.content() == standby.bucket.replayed()
+        assert len(standby.content()) < len(expected)
+        rows.set_standby(False)
+        await until(lambda: rows.kv is None)
+        assert standby.removed_beyond == []
+        await rows.cut(ends[0])
+        assert standby.removed_beyond == [ends[0]]
+
+    with_standby(tmp_path, scenario)
+
+
+def test_a_schema_that_is_not_known_yet_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower_rows, "FIRST_RETRY_S", 0.01)
+
+    async def scenario(standby: Standby) -> None:
+        known, tried = standby.schemas, []
+
+        def unknown(schema_id: int) -> Schema:
+            tried.append(schema_id)
+            raise FlussError(ErrorCode.SCHEMA_NOT_EXIST, "no such schema yet")
+
+        standby.schemas = unknown
+        standby.rows.set_standby(True)
+        standby.rows.committed(standby.bucket.log.end_offset)
+        await until(lambda: len(tried) > 1)
+        standby.schemas = known
+        await until(lambda: standby.rows.lag == 0)
+        assert standby.opened == 1, "the KvTablet was open all the time"
+        assert standby.content() == standby.bucket.rows()
+
+    with_standby(tmp_path, scenario)
+
+
+def test_a_store_that_cannot_be_used_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower_rows, "FIRST_RETRY_S", 0.01)
+
+    async def scenario(standby: Standby) -> None:
+        apply = KvTablet.apply_changelog
+        failed: list[int] = []
+
+        def fail_once(self: KvTablet, end: int, *, admit: bool = True) -> bool:
+            if not failed:
+                failed.append(end)
+                raise FlussError(ErrorCode.KV_STORAGE_EXCEPTION, "broken")
+            return apply(self, end, admit=admit)
+
+        monkeypatch.setattr(KvTablet, "apply_changelog", fail_once)
+        standby.rows.set_standby(True)
+        standby.rows.committed(standby.bucket.log.end_offset)
+        await until(lambda: standby.rows.lag == 0)
+        assert standby.opened == 2
+        assert standby.content() == standby.bucket.rows()
+
+    with_standby(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("is_standby", [True, False])
+def test_retention_waits_for_durable_rows(tmp_path: Path, is_standby: bool) -> None:
+    async def scenario(standby: Standby) -> None:
+        rows, log = standby.rows, standby.bucket.log
+        rows.set_standby(is_standby)
+        rows.committed(30)
+        assert await rows.secure(log.end_offset) >= rows.applied_offset > 0
+        assert standby.durable_offset() == rows.applied_offset <= 30
+        rows.committed(log.end_offset)
+        assert await rows.secure(40) >= 40
+        if not is_standby:
+            await until(lambda: rows.kv is None)
+            assert standby.durable_offset() == log.end_offset
+
+    with_standby(tmp_path, scenario)
+
+
+def test_writes_are_refused_while_too_many_files_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(standby: Standby) -> None:
+        monkeypatch.setattr("fluss_server.kv.kv_tablet.SLOWDOWN_FILES", 0)
+        kv = await standby._open(standby.bucket.table)
+        end = standby.bucket.log.end_offset
+        call = standby.worker.run(kv.apply_changelog, end)
+        assert await refused(call) is ErrorCode.STORAGE_BACKPRESSURE_EXCEPTION
+        assert kv.apply_changelog(end, admit=False) is False, "a bucket that is to be led has no choice"
+        kv.close()
+
+    with_standby(tmp_path, scenario)
+
+
+def test_promotions_come_before_standbys(tmp_path: Path) -> None:
+    async def scenario(standby: Standby) -> None:
+        queue, done = standby.queue, []
+
+        class Other:
+            async def step(self) -> None:
+                done.append("standby")
+
+        def work() -> bool:
+            done.append("promotion")
+            queue.add(other)
+            return len(done) < 3
+
+        other = Other()
+        await queue.promote(work, lambda: True)
+        await until(lambda: "standby" in done)
+        assert done == ["promotion"] * 3 + ["standby"]
+        await queue.promote(work, lambda: False)
+        assert len(done) == 4
+
+    with_standby(tmp_path, scenario)
