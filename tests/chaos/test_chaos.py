@@ -34,7 +34,7 @@ def test_nothing_acknowledged_is_lost_whatever_fails() -> None:
 
 @pytest.mark.timeout(150)
 def test_a_bug_is_found() -> None:
-    plan = Plan(seed=1, seconds=20.0, kinds=("kill leader", "kill all servers"), buckets=2, live_s=10.0)
+    plan = Plan(seed=1, seconds=10.0, faults=2, kinds=("kill leader", "kill all servers"), buckets=2, live_s=10.0)
     assert short_run(plan, bug="forget writer state").violations
 
 
