@@ -7,7 +7,7 @@
 #   make demo OUTPUT=/somewhere            chooses where the demo puts its data, logs and chart
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client simulation mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness torture attack chaos clean clean-all
+.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client simulation mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness bench-failover torture attack chaos clean clean-all
 .NOTPARALLEL:
 
 ifdef PYTHON
@@ -82,8 +82,8 @@ simulation: setup-server ## Run a server that crashes, in simulated time: SEEDS=
 torture: setup-server ## Torture the disk of real servers: kills, losses of power, damage, full disks; ROUNDS=20, SEED=1, FIRST=0
 	@PYTHONPATH=tests $(SERVER) -m torture.run --rounds $(or $(ROUNDS),20) --first $(or $(FIRST),0) $(if $(SEED),--seed $(SEED))
 
-chaos: setup-server java-tools ## Chaos in a cluster of real processes, every acknowledged row checked: MINUTES=30, SEED=1, OFFICIAL=1, BUG=...
-	@PYTHONPATH=tests $(SERVER) -m chaos.run --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) --output "$(or $(CHAOS_OUTPUT),chaos-output)" $(if $(OFFICIAL),--official) $(if $(BUG),--bug "$(BUG)")
+chaos: setup-server java-tools ## Chaos in a cluster of real processes, every acknowledged row checked: MINUTES=30, SEED=1, OFFICIAL=1, BUG=..., PUBLISH=docs/fault-report.md
+	@PYTHONPATH=tests $(SERVER) -m chaos.run --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) --output "$(or $(CHAOS_OUTPUT),chaos-output)" $(if $(OFFICIAL),--official) $(if $(BUG),--bug "$(BUG)") $(if $(PUBLISH),--publish $(PUBLISH))
 
 attack: setup-server ## Attack real servers beside an honest client: malformed requests, floods, silent clients; SECONDS=60, SEED=1
 	@PYTHONPATH=tests $(SERVER) -m attack.run --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
@@ -129,6 +129,9 @@ bench-scale: setup-server ## Measure whether costs grow linearly: rows, tables, 
 
 bench-fairness: setup-server ## Measure a quiet client beside clients that send as much as they can; 3 minutes
 	@$(STEP) "Fairness" $(SERVER) benchmarks/fairness.py
+
+bench-failover: setup-server java-tools ## Measure how long clients wait when a server of a cluster fails: ROUNDS=20, ROWS=200000
+	@PYTHONPATH=tests $(SERVER) benchmarks/failover.py --rounds $(or $(ROUNDS),20) --rows $(or $(ROWS),200000)
 
 clean: ## Remove what was built or written, but keep the environments
 	@rm -rf "$(OUTPUT)" build site fluss-data flink-sql/target benchmarks/official/target */build */dist */src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -53,6 +53,7 @@ class Target:
         history: takes down what clients do.
         now: seconds of the run.
         pace_s: longest pause of a client between two operations.
+        timeout_s: of a call.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Target:
         history: History,
         now: Callable[[], float],
         pace_s: float,
+        timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         self.name = name
         self.table_id = table_id
@@ -70,13 +72,14 @@ class Target:
         self.history = history
         self.now = now
         self.pace_s = pace_s
+        self.timeout_s = timeout_s
 
 
 class ChaosClient(ClusterClient):
     """Leaves servers alone for a while that did not respond."""
 
-    def __init__(self, endpoints: list[Endpoint], random: Random) -> None:
-        super().__init__(SystemNetwork(), self._candidates, random, timeout_s=CALL_TIMEOUT_S)
+    def __init__(self, endpoints: list[Endpoint], random: Random, timeout_s: float) -> None:
+        super().__init__(SystemNetwork(), self._candidates, random, timeout_s=timeout_s)
         self._endpoints = endpoints
         self._avoided: dict[tuple[str, int], float] = {}
 
@@ -106,7 +109,7 @@ class Actor:
         self.target = target
         self.bucket = bucket
         self.random = random
-        self.client = ChaosClient(target.endpoints, random)
+        self.client = ChaosClient(target.endpoints, random, target.timeout_s)
         self.stopped = False
         self.violations: list[Violation] = []
 

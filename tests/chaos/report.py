@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 from chaos.experiment import Plan, Result
@@ -66,3 +68,17 @@ def markdown(found: dict[str, Any]) -> str:
         lines += ["", "Violations:", ""]
         lines += [f"* {violation['kind']}: {violation['text']}" for violation in found["violations"]]
     return "\n".join(lines) + "\n"
+
+
+def publish(document: Path, place: str, text: str) -> None:
+    """Put results into a document, between ``<!-- results: place -->`` and ``<!-- end of results -->``.
+
+    Raises:
+        ValueError: the document has no such place.
+    """
+    pattern = re.compile(rf"(<!-- results: {re.escape(place)} -->\n).*?(<!-- end of results -->)", re.DOTALL)
+    before = document.read_text()
+    after, count = pattern.subn(lambda found: f"{found[1]}\n{text}\n{found[2]}", before)
+    if count != 1:
+        raise ValueError(f"{document} has {count} places for results of {place}")
+    document.write_text(after)

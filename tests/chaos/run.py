@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chaos.experiment import Experiment, Plan, Result
-from chaos.report import markdown, summary
+from chaos.report import markdown, publish, summary
 from chaos.servers import Cluster, Kind, OurServers
 
 SMALL_DISK_BYTES = 192 << 20
@@ -63,6 +63,7 @@ def main() -> int:
     parser.add_argument("--bug", help="plant a bug of chaos.planted_bugs in the servers")
     parser.add_argument("--kind", action="append", default=[], help="only faults of this kind")
     parser.add_argument("--output", type=Path, default=Path("chaos-output"))
+    parser.add_argument("--publish", type=Path, metavar="DOCUMENT", help="put the results into docs/fault-report.md")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="option of our servers")
     parsed = parser.parse_args()
     plan = Plan(parsed.seed, parsed.minutes * 60, kinds=tuple(parsed.kind))
@@ -80,6 +81,8 @@ def main() -> int:
     (parsed.output / "results.json").write_text(json.dumps(found, indent=1))
     text = markdown(found)
     (parsed.output / "results.md").write_text(text)
+    if parsed.publish is not None:
+        publish(parsed.publish, "official" if parsed.official else "ours", text)
     print("\n" + text)
     return 1 if result.violations else 0
 

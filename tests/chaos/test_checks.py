@@ -8,6 +8,7 @@ import pytest
 
 from chaos.checks import Row, check_changelog, check_log, check_lookups, check_replicas, check_seen, state_of
 from chaos.history import OK, History, Lookup, Version, Window, longest_gap
+from chaos.report import publish
 from fluss_server.formats.log_batch import ChangeType
 
 INSERT, BEFORE, AFTER, DELETE = (
@@ -133,3 +134,13 @@ def test_a_history_counts_and_measures(tmp_path: Path) -> None:
     assert [round(gap, 3) for _, gap in history.unavailability("append")] == [2.9]
     assert history.operations == {("append", OK): 4}
     assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 5
+
+
+def test_results_are_put_into_a_document(tmp_path: Path) -> None:
+    document = tmp_path / "report.md"
+    document.write_text("a\n<!-- results: ours -->\nold\n<!-- end of results -->\nb\n")
+    publish(document, "ours", "new\n")
+    publish(document, "ours", "newer\n")
+    assert document.read_text() == "a\n<!-- results: ours -->\n\nnewer\n\n<!-- end of results -->\nb\n"
+    with pytest.raises(ValueError, match="0 places"):
+        publish(document, "theirs", "")

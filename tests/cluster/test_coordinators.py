@@ -84,7 +84,7 @@ async def test_the_standby_takes_over(how: signal.Signals, cluster: ProcessClust
 
 
 @async_test
-async def test_the_standby_does_not_wait_for_the_session_of_a_killed_one(
+async def test_the_standby_does_not_wait_for_sessions(
     tmp_path: Path, zookeeper: ZooKeeperServer
 ) -> None:
     options = {"zookeeper.path.root": f"/{tmp_path.name}", "zookeeper.client.session-timeout": "60s"}
@@ -101,7 +101,11 @@ async def test_the_standby_does_not_wait_for_the_session_of_a_killed_one(
             killed.start()
         other.kill()  # and one that is back at once takes the place that it had itself
         other.start()
-        await create_somewhere(cluster, "in_the_end")
+        await create_somewhere(cluster, "at_its_own_place")
+        active = next(each for each in (first, second) if each.port == await coordinator_port(cluster))
+        active.process.send(signal.SIGSTOP)
+        await create_somewhere(cluster, "while_one_stands_still")
+        active.process.send(signal.SIGCONT)
 
 
 @async_test

@@ -184,7 +184,8 @@ class PeerConnection:
         failures = self._failures[0]
         async with self._order:
             if self._failures[0] > failures and (error := self._failures[1]) is not None:
-                raise FlussError(error.code, error.message, hint=error.hint)  # one attempt for all that waited for it
+                # One attempt for all that waited for it.
+                raise FlussError(error.code, error.message, hint=error.hint) from error.__cause__
             if self._closed:
                 raise self._closed_error()
             address = self._address()

@@ -28,7 +28,8 @@ REPLICATION_OPTIONS = (
         OptionType.DURATION,
         "3 s",
         "A follower that lacks rows and has sent no fetch for this time leaves the replicas in sync, for example"
-        " because the network between the two is broken. Followers fetch at least every log.replica.fetch.wait-max-time.",
+        " because the network between the two is broken. Followers fetch at least every"
+        " log.replica.fetch.wait-max-time.",
         minimum=10,
     ),
     Option(

@@ -1,9 +1,10 @@
-"""Takes the place of an active coordinator whose process has ended, without waiting for its ZooKeeper session.
+"""Takes the place of an active coordinator that has ended or stands still, without waiting for its ZooKeeper session.
 
 The election goes by ZooKeeper, where the node of a killed process stays for a whole session time-out. Leases of tablet
 servers are shorter, so that nobody could write in the meantime. Whoever sees that the process at the address of the
-first participant is gone removes its node, and the election goes on. That is as safe as the end of the session: what a
-coordinator may write is decided by its epoch, and leases that the other one has granted are waited for.
+first participant is gone, or does not respond, removes its node, and the election goes on. That is as safe as the end
+of the session: what a coordinator may write is decided by its epoch, and leases that the other one has granted are
+waited for.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import logging
 import math
 from collections.abc import Callable
 
+from fluss_server.api import messages as pb
+from fluss_server.api.keys import SOFTWARE_NAME, ApiKey
 from fluss_server.cluster.peer import PeerConnection
 from fluss_server.coordinator.process_watch import ProcessWatch
-from fluss_server.errors import FlussError
+from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.participant import Participant
 from fluss_server.metadata.server_records import CoordinatorRecord, coordinator_id_path
 from fluss_server.metadata.store import MetadataStore
@@ -25,14 +28,21 @@ from fluss_server.runtime.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-LOOK_INTERVAL_S = 0.5
-"""How often a standby looks who is the first participant."""
+LOOK_INTERVAL_S = 0.25
+"""How often a standby looks who is the first participant, and whether it responds."""
 
 REFUSED_S = 0.3
 """How long a process has to refuse connections until it counts as ended."""
 
+SILENCE_S = 1.0
+"""How long a process may leave a request without response. Twice as long after each time: the one that was replaced may
+have been slow, and another change of the coordinator makes nothing faster."""
+
 Connect = Callable[[str, Callable[[], Endpoint | None]], PeerConnection]
 """Makes a connection to a coordinator, from a name and an address."""
+
+
+_PROBE = pb.ApiVersionsRequest(client_software_name=SOFTWARE_NAME, client_software_version="1")
 
 
 class Takeover:
@@ -68,6 +78,7 @@ class Takeover:
         self._watched: _Watched | None = None
         self._removed: set[str] = set()
         self._is_trusted = True
+        self._silence_s = SILENCE_S
         self._ended = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -107,7 +118,8 @@ class Takeover:
         if self._ended.is_set():
             self._ended.clear()
             if self._watched is not None:
-                await self._remove(self._watched.participant)
+                self._removed.add(self._watched.participant.participant_id)
+                await self._remove(self._watched.participant, "has ended")
         participants = await self._latch.nodes()
         if self._removed.intersection(each.participant_id for each in participants):
             logger.warning("a coordinator lives whose address refuses connections; sessions decide from now on")
@@ -124,12 +136,14 @@ class Takeover:
                 return
             connection = self._connect("the active coordinator", lambda: endpoint)
             self._watched = _Watched(first, connection, self._clock, self._ended.set)
-        await self._watched.check()
+        if not await self._watched.responds(self._silence_s):
+            self._silence_s *= 2
+            await self._remove(first, "does not respond")
 
-    async def _remove(self, participant: Participant) -> None:
-        logger.warning("the active coordinator has ended: taking its place in the election")
-        self._removed.add(participant.participant_id)
+    async def _remove(self, participant: Participant, why: str) -> None:
+        logger.warning("the active coordinator %s: taking its place in the election", why)
         await self._latch.remove(participant)
+        await self._watch_nobody()
 
     async def _watch_nobody(self) -> None:
         watched, self._watched = self._watched, None
@@ -155,12 +169,21 @@ class _Watched:
     ) -> None:
         self.participant = participant
         self._connection = connection
+        self._now = clock.monotonic
         self._watch = ProcessWatch(connection, clock, lambda: -math.inf, ended, silence_s=REFUSED_S)
 
-    async def check(self) -> None:
-        """Look after the process if there is no connection to it."""
-        if not self._connection.is_open:
-            self._watch.look()
+    async def responds(self, silence_s: float) -> bool:
+        """Whether the process does not leave a request without response; one that cannot be reached is looked after."""
+        begin = self._now()
+        try:
+            await self._connection.call(ApiKey.API_VERSIONS, _PROBE, timeout_s=silence_s)
+        except FlussError as error:
+            # When this process was late itself, the response may be there already.
+            if error.code is ErrorCode.REQUEST_TIME_OUT and self._now() - begin < 1.25 * silence_s:
+                return False
+            if not self._connection.is_open:
+                self._watch.look()
+        return True
 
     async def close(self) -> None:
         await self._watch.close()
