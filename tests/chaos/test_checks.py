@@ -137,7 +137,7 @@ def test_a_history_counts_and_measures(tmp_path: Path) -> None:
 
 
 def test_results_are_put_into_a_document(tmp_path: Path) -> None:
-    document = tmp_path / "report.md"
+    document = tmp_path / "report.txt"
     document.write_text("a\n<!-- results: ours -->\nold\n<!-- end of results -->\nb\n")
     publish(document, "ours", "new\n")
     publish(document, "ours", "newer\n")

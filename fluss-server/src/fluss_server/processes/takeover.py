@@ -173,7 +173,7 @@ class _Watched:
         self._watch = ProcessWatch(connection, clock, lambda: -math.inf, ended, silence_s=REFUSED_S)
 
     async def responds(self, silence_s: float) -> bool:
-        """Whether the process does not leave a request without response; one that cannot be reached is looked after."""
+        """Whether the process does not leave a request without response; what cannot be reached is watched."""
         begin = self._now()
         try:
             await self._connection.call(ApiKey.API_VERSIONS, _PROBE, timeout_s=silence_s)
