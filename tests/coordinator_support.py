@@ -22,6 +22,7 @@ from fluss_server.cluster.messages import (
     UpdateMetadata,
 )
 from fluss_server.cluster.metadata_cache import MetadataCache
+from fluss_server.cluster.settings_update import UpdateSettings
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_controller import ClusterController
 from fluss_server.coordinator.ddl import DdlExecutor
@@ -66,6 +67,7 @@ class RecordingTabletServer:
         self.fail_update: FlussError | None = None
         self.gate: asyncio.Event | None = None
         self.entered = asyncio.Event()
+        self.settings: list[UpdateSettings] = []
 
     @property
     def tables(self) -> list[int]:
@@ -105,6 +107,10 @@ class RecordingTabletServer:
             if known is not None and known != entry.table:
                 self.calls.append(("altered", known.table_id))
         self.metadata.apply(request)
+
+    async def update_settings(self, request: UpdateSettings) -> None:
+        self.metadata.check_epoch(request.coordinator_epoch)
+        self.settings.append(request)
 
     async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
         self._note("dropped", request.replicas)

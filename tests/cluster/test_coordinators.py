@@ -102,7 +102,8 @@ async def test_the_standby_does_not_wait_for_sessions(
         other.kill()  # and one that is back at once takes the place that it had itself
         other.start()
         await create_somewhere(cluster, "at_its_own_place")
-        active = next(each for each in (first, second) if each.port == await coordinator_port(cluster))
+        port = await coordinator_port(cluster)
+        active = next(each for each in (first, second) if each.port == port)
         active.process.send(signal.SIGSTOP)
         await create_somewhere(cluster, "while_one_stands_still")
         active.process.send(signal.SIGCONT)

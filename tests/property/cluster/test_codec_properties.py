@@ -138,7 +138,7 @@ messages = st.one_of(
         st.none() | int32,
     ),
     st.builds(RegisterServer, nodes, names, st.booleans(), st.just("") | names, st.booleans()),
-    st.builds(Registered, int32, int32),
+    st.builds(Registered, int32, int32, st.none() | int64),
     st.builds(Heartbeat, int32, names),
     st.builds(ControlledShutdown, int32, st.integers(-1, 9)),
     st.builds(ControlledShutdownResponse, many(buckets)),

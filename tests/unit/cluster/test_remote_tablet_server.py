@@ -20,6 +20,7 @@ from fluss_server.cluster.messages import (
 )
 from fluss_server.cluster.peer import PeerConnection
 from fluss_server.cluster.remote_tablet_server import MAX_BUCKETS, RemoteTabletServer
+from fluss_server.cluster.settings_update import UpdateSettings
 from fluss_server.cluster.update_parts import MAX_PART_BYTES, SnapshotParts
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TableBucket, TablePath
@@ -43,6 +44,7 @@ class Recorder:
         self.snapshots: list[UpdateMetadata] = []
         self.notified: list[NotifyLeaderAndIsr] = []
         self.stopped: list[StopReplicas] = []
+        self.settings: list[UpdateSettings] = []
         self.sizes: list[int] = []
         self.failures: dict[int, ErrorCode] = {}  # by the number of the update
 
@@ -58,6 +60,9 @@ class Recorder:
         whole = request if request.part is None else self.parts.add(request)
         if whole is not None:
             self.snapshots.append(whole)
+
+    async def update_settings(self, request: UpdateSettings) -> None:
+        self.settings.append(request)
 
     async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
         self.stopped.append(request)

@@ -33,6 +33,7 @@ from fluss_server.cluster.messages import (
     TableMetadata,
     UpdateMetadata,
 )
+from fluss_server.cluster.settings_update import UpdateSettings, decode_update_settings, encode_update_settings
 from fluss_server.config import SERVER_OPTIONS
 from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.coordinator.coordinator_server import CoordinatorServer
@@ -75,6 +76,9 @@ class RemoteTabletServer:
         await self._server.update_metadata(
             through(codecs.encode_update_metadata, codecs.decode_update_metadata, request)
         )
+
+    async def update_settings(self, request: UpdateSettings) -> None:
+        await self._server.update_settings(through(encode_update_settings, decode_update_settings, request))
 
     async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
         sent = through(codecs.encode_stop_replicas, codecs.decode_stop_replicas, request)

@@ -12,6 +12,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc import connection
 from fluss_server.rpc.loop_budget import (
     BUDGET_S,
+    DELAY_PER_USE,
     MAX_LIGHT_S,
     MIN_SLICE_S,
     SLICE_S,
@@ -67,10 +68,38 @@ async def test_slices_are_short_while_many_wait() -> None:
     assert budget.slice_s == MIN_SLICE_S
 
 
-def test_ranks_compare_use_at_different_times() -> None:
-    assert used(0.0).rank < used(0.001).rank < used(0.01).rank
-    assert used(0.1, at=0.0).rank < used(0.1, at=0.5).rank, "of the one more is forgotten"
-    assert used(0.1, at=0.0).rank > used(0.001, at=0.5).rank
+@async_test
+async def test_nobody_waits_for_all_who_come_later() -> None:
+    budget = LoopBudget()
+    order: list[str] = []
+    uses = used(0.01)
+    budget.charge(MAX_LIGHT_S)
+    budget.wait(lambda: order.append("first"), uses, now=0.0)
+    for milliseconds in range(1, 30):
+        now = milliseconds / 1000
+        name = f"{milliseconds} ms later"
+        budget.wait(lambda name=name: order.append(name), LoopUse(now), now=now)  # type: ignore[misc]
+    await asyncio.sleep(0)
+    assert order.index("first") == pytest.approx(10 * DELAY_PER_USE, abs=1)
+    assert len(order) == 30
+
+
+@async_test
+async def test_use_that_nobody_notices_costs_no_callback() -> None:
+    """A callback in every iteration makes the loop poll twice for a single request."""
+    budget = LoopBudget()
+    scheduled = []
+    loop = asyncio.get_running_loop()
+    call_soon = loop.call_soon
+    loop.call_soon = lambda *args, **options: (scheduled.append(args), call_soon(*args, **options))[1]  # type: ignore
+    try:
+        for _ in range(9):
+            budget.charge(0.00003)
+        assert not scheduled
+        budget.charge(0.0001)
+        assert len(scheduled) == 1
+    finally:
+        del loop.call_soon
 
 
 @pytest.mark.parametrize(("seconds", "light"), [(0.01, True), (0.03, False)])

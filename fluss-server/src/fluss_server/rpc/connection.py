@@ -343,7 +343,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             writer.batching = False
         writer.flush()
         if now > begin:
-            self._charge(begin, now)
+            self._charge(begin, self._monotonic())  # with what was sent
 
     def _start(self, frame: bytes | memoryview) -> None:
         arrival = self._intake.take_arrival()

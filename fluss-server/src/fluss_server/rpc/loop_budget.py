@@ -5,8 +5,10 @@ for a connection is charged to it: receiving, starting its requests, and what th
 
 * The requests of a connection are started for :data:`SLICE_S` at most, less when others wait; then the connection
   waits for another iteration of the loop.
-* In an iteration, connections share :data:`BUDGET_S`. The one that has used the least lately comes first; connections
-  that used very little may exceed it up to :data:`MAX_LIGHT_S`.
+* In an iteration, connections share :data:`BUDGET_S`; those that used very little lately may exceed it up to
+  :data:`MAX_LIGHT_S`.
+* Who waits comes in the order of arrival, but behind those that arrive a little later and have used less: later by
+  :data:`DELAY_PER_USE` times the difference. So nobody waits for long, however many new connections come.
 """
 
 from __future__ import annotations
@@ -22,11 +24,14 @@ SLICE_S = 0.002
 MIN_SLICE_S = 0.00005
 """The same while very many connections wait."""
 
-BUDGET_S = 0.005
+BUDGET_S = 0.003
 """Time of one iteration for connections that use much."""
 
 MAX_LIGHT_S = 2 * BUDGET_S
 """Time of one iteration after which connections that use little wait for the next one, too."""
+
+DELAY_PER_USE = 1.0
+"""For each second of use, a connection lets others go first that arrive within so many seconds."""
 
 RECEIVE_S_PER_BYTE = 0.3e-9
 """What receiving costs, about; it happens before anybody can measure it."""
@@ -46,7 +51,7 @@ class LoopBudget:
 
     def __init__(self) -> None:
         self._used_s = 0.0
-        self._waiting: list[tuple[float, int, bool, Callable[[], None]]] = []  # a heap: use, order of arrival, light
+        self._waiting: list[tuple[float, int, bool, Callable[[], None]]] = []  # a heap: rank, order of arrival, light
         self._waits = 0
         self._scheduled = False
 
@@ -70,9 +75,16 @@ class LoopBudget:
             self._schedule()
 
     def wait(self, resume: Callable[[], None], use: LoopUse, now: float) -> None:
-        """Call ``resume`` in an iteration that has time, once; before those that have used more than ``use``."""
+        """Call ``resume`` in an iteration that has time, once.
+
+        Args:
+            resume: starts requests.
+            use: of the connection.
+            now: of the monotonic clock.
+        """
         self._waits += 1
-        heapq.heappush(self._waiting, (use.rank, self._waits, use.is_light(now), resume))
+        rank = now + DELAY_PER_USE * use.lately_s(now)
+        heapq.heappush(self._waiting, (rank, self._waits, use.is_light(now), resume))
         self._schedule()
 
     def _schedule(self) -> None:
@@ -108,11 +120,10 @@ class LoopUse:
             self._at = end
         self._used_s = min(self._used_s + end - begin, _MAX_USED_S)
 
+    def lately_s(self, now: float) -> float:
+        """Seconds, of which those of long ago do not count any more."""
+        return self._used_s * math.exp((self._at - now) / _MEMORY_S)
+
     def is_light(self, now: float) -> bool:
         """Whether that was little."""
-        return self._used_s * math.exp((self._at - now) / _MEMORY_S) <= _LIGHT_SHARE_S
-
-    @property
-    def rank(self) -> float:
-        """Orders connections by their use, at any time: that of all is forgotten at the same rate."""
-        return math.log(self._used_s) + self._at / _MEMORY_S if self._used_s > 0 else -math.inf
+        return self.lately_s(now) <= _LIGHT_SHARE_S

@@ -31,7 +31,14 @@ from fluss_server.tablet.fetch import BucketFetch, BucketResult, FetchLimits, fe
 from fluss_server.tablet.inserting_lookups import MAX_TIMEOUT_MS, find_or_insert
 from fluss_server.tablet.kv_scanners import KvScanners
 from fluss_server.tablet.log_filter import LogFilter, read_predicate
-from fluss_server.tablet.lookups import MAX_INLINE_KEYS, MAX_READ_BYTES, LookupReader, check_key_count, read_all, read_few
+from fluss_server.tablet.lookups import (
+    MAX_INLINE_KEYS,
+    MAX_READ_BYTES,
+    LookupReader,
+    check_key_count,
+    read_all,
+    read_few,
+)
 from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.replica_manager import ReplicaManager
 from fluss_server.tablet.replication_service import ReplicationService
