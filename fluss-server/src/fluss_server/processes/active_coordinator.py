@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fluss_server.errors import FlussError
 from fluss_server.metadata.server_records import ACTIVE_COORDINATOR, CoordinatorRecord
@@ -26,7 +26,7 @@ class ActiveCoordinator:
         listener: name of the internal listener.
 
     Attributes:
-        on_change: called when another coordinator is the active one.
+        on_change: what is called when another coordinator is the active one.
     """
 
     def __init__(self, store: MetadataStore, listener: str) -> None:
@@ -34,7 +34,7 @@ class ActiveCoordinator:
         self._listener = listener
         self._endpoint: Endpoint | None = None
         self._task: asyncio.Task[None] | None = None
-        self.on_change: Callable[[], object] | None = None
+        self.on_change: Sequence[Callable[[], object]] = ()
 
     def endpoint(self) -> Endpoint | None:
         """Where the active coordinator was last; None before one was seen."""
@@ -82,5 +82,5 @@ class ActiveCoordinator:
             elif endpoint != self._endpoint:
                 logger.info("the coordinator is at %s:%d", endpoint.host, endpoint.port)
                 self._endpoint = endpoint
-                if self.on_change is not None:
-                    self.on_change()
+                for call in self.on_change:
+                    call()

@@ -70,6 +70,7 @@ class CoordinatorProcess(ClusterProcess):
         await self._announce(store, coordinator_id_path(record.coordinator_id), record.encode())
         active = await self._follow_active_coordinator(store)
         connection = self._connection("the active coordinator", active.endpoint)
+        active.on_change = [connection.address_changed]
         self._standby = standby_registry(connection, active.look, self._internal)
         await self.listening.serve(self._standby)
         latch = latch_of(record.coordinator_id)
