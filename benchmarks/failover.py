@@ -29,9 +29,13 @@ from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import FlussError
 from fluss_server.formats.kv_batch import build_kv_batch
+from fluss_server.metadata.records import LeaderAndIsrRecord, leader_and_isr_path
+from fluss_server.metadata.store import MetadataStore
+from fluss_server.metadata.zookeeper.store import ZooKeeperMetadataStore
 from fluss_server.model.schema import Schema
 from fluss_server.rpc.client import RpcClient
 from fluss_server.rpc.endpoints import Endpoint
+from fluss_server.runtime.runtime import system_runtime
 from fluss_server.runtime.system_network import SystemNetwork
 from simulation.cluster_clients import KEY_ENCODER, create_table
 from simulation.conversation import KEYED_SCHEMA, LOG_SCHEMA, ROWS, path_of
@@ -65,11 +69,13 @@ class Failover:
 
     Args:
         cluster: that runs.
+        store: its metadata.
         rows: of the primary-key table.
     """
 
-    def __init__(self, cluster: ProcessCluster, rows: int) -> None:
+    def __init__(self, cluster: ProcessCluster, store: MetadataStore, rows: int) -> None:
         self._cluster = cluster
+        self._store = store
         self._rows = rows
         self._history = History()
         self._begin = time.monotonic()
@@ -185,8 +191,12 @@ class Failover:
         await self._until(self._is_in_sync, "all replicas in sync")
 
     async def _is_in_sync(self) -> bool:
-        tables = (await self._metadata()).table_metadata
-        return all(len(bucket.isr) == REPLICAS for table in tables for bucket in table.bucket_metadata)
+        for actor in self._actors[:2]:
+            path = leader_and_isr_path(actor.target.table_id, 0)
+            node = await self._store.get(path)
+            if node is None or len(LeaderAndIsrRecord.decode(path, node.value).isr) < REPLICAS:
+                return False
+        return True
 
     async def _everything_goes_on(self) -> None:
         begin = self._now()
@@ -203,6 +213,19 @@ class Failover:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"no {what} in {RECOVERY_LIMIT_S:g} s")
             await asyncio.sleep(0.02)
+
+
+async def measure(
+    cluster: ProcessCluster, zookeeper: ZooKeeperServer, rows: int, rounds: int, what: set[str]
+) -> Failover:
+    """Run all rounds."""
+    store = await ZooKeeperMetadataStore.connect(zookeeper.settings("/fluss"), system_runtime())
+    try:
+        failover = Failover(cluster, store, rows)
+        await failover.run(rounds, what)
+        return failover
+    finally:
+        await store.close()
 
 
 def table_of(failover: Failover) -> tuple[list[str], list[list[str]]]:
@@ -246,8 +269,7 @@ def main() -> None:
         with ProcessCluster(
             Path(directory), tablet_servers=REPLICAS, coordinators=2, zookeeper=zookeeper.address, options=options
         ) as cluster:
-            failover = Failover(cluster, parsed.rows)
-            asyncio.run(failover.run(parsed.rounds, set(parsed.only)))
+            failover = asyncio.run(measure(cluster, zookeeper, parsed.rows, parsed.rounds, set(parsed.only)))
     header, rows = table_of(failover)
     print_table("Fail-over", header, rows)
     title = (
