@@ -7,7 +7,7 @@
 #   make demo OUTPUT=/somewhere            chooses where the demo puts its data, logs and chart
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client simulation mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness bench-failover torture attack chaos clean clean-all
+.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client test-cluster-clients compose-test simulation mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness bench-failover torture attack chaos clean clean-all
 .NOTPARALLEL:
 
 ifdef PYTHON
@@ -21,15 +21,16 @@ FLINK_VERSION ?= 2.3.0
 # server, and every run of pytest rewrites the assertions again.
 export PYTHONDONTWRITEBYTECODE :=
 
-# Processes share the fast tests one by one. In the server tier the tests of a file have a server in common, and the long files
+# Processes share the fast tests one by one; some of these wait, which leaves time for another process. In the server tier the tests of a file have a server in common, and the long files
 # come first; they also wait, which leaves time for another process.
-FAST := -n $(WORKERS) --dist worksteal
+FAST := -n $(shell expr $(WORKERS) + 1) --dist worksteal
 WAITING := -n $(shell expr $(WORKERS) + 1) --dist loadfile --no-loadscope-reorder
 
 SERVER := .venv/bin/python
 FLINK := .venv-flink/bin/python
 MAVEN := mvn --quiet --batch-mode -Dstyle.color=never -f flink-sql/pom.xml
 STEP := tools/step
+ON_CLUSTER := FLUSS_TABLET_SERVERS=3 FLUSS_REPLICATION_FACTOR=3
 
 # What is formatted, linted and type-checked, and where mypy finds the modules that programs import from their own directory.
 SOURCES := fluss-server pyflink-connector tests benchmarks tools examples
@@ -59,7 +60,7 @@ demo: setup-flink ## Run the main job: New York's flights through Fluss and Flin
 test: lint docs test-server test-java test-flink ## Run everything that CI runs: format, lint, types, documentation, all tests
 
 test-fast: setup-server ## Run the unit and property tests of the server: under a minute
-	@$(SERVER) -m pytest $(FAST) tests/unit tests/property -m "not slow and not flink"
+	@env FLUSS_EXAMPLES=0.5 $(SERVER) -m pytest $(FAST) tests/unit tests/property -m "not slow and not flink"
 
 test-server: setup-server ## Run all tests that need no Flink, with current pyarrow, numpy and protobuf; property tests try more
 	@$(STEP) "Server tests" env FLUSS_EXAMPLES=4 $(SERVER) -m pytest $(WAITING) tests --ignore=tests/flink --ignore=tests/official -m "not flink and not java"
@@ -76,8 +77,15 @@ test-flink: setup-flink ## Run the Flink tests, and the server's fast ones with 
 test-sql-client: setup-flink ## Run the documents' SQL in sql-client.sh of a plain Flink: FLINK_VERSION=2.2.1, else 2.3.0
 	@$(STEP) "SQL client" env FLUSS_FLINK_VERSION=$(FLINK_VERSION) $(FLINK) -m pytest tests/flink/test_sql_client.py
 
-simulation: setup-server ## Run a server that crashes, in simulated time: SEEDS=100, or one with SEED=7; CLUSTER=1: three servers
-	@PYTHONPATH=tests $(SERVER) -m simulation.run $(if $(CLUSTER),--cluster) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
+test-cluster-clients: setup ## Run the tests of all clients on 3 tablet servers with replication factor 3, and a rolling restart: 40 minutes
+	@$(STEP) "pyfluss and Java clients on a cluster" env $(ON_CLUSTER) $(SERVER) -m pytest tests/clients
+	@$(STEP) "Flink on a cluster" env $(ON_CLUSTER) $(FLINK) -m pytest tests/flink tests/official -m flink
+
+compose-test: setup-flink ## Build docker/ and run its compose file with podman, kill two servers of it; needs root, podman, debootstrap
+	@$(FLINK) tools/compose_test.py --output compose-output
+
+simulation: setup-server ## Run a server that crashes, in simulated time: SEEDS=100, or one with SEED=7; CLUSTER=1: three servers; REBALANCE=1: a fourth one comes and goes
+	@PYTHONPATH=tests $(SERVER) -m simulation.run $(if $(CLUSTER),--cluster) $(if $(REBALANCE),--rebalance) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
 
 torture: setup-server ## Torture the disk of real servers: kills, losses of power, damage, full disks; ROUNDS=20, SEED=1, FIRST=0
 	@PYTHONPATH=tests $(SERVER) -m torture.run --rounds $(or $(ROUNDS),20) --first $(or $(FIRST),0) $(if $(SEED),--seed $(SEED))
@@ -134,7 +142,7 @@ bench-failover: setup-server java-tools ## Measure how long clients wait when a 
 	@PYTHONPATH=tests $(SERVER) benchmarks/failover.py --rounds $(or $(ROUNDS),20) --rows $(or $(ROWS),200000)
 
 clean: ## Remove what was built or written, but keep the environments
-	@rm -rf "$(OUTPUT)" build site fluss-data flink-sql/target benchmarks/official/target */build */dist */src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf "$(OUTPUT)" compose-output chaos-output build site fluss-data flink-sql/target benchmarks/official/target */build */dist */src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find fluss-server pyflink-connector tests benchmarks tools examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-all: clean ## Remove the environments as well

@@ -1,8 +1,8 @@
 """This version of the server beside an earlier one: the works of ``compare.py`` on both in turn, run by run.
 
-The earlier one is another checkout of the repository; it runs in the present environment. Figures are medians. A line is
-*worse* when its rate, median latency or CPU is worse by more than 5 %: look at such a line again with more runs before you
-believe it, because the two differ by a few per cent when they are the same, too.
+The earlier one is another checkout of the repository; it runs in the present environment. Figures are medians. A line
+is *worse* when its rate, median latency or CPU is worse by more than 5 %: look at such a line again with more runs
+before you believe it, because the two differ by a few per cent when they are the same, too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from compare import FULL, WORKS, run
+from compare import FULL, WORKS, NewCluster, run
 from comparison import Figures, Line, ratio
 from fluss_server.testing import LocalCluster
 
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=FULL.runs)
     parser.add_argument("--only", action="append", default=[], choices=WORKS)
     arguments = parser.parse_args()
-    sides = {BEFORE: lambda: EarlierCluster(arguments.checkout.resolve()), NOW: LocalCluster}
+    sides: dict[str, NewCluster] = {BEFORE: lambda: EarlierCluster(arguments.checkout.resolve()), NOW: LocalCluster}
     lines, complete = asyncio.run(run(sides, replace(FULL, runs=arguments.runs), set(arguments.only)))
     print("\n" + report(lines))
     sys.stdout.flush()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-_FACTOR = int(os.environ.get("FLUSS_EXAMPLES", "1"))
+_FACTOR = float(os.environ.get("FLUSS_EXAMPLES", "1"))
 
 
 def examples(fast: int) -> int:
     """``max_examples`` of a test: ``fast``, times the number in the variable ``FLUSS_EXAMPLES``."""
-    return fast * _FACTOR
+    return max(1, round(fast * _FACTOR))

@@ -132,6 +132,12 @@ def figures(running: Cluster, server_id: int) -> dict[str, Any]:
     """Metrics of a server without labels."""
     server = running.tablets[server_id].server
     metrics = TabletMetrics(
-        server.replicas, server.scanners, server.reads.parked, server.disk, server.isr, max_buckets=10
+        server.replicas,
+        server.scanners,
+        server.reads.parked,
+        server.disk,
+        server.isr,
+        server.membership,
+        max_buckets=10,
     )
     return {sample.name: sample.value for sample in metrics.samples() if not sample.labels}

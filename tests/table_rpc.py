@@ -38,6 +38,18 @@ async def rpc_client(bootstrap_servers: str) -> AsyncIterator[RpcClient]:
         yield client
 
 
+@asynccontextmanager
+async def leader_client(bootstrap_servers: str, table: str, database: str = "fluss") -> AsyncIterator[RpcClient]:
+    """A connection of our client to the server that leads the first bucket of a table; in one process it leads all."""
+    request = pb.MetadataRequest(table_path=[table_path(table, database)])
+    async with rpc_client(bootstrap_servers) as client:
+        seen = await client.call(ApiKey.GET_METADATA, request)
+    leader = seen.table_metadata[0].bucket_metadata[0].leader_id
+    [node] = [node for node in seen.tablet_servers if node.node_id == leader]
+    async with await RpcClient.connect(node.host, node.port) as client:
+        yield client
+
+
 def with_client(port: int, body: Callable[[RpcClient], Awaitable[None]]) -> None:
     """Run ``body`` with a connected client."""
 

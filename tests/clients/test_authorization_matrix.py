@@ -362,7 +362,7 @@ def cluster() -> Iterator[LocalCluster]:
         "authorizer.enabled": "true",
         "super.users": "User:super",
     }
-    with LocalCluster(options=options) as running:
+    with LocalCluster(options=options, tablet_servers=1) as running:
         yield running
 
 

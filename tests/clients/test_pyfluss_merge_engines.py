@@ -27,6 +27,7 @@ from fluss_server.formats.row_codec import row_codec
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import KvFormat
 from fluss_server.rpc.client import RpcClient
+from table_rpc import leader_client
 
 SIMPLE = pa.schema(
     [pa.field("id", pa.int64(), nullable=False), pa.field("name", pa.string()), pa.field("version", pa.int64())]
@@ -236,7 +237,7 @@ def test_overwriting_undoes_what_was_aggregated(fluss_cluster: Any) -> None:
             types = Schema.from_json(SCHEMA_JSON).types
             keys, rows = key_encoder(types[:1]), row_codec(types, KvFormat.COMPACTED)
             batch = build_kv_batch(1, [(keys.encode([1]), rows.encode((1, 5, *[None] * 7))), (keys.encode([2]), None)])
-            async with await RpcClient.connect("127.0.0.1", fluss_cluster.port) as client:
+            async with leader_client(fluss_cluster.bootstrap_servers, "undone") as client:
                 table_id = table.get_table_info().table_id
                 request = pb.PutKvRequest(table_id=table_id, acks=-1, timeout_ms=10_000, agg_mode=1)
                 request.buckets_req.add(bucket_id=0, records=batch)

@@ -316,8 +316,8 @@ def test_a_restart_has_the_partitions_and_their_rows(tmp_path: Path, how: str) -
 
     with LocalCluster(tmp_path) as cluster:
         asyncio.run(write(cluster.bootstrap_servers))
-        (table_directory,) = (tmp_path / "fluss").glob("log-*")
-        assert sorted(path.name for path in table_directory.iterdir()) == ["0$eu-p0", "1$eu-p2", "2$eu-p4", "3$eu-p6"]
+        found = {path.name for path in tmp_path.glob("**/fluss/log-*/*")}
+        assert sorted(found) == ["0$eu-p0", "1$eu-p2", "2$eu-p4", "3$eu-p6"]
         getattr(cluster, how)()
         cluster.start()
         asyncio.run(check(cluster.bootstrap_servers))

@@ -93,7 +93,7 @@ def test_each_listener_sends_its_clients_to_itself(tmp_path: Path) -> None:
         "security.protocol.map": "CLIENT:SASL",
         "security.sasl.plain.credentials": "bob:bob-pass",
     }
-    with LocalCluster(tmp_path, options=options) as cluster:
+    with LocalCluster(tmp_path, options=options, tablet_servers=1) as cluster:
         plain = cluster.bootstrap_servers
         (line,) = [line for line in cluster.log.splitlines() if line.startswith("Listener CLIENT: ")]
         sasl = line.partition("bootstrap.servers=")[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +30,7 @@ from fluss_server.model.schema import Column, Schema
 from fluss_server.model.table import ArrowCompression, KvFormat
 from fluss_server.model.types import MAX_COMPACT_DECIMAL_PRECISION, DataType, TypeRoot
 from fluss_server.rpc.client import RpcClient
-from table_rpc import create_table, fetch, produce, put, rpc_client
+from table_rpc import create_table, fetch, leader_client, produce, put, rpc_client
 
 Rows = list[tuple[Any, ...]]
 LIMIT_S = 20.0
@@ -49,12 +50,15 @@ def values(schema: Schema, batch: pa.RecordBatch) -> Rows:
 
 async def log_table(servers: str, schema: Schema, rows: Rows) -> None:
     """We append, pyfluss reads; pyfluss appends what it read, we read."""
-    async with rpc_client(servers) as client, connection(servers) as connected:
+    async with AsyncExitStack() as opened:
+        client = await opened.enter_async_context(rpc_client(servers))
+        connected = await opened.enter_async_context(connection(servers))
         name = f"types_{next(NUMBERS)}"
         table_id = await create_table(client, name, schema)
+        leader = await opened.enter_async_context(leader_client(servers, name))
         payload = encode_payload(record_batch(schema, rows), ArrowCompression.ZSTD)
         data = bytes(build_batch(1, change_types=None, payload=payload, record_count=len(rows)))
-        response = await produce(client, table_id, data)
+        response = await produce(leader, table_id, data)
         assert not response.HasField("error_code"), response.error_message
 
         table = await connected.get_table(fluss.TablePath("fluss", name))
@@ -66,7 +70,7 @@ async def log_table(servers: str, schema: Schema, rows: Rows) -> None:
         writer.write_arrow_batch(seen)
         await writer.flush()
 
-        written = (await fetch(client, table_id, offset=len(rows))).records
+        written = (await fetch(leader, table_id, offset=len(rows))).records
         ((_, header),) = iter_batches(written)
         assert values(schema, decode_batch(written, header, arrow_schema(schema))[1]) == rows
 
@@ -128,26 +132,29 @@ async def our_rows(client: RpcClient, table_id: int, schema: Schema, keys: list[
 
 async def primary_key_table(servers: str, schema: Schema, rows: Rows) -> None:
     """We put, pyfluss looks up; pyfluss upserts what it saw, we look up."""
-    async with rpc_client(servers) as client, connection(servers) as connected:
+    async with AsyncExitStack() as opened:
+        client = await opened.enter_async_context(rpc_client(servers))
+        connected = await opened.enter_async_context(connection(servers))
         name = f"keyed_{next(NUMBERS)}"
         table_id = await create_table(client, name, schema)
+        leader = await opened.enter_async_context(leader_client(servers, name))
         codec = row_codec(schema.types, KvFormat.COMPACTED)
         keys = [key_encoder(schema.types[:1]).encode(row[:1]) for row in rows]
         response = await put(
-            client, table_id, build_kv_batch(1, [(k, codec.encode(row)) for k, row in zip(keys, rows, strict=True)])
+            leader, table_id, build_kv_batch(1, [(k, codec.encode(row)) for k, row in zip(keys, rows, strict=True)])
         )
         assert not response.HasField("error_code"), response.error_message
 
         table = await connected.get_table(fluss.TablePath("fluss", name))
         lookuper = table.new_lookup().create_lookuper()
         seen = [await lookuper.lookup({"id": row[0]}) for row in rows]
-        await put(client, table_id, build_kv_batch(1, [(key, None) for key in keys]))
+        await put(leader, table_id, build_kv_batch(1, [(key, None) for key in keys]))
         writer = table.new_upsert().create_writer()
         for row in seen:
             assert row is not None
             writer.upsert(row)
         await writer.flush()
-        assert await our_rows(client, table_id, schema, keys) == rows
+        assert await our_rows(leader, table_id, schema, keys) == rows
 
 
 def test_primary_key_tables(fluss_cluster: Any) -> None:

@@ -108,11 +108,11 @@ def free_ports(count: int) -> list[int]:
 
 
 def test_pytest_guide(tmp_path: Path) -> None:
-    for name in ("pytest-fixture", "pytest-cluster"):
+    for name in ("pytest-fixture", "pytest-tablet-servers", "pytest-cluster"):
         (tmp_path / f"test_{name.replace('-', '_')}.py").write_text(example(name, PYTEST_GUIDE))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
-    assert "2 passed" in result.stdout, result.stdout + result.stderr
+    assert "3 passed" in result.stdout, result.stdout + result.stderr
     # pyfluss 1.0.0 sometimes aborts while the interpreter ends, after everything is done and printed.
     assert result.returncode in (0, -signal.SIGABRT)
 
@@ -214,3 +214,19 @@ def test_the_cluster_guide(tmp_path: Path, shell: dict[str, str]) -> None:
         client = with_own_ports(example("cluster-client", CLUSTER_GUIDE))
         printed = run(f"{shlex.quote(sys.executable)} - <<'CODE'\n{client}\nCODE", tmp_path, shell)
     assert printed.strip() == "{'id': 1, 'name': 'Ada'}"
+
+
+def test_a_cluster_with_one_command(tmp_path: Path, shell: dict[str, str]) -> None:
+    command = [*shlex.split(example("cluster-local", CLUSTER_GUIDE)), "--port", "0"]
+    with started(command, tmp_path, shell) as (output, process):
+        for number in range(3):
+            output.wait_for(rf"^Tablet server {number}: 127\.0\.0\.1:\d+, process \d+$")
+        output.wait_for(r"^Fluss is ready: bootstrap\.servers=127\.0\.0\.1:\d+$")
+        process.terminate()
+        assert process.wait(DEADLINE_S) == 0
+    assert sorted(path.name for path in (tmp_path / "fluss-data").iterdir() if path.is_dir()) == [
+        "coordinator",
+        "server-0",
+        "server-1",
+        "server-2",
+    ]

@@ -94,20 +94,22 @@ def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = DEA
 
 
 def table_rows(port: int, table: str, database: str = "fluss") -> list[tuple[Any, ...]]:
-    """All rows of a primary-key table, read through the native protocol."""
+    """All rows of a primary-key table, read through the native protocol from the leaders of its buckets."""
 
     async def read() -> list[tuple[Any, ...]]:
         path = pb.PbTablePath(database_name=database, table_name=table)
         async with await RpcClient.connect("127.0.0.1", port) as client:
             info = await client.call(ApiKey.GET_TABLE_INFO, pb.GetTableInfoRequest(table_path=path))
-            descriptor = TableDescriptor.from_json_bytes(info.table_json)
-            codec = row_codec(descriptor.schema.types, KvFormat.COMPACTED)
-            found = []
-            for bucket in range(descriptor.bucket_count or 1):
-                scan = pb.LimitScanRequest(table_id=info.table_id, bucket_id=bucket, limit=1_000_000)
-                response = await client.call(ApiKey.LIMIT_SCAN, scan)
-                assert not response.HasField("error_code"), response
-                found += [codec.decode(decode_value(value)[1]) for value in parse_value_batch(response.records)]
-            return found
+            seen = await client.call(ApiKey.GET_METADATA, pb.MetadataRequest(table_path=[path]))
+        codec = row_codec(TableDescriptor.from_json_bytes(info.table_json).schema.types, KvFormat.COMPACTED)
+        servers = {node.node_id: (node.host, node.port) for node in seen.tablet_servers}
+        found = []
+        for bucket in seen.table_metadata[0].bucket_metadata:
+            async with await RpcClient.connect(*servers[bucket.leader_id]) as leader:
+                scan = pb.LimitScanRequest(table_id=info.table_id, bucket_id=bucket.bucket_id, limit=1_000_000)
+                response = await leader.call(ApiKey.LIMIT_SCAN, scan)
+            assert not response.HasField("error_code"), response
+            found += [codec.decode(decode_value(value)[1]) for value in parse_value_batch(response.records)]
+        return found
 
     return asyncio.run(read())

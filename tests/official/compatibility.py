@@ -35,13 +35,6 @@ NOT_SERVED = {
     ApiKey.DROP_KV_SNAPSHOT_LEASE: "step 3",
     ApiKey.LIST_REMOTE_LOG_MANIFESTS: "step 3: logs are local",
     ApiKey.LIST_KV_SNAPSHOTS: "step 3",
-    ApiKey.ADD_SERVER_TAG: "step 4: one server",
-    ApiKey.REMOVE_SERVER_TAG: "step 4",
-    ApiKey.ADD_SERVER_TAG_BY_RACK: "step 4",
-    ApiKey.REMOVE_SERVER_TAG_BY_RACK: "step 4",
-    ApiKey.REBALANCE: "step 4: nothing to balance",
-    ApiKey.LIST_REBALANCE_PROGRESS: "step 4",
-    ApiKey.CANCEL_REBALANCE: "step 4",
 }
 """Why a public call is not served."""
 

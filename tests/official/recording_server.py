@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fluss_server.api.keys import ApiKey
+from fluss_server.cli import local_servers
 from fluss_server.cli.main import main
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.service import Handler, RequestContext, ServiceRegistry
@@ -73,6 +74,7 @@ class Recorder:
 
 
 if __name__ == "__main__":
+    local_servers.PROGRAM = (sys.executable, *sys.argv[:2])  # type: ignore[assignment]
     recorder = Recorder(Path(sys.argv[1]))
     served = ServiceRegistry.get
     ServiceRegistry.get = lambda self, key: recorder.handler(served(self, key))  # type: ignore[method-assign]

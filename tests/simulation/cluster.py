@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import PurePosixPath
 from random import Random
 from typing import Any
@@ -29,6 +29,7 @@ class SimulatedCluster:
         simulation: that it happens in.
         options: of every server.
         loses_power: whether machines may lose what is not synced.
+        servers: tablet servers that there are from the beginning.
 
     Attributes:
         coordinator: the present process.
@@ -37,10 +38,18 @@ class SimulatedCluster:
         faults: what was done to the cluster, by kind.
     """
 
-    def __init__(self, simulation: Simulation, options: Mapping[str, str], *, loses_power: bool) -> None:
+    def __init__(
+        self,
+        simulation: Simulation,
+        options: Mapping[str, str],
+        *,
+        loses_power: bool,
+        servers: Sequence[int] = SERVERS,
+    ) -> None:
         self._simulation = simulation
         self._options = options
         self._loses_power = loses_power
+        self.servers = servers
         self._random = Random(simulation.random.getrandbits(64))
         self._failed: asyncio.Future[None] = simulation.loop.create_future()
         self._blocked: set[tuple[str, str]] = set()
@@ -55,7 +64,7 @@ class SimulatedCluster:
         """Start everything."""
         await self._machine(0).start(self.coordinator.start())
         self.coordinator_runs = True
-        await asyncio.gather(*(self.start_server(server_id) for server_id in SERVERS))
+        await asyncio.gather(*(self.start_server(server_id) for server_id in self.servers))
 
     def start_server(self, server_id: int) -> asyncio.Task[None]:
         """Start a tablet server; the task ends when it is a member of the cluster."""
@@ -162,11 +171,11 @@ class SimulatedCluster:
         self.coordinator_runs = True
 
     async def _cut_servers(self) -> None:
-        one, other = (host_of(server_id) for server_id in self._random.sample(SERVERS, 2))
+        one, other = (host_of(server_id) for server_id in self._random.sample(self.servers, 2))
         await self._cut(one, other)
 
     async def _cut_coordinator(self) -> None:
-        await self._cut(host_of(self._random.choice(SERVERS)), COORDINATOR)
+        await self._cut(host_of(self._random.choice(self.servers)), COORDINATOR)
 
     async def _cut(self, one: str, other: str) -> None:
         ways = self._random.choice((((one, other),), ((other, one),), ((one, other), (other, one))))
@@ -182,7 +191,7 @@ class SimulatedCluster:
             self._simulation.network.unblock(*way)
 
     async def _slow_down(self) -> None:
-        one, other = (host_of(server_id) for server_id in self._random.sample(SERVERS, 2))
+        one, other = (host_of(server_id) for server_id in self._random.sample(self.servers, 2))
         self.faults["slow"] += 1
         self._simulation.network.slow_down(one, other, 0.05 * self._random.random())
         await asyncio.sleep(2.0 * self._random.random())

@@ -14,7 +14,7 @@ from fluss_server.errors import FlussError
 from fluss_server.log.log_tablet import AppendResult, LogTablet
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.replica import Replica
-from simulation.cluster import SERVERS, SimulatedCluster
+from simulation.cluster import SimulatedCluster
 from simulation.cluster_clients import Reader, Writer
 
 INTERVAL_S = 0.01
@@ -57,8 +57,8 @@ class Observer:
             if not hasattr(node, "server"):
                 continue
             for replica in node.server.replicas.leaders():
-                assert replica.followers is not None
-                self._check_leader(replica.bucket, replica.followers.leader_epoch, server_id)
+                if replica.followers is not None:
+                    self._check_leader(replica.bucket, replica.followers.leader_epoch, server_id)
                 self._committed[replica.bucket] = max(self._committed[replica.bucket], replica.high_watermark.value)
             for replica in node.server.replicas.leaders():
                 try:
@@ -143,14 +143,17 @@ class Observer:
         """Whether every replica is in sync and has everything, and everything is committed."""
         states = self._buckets()
         for bucket in buckets:
-            record = states[bucket].record if bucket in states else None
-            if record is None or set(record.isr) != set(SERVERS) or record.leader not in self._cluster.nodes:
+            state = states.get(bucket)
+            record = None if state is None else state.record
+            if state is None or record is None or record.leader not in self._cluster.nodes:
+                return False
+            if set(record.isr) != set(state.replicas):
                 return False
             try:
                 leader = self._cluster.nodes[record.leader].server.replicas.replica(bucket)
             except FlussError:
                 return False
-            logs = [self.log_of(server_id, bucket) for server_id in SERVERS]
+            logs = [self.log_of(server_id, bucket) for server_id in state.replicas]
             end = leader.high_watermark.value
             if any(log is None or log.end_offset != end for log in logs):
                 return False
@@ -159,8 +162,9 @@ class Observer:
     def check_equal(self, buckets: Sequence[TableBucket]) -> None:
         """All replicas of a quiet bucket have the same bytes."""
         for bucket in buckets:
-            contents = [content_of(self.log_of(server_id, bucket)) for server_id in SERVERS]
-            assert contents[0] == contents[1] == contents[2], f"replicas of {bucket} differ"
+            replicas = self._buckets()[bucket].replicas
+            contents = [content_of(self.log_of(server_id, bucket)) for server_id in replicas]
+            assert all(content == contents[0] for content in contents), f"replicas of {bucket} differ"
 
 
 def content_of(log: LogTablet | None) -> bytes:

@@ -1,7 +1,8 @@
-"""Runs a simulation with many seeds, each twice, until one fails: a server that crashes, or a cluster.
+"""Runs a simulation with many seeds, each twice, until one fails: a server that crashes, a cluster, or a rebalance.
 
     python -m simulation.run --first 1 --count 100
     python -m simulation.run --cluster --first 1 --count 100
+    python -m simulation.run --rebalance --first 1 --count 100
 
 A failing seed prints its last steps and the command that repeats it; two runs of a seed must have the same trace hash.
 """
@@ -17,6 +18,7 @@ import traceback
 from fluss_server.simulation import Simulation
 from simulation.cluster_run import run_cluster
 from simulation.conversation import Conversation
+from simulation.rebalance_run import run_rebalance
 
 
 def converse(seed: int, *, operations: int = 1_000, crashes: int = 3) -> tuple[str, Conversation]:
@@ -51,15 +53,25 @@ def cluster_in_words(seed: int, seconds: float) -> tuple[str, str]:
     )
 
 
+def rebalance_in_words(seed: int, seconds: float) -> tuple[str, str]:
+    """One run of a rebalance; returns its trace hash and what happened."""
+    outcome = run_rebalance(seed, seconds=seconds)
+    faults = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.faults.items()))
+    return outcome.trace, f"{outcome.acknowledged} rows acknowledged, {outcome.moved} buckets moved, faults: {faults}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--first", type=int, default=1, help="first seed")
     parser.add_argument("--count", type=int, default=100, help="number of seeds")
     parser.add_argument("--cluster", action="store_true", help="a coordinator and three tablet servers")
+    parser.add_argument(
+        "--rebalance", action="store_true", help="a cluster that gets a fourth server and loses it again"
+    )
     parser.add_argument("--seconds", type=float, default=20.0, help="virtual time in which a cluster has faults")
     arguments = parser.parse_args()
     logging.disable()
-    run = cluster_in_words if arguments.cluster else converse_in_words
+    run = cluster_in_words if arguments.cluster else rebalance_in_words if arguments.rebalance else converse_in_words
     begin = time.monotonic()
     for seed in range(arguments.first, arguments.first + arguments.count):
         try:

@@ -25,9 +25,15 @@ class TestGetMetadata:
     API = ApiKey.GET_METADATA
     CLIENTS = ALL
 
-    def test_one_server_in_both_roles(self, client: Client, recording_cluster: RecordingCluster) -> None:
+    def test_the_servers_and_their_roles(self, client: Client, recording_cluster: RecordingCluster) -> None:
         address = ["127.0.0.1", recording_cluster.port]
-        assert client.server_nodes() == [["COORDINATOR", 0, *address], ["TABLET_SERVER", 0, *address]]
+        coordinator, *servers = client.server_nodes()
+        assert coordinator == ["COORDINATOR", 0, *address]
+        if recording_cluster.tablet_servers == 1:
+            assert servers == [["TABLET_SERVER", 0, *address]]
+        else:
+            roles = [["TABLET_SERVER", number] for number in range(recording_cluster.tablet_servers)]
+            assert sorted(server[:2] for server in servers) == roles
 
 
 class TestGetFilesystemSecurityToken:
@@ -91,13 +97,75 @@ class TestGetClusterHealth:
         assert health["replicas"] == health["in_sync"] == health["leaders"] == health["active_leaders"] >= 3
 
 
-class TestNotServed:
-    """What one process does not serve is refused by the client itself, at once: the server does not list it."""
-
+class TestAddServerTag:
+    API = ApiKey.ADD_SERVER_TAG
     CLIENTS = JAVA
 
-    @pytest.mark.no_call
-    def test_rebalancing(self, client: Client) -> None:
+    def test_a_tag_is_set_once(self, client: Client) -> None:
+        client.run("add_server_tag", {"servers": [0], "tag": "TEMPORARY_OFFLINE"})
         with pytest.raises(ClientError) as error:
-            client.run("rebalance", {})
-        assert code_of(error) is ErrorCode.UNSUPPORTED_VERSION
+            client.run("add_server_tag", {"servers": [0], "tag": "PERMANENT_OFFLINE"})
+        assert code_of(error) is ErrorCode.SEVER_TAG_ALREADY_EXIST_EXCEPTION
+        client.run("remove_server_tag", {"servers": [0], "tag": "TEMPORARY_OFFLINE"})
+
+
+class TestRemoveServerTag:
+    API = ApiKey.REMOVE_SERVER_TAG
+    CLIENTS = JAVA
+
+    def test_there_is_none(self, client: Client) -> None:
+        with pytest.raises(ClientError) as error:
+            client.run("remove_server_tag", {"servers": [0], "tag": "TEMPORARY_OFFLINE"})
+        assert code_of(error) is ErrorCode.SEVER_TAG_NOT_EXIST_EXCEPTION
+
+
+class TestAddServerTagByRack:
+    API = ApiKey.ADD_SERVER_TAG_BY_RACK
+    CLIENTS = (JAVA_1_0,)
+
+    def test_no_server_is_in_that_rack(self, client: Client) -> None:
+        with pytest.raises(ClientError) as error:
+            client.run("add_server_tag_by_rack", {"racks": ["r1"], "tag": "TEMPORARY_OFFLINE"})
+        assert code_of(error) is ErrorCode.SERVER_NOT_EXIST_EXCEPTION
+
+
+class TestRemoveServerTagByRack:
+    API = ApiKey.REMOVE_SERVER_TAG_BY_RACK
+    CLIENTS = (JAVA_1_0,)
+
+    def test_no_server_is_in_that_rack(self, client: Client) -> None:
+        with pytest.raises(ClientError) as error:
+            client.run("remove_server_tag_by_rack", {"racks": ["r1"], "tag": "TEMPORARY_OFFLINE"})
+        assert code_of(error) is ErrorCode.SERVER_NOT_EXIST_EXCEPTION
+
+
+class TestRebalance:
+    API = ApiKey.REBALANCE
+    CLIENTS = JAVA
+
+    def test_one_server_is_in_balance(self, client: Client) -> None:
+        assert client.run("rebalance", {})
+
+
+class TestListRebalanceProgress:
+    API = ApiKey.LIST_REBALANCE_PROGRESS
+    CLIENTS = JAVA
+
+    def test_a_rebalance_without_moves_is_complete(self, client: Client) -> None:
+        started = client.run("rebalance", {})
+        assert client.run("list_rebalance_progress", {"id": started}) == "COMPLETED"
+        with pytest.raises(ClientError) as error:
+            client.run("list_rebalance_progress", {"id": "another"})
+        assert code_of(error) is ErrorCode.NO_REBALANCE_IN_PROGRESS_EXCEPTION
+
+
+class TestCancelRebalance:
+    API = ApiKey.CANCEL_REBALANCE
+    CLIENTS = JAVA
+
+    def test_nothing_is_under_way(self, client: Client) -> None:
+        started = client.run("rebalance", {})
+        client.run("cancel_rebalance", {"id": started})
+        with pytest.raises(ClientError) as error:
+            client.run("cancel_rebalance", {"id": "another"})
+        assert code_of(error) is ErrorCode.NO_REBALANCE_IN_PROGRESS_EXCEPTION

@@ -260,6 +260,7 @@ async def test_a_stop_whose_sender_has_given_up_is_finished_before_it_is_repeate
     disk = SlowDisk()
     async with tablet_server(tmp_path, runtime=system_runtime(disk=disk)) as server:
         await notify(server, lead())
+        await server.update_metadata(UpdateMetadata(0, dropped_tables=(0,)))
         request = StopReplicas(0, (ReplicaStop(B0, 0, delete=True),))
         first = asyncio.ensure_future(server.stop_replicas(request))
         await eventually(disk.removing.is_set)
@@ -281,6 +282,27 @@ async def test_files_of_replicas_that_are_not_open_are_removed_too(tmp_path: Pat
     async with tablet_server(tmp_path, snapshot) as server:
         await server.stop_replicas(StopReplicas(0, (ReplicaStop(B0, 0, delete=True),)))
         assert [path.name for path in (tmp_path / "d").iterdir()] == ["other-10"]
+
+
+@async_test
+async def test_a_replica_that_was_moved_away_leaves_the_others_of_its_table(tmp_path: Path) -> None:
+    (tmp_path / "d" / "t-0" / "log-7").mkdir(parents=True)  # could not be opened
+    async with tablet_server(tmp_path) as server:
+        await notify(server, lead(0))
+        assert (tmp_path / "d" / "t-0" / "log-0").is_dir()
+        stopped = await server.stop_replicas(StopReplicas(0, (ReplicaStop(B0, 0, delete=True),)))
+        assert stopped.replicas == (BucketResult(B0),)
+        assert names(tmp_path / "d" / "t-0") == ["log-7"]
+
+
+@async_test
+async def test_what_was_moved_away_while_the_server_was_away_is_removed(tmp_path: Path) -> None:
+    for name in ("log-0", "kv-0", "log-1", "log-2.deleted"):
+        (tmp_path / "d" / "t-0" / name).mkdir(parents=True)
+    buckets = (BucketMetadata(0, 8, (8, 9)), BucketMetadata(1, 1, (1, 8)))
+    snapshot = SNAPSHOT._replace(tables=(TableMetadata(T, buckets),))
+    async with tablet_server(tmp_path, snapshot):
+        assert names(tmp_path / "d" / "t-0") == ["log-1"]
 
 
 @async_test

@@ -10,7 +10,7 @@ from fluss_server.cli.serving import GivenOptions, address_text, run_server
 from fluss_server.runtime.logs import configure_logs
 
 if TYPE_CHECKING:
-    from fluss_server.processes.listening import Listening
+    from fluss_server.processes.server_process import ServerProcess
 
 _DATA_DIR = "data.dir"
 COORDINATOR_DIR = Path("fluss-coordinator")
@@ -36,7 +36,7 @@ def coordinator(parsed: argparse.Namespace) -> int:
     run_server(
         process.start,
         process.close,
-        lambda: _print_ready("Coordinator", process.listening),
+        lambda: _print_ready("Coordinator", process),
         data_dir,
         stop_at_end_of_input=parsed.stop_at_end_of_input,
     )
@@ -65,7 +65,7 @@ def tablet_server(parsed: argparse.Namespace) -> int:
     run_server(
         process.start,
         process.close,
-        lambda: _print_ready("Tablet server", process.listening),
+        lambda: _print_ready("Tablet server", process),
         data_dir,
         failed=lambda: process.replaced,
         stop_at_end_of_input=parsed.stop_at_end_of_input,
@@ -73,8 +73,10 @@ def tablet_server(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _print_ready(what: str, listening: Listening) -> None:
-    first, *others = listening.endpoints
+def _print_ready(what: str, process: ServerProcess) -> None:
+    first, *others = process.endpoints
     for endpoint in others:
         print(f"Listener {endpoint.listener}: bootstrap.servers={address_text(endpoint)}")
+    for address in process.metrics_addresses:
+        print(f"Metrics for Prometheus: http://{address}/metrics")
     print(f"{what} is ready: bootstrap.servers={address_text(first)}", flush=True)

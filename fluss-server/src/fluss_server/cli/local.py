@@ -6,12 +6,13 @@ import argparse
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from fluss_server.cli.arguments import NEXT_PORT
 from fluss_server.cli.failures import UsageError
 from fluss_server.cli.serving import GivenOptions, address_text, run_server
 from fluss_server.processes.local import LocalServer
-from fluss_server.rpc.endpoints import parse_endpoints
+from fluss_server.rpc.endpoints import Endpoint, parse_endpoints
 from fluss_server.runtime.logs import configure_logs
 
 logger = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ _MAX_PORT = 65535
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """``fluss local``: run the one-process cluster until SIGTERM or SIGINT.
+    """``fluss local``: run a cluster on this machine until SIGTERM or SIGINT.
 
     Raises:
         UsageError: an option is unknown or has a bad value.
@@ -32,6 +33,9 @@ def run(parsed: argparse.Namespace) -> int:
     options = GivenOptions(parsed.config, parsed.options)
     configured = options.take(_DATA_DIR)
     data_dir: Path = parsed.data_dir or Path(configured or DEFAULT_DATA_DIR)
+
+    if parsed.tablet_servers > 1:
+        return _run_several(parsed, options, data_dir)
 
     def make(values: Mapping[str, str]) -> LocalServer:
         grpc_port = parsed.grpc_port
@@ -45,6 +49,38 @@ def run(parsed: argparse.Namespace) -> int:
         server.close,
         lambda: _print_addresses(server),
         data_dir,
+        stop_at_end_of_input=parsed.stop_at_end_of_input,
+    )
+    return 0
+
+
+def _run_several(parsed: argparse.Namespace, options: GivenOptions, data_dir: Path) -> int:
+    """A coordinator in this process, tablet servers in processes of their own."""
+    from fluss_server.cli.local_servers import LocalServers  # a server in one process need not load it
+
+    if parsed.grpc_port not in (NEXT_PORT, None):
+        raise UsageError("--grpc-port: gRPC is served by fluss local in one process only", hint="leave it out")
+    servers = options.checked(
+        lambda values: LocalServers(
+            data_dir,
+            parsed.tablet_servers,
+            host=parsed.host,
+            port=parsed.port,
+            options=values,
+            arguments=["--log-level", parsed.log_level, "--log-format", parsed.log_format],
+        )
+    )
+
+    def ready() -> None:
+        servers.print_tablet_servers()
+        _print_addresses(servers)
+
+    run_server(
+        servers.start,
+        servers.close,
+        ready,
+        data_dir,
+        failed=lambda: servers.failed,
         stop_at_end_of_input=parsed.stop_at_end_of_input,
     )
     return 0
@@ -72,12 +108,25 @@ def port_after(port: int, listeners: str | None) -> int:
     return found
 
 
-def _print_addresses(server: LocalServer) -> None:
+class _Addresses(Protocol):
+    """What a started server tells of itself."""
+
+    @property
+    def endpoints(self) -> list[Endpoint]: ...
+
+    @property
+    def grpc_endpoint(self) -> Endpoint | None: ...
+
+    @property
+    def metrics_addresses(self) -> list[str]: ...
+
+
+def _print_addresses(server: _Addresses) -> None:
     first, *others = [(endpoint.listener, address_text(endpoint)) for endpoint in server.endpoints]
     for listener, address in others:
         print(f"Listener {listener}: bootstrap.servers={address}")
-    if server.metrics_address is not None:
-        print(f"Metrics for Prometheus: http://{server.metrics_address}/metrics")
+    for address in server.metrics_addresses:
+        print(f"Metrics for Prometheus: http://{address}/metrics")
     print(f"Fluss is ready: bootstrap.servers={first[1]}")
     if server.grpc_endpoint is not None:
         print(f"gRPC, for the fluss command and health probes: {address_text(server.grpc_endpoint)}")

@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_local(commands: Any) -> None:
     local = commands.add_parser(
         "local",
-        help="run a complete Fluss in one process",
+        help="run a complete Fluss in one process, or several",
         description="Run a complete Fluss in one process: Fluss's native protocol on one port, gRPC for this command "
         "and for health probes on the next. SIGTERM or Ctrl-C stops it cleanly.",
     )
@@ -72,6 +72,14 @@ def _add_local(commands: Any) -> None:
         default=NEXT_PORT,
         help="port of gRPC, which the other commands use; 0 picks a free one, 'none' disables gRPC "
         "(default: the one after --port, or after the first of bind.listeners; with --port 0 a free one)",
+    )
+    local.add_argument(
+        "--tablet-servers",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="with 2 or more: run the coordinator in this process and N tablet servers in processes of their own, on "
+        "the ports after that of gRPC (default: %(default)s, everything in this process)",
     )
     local.set_defaults(run=local_command("local:run"))
 

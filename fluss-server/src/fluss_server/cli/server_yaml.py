@@ -6,6 +6,7 @@ That is the part of YAML which such files use: comments, quotes, one key a line.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from fluss_server.cli.failures import UsageError
 
@@ -39,6 +40,19 @@ def parse_server_yaml(text: str, name: str) -> dict[str, tuple[str, int]]:
             raise UsageError(f"{name}, line {number}: {key} was set in line {found[key][1]}")
         found[key] = _value(match["value"] or "", key, name, number), number
     return found
+
+
+def server_yaml(options: Mapping[str, str]) -> str:
+    """The text of a configuration file.
+
+    Raises:
+        UsageError: a value has a line break or another control character.
+    """
+    for key, value in options.items():
+        if not value.isprintable():
+            raise UsageError(f"the value of {key} has a control character")
+    quoted = {key: value.replace("\\", "\\\\").replace('"', '\\"') for key, value in options.items()}
+    return "".join(f'{key}: "{value}"\n' for key, value in quoted.items())
 
 
 def _value(text: str, key: str, name: str, number: int) -> str:

@@ -56,6 +56,7 @@ class Lease:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._until = -math.inf
+        self._losses = 0
 
     def grant(self, sent_at: float, lease_ms: int) -> None:
         """A coordinator has granted a lease.
@@ -64,7 +65,13 @@ class Lease:
             sent_at: when the request for it was sent.
             lease_ms: 0 = without end, from a coordinator in the same process.
         """
+        self._losses = self.losses
         self._until = max(self._until, sent_at + lease_ms / 1000) if lease_ms else math.inf
+
+    @property
+    def losses(self) -> int:
+        """How often it has run out."""
+        return self._losses + (self._until > -math.inf and not self.held)
 
     @property
     def held(self) -> bool:

@@ -168,3 +168,8 @@ class MetadataCache:
         if partition_id is not None:
             return self._partition_buckets.get(partition_id, ())
         return self._table_buckets.get(table_id, ())
+
+    def has_buckets_without(self, server_id: int) -> bool:
+        """Whether some bucket has no replica on a server."""
+        all_buckets = (*self._table_buckets.values(), *self._partition_buckets.values())
+        return any(server_id not in entry.replicas for entries in all_buckets for entry in entries)

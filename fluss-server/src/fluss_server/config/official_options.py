@@ -29,7 +29,6 @@ _KEYS = frozenset(
         "coordinator.port",
         "data.dir",
         "data.dirs",
-        "default.replication.factor",
         "kv.flush.thread-num",
         "kv.leader-replica.memory-reserved",
         "kv.recover.log-record-batch.max-size",
@@ -120,7 +119,13 @@ _KEYS = frozenset(
 )
 
 
-_CLUSTER_PREFIXES = ("zookeeper.", "tablet-server.", "coordinator.address", "coordinator.tablet-server.")
+_CLUSTER_PREFIXES = (
+    "zookeeper.",
+    "tablet-server.",
+    "coordinator.address",
+    "coordinator.tablet-server.",
+    "default.replication.factor",
+)
 """Keys with these beginnings are for coordinators and tablet servers in processes of their own."""
 
 

@@ -81,6 +81,31 @@ REPLICATION_OPTIONS = (
         minimum=1,
     ),
     Option(
+        "coordinator.rebalance.moves-per-server",
+        OptionType.INT,
+        "2",
+        "Buckets of a rebalance that a tablet server may take part in at a time, with a replica that it gets or gives"
+        " away, or a leadership.",
+        minimum=1,
+        maximum=1_000,
+    ),
+    Option(
+        "coordinator.rebalance.bucket-timeout",
+        OptionType.DURATION,
+        "2 min",
+        "A bucket of a rebalance that takes longer is shown as TIMEOUT and goes on, unless a server that it needs is"
+        " gone: then it keeps the replicas that it had.",
+        minimum=100,
+    ),
+    Option(
+        "coordinator.replace-dead-servers.after",
+        OptionType.DURATION,
+        "0 s",
+        "When a tablet server has been gone for so long, its replicas are made on other servers. 0 = never: they wait"
+        " until it is back, or until replicas are moved by hand.",
+        minimum=0,
+    ),
+    Option(
         "kv.standby-replica.number",
         OptionType.INT,
         "1",

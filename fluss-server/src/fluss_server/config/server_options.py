@@ -16,6 +16,13 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "Buckets of a table that does not say how many it wants.",
             minimum=1,
         ),
+        Option(
+            "default.replication.factor",
+            OptionType.INT,
+            "1",
+            "Replicas of each bucket of a table that does not say how many it wants. For coordinators of a cluster.",
+            minimum=1,
+        ),
         Option("max.bucket.num", OptionType.INT, "4096", "Most buckets a table or partition may have.", minimum=1),
         Option("max.partition.num", OptionType.INT, "1000", "Most partitions a table may have.", minimum=1),
         Option(

@@ -38,11 +38,16 @@ from fluss_server.coordinator.events import (
     FailedBucketsRetried,
     Instruction,
     IsrAdjustmentRequested,
+    MovesAreLate,
     PartitionCreated,
     PartitionDropped,
+    RebalanceCanceled,
+    RebalanceRequested,
     RetryLater,
     ServerJoined,
     ServerLeft,
+    ServersTagged,
+    ServersUntagged,
     ShutdownRequested,
     TableAltered,
     TableCreated,
@@ -50,13 +55,15 @@ from fluss_server.coordinator.events import (
     TablesDropped,
     Tell,
 )
-from fluss_server.coordinator.fencing import FencedStore
+from fluss_server.coordinator.fencing import FencedStore, commit_steps
+from fluss_server.coordinator.rebalance_watch import MoveTimes, RebalanceWatch
 from fluss_server.coordinator.server_monitor import ServerMonitor
 from fluss_server.coordinator.settings_distribution import SettingsChange, SettingsDistribution
 from fluss_server.coordinator.state_loader import load_state
 from fluss_server.coordinator.tenure import Tenure
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.metadata.store import StoreOperation
+from fluss_server.metadata.rebalance_records import REBALANCE, SERVER_TAGS
+from fluss_server.metadata.store import StoreOperation, in_batches, missing_parents
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableInfo
 from fluss_server.runtime.clock import Clock
@@ -86,7 +93,12 @@ class ClusterController:
         control_timeout_s: how long a control request may take; None = 30 s.
         control_backoff_s: pause before it is sent again; None = 0.1 s.
         metadata_complete: False when the store was cut or repaired; see ``IdBounds``.
+        moves_per_server: see ``ClusterState``.
+        move_times: when moves of a rebalance are late, and servers are to be replaced; None = never.
         standby_replicas: see ``ClusterState``.
+
+    Attributes:
+        lost_servers: tablet servers that were taken for dead.
     """
 
     def __init__(
@@ -101,6 +113,8 @@ class ClusterController:
         control_timeout_s: float | None = None,
         control_backoff_s: float | None = None,
         metadata_complete: bool = True,
+        moves_per_server: int = 2,
+        move_times: MoveTimes | None = None,
         standby_replicas: int = 1,
     ) -> None:
         self._standby_replicas = standby_replicas
@@ -124,13 +138,22 @@ class ClusterController:
         self._tenure = None if lease is None else Tenure(store, clock)
         self._grace: asyncio.TimerHandle | None = None
         self._present = asyncio.Event()
+        self.lost_servers = 0
+        self._retries_of_closed = 0
+        self._moves_per_server = moves_per_server
+        self._rebalance_watch = None if move_times is None else RebalanceWatch(clock, move_times, self._look_at_moves)
         self._settings: SettingsDistribution | None = None
         self._checks_permissions = False
 
     async def load(self) -> None:
         """Read the state of the cluster; see :func:`load_state`."""
         state = await load_state(
-            self._store, self._manager, self._store.epoch, self._node, standby_replicas=self._standby_replicas
+            self._store,
+            self._manager,
+            self._store.epoch,
+            self._node,
+            standby_replicas=self._standby_replicas,
+            moves_per_server=self._moves_per_server,
         )
         self._queue = EventQueue(self._store, state, self._carry_out)
         if self._monitor is None:
@@ -174,6 +197,8 @@ class ClusterController:
 
         Until then their leases may last, whatever this coordinator knows, so nobody else leads their buckets.
         """
+        if self._rebalance_watch is not None:
+            self._rebalance_watch.start()
         if self._monitor is not None and self._timeout_s is not None:
             self._monitor.start()
             loop = asyncio.get_running_loop()
@@ -205,8 +230,10 @@ class ClusterController:
         known = self.queue.state.servers.get(server_id)
         if known is None or incarnation not in (None, known.incarnation):
             return
+        self.lost_servers += 1
         channel = self._channels.pop(server_id, None)
         if channel is not None:  # nobody waits any longer for what it has not confirmed
+            self._retries_of_closed += channel.retries
             closing = asyncio.ensure_future(channel.close())
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
@@ -221,6 +248,8 @@ class ClusterController:
                 timer.cancel()
         if self._monitor is not None:
             self._monitor.close()
+        if self._rebalance_watch is not None:
+            await self._rebalance_watch.close()
         if self._tenure is not None:
             await self._tenure.close()
         if self._queue is not None:
@@ -249,6 +278,16 @@ class ClusterController:
             counts[3] += bucket.active and bucket.leader in state.servers
         return ReplicaCounts(*counts)
 
+    @property
+    def waiting_control_items(self) -> int:
+        """Buckets and changes of metadata that tablet servers have not responded to."""
+        return sum(len(channel) for channel in self._channels.values())
+
+    @property
+    def control_retries(self) -> int:
+        """Control requests that were sent again."""
+        return self._retries_of_closed + sum(channel.retries for channel in self._channels.values())
+
     def first_failure(self) -> Failure | None:
         """Why some bucket has no leader although its servers are there, or None."""
         return next(iter(self.queue.state.failures.values()), None)
@@ -270,6 +309,7 @@ class ClusterController:
             return self._heard(server_id)  # the response to its first request was lost
         before = self._channels.pop(server_id, None)
         if before is not None:
+            self._retries_of_closed += before.retries
             await before.close()
             await self.queue.submit(ServerLeft(server_id))
         self._channels[server_id] = ControlChannel(
@@ -360,7 +400,8 @@ class ClusterController:
         servers = self.queue.state.live_server_ids()
         start = self._randrange(len(servers)) if len(servers) > 1 else 0
         shift = self._randrange(len(servers)) if len(servers) > 1 else 0
-        return assign(bucket_count, replication_factor, servers, start=start, shift=shift)
+        racks = {server_id: self.queue.state.servers[server_id].node.rack for server_id in servers}
+        return assign(bucket_count, replication_factor, servers, racks=racks, start=start, shift=shift)
 
     async def create_table(self, table: TableInfo, assignment: Assignment | None) -> None:
         async def commit(operations: Sequence[StoreOperation]) -> None:
@@ -482,6 +523,34 @@ class ClusterController:
                 f"{what} is durable, but {len(late)} servers have not confirmed it after {DELIVERY_DEADLINE_S:.0f} s",
             )
 
+    # ------------------------------------------------------------------ rebalance
+
+    async def change_placement(self, event: ServersTagged | ServersUntagged | RebalanceRequested) -> None:
+        """Handle an event that may write ``/cluster/rebalance`` or ``/tabletservers/server_tags``."""
+
+        async def commit(operations: Sequence[StoreOperation]) -> None:
+            parents = [*await missing_parents(self._store, REBALANCE), *await missing_parents(self._store, SERVER_TAGS)]
+            # What an event of a rebalance writes may be stored in any number of parts, in its order.
+            await commit_steps(self._store, in_batches([*dict.fromkeys(parents), *operations], self._store.limits))
+
+        await self._submit(event, commit)
+
+    async def cancel_rebalance(self, rebalance_id: str | None) -> None:
+        """See ``RebalanceCanceled``."""
+        await self._submit(RebalanceCanceled(rebalance_id))
+
+    def _look_at_moves(self, watch: RebalanceWatch) -> None:
+        """Raise what time alone makes happen."""
+        state = self.queue.state
+        if late := watch.late(state):
+            self.queue.submit(MovesAreLate(late))
+        replaced = watch.to_replace(state)
+        if replaced:
+            logger.warning("the tablet servers %s are gone for long: their replicas go elsewhere", list(replaced))
+            event = RebalanceRequested(f"replace-{self._store.epoch}-{next(self._sequence)}", (), replaced)
+            task = asyncio.ensure_future(self.change_placement(event))
+            task.add_done_callback(_log_failure)
+
     # ------------------------------------------------------------------ instructions
 
     def _carry_out(self, instruction: Instruction) -> None:
@@ -513,6 +582,11 @@ class ClusterController:
 
     def _deposed(self) -> None:
         logger.error("another coordinator is active; this one makes no changes any more")
+
+
+def _log_failure(task: asyncio.Future[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.warning("replicas of servers that are gone are not replaced: %s", error)
 
 
 def _joined(request: RegisterServer) -> ServerJoined:

@@ -21,6 +21,7 @@ from typing import NamedTuple, TypeVar
 
 from fluss_server.cluster.messages import NO_LEADER, Failure, ServerNode
 from fluss_server.coordinator.assignment import Assignment
+from fluss_server.metadata.rebalance_records import BucketMove, RebalanceStatus, ServerTag
 from fluss_server.metadata.records import LeaderAndIsrRecord
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.partition import PartitionInfo
@@ -113,6 +114,25 @@ class LiveServer(NamedTuple):
     shutting_down: bool = False
 
 
+class Rebalance(NamedTuple):
+    """The current rebalance, or the last one."""
+
+    rebalance_id: str
+    status: RebalanceStatus
+
+
+class MoveState(NamedTuple):
+    """One bucket of the rebalance."""
+
+    move: BucketMove
+    status: RebalanceStatus
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the bucket may have its old and its new replicas now."""
+        return self.status in (RebalanceStatus.REBALANCING, RebalanceStatus.TIMEOUT)
+
+
 class Changes:
     """New values by key; None = removed."""
 
@@ -122,6 +142,9 @@ class Changes:
         self.physical_tables: dict[PhysicalTable, PhysicalTableState | None] = {}
         self.buckets: dict[TableBucket, BucketState | None] = {}
         self.failures: dict[tuple[int, TableBucket], Failure | None] = {}
+        self.tags: dict[int, ServerTag | None] = {}
+        self.moves: dict[TableBucket, MoveState | None] = {}
+        self.rebalance: Rebalance | None = None  # unchanged
 
 
 class ClusterState:
@@ -136,17 +159,34 @@ class ClusterState:
         physical_tables: what has buckets.
         buckets: every bucket.
         failures: buckets that a live server could not lead or follow; it is not elected until a retry.
+        tags: servers that are to have nothing.
+        rebalance: the current one, or the last one; None before the first.
+        moves: its buckets.
+        moving: those of them that are under way.
+        moves_per_server: most of them that a server may take part in at a time.
     """
 
-    def __init__(self, coordinator_epoch: int, coordinator: ServerNode, *, standby_replicas: int = 1) -> None:
+    def __init__(
+        self,
+        coordinator_epoch: int,
+        coordinator: ServerNode,
+        *,
+        standby_replicas: int = 1,
+        moves_per_server: int = 2,
+    ) -> None:
         self.coordinator_epoch = coordinator_epoch
         self.coordinator = coordinator
         self.standby_replicas = standby_replicas
+        self.moves_per_server = moves_per_server
         self.servers: dict[int, LiveServer] = {}
         self.tables: dict[int, TableState] = {}
         self.physical_tables: dict[PhysicalTable, PhysicalTableState] = {}
         self.buckets: dict[TableBucket, BucketState] = {}
         self.failures: dict[tuple[int, TableBucket], Failure] = {}
+        self.tags: dict[int, ServerTag] = {}
+        self.rebalance: Rebalance | None = None
+        self.moves: dict[TableBucket, MoveState] = {}
+        self.moving: dict[TableBucket, None] = {}
         self._partitions_of: dict[int, set[PhysicalTable]] = {}
 
     def apply(self, changes: Changes) -> None:
@@ -162,6 +202,14 @@ class ClusterState:
         _merge(self.physical_tables, changes.physical_tables)
         _merge(self.buckets, changes.buckets)
         _merge(self.failures, changes.failures)
+        _merge(self.tags, changes.tags)
+        _merge(self.moves, changes.moves)
+        for bucket, move in changes.moves.items():
+            if move is not None and move.is_under_way:
+                self.moving[bucket] = None
+            else:
+                self.moving.pop(bucket, None)
+        self.rebalance = changes.rebalance or self.rebalance
 
     def partitions_of(self, table_id: int) -> list[PhysicalTable]:
         """The partitions of a table."""
@@ -169,7 +217,11 @@ class ClusterState:
 
     def live_server_ids(self) -> list[int]:
         """Servers that may get new replicas, by id."""
-        return sorted(number for number, server in self.servers.items() if not server.shutting_down)
+        return sorted(
+            number
+            for number, server in self.servers.items()
+            if not server.shutting_down and self.tags.get(number) is not ServerTag.PERMANENT_OFFLINE
+        )
 
 
 def _merge(target: dict[_K, _V], changes: dict[_K, _V | None]) -> None:
@@ -253,7 +305,39 @@ class Draft:
     def failures(self) -> dict[tuple[int, TableBucket], Failure]:
         return _merged(self.changes.failures, self._state.failures)
 
+    def tags(self) -> dict[int, ServerTag]:
+        return _merged(self.changes.tags, self._state.tags)
+
+    @property
+    def rebalance(self) -> Rebalance | None:
+        return self.changes.rebalance or self._state.rebalance
+
+    @property
+    def moves_per_server(self) -> int:
+        return self._state.moves_per_server
+
+    def move(self, bucket: TableBucket) -> MoveState | None:
+        return _get(self.changes.moves, self._state.moves, bucket)
+
+    def moves(self) -> dict[TableBucket, MoveState]:
+        return _merged(self.changes.moves, self._state.moves)
+
+    def moving(self) -> list[TableBucket]:
+        """Buckets of the rebalance that are under way."""
+        changed = self.changes.moves
+        found = [bucket for bucket in self._state.moving if bucket not in changed]
+        return found + [bucket for bucket, move in changed.items() if move is not None and move.is_under_way]
+
     # Writing
+
+    def put_tag(self, server_id: int, tag: ServerTag | None) -> None:
+        self.changes.tags[server_id] = tag
+
+    def put_rebalance(self, rebalance: Rebalance) -> None:
+        self.changes.rebalance = rebalance
+
+    def put_move(self, bucket: TableBucket, move: MoveState | None) -> None:
+        self.changes.moves[bucket] = move
 
     def put_server(self, server: LiveServer) -> None:
         self.changes.servers[server.node.server_id] = server

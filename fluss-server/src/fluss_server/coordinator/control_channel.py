@@ -67,6 +67,9 @@ class ControlChannel:
         overrun: called when the server is too far behind; nothing is sent to it any more.
         timeout_s: how long a request may take; a little longer if the gateway has the same limit.
         first_backoff_s: pause before the first repetition.
+
+    Attributes:
+        retries: requests that were sent again.
     """
 
     def __init__(
@@ -102,6 +105,12 @@ class ControlChannel:
         self._waiting: deque[_Item] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self._in_flight = 0
+        self.retries = 0
+
+    def __len__(self) -> int:
+        """Buckets and changes of metadata that have no response yet."""
+        return len(self._waiting) + self._in_flight
 
     @property
     def idle(self) -> bool:
@@ -145,9 +154,11 @@ class ControlChannel:
         try:
             while self._waiting:
                 items = self._next_request()
+                self._in_flight = len(items)
                 try:
                     await self._deliver(items)
                 finally:
+                    self._in_flight = 0
                     for item in items:
                         _complete(item.done)
         finally:
@@ -191,6 +202,7 @@ class ControlChannel:
                 )
             except Exception:
                 logger.exception("a control request to server %d failed and is repeated", self.server_id)
+            self.retries += 1
             await asyncio.sleep(backoff_s)
             backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from fluss_server.cluster.gateways import CoordinatorGateway
 from fluss_server.cluster.lease import LeaseTimes
 from fluss_server.cluster.messages import ServerNode
+from fluss_server.config import Configuration
 from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.coordinator.auto_partition import AutoPartitionManager
 from fluss_server.coordinator.catalog import MetadataManager
@@ -20,6 +21,8 @@ from fluss_server.coordinator.partition_service import PartitionService
 from fluss_server.coordinator.partition_time import system_zone
 from fluss_server.coordinator.partitions import PartitionExecutor
 from fluss_server.coordinator.producer_service import ProducerService
+from fluss_server.coordinator.rebalance_service import RebalanceService
+from fluss_server.coordinator.rebalance_watch import MoveTimes
 from fluss_server.coordinator.service import CoordinatorService
 from fluss_server.coordinator.settings_distribution import SettingsChange, SettingsDistribution
 from fluss_server.coordinator.validation import TableSettings
@@ -100,6 +103,8 @@ class CoordinatorServer:
             control_timeout_s=self._configuration.current.get_int("coordinator.control-request.timeout") / 1000,
             control_backoff_s=self._configuration.current.get_int("coordinator.control-request.retry-backoff") / 1000,
             metadata_complete=self._metadata_complete,
+            moves_per_server=self._configuration.current.get_int("coordinator.rebalance.moves-per-server"),
+            move_times=_move_times(self._configuration.current),
             standby_replicas=self._configuration.current.get_int("kv.standby-replica.number"),
         )
         closing(self._controller.close)
@@ -145,8 +150,14 @@ class CoordinatorServer:
             CoordinatorService(self._manager, self._ddl),
             self._cluster_service,
             PartitionService(self._manager, self._partitions),
+            RebalanceService(self._controller, self._new_id),
             producers,
         )
+
+    def _new_id(self) -> str:
+        import uuid  # loads more than a server needs that never rebalances
+
+        return str(uuid.UUID(bytes=self._runtime.secrets.token(16)))
 
     def distribute_settings(self, authorizer: Authorizer | None) -> None:
         """Tell tablet servers, which register after this, the settings of the cluster and what clients may do.
@@ -205,6 +216,12 @@ class CoordinatorServer:
         """What clients may know of the cluster."""
         return CoordinatorMetadata(self._manager, self._controller.queue.state)
 
+    @property
+    def offline_buckets(self) -> int:
+        """Buckets that no live server leads, or whose storage failed."""
+        counts = self._replica_counts()
+        return counts.leaders - counts.active_leaders
+
     def start_background_tasks(self) -> None:
         """Begin what changes tables and leaders without a request."""
         assert self._auto_partitions is not None, "the coordinator is started"
@@ -222,3 +239,11 @@ class CoordinatorServer:
     async def _table_changed(self, table: TableInfo) -> None:
         assert self._auto_partitions is not None, "the coordinator is started"
         await self._auto_partitions.table_changed(table)
+
+
+def _move_times(options: Configuration) -> MoveTimes:
+    replace_after_ms = options.get_int("coordinator.replace-dead-servers.after")
+    return MoveTimes(
+        options.get_int("coordinator.rebalance.bucket-timeout") / 1000,
+        replace_after_ms / 1000 if replace_after_ms else None,
+    )

@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 MAX_WAITING_EVENTS = 10_000
 STORY_LENGTH = 1_000
 
+ELECTIONS = frozenset({"elect", "move-leader"})
+"""Transitions that give a leader to a bucket."""
+
 Commit = Callable[[Sequence[StoreOperation]], Awaitable[None]]
 """Writes the operations of an event durably, together with others that belong to it."""
 
@@ -53,6 +56,7 @@ class EventQueue:
 
     Attributes:
         state: the confirmed state; read it, do not change it.
+        elections: leaders that buckets got so far.
     """
 
     def __init__(self, store: MetadataStore, state: ClusterState, carry_out: Callable[[Instruction], None]) -> None:
@@ -62,6 +66,7 @@ class EventQueue:
         self._waiting: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self.elections = 0
         self._events = 0
         self._story: deque[StoryEntry] = deque(maxlen=STORY_LENGTH)
 
@@ -145,6 +150,7 @@ class EventQueue:
     def _tell_story(self, event: Event, planned: Plan) -> None:
         self._events += 1
         for transition in planned.transitions:
+            self.elections += transition.name in ELECTIONS
             self._story.append(StoryEntry(self._events, type(event).__name__, transition))
             logger.debug("%s: %s %s %s", type(event).__name__, transition.bucket, transition.name, transition.detail)
 

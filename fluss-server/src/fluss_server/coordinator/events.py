@@ -15,6 +15,8 @@ from fluss_server.cluster.messages import (
 )
 from fluss_server.coordinator.assignment import Assignment
 from fluss_server.coordinator.cluster_state import Changes, PhysicalTable, TableState
+from fluss_server.coordinator.rebalance_plan import RebalanceGoal
+from fluss_server.metadata.rebalance_records import ServerTag
 from fluss_server.metadata.store import StoreOperation
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.partition import PartitionInfo
@@ -112,6 +114,46 @@ class FailedBucketsRetried(NamedTuple):
     """Servers that could not lead or follow some buckets may try again."""
 
 
+class ServersTagged(NamedTuple):
+    """Servers are to have nothing from now on; all of them get the tag, or none."""
+
+    server_ids: tuple[int, ...]
+    tag: ServerTag
+
+
+class ServersUntagged(NamedTuple):
+    """Servers may have replicas again."""
+
+    server_ids: tuple[int, ...]
+    tag: ServerTag
+
+
+class RebalanceRequested(NamedTuple):
+    """Replicas and leaders are to move.
+
+    Attributes:
+        rebalance_id: how it is called.
+        goals: see ``rebalance_plan.py``.
+        replaced: dead servers whose replicas are to be elsewhere.
+    """
+
+    rebalance_id: str
+    goals: tuple[RebalanceGoal, ...]
+    replaced: tuple[int, ...] = ()
+
+
+class RebalanceCanceled(NamedTuple):
+    """Nothing more is to move; ``rebalance_id`` None = whichever runs."""
+
+    rebalance_id: str | None = None
+
+
+class MovesAreLate(NamedTuple):
+    """These buckets of the rebalance have made no step for longer than the time-out."""
+
+    buckets: tuple[TableBucket, ...]
+
+
 Event: TypeAlias = (
     ServerJoined
     | ServerLeft
@@ -125,6 +167,11 @@ Event: TypeAlias = (
     | LeadershipsConfirmed
     | IsrAdjustmentRequested
     | FailedBucketsRetried
+    | ServersTagged
+    | ServersUntagged
+    | RebalanceRequested
+    | RebalanceCanceled
+    | MovesAreLate
 )
 
 # Instructions: what to tell whom, once the writes are durable

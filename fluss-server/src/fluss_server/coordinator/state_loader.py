@@ -11,9 +11,19 @@ from fluss_server.coordinator.cluster_state import (
     BucketState,
     Changes,
     ClusterState,
+    MoveState,
     PhysicalTable,
     PhysicalTableState,
+    Rebalance,
     TableState,
+)
+from fluss_server.metadata.rebalance_records import (
+    REBALANCE,
+    SERVER_TAGS,
+    BucketMove,
+    RebalanceRecord,
+    RebalanceStatus,
+    decode_server_tags,
 )
 from fluss_server.metadata.records import (
     AssignmentRecord,
@@ -30,7 +40,13 @@ logger = logging.getLogger(__name__)
 
 
 async def load_state(
-    store: MetadataStore, manager: MetadataManager, epoch: int, coordinator: ServerNode, *, standby_replicas: int = 1
+    store: MetadataStore,
+    manager: MetadataManager,
+    epoch: int,
+    coordinator: ServerNode,
+    *,
+    standby_replicas: int = 1,
+    moves_per_server: int = 2,
 ) -> ClusterState:
     """The state without any server.
 
@@ -42,6 +58,7 @@ async def load_state(
         manager: loaded.
         epoch: of this coordinator.
         coordinator: this coordinator.
+        moves_per_server: see ``ClusterState``.
         standby_replicas: see ``ClusterState``.
 
     Raises:
@@ -61,7 +78,8 @@ async def load_state(
     nodes = await store.get_all([_assignment_path(physical) for physical, _ in physical_tables])
     assigned = [_assignment(physical, node) for (physical, _), node in zip(physical_tables, nodes, strict=True)]
     await _load_buckets(store, changes, physical_tables, assigned)
-    state = ClusterState(epoch, coordinator, standby_replicas=standby_replicas)
+    await _load_rebalance(store, changes)
+    state = ClusterState(epoch, coordinator, standby_replicas=standby_replicas, moves_per_server=moves_per_server)
     state.apply(changes)
     return state
 
@@ -101,3 +119,36 @@ async def _load_buckets(
             complete = complete and record is not None
             changes.buckets[physical.bucket(number)] = BucketState(replicas, record)
         changes.physical_tables[physical] = PhysicalTableState(partition, len(buckets), visible=complete)
+
+
+async def _load_rebalance(store: MetadataStore, changes: Changes) -> None:
+    tags, rebalance = await store.get_all([SERVER_TAGS, REBALANCE])
+    if tags is not None and tags.value:
+        changes.tags.update(decode_server_tags(tags.value))
+    if rebalance is None:
+        return
+    if not rebalance.value:
+        changes.rebalance = Rebalance("", RebalanceStatus.COMPLETED)
+        return
+    take_in_rebalance(RebalanceRecord.decode(rebalance.value), changes)
+
+
+def take_in_rebalance(record: RebalanceRecord, changes: Changes) -> None:
+    """Add a stored rebalance to the changes that hold all buckets."""
+    changes.rebalance = Rebalance(record.rebalance_id, record.status)
+    for move in record.moves:
+        status = _move_status(move, changes.buckets.get(move.bucket), record.status)
+        changes.moves[move.bucket] = MoveState(move, status)
+
+
+def _move_status(move: BucketMove, state: BucketState | None, status: RebalanceStatus) -> RebalanceStatus:
+    """How far a bucket has come, which only its assignment and its leader tell."""
+    if state is None:
+        return RebalanceStatus.COMPLETED  # its table was dropped
+    if len(state.replicas) > len(move.origin_replicas) and set(move.new_replicas) < set(state.replicas):
+        return RebalanceStatus.REBALANCING
+    if set(state.replicas) == set(move.new_replicas) and (state.leader == move.new_leader or status.is_final):
+        return RebalanceStatus.COMPLETED
+    if not status.is_final:
+        return RebalanceStatus.NOT_STARTED
+    return RebalanceStatus.CANCELED if status is RebalanceStatus.CANCELED else RebalanceStatus.FAILED

@@ -18,6 +18,9 @@ What the events do:
   that has begun the epoch before it was restarted is elected again, in a new epoch.
 * ``IsrAdjustmentRequested``: validated, stored, returned. ISRs are not sent to anybody else, except to those who become
   standby replicas, or are it no more. A leader that knows an older one is told the present one.
+* ``ServersTagged``, ``ServersUntagged``: stored; it counts for what is decided from then on.
+* ``RebalanceRequested``, ``RebalanceCanceled``, ``MovesAreLate``: see ``reassignments.py``. While a rebalance runs,
+  every event may let a bucket of it go on.
 
 Every record that is written names the standby replicas of its bucket, see :mod:`.standbys`.
 """
@@ -62,12 +65,17 @@ from fluss_server.coordinator.events import (
     LeadershipConfirmed,
     LeadershipsConfirmed,
     MetadataChange,
+    MovesAreLate,
     PartitionCreated,
     PartitionDropped,
     Plan,
+    RebalanceCanceled,
+    RebalanceRequested,
     RetryLater,
     ServerJoined,
     ServerLeft,
+    ServersTagged,
+    ServersUntagged,
     ShutdownRequested,
     TableAltered,
     TableCreated,
@@ -77,11 +85,16 @@ from fluss_server.coordinator.events import (
     Transition,
 )
 from fluss_server.coordinator.metadata_view import bucket_metadata
+from fluss_server.coordinator.reassignments import Reassignments
+from fluss_server.coordinator.rebalance_writes import assignment_write, rebalance_writes
+from fluss_server.coordinator.server_tags import tag_servers, untag_servers
 from fluss_server.coordinator.standbys import standby_count, with_standbys
 from fluss_server.errors import ErrorCode
 from fluss_server.metadata.records import LeaderAndIsrRecord, leader_and_isr_path
 from fluss_server.metadata.store import Create, Set, StoreOperation, parent_of
 from fluss_server.model.identifiers import TableBucket
+
+_MAY_START_MOVES = (RebalanceRequested, MovesAreLate, ServerJoined, FailedBucketsRetried, TablesDropped)
 
 _OUTDATED = frozenset({ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION, ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION})
 
@@ -115,6 +128,17 @@ def plan(state: ClusterState, event: Event) -> Plan:
             result = planner.isr_adjustment_requested(event)
         case FailedBucketsRetried():
             planner.failed_buckets_retried()
+        case ServersTagged():
+            planner.servers_tagged(event)
+        case ServersUntagged():
+            planner.servers_untagged(event)
+        case RebalanceRequested():
+            planner.reassignments.request(event)
+        case RebalanceCanceled():
+            planner.reassignments.cancel(event)
+        case MovesAreLate():
+            planner.reassignments.late(event)
+    planner.reassignments.advance(start_more=isinstance(event, _MAY_START_MOVES))
     return planner.finish(result)
 
 
@@ -124,7 +148,10 @@ class _Planner:
     def __init__(self, state: ClusterState) -> None:
         self._state = state
         self._draft = Draft(state)
+        self.reassignments = Reassignments(self._draft, self)
         self._written: dict[TableBucket, None] = {}  # buckets with another record
+        self._assigned: dict[PhysicalTable, None] = {}  # with another assignment
+        self._stops: list[Tell] = []  # of replicas that were moved away
         self._leaderships: dict[TableBucket, None] = {}  # to be announced to all replicas
         self._instructions: list[Instruction] = []
         self._transitions: list[Transition] = []
@@ -132,6 +159,7 @@ class _Planner:
 
     def finish(self, result: object) -> Plan:
         self._announce()
+        self._instructions += self._stops
         if self._retry:
             self._instructions.append(RetryLater())
         return Plan(
@@ -160,7 +188,7 @@ class _Planner:
             self._end_uncertain_memberships(node.server_id, durable=event.durable)
         self._forget_failures(node.server_id)
         self._draft.put_server(LiveServer(node, incarnation))
-        self._note(None, "server-joined", f"server {node.server_id}, incarnation {incarnation}")
+        self.note(None, "server-joined", f"server {node.server_id}, incarnation {incarnation}")
         self._tell_servers(but=node.server_id)
         self._tell(node.server_id, self._everything())
         for bucket, state in self._draft.buckets().items():
@@ -177,7 +205,7 @@ class _Planner:
             return
         self._draft.remove_server(server_id)
         self._forget_failures(server_id)
-        self._note(None, "server-left", f"server {server_id}")
+        self.note(None, "server-left", f"server {server_id}")
         self._tell_servers()
         affected = self._buckets_of(server_id)
         self._take_offline(affected, server_id)
@@ -194,7 +222,7 @@ class _Planner:
                 # Nobody can take over: whichever member comes back first has everything.
                 record = with_leader(record, NO_LEADER)
             if record != state.record:
-                self._write(bucket, record, "replica-offline")
+                self.write(bucket, record, "replica-offline")
         self._elect_where_needed(self._draft.buckets())
 
     def _is_live(self, server_id: int) -> bool:
@@ -219,13 +247,13 @@ class _Planner:
             record = state.record
             if record is None or len(state.replicas) == 1:
                 continue
-            others = set(record.isr) & set(self._available(bucket, state)) - {server_id}
+            others = set(record.isr) & set(self.available(bucket, state)) - {server_id}
             if others or not durable:
                 record = without_replica(record, server_id)
             elif record.leader == server_id:
                 record = with_leader(record, NO_LEADER)
             if record != state.record:
-                self._write(bucket, record, "replica-uncertain")
+                self.write(bucket, record, "replica-uncertain")
 
     def _buckets_of(self, server_id: int) -> dict[TableBucket, BucketState]:
         return {bucket: state for bucket, state in self._draft.buckets().items() if server_id in state.replicas}
@@ -235,19 +263,19 @@ class _Planner:
         if server is None or incarnation not in (None, server.incarnation):
             return ()
         self._draft.put_server(server._replace(shutting_down=True))
-        self._note(None, "shutdown-requested", f"server {server_id}")
+        self.note(None, "shutdown-requested", f"server {server_id}")
         remaining = []
         for bucket, state in list(self._draft.buckets().items()):
             if server_id not in state.replicas or state.record is None:
                 continue
             if state.leader == server_id:
-                elected = elect(state.record, self._available(bucket, state))
+                elected = elect(state.record, self.available(bucket, state))
                 if elected is None:
                     remaining.append(bucket)
                     continue
-                self._write(bucket, without_replica(elected, server_id), "move-leader")
+                self.write(bucket, without_replica(elected, server_id), "move-leader")
             elif server_id in state.record.isr:
-                self._write(bucket, without_replica(state.record, server_id), "shrink-isr")
+                self.write(bucket, without_replica(state.record, server_id), "shrink-isr")
         return tuple(remaining)
 
     def _take_offline(self, buckets: dict[TableBucket, BucketState], server_id: int) -> None:
@@ -256,7 +284,7 @@ class _Planner:
                 continue
             record = without_replica(state.record, server_id)
             if record != state.record:
-                self._write(bucket, record, "replica-offline")
+                self.write(bucket, record, "replica-offline")
 
     # ------------------------------------------------------------------ tables and partitions
 
@@ -290,18 +318,18 @@ class _Planner:
         if self._draft.table(table_id) is None:
             return
         self._draft.put_table(event.table)
-        self._note(None, "table-altered", f"table {table_id}")
+        self.note(None, "table-altered", f"table {table_id}")
         self._tell_all(MetadataChange(tables=(self._table_metadata(table_id),)))
         for physical in (PhysicalTable(table_id), *self._draft.partitions_of(table_id)):
             for bucket, state in self._draft.buckets_of(physical):
                 if state.record is not None and self._with_standbys(bucket, state, state.record) != state.record:
-                    self._write(bucket, replace(state.record, bucket_epoch=state.record.bucket_epoch + 1), "standby")
+                    self.write(bucket, replace(state.record, bucket_epoch=state.record.bucket_epoch + 1), "standby")
 
     def tables_dropped(self, table_ids: Iterable[int]) -> None:
         for table_id in table_ids:
             if self._draft.table(table_id) is None:
                 continue
-            self._note(None, "table-dropped", f"table {table_id}")
+            self.note(None, "table-dropped", f"table {table_id}")
             self._tell_all(MetadataChange(dropped_tables=(table_id,)))
             for physical in (PhysicalTable(table_id), *self._draft.partitions_of(table_id)):
                 self._remove_replicas(physical)
@@ -312,7 +340,7 @@ class _Planner:
         physical = PhysicalTable(event.partition.table_id, partition_id)
         if self._draft.physical_table(physical) is None:
             return
-        self._note(None, "partition-dropped", f"partition {partition_id}")
+        self.note(None, "partition-dropped", f"partition {partition_id}")
         self._tell_all(MetadataChange(dropped_partitions=(partition_id,)))
         self._remove_replicas(physical)
 
@@ -353,18 +381,18 @@ class _Planner:
                 self._draft.put_failure(server_id, bucket, None)
             if state.leader == server_id and not state.active:
                 self._draft.put_bucket(bucket, state._replace(active=True))
-                self._note(bucket, "leader-active", f"server {server_id}, leader epoch {state.record.leader_epoch}")
+                self.note(bucket, "leader-active", f"server {server_id}, leader epoch {state.record.leader_epoch}")
             return True
-        self._note(bucket, "leadership-failed", f"server {server_id}: {failure.message}")
+        self.note(bucket, "leadership-failed", f"server {server_id}: {failure.message}")
         if failure.code is ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION and state.leader == server_id:
             # It has begun this epoch before a restart, and can lead in the next one.
-            self._write(bucket, with_leader(state.record, NO_LEADER), "epoch-begun-before")
+            self.write(bucket, with_leader(state.record, NO_LEADER), "epoch-begun-before")
             self._elect_where_needed({bucket: state})
             return True
         self._draft.put_failure(server_id, bucket, failure)
         self._retry = True
         if state.leader == server_id:
-            self._write(bucket, with_leader(state.record, NO_LEADER), "leader-failed")
+            self.write(bucket, with_leader(state.record, NO_LEADER), "leader-failed")
             self._elect_where_needed({bucket: state})
         return True
 
@@ -384,33 +412,60 @@ class _Planner:
             state = self._draft.bucket(bucket)
             if state is None or state.status is BucketStatus.ONLINE:
                 continue
-            available = self._available(bucket, state)
+            available = self.available(bucket, state)
             if state.record is None:
                 record = first_leader(available, self._draft.coordinator_epoch)
             else:
                 elected = elect(state.record, available)
                 record = None if elected is None else self._without_absent(elected)
             if record is not None:
-                self._write(bucket, record, "elect")
+                self.write(bucket, record, "elect")
             else:
-                self._note(bucket, "no-candidate", f"of {state.replicas}")
+                self.note(bucket, "no-candidate", f"of {state.replicas}")
 
-    def _available(self, bucket: TableBucket, state: BucketState) -> list[int]:
-        """Replicas that can lead a bucket, in the order of the assignment."""
+    def available(self, bucket: TableBucket, state: BucketState) -> list[int]:
+        """Replicas that can lead a bucket, in the order of the assignment; those on servers with a tag come last."""
         available = []
         for server_id in state.replicas:
             server = self._draft.server(server_id)
             if server is not None and not server.shutting_down and self._draft.failure(server_id, bucket) is None:
                 available.append(server_id)
-        return available
+        tags = self._draft.tags()
+        return sorted(available, key=tags.__contains__) if tags else available
 
-    def _write(self, bucket: TableBucket, record: LeaderAndIsrRecord, name: str) -> None:
+    def write(self, bucket: TableBucket, record: LeaderAndIsrRecord, name: str) -> None:
         """Store another record of a bucket and announce it to its replicas."""
         state = self._draft.bucket(bucket)
         assert state is not None, f"{bucket} exists"
         self._put_record(bucket, state, record)
-        self._note(bucket, name, f"leader {record.leader} in epoch {record.leader_epoch}, ISR {list(record.isr)}")
+        self.note(bucket, name, f"leader {record.leader} in epoch {record.leader_epoch}, ISR {list(record.isr)}")
         self._leaderships[bucket] = None
+
+    def assign(self, bucket: TableBucket, replicas: tuple[int, ...]) -> None:
+        """Store another assignment of a bucket."""
+        state = self._draft.bucket(bucket)
+        assert state is not None, f"{bucket} exists"
+        self._draft.put_bucket(bucket, state._replace(replicas=replicas))
+        self._assigned[physical_table_of(bucket)] = None
+        self.note(bucket, "assign", f"replicas {list(replicas)}")
+
+    def remove_replica(self, server_id: int, bucket: TableBucket) -> None:
+        """Tell a server to delete its replica, after the others have heard who is left."""
+        state = self._draft.bucket(bucket)
+        assert state is not None, f"{bucket} exists"
+        assert state.record is not None, f"{bucket} has a leader"
+        self._draft.put_failure(server_id, bucket, None)
+        if self._draft.server(server_id) is not None:
+            stop = ReplicaStop(bucket, state.record.leader_epoch, delete=True)
+            self._stops.append(Tell(server_id, stop))
+
+    def servers_tagged(self, event: ServersTagged) -> None:
+        tag_servers(self._draft, event.server_ids, event.tag)
+        self.note(None, "tag", f"{event.tag.name} on servers {list(event.server_ids)}")
+
+    def servers_untagged(self, event: ServersUntagged) -> None:
+        untag_servers(self._draft, event.server_ids, event.tag)
+        self.note(None, "untag", f"{event.tag.name} off servers {list(event.server_ids)}")
 
     def _put_record(self, bucket: TableBucket, state: BucketState, record: LeaderAndIsrRecord) -> LeaderAndIsrRecord:
         """Take in another record, with the standby replicas of the bucket; returns it."""
@@ -423,10 +478,20 @@ class _Planner:
     def _with_standbys(self, bucket: TableBucket, state: BucketState, record: LeaderAndIsrRecord) -> LeaderAndIsrRecord:
         table = self._draft.table(bucket.table_id)
         count = 0 if table is None else standby_count(table.table, self._state.standby_replicas)
-        return with_standbys(record, self._available(bucket, state) if count else (), count)
+        return with_standbys(record, self.available(bucket, state) if count else (), count)
 
     def _writes(self) -> list[StoreOperation]:
-        """What makes the new records durable, one write per bucket; the first record of a bucket needs its nodes."""
+        """What makes the changes durable.
+
+        A rebalance is stored before its first step, and its end after the last one. A record comes before the
+        assignment that belongs to it: a coordinator that reads one without the other then finds an ISR within it.
+        """
+        begin, end = rebalance_writes(self._state, self._draft)
+        assignments = [write for physical in self._assigned if (write := assignment_write(self._draft, physical))]
+        return [*begin, *self._record_writes(), *assignments, *end]
+
+    def _record_writes(self) -> list[StoreOperation]:
+        """One write per bucket; the first record of a bucket needs its nodes."""
         operations: list[StoreOperation] = []
         with_nodes: set[PhysicalTable] = set()
         for bucket in self._written:
@@ -475,7 +540,7 @@ class _Planner:
             for server_id in set(record.standby_replicas) ^ set(state.record.standby_replicas):
                 if server_id in state.replicas:
                     self._tell_leadership(change.bucket, server_id)
-            self._note(change.bucket, "adjust-isr", f"ISR {list(record.isr)}")
+            self.note(change.bucket, "adjust-isr", f"ISR {list(record.isr)}")
             adjusted.append(
                 AdjustedBucket(
                     change.bucket,
@@ -513,7 +578,7 @@ class _Planner:
         state = self._draft.physical_table(physical)
         assert state is not None, f"{physical} exists"
         self._draft.put_physical_table(physical, state._replace(visible=True))
-        self._note(None, "visible", f"table {physical.table_id}, partition {physical.partition_id}")
+        self.note(None, "visible", f"table {physical.table_id}, partition {physical.partition_id}")
         self._tell_all(self._change_of(physical))
         self._instructions.append(TableReady(physical))
 
@@ -601,5 +666,5 @@ class _Planner:
             if server == server_id:
                 self._draft.put_failure(server, bucket, None)
 
-    def _note(self, bucket: TableBucket | None, name: str, detail: str) -> None:
+    def note(self, bucket: TableBucket | None, name: str, detail: str) -> None:
         self._transitions.append(Transition(bucket, name, detail))

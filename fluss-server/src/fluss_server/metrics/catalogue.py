@@ -74,6 +74,12 @@ CATALOGUE: Mapping[str, Metric] = _catalogue(
         "Milliseconds from the arrival of a request to its response; a fetch that waits for data waits here.",
         _REQUEST,
     ),
+    Metric(
+        "coordinator_request_requestsPerSecond", _RATE, "The same of a coordinator in a process of its own.", _REQUEST
+    ),
+    Metric("coordinator_request_errorsPerSecond", _RATE, "Requests that got an error as a whole.", _REQUEST),
+    Metric("coordinator_request_requestBytes", _COUNTER, "Bytes of the requests.", _REQUEST),
+    Metric("coordinator_request_totalTimeMs", _HISTOGRAM, "Milliseconds from a request to its response.", _REQUEST),
     # the tablet server as a whole
     Metric("tabletserver_messagesInPerSecond", _RATE, "Rows written by clients."),
     Metric("tabletserver_bytesInPerSecond", _RATE, "Bytes of the batches that clients wrote."),
@@ -87,6 +93,8 @@ CATALOGUE: Mapping[str, Metric] = _catalogue(
     Metric("tabletserver_underMinIsr", _GAUGE, "Buckets this server leads with too few replicas in sync for writes."),
     Metric("tabletserver_isrExpandsPerSecond", _RATE, "Followers that came into an ISR."),
     Metric("tabletserver_isrShrinksPerSecond", _RATE, "Followers that left an ISR because they lagged."),
+    Metric("tabletserver_failedIsrUpdatesPerSecond", _RATE, "Changes of ISRs that the coordinator did not take in."),
+    Metric("tabletserver_replicationBytesInPerSecond", _RATE, "Bytes of log that were fetched from leaders."),
     Metric("tabletserver_logFlushPerSecond", _RATE, "Flushes of logs before an acknowledgement."),
     Metric("tabletserver_logFlushLatencyMs", _HISTOGRAM, "Milliseconds that such a flush took."),
     Metric("tabletserver_diskUsageRatio", _GAUGE, "Share of the data directory's disk in use, 0 to 1."),
@@ -126,7 +134,20 @@ CATALOGUE: Mapping[str, Metric] = _catalogue(
     Metric("coordinator_tableCount", _GAUGE, "Tables."),
     Metric("coordinator_partitionCount", _GAUGE, "Partitions."),
     Metric("coordinator_bucketCount", _GAUGE, "Buckets that should have a leader."),
-    Metric("coordinator_offlineBucketCount", _GAUGE, "Buckets that take no writes because their storage failed."),
+    Metric(
+        "coordinator_offlineBucketCount",
+        _GAUGE,
+        "Buckets that take no writes, because their storage failed or no live server can lead them.",
+    ),
+    Metric("coordinator_pendingLeaderActivationCount", _GAUGE, "Buckets whose leader has not begun to lead yet."),
+    Metric("coordinator_epoch", _GAUGE, "Coordinator epoch; it grows when another coordinator becomes active."),
+    Metric("coordinator_event_eventQueueSize", _GAUGE, "Changes of the cluster that wait or are being made."),
+    Metric(
+        "coordinator_leaderElections", _COUNTER, "Leaders that buckets got, the first ones of new buckets included."
+    ),
+    Metric("coordinator_lostTabletServers", _COUNTER, "Tablet servers that were taken for dead."),
+    Metric("coordinator_controlRequestsWaiting", _GAUGE, "Items of control requests without a response yet."),
+    Metric("coordinator_controlRequestRetries", _COUNTER, "Control requests that failed and were sent again."),
     # our own: what clients may cost
     Metric("server_connectionCount", _GAUGE, "Open connections."),
     Metric("server_refusedConnections", _COUNTER, "Connections refused because there were too many."),
@@ -138,6 +159,9 @@ CATALOGUE: Mapping[str, Metric] = _catalogue(
     Metric("server_evictedConnections", _COUNTER, "Connections closed because they left the most unread."),
     Metric("server_shedFetches", _COUNTER, "Waiting fetches that got an early response because there were too many."),
     Metric("server_kvScannerCount", _GAUGE, "Full scans of primary-key tables that are open."),
+    Metric("server_registered", _GAUGE, "1 while the coordinator has this tablet server as a member."),
+    Metric("server_leaseHeld", _GAUGE, "1 while this tablet server may lead buckets that others could lead, too."),
+    Metric("server_leaseLosses", _COUNTER, "How often the lease ran out before a heartbeat renewed it."),
     Metric("server_standbyReplicaCount", _GAUGE, "Buckets whose rows this server keeps ready as a standby replica."),
     Metric(
         "server_standbyMaxLag", _GAUGE, "Most acknowledged rows of a bucket that its standby replica has not applied."

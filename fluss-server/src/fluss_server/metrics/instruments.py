@@ -99,6 +99,7 @@ class BucketCounters:
         lookup_requests: lookups by key.
         prefix_lookup_requests: lookups by prefix.
         limit_scan_requests: reads of the first or newest rows.
+        replicated_bytes_in: bytes of log that were fetched from the leader.
     """
 
     messages_in: int = 0
@@ -112,6 +113,7 @@ class BucketCounters:
     lookup_requests: int = 0
     prefix_lookup_requests: int = 0
     limit_scan_requests: int = 0
+    replicated_bytes_in: int = 0
 
     def add(self, other: BucketCounters) -> None:
         """Add what happened to another bucket."""

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import cached_property
 from typing import Any
 
 from fluss_server.cluster.codecs import encode_endpoints
 from fluss_server.cluster.lease import lease_times
+from fluss_server.coordinator.coordinator_server import CoordinatorServer
 from fluss_server.errors import FlussError
 from fluss_server.metadata.server_records import CoordinatorRecord, coordinator_id_path
 from fluss_server.metadata.store import MetadataStore
+from fluss_server.processes.active_coordinator import ActiveCoordinator
 from fluss_server.processes.cluster_process import ClusterProcess
 from fluss_server.processes.coordinator_term import CoordinatorTerm, TermSettings
-from fluss_server.processes.shared_metadata import Latch, SharedMetadata
+from fluss_server.processes.shared_metadata import Latch, SharedMetadata, SharedStore
 from fluss_server.processes.standby import standby_registry
 from fluss_server.processes.takeover import Takeover
 from fluss_server.rpc.service import ServiceRegistry
@@ -33,6 +35,7 @@ class CoordinatorProcess(ClusterProcess):
     """See ``ClusterProcess``; the data directory is not used when coordinators share a store."""
 
     _term: CoordinatorTerm | None = None
+    _active: CoordinatorServer | None = None
     _standby: ServiceRegistry | None = None
 
     @property
@@ -45,6 +48,15 @@ class CoordinatorProcess(ClusterProcess):
         """Of this process, the same in all its terms; once the ports are bound."""
         coordinator_id = self._runtime.secrets.token(16).hex()
         return CoordinatorRecord(coordinator_id, encode_endpoints(self.listening.reachable_endpoints))
+
+    async def settled(self) -> None:
+        """Return when every bucket of the registered servers has a leader; while active.
+
+        Raises:
+            FlussError: why one has none.
+        """
+        if self._term is not None:
+            await self._term.settled()
 
     async def _start(self) -> None:
         """Listen, and become the active coordinator: at once without a shared store, else when it is elected."""
@@ -61,10 +73,21 @@ class CoordinatorProcess(ClusterProcess):
         self._term = term = CoordinatorTerm(store, self._settings(), metadata_complete=store.recovery.proven)
         self._resources.push_async_callback(term.close)
         await self.listening.serve(await term.start())
+        self._active = term.coordinator
+        await self._start_reporter(lambda: None)
         term.watch_servers()
 
+    async def _start_reporter(self, standby_problem: Callable[[], Mapping[str, str] | None]) -> None:
+        if not self._has_reporter:
+            return
+        from fluss_server.processes.reporters import coordinator_health, coordinator_source, process_sources
+
+        sources = [*process_sources(self.listening, "coordinator"), coordinator_source(lambda: self._active)]
+        await self._report("coordinator", sources, lambda: coordinator_health(self._active, standby_problem()))
+
     async def _start_among_others(self, shared: SharedMetadata) -> None:
-        store, latch_of = await shared.connect(self._runtime)
+        connection_to_store = await shared.connect(self._runtime)
+        store = connection_to_store.store
         self._resources.push_async_callback(store.close)
         record = self._record
         await self._announce(store, coordinator_id_path(record.coordinator_id), record.encode())
@@ -73,10 +96,11 @@ class CoordinatorProcess(ClusterProcess):
         active.on_change = [connection.address_changed]
         self._standby = standby_registry(connection, active.look, self._internal)
         await self.listening.serve(self._standby)
-        latch = latch_of(record.coordinator_id)
+        latch = connection_to_store.latch(record.coordinator_id)
         takeover = Takeover(store, latch, record, self._internal, self._new_connection, self._runtime.clock)
         self._resources.push_async_callback(takeover.close)
         await takeover.start()
+        await self._start_reporter(lambda: _standby_problem(connection_to_store, active))
         candidacy = asyncio.ensure_future(self._stand(store, latch))
         self._resources.push_async_callback(_cancelled, candidacy)
 
@@ -108,6 +132,7 @@ class CoordinatorProcess(ClusterProcess):
         self._term = term = CoordinatorTerm(store, self._settings())
         try:
             self.listening.replace(await term.start())
+            self._active = term.coordinator
             await term.announce()
             term.watch_servers()
             logger.info("active, coordinator epoch %s", term.epoch)
@@ -116,10 +141,28 @@ class CoordinatorProcess(ClusterProcess):
         except FlussError as error:
             logger.error("this coordinator could not become active: %s", error)
         finally:
-            self._term = None
+            self._term = self._active = None
             assert self._standby is not None, "there is no election without it"
             self.listening.replace(self._standby)
             await term.close()
+
+
+def _standby_problem(shared: SharedStore, active: ActiveCoordinator) -> Mapping[str, str] | None:
+    """Why a coordinator could not do its work, for its health; None when it can."""
+    if not shared.connected():
+        return {
+            "state": "no-store",
+            "reason": "there is no connection to ZooKeeper",
+            "remedy": "check zookeeper.address and that ZooKeeper runs; the coordinator tries on by itself",
+        }
+    if active.endpoint() is None:
+        return {
+            "state": "no-active-coordinator",
+            "reason": "no coordinator has become active yet",
+            "remedy": "wait for the election; if it takes longer than zookeeper.client.session-timeout, see the logs of"
+            " the coordinators",
+        }
+    return None
 
 
 async def _first_of(*waits: Coroutine[Any, Any, None]) -> None:

@@ -18,6 +18,7 @@ from fluss_server.coordinator.coordinator_server import CoordinatorServer
 from fluss_server.coordinator.partition_service import PartitionService
 from fluss_server.coordinator.process_watch import WatchedTabletServer
 from fluss_server.coordinator.producer_service import ProducerService
+from fluss_server.coordinator.rebalance_service import RebalanceService
 from fluss_server.coordinator.server_calls import ServerCalls
 from fluss_server.coordinator.service import CoordinatorService
 from fluss_server.metadata.server_records import ACTIVE_COORDINATOR, CoordinatorRecord
@@ -40,7 +41,14 @@ COORDINATOR_NODE_ID = 0
 
 _NO_SERVER = -1
 
-_FOR_CLIENTS: tuple[type, ...] = (CoordinatorService, ClusterService, PartitionService, ProducerService, AclService)
+_FOR_CLIENTS: tuple[type, ...] = (
+    CoordinatorService,
+    ClusterService,
+    PartitionService,
+    RebalanceService,
+    ProducerService,
+    AclService,
+)
 
 FORWARDED_KEYS = frozenset(key for service in _FOR_CLIENTS for key in served_keys(service))
 """What other servers pass on to the active coordinator when clients request it from them."""
@@ -104,6 +112,11 @@ class CoordinatorTerm:
             distributes_settings=True,
         )
         self._resources = contextlib.AsyncExitStack()
+
+    @property
+    def coordinator(self) -> CoordinatorServer:
+        """What works in this term."""
+        return self._coordinator
 
     @property
     def epoch(self) -> int:
@@ -170,6 +183,10 @@ class CoordinatorTerm:
         node = EphemeralNode(self._coordinator.store, ACTIVE_COORDINATOR, self._settings.record.encode())
         self._resources.push_async_callback(node.close)
         await node.start()
+
+    async def settled(self) -> None:
+        """See ``CoordinatorServer.settled``."""
+        await self._coordinator.settled()
 
     def watch_servers(self) -> None:
         """Begin what changes tables and leaders without a request, once the coordinator can be reached."""

@@ -42,6 +42,7 @@ class Listening:
 
     Attributes:
         security: how each listener authenticates.
+        registry: what is served now.
         shared: limits, and what is used of them; once bound.
         loop_monitor: how long the event loop was held.
 
@@ -59,6 +60,7 @@ class Listening:
         self._runtime = runtime
         self.security = ListenerSecurity(configuration, host, port, runtime)
         self.loop_monitor = LoopMonitor(runtime.clock)
+        self.registry = ServiceRegistry()
         self._servers: list[RpcServer] = []
         self._grpc_server: GrpcServer | None = None
 
@@ -112,11 +114,10 @@ class Listening:
             FlussError: ``NETWORK_EXCEPTION`` when an address cannot be used.
         """
         self.shared = SharedResources(rpc_limits(self._configuration, open_files=raise_open_files_limit()))
-        nothing = ServiceRegistry()
         for listener in self.security.listeners:
             name, host, port = listener.endpoint
             server = RpcServer(
-                nothing,
+                self.registry,
                 host,
                 port,
                 runtime=self._runtime,
@@ -135,6 +136,7 @@ class Listening:
             FlussError: ``NETWORK_EXCEPTION`` when an address cannot be used.
         """
         self.loop_monitor.start()
+        self.registry = registry
         for server, endpoint in zip(self._servers, self.endpoints, strict=True):
             server.registry = registry
             with _explained(endpoint.host, endpoint.port):
@@ -143,6 +145,7 @@ class Listening:
 
     def replace(self, registry: ServiceRegistry) -> None:
         """Serve something else from the next request on, also to connections that are open."""
+        self.registry = registry
         for server in self._servers:
             server.registry = registry
 

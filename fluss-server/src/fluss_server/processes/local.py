@@ -10,13 +10,14 @@ Files of the data directory (names with a dot cannot be database names)::
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from fluss_server.cluster.messages import ServerNode
 from fluss_server.config import SERVER_OPTIONS
 from fluss_server.coordinator.cluster_service import ReplicaCounts
 from fluss_server.coordinator.coordinator_server import CoordinatorServer
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
+from fluss_server.processes.local_directories import refuse_several_servers
 from fluss_server.processes.security import authorizer_of, follow_credentials
 from fluss_server.processes.server_process import ServerProcess
 from fluss_server.processes.settings import replica_config, scanner_config, table_settings
@@ -27,9 +28,6 @@ from fluss_server.security.authorization_interceptor import AuthorizationInterce
 from fluss_server.security.authorizer import Authorizer
 from fluss_server.security.internal_calls import FollowerFetches
 from fluss_server.tablet.tablet_server import TabletServer
-
-if TYPE_CHECKING:
-    from fluss_server.metrics.http_endpoint import HttpEndpoint
 
 logger = logging.getLogger(__name__)
 
@@ -42,17 +40,11 @@ class LocalServer(ServerProcess):
     in_cluster: ClassVar[bool] = False
 
     _tablet_server: TabletServer | None = None
-    _metrics: HttpEndpoint | None = None
 
     @property
     def grpc_endpoint(self) -> Endpoint | None:
         """Where the gRPC server listens, once started; None without one."""
         return self.listening.grpc_endpoint
-
-    @property
-    def metrics_address(self) -> str | None:
-        """``host:port`` of the metrics, once started; None without a reporter."""
-        return None if self._metrics is None else self._metrics.address
 
     @property
     def tablet_server(self) -> TabletServer:
@@ -63,13 +55,14 @@ class LocalServer(ServerProcess):
     async def _start(self) -> None:
         """Recover everything in the data directory, then listen."""
         self._lock_data_directory()
+        refuse_several_servers(self._data_dir, self._runtime.disk)
         store = self._open_embedded_store()
         coordinator, tablet_server = await self._start_cluster(store)
         registry = await self._registry(coordinator, tablet_server)
         self._resources.push_async_callback(self.listening.close)
         await self.listening.bind()
         await self.listening.serve(registry)
-        await self._start_reporters(registry, coordinator, tablet_server)
+        await self._start_reporter(coordinator, tablet_server)
         await self.listening.serve_grpc(registry)
         coordinator.start_background_tasks()
 
@@ -137,25 +130,14 @@ class LocalServer(ServerProcess):
         online = sum(replica.is_online for replica in replicas)
         return ReplicaCounts(len(replicas), online, len(replicas), online)
 
-    async def _start_reporters(
-        self,
-        registry: ServiceRegistry,
-        coordinator: CoordinatorServer,
-        tablet_server: TabletServer,
-    ) -> None:
-        if not self._configuration.get_list("metrics.reporters"):
+    async def _start_reporter(self, coordinator: CoordinatorServer, tablet_server: TabletServer) -> None:
+        if not self._has_reporter:
             return
-        from fluss_server.processes.reporters import start_prometheus
+        from fluss_server.processes.reporters import coordinator_source, process_sources, tablet_health, tablet_source
 
-        self._metrics = await start_prometheus(
-            self._configuration,
-            server_id=SERVER_ID,
-            registry=registry,
-            shared=self.listening.shared,
-            coordinator=coordinator,
-            tablet_server=tablet_server,
-            loop_monitor=self.listening.loop_monitor,
-            replica_counts=self._replica_counts,
-            runtime=self._runtime,
-        )
-        self._resources.push_async_callback(self._metrics.close)
+        sources = [
+            *process_sources(self.listening),
+            tablet_source(tablet_server, self._configuration),
+            coordinator_source(lambda: coordinator),
+        ]
+        await self._report(str(SERVER_ID), sources, lambda: tablet_health(tablet_server))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from fluss_server.config import SERVER_OPTIONS, Configuration
 from fluss_server.config.dynamic import DynamicConfiguration
@@ -17,6 +17,10 @@ from fluss_server.processes.data_directory import lock_data_directory
 from fluss_server.processes.listening import Listening
 from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.runtime.runtime import Runtime, system_runtime
+
+if TYPE_CHECKING:
+    from fluss_server.metrics.http_endpoint import HttpEndpoint
+    from fluss_server.metrics.samples import Source
 
 
 class ServerProcess(ABC):
@@ -41,6 +45,7 @@ class ServerProcess(ABC):
     """
 
     in_cluster: ClassVar[bool]
+    _metrics: HttpEndpoint | None = None
 
     def __init__(
         self,
@@ -74,6 +79,11 @@ class ServerProcess(ABC):
         """The listeners with the ports in use, once started."""
         return self.listening.endpoints
 
+    @property
+    def metrics_addresses(self) -> list[str]:
+        """``host:port`` of the metrics, once started; nothing without a reporter."""
+        return [] if self._metrics is None else [self._metrics.address]
+
     async def start(self) -> None:
         """Start everything; when something fails, what was started is closed again.
 
@@ -95,6 +105,20 @@ class ServerProcess(ABC):
     @abstractmethod
     async def _start(self) -> None:
         """Start the parts, each after what it needs."""
+
+    @property
+    def _has_reporter(self) -> bool:
+        """Whether metrics are reported: :meth:`_report` then loads what that needs."""
+        return bool(self._configuration.get_list("metrics.reporters"))
+
+    async def _report(
+        self, server_id: str, sources: Sequence[Source], health: Callable[[], Mapping[str, object]]
+    ) -> None:
+        """Show metrics and health over HTTP until this process closes; see ``start_reporter``."""
+        from fluss_server.processes.reporters import start_reporter
+
+        self._metrics = await start_reporter(self._configuration, server_id, sources, health, self._runtime)
+        self._resources.push_async_callback(self._metrics.close)
 
     def _lock_data_directory(self) -> None:
         """Keep other processes out of the data directory until this one closes."""

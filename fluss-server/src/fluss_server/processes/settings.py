@@ -16,6 +16,7 @@ from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicationConfig
 def table_settings(configuration: Configuration) -> TableSettings:
     """What tables may look like."""
     return TableSettings(
+        default_replication_factor=configuration.get_int("default.replication.factor"),
         default_bucket_count=configuration.get_int("default.bucket.number"),
         max_bucket_count=configuration.get_int("max.bucket.num"),
         allow_log_tables=configuration.get_bool("allow.create.log.tables"),

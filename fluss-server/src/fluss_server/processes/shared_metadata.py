@@ -42,10 +42,12 @@ class SharedStore(NamedTuple):
     Attributes:
         store: close it last.
         latch: makes the participant of that id.
+        connected: whether there is a connection now.
     """
 
     store: MetadataStore
     latch: Callable[[str], Latch]
+    connected: Callable[[], bool] = lambda: True
 
 
 class SharedMetadata(Protocol):
@@ -81,7 +83,12 @@ class ZooKeeperMetadata:
 
     async def connect(self, runtime: Runtime) -> SharedStore:
         from fluss_server.metadata.zookeeper.latch import LeaderLatch
+        from fluss_server.metadata.zookeeper.states import ConnectionState
         from fluss_server.metadata.zookeeper.store import ZooKeeperMetadataStore
 
         store = await ZooKeeperMetadataStore.connect(self._settings, runtime)
-        return SharedStore(store, lambda participant_id: LeaderLatch(store, participant_id, runtime))
+        return SharedStore(
+            store,
+            lambda participant_id: LeaderLatch(store, participant_id, runtime),
+            lambda: store.connection is ConnectionState.CONNECTED,
+        )

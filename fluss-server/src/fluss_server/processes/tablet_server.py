@@ -126,9 +126,19 @@ class TabletServerProcess(ClusterProcess):
                 for_clients.address_changed,
                 tablet_server.coordinator_changed,
             ]
+        await self._start_reporter(tablet_server)  # before it joins, so that its health says what it waits for
         await tablet_server.start()
         closing(tablet_server.leave)
         gate.open()
+
+    async def _start_reporter(self, tablet_server: TabletServer) -> None:
+        if not self._has_reporter:
+            return
+        from fluss_server.processes.reporters import process_sources, tablet_server_health, tablet_source
+
+        sources = [*process_sources(self.listening), tablet_source(tablet_server, self._configuration)]
+        server_id = str(self._configuration.get_int(SERVER_ID))
+        await self._report(server_id, sources, lambda: tablet_server_health(tablet_server))
 
     def _replaced_by(self, error: FlussError) -> None:
         if self.replaced is not None and not self.replaced.done():
@@ -146,7 +156,7 @@ class TabletServerProcess(ClusterProcess):
                 )
             endpoint = Endpoint(self._internal, *parse_address(COORDINATOR_ADDRESS, address))
             return self._connection("the coordinator", lambda: endpoint), None
-        store, _ = await self._shared.connect(self._runtime)
+        store = (await self._shared.connect(self._runtime)).store
         self._resources.push_async_callback(store.close)
         active = await self._follow_active_coordinator(store)
         # For whoever looks into the tree; the coordinator counts on registrations and heartbeats.

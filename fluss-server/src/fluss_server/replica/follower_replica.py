@@ -200,6 +200,7 @@ class FollowerReplica(BucketReplica):
         """
         if len(records):
             await self._run(partial(self._append, records))
+            self.counters.replicated_bytes_in += len(records)
         if not self._stopped:
             self._leader_start = leader_start
             self.high_watermark.advance(min(high_watermark, self.log.end_offset))

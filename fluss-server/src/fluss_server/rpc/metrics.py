@@ -11,17 +11,21 @@ from fluss_server.rpc.shared_resources import SharedResources
 from fluss_server.runtime.loop_monitor import LoopMonitor
 
 
-def request_samples(registry: ServiceRegistry) -> Iterable[Sample]:
-    """Per API that was called at least once."""
+def request_samples(registry: ServiceRegistry, scope: str = "tabletserver") -> Iterable[Sample]:
+    """Per API that was called at least once.
+
+    Args:
+        scope: ``tabletserver``, also of a process that is both, or ``coordinator``.
+    """
     for handler in registry.handlers:
         stats = handler.stats
         count = stats.count
         if count:
             labels = (request_name(handler.spec),)
-            yield Sample("tabletserver_request_requestsPerSecond", count, labels)
-            yield Sample("tabletserver_request_errorsPerSecond", stats.errors, labels)
-            yield Sample("tabletserver_request_requestBytes", stats.request_bytes, labels)
-            yield Sample("tabletserver_request_totalTimeMs", stats.times, labels)
+            yield Sample(f"{scope}_request_requestsPerSecond", count, labels)
+            yield Sample(f"{scope}_request_errorsPerSecond", stats.errors, labels)
+            yield Sample(f"{scope}_request_requestBytes", stats.request_bytes, labels)
+            yield Sample(f"{scope}_request_totalTimeMs", stats.times, labels)
 
 
 def connection_samples(shared: SharedResources) -> Iterable[Sample]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from fluss_server.replica.bucket_replica import BucketReplica
+from fluss_server.tablet.membership import Membership
 
 MAX_PROBLEMS = 20
 """Most buckets that are described; all are counted."""
@@ -31,3 +32,27 @@ def bucket_health(replicas: Iterable[BucketReplica]) -> dict[str, object]:
             for replica, error in unhealthy[:MAX_PROBLEMS]
         ],
     }
+
+
+def membership_problems(membership: Membership) -> list[Mapping[str, str]]:
+    """Why a server cannot lead buckets of its cluster: ``state``, reason and remedy; nothing when it can."""
+    if not membership.registered:
+        return [
+            {
+                "state": "not-registered",
+                "reason": "the coordinator has not taken this server in",
+                "remedy": "check that the active coordinator runs and that this server reaches it, under"
+                " coordinator.address or through ZooKeeper; the server tries on by itself",
+            }
+        ]
+    if not membership.lease.held:
+        return [
+            {
+                "state": "lease-lost",
+                "reason": "the lease ran out, because the coordinator has not responded to heartbeats; replicated"
+                " buckets are not served, and other servers may lead them",
+                "remedy": "check that the active coordinator runs and that this server reaches it; the next heartbeat"
+                " that is responded to renews the lease",
+            }
+        ]
+    return []

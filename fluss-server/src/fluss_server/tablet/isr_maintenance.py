@@ -44,6 +44,7 @@ class IsrMaintenance:
     Attributes:
         expansions: members added so far.
         shrinks: members removed so far.
+        failures: requested changes that did not succeed.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class IsrMaintenance:
         self._task: asyncio.Task[None] | None = None
         self.expansions = 0
         self.shrinks = 0
+        self.failures = 0
 
     def start(self) -> None:
         """Begin."""
@@ -188,6 +190,7 @@ class IsrMaintenance:
                 self._take_in(replica, change, results.get(replica.bucket))
                 for (replica, _), change in zip(wanted, sent, strict=True)
             ]
+        self.failures += outcomes.count(False)
         return all(outcomes)
 
     def _take_in(self, replica: Replica, change: IsrChange, result: AdjustedBucket | None) -> bool:

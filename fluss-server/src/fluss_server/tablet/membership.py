@@ -47,6 +47,7 @@ class Membership:
 
     Attributes:
         lease: what it holds.
+        registered: whether the coordinator has this server as a member, as far as it knows.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Membership:
         self._replaced = replaced
         self._rejoining = rejoining
         self._rejoined = rejoined
+        self.registered = False
         self._on_registered = registered
         self._on_heard = heard
         self._task: asyncio.Task[None] | None = None
@@ -124,6 +126,7 @@ class Membership:
                 await task
 
     async def _register(self) -> Registered:
+        self.registered = False
         backoff_s = FIRST_BACKOFF_S
         while True:
             self._rejoining()
@@ -139,6 +142,7 @@ class Membership:
             else:
                 self._rejoined(self.lease.held)
                 self._heard(sent_at, registered)
+                self.registered = True
                 # What this process has in its logs stays complete while it lives.
                 self._registration = self._registration._replace(clean=True)
                 return registered

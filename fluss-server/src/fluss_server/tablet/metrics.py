@@ -11,6 +11,7 @@ from fluss_server.replica.follower_replica import FollowerReplica
 from fluss_server.tablet.disk_write_lock import DiskWriteLock
 from fluss_server.tablet.isr_maintenance import IsrMaintenance
 from fluss_server.tablet.kv_scanners import KvScanners
+from fluss_server.tablet.membership import Membership
 from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.replica_manager import ReplicaManager
 
@@ -31,6 +32,7 @@ _SERVER_RATES = {
     "tabletserver_messagesInPerSecond": "messages_in",
     "tabletserver_bytesInPerSecond": "bytes_in",
     "tabletserver_bytesOutPerSecond": "bytes_out",
+    "tabletserver_replicationBytesInPerSecond": "replicated_bytes_in",
 }
 
 
@@ -48,6 +50,7 @@ class TabletMetrics:
         parked: ParkedFetches,
         disk: DiskWriteLock,
         isr: IsrMaintenance,
+        membership: Membership,
         *,
         max_buckets: int,
     ) -> None:
@@ -56,6 +59,7 @@ class TabletMetrics:
         self._parked = parked
         self._disk = disk
         self._isr = isr
+        self._membership = membership
         self._max_buckets = max_buckets
 
     def samples(self) -> Iterable[Sample]:
@@ -115,6 +119,10 @@ class TabletMetrics:
         yield Sample("tabletserver_underMinIsr", sum(not f.has_enough_replicas for f in followers))
         yield Sample("tabletserver_isrExpandsPerSecond", self._isr.expansions)
         yield Sample("tabletserver_isrShrinksPerSecond", self._isr.shrinks)
+        yield Sample("tabletserver_failedIsrUpdatesPerSecond", self._isr.failures)
+        yield Sample("server_registered", int(self._membership.registered))
+        yield Sample("server_leaseHeld", int(self._membership.lease.held))
+        yield Sample("server_leaseLosses", self._membership.lease.losses)
         yield Sample("server_replicationMaxLag", max((replica.replication_lag for replica in leaders), default=0))
 
     def _bucket(self, replica: BucketReplica) -> Iterable[Sample]:

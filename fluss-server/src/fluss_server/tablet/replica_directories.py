@@ -21,13 +21,14 @@ from pathlib import PurePath
 
 from fluss_server.cluster.messages import IdBounds
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.model.identifiers import TablePath
+from fluss_server.model.identifiers import TableBucket, TablePath
 from fluss_server.runtime.disk import Disk
 
 logger = logging.getLogger(__name__)
 
 _TABLE_DIRECTORY = re.compile(r"(?P<name>.+)-(?P<id>\d+)\Z")
 _PARTITION_DIRECTORY = re.compile(r"(?P<name>.+)-p(?P<id>\d+)\Z")
+_BUCKET_DIRECTORY = re.compile(r"(log|kv)-(?P<number>\d+)(?P<deleted>\.deleted)?\Z")
 _DELETED = ".deleted"
 ORPHANED = ".orphaned"
 """End of the name of a directory that the metadata does not know and that was kept; a number may follow."""
@@ -126,6 +127,35 @@ class ReplicaDirectories:
                 self._disk.remove_tree(orphan)
             else:
                 self._remove(orphan)
+
+    def remove_moved(self, is_assigned: Callable[[TableBucket], bool], table_id: int | None = None) -> None:
+        """Remove the replicas of buckets that other servers have now. None of them is open.
+
+        Another life of the bucket on this server must begin with nothing: what was not acknowledged when it was moved
+        may differ from what is in the log of its leader since.
+
+        Args:
+            is_assigned: whether this server is to have a replica of a bucket.
+            table_id: only of this table; None = of all.
+        """
+        for table, number in list(self._tables()):
+            if table_id not in (None, number):
+                continue
+            owners: list[tuple[PurePath, int | None]] = [(table, None), *self._partitions(table)]
+            for directory, partition_id in owners:
+                for name in self._disk.list(directory):
+                    match = _BUCKET_DIRECTORY.match(name)
+                    if match is None:
+                        continue
+                    if match["deleted"]:
+                        self._disk.remove_tree(directory / name)
+                    elif not is_assigned(TableBucket(number, partition_id, int(match["number"]))):
+                        logger.info("removing %s, which other servers have now", directory / name)
+                        self._remove(directory / name)
+            for directory in (*[path for path, _ in self._partitions(table)], table):
+                if not self._disk.list(directory):
+                    self._disk.remove_directory(directory)
+                    self._disk.sync_directory(directory.parent)
 
     def _partition_orphans(
         self, table_directory: PurePath, has_partition: Callable[[int], bool], next_partition_id: int

@@ -320,15 +320,14 @@ class ReplicaManager:
         return durable
 
     async def orphans(self) -> tuple[ReplicaStop, ...]:
-        """How to close the replicas of tables and partitions that the metadata does not have.
+        """How to close the replicas of tables and partitions that the metadata does not have, and of buckets that
+        other servers have now.
 
         Their directories are for :meth:`remove_orphans`, which knows whether the metadata can be trusted.
         """
 
         def unknown(bucket: TableBucket) -> bool:
-            if bucket.partition_id is not None and self._metadata.partition(bucket.partition_id) is None:
-                return True
-            return self._metadata.table(bucket.table_id) is None
+            return not self._exists(bucket) or not self._is_assigned(bucket)
 
         opening = [task for bucket, task in self._changing.items() if unknown(bucket)]
         if opening:
@@ -356,8 +355,25 @@ class ReplicaManager:
         async def remove() -> None:
             async with self._files:
                 await self._io_pool.run(self._directories.remove_orphans, is_partitioned, has_partition, bounds)
+                moved = self._metadata.has_buckets_without(self._server_id) and bounds.complete
+                if moved:  # it may have been away when they were moved
+                    assigned = self._is_assigned
+                    await self._io_pool.run(self._directories.remove_moved, assigned)
 
         await self._tasks.run(remove())
+
+    def _exists(self, bucket: TableBucket) -> bool:
+        """Whether the metadata has the table and the partition of a bucket."""
+        if bucket.partition_id is not None and self._metadata.partition(bucket.partition_id) is None:
+            return False
+        return self._metadata.table(bucket.table_id) is not None
+
+    def _is_assigned(self, bucket: TableBucket) -> bool:
+        """Whether this server is to have a replica of a bucket; True while nothing is known about it."""
+        for entry in self._metadata.buckets(bucket.table_id, bucket.partition_id):
+            if entry.bucket == bucket.bucket:
+                return self._server_id in entry.replicas
+        return True
 
     async def update_tables(self, tables: Iterable[TableMetadata]) -> None:
         """Give new definitions to the replicas of their tables: writes that begin afterwards meet them."""
@@ -484,7 +500,9 @@ class ReplicaManager:
                 results[bucket] = BucketResult(bucket)
             except Exception as error:
                 results[bucket] = BucketResult(bucket, _failure_of(error, f"bucket {bucket} cannot be stopped"))
-            if stop.delete:
+            if stop.delete and self._exists(bucket):  # it was moved; others of its table may be here, and not open
+                await self._remove_moved(bucket, results)
+            elif stop.delete:
                 key = bucket.table_id, bucket.partition_id
                 directories[key] = directories.get(key) or (None if hosted is None else hosted.directory)
         remaining = {(bucket.table_id, bucket.partition_id) for bucket in self._hosted}
@@ -502,6 +520,15 @@ class ReplicaManager:
                     if (bucket.table_id, bucket.partition_id) == (table_id, partition_id):
                         results[bucket] = BucketResult(bucket, failure)
         return StopReplicasResponse(tuple(results.values()))
+
+    async def _remove_moved(self, bucket: TableBucket, results: dict[TableBucket, BucketResult]) -> None:
+        """Remove what a replica that was moved away, or could not be opened, has left."""
+        if results[bucket].failure is not None:
+            return
+        try:
+            await self._io_pool.run(self._directories.remove_moved, lambda other: other != bucket, bucket.table_id)
+        except Exception as error:
+            results[bucket] = BucketResult(bucket, _failure_of(error, f"the files of {bucket} cannot be removed"))
 
     async def _stop(self, stop: ReplicaStop) -> None:
         bucket = stop.bucket

@@ -11,8 +11,8 @@
 A standby replica follows with an open KvTablet, which the leader that it becomes goes on with.
 
 A bucket without followers is served as soon as it is open, and keeps its replica whatever its epochs are. One with
-followers gets a new :class:`Replica` or :class:`FollowerReplica` with every leader epoch; the log goes from one to the
-next.
+followers, or that has had some since it was opened, gets a new :class:`Replica` or :class:`FollowerReplica` with every
+leader epoch; the log goes from one to the next.
 """
 
 from __future__ import annotations
@@ -150,7 +150,8 @@ class ReplicaRoles:
         if hosted.has_failed or hosted.leadership.leader_epoch != leadership.leader_epoch:
             return False
         if isinstance(replica, Replica):
-            return leadership.leader == self._server_id and has_followers == (replica.followers is not None)
+            # One that has had followers may be the only one left after a move; it counts with itself then.
+            return leadership.leader == self._server_id and (replica.followers is not None or not has_followers)
         return leadership.leader == replica.leader
 
     def refresh(self, hosted: HostedReplica, leadership: BucketLeadership) -> None:

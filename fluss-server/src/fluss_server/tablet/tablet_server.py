@@ -72,6 +72,7 @@ class TabletServer:
         metadata: what it knows of the cluster.
         replicas: the buckets that it keeps.
         isr: keeps the ISRs of the buckets that it leads.
+        membership: whether it is a member of the cluster, and its lease.
         scanners: full scans that are open.
         disk: whether writes are refused, because the disk is nearly full.
         reads: serves reads.
@@ -99,7 +100,7 @@ class TabletServer:
         current = configuration.current
         incarnation = runtime.secrets.token(16).hex()
         self._settings = ClusterSettings(configuration, acls, runtime.clock)
-        self._membership = Membership(
+        self.membership = Membership(
             RegisterServer(node, incarnation, fluss_version=__version__, checks_permissions=acls is not None),
             coordinator,
             self,
@@ -126,7 +127,7 @@ class TabletServer:
             self.metadata,
             self._reserve_ids,
             self._connect,
-            self._membership.lease,
+            self.membership.lease,
         )
         self.isr = IsrMaintenance(
             node.server_id,
@@ -177,18 +178,18 @@ class TabletServer:
         self.isr.start()
         closing(self.isr.close)
         self._has_snapshot = asyncio.get_running_loop().create_future()
-        closing(self._membership.close)
-        await self._membership.join(clean=before.stopped, durable=before.durable)
+        closing(self.membership.close)
+        await self.membership.join(clean=before.stopped, durable=before.durable)
         await self._has_snapshot
 
     def coordinator_changed(self) -> None:
         """Another coordinator is the active one."""
-        self._membership.coordinator_changed()
+        self.membership.coordinator_changed()
 
     async def leave(self) -> None:
         """Have the coordinator move leaderships to other servers, before :meth:`close`."""
         self.replicas.pause_reads()
-        await self.replicas.hand_over(await self._membership.leave())
+        await self.replicas.hand_over(await self.membership.leave())
 
     async def close(self) -> None:
         """Make everything durable and release the files. May be called twice."""

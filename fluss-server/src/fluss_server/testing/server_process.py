@@ -22,6 +22,7 @@ class ServerProcess:
         on_line: called with each line that it prints until it returns True: then the server is ready.
         running: where the process is kept while it runs; whoever has the list can end it.
         log: where the newest lines go.
+        on_output: called, in another thread, with each line as long as it runs.
     """
 
     def __init__(
@@ -30,9 +31,11 @@ class ServerProcess:
         on_line: Callable[[str], bool],
         running: list[subprocess.Popen[str]] | None = None,
         log: deque[str] | None = None,
+        on_output: Callable[[str], object] = lambda line: None,
     ) -> None:
         self._command = list(command)
         self._on_line = on_line
+        self._on_output = on_output
         self._running = [] if running is None else running
         self._log = deque[str](maxlen=_KEPT_LOG_LINES) if log is None else log
 
@@ -124,5 +127,6 @@ class ServerProcess:
         assert process.stdout is not None
         for line in process.stdout:
             self._log.append(line.rstrip("\n"))
+            self._on_output(line.strip())
             lines.put(line.strip())
         lines.put(None)

@@ -1,0 +1,213 @@
+"""The steps of a move, one by one."""
+
+from __future__ import annotations
+
+from error_support import code_of
+from fluss_server.cluster.messages import AdjustIsr, IsrChange, ReplicaStop, ServerNode
+from fluss_server.coordinator.assignment import assign
+from fluss_server.coordinator.cluster_state import BucketState
+from fluss_server.coordinator.events import (
+    IsrAdjustmentRequested,
+    MovesAreLate,
+    Plan,
+    RebalanceCanceled,
+    RebalanceRequested,
+    ServerJoined,
+    ServerLeft,
+    ServersTagged,
+    ServersUntagged,
+)
+from fluss_server.coordinator.reassignments import settled
+from fluss_server.coordinator.rebalance_plan import ALL_GOALS, RebalanceGoal
+from fluss_server.errors import ErrorCode
+from fluss_server.metadata.rebalance_records import REBALANCE, RebalanceRecord, RebalanceStatus, ServerTag
+from fluss_server.metadata.records import AssignmentRecord, LeaderAndIsrRecord
+from fluss_server.metadata.store import Create
+from unit.coordinator.test_state_machine import B0, EPOCH, Cluster, leaderships, told
+
+B0_PATH = "/tabletservers/tables/0"
+
+
+def drained(*replicas: int) -> Cluster:
+    """Servers 0, 1, 2 and a bucket whose first replica is on one that is to have nothing; the rebalance has begun."""
+    cluster = Cluster(0, 1, 2)
+    cluster.tree.apply(cluster.tree.plan([Create("/cluster")]))
+    cluster.create(0, (replicas,))
+    cluster.handle(ServersTagged((replicas[0],), ServerTag.PERMANENT_OFFLINE))
+    planned = cluster.handle(RebalanceRequested("r1", ALL_GOALS))
+    cluster.confirm(planned)
+    return cluster
+
+
+def adjust(cluster: Cluster, *isr: int) -> Plan:
+    record = cluster.record(B0)
+    change = IsrChange(B0, record.leader_epoch, isr, EPOCH, record.bucket_epoch)
+    return cluster.handle(IsrAdjustmentRequested(AdjustIsr(record.leader, (change,))))
+
+
+def status(cluster: Cluster) -> tuple[RebalanceStatus, RebalanceStatus]:
+    """Of the rebalance as stored, and of the bucket."""
+    node = cluster.tree.get(REBALANCE)
+    assert node is not None
+    return RebalanceRecord.decode(node.value).status, cluster.state.moves[B0].status
+
+
+def test_a_bucket_gets_new_replicas_then_another_leader_and_only_then_loses_the_old_ones() -> None:
+    cluster = drained(0, 1)
+    assert cluster.state.buckets[B0].replicas == (1, 2, 0)
+    assert cluster.record(B0).leader == 0, "it leads until the new replica has everything"
+    assert status(cluster) == (RebalanceStatus.REBALANCING, RebalanceStatus.REBALANCING)
+    planned = adjust(cluster, 0, 1, 2)
+    assert cluster.record(B0).leader == 1
+    assert cluster.state.buckets[B0].replicas == (1, 2, 0), "the old replica stays until the new leader leads"
+    assert told(planned, 0) != []
+    cluster.confirm(planned)
+    assert cluster.state.buckets[B0].replicas == (1, 2)
+    assert cluster.record(B0).isr == (1, 2)
+    node = cluster.tree.get(B0_PATH)
+    assert node is not None
+    assert AssignmentRecord.decode("", node.value).buckets == {0: (1, 2)}
+    assert status(cluster) == (RebalanceStatus.COMPLETED, RebalanceStatus.COMPLETED)
+
+
+def test_the_old_replica_is_deleted_when_the_others_have_been_told() -> None:
+    cluster = drained(0, 1)
+    planned = adjust(cluster, 0, 1, 2)
+    plans = cluster.confirm(planned)
+    stops = [content for entry in plans for content in told(entry, 0) if isinstance(content, ReplicaStop)]
+    assert stops == [ReplicaStop(B0, cluster.record(B0).leader_epoch, delete=True)]
+    assert not stops[0].delete_remote, "what is in the remote storage belongs to the table"
+    final = next(entry for entry in plans if stops[0] in told(entry, 0))
+    assert {server for leadership, server in leaderships(final)} == {1, 2}
+    assert all(leadership.replicas == (1, 2) for leadership, _ in leaderships(final))
+
+
+def test_a_single_replica_begins_another_epoch_when_it_gets_a_follower() -> None:
+    cluster = drained(0)
+    record = cluster.record(B0)
+    assert (record.leader, record.leader_epoch, record.isr) == (0, 1, (0,))
+    planned = adjust(cluster, 0, 1)
+    assert cluster.record(B0).leader == 1
+    cluster.confirm(planned)
+    assert cluster.state.buckets[B0].replicas == (1,)
+
+
+def test_a_cancel_leaves_as_many_replicas_as_before() -> None:
+    cluster = drained(0, 1)
+    cluster.handle(RebalanceCanceled("r1"))
+    assert cluster.state.buckets[B0].replicas == (0, 1)
+    assert status(cluster) == (RebalanceStatus.CANCELED, RebalanceStatus.CANCELED)
+    assert cluster.handle(RebalanceCanceled()).writes == (), "nothing is under way any more"
+
+
+def test_a_cancel_after_the_leader_has_moved_goes_on_to_the_end() -> None:
+    cluster = drained(0, 1)
+    adjust(cluster, 0, 1, 2)
+    cluster.handle(RebalanceCanceled())
+    assert cluster.state.buckets[B0].replicas in ((1, 0), (0, 1), (1, 2))
+    assert cluster.record(B0).leader in cluster.state.buckets[B0].replicas
+
+
+def test_another_rebalance_has_to_wait() -> None:
+    cluster = drained(0, 1)
+    assert code_of(lambda: cluster.handle(RebalanceRequested("r2", ALL_GOALS))) is ErrorCode.REBALANCE_FAILURE_EXCEPTION
+    assert code_of(lambda: cluster.handle(RebalanceCanceled("r2"))) is ErrorCode.NO_REBALANCE_IN_PROGRESS_EXCEPTION
+
+
+def test_a_bucket_that_takes_long_goes_on() -> None:
+    cluster = drained(0, 1)
+    cluster.handle(MovesAreLate((B0,)))
+    assert status(cluster) == (RebalanceStatus.REBALANCING, RebalanceStatus.TIMEOUT)
+    cluster.confirm(adjust(cluster, 0, 1, 2))
+    assert status(cluster) == (RebalanceStatus.COMPLETED, RebalanceStatus.COMPLETED)
+
+
+def test_a_bucket_whose_new_server_is_gone_keeps_its_replicas() -> None:
+    cluster = drained(0, 1)
+    cluster.handle(ServerLeft(2))
+    assert cluster.state.buckets[B0].replicas == (1, 2, 0), "it may come back"
+    cluster.handle(MovesAreLate((B0,)))
+    assert cluster.state.buckets[B0].replicas == (0, 1)
+    assert status(cluster) == (RebalanceStatus.FAILED, RebalanceStatus.FAILED)
+
+
+def test_a_server_that_comes_back_goes_on_with_what_it_was_to_get() -> None:
+    cluster = drained(0, 1)
+    cluster.handle(ServerLeft(2))
+    cluster.confirm(cluster.handle(ServerJoined(ServerNode(2), "second", True)))
+    cluster.confirm(adjust(cluster, 0, 1, 2))
+    assert cluster.state.buckets[B0].replicas == (1, 2)
+
+
+def test_only_the_leader_moves_when_the_replicas_are_in_balance() -> None:
+    cluster = Cluster(0, 1)
+    cluster.tree.apply(cluster.tree.plan([Create("/cluster")]))
+    cluster.create(0, ((0, 1), (0, 1)))
+    planned = cluster.handle(RebalanceRequested("r1", (RebalanceGoal.LEADER_DISTRIBUTION,)))
+    cluster.confirm(planned)
+    assert sorted(state.leader for state in cluster.state.buckets.values()) == [0, 1]
+    assert all(len(state.replicas) == 2 for state in cluster.state.buckets.values())
+
+
+def test_few_moves_at_a_time() -> None:
+    cluster = Cluster(0, 1, 2)
+    cluster.tree.apply(cluster.tree.plan([Create("/cluster")]))
+    cluster.create(0, tuple((0, 1) for _ in range(9)))
+    cluster.handle(ServersTagged((0,), ServerTag.TEMPORARY_OFFLINE))
+    cluster.handle(RebalanceRequested("r1", ALL_GOALS))
+    assert len(cluster.state.moves) == 9
+    assert len(cluster.state.moving) == cluster.state.moves_per_server == 2
+
+
+def test_what_stays_when_a_move_ends_early() -> None:
+    def state(replicas: tuple[int, ...], leader: int, *isr: int) -> BucketState:
+        return BucketState(replicas, LeaderAndIsrRecord(leader, 0, isr, EPOCH, 0))
+
+    joint = (3, 0, 1, 2)
+    assert settled(state(joint, 0, 0, 1, 2, 3), (0, 1, 2), {0, 1, 2, 3}) == (0, 1, 2), "the old ones if they can"
+    assert settled(state(joint, 0, 0, 1, 3), (0, 1, 2), {0, 1, 3}) == (0, 1, 3), "those in sync before others"
+    assert settled(state(joint, -1, 3), (0, 1, 2), {0, 1, 2}) == (0, 1, 3), "the last one that has everything"
+    assert settled(state(joint, 0, 0), (0, 1, 2), {0, 2, 3}) == (0, 1, 2)
+    assert settled(state((1, 0), 0, 0), (0,), {0, 1}) == (0,)
+
+
+def test_tags() -> None:
+    cluster = Cluster(0, 1)
+
+    def change(event: ServersTagged | ServersUntagged) -> ErrorCode:
+        return code_of(lambda: cluster.handle(event))
+
+    assert change(ServersTagged((0, 5), ServerTag.PERMANENT_OFFLINE)) is ErrorCode.SERVER_NOT_EXIST_EXCEPTION
+    assert cluster.state.tags == {}, "all or nothing"
+    cluster.handle(ServersTagged((0,), ServerTag.PERMANENT_OFFLINE))
+    cluster.handle(ServersTagged((0,), ServerTag.PERMANENT_OFFLINE))
+    other = ServersTagged((0,), ServerTag.TEMPORARY_OFFLINE)
+    assert change(other) is ErrorCode.SEVER_TAG_ALREADY_EXIST_EXCEPTION
+    assert cluster.state.live_server_ids() == [1], "no replicas of new tables"
+    absent = ServersUntagged((0,), ServerTag.TEMPORARY_OFFLINE)
+    assert change(absent) is ErrorCode.SEVER_TAG_NOT_EXIST_EXCEPTION
+    cluster.handle(ServersUntagged((0,), ServerTag.PERMANENT_OFFLINE))
+    assert cluster.tree.get("/tabletservers/server_tags") is None
+    cluster.handle(ServersTagged((0,), ServerTag.TEMPORARY_OFFLINE))
+    assert cluster.state.live_server_ids() == [0, 1]
+
+
+def test_replicas_of_new_tables_are_in_different_racks() -> None:
+    racks = {0: "a", 1: "a", 2: "b", 3: "c"}
+    for start in range(4):
+        for shift in range(4):
+            for replicas in assign(8, 3, [0, 1, 2, 3], racks=racks, start=start, shift=shift):
+                assert {racks[server] for server in replicas} == {"a", "b", "c"}
+            for replicas in assign(8, 4, [0, 1, 2, 3], racks=racks, start=start, shift=shift):
+                assert sorted(replicas) == [0, 1, 2, 3], "more replicas than racks"
+    leaders = [replicas[0] for replicas in assign(4, 1, [0, 1, 2, 3], racks=racks)]
+    assert leaders == [0, 2, 3, 1], "neighbours are in different racks"
+    assert assign(4, 2, [0, 1, 2], racks={0: "a", 1: None, 2: "b"}) == assign(4, 2, [0, 1, 2])
+
+
+def test_elections_prefer_servers_without_a_tag() -> None:
+    cluster = Cluster(0, 1, 2)
+    cluster.create(0, ((0, 1, 2),))
+    cluster.handle(ServersTagged((1,), ServerTag.TEMPORARY_OFFLINE))
+    cluster.handle(ServerLeft(0))
+    assert cluster.record(B0).leader == 2
