@@ -74,15 +74,16 @@ class ProcessWatch:
             self._task = None
 
     async def _has_ended(self) -> bool:
-        begin = self._now()
+        begin = refused_since = self._now()
         while self._now() < begin + MAX_WATCH_S:
             try:
                 await self._connection.open()
                 return False
             except FlussError as error:
+                # A process that is ending may still accept connections, which break.
                 if not isinstance(error.__cause__, ConnectionRefusedError):
-                    return False
-            if self._now() - max(begin, self._heard_at()) > self._silence_s:
+                    refused_since = self._now()
+            if self._now() - max(refused_since, self._heard_at()) > self._silence_s:
                 logger.warning("%s refuses connections and sends no heartbeats: it has ended", self._connection.name)
                 return True
             await asyncio.sleep(ATTEMPT_INTERVAL_S)
