@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import compose_spec
 import pytest
 import yaml
+from compose_spec.models import ComposeSpecification
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 DOCUMENT: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())
@@ -16,7 +16,7 @@ SERVICES: dict[str, dict[str, Any]] = DOCUMENT["services"]
 
 
 def test_it_follows_the_specification() -> None:
-    compose_spec.ComposeSpecification.model_validate(DOCUMENT)
+    ComposeSpecification.model_validate(DOCUMENT)
 
 
 def test_it_has_the_whole_cluster() -> None:

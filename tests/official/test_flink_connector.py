@@ -190,6 +190,9 @@ def test_procedures(flink: FlinkSession) -> None:
     flink.batch(f"CALL sys.set_cluster_configs('{key}', 'true')")
     found = flink.batch(f"CALL sys.get_cluster_configs('{key}')")
     assert found[0][1:3] == [key, "true"], found
+    effective = {row[1]: row[2:] for row in flink.batch("CALL sys.get_cluster_configs()")}
+    assert effective[key] == ["true", "DYNAMIC_SERVER_CONFIG"]
+    assert effective["log.segment.file-size"] == ["1024mb", "INITIAL_SERVER_CONFIG"], "defaults are in effect, too"
     with pytest.raises(FlinkError, match="No Authorizer is configured"):
         flink.batch("CALL sys.list_acl(resource => 'ANY')")
 
