@@ -84,9 +84,7 @@ async def test_the_standby_takes_over(how: signal.Signals, cluster: ProcessClust
 
 
 @async_test
-async def test_the_standby_does_not_wait_for_sessions(
-    tmp_path: Path, zookeeper: ZooKeeperServer
-) -> None:
+async def test_the_standby_does_not_wait_for_sessions(tmp_path: Path, zookeeper: ZooKeeperServer) -> None:
     options = {"zookeeper.path.root": f"/{tmp_path.name}", "zookeeper.client.session-timeout": "60s"}
     with ProcessCluster(
         tmp_path, tablet_servers=2, coordinators=2, zookeeper=zookeeper.address, options=options

@@ -125,13 +125,13 @@ class PeerConnection:
         try:
             return await asyncio.wait_for(self._call(key, request, limit_s, used), limit_s)
         except asyncio.TimeoutError:
-            self._give_up(used)
+            self._break_off(used)
             raise FlussError(
                 ErrorCode.REQUEST_TIME_OUT, f"{key.name}: no response of {self.name} in {limit_s:g} s"
             ) from None
         except FlussError as error:
             if error.code in _BROKEN:
-                self._give_up(used)
+                self._break_off(used)
             elif error.code in _REFUSED:
                 raise FlussError(
                     error.code,
@@ -246,7 +246,7 @@ class PeerConnection:
         if client is self._client and self.on_lost is not None:  # else it was closed on this side
             self.on_lost()
 
-    def _give_up(self, used: list[RpcClient]) -> None:
+    def _break_off(self, used: list[RpcClient]) -> None:
         """Close a connection over which a call has failed; whoever waits for its end is told."""
         was_open = self._client is not None and self._client in used
         self._drop(used)
