@@ -49,16 +49,29 @@ Servers = Callable[[], list[Endpoint]]
 class ClusterClient:
     """Connections to the tablet servers, and what one client knows of the leaders of a table.
 
+    Args:
+        network: of the client's machine.
+        servers: where tablet servers are.
+        random: chooses among them.
+        timeout_s: of connecting, and of a call.
+
     Attributes:
         repeated: errors after which a call is made again.
         epochs: the newest leader epoch of each bucket that was heard of; older leaders are not called any more.
     """
 
     def __init__(
-        self, network: Network, servers: Servers, random: Random, repeated: frozenset[ErrorCode] = REPEATED
+        self,
+        network: Network,
+        servers: Servers,
+        random: Random,
+        repeated: frozenset[ErrorCode] = REPEATED,
+        *,
+        timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         self._network = network
         self._servers = servers
+        self._timeout_s = timeout_s
         self.random = random
         self.repeated = repeated
         self._clients: dict[tuple[str, int], RpcClient] = {}
@@ -93,6 +106,11 @@ class ClusterClient:
         endpoint = self.random.choice(endpoints)
         return await self._call((endpoint.host, endpoint.port), key, request)
 
+    async def close(self) -> None:
+        """Close the connections."""
+        clients, self._clients = self._clients, {}
+        await asyncio.gather(*(client.close() for client in clients.values()))
+
     async def _find_leaders(self, table: str) -> None:
         response = await self.call_any(ApiKey.GET_METADATA, pb.MetadataRequest(table_path=[path_of(table)]))
         addresses = {node.node_id: (node.host, node.port) for node in response.tablet_servers}
@@ -107,9 +125,9 @@ class ClusterClient:
         client = self._clients.get(address)
         try:
             if client is None:
-                client = await RpcClient.connect(*address, network=self._network, timeout_s=CALL_TIMEOUT_S)
+                client = await RpcClient.connect(*address, network=self._network, timeout_s=self._timeout_s)
                 self._clients[address] = client
-            return await client.call(key, request, timeout_s=CALL_TIMEOUT_S)
+            return await client.call(key, request, timeout_s=self._timeout_s)
         except FlussError:
             if client is not None and self._clients.pop(address, None) is client:
                 await client.close()

@@ -12,9 +12,10 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.metadata.participant import Participant
 from fluss_server.metadata.store import (
     DEFAULT_WATCH_CAPACITY,
     CommitLimits,
@@ -39,6 +40,13 @@ _PAUSE_S = 0.03
 _T = TypeVar("_T")
 
 
+class Candidate(NamedTuple):
+    """A node of the election, which ends with its session."""
+
+    session_id: int
+    participant: Participant
+
+
 class Ensemble:
     """What is stored, and who is connected. It never fails; the ways to it do.
 
@@ -49,7 +57,7 @@ class Ensemble:
     Attributes:
         tree: what is stored.
         sessions: when each was heard of last, by id.
-        election: session and participant of each candidate, first come first.
+        election: candidates, first come first.
         expired: sessions that ended because nothing was heard of them, or by force.
     """
 
@@ -58,10 +66,11 @@ class Ensemble:
         self.network = network
         self.tree = Tree()
         self.sessions: dict[int, float] = {}
-        self.election: list[tuple[int, str]] = []
+        self.election: list[Candidate] = []
         self.expired = 0
         self._hosts: dict[int, str] = {}
         self._ids = count(1)
+        self._nodes = count(1)
         self._watches: list[tuple[str, QueueWatch]] = []
 
     async def run(self) -> None:
@@ -83,8 +92,19 @@ class Ensemble:
         if self.sessions.pop(session_id, None) is None:
             return
         self.expired += 1
-        self.election = [entry for entry in self.election if entry[0] != session_id]
+        self.election = [entry for entry in self.election if entry.session_id != session_id]
         self.apply([Delete(path) for path in self.tree.owned_by(session_id)])
+
+    def stand(self, session_id: int, participant_id: str) -> Participant | None:
+        """The node of a candidate, made if there is none; None without a session."""
+        if session_id not in self.sessions:
+            return None
+        for entry in self.election:
+            if entry.session_id == session_id and entry.participant.participant_id == participant_id:
+                return entry.participant
+        made = Participant(f"node-{next(self._nodes)}", participant_id)
+        self.election.append(Candidate(session_id, made))
+        return made
 
     def expire(self, host: str) -> bool:
         """End the sessions of a machine, although it is heard of; returns whether there was one."""
@@ -287,25 +307,29 @@ class EnsembleStore:
 
     # ---- election
 
-    async def stand(self, participant_id: str) -> bool:
-        """Take part in the election; returns whether this participant is the first."""
+    async def stand(self, participant_id: str) -> Participant | None:
+        """Take part in the election; returns the node of this participant when it is the first."""
         session_id = self.session_id
 
-        def look() -> bool:
-            election = self._ensemble.election
-            if session_id is None or session_id not in self._ensemble.sessions:
-                return False
-            if (session_id, participant_id) not in election:
-                election.append((session_id, participant_id))
-            return election[0] == (session_id, participant_id)
+        def look() -> Participant | None:
+            node = None if session_id is None else self._ensemble.stand(session_id, participant_id)
+            return node if node is not None and self._ensemble.election[0].participant == node else None
 
-        return await self._round_trip(look) and self.session_id == session_id and self.is_certain
+        node = await self._round_trip(look)
+        return node if self.session_id == session_id and self.is_certain else None
 
-    async def withdraw(self, participant_id: str) -> None:
-        """Take part no more."""
+    async def candidates(self) -> list[Participant]:
+        """The nodes of the election, the first one first."""
+        return await self._round_trip(lambda: [entry.participant for entry in self._ensemble.election])
+
+    async def withdraw(self, participant_id: str, node: str | None = None) -> None:
+        """A participant takes part no more, or only not with this node of it."""
+
+        def remains(found: Participant) -> bool:
+            return found.participant_id != participant_id or node not in (None, found.node)
 
         def remove() -> None:
-            self._ensemble.election = [entry for entry in self._ensemble.election if entry[1] != participant_id]
+            self._ensemble.election = [entry for entry in self._ensemble.election if remains(entry.participant)]
 
         await self._round_trip(remove)
 
@@ -331,12 +355,14 @@ class EnsembleLatch:
         self._store = store
         self._id = participant_id
         self._session_id: int | None = None
+        self._node: Participant | None = None
 
     async def acquire(self) -> None:
         while True:
             try:
                 session_id = self._store.session_id
-                if await self._store.stand(self._id):
+                self._node = await self._store.stand(self._id)
+                if self._node is not None:
                     self._session_id = session_id
                     return
             except FlussError:
@@ -347,6 +373,11 @@ class EnsembleLatch:
         while True:
             if not self._leads():
                 return
+            try:
+                if self._node not in await self._store.candidates():
+                    return
+            except FlussError:
+                pass  # another time, while the session is certain
             await asyncio.sleep(_PAUSE_S)
 
     def _leads(self) -> bool:
@@ -358,6 +389,12 @@ class EnsembleLatch:
             await self._store.withdraw(self._id)
         except FlussError:
             return  # its place ends with its session
+
+    async def nodes(self) -> list[Participant]:
+        return await self._store.candidates()
+
+    async def remove(self, participant: Participant) -> None:
+        await self._store.withdraw(participant.participant_id, participant.node)
 
     def close(self) -> None:
         self._session_id = None

@@ -12,7 +12,7 @@ from fluss_server.metadata.records import AssignmentRecord, table_assignment_pat
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.simulation import Simulation
 from simulation.cluster_checks import Observer, check_rows, content_of
-from simulation.cluster_clients import KEYS, REPEATED, ClusterClient, KeyedWriter, Reader, Writer, create_table
+from simulation.cluster_clients import REPEATED, ClusterClient, KeyedWriter, Reader, Writer, create_table
 from simulation.cluster_run import QUIET_LIMIT_S, Outcome
 from simulation.conversation import KEYED_SCHEMA, LOG_SCHEMA
 from simulation.full_cluster import FullCluster
@@ -50,6 +50,8 @@ def run_full(seed: int, *, seconds: float = 15.0) -> Outcome:
             sum(len(reader.rows) for reader in run.final),
             dict(run.faults.counts),
             run.observer.checks,
+            run.standbys,
+            run.observer.promotions,
             simulation.loop.time(),
         )
 
@@ -128,6 +130,7 @@ class FullRun:
         self.writers: list[Writer] = []
         self.readers: list[Reader] = []
         self.final: list[Reader] = []
+        self.standbys = 0
 
     async def run(self) -> None:
         """Begin, go on while everything fails, and check at the end."""
@@ -169,8 +172,8 @@ class FullRun:
         self.final = [Reader(client(), TABLE, table_id, bucket) for bucket in range(BUCKETS)]
         await machine.start(self._read_all())
         check_rows(self.readers, self.final, self.writers)
-        for key in range(KEYS):
-            await machine.start(self.keyed.look_up(key))
+        await machine.start(self.keyed.look_up_all())
+        self.standbys = self.observer.check_keyed(buckets[-1])
         cluster.running_ensemble.cancel()
 
     async def _while(

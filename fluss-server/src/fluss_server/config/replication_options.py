@@ -24,6 +24,15 @@ REPLICATION_OPTIONS = (
         minimum=10,
     ),
     Option(
+        "log.replica.max-silence-time",
+        OptionType.DURATION,
+        "3 s",
+        "A follower that lacks rows and has sent no fetch for this time leaves the replicas in sync, for example"
+        " because the network between the two is broken. Followers fetch at least every"
+        " log.replica.fetch.wait-max-time.",
+        minimum=10,
+    ),
+    Option(
         "log.replica.fetcher-number",
         OptionType.INT,
         "1",

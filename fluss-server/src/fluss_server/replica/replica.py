@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Container, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -337,7 +338,9 @@ class Replica(BucketReplica):
         known = [offset for offset in offsets if offset >= 0]
         return max((self.log.end_offset - offset for offset in known), default=0)
 
-    def wanted_isr(self, max_lag_s: float, live: Container[int]) -> tuple[int, ...] | None:
+    def wanted_isr(
+        self, max_lag_s: float, live: Container[int], max_silence_s: float = math.inf
+    ) -> tuple[int, ...] | None:
         """See :meth:`Followers.wanted_isr`; None also for a bucket without followers, or one that is closed."""
         if self.followers is None or self._closed is not None:
             return None
@@ -347,6 +350,7 @@ class Replica(BucketReplica):
             now_s=self._monotonic(),
             max_lag_s=max_lag_s,
             live=live,
+            max_silence_s=max_silence_s,
         )
 
     # ------------------------------------------------------------------ commit

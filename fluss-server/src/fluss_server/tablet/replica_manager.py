@@ -56,11 +56,13 @@ class ReplicationConfig:
     Attributes:
         min_isr: members of the ISR without which nothing is acknowledged.
         max_lag_s: how long a follower may lag and stay in the ISR.
+        max_silence_s: how long a follower that lacks something may send no fetch and stay in the ISR.
         fetcher: how followers fetch.
     """
 
     min_isr: int = 1
     max_lag_s: float = 30.0
+    max_silence_s: float = 3.0
     fetcher: FetcherConfig = field(default_factory=FetcherConfig)
 
 

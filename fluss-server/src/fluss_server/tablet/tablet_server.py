@@ -139,6 +139,8 @@ class TabletServer:
             self.metadata,
             replica_config.replication.max_lag_s,
             runtime.random.random,
+            runtime.clock.monotonic,
+            max_silence_s=replica_config.replication.max_silence_s,
         )
         replication = ReplicationService(self.replicas, self.isr, runtime.clock)
         self.scanners = KvScanners(self.replicas.kv_worker, runtime, scanner_config)
@@ -183,6 +185,10 @@ class TabletServer:
         closing(self.membership.close)
         await self.membership.join(clean=before.stopped, durable=before.durable)
         await self._has_snapshot
+
+    def coordinator_changed(self) -> None:
+        """Another coordinator is the active one."""
+        self.membership.coordinator_changed()
 
     async def leave(self) -> None:
         """Have the coordinator move leaderships to other servers, before :meth:`close`."""
