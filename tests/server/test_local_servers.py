@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 from clients.pyfluss_support import connection, new_table, read_changes
+from clients.test_pyfluss_sasl import authentication
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.api.own_messages import message_class
@@ -186,6 +187,26 @@ async def test_only_the_servers_themselves_get_into_the_internal_listener(cluste
                     await client.call(ApiKey.REGISTER_SERVER, encode_register_server(intruder))
                 refusals.add(caught.value.name)
     assert refusals == {"AUTHENTICATE_EXCEPTION", "UNSUPPORTED_VERSION"}, "of the internal and of the client listeners"
+
+
+@async_test
+async def test_users_and_permissions_are_those_of_every_server(tmp_path: Path) -> None:
+    options = {
+        "security.protocol.map": "FLUSS:SASL",
+        "security.sasl.plain.credentials": "root:root-pass,bob:bob-pass",
+        "authorizer.enabled": "true",
+        "super.users": "User:root",
+    }
+    with LocalCluster(tmp_path, tablet_servers=2, options=options) as cluster:
+        async with connection(cluster.bootstrap_servers, **authentication("root", "root-pass")) as connected:
+            table = await new_table(connected, "secret", SCHEMA, bucket_count=2, properties=REPLICATED)
+            writer = table.new_append().create_writer()
+            writer.append([1, "x"])
+            await writer.flush()
+            assert len(await read_changes(connected, table)) == 1
+        async with connection(cluster.bootstrap_servers, **authentication("bob", "bob-pass")) as connected:
+            with pytest.raises(fluss.FlussError, match="not found"):
+                await connected.get_table(fluss.TablePath("fluss", "secret"))
 
 
 def listening_ports(pid: int) -> list[int]:
