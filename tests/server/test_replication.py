@@ -208,9 +208,16 @@ async def test_a_replica_that_catches_up_does_not_take_everything(tmp_path: Path
             request.buckets_req.add(bucket_id=0, records=batch)
             await running.call_leader(bucket, ApiKey.PRODUCE_LOG, request)
         clock = asyncio.get_running_loop().time
-        begin = clock()
         await running.start_server(lost)
+
+        def end() -> int:
+            replicas = running.tablets[lost].server.replicas.replicas()
+            return next((replica.log.end_offset for replica in replicas if replica.bucket == bucket), 0)
+
+        await until(lambda: end() > 2)
+        begin = clock()
         assert not (await produce(running, table_id, 2)).HasField("error_code")
-        assert clock() - begin < 1.5, "it is not waited for"
+        assert end() < 6, "it is not waited for"
+        await until(lambda: end() == 8)
+        assert clock() - begin > 1.2
         await until(lambda: running.isr_of(bucket) == set(ALL))
-        assert clock() - begin > 2.0
