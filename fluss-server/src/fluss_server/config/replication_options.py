@@ -81,6 +81,15 @@ REPLICATION_OPTIONS = (
         minimum=1,
     ),
     Option(
+        "log.replica.catch-up.bytes-per-second",
+        OptionType.SIZE,
+        "64mb",
+        "Most bytes a second that a tablet server fetches for its replicas that are not in sync, new ones for example,"
+        " all together. Replicas in sync, for which writers wait, are not limited. 0 = no limit.",
+        minimum=0,
+        maximum=MAX_INT,
+    ),
+    Option(
         "coordinator.rebalance.moves-per-server",
         OptionType.INT,
         "2",

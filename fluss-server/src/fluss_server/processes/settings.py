@@ -60,6 +60,7 @@ def replica_config(configuration: Configuration) -> ReplicaConfig:
                 wait_ms=configuration.get_int("log.replica.fetch.wait-max-time"),
                 min_bytes=configuration.get_int("log.replica.fetch.min-bytes"),
                 backoff_s=configuration.get_int("log.replica.fetch.backoff-interval") / 1000,
+                catch_up_bytes_per_s=configuration.get_int("log.replica.catch-up.bytes-per-second"),
             ),
         ),
         kv_cache_bytes=configuration.get_int("kv.cache.size"),
