@@ -27,6 +27,9 @@ REQUEST_DEADLINE_S = 10.0
 RETRY_PAUSE_S = 1.0
 """After a request without success; between half and all of it."""
 
+_CLOCK_RESOLUTION_S = 0.001
+"""A timer may fire so much before its time; waiting for the rest would not let any time go by."""
+
 
 class IsrMaintenance:
     """One task over all leaders of a server. Lives on one event loop.
@@ -115,7 +118,7 @@ class IsrMaintenance:
             self._wake.clear()
             now = self._now()
             replicas: Iterable[Replica] = self._noticed
-            if loop.time() >= check_at:
+            if loop.time() >= check_at - _CLOCK_RESOLUTION_S:
                 if now - checked_at > self._interval_s + self._max_silence_s / 4:
                     self._held_at = now
                 if self._must_look_at_all(now):
