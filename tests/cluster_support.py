@@ -11,14 +11,21 @@ from types import TracebackType
 from fluss_server.testing.server_process import ServerProcess
 
 READY = " is ready: bootstrap.servers="
+GRPC = "gRPC, for the fluss command and health probes: "
 START_TIMEOUT_S = 60.0
 
 
 class ClusterServer:
-    """One server, which keeps its directory and, after the first start, its port."""
+    """One server, which keeps its directory and, after the first start, its port.
+
+    Attributes:
+        port: of the native protocol.
+        grpc_address: ``host:port`` of gRPC, when it was started with it.
+    """
 
     def __init__(self, role: str, directory: Path, options: Mapping[str, str], arguments: tuple[str, ...] = ()) -> None:
         self.port = 0
+        self.grpc_address = ""
         self._role = role
         self._directory = directory
         self._options = options
@@ -54,6 +61,9 @@ class ClusterServer:
         self.process.end(signal.SIGKILL, 30.0)
 
     def _is_ready(self, line: str) -> bool:
+        _, has_grpc, grpc_address = line.partition(GRPC)
+        if has_grpc:
+            self.grpc_address = grpc_address.strip()
         _, ready, address = line.partition(READY)
         if ready:
             self.port = int(address.rpartition(":")[2])
@@ -69,6 +79,7 @@ class ProcessCluster:
         coordinators: how many; more than one need a ZooKeeper.
         zookeeper: address of one, None = the coordinator keeps the metadata itself.
         options: of every server.
+        grpc: whether they serve gRPC.
 
     Attributes:
         coordinators: the first is active after the start.
@@ -83,14 +94,16 @@ class ProcessCluster:
         coordinators: int = 1,
         zookeeper: str | None = None,
         options: Mapping[str, str] | None = None,
+        grpc: bool = False,
     ) -> None:
+        self._arguments = ("--grpc-port", "0" if grpc else "none")
         self._zookeeper = zookeeper
         self._directory = directory
         self._given = dict(options or {})
         if zookeeper is not None:
             self._given = {"zookeeper.client.session-timeout": "2s", **self._given, "zookeeper.address": zookeeper}
         self.coordinators = [
-            ClusterServer("coordinator", directory / f"coordinator-{number}", self._given)
+            ClusterServer("coordinator", directory / f"coordinator-{number}", self._given, self._arguments)
             for number in range(coordinators)
         ]
         self._server_count = tablet_servers
@@ -107,7 +120,8 @@ class ProcessCluster:
         options = dict(self._given)
         if self._zookeeper is None:
             options["coordinator.address"] = self.coordinators[0].address
-        server = ClusterServer("tablet-server", self._directory / f"server-{number}", options, ("--id", str(number)))
+        arguments = ("--id", str(number), *self._arguments)
+        server = ClusterServer("tablet-server", self._directory / f"server-{number}", options, arguments)
         self.servers.append(server)
         server.start()
         return server

@@ -226,10 +226,10 @@ def kill_for_a_while(podman: Podman, transcript: Transcript, service: str) -> No
 
 
 def result(podman: Podman) -> tuple[str, list[list[str]]]:
-    """What the SQL client prints, and the rows of its tables."""
+    """The tables that the SQL client prints, and their rows."""
     printed = podman.run("exec", container("sql-client"), "/opt/demo/demo.sh", "result", check=False, quiet=True)
     rows = [[cell.strip() for cell in line.strip("| \n").split("|")] for line in re.findall(r"^\|.*\|$", printed, re.M)]
-    return printed, rows
+    return "\n".join(re.findall(r"[+|][-+|].*[+|]$|^\|.*\|$", printed, re.M)), rows
 
 
 def expected(orders: int) -> list[list[str]]:
@@ -251,6 +251,9 @@ def run_demo(podman: Podman, transcript: Transcript, output: Path, orders: int) 
         transcript.say(f"{service}: {health(podman, service)}")
     time.sleep(ABSENCE_S)
 
+    leads = "fluss_tabletserver_leaderCount"
+    wait_until(lambda: prometheus_value(leads, "tablet-server-1") > 0, "tablet-server-1 leads buckets")
+    transcript.say(f"tablet-server-1 leads {prometheus_value(leads, 'tablet-server-1'):.0f} buckets")
     kill_for_a_while(podman, transcript, "tablet-server-1")
     active = [name for name in SERVERS if health(podman, name).get("state") == "active"]
     assert len(active) == 1, f"active coordinators: {active}"
@@ -280,14 +283,21 @@ def run_demo(podman: Podman, transcript: Transcript, output: Path, orders: int) 
     check_prometheus(transcript)
 
 
+def query(text: str) -> list[dict[str, Any]]:
+    """What Prometheus has for an expression now."""
+    document = get(f"http://127.0.0.1:9090/api/v1/query?query={text}")
+    found: list[dict[str, Any]] = document["data"]["result"] if document else []
+    return found
+
+
+def prometheus_value(metric: str, server: str) -> float:
+    """A metric of one server; -1 when Prometheus does not have it yet."""
+    found = [entry for entry in query(metric) if entry["metric"]["instance"] == f"{server}:9249"]
+    return float(found[0]["value"][1]) if found else -1.0
+
+
 def check_prometheus(transcript: Transcript) -> None:
     """Prometheus gets the metrics of every server."""
-
-    def query(text: str) -> list[dict[str, Any]]:
-        document = get(f"http://127.0.0.1:9090/api/v1/query?query={text}")
-        found: list[dict[str, Any]] = document["data"]["result"] if document else []
-        return found
-
     wait_until(
         lambda: sum(entry["value"][1] == "1" for entry in query("up")) == len(SERVERS), "all servers are scraped"
     )

@@ -3,7 +3,7 @@
 # shows the result so far.
 set -u
 case ${1:-run} in
-  result) exec /opt/flink/bin/sql-client.sh -f /opt/demo/result.sql ;;
+  result) exec /opt/flink/bin/sql-client.sh -hist /tmp/history -f /opt/demo/result.sql ;;
 esac
 sed -e "s/@LAST@/$((ORDERS - 1))/" -e "s/@RATE@/$RATE/" /opt/demo/demo.sql > /tmp/demo.sql
 for port in coordinator-0/9123 jobmanager/8081; do
@@ -11,7 +11,7 @@ for port in coordinator-0/9123 jobmanager/8081; do
 done
 # Tables of three replicas need three tablet servers; until they are members, CREATE TABLE fails, and the next try begins again.
 # The jobs are submitted last.
-until /opt/flink/bin/sql-client.sh -f /tmp/demo.sql > /tmp/demo.log 2>&1 && ! grep -q '\[ERROR\]' /tmp/demo.log; do
+until /opt/flink/bin/sql-client.sh -hist /tmp/history -f /tmp/demo.sql > /tmp/demo.log 2>&1 && ! grep -q '\[ERROR\]' /tmp/demo.log; do
   grep -A3 '\[ERROR\]' /tmp/demo.log
   sleep 3
 done

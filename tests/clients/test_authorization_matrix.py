@@ -94,6 +94,13 @@ ASKED: dict[ApiKey, tuple[Operation, ResourceType] | None] = {
     ApiKey.DESCRIBE_CLUSTER_CONFIGS: (O.DESCRIBE, CLUSTER_TYPE),
     ApiKey.ALTER_CLUSTER_CONFIGS: (O.ALTER, CLUSTER_TYPE),
     ApiKey.GET_CLUSTER_HEALTH: (O.DESCRIBE, CLUSTER_TYPE),
+    ApiKey.ADD_SERVER_TAG: (O.ALTER, CLUSTER_TYPE),
+    ApiKey.REMOVE_SERVER_TAG: (O.ALTER, CLUSTER_TYPE),
+    ApiKey.ADD_SERVER_TAG_BY_RACK: (O.ALTER, CLUSTER_TYPE),
+    ApiKey.REMOVE_SERVER_TAG_BY_RACK: (O.ALTER, CLUSTER_TYPE),
+    ApiKey.REBALANCE: (O.WRITE, CLUSTER_TYPE),
+    ApiKey.LIST_REBALANCE_PROGRESS: (O.DESCRIBE, CLUSTER_TYPE),
+    ApiKey.CANCEL_REBALANCE: (O.WRITE, CLUSTER_TYPE),
 }
 # How a refusal looks that is not error 48 of the whole request.
 HIDDEN = {
@@ -335,6 +342,19 @@ CALLS: dict[ApiKey, Call] = {
         ),
     ),
     ApiKey.GET_CLUSTER_HEALTH: simple(ApiKey.GET_CLUSTER_HEALTH, lambda names: pb.GetClusterHealthRequest()),
+    ApiKey.ADD_SERVER_TAG: simple(ApiKey.ADD_SERVER_TAG, lambda names: pb.AddServerTagRequest(server_tag=1)),
+    ApiKey.REMOVE_SERVER_TAG: simple(ApiKey.REMOVE_SERVER_TAG, lambda names: pb.RemoveServerTagRequest(server_tag=1)),
+    ApiKey.ADD_SERVER_TAG_BY_RACK: simple(
+        ApiKey.ADD_SERVER_TAG_BY_RACK, lambda names: pb.AddServerTagByRackRequest(server_tag=1)
+    ),
+    ApiKey.REMOVE_SERVER_TAG_BY_RACK: simple(
+        ApiKey.REMOVE_SERVER_TAG_BY_RACK, lambda names: pb.RemoveServerTagByRackRequest(server_tag=1)
+    ),
+    ApiKey.REBALANCE: simple(ApiKey.REBALANCE, lambda names: pb.RebalanceRequest()),
+    ApiKey.LIST_REBALANCE_PROGRESS: simple(
+        ApiKey.LIST_REBALANCE_PROGRESS, lambda names: pb.ListRebalanceProgressRequest()
+    ),
+    ApiKey.CANCEL_REBALANCE: simple(ApiKey.CANCEL_REBALANCE, lambda names: pb.CancelRebalanceRequest()),
     **{key: simple(key, request) for key, request in BY_PATH},
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from clients.rpc.client import JAVA_0_9, JAVA_1_0, PYFLUSS
 from fluss_server.api import messages as pb
-from fluss_server.api.keys import API_SPECS, BETWEEN_SERVERS, ApiKey
+from fluss_server.api.keys import API_SPECS, BETWEEN_SERVERS, FIRST_OWN_KEY, ApiKey
 from fluss_server.rpc.client import RpcClient
 from official.recording_cluster import RecordedCall
 
@@ -26,7 +26,7 @@ PRIVATE = BETWEEN_SERVERS | {
     ApiKey.PREPARE_LAKE_TABLE_SNAPSHOT,
 }
 """Calls among servers and of the lake tiering service."""
-PUBLIC = tuple(key for key in ApiKey if key not in PRIVATE)
+PUBLIC = tuple(key for key in ApiKey if key not in PRIVATE and key < FIRST_OWN_KEY)
 
 NOT_SERVED = {
     ApiKey.GET_KV_SNAPSHOT_METADATA: "step 3: snapshots are files in remote storage",

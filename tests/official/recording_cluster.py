@@ -33,6 +33,11 @@ class RecordingCluster(LocalCluster):
         return self
 
     @property
+    def replication_factor(self) -> int:
+        """Of tables that do not say one."""
+        return int(self._options.get("default.replication.factor", "1"))
+
+    @property
     def record_file(self) -> Path:
         """Where the server writes down what it is asked."""
         return self.data_dir.with_name(self.data_dir.name + ".calls")

@@ -148,7 +148,7 @@ def test_garbage_and_unknown_methods(address: str, client: GrpcClient) -> None:
         with pytest.raises(grpc.RpcError) as garbage:
             channel.unary_unary("/fluss.Fluss/GetTableInfo")(b"\xff\xff", timeout=10)
         with pytest.raises(grpc.RpcError) as unknown:
-            channel.unary_unary("/fluss.Fluss/Rebalance")(b"", timeout=10)
+            channel.unary_unary("/fluss.Fluss/ListKvSnapshots")(b"", timeout=10)
     assert garbage.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert dict(garbage.value.trailing_metadata())["fluss-error-code"] == str(int(ErrorCode.CORRUPT_MESSAGE))
     assert unknown.value.code() is grpc.StatusCode.UNIMPLEMENTED

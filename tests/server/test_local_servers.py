@@ -17,11 +17,14 @@ import pyarrow as pa
 import pytest
 
 from clients.pyfluss_support import connection, new_table, read_changes
+from clients.test_pyfluss_sasl import authentication
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
+from fluss_server.api.own_messages import message_class
 from fluss_server.cluster.codecs import encode_register_server
 from fluss_server.cluster.messages import RegisterServer, ServerNode
 from fluss_server.errors import FlussError
+from fluss_server.grpc_server.client import GrpcClient
 from fluss_server.rpc.client import RpcClient
 from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.testing import LocalCluster
@@ -152,9 +155,13 @@ def test_data_of_one_process_and_of_several_are_not_mixed(tmp_path: Path) -> Non
         LocalCluster(several, tablet_servers=2).start()
 
 
-def test_there_is_no_grpc(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="gRPC is served by fluss local in one process only"):
-        LocalCluster(tmp_path, tablet_servers=2, grpc=True).start()
+def test_the_coordinator_serves_grpc(tmp_path: Path) -> None:
+    with (
+        LocalCluster(tmp_path, tablet_servers=2, grpc=True) as cluster,
+        GrpcClient(f"127.0.0.1:{cluster.grpc_port}") as client,
+    ):
+        found = client.call(ApiKey.DESCRIBE_SERVERS, message_class("DescribeServersRequest")())
+        assert [(server.server_id, server.state) for server in found.servers] == [(0, "live"), (1, "live")]
 
 
 def test_a_server_that_cannot_start_ends_the_command(tmp_path: Path) -> None:
@@ -180,6 +187,26 @@ async def test_only_the_servers_themselves_get_into_the_internal_listener(cluste
                     await client.call(ApiKey.REGISTER_SERVER, encode_register_server(intruder))
                 refusals.add(caught.value.name)
     assert refusals == {"AUTHENTICATE_EXCEPTION", "UNSUPPORTED_VERSION"}, "of the internal and of the client listeners"
+
+
+@async_test
+async def test_users_and_permissions_are_those_of_every_server(tmp_path: Path) -> None:
+    options = {
+        "security.protocol.map": "FLUSS:SASL",
+        "security.sasl.plain.credentials": "root:root-pass,bob:bob-pass",
+        "authorizer.enabled": "true",
+        "super.users": "User:root",
+    }
+    with LocalCluster(tmp_path, tablet_servers=2, options=options) as cluster:
+        async with connection(cluster.bootstrap_servers, **authentication("root", "root-pass")) as connected:
+            table = await new_table(connected, "secret", SCHEMA, bucket_count=2, properties=REPLICATED)
+            writer = table.new_append().create_writer()
+            writer.append([1, "x"])
+            await writer.flush()
+            assert len(await read_changes(connected, table)) == 1
+        async with connection(cluster.bootstrap_servers, **authentication("bob", "bob-pass")) as connected:
+            with pytest.raises(fluss.FlussError, match="not found"):
+                await connected.get_table(fluss.TablePath("fluss", "secret"))
 
 
 def listening_ports(pid: int) -> list[int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import time
+from typing import Any, ClassVar
 
 import pytest
 
@@ -10,6 +11,20 @@ from clients.rpc.client import ALL, JAVA, JAVA_1_0, Client, ClientError, code_of
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode
 from official.recording_cluster import RecordingCluster
+
+DEADLINE_S = 30.0
+
+
+def start_rebalance(client: Client) -> Any:
+    """Start a rebalance, after an earlier one; returns its id. On one server there is nothing to move."""
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            return client.run("rebalance", {})
+        except ClientError as error:
+            if ErrorCode(error.code) is not ErrorCode.REBALANCE_FAILURE_EXCEPTION or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 class TestApiVersions:
@@ -90,11 +105,12 @@ class TestGetClusterHealth:
     API = ApiKey.GET_CLUSTER_HEALTH
     CLIENTS = (JAVA_1_0,)
 
-    def test_green(self, client: Client, name: str) -> None:
+    def test_green(self, client: Client, name: str, recording_cluster: RecordingCluster) -> None:
         client.create_table(name, columns("a INT"), buckets=3)
         health = client.cluster_health()
         assert health["status"] == "GREEN"
-        assert health["replicas"] == health["in_sync"] == health["leaders"] == health["active_leaders"] >= 3
+        assert health["leaders"] == health["active_leaders"] >= 3
+        assert health["replicas"] == health["in_sync"] == health["leaders"] * recording_cluster.replication_factor
 
 
 class TestAddServerTag:
@@ -143,17 +159,20 @@ class TestRebalance:
     API = ApiKey.REBALANCE
     CLIENTS = JAVA
 
-    def test_one_server_is_in_balance(self, client: Client) -> None:
-        assert client.run("rebalance", {})
+    def test_it_has_an_id(self, client: Client) -> None:
+        assert start_rebalance(client)
 
 
 class TestListRebalanceProgress:
     API = ApiKey.LIST_REBALANCE_PROGRESS
     CLIENTS = JAVA
 
-    def test_a_rebalance_without_moves_is_complete(self, client: Client) -> None:
-        started = client.run("rebalance", {})
-        assert client.run("list_rebalance_progress", {"id": started}) == "COMPLETED"
+    def test_a_rebalance_completes(self, client: Client) -> None:
+        started = start_rebalance(client)
+        deadline = time.monotonic() + DEADLINE_S
+        while client.run("list_rebalance_progress", {"id": started}) != "COMPLETED":  # at once when nothing moves
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         with pytest.raises(ClientError) as error:
             client.run("list_rebalance_progress", {"id": "another"})
         assert code_of(error) is ErrorCode.NO_REBALANCE_IN_PROGRESS_EXCEPTION
@@ -164,7 +183,7 @@ class TestCancelRebalance:
     CLIENTS = JAVA
 
     def test_nothing_is_under_way(self, client: Client) -> None:
-        started = client.run("rebalance", {})
+        started = start_rebalance(client)
         client.run("cancel_rebalance", {"id": started})
         with pytest.raises(ClientError) as error:
             client.run("cancel_rebalance", {"id": "another"})

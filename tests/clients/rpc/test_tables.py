@@ -9,6 +9,7 @@ import pytest
 from clients.rpc.client import ALL, JAVA, Client, ClientError, Column, code_of, columns
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode
+from official.recording_cluster import RecordingCluster
 
 PLAIN = columns("a INT NOT NULL, b STRING")
 
@@ -17,7 +18,9 @@ class TestCreateTable:
     API = ApiKey.CREATE_TABLE
     CLIENTS = ALL
 
-    def test_everything_that_a_table_may_have(self, client: Client, name: str) -> None:
+    def test_everything_that_a_table_may_have(
+        self, client: Client, name: str, recording_cluster: RecordingCluster
+    ) -> None:
         client.create_table(
             name,
             columns("id BIGINT NOT NULL, day STRING NOT NULL, v DOUBLE"),
@@ -40,14 +43,16 @@ class TestCreateTable:
             "table.kv.format-version": "2",
             "table.kv.standby-replica.enabled": "true",
             "table.log.ttl": "3 d",
-            "table.replication.factor": "1",
+            "table.replication.factor": str(recording_cluster.replication_factor),
         }
 
-    def test_what_is_left_out_gets_the_defaults(self, client: Client, name: str) -> None:
+    def test_what_is_left_out_gets_the_defaults(
+        self, client: Client, name: str, recording_cluster: RecordingCluster
+    ) -> None:
         client.create_table(name, PLAIN, buckets=None)
         info = client.table_info(name)
         assert (info["buckets"], info["bucket_key"], info["primary_key"]) == (1, [], [])
-        assert info["properties"] == {"table.replication.factor": "1"}
+        assert info["properties"] == {"table.replication.factor": str(recording_cluster.replication_factor)}
         assert info["comment"] is None
 
     def test_twice_is_refused_unless_ignored(self, client: Client, name: str) -> None:
@@ -74,9 +79,10 @@ class TestCreateTable:
             client.create_table(name, PLAIN, buckets=4097)
         assert code_of(error) is ErrorCode.BUCKET_MAX_NUM_EXCEPTION
 
-    def test_too_many_replicas(self, client: Client, name: str) -> None:
+    def test_too_many_replicas(self, client: Client, name: str, recording_cluster: RecordingCluster) -> None:
+        too_many = str(recording_cluster.tablet_servers + 1)
         with pytest.raises(ClientError) as error:
-            client.create_table(name, PLAIN, properties={"table.replication.factor": "2"})
+            client.create_table(name, PLAIN, properties={"table.replication.factor": too_many})
         assert code_of(error) is ErrorCode.INVALID_REPLICATION_FACTOR
 
     def test_a_reserved_column(self, client: Client, name: str) -> None:

@@ -159,6 +159,12 @@ class ReassignmentMachine(CoordinatorMachine):
                 assert len(state.replicas) == self.factors[bucket]
 
     @invariant()
+    def former_leaders_live(self) -> None:
+        for state in self.state.buckets.values():
+            assert set(state.former) <= self.state.servers.keys()
+            assert state.leader not in state.former
+
+    @invariant()
     def the_rebalance_is_stored(self) -> None:
         rebalance = self.state.rebalance
         node = self.tree.get(REBALANCE)

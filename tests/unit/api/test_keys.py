@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fluss_server.api.keys import API_SPECS, BETWEEN_SERVERS, FIRST_OWN_KEY, ApiKey
+from fluss_server.api.keys import API_SPECS, BETWEEN_SERVERS, FIRST_OWN_KEY, FIRST_TOOL_KEY, ApiKey
 from fluss_server.errors import ErrorCode
 from vectors_loader import load
 
@@ -33,7 +33,7 @@ def test_own_apis_are_between_servers_and_bounded() -> None:
         assert spec.is_own == (spec.key >= FIRST_OWN_KEY)
         assert spec.between_servers == (spec.key in BETWEEN_SERVERS)
         if spec.is_own:
-            assert spec.between_servers
+            assert spec.between_servers == (spec.key < FIRST_TOOL_KEY)
         if spec.between_servers:
             assert spec.max_request_bytes <= 16 << 20
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from fluss_server.cli.failures import UsageError
-from fluss_server.cli.local import port_after
+from fluss_server.cli.grpc_ports import port_after
 from fluss_server.errors import FlussError
 
 

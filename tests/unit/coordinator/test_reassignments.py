@@ -8,6 +8,8 @@ from fluss_server.coordinator.assignment import assign
 from fluss_server.coordinator.cluster_state import BucketState
 from fluss_server.coordinator.events import (
     IsrAdjustmentRequested,
+    LeadershipConfirmed,
+    LeadershipsConfirmed,
     MovesAreLate,
     Plan,
     RebalanceCanceled,
@@ -45,6 +47,15 @@ def adjust(cluster: Cluster, *isr: int) -> Plan:
     return cluster.handle(IsrAdjustmentRequested(AdjustIsr(record.leader, (change,))))
 
 
+def confirm(cluster: Cluster, planned: Plan) -> list[Plan]:
+    """Responses to the leaderships of a plan, and to those that follow from them."""
+    plans = cluster.confirm(planned)
+    for number, entry in enumerate(plans):
+        if number < 20:
+            plans += cluster.confirm(entry)
+    return plans
+
+
 def status(cluster: Cluster) -> tuple[RebalanceStatus, RebalanceStatus]:
     """Of the rebalance as stored, and of the bucket."""
     node = cluster.tree.get(REBALANCE)
@@ -61,7 +72,7 @@ def test_a_bucket_gets_new_replicas_then_another_leader_and_only_then_loses_the_
     assert cluster.record(B0).leader == 1
     assert cluster.state.buckets[B0].replicas == (1, 2, 0), "the old replica stays until the new leader leads"
     assert told(planned, 0) != []
-    cluster.confirm(planned)
+    confirm(cluster, planned)
     assert cluster.state.buckets[B0].replicas == (1, 2)
     assert cluster.record(B0).isr == (1, 2)
     node = cluster.tree.get(B0_PATH)
@@ -73,7 +84,7 @@ def test_a_bucket_gets_new_replicas_then_another_leader_and_only_then_loses_the_
 def test_the_old_replica_is_deleted_when_the_others_have_been_told() -> None:
     cluster = drained(0, 1)
     planned = adjust(cluster, 0, 1, 2)
-    plans = cluster.confirm(planned)
+    plans = confirm(cluster, planned)
     stops = [content for entry in plans for content in told(entry, 0) if isinstance(content, ReplicaStop)]
     assert stops == [ReplicaStop(B0, cluster.record(B0).leader_epoch, delete=True)]
     assert not stops[0].delete_remote, "what is in the remote storage belongs to the table"
@@ -82,13 +93,29 @@ def test_the_old_replica_is_deleted_when_the_others_have_been_told() -> None:
     assert all(leadership.replicas == (1, 2) for leadership, _ in leaderships(final))
 
 
+def test_the_new_leader_hears_of_it_when_the_old_one_has_confirmed() -> None:
+    cluster = drained(0, 1)
+    planned = adjust(cluster, 0, 1, 2)
+    [(leadership, told_first)] = [(entry, server) for entry, server in leaderships(planned) if server != 2]
+    assert (leadership.leader, told_first) == (1, 0), "until then it may serve clients"
+    confirmed = cluster.handle(LeadershipsConfirmed(0, (LeadershipConfirmed(leadership, None),)))
+    assert [(entry.leader, server) for entry, server in leaderships(confirmed)] == [(1, 1)]
+
+
+def test_the_new_leader_hears_of_it_when_the_old_one_is_gone() -> None:
+    cluster = drained(0, 1)
+    adjust(cluster, 0, 1, 2)
+    left = cluster.handle(ServerLeft(0))
+    assert {server for _, server in leaderships(left)} == {1, 2}
+
+
 def test_a_single_replica_begins_another_epoch_when_it_gets_a_follower() -> None:
     cluster = drained(0)
     record = cluster.record(B0)
     assert (record.leader, record.leader_epoch, record.isr) == (0, 1, (0,))
     planned = adjust(cluster, 0, 1)
     assert cluster.record(B0).leader == 1
-    cluster.confirm(planned)
+    confirm(cluster, planned)
     assert cluster.state.buckets[B0].replicas == (1,)
 
 
@@ -118,7 +145,7 @@ def test_a_bucket_that_takes_long_goes_on() -> None:
     cluster = drained(0, 1)
     cluster.handle(MovesAreLate((B0,)))
     assert status(cluster) == (RebalanceStatus.REBALANCING, RebalanceStatus.TIMEOUT)
-    cluster.confirm(adjust(cluster, 0, 1, 2))
+    confirm(cluster, adjust(cluster, 0, 1, 2))
     assert status(cluster) == (RebalanceStatus.COMPLETED, RebalanceStatus.COMPLETED)
 
 
@@ -135,7 +162,7 @@ def test_a_server_that_comes_back_goes_on_with_what_it_was_to_get() -> None:
     cluster = drained(0, 1)
     cluster.handle(ServerLeft(2))
     cluster.confirm(cluster.handle(ServerJoined(ServerNode(2), "second", True)))
-    cluster.confirm(adjust(cluster, 0, 1, 2))
+    confirm(cluster, adjust(cluster, 0, 1, 2))
     assert cluster.state.buckets[B0].replicas == (1, 2)
 
 
@@ -143,8 +170,7 @@ def test_only_the_leader_moves_when_the_replicas_are_in_balance() -> None:
     cluster = Cluster(0, 1)
     cluster.tree.apply(cluster.tree.plan([Create("/cluster")]))
     cluster.create(0, ((0, 1), (0, 1)))
-    planned = cluster.handle(RebalanceRequested("r1", (RebalanceGoal.LEADER_DISTRIBUTION,)))
-    cluster.confirm(planned)
+    confirm(cluster, cluster.handle(RebalanceRequested("r1", (RebalanceGoal.LEADER_DISTRIBUTION,))))
     assert sorted(state.leader for state in cluster.state.buckets.values()) == [0, 1]
     assert all(len(state.replicas) == 2 for state in cluster.state.buckets.values())
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 
 FIRST_OWN_KEY = 20_000
+FIRST_TOOL_KEY = 20_100
+"""APIs of this project from here on are for tools such as the ``fluss`` command."""
+
 
 SOFTWARE_NAME = "fluss-python"
 """What programs of this project call themselves in API_VERSIONS."""
@@ -105,6 +108,9 @@ class ApiKey(IntEnum):
     LEADER_EPOCHS = 20_004
     FORWARD_CALL = 20_005
     UPDATE_SETTINGS = 20_006
+    DESCRIBE_SERVERS = 20_100
+    DESCRIBE_BUCKETS = 20_101
+    PLAN_REBALANCE = 20_102
 
 
 BETWEEN_SERVERS = frozenset(
@@ -119,7 +125,7 @@ BETWEEN_SERVERS = frozenset(
         ApiKey.NOTIFY_KV_SNAPSHOT_OFFSET,
         ApiKey.NOTIFY_LAKE_TABLE_OFFSET,
         ApiKey.CONTROLLED_SHUTDOWN,
-        *(key for key in ApiKey if key >= FIRST_OWN_KEY),
+        *(key for key in ApiKey if FIRST_OWN_KEY <= key < FIRST_TOOL_KEY),
     }
 )
 """What only servers of the cluster may call."""
@@ -248,6 +254,9 @@ _MESSAGES_AND_MAX_VERSION: dict[ApiKey, tuple[str, int]] = {
     ApiKey.LEADER_EPOCHS: ("LeaderEpochs", 0),
     ApiKey.FORWARD_CALL: ("ForwardCall", 0),
     ApiKey.UPDATE_SETTINGS: ("UpdateSettings", 0),
+    ApiKey.DESCRIBE_SERVERS: ("DescribeServers", 0),
+    ApiKey.DESCRIBE_BUCKETS: ("DescribeBuckets", 0),
+    ApiKey.PLAN_REBALANCE: ("PlanRebalance", 0),
 }
 
 _DEFAULT_MAX_REQUEST_BYTES = 64 << 10

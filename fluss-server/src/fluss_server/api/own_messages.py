@@ -12,7 +12,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-_PACKAGE = "fluss.internal"
+PACKAGE = "fluss.internal"
+FILE_NAME = "fluss_internal.proto"
 
 # Message → fields: number, label, type, name. A type that is not a scalar is a message of this table.
 _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
@@ -142,6 +143,59 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
         (20_100, "optional", "string", "incarnation"),
         (20_101, "optional", "int64", "sequence"),
     ],
+    "DescribeServersRequest": [],
+    "DescribeServersResponse": [
+        (1, "required", "int32", "coordinator_epoch"),
+        (2, "required", "string", "coordinator"),
+        (3, "repeated", "DescribedServer", "servers"),
+    ],
+    "DescribedServer": [
+        (1, "required", "int32", "server_id"),
+        (2, "required", "string", "listeners"),
+        (3, "optional", "string", "rack"),
+        (4, "required", "string", "state"),
+        (5, "optional", "string", "tag"),
+        (6, "optional", "string", "fluss_version"),
+        (7, "optional", "int64", "silent_ms"),
+        (8, "required", "int32", "leaders"),
+        (9, "required", "int32", "replicas"),
+        (10, "required", "int32", "in_sync"),
+    ],
+    "DescribeBucketsRequest": [
+        (1, "required", "string", "database_name"),
+        (2, "required", "string", "table_name"),
+    ],
+    "DescribeBucketsResponse": [
+        (1, "repeated", "DescribedBucket", "buckets"),
+    ],
+    "DescribedBucket": [
+        (1, "optional", "string", "partition"),
+        (2, "required", "int32", "bucket_id"),
+        (3, "required", "int32", "leader"),
+        (4, "optional", "int32", "leader_epoch"),
+        (5, "optional", "int32", "bucket_epoch"),
+        (6, "repeated", "int32", "replicas"),
+        (7, "repeated", "int32", "isr"),
+        (8, "repeated", "int32", "standby"),
+        (9, "required", "bool", "active"),
+    ],
+    "PlanRebalanceRequest": [
+        (1, "repeated", "int32", "goals"),
+        (2, "optional", "bool", "current"),
+    ],
+    "PlanRebalanceResponse": [
+        (1, "repeated", "PlannedMove", "moves"),
+    ],
+    "PlannedMove": [
+        (1, "required", "string", "table"),
+        (2, "optional", "string", "partition"),
+        (3, "required", "int32", "bucket_id"),
+        (4, "required", "int32", "original_leader"),
+        (5, "required", "int32", "new_leader"),
+        (6, "repeated", "int32", "original_replicas"),
+        (7, "repeated", "int32", "new_replicas"),
+        (8, "optional", "int32", "status"),
+    ],
 }
 _LABELS = {"optional": 1, "required": 2, "repeated": 3}
 _TYPES = {"int64": 3, "int32": 5, "bool": 8, "string": 9, "bytes": 12}
@@ -153,15 +207,23 @@ def message_class(name: str) -> Any:
     """The class of a message of this module; ``KeyError``."""
     from google.protobuf.message_factory import GetMessageClass
 
-    return GetMessageClass(_pool().FindMessageTypeByName(f"{_PACKAGE}.{name}"))
+    return GetMessageClass(_pool().FindMessageTypeByName(f"{PACKAGE}.{name}"))
 
 
 @cache
 def _pool() -> Any:
-    from google.protobuf.descriptor_pb2 import FileDescriptorProto
     from google.protobuf.descriptor_pool import DescriptorPool
 
-    file = FileDescriptorProto(name="fluss_internal.proto", package=_PACKAGE, syntax="proto2")
+    pool = DescriptorPool()
+    pool.AddSerializedFile(descriptor_file().SerializeToString())
+    return pool
+
+
+def descriptor_file() -> Any:
+    """Descriptor of the messages of this module."""
+    from google.protobuf.descriptor_pb2 import FileDescriptorProto
+
+    file = FileDescriptorProto(name=FILE_NAME, package=PACKAGE, syntax="proto2")
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)
         for number, label, kind, field in fields:
@@ -171,7 +233,5 @@ def _pool() -> Any:
                 described.type = _TYPES[kind]  # type: ignore[assignment]
             else:
                 described.type = _MESSAGE_TYPE  # type: ignore[assignment]
-                described.type_name = f".{_PACKAGE}.{kind}"
-    pool = DescriptorPool()
-    pool.AddSerializedFile(file.SerializeToString())
-    return pool
+                described.type_name = f".{PACKAGE}.{kind}"
+    return file

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from fluss_server.cli.arguments import NEXT_PORT
+from fluss_server.cli.grpc_ports import port_after
 from fluss_server.cli.serving import GivenOptions, address_text, run_server
 from fluss_server.runtime.logs import configure_logs
 
@@ -31,7 +34,9 @@ def coordinator(parsed: argparse.Namespace) -> int:
     configured = options.take(_DATA_DIR)
     data_dir: Path = parsed.data_dir or Path(configured or COORDINATOR_DIR)
     process = options.checked(
-        lambda values: CoordinatorProcess(data_dir, host=parsed.host, port=parsed.port, options=values)
+        lambda values: CoordinatorProcess(
+            data_dir, host=parsed.host, port=parsed.port, grpc_port=_grpc_port(parsed, values), options=values
+        )
     )
     run_server(
         process.start,
@@ -60,7 +65,9 @@ def tablet_server(parsed: argparse.Namespace) -> int:
         options.values[SERVER_ID] = str(parsed.id)
     data_dir: Path = parsed.data_dir or Path(configured or TABLET_SERVER_DIR)
     process = options.checked(
-        lambda values: TabletServerProcess(data_dir, host=parsed.host, port=parsed.port, options=values)
+        lambda values: TabletServerProcess(
+            data_dir, host=parsed.host, port=parsed.port, grpc_port=_grpc_port(parsed, values), options=values
+        )
     )
     run_server(
         process.start,
@@ -73,10 +80,17 @@ def tablet_server(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _grpc_port(parsed: argparse.Namespace, options: Mapping[str, str]) -> int | None:
+    found: int | str | None = parsed.grpc_port
+    return port_after(parsed.port, options.get("bind.listeners")) if found == NEXT_PORT else cast("int | None", found)
+
+
 def _print_ready(what: str, process: ServerProcess) -> None:
     first, *others = process.endpoints
     for endpoint in others:
         print(f"Listener {endpoint.listener}: bootstrap.servers={address_text(endpoint)}")
     for address in process.metrics_addresses:
         print(f"Metrics for Prometheus: http://{address}/metrics")
+    if (grpc := process.listening.grpc_endpoint) is not None:
+        print(f"gRPC, for the fluss command and health probes: {address_text(grpc)}")
     print(f"{what} is ready: bootstrap.servers={address_text(first)}", flush=True)

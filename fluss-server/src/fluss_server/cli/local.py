@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Protocol
 
 from fluss_server.cli.arguments import NEXT_PORT
-from fluss_server.cli.failures import UsageError
+from fluss_server.cli.grpc_ports import port_after
 from fluss_server.cli.serving import GivenOptions, address_text, run_server
 from fluss_server.processes.local import LocalServer
-from fluss_server.rpc.endpoints import Endpoint, parse_endpoints
+from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.runtime.logs import configure_logs
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_DATA_DIR = Path("fluss-data")
 _DATA_DIR = "data.dir"
-_MAX_PORT = 65535
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -58,14 +57,14 @@ def _run_several(parsed: argparse.Namespace, options: GivenOptions, data_dir: Pa
     """A coordinator in this process, tablet servers in processes of their own."""
     from fluss_server.cli.local_servers import LocalServers  # a server in one process need not load it
 
-    if parsed.grpc_port not in (NEXT_PORT, None):
-        raise UsageError("--grpc-port: gRPC is served by fluss local in one process only", hint="leave it out")
+    grpc_port = port_after(parsed.port, None) if parsed.grpc_port == NEXT_PORT else parsed.grpc_port
     servers = options.checked(
         lambda values: LocalServers(
             data_dir,
             parsed.tablet_servers,
             host=parsed.host,
             port=parsed.port,
+            grpc_port=grpc_port,
             options=values,
             arguments=["--log-level", parsed.log_level, "--log-format", parsed.log_format],
         )
@@ -84,28 +83,6 @@ def _run_several(parsed: argparse.Namespace, options: GivenOptions, data_dir: Pa
         stop_at_end_of_input=parsed.stop_at_end_of_input,
     )
     return 0
-
-
-def port_after(port: int, listeners: str | None) -> int:
-    """Port of the gRPC server: the one after that of the first listener, or after it the first that no other uses.
-
-    Args:
-        port: of the only listener when there is no list of them; 0 = a free one, for gRPC too.
-        listeners: value of ``bind.listeners``, None = not set.
-
-    Raises:
-        UsageError: there is no port left.
-        FlussError: ``INVALID_CONFIG_EXCEPTION`` when the list cannot be read.
-    """
-    ports = (
-        [port] if listeners is None else [endpoint.port for endpoint in parse_endpoints("bind.listeners", listeners)]
-    )
-    if ports[0] == 0:
-        return 0
-    found = next(number for number in range(ports[0] + 1, _MAX_PORT + len(ports) + 2) if number not in ports)
-    if found > _MAX_PORT:
-        raise UsageError(f"there is no port after {ports[0]} for gRPC", hint="choose one with --grpc-port")
-    return found
 
 
 class _Addresses(Protocol):

@@ -56,6 +56,7 @@ class LocalServers:
         host: address to listen on for clients.
         port: of the coordinator, where clients begin; 0 for a free one. Those of tablet servers follow after a gap of
             one for gRPC.
+        grpc_port: of the coordinator, 0 for a free one, None for none.
         options: of all servers.
         arguments: of the command, which the tablet servers get, too.
 
@@ -75,6 +76,7 @@ class LocalServers:
         *,
         host: str,
         port: int,
+        grpc_port: int | None = None,
         options: Mapping[str, str],
         arguments: Sequence[str] = (),
     ) -> None:
@@ -86,7 +88,9 @@ class LocalServers:
         self._ports = _ports_after(port, tablet_servers)
         self._metrics_ports = _metrics_ports(options.get(_METRICS_PORT, _DEFAULT_METRICS_PORT), tablet_servers + 1)
         self._coordinator = CoordinatorProcess(
-            coordinator_directory(self._data_dir), options=self._options_of(port, self._metrics_ports[0])
+            coordinator_directory(self._data_dir),
+            grpc_port=grpc_port,
+            options=self._options_of(port, self._metrics_ports[0]),
         )
         self.failed: asyncio.Future[FlussError] | None = None
         self.tablet_servers: dict[int, Announcement] = {}

@@ -66,13 +66,7 @@ def _add_local(commands: Any) -> None:
         "and for health probes on the next. SIGTERM or Ctrl-C stops it cleanly.",
     )
     _add_server_arguments(local, DEFAULT_PORT, "./fluss-data", "where everything is kept")
-    local.add_argument(
-        "--grpc-port",
-        type=grpc_port,
-        default=NEXT_PORT,
-        help="port of gRPC, which the other commands use; 0 picks a free one, 'none' disables gRPC "
-        "(default: the one after --port, or after the first of bind.listeners; with --port 0 a free one)",
-    )
+    _add_grpc_port(local, NEXT_PORT)
     local.add_argument(
         "--tablet-servers",
         type=positive,
@@ -93,6 +87,7 @@ def _add_cluster_programs(commands: Any) -> None:
         "data directory.",
     )
     _add_server_arguments(coordinator, DEFAULT_PORT, "./fluss-coordinator", "where the metadata is kept")
+    _add_grpc_port(coordinator, None)
     coordinator.set_defaults(run=local_command("cluster_programs:coordinator"))
     tablet_server = commands.add_parser(
         "tablet-server",
@@ -104,7 +99,20 @@ def _add_cluster_programs(commands: Any) -> None:
         "--id", type=int, help="number of this tablet server, which no other one of the cluster has (tablet-server.id)"
     )
     _add_server_arguments(tablet_server, 0, "./fluss-tablet-server", "where logs and rows are kept")
+    _add_grpc_port(tablet_server, None)
     tablet_server.set_defaults(run=local_command("cluster_programs:tablet_server"))
+
+
+def _add_grpc_port(command: Any, default: str | None) -> None:
+    """``--grpc-port``"""
+    following = "the one after --port, or after the first of bind.listeners; with --port 0 a free one"
+    command.add_argument(
+        "--grpc-port",
+        type=grpc_port,
+        default=default,
+        help="port of gRPC, which the other commands use; 0 picks a free one, 'next' the one after --port, 'none' "
+        f"disables gRPC (default: {'none' if default is None else following})",
+    )
 
 
 def _add_server_arguments(command: Any, default_port: int, data_dir: str, kept_there: str) -> None:
@@ -373,6 +381,7 @@ def _add_administration(commands: Any) -> None:
     remote_command(
         commands, "health", "server_commands:health", "tell whether all buckets are served; exit code 0 when green"
     )
+    _add_cluster_commands(commands)
     command = remote_command(
         commands,
         "bench",
@@ -401,6 +410,64 @@ def _add_administration(commands: Any) -> None:
     )
     completion.add_argument("shell", choices=["bash", "zsh", "fish", "tcsh"])
     completion.set_defaults(run=local_command("completion:print_script"))
+
+
+def _add_cluster_commands(commands: Any) -> None:
+    module = "cluster_commands"
+    remote_command(
+        commands,
+        "cluster",
+        f"{module}:cluster",
+        "list the servers of a cluster",
+        "List the active coordinator and the tablet servers of a cluster, with the time since their last heartbeats. "
+        "The exit code is 1 when a tablet server that is to have replicas is not there.",
+    )
+    command = remote_command(
+        commands,
+        "buckets",
+        f"{module}:buckets",
+        "print who leads the buckets of a table, and which replicas are in sync",
+        "Print who leads the buckets of a table, which replicas are in sync, and where their logs begin and end. The "
+        "exit code is 1 when a bucket has no leader.",
+    )
+    add_table(command)
+    rebalance = commands.add_parser("rebalance", help="move replicas and leaders between the servers of a cluster")
+    actions = rebalance.add_subparsers(dest="action", required=True, metavar="ACTION")
+    command = remote_command(actions, "plan", f"{module}:plan", "print what a rebalance would move")
+    _add_goals(command)
+    command = remote_command(
+        actions,
+        "run",
+        f"{module}:run",
+        "move replicas and leaders, so that every server has its part",
+        "Move replicas and leaders, so that every server has its part. The exit code is 1 when a bucket could not be "
+        "moved; it has the replicas that it had then. Ctrl-C ends the command, not the rebalance.",
+    )
+    _add_goals(command)
+    command.add_argument("--no-wait", action="store_true", help="do not wait for the end")
+    remote_command(
+        actions, "progress", f"{module}:progress", "print what the current rebalance, or the last one, moves"
+    )
+    remote_command(actions, "cancel", f"{module}:cancel", "move nothing more")
+    command = remote_command(
+        commands,
+        "drain",
+        f"{module}:drain",
+        "move everything away from a tablet server, before it is stopped for good",
+        "Move all replicas away from a tablet server and give it no others. The exit code is 1 when it has replicas "
+        "afterwards.",
+    )
+    command.add_argument("id", type=int, metavar="SERVER", help="id of the tablet server")
+    command.add_argument("--undo", action="store_true", help="let it have replicas again")
+
+
+def _add_goals(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--goal",
+        action="append",
+        choices=["replicas", "leaders", "racks"],
+        help="what to balance, the most important first; may be repeated (default: racks, replicas, leaders)",
+    )
 
 
 def _add_config(commands: Any) -> None:

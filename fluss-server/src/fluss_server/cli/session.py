@@ -17,6 +17,7 @@ from fluss_server.model.table import TableDescriptor, TableInfo
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
+    from fluss_server.cli.leaders import LeaderCalls
     from fluss_server.grpc_server.client import GrpcClient
 
 
@@ -37,6 +38,21 @@ class Partition:
 
 WHOLE_TABLE = Partition(None, None)
 
+ROUTED_KEYS = frozenset(
+    {
+        ApiKey.LIST_OFFSETS,
+        ApiKey.FETCH_LOG,
+        ApiKey.PRODUCE_LOG,
+        ApiKey.PUT_KV,
+        ApiKey.LOOKUP,
+        ApiKey.PREFIX_LOOKUP,
+        ApiKey.LIMIT_SCAN,
+        ApiKey.SCAN_KV,
+        ApiKey.GET_TABLE_STATS,
+    }
+)
+"""Calls that only the leader of a bucket serves."""
+
 
 def table_path(name: str) -> TablePath:
     """Path of ``table`` or ``database.table``."""
@@ -55,7 +71,8 @@ def connect(address: str, user: str | None, password: str) -> Iterator[Session]:
 
     with GrpcClient(address, user=user, password=password) as client:
         try:
-            yield Session(client)
+            with contextlib.closing(Session(client, user, password)) as session:
+                yield session
         except FlussError as error:
             if error.code is not ErrorCode.NETWORK_EXCEPTION:
                 raise
@@ -68,19 +85,48 @@ def connect(address: str, user: str | None, password: str) -> Iterator[Session]:
 
 
 class Session:
-    """Calls to one server, and a memory of schemas.
+    """Calls to one server, in a cluster also to the leaders of buckets, and a memory of tables and schemas.
 
     Args:
         client: of the server.
+        user: to authenticate as, None = anonymous.
+        password: of that user.
     """
 
-    def __init__(self, client: GrpcClient) -> None:
+    def __init__(self, client: GrpcClient, user: str | None = None, password: str = "") -> None:
         self._client = client
+        self._user = user
+        self._password = password
         self._schemas: dict[tuple[int, int], Schema] = {}
+        self._paths: dict[int, TablePath] = {}
+        self._leaders: LeaderCalls | None = None
+        self._is_cluster: bool | None = None
+
+    def close(self) -> None:
+        """Close the connections to leaders; that of the client stays open."""
+        leaders, self._leaders = self._leaders, None
+        if leaders is not None:
+            leaders.close()
 
     def call(self, key: ApiKey, request: Message, **options: Any) -> Any:
-        """See :meth:`GrpcClient.call`."""
+        """See :meth:`GrpcClient.call`; what only the leader of a bucket serves goes there."""
+        if key in ROUTED_KEYS and self.is_cluster:
+            if self._leaders is None:
+                from fluss_server.cli.leaders import LeaderCalls
+
+                self._leaders = LeaderCalls(self._client.call, self._paths.__getitem__, self._user, self._password)
+            return self._leaders.call(key, request, **options)
         return self._client.call(key, request, **options)
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether coordinator and tablet servers are different processes."""
+        if self._is_cluster is None:
+            metadata = self._client.call(ApiKey.GET_METADATA, pb.MetadataRequest())
+            coordinator = metadata.coordinator_server
+            addresses = [(server.host, server.port) for server in metadata.tablet_servers]
+            self._is_cluster = addresses != [(coordinator.host, coordinator.port)]
+        return self._is_cluster
 
     def table(self, name: str) -> TableInfo:
         """A table; ``TABLE_NOT_EXIST``."""
@@ -95,6 +141,7 @@ class Session:
             response.modified_time,
         )
         self._schemas[table.table_id, table.schema_id] = table.schema
+        self._paths[table.table_id] = path
         return table
 
     def schema(self, table: TableInfo, schema_id: int) -> Schema:

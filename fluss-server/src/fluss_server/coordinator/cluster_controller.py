@@ -98,6 +98,7 @@ class ClusterController:
         standby_replicas: see ``ClusterState``.
 
     Attributes:
+        versions: of the tablet servers, as they have registered.
         lost_servers: tablet servers that were taken for dead.
     """
 
@@ -138,6 +139,7 @@ class ClusterController:
         self._tenure = None if lease is None else Tenure(store, clock)
         self._grace: asyncio.TimerHandle | None = None
         self._present = asyncio.Event()
+        self.versions: dict[int, str] = {}
         self.lost_servers = 0
         self._retries_of_closed = 0
         self._moves_per_server = moves_per_server
@@ -296,6 +298,7 @@ class ClusterController:
 
     async def register(self, request: RegisterServer, server: TabletServerGateway) -> Registered:
         server_id = request.server.server_id
+        self.versions[server_id] = request.fluss_version
         if self._checks_permissions and not request.checks_permissions:
             raise FlussError(
                 ErrorCode.INVALID_CONFIG_EXCEPTION,

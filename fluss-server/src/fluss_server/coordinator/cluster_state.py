@@ -62,11 +62,14 @@ class BucketState(NamedTuple):
         replicas: its assignment.
         record: leader, ISR and epochs as stored; None for a NEW bucket.
         active: whether the leader has confirmed that it leads in this leader epoch.
+        former: live servers that may still serve clients in an earlier leader epoch, until they confirm this one. The
+            leader does not hear of its leadership before.
     """
 
     replicas: tuple[int, ...]
     record: LeaderAndIsrRecord | None = None
     active: bool = False
+    former: tuple[int, ...] = ()
 
     @property
     def leader(self) -> int:

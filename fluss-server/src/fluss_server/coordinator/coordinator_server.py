@@ -16,6 +16,7 @@ from fluss_server.coordinator.cluster_controller import ClusterController
 from fluss_server.coordinator.cluster_service import ClusterService, ReplicaCounts
 from fluss_server.coordinator.ddl import DdlExecutor
 from fluss_server.coordinator.fencing import FencedStore, fence
+from fluss_server.coordinator.inspection_service import InspectionService
 from fluss_server.coordinator.metadata_view import CoordinatorMetadata
 from fluss_server.coordinator.partition_service import PartitionService
 from fluss_server.coordinator.partition_time import system_zone
@@ -151,6 +152,7 @@ class CoordinatorServer:
             self._cluster_service,
             PartitionService(self._manager, self._partitions),
             RebalanceService(self._controller, self._new_id),
+            InspectionService(self._manager, self._controller, self._runtime.clock),
             producers,
         )
 

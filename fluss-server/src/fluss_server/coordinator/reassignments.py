@@ -44,6 +44,9 @@ class Steps(Protocol):
     def write(self, bucket: TableBucket, record: LeaderAndIsrRecord, name: str) -> None:
         """Store another record of a bucket and announce it to its replicas."""
 
+    def move_leader(self, bucket: TableBucket, leader: int) -> None:
+        """Let another replica lead, from when the present leader has heard of it."""
+
     def assign(self, bucket: TableBucket, replicas: tuple[int, ...]) -> None:
         """Store another assignment."""
 
@@ -245,7 +248,7 @@ class Reassignments:
             return False
         if state.leader != move.new_leader:
             if state.leader != NO_LEADER and move.new_leader in self._steps.available(bucket, state):
-                self._steps.write(bucket, with_leader(state.record, move.new_leader), "move-leader")
+                self._steps.move_leader(bucket, move.new_leader)
             return False
         if not state.active:
             return False

@@ -139,6 +139,11 @@ def take_in_rebalance(record: RebalanceRecord, changes: Changes) -> None:
     for move in record.moves:
         status = _move_status(move, changes.buckets.get(move.bucket), record.status)
         changes.moves[move.bucket] = MoveState(move, status)
+        state = changes.buckets.get(move.bucket)
+        if status is RebalanceStatus.REBALANCING and state is not None:
+            # Its leader may have moved without the knowledge of the one before.
+            former = tuple(server for server in state.replicas if server != state.leader)
+            changes.buckets[move.bucket] = state._replace(former=former)
 
 
 def _move_status(move: BucketMove, state: BucketState | None, status: RebalanceStatus) -> RebalanceStatus:
@@ -148,7 +153,8 @@ def _move_status(move: BucketMove, state: BucketState | None, status: RebalanceS
     if len(state.replicas) > len(move.origin_replicas) and set(move.new_replicas) < set(state.replicas):
         return RebalanceStatus.REBALANCING
     if set(state.replicas) == set(move.new_replicas) and (state.leader == move.new_leader or status.is_final):
-        return RebalanceStatus.COMPLETED
+        only_leader = set(move.origin_replicas) == set(move.new_replicas) and not status.is_final
+        return RebalanceStatus.REBALANCING if only_leader else RebalanceStatus.COMPLETED
     if not status.is_final:
         return RebalanceStatus.NOT_STARTED
     return RebalanceStatus.CANCELED if status is RebalanceStatus.CANCELED else RebalanceStatus.FAILED

@@ -210,6 +210,8 @@ class _Planner:
         affected = self._buckets_of(server_id)
         self._take_offline(affected, server_id)
         self._elect_where_needed(affected)
+        for bucket in affected:
+            self._served_no_more(bucket, server_id)
 
     def absent_servers_left(self) -> None:
         for bucket, state in self._draft.buckets().items():
@@ -224,6 +226,10 @@ class _Planner:
             if record != state.record:
                 self.write(bucket, record, "replica-offline")
         self._elect_where_needed(self._draft.buckets())
+        for bucket, state in self._draft.buckets().items():
+            for server_id in state.former:
+                if not self._is_live(server_id):
+                    self._served_no_more(bucket, server_id)
 
     def _is_live(self, server_id: int) -> bool:
         return self._draft.server(server_id) is not None
@@ -376,6 +382,10 @@ class _Planner:
             return False  # the bucket is gone, or a later notification is on its way
         if failure is not None and failure.code in _OUTDATED:
             return False  # the server has taken in a later notification already
+        self._served_no_more(bucket, server_id)
+        state = self._draft.bucket(bucket)
+        assert state is not None, f"{bucket} exists"
+        assert state.record is not None, f"{bucket} has a leader"
         if failure is None:
             if self._draft.failure(server_id, bucket) is not None:
                 self._draft.put_failure(server_id, bucket, None)
@@ -441,6 +451,24 @@ class _Planner:
         self.note(bucket, name, f"leader {record.leader} in epoch {record.leader_epoch}, ISR {list(record.isr)}")
         self._leaderships[bucket] = None
 
+    def move_leader(self, bucket: TableBucket, leader: int) -> None:
+        """Let another replica lead, although the present leader lives and may serve clients until it is told."""
+        state = self._draft.bucket(bucket)
+        assert state is not None, f"{bucket} exists"
+        assert state.record is not None, f"{bucket} has a leader"
+        self._draft.put_bucket(bucket, state._replace(former=(*state.former, state.leader)))
+        self.write(bucket, with_leader(state.record, leader), "move-leader")
+
+    def _served_no_more(self, bucket: TableBucket, server_id: int) -> None:
+        """A server serves a bucket in no earlier epoch; the leader is told when none does."""
+        state = self._draft.bucket(bucket)
+        if state is None or server_id not in state.former:
+            return
+        former = tuple(server for server in state.former if server != server_id)
+        self._draft.put_bucket(bucket, state._replace(former=former))
+        if not former and bucket not in self._leaderships:
+            self._tell_leadership(bucket, state.leader)
+
     def assign(self, bucket: TableBucket, replicas: tuple[int, ...]) -> None:
         """Store another assignment of a bucket."""
         state = self._draft.bucket(bucket)
@@ -471,7 +499,10 @@ class _Planner:
         """Take in another record, with the standby replicas of the bucket; returns it."""
         record = self._with_standbys(bucket, state, record)
         same_leader = state.record is not None and state.record.leader_epoch == record.leader_epoch
-        self._draft.put_bucket(bucket, state._replace(record=record, active=state.active and same_leader))
+        former = tuple(server for server in state.former if server != record.leader)
+        self._draft.put_bucket(
+            bucket, state._replace(record=record, active=state.active and same_leader, former=former)
+        )
         self._written[bucket] = None
         return record
 
@@ -632,6 +663,8 @@ class _Planner:
         physical = self._draft.physical_table(physical_table_of(bucket))
         if state is None or state.record is None or table is None or physical is None:
             return
+        if state.former and server_id == state.leader:
+            return  # another server may serve clients until it has confirmed this epoch
         self._tell(
             server_id,
             BucketLeadership(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from fluss_server.api.keys import BETWEEN_SERVERS, ApiKey
+from fluss_server.api.own_messages import descriptor_file
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.grpc_server import standard_protos
 from fluss_server.grpc_server.reflection import Reflection
@@ -26,7 +27,7 @@ from fluss_server.grpc_server.status import error_metadata, status_of
 from fluss_server.model.principal import ANONYMOUS, Principal
 from fluss_server.rpc.direct_call import DirectCalls
 from fluss_server.rpc.frames import printable
-from fluss_server.rpc.service import DEFAULT_LISTENER, Handler, RequestContext, ServiceRegistry
+from fluss_server.rpc.service import DEFAULT_LISTENER, RequestContext, ServiceRegistry, not_served
 from fluss_server.runtime.clock import Clock
 
 if TYPE_CHECKING:
@@ -125,11 +126,7 @@ class GrpcServer:
         # AUTHENTICATE is a handshake of the native protocol; servers call each other over that one, too.
         left_out = {ApiKey.AUTHENTICATE, *BETWEEN_SERVERS}
         specs = [spec for spec in self.registry.specs if spec.key not in left_out]
-        methods = {
-            spec.messages: grpc.unary_unary_rpc_method_handler(partial(self._call, handler))
-            for spec in specs
-            if (handler := self.registry.get(spec.key)) is not None
-        }
+        methods = {spec.messages: grpc.unary_unary_rpc_method_handler(partial(self._call, spec.key)) for spec in specs}
         message = standard_protos.message_class
         health = f"{standard_protos.HEALTH_PACKAGE}.HealthCheck"
         health_codec = {
@@ -144,7 +141,7 @@ class GrpcServer:
             },
         }
         reflection = Reflection(
-            [service_file(specs), standard_protos.health_file()],
+            [descriptor_file(), service_file(specs), standard_protos.health_file()],
             [*services, *map(standard_protos.reflection_service, standard_protos.REFLECTION_PACKAGES)],
         )
         for package in standard_protos.REFLECTION_PACKAGES:
@@ -157,12 +154,16 @@ class GrpcServer:
             }
         return tuple(grpc.method_handlers_generic_handler(name, handlers) for name, handlers in services.items())
 
-    async def _call(self, handler: Handler, request: bytes, call: Any) -> bytes:
+    async def _call(self, key: ApiKey, request: bytes, call: Any) -> bytes:
         """Serve one call; the message goes through undecoded, as a frame's body does.
 
         It counts as a request of the API, like one that came over the native protocol.
         """
         started = self._monotonic()
+        handler = self.registry.get(key)  # another one when a coordinator has become active
+        if handler is None:
+            await call.abort(status_of(not_served(key)), str(not_served(key)), error_metadata(not_served(key)))
+            raise AssertionError("abort() raises")
         context = RequestContext(
             handler.spec.key,
             handler.spec.max_version,

@@ -33,11 +33,12 @@ class ClusterProcess(ServerProcess):
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        grpc_port: int | None = None,
         options: Mapping[str, str] | None = None,
         runtime: Runtime | None = None,
         metadata: SharedMetadata | None = None,
     ) -> None:
-        super().__init__(data_dir, host=host, port=port, options=options, runtime=runtime)
+        super().__init__(data_dir, host=host, port=port, grpc_port=grpc_port, options=options, runtime=runtime)
         self._check_options()
         configuration = self._configuration
         self._credentials = server_credentials(configuration)

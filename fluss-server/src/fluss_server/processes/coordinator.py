@@ -72,7 +72,9 @@ class CoordinatorProcess(ClusterProcess):
         store = self._open_embedded_store()
         self._term = term = CoordinatorTerm(store, self._settings(), metadata_complete=store.recovery.proven)
         self._resources.push_async_callback(term.close)
-        await self.listening.serve(await term.start())
+        registry = await term.start()
+        await self.listening.serve(registry)
+        await self.listening.serve_grpc(registry)
         self._active = term.coordinator
         await self._start_reporter(lambda: None)
         term.watch_servers()
@@ -96,6 +98,7 @@ class CoordinatorProcess(ClusterProcess):
         active.on_change = [connection.address_changed]
         self._standby = standby_registry(connection, active.look, self._internal)
         await self.listening.serve(self._standby)
+        await self.listening.serve_grpc(self._standby)
         latch = connection_to_store.latch(record.coordinator_id)
         takeover = Takeover(store, latch, record, self._internal, self._new_connection, self._runtime.clock)
         self._resources.push_async_callback(takeover.close)

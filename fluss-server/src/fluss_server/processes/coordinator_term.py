@@ -15,6 +15,7 @@ from fluss_server.config import SERVER_OPTIONS
 from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.coordinator.cluster_service import ClusterService
 from fluss_server.coordinator.coordinator_server import CoordinatorServer
+from fluss_server.coordinator.inspection_service import InspectionService
 from fluss_server.coordinator.partition_service import PartitionService
 from fluss_server.coordinator.process_watch import WatchedTabletServer
 from fluss_server.coordinator.producer_service import ProducerService
@@ -46,6 +47,7 @@ _FOR_CLIENTS: tuple[type, ...] = (
     ClusterService,
     PartitionService,
     RebalanceService,
+    InspectionService,
     ProducerService,
     AclService,
 )

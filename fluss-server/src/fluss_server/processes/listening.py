@@ -148,6 +148,8 @@ class Listening:
         self.registry = registry
         for server in self._servers:
             server.registry = registry
+        if self._grpc_server is not None:
+            self._grpc_server.registry = registry
 
     async def serve_grpc(self, registry: ServiceRegistry) -> None:
         """Serve gRPC if that was requested, beside the first listener and with its authentication.

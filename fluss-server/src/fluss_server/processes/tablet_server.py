@@ -120,6 +120,7 @@ class TabletServerProcess(ClusterProcess):
         )
         closing(self.listening.close)  # before what its requests need
         await self.listening.serve(registry)
+        await self.listening.serve_grpc(registry)
         if active is not None:
             active.on_change = [
                 connection.address_changed,

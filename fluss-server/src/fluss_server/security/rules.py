@@ -424,6 +424,9 @@ RULES: Mapping[ApiKey, Rule] = MappingProxyType(
         ApiKey.REBALANCE: _cluster(Operation.WRITE),
         ApiKey.CANCEL_REBALANCE: _cluster(Operation.WRITE),
         ApiKey.LIST_REBALANCE_PROGRESS: _cluster(Operation.DESCRIBE),
+        ApiKey.DESCRIBE_SERVERS: _cluster(Operation.DESCRIBE),
+        ApiKey.DESCRIBE_BUCKETS: _cluster(Operation.DESCRIBE),
+        ApiKey.PLAN_REBALANCE: _cluster(Operation.DESCRIBE),
         # Between servers: whoever sends these can change and read everything
         **dict.fromkeys(BETWEEN_SERVERS, _cluster(Operation.ALL)),
     }

@@ -1,0 +1,94 @@
+"""The ``fluss`` command on a cluster of real processes: rows reach their leaders, replicas move between servers."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster_support import ProcessCluster
+from fluss_server.cli.main import main
+
+Command = Callable[..., Any]
+ROWS = 40
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessCluster]:
+    with ProcessCluster(tmp_path_factory.mktemp("cluster"), tablet_servers=2, grpc=True) as running:
+        yield running
+
+
+def commands(server: str) -> Command:
+    """Runs a command on a server; returns its exit code, the rows that it prints, and its remarks."""
+
+    def run(*arguments: str) -> tuple[int, list[dict[str, Any]], str]:
+        printed, remarks = io.StringIO(), io.StringIO()
+        with redirect_stdout(printed), redirect_stderr(remarks):
+            code = main([*arguments, "--server", server, "--output", "json"])
+        return code, [json.loads(line) for line in printed.getvalue().splitlines()], remarks.getvalue()
+
+    return run
+
+
+@pytest.fixture
+def fluss(cluster: ProcessCluster) -> Command:
+    return commands(cluster.coordinators[0].grpc_address)
+
+
+def test_rows_are_written_to_and_read_from_the_leaders(cluster: ProcessCluster, fluss: Command, tmp_path: Path) -> None:
+    keyed = "CREATE TABLE keyed (id INT, name STRING, PRIMARY KEY (id) NOT ENFORCED) WITH ('bucket.num' = '4')"
+    assert fluss("create-table", keyed)[0] == 0
+    assert fluss("create-table", "CREATE TABLE log (id INT, name STRING) WITH ('bucket.num' = '4')")[0] == 0
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(f'{{"id": {number}, "name": "name {number}"}}\n' for number in range(ROWS)))
+    for table in ("keyed", "log"):
+        assert fluss("put", table, str(file))[0] == 0
+    for server in (cluster.coordinators[0], *cluster.servers):  # whichever is asked
+        run = commands(server.grpc_address)
+        assert run("get", "keyed", "id=7")[1] == [{"id": 7, "name": "name 7"}]
+        assert run("count", "keyed")[1][0]["rows"] == ROWS
+        assert len(run("head", "keyed", "-n", "100")[1]) == ROWS
+        assert len(run("tail", "log", "--from", "earliest", "-n", "100")[1]) == ROWS
+        assert sum(row["latest"] - row["earliest"] for row in run("offsets", "log")[1]) == ROWS
+    exported = tmp_path / "exported.jsonl"
+    assert fluss("export", "keyed", str(exported))[0] == 0
+    assert len(exported.read_text().splitlines()) == ROWS
+    assert fluss("delete", "keyed", "id=7")[0] == 0
+    assert fluss("get", "keyed", "id=7")[0] == 1
+
+
+def test_a_server_comes_and_goes(cluster: ProcessCluster, fluss: Command, tmp_path: Path) -> None:
+    ddl = "CREATE TABLE moving (id INT, name STRING, PRIMARY KEY (id) NOT ENFORCED) WITH ('bucket.num' = '6'"
+    assert fluss("create-table", f"{ddl}, 'table.replication.factor' = '2')")[0] == 0
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(f'{{"id": {number}, "name": "name {number}"}}\n' for number in range(ROWS)))
+    assert fluss("put", "moving", str(file))[0] == 0
+    cluster.add_server()
+    servers = {row["server"]: row for row in fluss("cluster")[1]}
+    assert servers[2]["replicas"] == 0
+    assert {row["state"] for number, row in servers.items() if number is not None} == {"live"}
+    assert fluss("rebalance", "plan")[1], "something would move"
+
+    code, _, remarks = fluss("rebalance", "run")
+    assert (code, "completed" in remarks) == (0, True), remarks
+    buckets = fluss("buckets", "moving")[1]
+    assert {server for row in buckets for server in row["replicas"]} == {0, 1, 2}
+    assert all(len(row["replicas"]) == 2 and sorted(row["isr"]) == sorted(row["replicas"]) for row in buckets)
+    assert sum(row["latest"] for row in buckets) == ROWS
+    assert fluss("count", "moving")[1][0]["rows"] == ROWS
+
+    code, _, remarks = fluss("drain", "2")
+    assert code == 0, remarks
+    assert {server for row in fluss("buckets", "moving")[1] for server in row["replicas"]} == {0, 1}
+    assert {row["server"]: row["tag"] for row in fluss("cluster")[1]}[2] == "PERMANENT_OFFLINE"
+    assert len(fluss("head", "moving", "-n", "100")[1]) == ROWS
+    assert not list(Path(tmp_path).glob("moving-*"))
+    assert fluss("drain", "2", "--undo")[0] == 0
+    assert fluss("rebalance", "cancel")[0] == 0
+    assert "completed" in fluss("rebalance", "progress")[2]
