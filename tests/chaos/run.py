@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import shutil
 import sys
@@ -19,9 +18,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from chaos.checks import Violation
 from chaos.experiment import Experiment, Plan, Result
 from chaos.report import markdown, publish, summary
 from chaos.servers import Cluster, Kind, OurServers
+from fluss_server.errors import FlussError
 
 SMALL_DISK_BYTES = 192 << 20
 
@@ -47,8 +48,10 @@ async def run(
     try:
         async with Cluster(directory, kind, disk_bytes=SMALL_DISK_BYTES if small_disk else None) as cluster:
             experiment = Experiment(cluster, plan, output, tell)
-            with contextlib.suppress(RuntimeError):  # a client that failed, which is among the violations
+            try:
                 await experiment.run()
+            except (RuntimeError, FlussError) as error:  # what happened until then counts, and nothing was compared
+                experiment.result.violations.append(Violation("the run ended early", str(error)[:500]))
             return experiment.result
     finally:
         shutil.rmtree(directory, ignore_errors=True)

@@ -120,13 +120,13 @@ class TabletServerProcess(ClusterProcess):
         )
         closing(self.listening.close)  # before what its requests need
         await self.listening.serve(registry)
+        await self.listening.serve_grpc(registry)
         if active is not None:
             active.on_change = [
                 connection.address_changed,
                 for_clients.address_changed,
                 tablet_server.coordinator_changed,
             ]
-        await self.listening.serve_grpc(registry)
         await self._start_reporter(tablet_server)  # before it joins, so that its health says what it waits for
         await tablet_server.start()
         closing(tablet_server.leave)
