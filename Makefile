@@ -7,7 +7,7 @@
 #   make demo OUTPUT=/somewhere            chooses where the demo puts its data, logs and chart
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client test-cluster-clients compose-test simulation mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness torture attack clean clean-all
+.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client test-cluster-clients compose-test simulation simulate mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness bench-failover torture attack chaos clean clean-all
 .NOTPARALLEL:
 
 ifdef PYTHON
@@ -68,7 +68,7 @@ test-server: setup-server ## Run all tests that need no Flink, with current pyar
 test-java: setup-server ## Run the connector's Java tests, the official Java clients against the server, and ZooKeeper
 	@$(STEP) "Java tests" $(SERVER) tools/java_tests.py
 	@$(STEP) "Official Java clients" $(SERVER) -m pytest tests/clients -m java
-	@$(STEP) "ZooKeeper" $(SERVER) -m pytest tests/zookeeper tests/cluster -m java
+	@$(STEP) "ZooKeeper" $(SERVER) -m pytest tests/zookeeper tests/cluster tests/chaos -m java
 
 test-flink: setup-flink ## Run the Flink tests, and the server's fast ones with the versions that apache-flink pins
 	@$(STEP) "Server tests with apache-flink's pins" $(FLINK) -m pytest $(FAST) tests/unit tests/property -m "not slow and not flink"
@@ -87,8 +87,14 @@ compose-test: setup-flink ## Build docker/ and run its compose file with podman,
 simulation: setup-server ## Run a server that crashes, in simulated time: SEEDS=100, or one with SEED=7; CLUSTER=1: three servers; REBALANCE=1: a fourth one comes and goes
 	@PYTHONPATH=tests $(SERVER) -m simulation.run $(if $(CLUSTER),--cluster) $(if $(REBALANCE),--rebalance) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
 
+simulate: setup-server ## Simulate a whole cluster with coordinators, each seed twice: SEEDS=100, or one with SEED=7; DURATION=8, PLANTED=10
+	@PYTHONPATH=tests $(SERVER) -m simulation.simulate --seconds $(or $(DURATION),8) $(if $(PLANTED),--planted $(PLANTED)) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
+
 torture: setup-server ## Torture the disk of real servers: kills, losses of power, damage, full disks; ROUNDS=20, SEED=1, FIRST=0
 	@PYTHONPATH=tests $(SERVER) -m torture.run --rounds $(or $(ROUNDS),20) --first $(or $(FIRST),0) $(if $(SEED),--seed $(SEED))
+
+chaos: setup-server java-tools ## Chaos in a cluster of real processes, every acknowledged row checked: MINUTES=30, SEED=1, OFFICIAL=1, BUG=..., PUBLISH=docs/fault-report.md
+	@PYTHONPATH=tests $(SERVER) -m chaos.run --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) --output "$(or $(CHAOS_OUTPUT),chaos-output)" $(if $(OFFICIAL),--official) $(if $(BUG),--bug "$(BUG)") $(if $(PUBLISH),--publish $(PUBLISH))
 
 attack: setup-server ## Attack real servers beside an honest client: malformed requests, floods, silent clients; SECONDS=60, SEED=1
 	@PYTHONPATH=tests $(SERVER) -m attack.run --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
@@ -135,8 +141,11 @@ bench-scale: setup-server ## Measure whether costs grow linearly: rows, tables, 
 bench-fairness: setup-server ## Measure a quiet client beside clients that send as much as they can; 3 minutes
 	@$(STEP) "Fairness" $(SERVER) benchmarks/fairness.py
 
+bench-failover: setup-server java-tools ## Measure how long clients wait when a server of a cluster fails: ROUNDS=20, ROWS=200000
+	@PYTHONPATH=tests $(SERVER) benchmarks/failover.py --rounds $(or $(ROUNDS),20) --rows $(or $(ROWS),200000)
+
 clean: ## Remove what was built or written, but keep the environments
-	@rm -rf "$(OUTPUT)" compose-output build site fluss-data flink-sql/target benchmarks/official/target */build */dist */src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf "$(OUTPUT)" compose-output chaos-output build site fluss-data flink-sql/target benchmarks/official/target */build */dist */src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find fluss-server pyflink-connector tests benchmarks tools examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-all: clean ## Remove the environments as well

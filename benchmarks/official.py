@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -16,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 from official_jars import class_path
 
 _PORT_TIMEOUT_S = 60.0
-_COORDINATOR = "org.apache.fluss.server.coordinator.CoordinatorServer"
-_TABLET_SERVER = "org.apache.fluss.server.tablet.TabletServer"
+COORDINATOR = "org.apache.fluss.server.coordinator.CoordinatorServer"
+TABLET_SERVER = "org.apache.fluss.server.tablet.TabletServer"
 _JVM_OPTIONS = (
     "-XX:+UseG1GC",
     "--add-opens=java.base/java.nio=org.apache.arrow.memory.core,ALL-UNNAMED",
@@ -72,7 +73,7 @@ class OfficialCluster:
         )
         coordinator = self._directory / "coordinator"
         self._write(coordinator / "server.yaml", f"{shared}bind.listeners: FLUSS://127.0.0.1:{self._port}\n")
-        self._run("server", [_COORDINATOR, "--configDir", str(coordinator)])
+        self._run("server", [COORDINATOR, "--configDir", str(coordinator)])
         self._wait_for(self._port)
         tablet = self._directory / "tablet"
         self._write(
@@ -80,7 +81,7 @@ class OfficialCluster:
             f"{shared}bind.listeners: FLUSS://127.0.0.1:{tablet_port}\ntablet-server.id: 0\n"
             f"data.dir: {self._directory}/data\n",
         )
-        self._run("server", [_TABLET_SERVER, "--configDir", str(tablet)])
+        self._run("server", [TABLET_SERVER, "--configDir", str(tablet)])
         self._wait_for(tablet_port)
         return self
 
@@ -89,16 +90,8 @@ class OfficialCluster:
         path.write_text(content)
 
     def _run(self, profile: str, arguments: list[str]) -> None:
-        log_configuration = self._directory / "log4j2.properties"
-        self._write(log_configuration, _LOG4J)
         log = self._directory / f"{len(self._processes)}.log"
-        command = [
-            "java",
-            *_JVM_OPTIONS,
-            f"-Dlog.file={log}",
-            f"-Dlog4j.configurationFile={log_configuration.as_uri()}",
-        ]
-        command += ["-cp", self._class_paths[profile], *arguments]
+        command = java_command(arguments[0], arguments[1:], self._class_paths[profile], self._directory)
         with log.open("ab") as output:
             self._processes.append(
                 subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
@@ -135,6 +128,21 @@ class OfficialCluster:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def java_command(main: str, arguments: Sequence[str], class_path: str, directory: Path) -> list[str]:
+    """What starts a Java program that prints warnings and errors.
+
+    Args:
+        main: class, for example :data:`COORDINATOR`.
+        arguments: of the program.
+        class_path: of the jars.
+        directory: for its log and the configuration of that.
+    """
+    configuration = directory / "log4j2.properties"
+    configuration.write_text(_LOG4J)
+    options = [f"-Dlog.file={directory}/java.log", f"-Dlog4j.configurationFile={configuration.as_uri()}"]
+    return ["java", *_JVM_OPTIONS, *options, "-cp", class_path, main, *arguments]
 
 
 def _free_ports(count: int) -> list[int]:

@@ -101,7 +101,7 @@ class ProcessCluster:
         self._directory = directory
         self._given = dict(options or {})
         if zookeeper is not None:
-            self._given |= {"zookeeper.address": zookeeper, "zookeeper.client.session-timeout": "2s"}
+            self._given = {"zookeeper.client.session-timeout": "2s", **self._given, "zookeeper.address": zookeeper}
         self.coordinators = [
             ClusterServer("coordinator", directory / f"coordinator-{number}", self._given, self._arguments)
             for number in range(coordinators)

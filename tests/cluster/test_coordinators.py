@@ -84,6 +84,30 @@ async def test_the_standby_takes_over(how: signal.Signals, cluster: ProcessClust
 
 
 @async_test
+async def test_the_standby_does_not_wait_for_sessions(tmp_path: Path, zookeeper: ZooKeeperServer) -> None:
+    options = {"zookeeper.path.root": f"/{tmp_path.name}", "zookeeper.client.session-timeout": "60s"}
+    with ProcessCluster(
+        tmp_path, tablet_servers=2, coordinators=2, zookeeper=zookeeper.address, options=options
+    ) as cluster:
+        first, second = cluster.coordinators
+        for number, (killed, other) in enumerate([(first, second), (second, first)]):
+            await create_somewhere(cluster, f"before_{number}")
+            assert await coordinator_port(cluster) == killed.port
+            killed.kill()
+            await create_somewhere(cluster, f"after_{number}")
+            assert await coordinator_port(cluster) == other.port
+            killed.start()
+        other.kill()  # and one that is back at once takes the place that it had itself
+        other.start()
+        await create_somewhere(cluster, "at_its_own_place")
+        port = await coordinator_port(cluster)
+        active = next(each for each in (first, second) if each.port == port)
+        active.process.send(signal.SIGSTOP)
+        await create_somewhere(cluster, "while_one_stands_still")
+        active.process.send(signal.SIGCONT)
+
+
+@async_test
 async def test_a_coordinator_that_was_frozen_changes_nothing_afterwards(cluster: ProcessCluster) -> None:
     first, second = cluster.coordinators
     first.process.send(signal.SIGSTOP)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from error_support import refused
@@ -186,3 +188,36 @@ async def test_a_client_cannot_fetch_as_a_follower(tmp_path: Path) -> None:
             bucket, ApiKey.GET_METADATA, pb.MetadataRequest(table_path=[table_path("t")])
         )
         assert len(response.table_metadata[0].bucket_metadata[0].replica_id) == 3
+
+
+@async_test
+async def test_a_replica_that_catches_up_does_not_take_everything(tmp_path: Path) -> None:
+    """Four megabytes at one a second; rows that are written meanwhile do not wait for it."""
+    limit = {"log.replica.catch-up.bytes-per-second": "1mb"}
+    async with cluster(tmp_path, other_options=limit) as running:
+        table_id = await running.create("t", PLAIN)
+        bucket = TableBucket(table_id, None, 0)
+        await produce(running, table_id, 0)
+        lost = next(server for server in ALL if server != running.leader_of(bucket))
+        await running.lose_server(lost)
+        await until(lambda: lost not in running.isr_of(bucket))
+        random = Random(1)
+        for number in range(4):
+            batch = arrow_log_batch(PLAIN, [[number], [random.randbytes(500_000).hex()]])
+            request = pb.ProduceLogRequest(acks=-1, table_id=table_id, timeout_ms=10_000)
+            request.buckets_req.add(bucket_id=0, records=batch)
+            await running.call_leader(bucket, ApiKey.PRODUCE_LOG, request)
+        clock = asyncio.get_running_loop().time
+        await running.start_server(lost)
+
+        def end() -> int:
+            replicas = running.tablets[lost].server.replicas.replicas()
+            return next((replica.log.end_offset for replica in replicas if replica.bucket == bucket), 0)
+
+        await until(lambda: end() > 2)
+        begin = clock()
+        assert not (await produce(running, table_id, 2)).HasField("error_code")
+        assert end() < 6, "it is not waited for"
+        await until(lambda: end() == 8)
+        assert clock() - begin > 1.2
+        await until(lambda: running.isr_of(bucket) == set(ALL))

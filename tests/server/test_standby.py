@@ -6,10 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
+from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.row_codec import row_codec
+from fluss_server.kv.kv_tablet import KvTablet
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.table import KvFormat
 from fluss_server.replica.follower_rows import FollowerRows
@@ -107,3 +111,55 @@ async def test_a_promoted_standby_goes_on_with_the_rows_that_it_has(tmp_path: Pa
         await until(partial(running.has_other_leader, table.bucket, standby))
         assert running.leader_of(table.bucket) == plain
         await table.check()
+
+
+@async_test
+async def test_another_replica_leads_when_the_rows_cannot_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leadership was confirmed before the rows are opened, so the coordinator has to be told."""
+    async with cluster(tmp_path) as running:
+        table = Table(running, await running.create("k", KEYED))
+        await table.put({key: f"first {key}" for key in range(20)})
+        leader = running.leader_of(table.bucket)
+        (standby,) = table.standbys()
+        (plain,) = set(ALL) - {leader, standby}
+        await table.until_applied(standby)
+        broken = table.rows_of(standby).kv
+        lead = KvTablet.lead
+
+        def fail(self: KvTablet) -> None:
+            if self is broken:
+                raise FlussError(ErrorCode.KV_STORAGE_EXCEPTION, "a block is damaged")
+            lead(self)
+
+        monkeypatch.setattr(KvTablet, "lead", fail)
+        await running.lose_server(leader)
+        await until(partial(running.has_other_leader, table.bucket, leader))
+        assert running.leader_of(table.bucket) == plain
+        await table.check()
+        await table.put({1: "second"})
+        await until(lambda: running.isr_of(table.bucket) == {standby, plain})
+        assert table.standbys() == (), "it is not trusted before it is tried again"
+
+
+@async_test
+async def test_another_replica_leads_when_the_log_of_the_leader_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cluster(tmp_path) as running:
+        table = Table(running, await running.create("k", KEYED))
+        await table.put({1: "first"})
+        leader = running.leader_of(table.bucket)
+        log = running.log_of(leader, table.bucket)
+
+        def fail() -> int:
+            raise FlussError(ErrorCode.STORAGE_EXCEPTION, "the disk is broken")
+
+        monkeypatch.setattr(log, "flush", fail)
+        with pytest.raises(AssertionError, match="the disk is broken"):
+            await table.put({2: "not acknowledged"})
+        await until(partial(running.has_other_leader, table.bucket, leader))
+        await table.put({2: "second"})
+        await table.check()
+        assert leader not in running.isr_of(table.bucket)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
 from fluss_server.coordinator.cluster_state import BucketState
 from fluss_server.errors import FlussError
+from fluss_server.kv.kv_tablet import KvTablet
 from fluss_server.log.log_tablet import AppendResult, LogTablet
 from fluss_server.model.identifiers import TableBucket
+from fluss_server.replica.bucket_replica import BucketReplica
+from fluss_server.replica.follower_replica import FollowerReplica
+from fluss_server.replica.follower_rows import FollowerRows
 from fluss_server.replica.replica import Replica
+from kv_support import read_changelog, replay_changes
 from simulation.cluster import SimulatedCluster
 from simulation.cluster_clients import Reader, Writer
+from simulation.conversation import KEYED_SCHEMA, ROWS
 
 INTERVAL_S = 0.01
 
@@ -26,6 +32,7 @@ class Observer:
     * ISRs are within the assignment, leader epochs and bucket epochs grow.
     * At most one server leads a bucket in a leader epoch, and at most one serves it at a time.
     * What was committed stays: a leader that serves has it, and so has every member of the ISR.
+    * Rows of a standby replica are of what was committed.
 
     Args:
         cluster: to be looked at.
@@ -33,6 +40,7 @@ class Observer:
 
     Attributes:
         checks: how often it has looked.
+        promotions: how often a leader went on with the rows of a standby replica.
     """
 
     def __init__(self, cluster: SimulatedCluster, *, durable: bool) -> None:
@@ -42,6 +50,7 @@ class Observer:
         self._epochs: dict[TableBucket, tuple[int, int]] = {}
         self._committed: Counter[TableBucket] = Counter()
         self.checks = 0
+        self.promotions = 0
 
     async def run(self) -> None:
         """Look every few milliseconds, until cancelled."""
@@ -60,6 +69,7 @@ class Observer:
                 if replica.followers is not None:
                     self._check_leader(replica.bucket, replica.followers.leader_epoch, server_id)
                 self._committed[replica.bucket] = max(self._committed[replica.bucket], replica.high_watermark.value)
+            self._check_standbys(server_id, node.server.replicas.replicas())
             for replica in node.server.replicas.leaders():
                 try:
                     node.server.replicas.replica(replica.bucket)
@@ -68,6 +78,16 @@ class Observer:
                 other = serving.setdefault(replica.bucket, server_id)
                 assert other == server_id, f"{other} and {server_id} serve {replica.bucket} at the same time"
         self._check_committed(serving)
+
+    def _check_standbys(self, server_id: int, replicas: Iterable[BucketReplica]) -> None:
+        for replica in replicas:
+            if isinstance(replica, FollowerReplica) and replica.rows is not None:
+                bucket, applied = replica.bucket, replica.rows.applied_offset
+                self._committed[bucket] = max(self._committed[bucket], replica.high_watermark.value)
+                assert applied <= self._committed[bucket], (
+                    f"{bucket}: the standby replica {server_id} has applied up to {applied}, only"
+                    f" {self._committed[bucket]} was committed"
+                )
 
     def note_append(self, replica: Replica) -> None:
         """A leader has accepted an append."""
@@ -86,7 +106,14 @@ class Observer:
             self.note_append(replica)
             return result
 
-        with mock.patch.object(Replica, "append", noted):
+        take = FollowerRows.hand_over
+
+        def taken(rows: FollowerRows) -> KvTablet | None:
+            kv = take(rows)
+            self.promotions += kv is not None
+            return kv
+
+        with mock.patch.object(Replica, "append", noted), mock.patch.object(FollowerRows, "hand_over", taken):
             yield
 
     def _check_leader(self, bucket: TableBucket, leader_epoch: int, server_id: int) -> None:
@@ -157,7 +184,36 @@ class Observer:
             end = leader.high_watermark.value
             if any(log is None or log.end_offset != end for log in logs):
                 return False
+            for server_id in record.standby_replicas:
+                if self._follower_rows(server_id, bucket).applied_offset < end:
+                    return False
         return True
+
+    def _follower_rows(self, server_id: int, bucket: TableBucket) -> FollowerRows:
+        replicas = self._cluster.nodes[server_id].server.replicas.replicas()
+        follower = next(replica for replica in replicas if replica.bucket == bucket)
+        assert isinstance(follower, FollowerReplica)
+        assert follower.rows is not None, "the table has a primary key"
+        return follower.rows
+
+    def check_keyed(self, bucket: TableBucket) -> int:
+        """The rows of a quiet bucket are those of its changelog, on the leader and on each standby replica.
+
+        Returns:
+            on how many servers.
+        """
+        record = self._buckets()[bucket].record
+        assert record is not None
+        leader = self._cluster.nodes[record.leader].server.replicas.replica(bucket)
+        changes = read_changelog(leader.log, KEYED_SCHEMA)
+        expected = {key: row[1] for (key,), row in replay_changes(KEYED_SCHEMA, changes).items()}
+        tablets = [leader.kv, *(self._follower_rows(server, bucket).kv for server in record.standby_replicas)]
+        for kv in tablets:
+            if expected or kv is not None:
+                assert kv is not None, "a standby replica has the rows"
+                rows = dict(ROWS.decode(value[2:]) for value in kv.limit_scan(1_000))
+                assert rows == expected, f"rows of {bucket} are {rows}, the changelog says {expected}"
+        return len(tablets)
 
     def check_equal(self, buckets: Sequence[TableBucket]) -> None:
         """All replicas of a quiet bucket have the same bytes."""

@@ -49,14 +49,31 @@ Servers = Callable[[], list[Endpoint]]
 class ClusterClient:
     """Connections to the tablet servers, and what one client knows of the leaders of a table.
 
+    Args:
+        network: of the client's machine.
+        servers: where tablet servers are.
+        random: chooses among them.
+        timeout_s: of connecting, and of a call.
+
     Attributes:
+        repeated: errors after which a call is made again.
         epochs: the newest leader epoch of each bucket that was heard of; older leaders are not called any more.
     """
 
-    def __init__(self, network: Network, servers: Servers, random: Random) -> None:
+    def __init__(
+        self,
+        network: Network,
+        servers: Servers,
+        random: Random,
+        repeated: frozenset[ErrorCode] = REPEATED,
+        *,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> None:
         self._network = network
         self._servers = servers
+        self._timeout_s = timeout_s
         self.random = random
+        self.repeated = repeated
         self._clients: dict[tuple[str, int], RpcClient] = {}
         self._leaders: dict[int, tuple[str, int]] = {}
         self.epochs: dict[int, int] = {}
@@ -65,7 +82,7 @@ class ClusterClient:
         """One call of the leader of a bucket; ``part`` finds what the response says of it.
 
         Raises:
-            FlussError: also those of :data:`REPEATED`; the leader is looked up again after one.
+            FlussError: also those of :attr:`repeated`; the leader is looked up again after one.
         """
         try:
             if bucket not in self._leaders:
@@ -89,6 +106,11 @@ class ClusterClient:
         endpoint = self.random.choice(endpoints)
         return await self._call((endpoint.host, endpoint.port), key, request)
 
+    async def close(self) -> None:
+        """Close the connections."""
+        clients, self._clients = self._clients, {}
+        await asyncio.gather(*(client.close() for client in clients.values()))
+
     async def _find_leaders(self, table: str) -> None:
         response = await self.call_any(ApiKey.GET_METADATA, pb.MetadataRequest(table_path=[path_of(table)]))
         addresses = {node.node_id: (node.host, node.port) for node in response.tablet_servers}
@@ -103,9 +125,9 @@ class ClusterClient:
         client = self._clients.get(address)
         try:
             if client is None:
-                client = await RpcClient.connect(*address, network=self._network, timeout_s=CALL_TIMEOUT_S)
+                client = await RpcClient.connect(*address, network=self._network, timeout_s=self._timeout_s)
                 self._clients[address] = client
-            return await client.call(key, request, timeout_s=CALL_TIMEOUT_S)
+            return await client.call(key, request, timeout_s=self._timeout_s)
         except FlussError:
             if client is not None and self._clients.pop(address, None) is client:
                 await client.close()
@@ -141,7 +163,7 @@ async def init_writer(client: ClusterClient, table: str) -> int:
 
 async def pause_after(client: ClusterClient, error: FlussError) -> None:
     """Wait a little before a call is repeated; raises errors that clients do not take for a change of the leader."""
-    if error.code not in REPEATED:
+    if error.code not in client.repeated:
         raise error
     await asyncio.sleep(0.1 * client.random.random())
 
@@ -206,6 +228,7 @@ class KeyedWriter:
     Attributes:
         rows: what is acknowledged.
         looked_up: how many rows were compared.
+        calls: calls that have succeeded.
     """
 
     def __init__(self, client: ClusterClient, table: str, table_id: int) -> None:
@@ -215,6 +238,7 @@ class KeyedWriter:
         self._sequence = 0
         self.rows: dict[int, str] = {}
         self.looked_up = 0
+        self.calls = 0
         self.stopped = False
 
     async def run(self) -> None:
@@ -225,7 +249,7 @@ class KeyedWriter:
             if random.random() < 0.5:
                 await self._put(writer_id)
             else:
-                await self.look_up(random.randrange(KEYS))
+                await self.look_up_all()
             await asyncio.sleep(0.2 * random.random())
 
     async def _put(self, writer_id: int) -> None:
@@ -248,24 +272,29 @@ class KeyedWriter:
             else:
                 self.rows[key] = value
 
-    async def look_up(self, key: int) -> None:
-        """Compare a row with what was acknowledged."""
+    async def look_up_all(self) -> None:
+        """Compare all rows with what was acknowledged."""
         request = pb.LookupRequest(table_id=self._table_id)
-        request.buckets_req.add(bucket_id=0, keys=[KEY_ENCODER.encode((key,))])
+        request.buckets_req.add(bucket_id=0, keys=[KEY_ENCODER.encode((key,)) for key in range(KEYS)])
         found = await self._call(ApiKey.LOOKUP, request)
-        value = found.values[0].values if found.values[0].HasField("values") else None
-        row = None if value is None else ROWS.decode(value[2:])[1]
-        assert row == self.rows.get(key), f"row {key} is {row!r}, acknowledged was {self.rows.get(key)!r}"
-        self.looked_up += 1
+        rows = {}
+        for key, value in zip(range(KEYS), found.values, strict=True):
+            if value.HasField("values"):
+                rows[key] = ROWS.decode(value.values[2:])[1]
+        assert rows == self.rows, f"rows are {rows}, acknowledged were {self.rows}"
+        self.looked_up += KEYS
 
     async def _call(self, key: ApiKey, request: Any) -> Any:
         while True:
             try:
-                return await self._client.call_leader(
+                found = await self._client.call_leader(
                     self._table, 0, key, request, lambda response: response.buckets_resp[0]
                 )
             except FlussError as error:
                 await pause_after(self._client, error)
+                continue
+            self.calls += 1
+            return found
 
 
 class Reader:
@@ -291,7 +320,7 @@ class Reader:
             try:
                 await self.read()
             except FlussError as error:
-                if error.code not in REPEATED:
+                if error.code not in self._client.repeated:
                     raise
                 await asyncio.sleep(0.1 * self._client.random.random())
 

@@ -11,7 +11,7 @@ from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.simulation import Simulation
 from simulation.cluster import SimulatedCluster
 from simulation.cluster_checks import Observer, check_rows
-from simulation.cluster_clients import KEYS, ClusterClient, KeyedWriter, Reader, Writer, create_table
+from simulation.cluster_clients import ClusterClient, KeyedWriter, Reader, Writer, create_table
 from simulation.conversation import KEYED_SCHEMA, LOG_SCHEMA
 
 TABLE, KEYED_TABLE = "log", "keyed"
@@ -31,6 +31,8 @@ class Outcome:
         read: rows in the end.
         faults: by kind.
         checks: how often the observer has looked.
+        standbys: replicas of the primary-key bucket that had the rows in the end, the leader among them.
+        promotions: how often a standby replica went on as the leader.
         seconds: of virtual time.
     """
 
@@ -39,6 +41,8 @@ class Outcome:
     read: int
     faults: dict[str, int]
     checks: int
+    standbys: int
+    promotions: int
     seconds: float
 
 
@@ -62,6 +66,8 @@ def run_cluster(seed: int, *, seconds: float = 20.0) -> Outcome:
             sum(len(reader.rows) for reader in run.final),
             dict(run.cluster.faults),
             run.observer.checks,
+            run.standbys,
+            run.observer.promotions,
             simulation.loop.time(),
         )
 
@@ -84,6 +90,9 @@ class ClusterRun:
             "log.replica.max-lag-time": random.choice(("500 ms", "2 s", "10 s")),
             "log.segment.file-size": random.choice(("2kb", "64kb", "64mb")),
             "log.flush.before-acknowledge": str(flushes).lower(),
+            "kv.standby-replica.number": random.choice(("0", "1", "1", "2")),
+            "kv.persist.interval": "500 ms",
+            "kv.persist.after-offsets": random.choice(("1", "100", "100000")),
         }
         # Without flushes what all members of an ISR have in memory counts as acknowledged.
         self.cluster = SimulatedCluster(simulation, options, loses_power=flushes)
@@ -92,6 +101,7 @@ class ClusterRun:
         self.writers: list[Writer] = []
         self.readers: list[Reader] = []
         self.final: list[Reader] = []
+        self.standbys = 0
 
     async def run(self) -> None:
         """Begin, go on while servers crash, and check everything at the end."""
@@ -132,8 +142,8 @@ class ClusterRun:
         self.final = [Reader(client(), TABLE, table_id, bucket) for bucket in range(BUCKETS)]
         await machine.start(self._read_all())
         check_rows(self.readers, self.final, self.writers)
-        for key in range(KEYS):
-            await machine.start(self.keyed.look_up(key))
+        await machine.start(self.keyed.look_up_all())
+        self.standbys = self.observer.check_keyed(buckets[-1])
 
     async def _while(
         self, clients: list[asyncio.Task[None]], observing: asyncio.Task[None], *tasks: asyncio.Task[None]

@@ -19,11 +19,14 @@ from typing import Any
 from unittest import mock
 
 from fluss_server.cluster.lease import Lease
+from fluss_server.kv.committed_rows import CommittedRows
+from fluss_server.kv.kv_tablet import KvTablet
 from fluss_server.log.writer_state import WriterStates
 from fluss_server.replica.follower_replica import FollowerReplica, LeaderLog
 from fluss_server.replica.followers import Followers
 from fluss_server.replica.in_sync_replicas import InSyncReplicas
 from fluss_server.replica.replica import Replica
+from fluss_server.tablet.replica_roles import ReplicaRoles
 from simulation.cluster_run import run_cluster
 
 Patch = Callable[[], AbstractContextManager[Any]]
@@ -56,6 +59,22 @@ def _accept_every_epoch(self: Followers, server: int, leader_epoch: int) -> None
     return None
 
 
+_apply = KvTablet.apply_changelog
+
+
+def _apply_everything(self: KvTablet, end: int, *, admit: bool = True) -> bool:
+    return _apply(self, self._log.end_offset, admit=admit)
+
+
+async def _skip_tail(self: ReplicaRoles, kv: KvTablet, replica: Replica) -> None:
+    return None
+
+
+def _apply_every_other(self: CommittedRows, rows: Any, *rest: Any, cached: bool = True) -> None:
+    _apply_rows(self, rows if cached or self.offset % 2 else {}, *rest, cached=cached)
+
+
+_apply_rows = CommittedRows.apply
 _record = WriterStates.record
 
 
@@ -77,6 +96,9 @@ BUGS: dict[str, Patch] = {
     ),
     "fetches of other epochs count": partial(mock.patch.object, Followers, "check", _accept_every_epoch),
     "ignore the lease": partial(mock.patch.object, Lease, "held", True),
+    "standby beyond the high watermark": partial(mock.patch.object, KvTablet, "apply_changelog", _apply_everything),
+    "promotion without the tail": partial(mock.patch.object, ReplicaRoles, "_replay", _skip_tail),
+    "standby leaves out changes": partial(mock.patch.object, CommittedRows, "apply", _apply_every_other),
     "forget writer state": partial(mock.patch.object, WriterStates, "record", _forget_writers),
 }
 

@@ -23,7 +23,7 @@ from fluss_server.runtime import Network
 from fluss_server.simulation import Simulation
 from simulation.cluster import SimulatedCluster
 from simulation.cluster_checks import Observer, check_rows
-from simulation.cluster_clients import CALL_TIMEOUT_S, KEYS, ClusterClient, KeyedWriter, Reader, Writer, create_table
+from simulation.cluster_clients import CALL_TIMEOUT_S, ClusterClient, KeyedWriter, Reader, Writer, create_table
 from simulation.conversation import KEYED_SCHEMA, LOG_SCHEMA
 
 LOG, SINGLE, KEYED = "log", "single", "keyed"
@@ -137,8 +137,7 @@ class RebalanceRun:
             check_rows(
                 seen, final, [writer for writer, place in zip(self.writers, places, strict=True) if place[0] == name]
             )
-        for key in range(KEYS):
-            await machine.start(keyed.look_up(key))
+        await machine.start(keyed.look_up_all())
 
     async def _three_four_three(self, network: Network) -> None:
         await asyncio.sleep(self._random.random())

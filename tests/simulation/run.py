@@ -49,7 +49,8 @@ def cluster_in_words(seed: int, seconds: float) -> tuple[str, str]:
     outcome = run_cluster(seed, seconds=seconds)
     faults = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.faults.items()))
     return outcome.trace, (
-        f"{outcome.acknowledged} rows acknowledged, {outcome.read} read, {outcome.seconds:.0f} s, faults: {faults}"
+        f"{outcome.acknowledged} rows acknowledged, {outcome.read} read, {outcome.promotions} standbys promoted,"
+        f" {outcome.seconds:.0f} s, faults: {faults}"
     )
 
 

@@ -206,8 +206,8 @@ def test_a_new_server_gets_buckets_one_step_at_a_time() -> None:
     machine = ReassignmentMachine()
     for server in (0, 1, 2):
         machine.join(server, True, True)
-    machine.create(2, 0, 0)
-    machine.create(2, 1, 0)
+    machine.create(2, 0, 0, False)
+    machine.create(2, 1, 0, False)
     machine.everybody_responds()
     machine.join(3, True, True)
     planned = machine.handle(RebalanceRequested("r1", ALL_GOALS))

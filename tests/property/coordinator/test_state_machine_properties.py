@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from example_support import examples
-from fluss_server.cluster.messages import NO_LEADER, AdjustIsr, BucketLeadership, Failure, IsrChange, ServerNode
+from fluss_server.cluster.messages import (
+    NO_LEADER,
+    AdjustIsr,
+    BucketLeadership,
+    Failure,
+    IsrChange,
+    ResignedLeadership,
+    ResignLeaderships,
+    ServerNode,
+)
 from fluss_server.coordinator.assignment import assign
 from fluss_server.coordinator.cluster_state import BucketStatus, ClusterState, PhysicalTable, TableState
 from fluss_server.coordinator.events import (
@@ -17,6 +26,7 @@ from fluss_server.coordinator.events import (
     IsrAdjustmentRequested,
     LeadershipConfirmed,
     LeadershipsConfirmed,
+    LeadershipsResigned,
     Plan,
     ServerJoined,
     ServerLeft,
@@ -37,6 +47,15 @@ SERVERS = [0, 1, 2, 3]
 EPOCH = 4
 DESCRIPTOR = TableDescriptor.from_json(
     {"schema": {"columns": [{"name": "a", "data_type": {"type": "INTEGER"}}]}, "bucket_count": 2}
+)
+KEYED = TableDescriptor.from_json(
+    {
+        "schema": {
+            "columns": [{"name": "a", "data_type": {"type": "INTEGER", "nullable": False}}],
+            "primary_key": ["a"],
+        },
+        "bucket_count": 2,
+    }
 )
 FAILURE = Failure(ErrorCode.STORAGE_EXCEPTION, "no space")
 
@@ -95,11 +114,11 @@ class CoordinatorMachine(RuleBasedStateMachine):
         }
 
     @precondition(lambda self: self.state.live_server_ids() and len(self.state.tables) < 4)
-    @rule(factor=st.integers(1, 3), start=st.integers(0, 3), shift=st.integers(0, 3))
-    def create(self, factor: int, start: int, shift: int) -> None:
+    @rule(factor=st.integers(1, 3), start=st.integers(0, 3), shift=st.integers(0, 3), keyed=st.booleans())
+    def create(self, factor: int, start: int, shift: int, keyed: bool) -> None:
         live = self.state.live_server_ids()
         assignment = assign(2, min(factor, len(live)), live, start=start, shift=shift)
-        info = TableInfo(TablePath("fluss", f"t{self.tables}"), self.tables, 1, DESCRIPTOR, 0, 0)
+        info = TableInfo(TablePath("fluss", f"t{self.tables}"), self.tables, 1, KEYED if keyed else DESCRIPTOR, 0, 0)
         self.tables += 1
         self.handle(TableCreated(TableState(info), assignment))
 
@@ -116,6 +135,22 @@ class CoordinatorMachine(RuleBasedStateMachine):
         number = data.draw(st.integers(0, len(self.responses) - 1))
         server, leadership = self.responses.pop(number)
         self.handle(LeadershipsConfirmed(server, (LeadershipConfirmed(leadership, FAILURE if fails else None),)))
+
+    @precondition(lambda self: self.state.buckets)
+    @rule(data=st.data(), serves_reads=st.booleans(), late=st.booleans())
+    def resign(self, data: st.DataObject, serves_reads: bool, late: bool) -> None:
+        bucket = data.draw(st.sampled_from(sorted(self.state.buckets)))
+        before = self.state.buckets[bucket].record
+        if before is None or before.leader == NO_LEADER:
+            return
+        resigned = ResignedLeadership(bucket, before.leader_epoch - late, FAILURE, serves_reads)
+        self.handle(LeadershipsResigned(ResignLeaderships(before.leader, (resigned,))))
+        after = self.state.buckets[bucket].record
+        if late:
+            assert after == before
+        elif not serves_reads:
+            assert after is not None
+            assert after.leader != before.leader
 
     @rule()
     def retry(self) -> None:
@@ -138,6 +173,9 @@ class CoordinatorMachine(RuleBasedStateMachine):
             if record is None:
                 continue
             assert record.isr, "an ISR is never empty"
+            standbys = set(record.standby_replicas)
+            assert standbys <= set(record.isr) & set(self.state.servers) - {record.leader}
+            assert len(standbys) <= self.state.tables[bucket.table_id].table.has_primary_key
             assert set(record.isr) <= set(state.replicas)
             if state.status is BucketStatus.ONLINE:
                 assert record.leader in record.isr

@@ -27,6 +27,7 @@ from fluss_server.cluster.messages import (
     ReservedIds,
     ReserveIds,
     ReserveWriterIds,
+    ResignLeaderships,
     ServerNode,
     StopReplicas,
     StopReplicasResponse,
@@ -119,6 +120,11 @@ class RemoteCoordinator:
 
     async def adjust_isr(self, request: AdjustIsr) -> AdjustIsrResponse:
         return await self._coordinator.adjust_isr(through(codecs.encode_adjust_isr, codecs.decode_adjust_isr, request))
+
+    async def resign_leaderships(self, request: ResignLeaderships) -> None:
+        await self._coordinator.resign_leaderships(
+            through(codecs.encode_resign_leaderships, codecs.decode_resign_leaderships, request)
+        )
 
     async def reserve_ids(self, request: ReserveIds) -> ReservedIds:
         return await self._coordinator.reserve_ids(

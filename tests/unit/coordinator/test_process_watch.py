@@ -94,3 +94,20 @@ async def test_a_server_that_sends_heartbeats_lives() -> None:
             await asyncio.sleep(0.01)
         assert server.ended == 0
         await eventually(lambda: server.ended > 0)
+
+
+@async_test
+async def test_connections_that_break_while_the_process_ends_do_not_end_the_watch() -> None:
+    broken = 0
+
+    async def break_off(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal broken
+        broken += 1
+        writer.transport.abort()
+
+    async with watched() as server:
+        await server.stop()
+        ending = await asyncio.start_server(break_off, "127.0.0.1", server.port)
+        await eventually(lambda: broken > 0)
+        ending.close()
+        await eventually(lambda: server.ended > 0)

@@ -14,6 +14,8 @@ from fluss_server.cluster.messages import (
     Failure,
     IsrChange,
     ReplicaStop,
+    ResignedLeadership,
+    ResignLeaderships,
     ServerNode,
 )
 from fluss_server.coordinator.assignment import Assignment, assign
@@ -33,6 +35,7 @@ from fluss_server.coordinator.events import (
     IsrAdjustmentRequested,
     LeadershipConfirmed,
     LeadershipsConfirmed,
+    LeadershipsResigned,
     MetadataChange,
     PartitionCreated,
     PartitionDropped,
@@ -191,9 +194,42 @@ def test_another_replica_leads_when_the_first_cannot() -> None:
     cluster = Cluster(1, 2)
     created = cluster.handle(TableCreated(table(), ((1, 2),)))
     failed, _ = cluster.confirm(created, {1: FULL})
-    assert cluster.record(B0) == LeaderAndIsrRecord(2, 2, (1, 2), EPOCH, 2)
+    assert cluster.record(B0) == LeaderAndIsrRecord(2, 2, (2,), EPOCH, 2)
     cluster.confirm(failed)
     assert cluster.state.physical_tables[PhysicalTable(0)].visible
+
+
+def resign(server_id: int, epoch: int, *, serves_reads: bool = False) -> LeadershipsResigned:
+    return LeadershipsResigned(ResignLeaderships(server_id, (ResignedLeadership(B0, epoch, FULL, serves_reads),)))
+
+
+def test_a_leader_that_cannot_go_on_is_replaced_and_follows() -> None:
+    cluster = Cluster(1, 2)
+    cluster.create(0, ((1, 2),))
+    resigned = cluster.handle(resign(1, 0))
+    assert cluster.record(B0) == LeaderAndIsrRecord(2, 2, (2,), EPOCH, 2), "its rows are not waited for"
+    assert {(server, entry.leader) for entry, server in leaderships(resigned)} == {(1, 2), (2, 2)}
+    assert RetryLater() in resigned.instructions
+    cluster.confirm(resigned)
+    assert cluster.handle(resign(1, 0)).writes == (), "that leadership is over"
+    cluster.adjust(2, (1, 2))
+    cluster.handle(ServerLeft(2))
+    assert cluster.record(B0).leader == -1, "it is not elected before the retry"
+    cluster.handle(FailedBucketsRetried())
+    assert cluster.record(B0).leader == 1
+
+
+def test_a_leader_that_nobody_can_replace_goes_on_serving_reads() -> None:
+    cluster = Cluster(1, 2)
+    cluster.create(0, ((1, 2),))
+    cluster.handle(ServerLeft(2))
+    before = cluster.record(B0)
+    assert cluster.handle(resign(1, 0, serves_reads=True)).writes == ()
+    assert cluster.record(B0) == before
+    cluster.handle(resign(1, 0))
+    assert cluster.record(B0).leader == -1
+    cluster.handle(FailedBucketsRetried())
+    assert (cluster.record(B0).leader, cluster.record(B0).leader_epoch) == (1, 2), "it tries again in a new epoch"
 
 
 def test_a_late_response_counts_for_nothing() -> None:

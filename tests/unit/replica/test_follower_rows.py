@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,26 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.kv.checkpoint import read_checkpoint
 from fluss_server.kv.kv_tablet import KvTablet
 from fluss_server.kv.resources import KvResources
+from fluss_server.log.log_config import LogConfig
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
 from fluss_server.replica import follower_rows
+from fluss_server.replica.follower_replica import FollowerReplica
 from fluss_server.replica.follower_rows import FollowerRows, RowsAccess
 from fluss_server.replica.replay_queue import ReplayQueue
-from fluss_server.runtime import InlineWorkers
+from fluss_server.runtime import InlineWorkers, ManualClock
 from fluss_server.runtime.runtime import system_runtime
-from kv_support import Bucket, open_bucket
+from kv_support import Bucket, make_table, open_bucket
+from log_support import NOW_MS
 
 BUCKET = TableBucket(7, None, 0)
+TTL_MS = 60_000
+
+
+def with_ttl(table: TableInfo, ttl: str) -> TableInfo:
+    properties = {**table.descriptor.properties, "table.log.ttl": ttl}
+    return replace(table, descriptor=table.descriptor.with_properties(properties))
 
 
 class Standby:
@@ -138,7 +148,7 @@ def test_a_leader_goes_on_with_the_rows(tmp_path: Path, monkeypatch: pytest.Monk
         rows.committed(log.end_offset)
         await asyncio.sleep(2 * follower_rows.GATHER_S)
         assert rows.applied_offset == before, "nothing changes while it is paused"
-        kv = rows.take()
+        kv = rows.hand_over()
         assert kv is not None
         assert rows.kv is None
         kv.lead()
@@ -241,6 +251,48 @@ def test_retention_waits_for_durable_rows(tmp_path: Path, is_standby: bool) -> N
             assert standby.durable_offset() == log.end_offset
 
     with_standby(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("is_standby", [True, False])
+def test_a_follower_deletes_of_its_changelog_what_its_rows_contain(tmp_path: Path, is_standby: bool) -> None:
+    async def run() -> None:
+        clock = ManualClock(NOW_MS)
+        table = with_ttl(make_table(), "1 min")
+        bucket = open_bucket(tmp_path, table, log_config=LogConfig(segment_bytes=1000), clock=clock)
+        for number in range(20):
+            bucket.write([(number % 5, f"{number}" * 20, None)])
+        standby = Standby(bucket)
+        standby.rows.set_standby(is_standby)
+        pool, log = InlineWorkers().pool("io", 1), bucket.log
+        follower = FollowerReplica(
+            BUCKET,
+            table,
+            log,
+            leader=2,
+            leader_epoch=1,
+            high_watermark=0,
+            flush_before_fetch=True,
+            flush_pool=pool,
+            read_pool=pool,
+            rows=standby.rows,
+        )
+        clock.advance(TTL_MS + 1)
+        end, middle = log.end_offset, log.end_offset // 2
+        await follower.append(b"", high_watermark=end, leader_start=0)
+        await follower.delete_expired(roll_active=False)
+        assert log.start_offset == 0, "the leader has it all"
+        assert standby.durable_offset() == 0, "nothing was persisted for no reason"
+        await follower.append(b"", high_watermark=end, leader_start=middle)
+        await follower.delete_expired(roll_active=False)
+        assert 0 < log.start_offset <= middle
+        assert standby.durable_offset() >= log.start_offset
+        await standby.rows.close()
+        again = KvTablet.open(standby.directory, table, {1: table.schema}.__getitem__, log, standby.resources)
+        assert Bucket(standby.directory, table, log, again).rows() == bucket.rows()
+        again.close()
+        bucket.close()
+
+    asyncio.run(run())
 
 
 def test_writes_are_refused_while_too_many_files_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,3 +158,22 @@ def test_a_new_assignment_keeps_what_is_known() -> None:
     assert state.offset_of(2) == 50
     assert state.offset_of(3) == state.offset_of(4) == -1
     assert code_of(lambda: state.check(3, 5)) is ErrorCode.NOT_LEADER_OR_FOLLOWER
+
+
+def test_a_member_that_lacks_nothing_may_be_silent() -> None:
+    state = followers((1, 2))
+    state.fetched(2, 50, 50, 0.0)
+
+    def wanted_isr(log_end: int, max_silence_s: float) -> tuple[int, ...] | None:
+        return state.wanted_isr(
+            high_watermark=50,
+            log_end=log_end,
+            now_s=4.0,
+            max_lag_s=10.0,
+            live=EVERYBODY,
+            max_silence_s=max_silence_s,
+        )
+
+    assert wanted_isr(50, 3.0) is None
+    assert wanted_isr(60, 3.0) == (1,)
+    assert wanted_isr(60, 5.0) is None

@@ -517,3 +517,15 @@ async def test_an_address_that_is_not_ours_is_an_error() -> None:
 async def test_an_api_has_one_method() -> None:
     with pytest.raises(ValueError, match="DATABASE_EXISTS"):
         ServiceRegistry(Service(), Service())
+
+
+@async_test
+async def test_another_registry_serves_open_connections_too() -> None:
+    async with serving(Service()) as server, await RpcClient.connect("127.0.0.1", server.port) as client:
+        request = pb.DatabaseExistsRequest(database_name="d")
+        assert (await client.call(ApiKey.DATABASE_EXISTS, request)).exists
+        server.registry = ServiceRegistry()
+        with pytest.raises(FlussError):
+            await client.call(ApiKey.DATABASE_EXISTS, request)
+        server.registry = ServiceRegistry(Service())
+        assert (await client.call(ApiKey.DATABASE_EXISTS, request)).exists

@@ -61,7 +61,7 @@ class Coordinator:
 
 @asynccontextmanager
 async def maintained(
-    directory: Path, isr: tuple[int, ...], max_lag_s: float = 0.1
+    directory: Path, isr: tuple[int, ...], max_lag_s: float = 0.1, max_silence_s: float = 3.0
 ) -> AsyncIterator[tuple[Replica, IsrMaintenance, Coordinator, ManualClock]]:
     workers, clock = InlineWorkers(), ManualClock()
     log = open_log(directory)
@@ -82,7 +82,16 @@ async def maintained(
     )
     metadata, coordinator = MetadataCache(), Coordinator()
     metadata.apply(UpdateMetadata(3, tablet_servers=(ServerNode(1), ServerNode(2), ServerNode(3))))
-    maintenance = IsrMaintenance(1, cast("Any", coordinator), lambda: [replica], metadata, max_lag_s, Random(1).random)
+    maintenance = IsrMaintenance(
+        1,
+        cast("Any", coordinator),
+        lambda: [replica],
+        metadata,
+        max_lag_s,
+        Random(1).random,
+        clock.monotonic,
+        max_silence_s=max_silence_s,
+    )
     maintenance.start()
     try:
         yield replica, maintenance, coordinator, clock
@@ -97,6 +106,7 @@ def isr_of(replica: Replica) -> tuple[int, ...]:
 
 
 def fetch(replica: Replica, maintenance: IsrMaintenance, server: int, offset: int) -> None:
+    maintenance.heard(server)
     replica.follower_fetched(server, offset)
     maintenance.fetched(replica, server)
 
@@ -159,3 +169,27 @@ async def test_a_leader_that_has_stepped_down_requests_nothing(tmp_path: Path) -
         await replica.step_down()
         await asyncio.sleep(0.2)
         assert coordinator.requests == []
+
+
+@async_test
+async def test_who_does_not_fetch_leaves_long_before_it_counts_as_lagging(tmp_path: Path) -> None:
+    async with maintained(tmp_path, (1, 2, 3), max_lag_s=1000.0, max_silence_s=0.3) as (replica, maintenance, _, clock):
+        fetch(replica, maintenance, 3, 3)
+        while 3 in isr_of(replica):
+            assert clock.monotonic() < 1.0, "a member that is silent holds up writers"
+            fetch(replica, maintenance, 2, 4)
+            clock.advance(20)
+            await asyncio.sleep(0.02)
+        assert clock.monotonic() > 0.3
+        assert isr_of(replica) == (1, 2)
+
+
+@async_test
+async def test_silence_that_this_server_may_have_slept_through_does_not_count(tmp_path: Path) -> None:
+    async with maintained(tmp_path, (1, 2, 3), max_lag_s=1000.0, max_silence_s=0.3) as (replica, maintenance, _, clock):
+        fetch(replica, maintenance, 2, 4)
+        fetch(replica, maintenance, 3, 3)
+        await asyncio.sleep(0)  # it has begun
+        clock.advance(5_000)
+        await asyncio.sleep(0.2)
+        assert isr_of(replica) == (1, 2, 3)

@@ -108,6 +108,7 @@ class ApiKey(IntEnum):
     LEADER_EPOCHS = 20_004
     FORWARD_CALL = 20_005
     UPDATE_SETTINGS = 20_006
+    RESIGN_LEADERSHIPS = 20_007
     DESCRIBE_SERVERS = 20_100
     DESCRIBE_BUCKETS = 20_101
     PLAN_REBALANCE = 20_102
@@ -253,6 +254,7 @@ _MESSAGES_AND_MAX_VERSION: dict[ApiKey, tuple[str, int]] = {
     ApiKey.RESERVE_WRITER_IDS: ("ReserveWriterIds", 0),
     ApiKey.LEADER_EPOCHS: ("LeaderEpochs", 0),
     ApiKey.FORWARD_CALL: ("ForwardCall", 0),
+    ApiKey.RESIGN_LEADERSHIPS: ("ResignLeaderships", 0),
     ApiKey.UPDATE_SETTINGS: ("UpdateSettings", 0),
     ApiKey.DESCRIBE_SERVERS: ("DescribeServers", 0),
     ApiKey.DESCRIBE_BUCKETS: ("DescribeBuckets", 0),
@@ -278,6 +280,7 @@ _MAX_REQUEST_BYTES: dict[ApiKey, int] = {
     # Between servers: lists of buckets of many tables, and definitions; the senders cut them into requests of less.
     **dict.fromkeys((key for key in BETWEEN_SERVERS if key < FIRST_OWN_KEY), 16 << 20),
     ApiKey.FORWARD_CALL: 16 << 20,
+    ApiKey.RESIGN_LEADERSHIPS: 2 << 20,
     ApiKey.UPDATE_SETTINGS: 16 << 20,
     # As many as the client has: server.request.max-message-size is the bound.
     **dict.fromkeys(

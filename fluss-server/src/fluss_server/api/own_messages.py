@@ -100,10 +100,25 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
         (4, "required", "string", "principal_name"),
         (5, "required", "string", "peer"),
         (6, "required", "bytes", "request"),
+        (7, "optional", "string", "listener"),
     ],
     "ForwardCallResponse": [
         (1, "required", "bytes", "response"),
     ],
+    "ResignLeadershipsRequest": [
+        (1, "required", "int32", "server_id"),
+        (2, "repeated", "ResignedLeadership", "buckets"),
+    ],
+    "ResignedLeadership": [
+        (1, "required", "int64", "table_id"),
+        (2, "optional", "int64", "partition_id"),
+        (3, "required", "int32", "bucket_id"),
+        (4, "required", "int32", "leader_epoch"),
+        (5, "required", "int32", "error_code"),
+        (6, "optional", "string", "error_message"),
+        (7, "required", "bool", "serves_reads"),
+    ],
+    "ResignLeadershipsResponse": [],
     "UpdateSettingsRequest": [
         (1, "required", "int32", "coordinator_epoch"),
         (2, "required", "int64", "version"),

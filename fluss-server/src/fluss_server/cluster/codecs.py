@@ -36,6 +36,8 @@ from fluss_server.cluster.messages import (
     ReservedIds,
     ReserveIds,
     ReserveWriterIds,
+    ResignedLeadership,
+    ResignLeaderships,
     ServerNode,
     StopReplicas,
     StopReplicasResponse,
@@ -526,6 +528,39 @@ def _decode_adjusted(table_id: int, message: pb.PbAdjustIsrRespForBucket) -> Adj
         bucket_epoch=message.bucket_epoch,
         coordinator_epoch=message.coordinator_epoch,
         standby_replicas=tuple(message.standby_replicas),
+    )
+
+
+# RESIGN_LEADERSHIPS
+
+
+def encode_resign_leaderships(value: ResignLeaderships) -> Any:
+    message = message_class("ResignLeadershipsRequest")(server_id=value.server_id)
+    for entry in value.buckets:
+        message.buckets.add(
+            table_id=entry.bucket.table_id,
+            partition_id=entry.bucket.partition_id,
+            bucket_id=entry.bucket.bucket,
+            leader_epoch=entry.leader_epoch,
+            error_code=int(entry.failure.code),
+            error_message=entry.failure.message,
+            serves_reads=entry.serves_reads,
+        )
+    return message
+
+
+def decode_resign_leaderships(message: Any) -> ResignLeaderships:
+    return ResignLeaderships(
+        message.server_id,
+        tuple(
+            ResignedLeadership(
+                TableBucket(entry.table_id, _partition_id(entry), entry.bucket_id),
+                entry.leader_epoch,
+                _decode_failure(entry) or Failure(ErrorCode.UNKNOWN_SERVER_ERROR, entry.error_message),
+                entry.serves_reads,
+            )
+            for entry in message.buckets
+        ),
     )
 
 

@@ -1,8 +1,8 @@
 """Calls of clients that another server of the cluster has to serve: passed on, and served in their name.
 
 A tablet server passes to the coordinator what only that can serve, and so does a standby coordinator. The principal and
-the address of the client travel with the request: the coordinator checks *their* permissions. It believes them because
-only servers of the cluster may call FORWARD_CALL.
+the address of the client travel with the request, and the listener through which it came: the coordinator checks
+*their* permissions. It believes them because only servers of the cluster may call FORWARD_CALL.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ def _forwarder(
             principal_name=context.principal.name,
             peer=context.peer,
             request=bytes(request),
+            listener=context.listener,
         )
         try:
             response = await connection.call(ApiKey.FORWARD_CALL, call, timeout_s=FORWARD_TIMEOUT_S)
@@ -88,7 +89,7 @@ class ForwardedCalls:
             request.api_key,
             request.api_version,
             Principal(request.principal_type, request.principal_name),
-            context.listener,
+            request.listener or context.listener,  # clients are directed to the listener through which they came
             request.peer,
             context.local_host,
             context.local_port,

@@ -21,6 +21,7 @@ from fluss_server.cluster.messages import (
     ReservedIds,
     ReserveIds,
     ReserveWriterIds,
+    ResignLeaderships,
     StopReplicas,
     StopReplicasResponse,
     UpdateMetadata,
@@ -61,6 +62,9 @@ class CoordinatorGateway(Protocol):
 
     async def adjust_isr(self, request: AdjustIsr) -> AdjustIsrResponse:
         """Change ISRs; failures are reported per bucket."""
+
+    async def resign_leaderships(self, request: ResignLeaderships) -> None:
+        """Let others lead what this server cannot lead any more; outdated leader epochs are ignored."""
 
     async def reserve_ids(self, request: ReserveIds) -> ReservedIds:
         """Ids of an auto-increment column.

@@ -4,7 +4,8 @@
 
     coordinator ── NotifyLeaderAndIsr, StopReplicas, UpdateMetadata ──► tablet server
     tablet server ── RegisterServer, Heartbeat, ControlledShutdown,
-                     AdjustIsr, ReserveIds, ReserveWriterIds ──► coordinator
+                     AdjustIsr, ResignLeaderships, ReserveIds,
+                     ReserveWriterIds ──► coordinator
 
 They are named tuples: a dataclass costs 0.6 ms at every start of the server, a named tuple 0.1 ms. ``codecs.py`` turns
 each into the protobuf message that travels between processes, and back. Three epochs order their content: the
@@ -340,6 +341,32 @@ class AdjustedBucket(NamedTuple):
 
 class AdjustIsrResponse(NamedTuple):
     buckets: tuple[AdjustedBucket, ...]
+
+
+# RESIGN_LEADERSHIPS
+
+
+class ResignedLeadership(NamedTuple):
+    """A leader cannot lead a bucket any more.
+
+    Attributes:
+        bucket: which bucket.
+        leader_epoch: of the leadership that ends.
+        failure: why.
+        serves_reads: whether it still serves reads, until another server leads.
+    """
+
+    bucket: TableBucket
+    leader_epoch: int
+    failure: Failure
+    serves_reads: bool
+
+
+class ResignLeaderships(NamedTuple):
+    """Let other servers lead these buckets."""
+
+    server_id: int
+    buckets: tuple[ResignedLeadership, ...]
 
 
 # Ids

@@ -125,13 +125,13 @@ class PeerConnection:
         try:
             return await asyncio.wait_for(self._call(key, request, limit_s, used), limit_s)
         except asyncio.TimeoutError:
-            self._drop(used)
+            self._break_off(used)
             raise FlussError(
                 ErrorCode.REQUEST_TIME_OUT, f"{key.name}: no response of {self.name} in {limit_s:g} s"
             ) from None
         except FlussError as error:
             if error.code in _BROKEN:
-                self._drop(used)
+                self._break_off(used)
             elif error.code in _REFUSED:
                 raise FlussError(
                     error.code,
@@ -158,6 +158,11 @@ class PeerConnection:
         except asyncio.TimeoutError:
             raise FlussError(ErrorCode.NETWORK_EXCEPTION, f"{self.name} cannot be reached") from None
 
+    def address_changed(self) -> None:
+        """The other server is elsewhere now: calls in flight fail, and the next one opens another connection."""
+        if self._client is not None and self._connected_to != self._address():
+            self._drop([self._client])
+
     async def close(self) -> None:
         """Close the connection; calls in flight fail, and so do later ones."""
         self._closed = True
@@ -179,7 +184,8 @@ class PeerConnection:
         failures = self._failures[0]
         async with self._order:
             if self._failures[0] > failures and (error := self._failures[1]) is not None:
-                raise FlussError(error.code, error.message, hint=error.hint)  # one attempt for all that waited for it
+                # One attempt for all that waited for it.
+                raise FlussError(error.code, error.message, hint=error.hint) from error.__cause__
             if self._closed:
                 raise self._closed_error()
             address = self._address()
@@ -238,6 +244,13 @@ class PeerConnection:
 
     def _lost(self, client: RpcClient) -> None:
         if client is self._client and self.on_lost is not None:  # else it was closed on this side
+            self.on_lost()
+
+    def _break_off(self, used: list[RpcClient]) -> None:
+        """Close a connection over which a call has failed; whoever waits for its end is told."""
+        was_open = self._client is not None and self._client in used
+        self._drop(used)
+        if was_open and self.on_lost is not None:
             self.on_lost()
 
     def _drop(self, clients: list[RpcClient]) -> None:

@@ -16,6 +16,7 @@ from fluss_server.cluster.messages import (
     ReservedIds,
     ReserveIds,
     ReserveWriterIds,
+    ResignLeaderships,
 )
 from fluss_server.cluster.peer import PeerConnection
 from fluss_server.errors import ErrorCode, FlussError
@@ -68,6 +69,9 @@ class RemoteCoordinator:
     async def adjust_isr(self, request: AdjustIsr) -> AdjustIsrResponse:
         message = codecs.encode_adjust_isr(request)
         return codecs.decode_adjust_isr_response(await self._connection.call(ApiKey.ADJUST_ISR, message))
+
+    async def resign_leaderships(self, request: ResignLeaderships) -> None:
+        await self._connection.call(ApiKey.RESIGN_LEADERSHIPS, codecs.encode_resign_leaderships(request))
 
     async def reserve_ids(self, request: ReserveIds) -> ReservedIds:
         message = codecs.encode_reserve_ids(request)

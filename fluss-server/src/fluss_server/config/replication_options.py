@@ -24,6 +24,15 @@ REPLICATION_OPTIONS = (
         minimum=10,
     ),
     Option(
+        "log.replica.max-silence-time",
+        OptionType.DURATION,
+        "3 s",
+        "A follower that lacks rows and has sent no fetch for this time leaves the replicas in sync, for example"
+        " because the network between the two is broken. Followers fetch at least every"
+        " log.replica.fetch.wait-max-time.",
+        minimum=10,
+    ),
+    Option(
         "log.replica.fetcher-number",
         OptionType.INT,
         "1",
@@ -70,6 +79,15 @@ REPLICATION_OPTIONS = (
         "1 s",
         "Longest pause of a follower after an error of its leader, or of a bucket.",
         minimum=1,
+    ),
+    Option(
+        "log.replica.catch-up.bytes-per-second",
+        OptionType.SIZE,
+        "64mb",
+        "Most bytes a second that a tablet server fetches for its replicas that are not in sync, new ones for example,"
+        " all together. Replicas in sync, for which writers wait, are not limited. 0 = no limit.",
+        minimum=0,
+        maximum=MAX_INT,
     ),
     Option(
         "coordinator.rebalance.moves-per-server",

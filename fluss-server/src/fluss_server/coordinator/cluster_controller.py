@@ -23,6 +23,7 @@ from fluss_server.cluster.messages import (
     ReservedIds,
     ReserveIds,
     ReserveWriterIds,
+    ResignLeaderships,
     ServerNode,
 )
 from fluss_server.cluster.settings_update import UpdateSettings
@@ -38,6 +39,7 @@ from fluss_server.coordinator.events import (
     FailedBucketsRetried,
     Instruction,
     IsrAdjustmentRequested,
+    LeadershipsResigned,
     MovesAreLate,
     PartitionCreated,
     PartitionDropped,
@@ -378,6 +380,9 @@ class ClusterController:
         response = await self.queue.submit(IsrAdjustmentRequested(request))
         assert isinstance(response, AdjustIsrResponse)
         return response
+
+    async def resign_leaderships(self, request: ResignLeaderships) -> None:
+        await self.queue.submit(LeadershipsResigned(request))
 
     async def reserve_ids(self, request: ReserveIds) -> ReservedIds:
         return ReservedIds(await self._manager.reserve_ids(request.table_id, request.size), request.size)

@@ -10,6 +10,7 @@ from fluss_server.cluster.messages import (
     Failure,
     PartitionMetadata,
     ReplicaStop,
+    ResignLeaderships,
     ServerNode,
     TableMetadata,
 )
@@ -110,6 +111,12 @@ class IsrAdjustmentRequested(NamedTuple):
     request: AdjustIsr
 
 
+class LeadershipsResigned(NamedTuple):
+    """A leader cannot lead some buckets any more."""
+
+    request: ResignLeaderships
+
+
 class FailedBucketsRetried(NamedTuple):
     """Servers that could not lead or follow some buckets may try again."""
 
@@ -166,6 +173,7 @@ Event: TypeAlias = (
     | PartitionDropped
     | LeadershipsConfirmed
     | IsrAdjustmentRequested
+    | LeadershipsResigned
     | FailedBucketsRetried
     | ServersTagged
     | ServersUntagged

@@ -31,19 +31,27 @@ class ProcessWatch:
         connection: to the server's internal listener; one is kept open.
         clock: measures.
         heard_at: when the last heartbeat came, by the monotonic clock.
-        ended: called once, when the process has ended.
+        ended: called when the process has ended.
+        silence_s: how long it has to refuse connections, and to send no heartbeats.
     """
 
     def __init__(
-        self, connection: PeerConnection, clock: Clock, heard_at: Callable[[], float], ended: Callable[[], object]
+        self,
+        connection: PeerConnection,
+        clock: Clock,
+        heard_at: Callable[[], float],
+        ended: Callable[[], object],
+        *,
+        silence_s: float = SILENCE_S,
     ) -> None:
+        self._silence_s = silence_s
         self._connection = connection
         self._now = clock.monotonic
         self._heard_at = heard_at
         self._ended = ended
         self._task: asyncio.Task[None] | None = None
         self._closed = False
-        connection.on_lost = self._lost
+        connection.on_lost = self.look
 
     async def close(self) -> None:
         """Watch no more; the connection is the caller's."""
@@ -53,7 +61,8 @@ class ProcessWatch:
             task.cancel()
             await asyncio.wait([task])
 
-    def _lost(self) -> None:
+    def look(self) -> None:
+        """The connection is not open: find out whether the process has ended."""
         if not self._closed and self._task is None:
             self._task = asyncio.ensure_future(self._look())
 
@@ -65,15 +74,16 @@ class ProcessWatch:
             self._task = None
 
     async def _has_ended(self) -> bool:
-        begin = self._now()
+        begin = refused_since = self._now()
         while self._now() < begin + MAX_WATCH_S:
             try:
                 await self._connection.open()
                 return False
             except FlussError as error:
+                # A process that is ending may still accept connections, which break.
                 if not isinstance(error.__cause__, ConnectionRefusedError):
-                    return False
-            if self._now() - max(begin, self._heard_at()) > SILENCE_S:
+                    refused_since = self._now()
+            if self._now() - max(refused_since, self._heard_at()) > self._silence_s:
                 logger.warning("%s refuses connections and sends no heartbeats: it has ended", self._connection.name)
                 return True
             await asyncio.sleep(ATTEMPT_INTERVAL_S)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fluss_server.api.keys import ApiKey
+from fluss_server.api.own_messages import message_class
 from fluss_server.cluster import codecs
 from fluss_server.cluster.gateways import CoordinatorGateway
 from fluss_server.cluster.messages import RegisterServer
@@ -14,7 +15,7 @@ from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 
 
 class ServerCalls:
-    """Registration, heartbeats, ADJUST_ISR, CONTROLLED_SHUTDOWN and reservation of ids.
+    """Registration, heartbeats, ADJUST_ISR, RESIGN_LEADERSHIPS, CONTROLLED_SHUTDOWN and reservation of ids.
 
     Args:
         coordinator: this coordinator.
@@ -62,6 +63,11 @@ class ServerCalls:
     @rpc(ApiKey.ADJUST_ISR)
     async def adjust_isr(self, request: Any, context: RequestContext) -> ResponseBody:
         return codecs.encode_adjust_isr_response(await self._coordinator.adjust_isr(codecs.decode_adjust_isr(request)))
+
+    @rpc(ApiKey.RESIGN_LEADERSHIPS)
+    async def resign_leaderships(self, request: Any, context: RequestContext) -> ResponseBody:
+        await self._coordinator.resign_leaderships(codecs.decode_resign_leaderships(request))
+        return message_class("ResignLeadershipsResponse")()  # type: ignore[no-any-return]
 
     @rpc(ApiKey.RESERVE_IDS)
     async def reserve_ids(self, request: Any, context: RequestContext) -> ResponseBody:

@@ -16,6 +16,7 @@ What the events do:
 * ``TablesDropped``, ``PartitionDropped``: gone for clients, then its replicas are deleted.
 * ``LeadershipsConfirmed``: a leader counts as active; a failure makes another one lead, and is retried later. A leader
   that has begun the epoch before it was restarted is elected again, in a new epoch.
+* ``LeadershipsResigned``: a leader that cannot go on leaves the ISR, another one leads, and it follows.
 * ``IsrAdjustmentRequested``: validated, stored, returned. ISRs are not sent to anybody else, except to those who become
   standby replicas, or are it no more. A leader that knows an older one is told the present one.
 * ``ServersTagged``, ``ServersUntagged``: stored; it counts for what is decided from then on.
@@ -35,8 +36,10 @@ from fluss_server.cluster.messages import (
     AdjustedBucket,
     AdjustIsrResponse,
     BucketLeadership,
+    Failure,
     PartitionMetadata,
     ReplicaStop,
+    ResignLeaderships,
     TableMetadata,
 )
 from fluss_server.coordinator.cluster_state import (
@@ -64,6 +67,7 @@ from fluss_server.coordinator.events import (
     IsrAdjustmentRequested,
     LeadershipConfirmed,
     LeadershipsConfirmed,
+    LeadershipsResigned,
     MetadataChange,
     MovesAreLate,
     PartitionCreated,
@@ -126,6 +130,8 @@ def plan(state: ClusterState, event: Event) -> Plan:
             planner.leaderships_confirmed(event)
         case IsrAdjustmentRequested():
             result = planner.isr_adjustment_requested(event)
+        case LeadershipsResigned():
+            planner.leaderships_resigned(event.request)
         case FailedBucketsRetried():
             planner.failed_buckets_retried()
         case ServersTagged():
@@ -387,8 +393,6 @@ class _Planner:
         assert state is not None, f"{bucket} exists"
         assert state.record is not None, f"{bucket} has a leader"
         if failure is None:
-            if self._draft.failure(server_id, bucket) is not None:
-                self._draft.put_failure(server_id, bucket, None)
             if state.leader == server_id and not state.active:
                 self._draft.put_bucket(bucket, state._replace(active=True))
                 self.note(bucket, "leader-active", f"server {server_id}, leader epoch {state.record.leader_epoch}")
@@ -399,12 +403,38 @@ class _Planner:
             self.write(bucket, with_leader(state.record, NO_LEADER), "epoch-begun-before")
             self._elect_where_needed({bucket: state})
             return True
+        if state.leader == server_id:
+            self._leader_failed(bucket, server_id, failure)
+        else:
+            self._draft.put_failure(server_id, bucket, failure)
+            self._retry = True
+        return True
+
+    def _leader_failed(self, bucket: TableBucket, server_id: int, failure: Failure) -> None:
+        """Let another replica lead. It does not wait for this one, which leaves the ISR, follows and may come back."""
+        state = self._draft.bucket(bucket)
+        assert state is not None, f"{bucket} exists"
+        assert state.record is not None, f"{bucket} has a leader"
         self._draft.put_failure(server_id, bucket, failure)
         self._retry = True
-        if state.leader == server_id:
-            self.write(bucket, with_leader(state.record, NO_LEADER), "leader-failed")
-            self._elect_where_needed({bucket: state})
-        return True
+        self.write(bucket, without_replica(state.record, server_id), "leader-failed")
+        self._elect_where_needed([bucket])
+        if len(state.replicas) > 1:
+            self._tell_leadership(bucket, server_id)
+
+    def leaderships_resigned(self, request: ResignLeaderships) -> None:
+        for resigned in request.buckets:
+            bucket, server_id = resigned.bucket, request.server_id
+            state = self._draft.bucket(bucket)
+            if state is None or state.record is None or state.leader != server_id:
+                continue
+            if state.record.leader_epoch != resigned.leader_epoch:
+                continue
+            others = [server for server in self.available(bucket, state) if server != server_id]
+            can_move = elect(state.record, others) is not None
+            self.note(bucket, "resigned" if can_move else "not-replaceable", f"server {server_id}: {resigned.failure}")
+            if can_move or not resigned.serves_reads:
+                self._leader_failed(bucket, server_id, resigned.failure)
 
     def failed_buckets_retried(self) -> None:
         failed = dict.fromkeys(bucket for _, bucket in self._draft.failures())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable, Sequence
 
 from fluss_server.errors import FlussError
 from fluss_server.metadata.server_records import ACTIVE_COORDINATOR, CoordinatorRecord
@@ -23,6 +24,9 @@ class ActiveCoordinator:
     Args:
         store: of the cluster.
         listener: name of the internal listener.
+
+    Attributes:
+        on_change: what is called when another coordinator is the active one.
     """
 
     def __init__(self, store: MetadataStore, listener: str) -> None:
@@ -30,6 +34,7 @@ class ActiveCoordinator:
         self._listener = listener
         self._endpoint: Endpoint | None = None
         self._task: asyncio.Task[None] | None = None
+        self.on_change: Sequence[Callable[[], object]] = ()
 
     def endpoint(self) -> Endpoint | None:
         """Where the active coordinator was last; None before one was seen."""
@@ -77,3 +82,5 @@ class ActiveCoordinator:
             elif endpoint != self._endpoint:
                 logger.info("the coordinator is at %s:%d", endpoint.host, endpoint.port)
                 self._endpoint = endpoint
+                for call in self.on_change:
+                    call()

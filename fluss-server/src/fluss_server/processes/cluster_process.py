@@ -66,8 +66,12 @@ class ClusterProcess(ServerProcess):
 
     def _connection(self, name: str, address: Callable[[], Endpoint | None]) -> PeerConnection:
         """A connection to another server, closed with this process."""
-        connection = PeerConnection.of(
-            name, address, self._configuration, network=self._runtime.network, authentication=self._credentials
-        )
+        connection = self._new_connection(name, address)
         self._resources.push_async_callback(connection.close)
         return connection
+
+    def _new_connection(self, name: str, address: Callable[[], Endpoint | None]) -> PeerConnection:
+        """A connection to another server; the caller closes it."""
+        return PeerConnection.of(
+            name, address, self._configuration, network=self._runtime.network, authentication=self._credentials
+        )

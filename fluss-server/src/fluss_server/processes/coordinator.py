@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from functools import cached_property
 from typing import Any
 
 from fluss_server.cluster.codecs import encode_endpoints
@@ -22,6 +23,7 @@ from fluss_server.processes.cluster_process import ClusterProcess
 from fluss_server.processes.coordinator_term import CoordinatorTerm, TermSettings
 from fluss_server.processes.shared_metadata import Latch, SharedMetadata, SharedStore
 from fluss_server.processes.standby import standby_registry
+from fluss_server.processes.takeover import Takeover
 from fluss_server.rpc.service import ServiceRegistry
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,12 @@ class CoordinatorProcess(ClusterProcess):
     def epoch(self) -> int | None:
         """The coordinator epoch while this coordinator is active, else None."""
         return None if self._term is None else self._term.epoch
+
+    @cached_property
+    def _record(self) -> CoordinatorRecord:
+        """Of this process, the same in all its terms; once the ports are bound."""
+        coordinator_id = self._runtime.secrets.token(16).hex()
+        return CoordinatorRecord(coordinator_id, encode_endpoints(self.listening.reachable_endpoints))
 
     async def settled(self) -> None:
         """Return when every bucket of the registered servers has a leader; while active.
@@ -83,23 +91,26 @@ class CoordinatorProcess(ClusterProcess):
         connection_to_store = await shared.connect(self._runtime)
         store = connection_to_store.store
         self._resources.push_async_callback(store.close)
-        settings = self._settings()
-        await self._announce(store, coordinator_id_path(settings.coordinator_id), settings.record.encode())
+        record = self._record
+        await self._announce(store, coordinator_id_path(record.coordinator_id), record.encode())
         active = await self._follow_active_coordinator(store)
         connection = self._connection("the active coordinator", active.endpoint)
+        active.on_change = [connection.address_changed]
         self._standby = standby_registry(connection, active.look, self._internal)
         await self.listening.serve(self._standby)
         await self.listening.serve_grpc(self._standby)
+        latch = connection_to_store.latch(record.coordinator_id)
+        takeover = Takeover(store, latch, record, self._internal, self._new_connection, self._runtime.clock)
+        self._resources.push_async_callback(takeover.close)
+        await takeover.start()
         await self._start_reporter(lambda: _standby_problem(connection_to_store, active))
-        candidacy = asyncio.ensure_future(self._stand(store, connection_to_store.latch(settings.coordinator_id)))
+        candidacy = asyncio.ensure_future(self._stand(store, latch))
         self._resources.push_async_callback(_cancelled, candidacy)
 
     def _settings(self) -> TermSettings:
-        endpoints = self.listening.reachable_endpoints
-        coordinator_id = self._runtime.secrets.token(16).hex()
         return TermSettings(
-            CoordinatorRecord(coordinator_id, encode_endpoints(endpoints)),
-            endpoints,
+            self._record,
+            self.listening.reachable_endpoints,
             self._options,
             lease_times(self._configuration),
             self._internal,

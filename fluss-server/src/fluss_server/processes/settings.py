@@ -52,6 +52,7 @@ def replica_config(configuration: Configuration) -> ReplicaConfig:
         replication=ReplicationConfig(
             min_isr=configuration.get_int("log.replica.min-in-sync-replicas-number"),
             max_lag_s=configuration.get_int("log.replica.max-lag-time") / 1000,
+            max_silence_s=configuration.get_int("log.replica.max-silence-time") / 1000,
             fetcher=FetcherConfig(
                 per_leader=configuration.get_int("log.replica.fetcher-number"),
                 max_bytes=configuration.get_int("log.replica.fetch.max-bytes"),
@@ -59,6 +60,7 @@ def replica_config(configuration: Configuration) -> ReplicaConfig:
                 wait_ms=configuration.get_int("log.replica.fetch.wait-max-time"),
                 min_bytes=configuration.get_int("log.replica.fetch.min-bytes"),
                 backoff_s=configuration.get_int("log.replica.fetch.backoff-interval") / 1000,
+                catch_up_bytes_per_s=configuration.get_int("log.replica.catch-up.bytes-per-second"),
             ),
         ),
         kv_cache_bytes=configuration.get_int("kv.cache.size"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fluss_server.config import Configuration
+from fluss_server.metadata.participant import Participant
 from fluss_server.metadata.store import MetadataStore
 from fluss_server.runtime.runtime import Runtime
 
@@ -24,6 +25,12 @@ class Latch(Protocol):
 
     async def release(self) -> None:
         """Take part no more, until the next :meth:`acquire`."""
+
+    async def nodes(self) -> list[Participant]:
+        """All participants, the leader first; ``STORAGE_EXCEPTION``."""
+
+    async def remove(self, participant: Participant) -> None:
+        """Take another participant out, as the end of its session would; ``STORAGE_EXCEPTION``."""
 
     def close(self) -> None:
         """Forget the latch, after :meth:`release` or with its session."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from fluss_server.api.keys import ApiKey
@@ -16,6 +16,7 @@ from fluss_server.cluster.peer import PeerConnection
 from fluss_server.cluster.remote_coordinator import RemoteCoordinator
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.server_records import TabletServerRecord, tablet_server_id_path
+from fluss_server.processes.active_coordinator import ActiveCoordinator
 from fluss_server.processes.cluster_process import ClusterProcess
 from fluss_server.processes.coordinator_term import FORWARDED_KEYS
 from fluss_server.processes.security import acl_replica_of, follow_credentials
@@ -83,7 +84,7 @@ class TabletServerProcess(ClusterProcess):
         await self.listening.bind()
         server_id = self._configuration.get_int(SERVER_ID)
         node = ServerNode(server_id, self.listening.reachable_endpoints, self._configuration.find_str(RACK))
-        connection, look_again = await self._connection_to_coordinator(node)
+        connection, active = await self._connection_to_coordinator(node)
         coordinator = RemoteCoordinator(connection)
         for_clients = connection.another()  # however much clients request, heartbeats get through
         closing(for_clients.close)
@@ -113,13 +114,19 @@ class TabletServerProcess(ClusterProcess):
         registry = ServiceRegistry(
             *tablet_server.services,
             ControlService(tablet_server),
-            forwarding_service(FORWARDED_KEYS, for_clients, look_again),
+            forwarding_service(FORWARDED_KEYS, for_clients, _known if active is None else active.look),
             interceptors=[*interceptors, FollowerFetches(self._internal)],
             internal_listener=self._internal,
         )
         closing(self.listening.close)  # before what its requests need
         await self.listening.serve(registry)
         await self.listening.serve_grpc(registry)
+        if active is not None:
+            active.on_change = [
+                connection.address_changed,
+                for_clients.address_changed,
+                tablet_server.coordinator_changed,
+            ]
         await self._start_reporter(tablet_server)  # before it joins, so that its health says what it waits for
         await tablet_server.start()
         closing(tablet_server.leave)
@@ -138,10 +145,8 @@ class TabletServerProcess(ClusterProcess):
         if self.replaced is not None and not self.replaced.done():
             self.replaced.set_result(error)
 
-    async def _connection_to_coordinator(
-        self, node: ServerNode
-    ) -> tuple[PeerConnection, Callable[[], Awaitable[None]]]:
-        """The connection, and what finds out where the coordinator is now."""
+    async def _connection_to_coordinator(self, node: ServerNode) -> tuple[PeerConnection, ActiveCoordinator | None]:
+        """The connection, and what knows where the coordinator is; None when there can only be one."""
         if self._shared is None:
             address = self._configuration.find_str(COORDINATOR_ADDRESS)
             if address is None:
@@ -151,14 +156,14 @@ class TabletServerProcess(ClusterProcess):
                     hint="a tablet server finds its coordinator through one of them",
                 )
             endpoint = Endpoint(self._internal, *parse_address(COORDINATOR_ADDRESS, address))
-            return self._connection("the coordinator", lambda: endpoint), _known
+            return self._connection("the coordinator", lambda: endpoint), None
         store = (await self._shared.connect(self._runtime)).store
         self._resources.push_async_callback(store.close)
         active = await self._follow_active_coordinator(store)
         # For whoever looks into the tree; the coordinator counts on registrations and heartbeats.
         record = TabletServerRecord(encode_endpoints(node.endpoints), self._runtime.clock.now_ms(), node.rack)
         await self._announce(store, tablet_server_id_path(node.server_id), record.encode())
-        return self._connection("the coordinator", active.endpoint), active.look
+        return self._connection("the coordinator", active.endpoint), active
 
 
 async def _known() -> None:

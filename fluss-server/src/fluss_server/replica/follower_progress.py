@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 NO_OFFSET = -1
 """Of a follower that has not fetched in this leader epoch."""
 
@@ -41,6 +43,9 @@ class FollowerProgress:
         self._fetch_s = now_s
         self._fetch_end = leader_end
 
-    def is_lagging(self, leader_end: int, now_s: float, max_lag_s: float) -> bool:
-        """Whether it lacks something and was not caught up for more than ``max_lag_s``."""
-        return self.offset < leader_end and now_s - self._caught_up_s > max_lag_s
+    def is_lagging(self, leader_end: int, now_s: float, max_lag_s: float, max_silence_s: float = math.inf) -> bool:
+        """Whether it lacks something and was not caught up for more than ``max_lag_s``, or has not fetched for more
+        than ``max_silence_s``."""
+        if self.offset >= leader_end:
+            return False
+        return now_s - self._caught_up_s > max_lag_s or now_s - self._fetch_s > max_silence_s

@@ -191,12 +191,12 @@ class FollowerRows:
                 logger.warning("the rows of bucket %s could not be closed: %s", self._bucket, closing)
 
     async def _close_kv(self) -> None:
-        kv = self.take()
+        kv = self._take()
         if kv is not None:
             await self._access.close(kv)
 
     async def _delete_kv(self) -> None:
-        kv = self.take()
+        kv = self._take()
         if kv is not None:
             await self._kv_worker.run(kv.delete)
 
@@ -287,8 +287,11 @@ class FollowerRows:
             self._is_active = True
             self._proceed()
 
-    def take(self) -> KvTablet | None:
+    def hand_over(self) -> KvTablet | None:
         """The open KvTablet, for the leader of the bucket, which then closes it; after :meth:`pause`."""
+        return self._take()
+
+    def _take(self) -> KvTablet | None:
         kv, self.kv, self._tried = self.kv, None, 0
         return kv
 

@@ -7,11 +7,13 @@
   start*, the end of the leader's log at the beginning of its epoch.
 * A follower comes into the ISR when it has everything that may be acknowledged: up to the high watermark, and up to the
   epoch start. Fetches count only in the leader's epoch, so its log was compared with the leader's.
-* It leaves the ISR when it lags for too long, and at once when it has lost what was acknowledged.
+* It leaves the ISR when it lags for too long, sooner when it does not fetch at all, and at once when it has lost what
+  was acknowledged.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Sequence
 
 from fluss_server.errors import ErrorCode, FlussError
@@ -127,7 +129,14 @@ class Followers:
         return server not in self.isr.members and self.offset_of(server) >= max(high_watermark, self.epoch_start)
 
     def wanted_isr(
-        self, *, high_watermark: int, log_end: int, now_s: float, max_lag_s: float, live: Container[int]
+        self,
+        *,
+        high_watermark: int,
+        log_end: int,
+        now_s: float,
+        max_lag_s: float,
+        live: Container[int],
+        max_silence_s: float = math.inf,
     ) -> tuple[int, ...] | None:
         """The ISR to request from the coordinator, in the order of the assignment; None if there is nothing to change.
 
@@ -139,6 +148,7 @@ class Followers:
             now_s: of the monotonic clock.
             max_lag_s: see :meth:`FollowerProgress.is_lagging`.
             live: servers that may come into an ISR; the coordinator removes those that are gone.
+            max_silence_s: see :meth:`FollowerProgress.is_lagging`.
         """
         if self.isr.is_requested:
             return None
@@ -149,7 +159,7 @@ class Followers:
             elif server in self.isr.members:
                 progress = self._progress[server]
                 has_lost = NO_OFFSET < progress.offset < high_watermark
-                if not has_lost and not progress.is_lagging(log_end, now_s, max_lag_s):
+                if not has_lost and not progress.is_lagging(log_end, now_s, max_lag_s, max_silence_s):
                     wanted.append(server)
             elif server in live and self.may_join(server, high_watermark):
                 wanted.append(server)

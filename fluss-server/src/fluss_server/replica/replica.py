@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Container, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -66,6 +67,7 @@ class Replica(BucketReplica):
         followers: of this leader epoch; None = the bucket has no other replica.
         high_watermark: with followers: where it is at least.
         counters: what clients did before; None = nothing.
+        failed: called with this replica and the reason when it goes offline.
 
     Attributes:
         log_end: end of the log, for followers; moves only if there are some.
@@ -90,6 +92,7 @@ class Replica(BucketReplica):
         followers: Followers | None = None,
         high_watermark: int = 0,
         counters: BucketCounters | None = None,
+        failed: Callable[[Replica, FlussError], object] = lambda replica, error: None,
     ) -> None:
         value = log.end_offset if followers is None else min(high_watermark, log.end_offset)
         super().__init__(
@@ -115,6 +118,7 @@ class Replica(BucketReplica):
             flush_times=flush_times or Distribution(),
             failed=self._commit_failed,
         )
+        self._failed = failed
         self._offline: FlussError | None = None
         self._closed: FlussError | None = None
         self._reserve_ids = reserve_ids
@@ -334,7 +338,9 @@ class Replica(BucketReplica):
         known = [offset for offset in offsets if offset >= 0]
         return max((self.log.end_offset - offset for offset in known), default=0)
 
-    def wanted_isr(self, max_lag_s: float, live: Container[int]) -> tuple[int, ...] | None:
+    def wanted_isr(
+        self, max_lag_s: float, live: Container[int], max_silence_s: float = math.inf
+    ) -> tuple[int, ...] | None:
         """See :meth:`Followers.wanted_isr`; None also for a bucket without followers, or one that is closed."""
         if self.followers is None or self._closed is not None:
             return None
@@ -344,6 +350,7 @@ class Replica(BucketReplica):
             now_s=self._monotonic(),
             max_lag_s=max_lag_s,
             live=live,
+            max_silence_s=max_silence_s,
         )
 
     # ------------------------------------------------------------------ commit
@@ -405,6 +412,7 @@ class Replica(BucketReplica):
             hint="free or repair the disk, then restart the server; acknowledged rows are kept",
         )
         self._fail_waiting(self._offline)
+        self._failed(self, error)
 
     def _fail_waiting(self, error: FlussError) -> None:
         self.high_watermark.fail(error)

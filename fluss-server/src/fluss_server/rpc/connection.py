@@ -84,7 +84,6 @@ class ServerConnection(asyncio.BufferedProtocol):
         limits = host.limits
         self._host = host
         self._loop = loop
-        self._registry = host.registry
         self._memory = host.request_memory
         self._monotonic = host.runtime.clock.monotonic
         self.listener = host.listener
@@ -348,7 +347,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _start(self, frame: bytes | memoryview) -> None:
         arrival = self._intake.take_arrival()
         api_key, version, request_id = parse_request_header(frame)
-        handler = self._registry.get(api_key)
+        handler = self._host.registry.get(api_key)  # it may be replaced while the connection is open
         if not self.authentication.ready and api_key not in _BEFORE_AUTHENTICATION:
             self._writer.send_error(request_id, not_authenticated())
         elif handler is None:

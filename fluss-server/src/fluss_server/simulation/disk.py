@@ -164,6 +164,10 @@ class SimulatedDisk:
         """
         self._faults.append((operation, suffix, number))
 
+    def fail_no_more(self) -> None:
+        """Withdraw what :meth:`fail_next` has announced and did not happen."""
+        self._faults.clear()
+
     def flip_bit(self, path: PurePath, position: int, bit: int) -> None:
         """Damage a file, durably and without a word."""
         inode = self._file(path)

@@ -11,6 +11,7 @@ import contextlib
 import contextvars
 import logging
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 from fluss_server.errors import ErrorCode, FlussError
@@ -42,6 +43,7 @@ class Process:
         self.alive = True
         self._tasks: set[asyncio.Task[Any]] = set()
         self._on_kill: list[Callable[[], None]] = []
+        self._held: list[Callable[[], object]] | None = None  # what a paused process would have done
 
     def __repr__(self) -> str:
         return f"Process({self.name})"
@@ -50,11 +52,35 @@ class Process:
         """Have ``action`` called when the process is killed: what the operating system does then."""
         self._on_kill.append(action)
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether it stands still."""
+        return self._held is not None
+
+    def pause(self) -> None:
+        """Let it stand still, as after SIGSTOP: nothing in it runs, and time goes on."""
+        if self._held is None:
+            self._held = []
+
+    def resume(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let it go on, as after SIGCONT; what came meanwhile, timers too, runs next in the same order."""
+        held, self._held = self._held, None
+        for action in held or ():
+            loop.call_soon(self.run, action, context=contextvars.Context())
+
+    def run(self, action: Callable[[], object]) -> None:
+        """Have something run in it: now, or when it goes on; never after :meth:`kill`."""
+        if self._held is not None:
+            self._held.append(action)
+        elif self.alive:
+            action()
+
     def kill(self) -> None:
         """End it at once."""
         if not self.alive:
             return
         self.alive = False
+        self._held = None
         actions, self._on_kill = self._on_kill, []
         for action in actions:
             action()
@@ -159,7 +185,9 @@ class SimulatedEventLoop(asyncio.BaseEventLoop):
 
 
 def _run_if_alive(process: Process, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
-    if process.alive:
+    if process.is_paused:
+        process.run(partial(contextvars.copy_context().run, callback, *args))
+    elif process.alive:
         callback(*args)
 
 

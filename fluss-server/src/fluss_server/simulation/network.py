@@ -11,6 +11,7 @@ import errno
 import os
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any, TypeVar, cast
 
@@ -45,6 +46,7 @@ class SimulatedNetwork:
         self._slow: dict[tuple[str, str], float] = {}
         self._stalled: list[_Transport] = []
         self._connecting: list[asyncio.Future[None]] = []
+        self._open: dict[_Transport, None] = {}  # the ends that have connected
 
     def view(self, process: Process, host: str) -> NetworkView:
         """The network as one process uses it.
@@ -76,6 +78,19 @@ class SimulatedNetwork:
             self._slow[source, target] = seconds
         else:
             self._slow.pop((source, target), None)
+
+    def reset(self, one: str, other: str) -> int:
+        """Break the connections between two hosts: what is on its way is lost. Returns how many there were."""
+        found = [transport for transport in self._open if transport.connects(one, other)]
+        for transport in found:
+            transport.reset()
+        return len(found)
+
+    def opened(self, transport: _Transport) -> None:
+        self._open[transport] = None
+
+    def closed(self, transport: _Transport) -> None:
+        self._open.pop(transport, None)
 
     def is_blocked(self, source: str, target: str) -> bool:
         return (source, target) in self._blocked
@@ -137,6 +152,7 @@ class NetworkView:
         ours = _Transport(network, self._process, (self._host, client_port), (host, port))
         theirs = _Transport(network, listener.process, (host, port), (self._host, client_port))
         ours.peer, theirs.peer = theirs, ours
+        network.opened(ours)
         listener.accept(theirs)
         ours.start(protocol)
         return ours, protocol
@@ -208,13 +224,15 @@ class _Transport(asyncio.Transport):
     def in_process(self, action: Callable[[], object], delay_s: float = 0.0) -> None:
         """Have something run in the process of this end, if that lives then."""
 
+        def act() -> None:
+            token = CURRENT_PROCESS.set(self._process)
+            try:
+                action()
+            finally:
+                CURRENT_PROCESS.reset(token)
+
         def run() -> None:
-            if self._process.alive:
-                token = CURRENT_PROCESS.set(self._process)
-                try:
-                    action()
-                finally:
-                    CURRENT_PROCESS.reset(token)
+            self._process.run(act)
 
         token = CURRENT_PROCESS.set(None)
         try:
@@ -348,6 +366,22 @@ class _Transport(asyncio.Transport):
             else:
                 protocol.data_received(data)
 
+    def connects(self, one: str, other: str) -> bool:
+        return {self._ours[0], self._theirs[0]} == {one, other}
+
+    def reset(self) -> None:
+        """Somebody between the two breaks the connection, for both at once."""
+        self._network.closed(self)
+        error = ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+        for end in (self, self.peer):
+            end._unsent.clear()
+            end._unsent_bytes = 0
+            end._received.clear()
+            if not end._lost:
+                end._lost = True
+                self._network.trace.add(self._network.loop.time(), end._name, "reset")
+                end.in_process(partial(end._protocol.connection_lost, error))
+
     def _killed(self) -> None:
         """The system of a killed process resets its connections."""
         self._unsent.clear()
@@ -357,6 +391,8 @@ class _Transport(asyncio.Transport):
         if self._lost:
             return
         self._lost = True
+        self._network.closed(self)
+        self._network.closed(self.peer)
         self._network.trace.add(self._network.loop.time(), self._name, "closed")
         self.in_process(lambda: self._protocol.connection_lost(None))
         peer = self.peer

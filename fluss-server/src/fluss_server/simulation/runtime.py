@@ -128,6 +128,21 @@ class Machine:
         context.run(CURRENT_PROCESS.set, self._process)
         return context.run(lambda: self._simulation.loop.create_task(main))
 
+    def pause(self) -> bool:
+        """SIGSTOP: nothing in the process runs until :meth:`resume`; returns whether there is one that ran."""
+        process = self._process
+        if process is None or not process.alive or process.is_paused:
+            return False
+        self._simulation.trace.add(self._simulation.loop.time(), process.name, "paused")
+        process.pause()
+        return True
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        if self._process is not None and self._process.is_paused:
+            self._simulation.trace.add(self._simulation.loop.time(), self._process.name, "resumed")
+            self._process.resume(self._simulation.loop)
+
     def kill(self) -> None:
         """SIGKILL: the process is gone; what it handed to the system stays."""
         if self._end("killed"):

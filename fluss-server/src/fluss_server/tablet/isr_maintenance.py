@@ -7,7 +7,9 @@ is sent again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 from fluss_server.cluster.gateways import CoordinatorGateway
@@ -25,6 +27,9 @@ REQUEST_DEADLINE_S = 10.0
 RETRY_PAUSE_S = 1.0
 """After a request without success; between half and all of it."""
 
+_CLOCK_RESOLUTION_S = 0.001
+"""A timer may fire so much before its time; waiting for the rest would not let any time go by."""
+
 
 class IsrMaintenance:
     """One task over all leaders of a server. Lives on one event loop.
@@ -36,6 +41,8 @@ class IsrMaintenance:
         metadata: tells which servers are live, and the coordinator's epoch.
         max_lag_s: how long a member may lag.
         random: a number from 0 to 1, for pauses.
+        monotonic: seconds.
+        max_silence_s: how long a member that lacks something may send no fetch.
 
     Attributes:
         expansions: members added so far.
@@ -51,12 +58,20 @@ class IsrMaintenance:
         metadata: MetadataCache,
         max_lag_s: float,
         random: Callable[[], float],
+        monotonic: Callable[[], float],
+        *,
+        max_silence_s: float,
     ) -> None:
         self._server_id = server_id
         self._coordinator = coordinator
         self._leaders = leaders
         self._metadata = metadata
         self._max_lag_s = max_lag_s
+        self._max_silence_s = max_silence_s
+        self._interval_s = min(max_lag_s / 2, max_silence_s / 3)
+        self._now = monotonic
+        self._heard_at: dict[int, float] = {}
+        self._looked_at = self._held_at = -math.inf
         self._random = random
         self._noticed: dict[Replica, None] = {}
         self._wake = asyncio.Event()
@@ -89,18 +104,32 @@ class IsrMaintenance:
             self._noticed[replica] = None
             self._wake.set()
 
+    def heard(self, server: int) -> None:
+        """A server has sent a fetch as a follower."""
+        self._heard_at[server] = self._now()
+
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        check_at = loop.time() + self._interval_s
+        checked_at = self._now()
         while True:
-            try:
-                await asyncio.wait_for(self._wake.wait(), self._max_lag_s / 2)
-                replicas: Iterable[Replica] = self._noticed
-            except asyncio.TimeoutError:
-                replicas = self._leaders()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), max(0.0, check_at - loop.time()))
             self._wake.clear()
+            now = self._now()
+            replicas: Iterable[Replica] = self._noticed
+            if loop.time() >= check_at - _CLOCK_RESOLUTION_S:
+                if now - checked_at > self._interval_s + self._max_silence_s / 4:
+                    self._held_at = now
+                if self._must_look_at_all(now):
+                    replicas = self._leaders()
+                check_at, checked_at = loop.time() + self._interval_s, now
+            # Fetches may wait to be read when this server was held itself.
+            silence_s = math.inf if now - self._held_at < self._max_silence_s else self._max_silence_s
             wanted = [
                 (replica, isr)
                 for replica in replicas
-                if (isr := replica.wanted_isr(self._max_lag_s, self._metadata.servers)) is not None
+                if (isr := replica.wanted_isr(self._max_lag_s, self._metadata.servers, silence_s)) is not None
             ]
             self._noticed.clear()
             while wanted:
@@ -114,6 +143,25 @@ class IsrMaintenance:
                     await asyncio.sleep(RETRY_PAUSE_S * (0.5 + 0.5 * self._random()))
                     self._noticed.update((replica, None) for replica, _ in part)
                     self._wake.set()
+
+    def _must_look_at_all(self, now: float) -> bool:
+        """Whether some member may have to leave the ISR: one that lags, or one that does not fetch."""
+        silent = [
+            server
+            for server in self._metadata.servers
+            if server != self._server_id and now - self._heard_at.setdefault(server, now) > self._max_silence_s
+        ]
+        if silent:
+            followers = [replica.followers for replica in self._leaders()]
+            members = {server for each in followers if each is not None for server in each.isr.members}
+            self._heard_at.update(
+                (server, now) for server in silent if server not in members
+            )  # it follows nothing here
+            silent = [server for server in silent if server in members]
+        if silent or now - self._looked_at >= self._max_lag_s / 2:
+            self._looked_at = now
+            return True
+        return False
 
     async def _request(self, wanted: Sequence[tuple[Replica, tuple[int, ...]]]) -> bool:
         """Request some changes; returns False when one of them has failed."""

@@ -77,6 +77,7 @@ class Membership:
         self._on_registered = registered
         self._on_heard = heard
         self._task: asyncio.Task[None] | None = None
+        self._coordinator_changed = asyncio.Event()
         self._reported_at: float | None = None
 
     async def join(self, *, clean: bool = False, durable: bool = False) -> None:
@@ -113,6 +114,10 @@ class Membership:
         logger.debug("server %d stops as leader of %d buckets", request.server_id, len(left.remaining))
         return left.remaining
 
+    def coordinator_changed(self) -> None:
+        """Another coordinator is the active one: it is sent a heartbeat now, because the lease may soon end."""
+        self._coordinator_changed.set()
+
     async def close(self) -> None:
         """Send no heartbeats any more."""
         if (task := self._task) is not None:
@@ -141,28 +146,46 @@ class Membership:
                 # What this process has in its logs stays complete while it lives.
                 self._registration = self._registration._replace(clean=True)
                 return registered
-            await asyncio.sleep(backoff_s)
+            await self._pause(backoff_s)
             backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
 
+    async def _pause(self, seconds: float) -> None:
+        """Until the time is over, or another coordinator is the active one."""
+        try:
+            await asyncio.wait_for(self._coordinator_changed.wait(), seconds)
+        except asyncio.TimeoutError:
+            return
+        self._coordinator_changed.clear()
+
     async def _keep_alive(self) -> None:
-        heartbeat = Heartbeat(self._registration.server.server_id, self._registration.incarnation)
+        """Send heartbeats until the coordinator refuses this server; nothing else may end this."""
+        pause_s = self._interval_s
         while True:
-            await asyncio.sleep(self._interval_s)
-            sent_at = self._now()
+            await self._pause(pause_s)
+            pause_s = self._interval_s
             try:
-                self._heard(sent_at, await self._ask(self._coordinator.heartbeat(heartbeat), 2 * self._interval_s))
-            except FlussError as error:
-                try:
-                    if error.code is ErrorCode.SERVER_NOT_EXIST_EXCEPTION:
-                        logger.warning("the coordinator does not know this server any more: registering again")
-                        await self._register()
-                    elif error.code is ErrorCode.INVALID_CONFIG_EXCEPTION:
-                        raise
-                    else:
-                        self._report(error)
-                except FlussError as refusal:
-                    self._replaced(refusal)
-                    return
+                await self._beat()
+            except FlussError as refusal:
+                self._replaced(refusal)
+                return
+            except Exception:
+                logger.exception("a heartbeat failed in an unexpected way; the next one follows")
+                pause_s = MAX_BACKOFF_S
+
+    async def _beat(self) -> None:
+        """One heartbeat, or another registration; raises why the coordinator refuses this server."""
+        heartbeat = Heartbeat(self._registration.server.server_id, self._registration.incarnation)
+        sent_at = self._now()
+        try:
+            self._heard(sent_at, await self._ask(self._coordinator.heartbeat(heartbeat), 2 * self._interval_s))
+        except FlussError as error:
+            if error.code is ErrorCode.SERVER_NOT_EXIST_EXCEPTION:
+                logger.warning("the coordinator does not know this server any more: registering again")
+                await self._register()
+            elif error.code is ErrorCode.INVALID_CONFIG_EXCEPTION:
+                raise
+            else:
+                self._report(error)
 
     async def _ask(self, call: Coroutine[Any, Any, _T], deadline_s: float) -> _T:
         try:

@@ -19,6 +19,7 @@ from fluss_server.replica.follower_replica import FollowerReplica
 from fluss_server.rpc.bulk import FetchedBucket, parse_fetch_log_response
 from fluss_server.rpc.client import RpcClient
 from fluss_server.runtime.clock import Clock
+from fluss_server.tablet.catch_up_limit import CatchUpLimit
 from fluss_server.tablet.replication_protocol import (
     FetchFrom,
     error_code,
@@ -59,6 +60,7 @@ class FetcherConfig:
         wait_ms: how long the leader waits for something new.
         min_bytes: with how much it responds before.
         backoff_s: pause after an error; between half and all of it.
+        catch_up_bytes_per_s: see :class:`CatchUpLimit`.
     """
 
     per_leader: int = 1
@@ -67,6 +69,7 @@ class FetcherConfig:
     wait_ms: int = 500
     min_bytes: int = 1
     backoff_s: float = 1.0
+    catch_up_bytes_per_s: int = 0
 
 
 class ReplicaFetchers:
@@ -88,6 +91,7 @@ class ReplicaFetchers:
         self._connect = connect
         self._clock = clock
         self._random = random
+        self._catch_up = CatchUpLimit(config.catch_up_bytes_per_s, clock.monotonic)
         self._fetchers: dict[tuple[int, int], _Fetcher] = {}
         self._stopping: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -100,7 +104,13 @@ class ReplicaFetchers:
         fetcher = self._fetchers.get(key)
         if fetcher is None:
             fetcher = self._fetchers[key] = _Fetcher(
-                self._server_id, follower.leader, self._config, self._connect, self._clock, self._random
+                self._server_id,
+                follower.leader,
+                self._config,
+                self._connect,
+                self._clock,
+                self._random,
+                self._catch_up,
             )
         fetcher.add(follower)
 
@@ -135,7 +145,9 @@ class _Fetcher:
         connect: Connect,
         clock: Clock,
         random: Callable[[], float],
+        catch_up: CatchUpLimit,
     ) -> None:
+        self._catch_up = catch_up
         self._server_id = server_id
         self._leader = leader
         self._config = config
@@ -301,6 +313,10 @@ class _Fetcher:
             self._pause(follower, error)
             return
         self._paused.pop(bucket, None)
+        if follower.log.end_offset < result.high_watermark and self._is_here(follower):
+            pause_s = self._catch_up.pause_s(len(result.records))
+            if pause_s:
+                self._paused[bucket] = self._monotonic() + pause_s, 0.0
         if len(result.records) and self._is_here(follower):  # the others come first the next time
             self._followers[bucket] = self._followers.pop(bucket)
 

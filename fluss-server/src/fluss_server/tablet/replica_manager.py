@@ -56,11 +56,13 @@ class ReplicationConfig:
     Attributes:
         min_isr: members of the ISR without which nothing is acknowledged.
         max_lag_s: how long a follower may lag and stay in the ISR.
+        max_silence_s: how long a follower that lacks something may send no fetch and stay in the ISR.
         fetcher: how followers fetch.
     """
 
     min_isr: int = 1
     max_lag_s: float = 30.0
+    max_silence_s: float = 3.0
     fetcher: FetcherConfig = field(default_factory=FetcherConfig)
 
 
@@ -97,6 +99,7 @@ class ReplicaManager:
         reserve_ids: reserves so many ids for the auto-increment column of the table with an id; gives the first.
         connect: to the server with an id, for followers.
         lease: until when this server may lead what others could lead, too.
+        failed: called with a leader that went offline, and the reason.
 
     Attributes:
         dropped_counters: what clients did to buckets that were dropped since.
@@ -113,6 +116,7 @@ class ReplicaManager:
         reserve_ids: Callable[[int, int], Coroutine[Any, Any, int]],
         connect: Connect,
         lease: Lease,
+        failed: Callable[[Replica, FlussError], object],
     ) -> None:
         self._server_id = server_id
         self._metadata = metadata
@@ -157,6 +161,7 @@ class ReplicaManager:
             min_isr=config.replication.min_isr,
             reserve_ids=reserve_ids,
             flush_times=self.flush_times,
+            failed=failed,
         )
         self._leading, self._serving = self._roles.leading, self._roles.serving
         self._maintenance = Maintenance(config.maintenance, self.replicas)

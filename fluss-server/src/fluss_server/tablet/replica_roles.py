@@ -93,6 +93,7 @@ class ReplicaRoles:
         min_isr: see ``ReplicationConfig``.
         reserve_ids: see ``ReplicaManager``.
         flush_times: see ``ReplicaManager``.
+        failed: called with a leader that went offline, and the reason.
 
     Attributes:
         leading: the buckets that this server leads.
@@ -114,6 +115,7 @@ class ReplicaRoles:
         min_isr: int,
         reserve_ids: Callable[[int, int], Coroutine[Any, Any, int]],
         flush_times: Distribution,
+        failed: Callable[[Replica, FlussError], object],
     ) -> None:
         self._server_id = server_id
         self._metadata = metadata
@@ -127,6 +129,7 @@ class ReplicaRoles:
         self._min_isr = min_isr
         self._reserve_ids = reserve_ids
         self._flush_times = flush_times
+        self._failed = failed
         self._replays = ReplayQueue(kv_worker)
         self.leading: dict[TableBucket, Replica] = {}
         self.serving: dict[TableBucket, Replica] = {}
@@ -272,7 +275,10 @@ class ReplicaRoles:
             await replica.stop()
             return
         self.hide(replica)
-        await replica.step_down()
+        try:
+            await replica.step_down()
+        except FlussError as error:  # of the rows; what is not in them is replayed
+            logger.error("the rows of bucket %s could not be closed properly: %s", replica.bucket, error)
         if hosted.opening is not None:
             await asyncio.wait([hosted.opening])
             hosted.opening = None
@@ -360,7 +366,7 @@ class ReplicaRoles:
         Nothing was written since the epoch began: all of the log is acknowledged, so it may go into RocksDB.
         """
         assert hosted.rows is not None, "the bucket has followers"
-        kv = hosted.rows.take()
+        kv = hosted.rows.hand_over()
         table = None
         if kv is None:
             table = replica.table
@@ -401,6 +407,7 @@ class ReplicaRoles:
             flush_times=self._flush_times,
             max_unflushed=self._max_unflushed,
             reserve_ids=partial(self._reserve_ids, table.table_id),
+            failed=self._failed,
             **options,
         )
 

@@ -58,6 +58,7 @@ class ReplicationService:
     async def fetch(self, request: pb.FetchLogRequest, context: RequestContext) -> list[BucketResult]:
         """A FETCH_LOG of a follower: its offsets tell what it has, and it gets everything that is in the log."""
         server = request.follower_server_id
+        self._isr.heard(server)
         epochs: dict[TableBucket, int] = {}
         fetches: list[BucketFetch] = []
         failed: list[BucketResult] = []

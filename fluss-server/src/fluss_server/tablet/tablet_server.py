@@ -41,6 +41,7 @@ from fluss_server.tablet.metadata_service import MetadataService
 from fluss_server.tablet.read_service import ReadService
 from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
 from fluss_server.tablet.replication_service import ReplicationService
+from fluss_server.tablet.resignations import Resignations
 from fluss_server.tablet.stop_marker import LastStop, StopMarker
 from fluss_server.tablet.write_service import WriteService
 from fluss_server.tablet.writer_ids import WriterIds
@@ -119,6 +120,7 @@ class TabletServer:
         self._disk_monitor = DiskMonitor(
             directory, self.disk, current.get_int("server.data-disk.check-interval") / 1000, runtime
         )
+        self._resignations = Resignations(node.server_id, coordinator, runtime.random.random)
         self.replicas = ReplicaManager(
             node.server_id,
             directory,
@@ -128,6 +130,7 @@ class TabletServer:
             self._reserve_ids,
             self._connect,
             self.membership.lease,
+            self._resignations.failed,
         )
         self.isr = IsrMaintenance(
             node.server_id,
@@ -136,6 +139,8 @@ class TabletServer:
             self.metadata,
             replica_config.replication.max_lag_s,
             runtime.random.random,
+            runtime.clock.monotonic,
+            max_silence_s=replica_config.replication.max_silence_s,
         )
         replication = ReplicationService(self.replicas, self.isr, runtime.clock)
         self.scanners = KvScanners(self.replicas.kv_worker, runtime, scanner_config)
@@ -175,10 +180,15 @@ class TabletServer:
         self.replicas.start()
         self.isr.start()
         closing(self.isr.close)
+        closing(self._resignations.close)
         self._has_snapshot = asyncio.get_running_loop().create_future()
         closing(self.membership.close)
         await self.membership.join(clean=before.stopped, durable=before.durable)
         await self._has_snapshot
+
+    def coordinator_changed(self) -> None:
+        """Another coordinator is the active one."""
+        self.membership.coordinator_changed()
 
     async def leave(self) -> None:
         """Have the coordinator move leaderships to other servers, before :meth:`close`."""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.metadata.participant import Participant
 from fluss_server.metadata.zookeeper.client import PAUSE_S, ZooKeeperClient
 from fluss_server.metadata.zookeeper.connection import Connection, NodeMissing, NodePresent, NoResponse, StoredNode
 from fluss_server.metadata.zookeeper.states import ConnectionState
@@ -108,18 +109,34 @@ class LeaderLatch:
         self._client.remove_listener(self._state_changed)
 
     async def participants(self) -> list[str]:
-        """Ids of all participants, the leader first."""
+        """Ids of all participants, the leader first; ``STORAGE_EXCEPTION``."""
+        return [participant.participant_id for participant in await self.nodes()]
+
+    async def nodes(self) -> list[Participant]:
+        """All participants, the leader first; ``STORAGE_EXCEPTION``."""
         deadline = self._client.deadline_of_call()
         connection = await self._client.connected(deadline)
-        ids = []
+        found = []
         try:
             for name in await self._participants(connection, deadline):
                 node = await self._read(connection, name, deadline)
                 if node is not None:
-                    ids.append(node.value.decode(errors="replace"))
+                    found.append(Participant(name, node.value.decode(errors="replace")))
         except NoResponse as problem:
             raise FlussError(ErrorCode.STORAGE_EXCEPTION, f"ZooKeeper does not respond: {problem}") from None
-        return ids
+        return found
+
+    async def remove(self, participant: Participant) -> None:
+        """Take another participant out, as the end of its session would; ``STORAGE_EXCEPTION``.
+
+        One that lives takes part again, behind all others.
+        """
+        deadline = self._client.deadline_of_call()
+        connection = await self._client.connected(deadline)
+        try:
+            await self._delete(connection, f"{self._election}/{participant.node}", deadline)
+        except NoResponse as problem:
+            raise FlussError(ErrorCode.STORAGE_EXCEPTION, f"ZooKeeper does not respond: {problem}") from None
 
     # One round
 

@@ -1,0 +1,190 @@
+"""Takes the place of an active coordinator that has ended or stands still, without waiting for its ZooKeeper session.
+
+The election goes by ZooKeeper, where the node of a killed process stays for a whole session time-out. Leases of tablet
+servers are shorter, so that nobody could write in the meantime. Whoever sees that the process at the address of the
+first participant is gone, or does not respond, removes its node, and the election goes on. That is as safe as the end
+of the session: what a coordinator may write is decided by its epoch, and leases that the other one has granted are
+waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable
+
+from fluss_server.api import messages as pb
+from fluss_server.api.keys import SOFTWARE_NAME, ApiKey
+from fluss_server.cluster.peer import PeerConnection
+from fluss_server.coordinator.process_watch import ProcessWatch
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.metadata.participant import Participant
+from fluss_server.metadata.server_records import CoordinatorRecord, coordinator_id_path
+from fluss_server.metadata.store import MetadataStore
+from fluss_server.processes.shared_metadata import Latch
+from fluss_server.rpc.endpoints import Endpoint, parse_endpoints
+from fluss_server.runtime.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+LOOK_INTERVAL_S = 0.25
+"""How often a standby looks who is the first participant, and whether it responds."""
+
+REFUSED_S = 0.3
+"""How long a process has to refuse connections until it counts as ended."""
+
+SILENCE_S = 1.0
+"""How long a process may leave a request without response. Twice as long after each time: the one that was replaced may
+have been slow, and another change of the coordinator makes nothing faster."""
+
+Connect = Callable[[str, Callable[[], Endpoint | None]], PeerConnection]
+"""Makes a connection to a coordinator, from a name and an address."""
+
+
+_PROBE = pb.ApiVersionsRequest(client_software_name=SOFTWARE_NAME, client_software_version="1")
+
+
+class Takeover:
+    """Watches the first participant of the election. :meth:`start` it, :meth:`close` it.
+
+    A participant that was removed and comes back was alive: the network refuses connections of processes that live.
+    Then nobody is removed by this process any more.
+
+    Args:
+        store: where coordinators say where they listen.
+        latch: of this coordinator.
+        own: record of this coordinator.
+        listener: for calls between servers.
+        connect: to another coordinator; the connection is closed here.
+        clock: measures.
+    """
+
+    def __init__(
+        self,
+        store: MetadataStore,
+        latch: Latch,
+        own: CoordinatorRecord,
+        listener: str,
+        connect: Connect,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._latch = latch
+        self._own = own
+        self._listener = listener
+        self._connect = connect
+        self._clock = clock
+        self._watched: _Watched | None = None
+        self._removed: set[str] = set()
+        self._is_trusted = True
+        self._silence_s = SILENCE_S
+        self._ended = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Remove who had this coordinator's address before it, and begin to watch."""
+        try:
+            own = self._endpoint_of(self._own)
+            for participant in await self._latch.nodes():
+                if own is not None and await self._find(participant) == own:
+                    logger.info("the coordinator that was at %s:%d before has ended", own.host, own.port)
+                    await self._latch.remove(participant)
+        except FlussError as error:
+            logger.warning("another coordinator may have to wait for a session to end: %s", error)
+        self._task = asyncio.ensure_future(self._run())
+
+    async def close(self) -> None:
+        """Watch no more."""
+        if (task := self._task) is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        await self._watch_nobody()
+
+    async def _run(self) -> None:
+        while self._is_trusted:
+            try:
+                await self._look()
+            except FlussError as error:
+                logger.debug("the election cannot be seen: %s", error)
+            try:
+                await asyncio.wait_for(self._ended.wait(), LOOK_INTERVAL_S)
+            except asyncio.TimeoutError:
+                continue
+        await self._watch_nobody()
+
+    async def _look(self) -> None:
+        """Remove the watched participant if it has ended; watch who is the first one now."""
+        if self._ended.is_set():
+            self._ended.clear()
+            if self._watched is not None:
+                self._removed.add(self._watched.participant.participant_id)
+                await self._remove(self._watched.participant, "has ended")
+        participants = await self._latch.nodes()
+        if self._removed.intersection(each.participant_id for each in participants):
+            logger.warning("a coordinator lives whose address refuses connections; sessions decide from now on")
+            self._is_trusted = False
+            return
+        first = participants[0] if participants else None
+        if first is None or first.participant_id == self._own.coordinator_id:
+            await self._watch_nobody()
+            return
+        if self._watched is None or self._watched.participant != first:
+            await self._watch_nobody()
+            endpoint = await self._find(first)
+            if endpoint is None:
+                return
+            connection = self._connect("the active coordinator", lambda: endpoint)
+            self._watched = _Watched(first, connection, self._clock, self._ended.set)
+        if not await self._watched.responds(self._silence_s):
+            self._silence_s *= 2
+            await self._remove(first, "does not respond")
+
+    async def _remove(self, participant: Participant, why: str) -> None:
+        logger.warning("the active coordinator %s: taking its place in the election", why)
+        await self._latch.remove(participant)
+        await self._watch_nobody()
+
+    async def _watch_nobody(self) -> None:
+        watched, self._watched = self._watched, None
+        if watched is not None:
+            await watched.close()
+
+    async def _find(self, participant: Participant) -> Endpoint | None:
+        """Where a participant listens for other servers; None if it does not say so."""
+        path = coordinator_id_path(participant.participant_id)
+        node = await self._store.get(path)
+        return None if node is None else self._endpoint_of(CoordinatorRecord.decode(path, node.value))
+
+    def _endpoint_of(self, record: CoordinatorRecord) -> Endpoint | None:
+        endpoints = parse_endpoints(record.coordinator_id, record.listeners)
+        return next((endpoint for endpoint in endpoints if endpoint.listener == self._listener), None)
+
+
+class _Watched:
+    """A participant, and a connection to its process."""
+
+    def __init__(
+        self, participant: Participant, connection: PeerConnection, clock: Clock, ended: Callable[[], object]
+    ) -> None:
+        self.participant = participant
+        self._connection = connection
+        self._now = clock.monotonic
+        self._watch = ProcessWatch(connection, clock, lambda: -math.inf, ended, silence_s=REFUSED_S)
+
+    async def responds(self, silence_s: float) -> bool:
+        """Whether the process does not leave a request without response; what cannot be reached is watched."""
+        begin = self._now()
+        try:
+            await self._connection.call(ApiKey.API_VERSIONS, _PROBE, timeout_s=silence_s)
+        except FlussError as error:
+            # When this process was late itself, the response may be there already.
+            if error.code is ErrorCode.REQUEST_TIME_OUT and self._now() - begin < 1.25 * silence_s:
+                return False
+            if not self._connection.is_open:
+                self._watch.look()
+        return True
+
+    async def close(self) -> None:
+        await self._watch.close()
+        await self._connection.close()

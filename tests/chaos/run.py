@@ -1,0 +1,94 @@
+"""Chaos with real processes: three tablet servers, coordinators and ZooKeeper, clients, and one fault after the other.
+
+    python -m chaos.run --minutes 30 --seed 1
+    python -m chaos.run --minutes 5 --official
+    python -m chaos.run --minutes 1 --bug "acknowledge before replication"
+
+The directory of the output gets the raw history, the logs of the servers, ``results.json`` and ``results.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from chaos.checks import Violation
+from chaos.experiment import Experiment, Plan, Result
+from chaos.report import markdown, publish, summary
+from chaos.servers import Cluster, Kind, OurServers
+from fluss_server.errors import FlussError
+
+SMALL_DISK_BYTES = 192 << 20
+
+
+async def run(
+    kind: Kind,
+    plan: Plan,
+    output: Path | None = None,
+    *,
+    small_disk: bool = True,
+    tell: Callable[[str], object] = print,
+) -> Result:
+    """One run in a directory that is removed afterwards.
+
+    Args:
+        kind: of servers.
+        plan: what to do.
+        output: for the history and logs; None = they are not kept.
+        small_disk: give one server a disk that can be filled.
+        tell: called with what happens.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="fluss-chaos-"))
+    try:
+        async with Cluster(directory, kind, disk_bytes=SMALL_DISK_BYTES if small_disk else None) as cluster:
+            experiment = Experiment(cluster, plan, output, tell)
+            try:
+                await experiment.run()
+            except (RuntimeError, FlussError) as error:  # what happened until then counts, and nothing was compared
+                experiment.result.violations.append(Violation("the run ended early", str(error)[:500]))
+            return experiment.result
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def main() -> int:
+    """The command; exit code 1 when something was violated."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=5.0, help="how long there are faults")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--official", action="store_true", help="servers of Apache Fluss 0.9.1-incubating")
+    parser.add_argument("--bug", help="plant a bug of chaos.planted_bugs in the servers")
+    parser.add_argument("--kind", action="append", default=[], help="only faults of this kind")
+    parser.add_argument("--output", type=Path, default=Path("chaos-output"))
+    parser.add_argument("--publish", type=Path, metavar="DOCUMENT", help="put the results into docs/fault-report.md")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="option of our servers")
+    parsed = parser.parse_args()
+    plan = Plan(parsed.seed, parsed.minutes * 60, kinds=tuple(parsed.kind))
+    kind: Kind
+    if parsed.official:
+        from chaos.official_servers import OfficialServers
+
+        kind = OfficialServers()
+        plan = Plan(parsed.seed, parsed.minutes * 60, kinds=tuple(parsed.kind), settle_s=60.0, live_s=180.0)
+    else:
+        kind = OurServers(dict(setting.split("=", 1) for setting in parsed.set), parsed.bug)
+    parsed.output.mkdir(parents=True, exist_ok=True)
+    result = asyncio.run(run(kind, plan, parsed.output))
+    found = summary(kind.name, plan, result)
+    (parsed.output / "results.json").write_text(json.dumps(found, indent=1))
+    text = markdown(found)
+    (parsed.output / "results.md").write_text(text)
+    if parsed.publish is not None:
+        publish(parsed.publish, "official" if parsed.official else "ours", text)
+    print("\n" + text)
+    return 1 if result.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""A short run of chaos: one round of each important fault, nothing may be violated."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from chaos.experiment import Plan, Result
+from chaos.report import markdown, summary
+from chaos.run import run
+from chaos.servers import OurServers
+
+pytestmark = pytest.mark.java
+KINDS = ("kill leader", "pause leader", "cut one way", "kill coordinator", "rolling restart")
+
+
+def short_run(plan: Plan, bug: str | None = None) -> Result:
+    told: list[str] = []
+    result = asyncio.run(run(OurServers(bug=bug), plan, small_disk=False, tell=told.append))
+    print("\n".join(told))
+    print(markdown(summary("fluss-server", plan, result)))
+    return result
+
+
+@pytest.mark.timeout(150)
+def test_nothing_acknowledged_is_lost_whatever_fails() -> None:
+    result = short_run(Plan(seed=1, seconds=60.0, faults=len(KINDS), kinds=KINDS, buckets=2))
+    assert not result.violations
+    assert {window.kind for window in result.history.windows} == set(KINDS)
+    assert result.rows > 1_000
+
+
+@pytest.mark.timeout(150)
+def test_a_bug_is_found() -> None:
+    plan = Plan(seed=1, seconds=10.0, faults=2, kinds=("kill leader", "kill all servers"), buckets=2, live_s=10.0)
+    assert short_run(plan, bug="forget writer state").violations
+
+
+def test_a_history_is_kept(tmp_path: Path) -> None:
+    plan = Plan(seed=1, seconds=0.0, buckets=1)
+    result = asyncio.run(run(OurServers(), plan, tmp_path, small_disk=False, tell=lambda text: None))
+    assert not result.violations
+    assert {path.name for path in tmp_path.iterdir()} >= {"history.jsonl", "server-0.log", "coordinator-0.log"}

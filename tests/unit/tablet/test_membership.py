@@ -1,0 +1,96 @@
+"""How a tablet server stays a member of its cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from fluss_server.cluster.messages import Heartbeat, Registered, RegisterServer, ServerNode
+from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.runtime.clock import ManualClock
+from fluss_server.tablet import membership
+from fluss_server.tablet.membership import Membership
+from rpc_support import async_test
+
+
+class Coordinator:
+    """Responds to heartbeats with what comes next; then everything is well."""
+
+    def __init__(self, *outcomes: Exception) -> None:
+        self.outcomes = list(outcomes)
+        self.registrations: list[RegisterServer] = []
+        self.beats = 0
+        self.went_well = asyncio.Event()
+
+    async def register(self, request: RegisterServer, server: object) -> Registered:
+        self.registrations.append(request)
+        return Registered(3, 2_000)
+
+    async def heartbeat(self, request: Heartbeat) -> Registered:
+        self.beats += 1
+        if self.outcomes:
+            raise self.outcomes.pop(0)
+        self.went_well.set()
+        return Registered(3, 2_000)
+
+
+async def with_member(
+    coordinator: Coordinator, body: Callable[[Membership, list[FlussError]], Awaitable[None]]
+) -> None:
+    refusals: list[FlussError] = []
+    member = Membership(
+        RegisterServer(ServerNode(1), "first"),
+        coordinator,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+        ManualClock(),
+        interval_s=0.001,
+        replaced=refusals.append,
+    )
+    await member.join(clean=False, durable=True)
+    try:
+        await body(member, refusals)
+    finally:
+        await member.close()
+
+
+@async_test
+async def test_heartbeats_go_on_after_errors_of_any_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(membership, "MAX_BACKOFF_S", 0.01)
+    away = FlussError(ErrorCode.NETWORK_EXCEPTION, "away")
+    coordinator = Coordinator(ValueError("what is that"), away, KeyError("and that"))
+
+    async def body(member: Membership, refusals: list[FlussError]) -> None:
+        await asyncio.wait_for(coordinator.went_well.wait(), 10)
+        assert coordinator.beats >= 4
+        assert refusals == []
+
+    await with_member(coordinator, body)
+
+
+@async_test
+async def test_a_server_that_is_not_known_any_more_registers_again_and_lost_nothing() -> None:
+    coordinator = Coordinator(FlussError(ErrorCode.SERVER_NOT_EXIST_EXCEPTION, "who is that"))
+
+    async def body(member: Membership, refusals: list[FlussError]) -> None:
+        await asyncio.wait_for(coordinator.went_well.wait(), 10)
+        assert [(each.clean, each.durable) for each in coordinator.registrations] == [(False, True), (True, True)]
+        assert refusals == []
+
+    await with_member(coordinator, body)
+
+
+@async_test
+async def test_a_server_whose_id_another_process_has_taken_is_told() -> None:
+    coordinator = Coordinator(FlussError(ErrorCode.INVALID_CONFIG_EXCEPTION, "another process"))
+
+    async def body(member: Membership, refusals: list[FlussError]) -> None:
+        for _ in range(1_000):
+            if refusals:
+                break
+            await asyncio.sleep(0.005)
+        assert [refusal.message for refusal in refusals] == ["another process"]
+        assert coordinator.beats == 1
+
+    await with_member(coordinator, body)
