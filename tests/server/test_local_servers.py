@@ -165,13 +165,12 @@ def test_the_coordinator_serves_grpc(tmp_path: Path) -> None:
 
 
 def test_a_server_that_cannot_start_ends_the_command(tmp_path: Path) -> None:
-    with socket.socket() as taken, socket.socket() as free:
+    with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        free.bind(("127.0.0.1", 0))
         port = int(taken.getsockname()[1])
         with pytest.raises(RuntimeError) as caught:
-            LocalCluster(tmp_path, tablet_servers=2, port=port - 2).start()
+            LocalCluster(tmp_path, tablet_servers=2, arguments=["--tablet-server-port", str(port)]).start()
     assert f"cannot listen on 127.0.0.1:{port}" in str(caught.value)
     assert "tablet server 0 ended with exit code 1 before it was ready" in str(caught.value)
 

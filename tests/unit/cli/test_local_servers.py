@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fluss_server.cli.failures import UsageError
-from fluss_server.cli.local_servers import LocalServers, _internal_security, _metrics_ports, _ports_after
+from fluss_server.cli.local_servers import LocalServers, _internal_security, _metrics_ports, _ports_of
 from fluss_server.cli.server_yaml import parse_server_yaml, server_yaml
 
 
@@ -28,11 +28,12 @@ def test_what_it_chooses_itself_is_refused(options: dict[str, str], host: str, r
 
 
 def test_ports() -> None:
-    assert _ports_after(9123, 3) == [9125, 9126, 9127]
-    assert _ports_after(0, 2) == [0, 0]
-    with pytest.raises(UsageError, match="no 2 ports after 65534"):
-        _ports_after(65533, 2)
-    assert _ports_after(65532, 2) == [65534, 65535]
+    assert _ports_of(9123, None, 3) == [9125, 9126, 9127]
+    assert _ports_of(9123, 7000, 2) == [7000, 7001]
+    assert _ports_of(0, None, 2) == _ports_of(9123, 0, 2) == [0, 0]
+    with pytest.raises(UsageError, match="no 2 ports from 65535 on"):
+        _ports_of(65533, None, 2)
+    assert _ports_of(65532, None, 2) == [65534, 65535]
     assert _metrics_ports("9249", 3) == ["9249", "9250", "9251"]
     assert _metrics_ports("0", 2) == ["0", "0"]
     assert _metrics_ports("9249-9259", 2) == ["9249-9259", "9249-9259"]

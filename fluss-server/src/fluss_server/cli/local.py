@@ -64,6 +64,7 @@ def _run_several(parsed: argparse.Namespace, options: GivenOptions, data_dir: Pa
             parsed.tablet_servers,
             host=parsed.host,
             port=parsed.port,
+            tablet_server_port=parsed.tablet_server_port,
             grpc_port=grpc_port,
             options=values,
             arguments=["--log-level", parsed.log_level, "--log-format", parsed.log_format],

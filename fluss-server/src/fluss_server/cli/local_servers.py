@@ -54,8 +54,9 @@ class LocalServers:
         data_dir: of all servers, see ``processes/local_directories.py``.
         tablet_servers: how many, 2 or more.
         host: address to listen on for clients.
-        port: of the coordinator, where clients begin; 0 for a free one. Those of tablet servers follow after a gap of
-            one for gRPC.
+        port: of the coordinator, where clients begin; 0 for a free one.
+        tablet_server_port: of the first tablet server, 0 for free ones; None = they follow the coordinator's after a
+            gap of one for gRPC.
         grpc_port: of the coordinator, 0 for a free one, None for none.
         options: of all servers.
         arguments: of the command, which the tablet servers get, too.
@@ -76,6 +77,7 @@ class LocalServers:
         *,
         host: str,
         port: int,
+        tablet_server_port: int | None = None,
         grpc_port: int | None = None,
         options: Mapping[str, str],
         arguments: Sequence[str] = (),
@@ -85,7 +87,7 @@ class LocalServers:
         self._host = host
         self._options = {**options, **_internal_security(options)}
         self._arguments = arguments
-        self._ports = _ports_after(port, tablet_servers)
+        self._ports = _ports_of(port, tablet_server_port, tablet_servers)
         self._metrics_ports = _metrics_ports(options.get(_METRICS_PORT, _DEFAULT_METRICS_PORT), tablet_servers + 1)
         self._coordinator = CoordinatorProcess(
             coordinator_directory(self._data_dir),
@@ -239,13 +241,15 @@ def _internal_security(options: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _ports_after(port: int, tablet_servers: int) -> list[int]:
-    """Ports of the tablet servers: from the second one after the coordinator's on."""
-    if port == 0:
+def _ports_of(port: int, first: int | None, tablet_servers: int) -> list[int]:
+    """Ports of the tablet servers: from the given one, or the second one after the coordinator's, on; or free ones."""
+    if first is None:
+        first = 0 if port == 0 else port + 2
+    if first == 0:
         return [0] * tablet_servers
-    if port + 1 + tablet_servers > _MAX_PORT:
-        raise UsageError(f"there are no {tablet_servers} ports after {port + 1} for the tablet servers")
-    return [port + 2 + number for number in range(tablet_servers)]
+    if first + tablet_servers - 1 > _MAX_PORT:
+        raise UsageError(f"there are no {tablet_servers} ports from {first} on for the tablet servers")
+    return [first + number for number in range(tablet_servers)]
 
 
 def _metrics_ports(configured: str, servers: int) -> list[str]:

@@ -75,6 +75,12 @@ def _add_local(commands: Any) -> None:
         help="with 2 or more: run the coordinator in this process and N tablet servers in processes of their own, on "
         "the ports after that of gRPC (default: %(default)s, everything in this process)",
     )
+    local.add_argument(
+        "--tablet-server-port",
+        type=port,
+        metavar="PORT",
+        help="port of the first of several tablet servers, 0 for free ones (default: the second one after --port)",
+    )
     local.set_defaults(run=local_command("local:run"))
 
 

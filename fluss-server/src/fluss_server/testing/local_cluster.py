@@ -132,7 +132,7 @@ class LocalCluster:
         command += ["--grpc-port", "none" if self.grpc_port is None else str(self.grpc_port)]
         command += ["--data-dir", str(self.data_dir), "--stop-at-end-of-input"]
         if self.tablet_servers > 1:
-            command += ["--tablet-servers", str(self.tablet_servers)]
+            command += ["--tablet-servers", str(self.tablet_servers), "--tablet-server-port", "0"]
         for key, value in self._options.items():
             command += ["--set", f"{key}={value}"]
         command += self._arguments
