@@ -18,7 +18,11 @@ from fluss_server.rpc.wire import varint
 from table_rpc import COLUMNS, create_from, descriptor, log_batch
 
 TABLES = ("plain", "keyed", "daily", "daily_keyed", "counted")
-UNTOUCHED = (ApiKey.API_VERSIONS, ApiKey.AUTHENTICATE)  # the client's own
+UNTOUCHED = (
+    ApiKey.API_VERSIONS,  # the client's own, and the next one
+    ApiKey.AUTHENTICATE,
+    ApiKey.ADD_SERVER_TAG,  # a tag on the only server leaves none for the tables of others
+)
 INT_EDGES = (0, 1, 2, 3, 7, 100, -1, -2, 127, 128, 2**31 - 1, -(2**31))
 LONG_EDGES = (*INT_EDGES, 2**32, 2**62, 2**63 - 1, -(2**63), 1_700_000_000_000)
 TEXTS: tuple[str, ...] = (
