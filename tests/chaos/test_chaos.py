@@ -32,10 +32,12 @@ def test_nothing_acknowledged_is_lost_whatever_fails() -> None:
     assert result.rows > 1_000
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(240)
 def test_a_bug_is_found() -> None:
-    plan = Plan(seed=1, seconds=10.0, faults=2, kinds=("kill leader", "kill all servers"), buckets=2, live_s=10.0)
-    assert short_run(plan, bug="forget writer state").violations
+    """Not in every run: a client must have repeated a write that was in the log already."""
+    kinds = ("kill leader", "kill all servers")
+    plans = [Plan(seed=seed, seconds=10.0, faults=2, kinds=kinds, buckets=2, live_s=10.0) for seed in range(1, 9)]
+    assert any(short_run(plan, bug="forget writer state").violations for plan in plans)
 
 
 def test_a_history_is_kept(tmp_path: Path) -> None:
