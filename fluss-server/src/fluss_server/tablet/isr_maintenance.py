@@ -112,7 +112,7 @@ class IsrMaintenance:
         loop = asyncio.get_running_loop()
         check_at = loop.time() + self._interval_s
         checked_at = self._now()
-        while True:
+        while self._task is not None:  # a cancellation is lost when what it interrupts ends at the same time
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), max(0.0, check_at - loop.time()))
             self._wake.clear()

@@ -78,6 +78,7 @@ class Membership:
         self._on_heard = heard
         self._task: asyncio.Task[None] | None = None
         self._coordinator_changed = asyncio.Event()
+        self._is_closed = False
         self._reported_at: float | None = None
 
     async def join(self, *, clean: bool = False, durable: bool = False) -> None:
@@ -120,6 +121,7 @@ class Membership:
 
     async def close(self) -> None:
         """Send no heartbeats any more."""
+        self._is_closed = True
         if (task := self._task) is not None:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -151,11 +153,13 @@ class Membership:
 
     async def _pause(self, seconds: float) -> None:
         """Until the time is over, or another coordinator is the active one."""
-        try:
-            await asyncio.wait_for(self._coordinator_changed.wait(), seconds)
-        except asyncio.TimeoutError:
-            return
-        self._coordinator_changed.clear()
+        # A cancellation is lost when what it interrupts, here or in a call before, ends at the same time.
+        if not self._is_closed:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._coordinator_changed.wait(), seconds)
+                self._coordinator_changed.clear()
+        if self._is_closed:
+            raise asyncio.CancelledError
 
     async def _keep_alive(self) -> None:
         """Send heartbeats until the coordinator refuses this server; nothing else may end this."""
