@@ -99,13 +99,14 @@ async def test_a_server_whose_id_another_process_has_taken_is_told() -> None:
 @pytest.mark.parametrize("steps", range(6))
 @async_test
 async def test_it_ends_also_when_another_coordinator_becomes_active_at_that_moment(steps: int) -> None:
+    refusals: list[FlussError] = []
     member = Membership(
         RegisterServer(ServerNode(1), "first"),
         Coordinator(),  # type: ignore[arg-type]
         None,  # type: ignore[arg-type]
         ManualClock(),
         interval_s=60.0,
-        replaced=[].append,
+        replaced=refusals.append,
     )
     await member.join(clean=False, durable=True)
     await asyncio.sleep(0.01)  # it waits for the next heartbeat; a test that comes too early passes
@@ -115,3 +116,4 @@ async def test_it_ends_also_when_another_coordinator_becomes_active_at_that_mome
     closing = asyncio.ensure_future(member.close())
     done, _ = await asyncio.wait([closing], timeout=5)
     assert done
+    assert not refusals
