@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from cluster_nodes import CoordinatorNode, TabletNode
+from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.simulation import Machine, Simulation
 
 SERVERS = (1, 2, 3)
@@ -36,6 +37,7 @@ class SimulatedCluster:
         coordinator_runs: whether it has started.
         nodes: the tablet servers that run now, by id.
         faults: what was done to the cluster, by kind.
+        failed: completes with the error of a server that does not start.
     """
 
     def __init__(
@@ -51,7 +53,7 @@ class SimulatedCluster:
         self._loses_power = loses_power
         self.servers = servers
         self._random = Random(simulation.random.getrandbits(64))
-        self._failed: asyncio.Future[None] = simulation.loop.create_future()
+        self.failed: asyncio.Future[None] = simulation.loop.create_future()
         self._blocked: set[tuple[str, str]] = set()
         machine = simulation.machine(COORDINATOR)
         self.coordinator = CoordinatorNode(machine.runtime(), DATA_DIRECTORY, options, COORDINATOR)
@@ -86,14 +88,9 @@ class SimulatedCluster:
         else:
             self._machine(server_id).kill()
 
-    async def until_failure(self, *tasks: asyncio.Task[None]) -> None:
-        """Wait for the tasks; the start of a server that fails ends the run."""
-        pending: set[asyncio.Future[None]] = set(tasks)
-        while pending:
-            done, _ = await asyncio.wait([*pending, self._failed], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-            pending -= done
+    def endpoints(self) -> list[Endpoint]:
+        """Where clients reach the tablet servers."""
+        return [node.endpoint("CLIENT") for _, node in sorted(self.nodes.items()) if node.bound]
 
     # ------------------------------------------------------------------ faults
 
@@ -204,8 +201,8 @@ class SimulatedCluster:
 
     def _started(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
-        if error is not None and not self._failed.done():
-            self._failed.set_exception(error)
+        if error is not None and not self.failed.done():
+            self.failed.set_exception(error)
 
 
 async def _stop(node: TabletNode) -> None:

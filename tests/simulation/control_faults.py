@@ -38,6 +38,7 @@ from fluss_server.rpc.client import RpcClient
 from fluss_server.runtime.runtime import Runtime
 from fluss_server.security.internal_calls import internal_endpoint
 from fluss_server.simulation import Simulation
+from simulation.scenario import repeated_with
 from table_rpc import descriptor, table_path
 
 _T = TypeVar("_T")
@@ -349,11 +350,8 @@ def disturbed(seed: int, **options: Any) -> tuple[str, Counter[str]]:
     """One run; its trace hash, and what happened in it."""
     with Simulation(seed) as simulation:
         run = ControlFaults(simulation, **options)
-        try:
+        with repeated_with(simulation, f"python -m simulation.control_faults --first {seed} --count 1"):
             simulation.run(run.run())
-        except BaseException:
-            print(f"repeat with: python -m simulation.control_faults --first {seed} --count 1")
-            raise
         return simulation.trace.digest(), run.counts
 
 

@@ -127,15 +127,6 @@ class FullCluster:
         if error is not None and not self.failed.done():
             self.failed.set_exception(error)
 
-    async def until_failure(self, *tasks: asyncio.Task[None]) -> None:
-        """Wait for the tasks; the start of a process that fails ends the run."""
-        pending: set[asyncio.Future[None]] = set(tasks)
-        while pending:
-            done, _ = await asyncio.wait([*pending, self.failed], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-            pending -= done
-
     @property
     def active(self) -> int | None:
         """Number of the coordinator that takes itself for the active one; the newest of several."""

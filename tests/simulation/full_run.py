@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from random import Random
 
@@ -10,17 +9,15 @@ from fluss_server.coordinator.cluster_state import BucketState
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.records import AssignmentRecord, table_assignment_path
 from fluss_server.model.identifiers import TableBucket
+from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.simulation import Simulation
-from simulation.cluster_checks import Observer, check_rows, content_of
-from simulation.cluster_clients import REPEATED, ClusterClient, KeyedWriter, Reader, Writer, create_table
-from simulation.cluster_run import QUIET_LIMIT_S, Outcome
-from simulation.conversation import KEYED_SCHEMA, LOG_SCHEMA
+from simulation.cluster_checks import Observer, content_of
+from simulation.cluster_clients import REPEATED
 from simulation.full_cluster import FullCluster
 from simulation.full_faults import Faults
+from simulation.scenario import Outcome, TwoTables, repeated_with
 
-TABLE, KEYED_TABLE = "log", "keyed"
 BUCKETS = 3
-REPLICAS = 3
 WHILE_DISKS_FAIL = REPEATED | {
     ErrorCode.STORAGE_EXCEPTION,
     ErrorCode.LOG_STORAGE_EXCEPTION,
@@ -38,22 +35,9 @@ def run_full(seed: int, *, seconds: float = 15.0) -> Outcome:
     """
     with Simulation(seed) as simulation:
         run = FullRun(simulation, seconds)
-        try:
+        with repeated_with(simulation, f"make simulate SEED={seed}"):
             simulation.run(run.run())
-        except BaseException:
-            print("\n".join(simulation.trace.tail(50)))
-            print(f"repeat with: make simulate SEED={seed}")
-            raise
-        return Outcome(
-            simulation.trace.digest(),
-            sum(len(writer.acknowledged) for writer in run.writers if writer.acks == -1),
-            sum(len(reader.rows) for reader in run.final),
-            dict(run.faults.counts),
-            run.observer.checks,
-            run.standbys,
-            run.observer.promotions,
-            simulation.loop.time(),
-        )
+        return run.outcome(run.faults.counts)
 
 
 class FullObserver(Observer):
@@ -103,7 +87,7 @@ class FullObserver(Observer):
             assert len(contents) == 1, f"replicas of {bucket} differ"
 
 
-class FullRun:
+class FullRun(TwoTables):
     """See the module.
 
     Args:
@@ -112,9 +96,7 @@ class FullRun:
     """
 
     def __init__(self, simulation: Simulation, seconds: float) -> None:
-        self._simulation = simulation
-        self._seconds = seconds
-        self._random = random = Random(simulation.random.getrandbits(64))
+        random = Random(simulation.random.getrandbits(64))
         flushes = random.random() < 0.8
         options = {
             "log.replica.min-in-sync-replicas-number": str(random.choice((1, 2))),
@@ -126,82 +108,29 @@ class FullRun:
         self.cluster = FullCluster(simulation, options)
         self.faults = Faults(self.cluster, Random(random.getrandbits(64)), loses_power=flushes)
         self.observer = FullObserver(self.cluster, durable=flushes)
-        self.keyed: KeyedWriter
-        self.writers: list[Writer] = []
-        self.readers: list[Reader] = []
-        self.final: list[Reader] = []
-        self.standbys = 0
+        super().__init__(
+            simulation,
+            self.cluster,
+            self.observer,
+            random,
+            buckets=BUCKETS,
+            seconds=seconds,
+            repeated=WHILE_DISKS_FAIL,
+            repeated_at_end=WHILE_DISKS_FAIL,
+        )
+
+    def first_endpoint(self) -> Endpoint:
+        return self.cluster.endpoints()[0]
+
+    def learn(self, table_id: int, buckets: int) -> list[TableBucket]:
+        return self.observer.learn(table_id)
+
+    async def do_harm(self) -> None:
+        await self.faults.run(self._seconds)
+
+    def endpoints(self) -> list[Endpoint]:
+        return self.cluster.endpoints()
 
     async def run(self) -> None:
-        """Begin, go on while everything fails, and check at the end."""
-        cluster = self.cluster
-        await cluster.start()
-        machine = self._simulation.machine("client")
-        network = machine.runtime().network
-        first = cluster.endpoints()[0]
-        table_id = await machine.start(
-            create_table(network, first, TABLE, LOG_SCHEMA, buckets=BUCKETS, replicas=REPLICAS)
-        )
-        keyed_id = await machine.start(
-            create_table(network, first, KEYED_TABLE, KEYED_SCHEMA, buckets=1, replicas=REPLICAS)
-        )
-        buckets = [*self.observer.learn(table_id), *self.observer.learn(keyed_id)]
-
-        def client() -> ClusterClient:
-            return ClusterClient(network, cluster.endpoints, Random(self._random.getrandbits(64)), WHILE_DISKS_FAIL)
-
-        kinds = [(bucket, acks) for bucket in range(BUCKETS) for acks in (-1, -1, 1)]
-        self.writers = [
-            Writer(client(), TABLE, table_id, bucket, acks=acks, number=number)
-            for number, (bucket, acks) in enumerate(kinds)
-        ]
-        self.readers = [Reader(client(), TABLE, table_id, bucket) for bucket in range(BUCKETS)]
-        self.keyed = KeyedWriter(client(), KEYED_TABLE, keyed_id)
-        observing = asyncio.ensure_future(self.observer.run())
-        with self.observer.appends():
-            everybody: list[Writer | KeyedWriter | Reader] = [*self.writers, self.keyed, *self.readers]
-            clients = [machine.start(one.run()) for one in everybody]
-            harm = asyncio.ensure_future(self.faults.run(self._seconds))
-            await self._while(clients, observing, harm)
-            for one in everybody:
-                one.stopped = True
-            await self._while([], observing, *clients)
-            await self._while([], observing, asyncio.ensure_future(self._until_quiet(buckets)))
-        observing.cancel()
-        self.observer.check_equal(buckets)
-        self.final = [Reader(client(), TABLE, table_id, bucket) for bucket in range(BUCKETS)]
-        await machine.start(self._read_all())
-        check_rows(self.readers, self.final, self.writers)
-        await machine.start(self.keyed.look_up_all())
-        self.standbys = self.observer.check_keyed(buckets[-1])
-        cluster.running_ensemble.cancel()
-
-    async def _while(
-        self, clients: list[asyncio.Task[None]], observing: asyncio.Task[None], *tasks: asyncio.Task[None]
-    ) -> None:
-        """Wait for the tasks; what fails meanwhile ends the run."""
-        waiting = asyncio.ensure_future(self.cluster.until_failure(*tasks))
-        done, _ = await asyncio.wait({waiting, observing, *clients}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-        assert waiting in done, "clients go on until they are stopped"
-
-    async def _until_quiet(self, buckets: list[TableBucket]) -> None:
-        deadline = self._simulation.loop.time() + QUIET_LIMIT_S
-        while not self.observer.is_quiet(buckets):
-            assert self._simulation.loop.time() < deadline, "the replicas do not come together"
-            await asyncio.sleep(0.05)
-
-    async def _read_all(self) -> None:
-        """Read everything there is; another coordinator may just be taking over, so that leases run out."""
-        deadline = self._simulation.loop.time() + QUIET_LIMIT_S
-        for reader in self.final:
-            more = True
-            while more:
-                try:
-                    more = await reader.read()
-                except FlussError as error:
-                    if error.code not in WHILE_DISKS_FAIL or self._simulation.loop.time() > deadline:
-                        raise
-                    await asyncio.sleep(0.1)
-            assert len(reader.rows) == reader.high_watermark
+        await super().run()
+        self.cluster.running_ensemble.cancel()

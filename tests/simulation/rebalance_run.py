@@ -25,6 +25,7 @@ from simulation.cluster import SimulatedCluster
 from simulation.cluster_checks import Observer, check_rows
 from simulation.cluster_clients import CALL_TIMEOUT_S, ClusterClient, KeyedWriter, Reader, Writer, create_table
 from simulation.conversation import KEYED_SCHEMA, LOG_SCHEMA
+from simulation.scenario import Client, Scenario, repeated_with
 
 LOG, SINGLE, KEYED = "log", "single", "keyed"
 BUCKETS = 3
@@ -58,17 +59,13 @@ def run_rebalance(seed: int, *, seconds: float = 12.0) -> RebalanceOutcome:
     """
     with Simulation(seed) as simulation:
         run = RebalanceRun(simulation, seconds)
-        try:
+        with repeated_with(simulation, f"make simulation REBALANCE=1 SEED={seed}"):
             simulation.run(run.run())
-        except BaseException:
-            print("\n".join(simulation.trace.tail(50)))
-            print(f"repeat with: make simulation REBALANCE=1 SEED={seed}")
-            raise
         acknowledged = sum(len(writer.acknowledged) for writer in run.writers)
         return RebalanceOutcome(simulation.trace.digest(), acknowledged, run.moved, dict(run.cluster.faults))
 
 
-class RebalanceRun:
+class RebalanceRun(Scenario):
     """See the module.
 
     Args:
@@ -77,9 +74,8 @@ class RebalanceRun:
     """
 
     def __init__(self, simulation: Simulation, seconds: float) -> None:
-        self._simulation = simulation
+        random = Random(simulation.random.getrandbits(64))
         self._seconds = seconds
-        self._random = random = Random(simulation.random.getrandbits(64))
         options = {
             "log.replica.max-lag-time": random.choice(("500 ms", "2 s", "10 s")),
             "log.segment.file-size": random.choice(("2kb", "64mb")),
@@ -88,6 +84,7 @@ class RebalanceRun:
         }
         self.cluster = SimulatedCluster(simulation, options, loses_power=True)
         self.observer = Observer(self.cluster, durable=True)
+        super().__init__(simulation, self.cluster, self.observer, random)
         self.writers: list[Writer] = []
         self.moved = 0
 
@@ -107,7 +104,7 @@ class RebalanceRun:
             ids[name] = await machine.start(creation)
 
         def client() -> ClusterClient:
-            return ClusterClient(network, self._endpoints, Random(self._random.getrandbits(64)))
+            return self.client(network)
 
         places = [(name, bucket) for name in (LOG, SINGLE) for bucket in range(BUCKETS)]
         self.writers = [
@@ -116,23 +113,17 @@ class RebalanceRun:
         ]
         readers = {place: Reader(client(), place[0], ids[place[0]], place[1]) for place in places}
         keyed = KeyedWriter(client(), KEYED, ids[KEYED])
-        observing = asyncio.ensure_future(self.observer.run())
-        everybody: list[Writer | KeyedWriter | Reader] = [*self.writers, keyed, *readers.values()]
-        clients = [machine.start(one.run()) for one in everybody]
-        harm = asyncio.ensure_future(self.cluster.do_harm(self._seconds))
-        moving = machine.start(self._three_four_three(network))
-        await self._while(clients, observing, harm, moving)
-        for one in everybody:
-            one.stopped = True
-        await self._while([], observing, *clients)
+        everybody: list[Client] = [*self.writers, keyed, *readers.values()]
+        await self.harm(everybody, self.cluster.do_harm(self._seconds), self._three_four_three(network))
         tables = [*((ids[name], bucket) for name, bucket in places), (ids[KEYED], 0)]
         everything = [TableBucket(table_id, None, number) for table_id, number in tables]
-        await self._while([], observing, asyncio.ensure_future(self._until_quiet(everything)))
-        observing.cancel()
+        await self.settle(lambda: self.observer.is_quiet(everything))
+        self._check_no_bucket_is_between()
+        assert all(NEW_SERVER not in replicas for replicas in self._buckets().values()), "it was to have nothing"
         self.observer.check_equal(everything)
         for name in (LOG, SINGLE):
             final = [Reader(client(), name, ids[name], bucket) for bucket in range(BUCKETS)]
-            await machine.start(_read_all(final))
+            await machine.start(self.read_all(final))
             seen = [readers[name, bucket] for bucket in range(BUCKETS)]
             check_rows(
                 seen, final, [writer for writer, place in zip(self.writers, places, strict=True) if place[0] == name]
@@ -143,7 +134,7 @@ class RebalanceRun:
         await asyncio.sleep(self._random.random())
         self.cluster.start_server(NEW_SERVER)
         self.cluster.servers = (*self.cluster.servers, NEW_SERVER)
-        await self._until(lambda: NEW_SERVER in self._state_servers())
+        await self.until(lambda: NEW_SERVER in self._state_servers(), "the new server does not join", LIMIT_S)
         await self._rebalance(network)
         used = {server for state in self._buckets().values() for server in state}
         assert NEW_SERVER in used, "the new server has got something"
@@ -195,7 +186,7 @@ class RebalanceRun:
             await asyncio.sleep(0.2)
 
     async def _holds(self, done: Callable[[], bool]) -> bool:
-        await self._until(lambda: self.cluster.coordinator_runs)
+        await self.until(lambda: self.cluster.coordinator_runs, "the coordinator does not come back", LIMIT_S)
         return done()
 
     async def _call(self, network: Network, key: ApiKey, request: Any) -> Any:
@@ -230,33 +221,5 @@ class RebalanceRun:
         for bucket, replicas in self._buckets().items():
             assert len(replicas) <= 2, f"{bucket} has {replicas}"
 
-    async def _while(
-        self, clients: list[asyncio.Task[None]], observing: asyncio.Task[None], *tasks: asyncio.Task[None]
-    ) -> None:
-        """Wait for the tasks; what fails meanwhile ends the run."""
-        waiting = asyncio.ensure_future(self.cluster.until_failure(*tasks))
-        done, _ = await asyncio.wait({waiting, observing, *clients}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-        assert waiting in done, "clients go on until they are stopped"
-
-    async def _until(self, holds: Callable[[], bool]) -> None:
-        deadline = self._simulation.loop.time() + LIMIT_S
-        while not holds():
-            assert self._simulation.loop.time() < deadline, "it never happens"
-            await asyncio.sleep(0.05)
-
-    async def _until_quiet(self, buckets: list[TableBucket]) -> None:
-        await self._until(lambda: self.observer.is_quiet(buckets))
-        self._check_no_bucket_is_between()
-        assert all(NEW_SERVER not in replicas for replicas in self._buckets().values()), "it was to have nothing"
-
-    def _endpoints(self) -> list[Endpoint]:
-        return [node.endpoint("CLIENT") for node in self.cluster.nodes.values() if node.bound]
-
-
-async def _read_all(readers: list[Reader]) -> None:
-    for reader in readers:
-        while await reader.read():
-            pass
-        assert len(reader.rows) == reader.high_watermark
+    def endpoints(self) -> list[Endpoint]:
+        return self.cluster.endpoints()

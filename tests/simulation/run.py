@@ -19,6 +19,7 @@ from fluss_server.simulation import Simulation
 from simulation.cluster_run import run_cluster
 from simulation.conversation import Conversation
 from simulation.rebalance_run import run_rebalance
+from simulation.scenario import repeated_with
 
 
 def converse(seed: int, *, operations: int = 1_000, crashes: int = 3) -> tuple[str, Conversation]:
@@ -29,12 +30,8 @@ def converse(seed: int, *, operations: int = 1_000, crashes: int = 3) -> tuple[s
     """
     with Simulation(seed) as simulation:
         conversation = Conversation(simulation, operations=operations, crashes=crashes)
-        try:
+        with repeated_with(simulation, f"make simulation SEED={seed}"):
             simulation.run(conversation.run())
-        except BaseException:
-            print("\n".join(simulation.trace.tail(50)))
-            print(f"repeat with: make simulation SEED={seed}")
-            raise
         return simulation.trace.digest(), conversation
 
 
