@@ -7,7 +7,6 @@ import json
 import signal
 import socket
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from cluster_support import ClusterServer
 from fluss_server.testing import LocalCluster
 from fluss_server.testing.server_process import ServerProcess
 from rpc_support import async_test
+from waiting import wait_until
 
 REPORTER = {"metrics.reporters": "prometheus"}
 QUICK = {
@@ -51,20 +51,22 @@ def health(address: str) -> tuple[int, dict[str, Any]]:
 
 def wait_for_health(address: str, state: str | None) -> dict[str, Any]:
     """Wait until the first problem is ``state``, None = until there is none; returns the document."""
-    deadline = time.monotonic() + 30
-    while True:
-        status, document = 0, dict[str, Any]()
+    found: list[dict[str, Any]] = []
+
+    def shown() -> bool:
         try:
             status, document = health(address)
-            problems = [problem["state"] for problem in document["problems"]]
-            if problems == ([] if state is None else [state]):
-                assert status == (200 if state is None else 503)
-                assert document["ready"] == (state is None)
-                return document
         except OSError:
-            pass
-        assert time.monotonic() < deadline, f"{status}: {document}"
-        time.sleep(0.02)
+            return False
+        if [problem["state"] for problem in document["problems"]] != ([] if state is None else [state]):
+            return False
+        assert status == (200 if state is None else 503)
+        assert document["ready"] == (state is None)
+        found.append(document)
+        return True
+
+    wait_until(shown, f"the health page shows {state}", 30)
+    return found[0]
 
 
 def values(address: str) -> Values:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from pyflink.common import Configuration
@@ -83,14 +82,6 @@ def running(env: TableEnvironment, statement: str) -> Iterator[TableResult]:
         yield result
     finally:
         cancel(result)
-
-
-def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
-    """Poll ``condition`` until it holds."""
-    deadline = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {deadline_s} s: {what}"
-        time.sleep(0.05)
 
 
 def table_rows(port: int, table: str, database: str = "fluss") -> list[tuple[Any, ...]]:

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from flink.sql import wait_until
 from flink.standalone_flink import StandaloneFlink
+from waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 300

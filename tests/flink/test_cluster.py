@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from cluster_support import ClusterServer, ProcessCluster
-from flink.sql import cancel, environment, insert, table_rows, wait_until
+from flink.sql import cancel, environment, insert, table_rows
 from flink.standalone_flink import StandaloneFlink
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import FlussError
 from table_rpc import rpc_client
+from waiting import wait_until
 from zookeeper_support import ZooKeeperServer
 
 pytestmark = [pytest.mark.flink, pytest.mark.java, pytest.mark.slow]

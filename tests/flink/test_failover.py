@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from flink.sql import environment, table_rows, wait_until
+from flink.sql import environment, table_rows
 from flink.standalone_flink import StandaloneFlink
 from fluss_server.testing import LocalCluster
+from waiting import wait_until
 
 pytestmark = [pytest.mark.flink, pytest.mark.slow]
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pyflink.util.exceptions import TableException
 
-from flink.sql import cancel, insert, rows, running, wait_until
+from flink.sql import cancel, insert, rows, running
+from waiting import wait_until
 
 pytestmark = [pytest.mark.flink, pytest.mark.slow]
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from flink.sql import changes, environment, insert, rows, running, table_rows, wait_until
+from flink.sql import changes, environment, insert, rows, running, table_rows
 from flink.standalone_flink import StandaloneFlink
 from fluss_server.testing import LocalCluster
+from waiting import wait_until
 
 pytestmark = [pytest.mark.flink, pytest.mark.slow]
 

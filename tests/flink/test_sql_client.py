@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from doc_examples import README_SERVER, ROOT, example
-from flink.sql import table_rows, wait_until
+from flink.sql import table_rows
 from flink.sql_client import SqlClient, plain_flink
 from flink.standalone_flink import StandaloneFlink
 from fluss_server.testing import LocalCluster
+from waiting import wait_until
 
 pytestmark = [pytest.mark.flink, pytest.mark.slow]
 

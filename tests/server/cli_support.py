@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -84,14 +83,6 @@ def read_until(process: subprocess.Popen[str], found: Callable[[str], bool]) -> 
         if found(line):
             return lines
     raise AssertionError(f"it ended with: {lines}")
-
-
-def wait_until(true: Callable[[], bool], deadline_s: float = 30.0) -> None:
-    """Try again until something is so."""
-    end = time.monotonic() + deadline_s
-    while not true():
-        assert time.monotonic() < end, "it did not become so in time"
-        time.sleep(0.05)
 
 
 def free_ports_in_a_row(count: int) -> int:

@@ -18,7 +18,8 @@ from fluss_server.config import SERVER_OPTIONS
 from fluss_server.log.file_names import LEADER_EPOCHS, LOG, path_of
 from fluss_server.log.leader_epochs import EpochStart, encode_epochs
 from fluss_server.testing import LocalCluster
-from server.cli_support import Fluss, free_pair, read_until, wait_until
+from server.cli_support import Fluss, free_pair, read_until
+from waiting import wait_until
 
 COLUMNS = "(id BIGINT NOT NULL, day DATE, price DECIMAL(8, 2), tags ARRAY<STRING>, seen TIMESTAMP(6), PRIMARY KEY (id))"
 
@@ -270,7 +271,7 @@ def test_ctrl_c_leaves_no_traceback(fluss: Fluss) -> None:
         assert process.stdin is not None
         process.stdin.write('{"n": 1}\n' * 5_000)
         process.stdin.flush()
-        wait_until(lambda: fluss("count", "interrupted") == "5000\n")
+        wait_until(lambda: fluss("count", "interrupted") == "5000\n", "all rows are there", 30)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         assert process.stderr is not None

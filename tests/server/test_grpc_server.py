@@ -27,7 +27,7 @@ from fluss_server.rpc.service import RequestContext, ResponseBody, ServiceRegist
 from fluss_server.runtime.clock import ManualClock
 from fluss_server.testing import LocalCluster
 from rpc_support import async_test
-from server.cli_support import wait_until
+from waiting import wait_until
 
 SCHEMA = {
     "version": 1,
@@ -181,7 +181,7 @@ def test_the_credentials_of_the_first_listener_are_required(tmp_path: Path) -> N
             with stranger, pytest.raises(FlussError) as refused:
                 stranger.call(ApiKey.DATABASE_EXISTS, request)
             assert refused.value.code is ErrorCode.AUTHENTICATE_EXCEPTION
-        wait_until(lambda: own.log.count("an authentication from 127.0.0.1 failed") == 3)
+        wait_until(lambda: own.log.count("an authentication from 127.0.0.1 failed") == 3, "three lines", 30)
         assert "bob-pass" not in own.log
 
 

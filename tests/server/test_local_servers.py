@@ -29,6 +29,7 @@ from fluss_server.rpc.client import RpcClient
 from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.testing import LocalCluster
 from rpc_support import async_test
+from waiting import wait_until
 
 SCHEMA = pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("name", pa.string())])
 REPLICATED = {"table.replication.factor": "2"}
@@ -41,10 +42,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
 
 
 def wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + 20
-    while Path(f"/proc/{pid}/stat").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
-        assert time.monotonic() < deadline, f"process {pid} is still there"
-        time.sleep(0.02)
+    def gone() -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] == "Z"
+        except OSError:
+            return True
+
+    wait_until(gone, f"process {pid} ends", 20)
 
 
 async def write_and_read(cluster: LocalCluster, name: str, first: int, *, create: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, ClassVar
 
 import pytest
@@ -11,20 +10,25 @@ from clients.rpc.client import ALL, JAVA, JAVA_1_0, Client, ClientError, code_of
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode
 from official.recording_cluster import RecordingCluster
+from waiting import wait_until
 
 DEADLINE_S = 30.0
 
 
 def start_rebalance(client: Client) -> Any:
     """Start a rebalance, after an earlier one; returns its id. On one server there is nothing to move."""
-    deadline = time.monotonic() + DEADLINE_S
-    while True:
+    started: list[Any] = []
+
+    def begun() -> bool:
         try:
-            return client.run("rebalance", {})
+            started.append(client.run("rebalance", {}))
         except ClientError as error:
-            if ErrorCode(error.code) is not ErrorCode.REBALANCE_FAILURE_EXCEPTION or time.monotonic() > deadline:
+            if ErrorCode(error.code) is not ErrorCode.REBALANCE_FAILURE_EXCEPTION:
                 raise
-            time.sleep(0.05)
+        return bool(started)
+
+    wait_until(begun, "the rebalance before ends", DEADLINE_S)
+    return started[0]
 
 
 class TestApiVersions:
@@ -169,10 +173,11 @@ class TestListRebalanceProgress:
 
     def test_a_rebalance_completes(self, client: Client) -> None:
         started = start_rebalance(client)
-        deadline = time.monotonic() + DEADLINE_S
-        while client.run("list_rebalance_progress", {"id": started}) != "COMPLETED":  # at once when nothing moves
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+
+        def complete() -> bool:
+            return bool(client.run("list_rebalance_progress", {"id": started}) == "COMPLETED")
+
+        wait_until(complete, "the rebalance ends, at once when nothing moves", DEADLINE_S)
         with pytest.raises(ClientError) as error:
             client.run("list_rebalance_progress", {"id": "another"})
         assert code_of(error) is ErrorCode.NO_REBALANCE_IN_PROGRESS_EXCEPTION
