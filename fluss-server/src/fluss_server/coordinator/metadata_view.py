@@ -1,12 +1,13 @@
-"""What clients may know of the cluster, read from the coordinator's own state."""
+"""What servers and clients may know of the cluster, read from the coordinator's own state."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fluss_server.cluster.messages import NO_LEADER, BucketMetadata, ServerNode
+from fluss_server.cluster.messages import NO_LEADER, BucketMetadata, PartitionMetadata, ServerNode, TableMetadata
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_state import ClusterState, Draft, PhysicalTable
+from fluss_server.coordinator.events import MetadataChange
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableInfo
@@ -27,6 +28,37 @@ def bucket_metadata(state: Draft, physical: PhysicalTable) -> tuple[BucketMetada
             () if entry.record is None else entry.record.isr,
         )
         for bucket, entry in state.buckets_of(physical)
+    )
+
+
+def table_metadata(draft: Draft, table_id: int) -> TableMetadata:
+    """A table that exists, for servers."""
+    entry = draft.table(table_id)
+    assert entry is not None, f"table {table_id} exists"
+    return TableMetadata(entry.table, bucket_metadata(draft, PhysicalTable(table_id)), entry.older_schemas)
+
+
+def change_of(draft: Draft, physical: PhysicalTable) -> MetadataChange:
+    """What servers hear when a table or partition, or its leaders, changed."""
+    state = draft.physical_table(physical)
+    assert state is not None, f"{physical} exists"
+    if state.partition is None:
+        return MetadataChange(tables=(table_metadata(draft, physical.table_id),))
+    return MetadataChange(partitions=(PartitionMetadata(state.partition, bucket_metadata(draft, physical)),))
+
+
+def everything(draft: Draft) -> MetadataChange:
+    """All metadata, for a server that has none."""
+    partitions = [
+        PartitionMetadata(state.partition, bucket_metadata(draft, physical))
+        for physical, state in draft.physical_tables().items()
+        if state.partition is not None
+    ]
+    return MetadataChange(
+        tuple(server.node for server in draft.servers()),
+        tuple(table_metadata(draft, entry.table.table_id) for entry in draft.tables()),
+        tuple(partitions),
+        snapshot=True,
     )
 
 
