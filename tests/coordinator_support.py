@@ -182,8 +182,8 @@ async def running_over(
     await controller.register(RegisterServer(node, "first"), server)
     await controller.settled()
     server.calls.clear()
-    ddl = DdlExecutor(manager, controller, settings or TableSettings())
-    partitions = PartitionExecutor(manager, ddl, controller, clock, max_partitions)
+    ddl = DdlExecutor(manager, controller.tables, settings or TableSettings())
+    partitions = PartitionExecutor(manager, ddl, controller.tables, clock, max_partitions)
     try:
         yield Coordinator(store, manager, controller, ddl, partitions, server)
         await ddl.close()

@@ -79,7 +79,7 @@ def run(
         async with running(path / "m", clock, max_partitions=max_partitions) as parts:
             executor = parts.partitions
             auto = AutoPartitionManager(parts.manager, executor, clock, interval_s=0.001, randrange=fixed_delay)
-            ddl = DdlExecutor(parts.manager, parts.controller, TableSettings(), auto.table_changed)
+            ddl = DdlExecutor(parts.manager, parts.controller.tables, TableSettings(), auto.table_changed)
             await scenario(Cluster(clock, parts.store, parts.manager, ddl, executor, auto, parts.server))
             await auto.close()
             await ddl.close()

@@ -260,7 +260,7 @@ def test_names_and_descriptors_are_checked_first(tmp_path: Path) -> None:
         assert await refused(create(ddl, TablePath("a/b", "t"))) == 16
         assert await refused(create(ddl, TablePath("x", "a b"))) == 15
         bad = DESCRIPTOR.with_properties({"table.replication.factor": "9"})
-        with pytest.raises(FlussError, match="more than the 1 live tablet servers") as caught:
+        with pytest.raises(FlussError, match="more than the 1 tablet servers that can take replicas") as caught:
             await ddl.create_table(TablePath("x", "t"), bad, ignore_if_exists=False)
         assert (caught.value.code, caught.value.hint) == (ErrorCode.INVALID_REPLICATION_FACTOR, "use at most 1")
         assert server.calls == []

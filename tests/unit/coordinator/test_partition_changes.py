@@ -111,7 +111,7 @@ def test_a_partition_that_exists_is_not_discarded_with_a_creation_that_came_too_
             late = await parts.manager.prepare_partition(table, "1$2")
             await parts.partitions.create(T, SPEC, ignore_if_exists=False)
             with pytest.raises(FlussError) as caught:
-                await parts.controller.create_partition(table, late, ((3,), (3,)))
+                await parts.controller.tables.create_partition(table, late, ((3,), (3,)))
             assert caught.value.code is ErrorCode.PARTITION_ALREADY_EXISTS
             assert await parts.store.get(partition_path(T, "1$2")) is not None
             assert parts.server.partitions == [1]

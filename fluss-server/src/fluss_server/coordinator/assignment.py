@@ -86,11 +86,11 @@ def _alternating(rack_of: Mapping[int, str | None]) -> list[int]:
     return [rack[index] for index in range(longest) for rack in racks if index < len(rack)]
 
 
-def check_replication_factor(factor: int, live_servers: int) -> None:
+def check_replication_factor(factor: int, servers: int) -> None:
     """``INVALID_REPLICATION_FACTOR`` unless every replica can have a server of its own."""
-    if factor > live_servers:
+    if factor > servers:
         raise FlussError(
             ErrorCode.INVALID_REPLICATION_FACTOR,
-            f"table.replication.factor = {factor} is more than the {live_servers} live tablet servers",
-            hint=f"use at most {live_servers}" if live_servers else "start a tablet server",
+            f"table.replication.factor = {factor} is more than the {servers} tablet servers that can take replicas",
+            hint=f"use at most {servers}" if servers else "start a tablet server, or remove the tag of one",
         )

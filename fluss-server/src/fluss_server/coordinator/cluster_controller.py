@@ -1,4 +1,4 @@
-"""Lets the state machine work: tablet servers register here, and changes of tables become changes of replicas."""
+"""Lets the state machine work: tablet servers register here, and hear of what it decides."""
 
 from __future__ import annotations
 
@@ -27,22 +27,17 @@ from fluss_server.cluster.messages import (
     ServerNode,
 )
 from fluss_server.cluster.settings_update import UpdateSettings
-from fluss_server.coordinator.assignment import Assignment, assign
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_service import ReplicaCounts
-from fluss_server.coordinator.cluster_state import PhysicalTable, TableState
 from fluss_server.coordinator.control_channel import Content, ControlChannel
-from fluss_server.coordinator.event_queue import Commit, EventQueue
+from fluss_server.coordinator.event_queue import EventQueue
 from fluss_server.coordinator.events import (
     AbsentServersLeft,
-    Event,
     FailedBucketsRetried,
     Instruction,
     IsrAdjustmentRequested,
     LeadershipsResigned,
     MovesAreLate,
-    PartitionCreated,
-    PartitionDropped,
     RebalanceCanceled,
     RebalanceRequested,
     RetryLater,
@@ -51,14 +46,12 @@ from fluss_server.coordinator.events import (
     ServersTagged,
     ServersUntagged,
     ShutdownRequested,
-    TableAltered,
-    TableCreated,
     TableReady,
-    TablesDropped,
     Tell,
 )
 from fluss_server.coordinator.fencing import FencedStore, commit_steps
 from fluss_server.coordinator.rebalance_watch import MoveTimes, RebalanceWatch
+from fluss_server.coordinator.replicated_tables import ReplicatedTables
 from fluss_server.coordinator.server_monitor import ServerMonitor
 from fluss_server.coordinator.settings_distribution import SettingsChange, SettingsDistribution
 from fluss_server.coordinator.state_loader import load_state
@@ -66,14 +59,9 @@ from fluss_server.coordinator.tenure import Tenure
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.rebalance_records import REBALANCE, SERVER_TAGS
 from fluss_server.metadata.store import StoreOperation, in_batches, missing_parents
-from fluss_server.model.partition import PartitionInfo
-from fluss_server.model.table import TableInfo
 from fluss_server.runtime.clock import Clock
 
 logger = logging.getLogger(__name__)
-
-CREATION_DEADLINE_S = 120.0
-"""How long a new table or partition may take to get leaders."""
 
 DELIVERY_DEADLINE_S = 30.0
 """How long a change waits until all servers know of it."""
@@ -83,7 +71,7 @@ RETRY_DELAY_S = 60.0
 
 
 class ClusterController:
-    """The coordinator's side of all traffic with tablet servers; a ``CoordinatorGateway`` and a ``TableLifecycle``.
+    """The coordinator's side of all traffic with tablet servers; a ``CoordinatorGateway``.
 
     Args:
         store: fenced for this coordinator.
@@ -100,6 +88,7 @@ class ClusterController:
         standby_replicas: see ``ClusterState``.
 
     Attributes:
+        tables: makes and removes tables and partitions.
         versions: of the tablet servers, as they have registered.
         lost_servers: tablet servers that were taken for dead.
     """
@@ -124,7 +113,6 @@ class ClusterController:
         self._store = store
         self._manager = manager
         self._node = node
-        self._randrange = randrange
         self._metadata_complete = metadata_complete
         self._queue: EventQueue | None = None
         self._channels: dict[int, ControlChannel] = {}
@@ -132,7 +120,6 @@ class ClusterController:
         self._control_backoff_s = control_backoff_s
         self._sequence = count(1)  # of control requests
         self._closing: set[asyncio.Future[None]] = set()
-        self._ready: dict[PhysicalTable, asyncio.Future[Failure | None]] = {}
         self._delivered: dict[int, asyncio.Future[None]] = {}  # of the newest change for each server
         self._retry: asyncio.TimerHandle | None = None
         self._lease_ms = 0 if lease is None else round(lease.lease_s * 1000)
@@ -141,6 +128,7 @@ class ClusterController:
         self._tenure = None if lease is None else Tenure(store, clock)
         self._grace: asyncio.TimerHandle | None = None
         self._present = asyncio.Event()
+        self.tables = ReplicatedTables(manager, lambda: self.queue, self._present, self.delivery, randrange)
         self.versions: dict[int, str] = {}
         self.lost_servers = 0
         self._retries_of_closed = 0
@@ -183,7 +171,7 @@ class ClusterController:
         await self._present.wait()
         for server_id in list(self._channels):
             self._send(server_id, change)
-        await self._delivery("the change of settings")
+        await self.delivery("the change of settings")
 
     @property
     def queue(self) -> EventQueue:
@@ -393,133 +381,7 @@ class ClusterController:
     async def _id_bounds(self) -> IdBounds:
         return IdBounds(*await self._manager.next_ids(), self._metadata_complete)
 
-    # ------------------------------------------------------------------ TableLifecycle
-
-    async def servers_present(self) -> None:
-        await self._present.wait()
-
-    @property
-    def live_servers(self) -> int:
-        """Servers that can get replicas of new tables."""
-        return len(self.queue.state.live_server_ids())
-
-    def assign(self, bucket_count: int, replication_factor: int) -> Assignment:
-        """Servers for the replicas of new buckets; ``INVALID_REPLICATION_FACTOR``."""
-        servers = self.queue.state.live_server_ids()
-        start = self._randrange(len(servers)) if len(servers) > 1 else 0
-        shift = self._randrange(len(servers)) if len(servers) > 1 else 0
-        racks = {server_id: self.queue.state.servers[server_id].node.rack for server_id in servers}
-        return assign(bucket_count, replication_factor, servers, racks=racks, start=start, shift=shift)
-
-    async def create_table(self, table: TableInfo, assignment: Assignment | None) -> None:
-        async def commit(operations: Sequence[StoreOperation]) -> None:
-            await self._manager.add_table(table, assignment or (), operations)
-
-        try:
-            physical = None if assignment is None else PhysicalTable(table.table_id)
-            await self._create(TableCreated(TableState(table), assignment), physical, commit)
-        except BaseException:
-            await self._discard_table(table)
-            raise
-        self._manager.show_table(table)
-
-    async def _discard_table(self, table: TableInfo) -> None:
-        async def commit(operations: Sequence[StoreOperation]) -> None:
-            await self._manager.discard_table(table)
-
-        try:
-            await self._drop(TablesDropped((table.table_id,)), commit)
-        except Exception:
-            logger.exception("what was made of table %s with id %d could not be removed", table.path, table.table_id)
-            if self._manager.is_hidden(table):  # it is durable, so let it be seen
-                self._manager.show_table(table)
-
-    async def alter_table(self, table: TableInfo) -> None:
-        await self._submit(TableAltered(TableState(table, self._manager.older_schemas(table))))
-        await self._delivery(f"the new definition of table {table.path}")
-
-    async def drop_table(self, table: TableInfo) -> None:
-        async def commit(operations: Sequence[StoreOperation]) -> None:
-            await self._manager.drop_table(table.path)
-
-        await self._drop(TablesDropped((table.table_id,)), commit)
-
-    async def drop_database(self, name: str, *, cascade: bool) -> list[TableInfo]:
-        dropped: list[TableInfo] = []
-
-        async def commit(operations: Sequence[StoreOperation]) -> None:
-            dropped.extend(await self._manager.drop_database(name, cascade=cascade))
-
-        self._manager.check_drop_database(name, cascade=cascade)
-        tables = [table for table in self._manager.tables() if table.path.database == name]
-        if self._manager.is_large(name):
-            for table in tables:
-                await self.drop_table(table)
-            dropped, tables = tables, []
-        await self._drop(TablesDropped(tuple(table.table_id for table in tables)), commit)
-        return dropped
-
-    async def create_partition(self, table: TableInfo, partition: PartitionInfo, assignment: Assignment) -> None:
-        async def commit(operations: Sequence[StoreOperation]) -> None:
-            await self._manager.add_partition(table, partition, assignment, operations)
-
-        try:
-            physical = PhysicalTable(table.table_id, partition.partition_id)
-            await self._create(PartitionCreated(partition, assignment), physical, commit)
-        except BaseException:
-            await self._discard_partition(table, partition)
-            raise
-        self._manager.show_partition(partition)
-
-    async def _discard_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
-        async def commit(operations: Sequence[StoreOperation]) -> None:
-            await self._manager.discard_partition(table, partition)
-
-        try:
-            await self._drop(PartitionDropped(partition), commit)
-        except Exception:
-            logger.exception("what was made of partition %s of %s could not be removed", partition.name, table.path)
-
-    async def drop_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
-        async def commit(operations: Sequence[StoreOperation]) -> None:
-            await self._manager.drop_partition(table, partition)
-
-        await self._drop(PartitionDropped(partition), commit)
-
-    async def _create(self, event: Event, physical: PhysicalTable | None, commit: Commit) -> None:
-        """Store something new and wait until clients can use it."""
-        if physical is None:
-            await self._submit(event, commit)
-            await self._delivery("a new table")
-            return
-        ready = self._ready[physical] = asyncio.get_running_loop().create_future()
-        try:
-            await self._submit(event, commit)
-            failure = await asyncio.wait_for(ready, CREATION_DEADLINE_S)
-        except asyncio.TimeoutError:
-            raise FlussError(
-                ErrorCode.REQUEST_TIME_OUT,
-                f"the buckets had no leaders after {CREATION_DEADLINE_S:.0f} s",
-                hint="see the logs of the tablet servers",
-            ) from None
-        finally:
-            self._ready.pop(physical, None)
-        if failure is not None:
-            raise failure.error()
-        await self._delivery("a new table or partition")
-
-    async def _drop(self, event: Event, commit: Commit) -> None:
-        """Delete something from the store, and then from the servers; what stays there is removed when they start."""
-        await self._submit(event, commit)
-        try:
-            await self._delivery("the removal of a table or partition")
-        except FlussError as error:
-            logger.warning("%s", error)
-
-    async def _submit(self, event: Event, commit: Commit | None = None) -> object:
-        return await self.queue.submit(event, commit)
-
-    async def _delivery(self, what: str) -> None:
+    async def delivery(self, what: str) -> None:
         """Wait until every live server knows everything that was decided so far; ``REQUEST_TIME_OUT``."""
         waiting = [future for future in self._delivered.values() if not future.done()]
         if not waiting:
@@ -541,11 +403,11 @@ class ClusterController:
             # What an event of a rebalance writes may be stored in any number of parts, in its order.
             await commit_steps(self._store, in_batches([*dict.fromkeys(parents), *operations], self._store.limits))
 
-        await self._submit(event, commit)
+        await self.queue.submit(event, commit)
 
     async def cancel_rebalance(self, rebalance_id: str | None) -> None:
         """See ``RebalanceCanceled``."""
-        await self._submit(RebalanceCanceled(rebalance_id))
+        await self.queue.submit(RebalanceCanceled(rebalance_id))
 
     def _look_at_moves(self, watch: RebalanceWatch) -> None:
         """Raise what time alone makes happen."""
@@ -566,9 +428,7 @@ class ClusterController:
             case Tell():
                 self._tell(instruction)
             case TableReady():
-                ready = self._ready.get(instruction.physical_table)
-                if ready is not None and not ready.done():
-                    ready.set_result(instruction.failure)
+                self.tables.is_ready(instruction)
             case RetryLater():
                 if self._retry is None:
                     self._retry = asyncio.get_running_loop().call_later(RETRY_DELAY_S, self._retry_failed)

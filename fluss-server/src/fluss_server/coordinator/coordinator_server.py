@@ -112,13 +112,13 @@ class CoordinatorServer:
         await self._controller.load()
         await self._controller.hold_office()
         options = self._configuration.current
-        self._ddl = DdlExecutor(manager, self._controller, self._table_settings(), self._table_changed)
+        self._ddl = DdlExecutor(manager, self._controller.tables, self._table_settings(), self._table_changed)
         closing(self.finish_changes)
         self._changes.push_async_callback(self._ddl.close)
         self._partitions = PartitionExecutor(
             manager,
             self._ddl,
-            self._controller,
+            self._controller.tables,
             self._runtime.clock,
             options.get_int("max.partition.num"),
             lambda: system_zone(self._runtime.environment, self._runtime.disk),

@@ -40,7 +40,7 @@ class TableLifecycle(Protocol):
         """Return when the servers that were members under an earlier coordinator are back, or have had time for it."""
 
     @property
-    def live_servers(self) -> int:
+    def usable_servers(self) -> int:
         """Servers that can get replicas of new tables."""
 
     def assign(self, bucket_count: int, replication_factor: int) -> Assignment:
@@ -133,7 +133,7 @@ class DdlExecutor:
         descriptor = complete_descriptor(descriptor, self.settings)
         check_descriptor(descriptor, self.settings)
         await self._lifecycle.servers_present()
-        check_replication_factor(replication_factor(descriptor), self._lifecycle.live_servers)
+        check_replication_factor(replication_factor(descriptor), self._lifecycle.usable_servers)
         await self.exclusively(path.database, self._create_table(path, descriptor, ignore_if_exists))
         await self._tell(path)
 

@@ -21,7 +21,7 @@ def coordinator_samples(
     tables = manager.tables()
     partitions = {table.table_id: len(manager.partitions(table)) for table in tables if table.is_partitioned}
     yield Sample("coordinator_activeCoordinatorCount", 1)
-    yield Sample("coordinator_activeTabletServerCount", controller.live_servers)
+    yield Sample("coordinator_activeTabletServerCount", len(controller.queue.state.servers))
     yield Sample("coordinator_tableCount", len(tables))
     yield Sample("coordinator_partitionCount", sum(partitions.values()))
     yield Sample(

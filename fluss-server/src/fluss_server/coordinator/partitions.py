@@ -126,7 +126,7 @@ class PartitionExecutor:
 
     def _check_limits(self, table: TableInfo, name: str) -> None:
         settings = self._ddl.settings
-        check_replication_factor(_replication_factor(table), self._lifecycle.live_servers)
+        check_replication_factor(_replication_factor(table), self._lifecycle.usable_servers)
         if self._manager.find_partition(table, name) is not None:
             raise FlussError(
                 ErrorCode.PARTITION_ALREADY_EXISTS, f"partition {name!r} of table {table.path} already exists"

@@ -142,7 +142,7 @@ def coordinator_health(
         "role": "coordinator",
         "state": "active",
         "coordinator_epoch": coordinator.store.epoch,
-        "live_tablet_servers": coordinator.controller.live_servers,
+        "live_tablet_servers": len(coordinator.controller.queue.state.servers),
         "offline_buckets": coordinator.offline_buckets,
         "problems": problems,
     }
