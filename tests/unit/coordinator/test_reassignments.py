@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from error_support import code_of
-from fluss_server.cluster.messages import AdjustIsr, IsrChange, ReplicaStop, ServerNode
+from fluss_server.cluster.messages import ReplicaStop, ServerNode
 from fluss_server.coordinator.assignment import assign
 from fluss_server.coordinator.cluster_state import BucketState
 from fluss_server.coordinator.events import (
-    IsrAdjustmentRequested,
     LeadershipConfirmed,
     LeadershipsConfirmed,
     MovesAreLate,
@@ -25,7 +24,7 @@ from fluss_server.errors import ErrorCode
 from fluss_server.metadata.rebalance_records import REBALANCE, RebalanceRecord, RebalanceStatus, ServerTag
 from fluss_server.metadata.records import AssignmentRecord, LeaderAndIsrRecord
 from fluss_server.metadata.store import Create
-from unit.coordinator.test_state_machine import B0, EPOCH, Cluster, leaderships, told
+from state_machine_support import B0, EPOCH, Cluster, leaderships, told
 
 B0_PATH = "/tabletservers/tables/0"
 
@@ -39,12 +38,6 @@ def drained(*replicas: int) -> Cluster:
     planned = cluster.handle(RebalanceRequested("r1", ALL_GOALS))
     cluster.confirm(planned)
     return cluster
-
-
-def adjust(cluster: Cluster, *isr: int) -> Plan:
-    record = cluster.record(B0)
-    change = IsrChange(B0, record.leader_epoch, isr, EPOCH, record.bucket_epoch)
-    return cluster.handle(IsrAdjustmentRequested(AdjustIsr(record.leader, (change,))))
 
 
 def confirm(cluster: Cluster, planned: Plan) -> list[Plan]:
@@ -68,7 +61,7 @@ def test_a_bucket_gets_new_replicas_then_another_leader_and_only_then_loses_the_
     assert cluster.state.buckets[B0].replicas == (1, 2, 0)
     assert cluster.record(B0).leader == 0, "it leads until the new replica has everything"
     assert status(cluster) == (RebalanceStatus.REBALANCING, RebalanceStatus.REBALANCING)
-    planned = adjust(cluster, 0, 1, 2)
+    planned = cluster.adjust(cluster.record(B0).leader, (0, 1, 2))
     assert cluster.record(B0).leader == 1
     assert cluster.state.buckets[B0].replicas == (1, 2, 0), "the old replica stays until the new leader leads"
     assert told(planned, 0) != []
@@ -83,7 +76,7 @@ def test_a_bucket_gets_new_replicas_then_another_leader_and_only_then_loses_the_
 
 def test_the_old_replica_is_deleted_when_the_others_have_been_told() -> None:
     cluster = drained(0, 1)
-    planned = adjust(cluster, 0, 1, 2)
+    planned = cluster.adjust(cluster.record(B0).leader, (0, 1, 2))
     plans = confirm(cluster, planned)
     stops = [content for entry in plans for content in told(entry, 0) if isinstance(content, ReplicaStop)]
     assert stops == [ReplicaStop(B0, cluster.record(B0).leader_epoch, delete=True)]
@@ -95,7 +88,7 @@ def test_the_old_replica_is_deleted_when_the_others_have_been_told() -> None:
 
 def test_the_new_leader_hears_of_it_when_the_old_one_has_confirmed() -> None:
     cluster = drained(0, 1)
-    planned = adjust(cluster, 0, 1, 2)
+    planned = cluster.adjust(cluster.record(B0).leader, (0, 1, 2))
     [(leadership, told_first)] = [(entry, server) for entry, server in leaderships(planned) if server != 2]
     assert (leadership.leader, told_first) == (1, 0), "until then it may serve clients"
     confirmed = cluster.handle(LeadershipsConfirmed(0, (LeadershipConfirmed(leadership, None),)))
@@ -104,7 +97,7 @@ def test_the_new_leader_hears_of_it_when_the_old_one_has_confirmed() -> None:
 
 def test_the_new_leader_hears_of_it_when_the_old_one_is_gone() -> None:
     cluster = drained(0, 1)
-    adjust(cluster, 0, 1, 2)
+    cluster.adjust(cluster.record(B0).leader, (0, 1, 2))
     left = cluster.handle(ServerLeft(0))
     assert {server for _, server in leaderships(left)} == {1, 2}
 
@@ -113,7 +106,7 @@ def test_a_single_replica_begins_another_epoch_when_it_gets_a_follower() -> None
     cluster = drained(0)
     record = cluster.record(B0)
     assert (record.leader, record.leader_epoch, record.isr) == (0, 1, (0,))
-    planned = adjust(cluster, 0, 1)
+    planned = cluster.adjust(cluster.record(B0).leader, (0, 1))
     assert cluster.record(B0).leader == 1
     confirm(cluster, planned)
     assert cluster.state.buckets[B0].replicas == (1,)
@@ -129,7 +122,7 @@ def test_a_cancel_leaves_as_many_replicas_as_before() -> None:
 
 def test_a_cancel_after_the_leader_has_moved_goes_on_to_the_end() -> None:
     cluster = drained(0, 1)
-    adjust(cluster, 0, 1, 2)
+    cluster.adjust(cluster.record(B0).leader, (0, 1, 2))
     cluster.handle(RebalanceCanceled())
     assert cluster.state.buckets[B0].replicas in ((1, 0), (0, 1), (1, 2))
     assert cluster.record(B0).leader in cluster.state.buckets[B0].replicas
@@ -145,7 +138,7 @@ def test_a_bucket_that_takes_long_goes_on() -> None:
     cluster = drained(0, 1)
     cluster.handle(MovesAreLate((B0,)))
     assert status(cluster) == (RebalanceStatus.REBALANCING, RebalanceStatus.TIMEOUT)
-    confirm(cluster, adjust(cluster, 0, 1, 2))
+    confirm(cluster, cluster.adjust(cluster.record(B0).leader, (0, 1, 2)))
     assert status(cluster) == (RebalanceStatus.COMPLETED, RebalanceStatus.COMPLETED)
 
 
@@ -162,7 +155,7 @@ def test_a_server_that_comes_back_goes_on_with_what_it_was_to_get() -> None:
     cluster = drained(0, 1)
     cluster.handle(ServerLeft(2))
     cluster.confirm(cluster.handle(ServerJoined(ServerNode(2), "second", True)))
-    confirm(cluster, adjust(cluster, 0, 1, 2))
+    confirm(cluster, cluster.adjust(cluster.record(B0).leader, (0, 1, 2)))
     assert cluster.state.buckets[B0].replicas == (1, 2)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
 import pytest
@@ -16,145 +15,49 @@ from fluss_server.cluster.messages import (
     ReplicaStop,
     ResignedLeadership,
     ResignLeaderships,
-    ServerNode,
 )
-from fluss_server.coordinator.assignment import Assignment, assign
+from fluss_server.coordinator.assignment import assign
 from fluss_server.coordinator.cluster_state import (
     BucketState,
-    BucketStatus,
     Changes,
-    ClusterState,
     PhysicalTable,
     PhysicalTableState,
     TableState,
 )
 from fluss_server.coordinator.events import (
-    AbsentServersLeft,
-    Event,
     FailedBucketsRetried,
     IsrAdjustmentRequested,
-    LeadershipConfirmed,
-    LeadershipsConfirmed,
     LeadershipsResigned,
     MetadataChange,
     PartitionCreated,
     PartitionDropped,
-    Plan,
     RetryLater,
-    ServerJoined,
     ServerLeft,
-    ShutdownRequested,
     TableAltered,
     TableCreated,
     TableReady,
     TablesDropped,
     Tell,
 )
-from fluss_server.coordinator.state_machine import plan
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.records import LeaderAndIsrRecord
 from fluss_server.metadata.store import Create, Set
-from fluss_server.metadata.tree import Tree
-from fluss_server.model.identifiers import TableBucket, TablePath
+from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.partition import PartitionInfo
-from fluss_server.model.table import TableDescriptor, TableInfo
-
-EPOCH = 7
-DESCRIPTOR = TableDescriptor.from_json(
-    {"schema": {"columns": [{"name": "a", "data_type": {"type": "INTEGER"}}]}, "bucket_count": 2}
+from state_machine_support import (
+    B0,
+    B1,
+    DESCRIPTOR,
+    EPOCH,
+    FULL,
+    KEYED,
+    PARTITIONED,
+    Cluster,
+    joined,
+    leaderships,
+    table,
+    told,
 )
-PARTITIONED = TableDescriptor.from_json(
-    {
-        "schema": {"columns": [{"name": name, "data_type": {"type": "STRING"}} for name in "ap"]},
-        "partition_key": ["p"],
-        "bucket_count": 2,
-    }
-)
-KEYED = TableDescriptor.from_json(
-    {
-        "schema": {
-            "columns": [{"name": "a", "data_type": {"type": "INTEGER", "nullable": False}}],
-            "primary_key": ["a"],
-        },
-        "bucket_count": 1,
-        "bucket_key": ["a"],
-    }
-)
-FULL = Failure(ErrorCode.STORAGE_EXCEPTION, "no space")
-
-
-def table(table_id: int = 0, descriptor: TableDescriptor = DESCRIPTOR) -> TableState:
-    return TableState(TableInfo(TablePath("fluss", f"t{table_id}"), table_id, 1, descriptor, 0, 0))
-
-
-class Cluster:
-    """A state with a tree in which every write must be possible."""
-
-    def __init__(self, *servers: int) -> None:
-        self.state = ClusterState(EPOCH, ServerNode(99))
-        self.tree = Tree()
-        for path in ("/tabletservers", "/tabletservers/tables", "/tabletservers/partitions"):
-            self.tree.apply(self.tree.plan([Create(path)]))
-        for server_id in servers:
-            self.handle(joined(server_id))
-
-    def handle(self, event: Event) -> Plan:
-        before = copy.deepcopy(vars(self.state))
-        planned = plan(self.state, event)
-        assert vars(self.state) == before, "planning changes nothing"
-        operations = list(planned.writes)
-        if isinstance(event, TableCreated):  # the catalog writes the assignment in the same transaction
-            operations.insert(0, Create(f"/tabletservers/tables/{event.table.table.table_id}"))
-        elif isinstance(event, PartitionCreated):
-            operations.insert(0, Create(f"/tabletservers/partitions/{event.partition.partition_id}"))
-        self.tree.apply(self.tree.plan(operations))
-        self.state.apply(planned.changes)
-        return planned
-
-    def record(self, bucket: TableBucket) -> LeaderAndIsrRecord:
-        record = self.state.buckets[bucket].record
-        assert record is not None
-        owner = f"tables/{bucket.table_id}" if bucket.partition_id is None else f"partitions/{bucket.partition_id}"
-        node = self.tree.get(f"/tabletservers/{owner}/buckets/{bucket.bucket}/leader_isr")
-        assert node is not None
-        assert LeaderAndIsrRecord.decode("", node.value) == record, "what is stored is what is known"
-        return record
-
-    def confirm(self, planned: Plan, failures: dict[int, Failure] | None = None) -> list[Plan]:
-        """Responses of all servers to the leaderships of a plan."""
-        by_server: dict[int, list[LeadershipConfirmed]] = {}
-        for leadership, server_id in leaderships(planned):
-            failure = (failures or {}).get(server_id)
-            by_server.setdefault(server_id, []).append(LeadershipConfirmed(leadership, failure))
-        return [self.handle(LeadershipsConfirmed(server_id, tuple(all_))) for server_id, all_ in by_server.items()]
-
-    def create(self, table_id: int, assignment: Assignment, descriptor: TableDescriptor = DESCRIPTOR) -> list[Plan]:
-        return self.confirm(self.handle(TableCreated(table(table_id, descriptor), assignment)))
-
-    def adjust(self, leader: int, isr: tuple[int, ...]) -> Plan:
-        """The leader of the first bucket wants another ISR."""
-        known = self.record(B0)
-        change = IsrChange(B0, known.leader_epoch, isr, EPOCH, known.bucket_epoch)
-        return self.handle(IsrAdjustmentRequested(AdjustIsr(leader, (change,))))
-
-
-def joined(server_id: int, incarnation: str = "first", *, clean: bool = True, durable: bool = False) -> ServerJoined:
-    return ServerJoined(ServerNode(server_id), incarnation, clean, durable)
-
-
-def told(planned: Plan, server_id: int) -> list[object]:
-    return [entry.content for entry in planned.instructions if isinstance(entry, Tell) and entry.server_id == server_id]
-
-
-def leaderships(planned: Plan) -> list[tuple[BucketLeadership, int]]:
-    return [
-        (entry.content, entry.server_id)
-        for entry in planned.instructions
-        if isinstance(entry, Tell) and isinstance(entry.content, BucketLeadership)
-    ]
-
-
-B0, B1 = TableBucket(0, None, 0), TableBucket(0, None, 1)
 
 
 def test_a_new_table_gets_leaders_and_is_visible_when_they_lead() -> None:
@@ -262,124 +165,6 @@ def test_a_server_that_knows_better_has_not_failed(code: ErrorCode) -> None:
     assert cluster.state.failures == {}
 
 
-def test_a_server_leaves_and_comes_back() -> None:
-    cluster = Cluster(1, 2)
-    cluster.create(0, ((1, 2), (2, 1)))
-    left = cluster.handle(ServerLeft(1))
-    first, *rest = told(left, 2)
-    assert isinstance(first, MetadataChange)
-    assert first.servers == (ServerNode(2),), "the list of servers comes before any leadership"
-    assert [type(content) for content in rest] == [BucketLeadership, BucketLeadership, MetadataChange]
-    assert cluster.record(B0) == LeaderAndIsrRecord(2, 2, (2,), EPOCH, 2)
-    assert cluster.record(B1) == LeaderAndIsrRecord(2, 0, (2,), EPOCH, 1)
-    cluster.handle(ServerLeft(2))
-    assert cluster.record(B0) == LeaderAndIsrRecord(-1, 3, (2,), EPOCH, 3), "the last member stays in the ISR"
-    assert cluster.state.buckets[B0].status is BucketStatus.OFFLINE
-    cluster.handle(joined(1))
-    assert cluster.record(B0).leader == -1, "a server outside the ISR never leads"
-    back = cluster.handle(joined(2))
-    assert cluster.record(B0) == LeaderAndIsrRecord(2, 4, (2,), EPOCH, 4)
-    snapshot = told(back, 2)[0]
-    assert isinstance(snapshot, MetadataChange)
-    assert snapshot.snapshot
-    assert snapshot.tables[0].table == table().table
-
-
-def under_another_coordinator(before: Cluster, replicas: tuple[int, ...]) -> Cluster:
-    """The stored state of bucket B0, and no server has registered yet."""
-    again = Cluster()
-    again.tree = before.tree
-    changes = Changes()
-    changes.tables[0] = table()
-    changes.physical_tables[PhysicalTable(0)] = PhysicalTableState(None, 1, visible=True)
-    changes.buckets[B0] = BucketState(replicas, before.record(B0))
-    again.state.apply(changes)
-    return again
-
-
-def test_a_server_that_may_have_lost_something_leaves_the_isr() -> None:
-    cluster = Cluster(1, 2)
-    cluster.create(0, ((1, 2),))
-    again = under_another_coordinator(cluster, (1, 2))
-    again.handle(joined(1, "second", clean=False))
-    assert again.record(B0) == LeaderAndIsrRecord(-1, 1, (2,), EPOCH, 1), "it was the leader"
-    again.handle(joined(2, "second"))
-    assert again.record(B0) == LeaderAndIsrRecord(2, 2, (2,), EPOCH, 2)
-
-
-def test_the_last_member_leads_again_in_another_epoch_when_it_may_have_lost_something() -> None:
-    cluster = Cluster(1, 2)
-    cluster.create(0, ((1, 2),))
-    cluster.handle(ServerLeft(2))
-    again = under_another_coordinator(cluster, (1, 2))
-    again.handle(joined(1, "second", clean=False))
-    assert again.record(B0) == LeaderAndIsrRecord(1, 2, (1,), EPOCH, 3), "its follower may have more than it has"
-
-
-def after_a_loss_of_power(replicas: tuple[int, ...]) -> Cluster:
-    """All members of the ISR and the coordinator were gone at once; the coordinator is back."""
-    cluster = Cluster(*replicas)
-    cluster.create(0, (replicas,))
-    assert cluster.record(B0).isr == replicas
-    return under_another_coordinator(cluster, replicas)
-
-
-@pytest.mark.parametrize("waited", [False, True], ids=["at once", "after the leases"])
-@pytest.mark.parametrize("first", [1, 2, 3])
-def test_whichever_member_comes_back_first_leads_when_what_it_reported_was_durable(first: int, waited: bool) -> None:
-    again = after_a_loss_of_power((1, 2, 3))
-    if waited:
-        again.handle(AbsentServersLeft())
-        assert again.record(B0).isr == (1, 2, 3), "nobody is there who could go on without them"
-    again.handle(joined(first, "second", clean=False, durable=True))
-    if not waited:
-        again.handle(AbsentServersLeft())
-    record = again.record(B0)
-    assert (record.leader, record.isr) == (first, (first,))
-    assert record.leader_epoch > 0, "what comes in place of unsynced rows belongs to another epoch"
-    later = first % 3 + 1
-    again.handle(joined(later, "second", clean=False, durable=True))
-    assert again.record(B0).isr == (first,), "it comes back verified"
-
-
-def test_a_member_that_may_have_lost_what_it_reported_does_not_lead_after_a_loss_of_power() -> None:
-    again = after_a_loss_of_power((1, 2))
-    again.handle(AbsentServersLeft())
-    again.handle(joined(1, "second", clean=False, durable=False))
-    assert (again.record(B0).leader, again.record(B0).isr) == (-1, (2,))
-
-
-def test_a_restarted_member_leaves_the_isr_while_another_member_can_lead() -> None:
-    cluster = Cluster(1, 2)
-    cluster.create(0, ((1, 2),))
-    cluster.handle(joined(1, "second", clean=False, durable=True))
-    assert (cluster.record(B0).leader, cluster.record(B0).isr) == (2, (2,))
-
-
-def test_a_bucket_with_one_replica_does_not_care_how_its_server_stopped() -> None:
-    cluster = Cluster(1)
-    cluster.create(0, ((1,),))
-    again = under_another_coordinator(cluster, (1,))
-    assert again.handle(joined(1, "second", clean=False)).writes == ()
-
-
-def test_servers_that_do_not_come_back_under_another_coordinator_are_gone() -> None:
-    cluster = Cluster(1, 2)
-    cluster.create(0, ((1, 2),))
-    again = under_another_coordinator(cluster, (1, 2))
-    again.handle(joined(2, "second"))
-    assert again.record(B0).leader == 1, "its lease may last"
-    again.handle(AbsentServersLeft())
-    assert again.record(B0) == LeaderAndIsrRecord(2, 2, (2,), EPOCH, 2)
-
-
-def test_an_earlier_incarnation_that_left_is_not_the_present_one() -> None:
-    cluster = Cluster(1)
-    cluster.create(0, ((1,),))
-    assert cluster.handle(ServerLeft(1, "earlier")).instructions == ()
-    assert cluster.record(B0).leader == 1
-
-
 def test_a_restart_of_the_coordinator_repeats_what_is_stored() -> None:
     cluster = Cluster(1)
     cluster.create(0, ((1,), (1,)))
@@ -409,22 +194,6 @@ def test_buckets_without_a_record_get_one() -> None:
     assert [type(content) for content in told(came, 0)] == [MetadataChange, BucketLeadership, BucketLeadership]
     [confirmed] = cluster.confirm(came)
     assert TableReady(PhysicalTable(0)) in confirmed.instructions
-
-
-def test_the_same_server_again_hears_everything_again_and_a_new_process_leaves_first() -> None:
-    cluster = Cluster(1, 2)
-    cluster.create(0, ((1, 2),))
-    again = cluster.handle(joined(1))
-    assert again.writes == ()
-    assert told(again, 2) == []
-    everything, leadership = told(again, 1)
-    assert isinstance(everything, MetadataChange)
-    assert everything.snapshot
-    assert isinstance(leadership, BucketLeadership)
-    assert (leadership.leader, leadership.leader_epoch) == (1, 0)
-    assert cluster.state.buckets[B0].active, "nothing has changed"
-    cluster.handle(joined(1, "second"))
-    assert cluster.record(B0) == LeaderAndIsrRecord(2, 2, (2,), EPOCH, 2)
 
 
 def test_partitions() -> None:
@@ -468,20 +237,6 @@ def test_another_definition_goes_to_everybody() -> None:
     assert cluster.handle(TableAltered(table(9))).instructions == ()
 
 
-def test_a_controlled_shutdown_moves_what_can_move() -> None:
-    cluster = Cluster(1, 2)
-    cluster.create(0, ((1, 2), (2, 1)))
-    cluster.create(1, ((1,),))
-    planned = cluster.handle(ShutdownRequested(1))
-    assert planned.result == (TableBucket(1, None, 0),)
-    assert cluster.record(B0) == LeaderAndIsrRecord(2, 1, (2,), EPOCH, 2)
-    assert cluster.record(B1) == LeaderAndIsrRecord(2, 0, (2,), EPOCH, 1)
-    assert {server_id for _, server_id in leaderships(planned)} == {2}
-    assert cluster.state.live_server_ids() == [2]
-    cluster.handle(joined(1, "second"))
-    assert cluster.state.live_server_ids() == [1, 2]
-
-
 @pytest.mark.parametrize(
     ("change", "code"),
     [
@@ -515,17 +270,6 @@ def test_an_isr_that_is_refused(change: dict[str, object], code: ErrorCode) -> N
     assert response.writes == ()
 
 
-def test_a_late_request_to_stop_is_not_one_of_the_next_process() -> None:
-    cluster = Cluster(1, 2)
-    cluster.create(0, ((1, 2),))
-    cluster.handle(joined(1, "second"))
-    late = cluster.handle(ShutdownRequested(1, "first"))
-    assert (late.result, late.writes, late.instructions) == ((), (), ())
-    assert not cluster.state.servers[1].shutting_down
-    cluster.handle(ShutdownRequested(1, "second"))
-    assert cluster.state.servers[1].shutting_down
-
-
 def test_an_isr_is_stored_and_returned() -> None:
     cluster = Cluster(1, 2)
     cluster.create(0, ((1, 2),))
@@ -554,17 +298,6 @@ def test_a_leader_that_missed_a_response_is_told_the_isr() -> None:
     [(leadership, server_id)] = leaderships(again)
     assert (server_id, leadership.isr, leadership.bucket_epoch) == (1, (1,), 1)
     assert again.writes == ()
-
-
-def test_a_leader_that_began_its_epoch_before_a_restart_leads_in_the_next() -> None:
-    cluster = Cluster(1, 2)
-    created = cluster.handle(TableCreated(table(), ((1, 2),)))
-    begun = Failure(ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION, "begun before")
-    elected, _ = cluster.confirm(created, {1: begun})
-    assert cluster.record(B0) == LeaderAndIsrRecord(1, 2, (1, 2), EPOCH, 2)
-    assert cluster.state.failures == {}
-    cluster.confirm(elected)
-    assert cluster.state.buckets[B0].active
 
 
 def test_a_standby_is_preferred_and_replaced() -> None:
