@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
@@ -26,12 +25,12 @@ from fluss_server.cluster.messages import (
 from fluss_server.coordinator import control_channel, event_queue
 from fluss_server.coordinator.cluster_state import ClusterState
 from fluss_server.coordinator.control_channel import ControlChannel
-from fluss_server.coordinator.event_queue import EventQueue
+from fluss_server.coordinator.event_queue import EventQueue, PlannedWrites
 from fluss_server.coordinator.events import Instruction, LeadershipsConfirmed, MetadataChange, ServerJoined, Tell
 from fluss_server.coordinator.fencing import COORDINATOR_EPOCH, fence
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
-from fluss_server.metadata.store import Create, Set, StoreOperation
+from fluss_server.metadata.store import Create, Set
 from fluss_server.model.identifiers import TableBucket, TablePath
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor
 from fluss_server.runtime.runtime import system_runtime
@@ -54,7 +53,7 @@ async def opened_queue(path: Path) -> tuple[EmbeddedMetadataStore, EventQueue, l
 async def test_an_event_whose_write_fails_has_no_effect(tmp_path: Path) -> None:
     store, queue, carried_out = await opened_queue(tmp_path / "m")
 
-    async def fail(operations: Sequence[StoreOperation]) -> None:
+    async def fail(writes: PlannedWrites) -> None:
         raise FlussError(ErrorCode.STORAGE_EXCEPTION, "full")
 
     with pytest.raises(FlussError, match="full"):
@@ -75,7 +74,7 @@ async def test_events_are_handled_in_order_and_never_at_once(tmp_path: Path) -> 
     order: list[int] = []
 
     def commit_of(number: int) -> event_queue.Commit:
-        async def commit(operations: Sequence[StoreOperation]) -> None:
+        async def commit(writes: PlannedWrites) -> None:
             nonlocal running_commits
             running_commits += 1
             assert running_commits == 1

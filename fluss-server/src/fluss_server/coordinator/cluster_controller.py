@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import count
 
 from fluss_server.cluster.gateways import TabletServerGateway
@@ -30,7 +30,7 @@ from fluss_server.cluster.settings_update import UpdateSettings
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_service import ReplicaCounts
 from fluss_server.coordinator.control_channel import Content, ControlChannel
-from fluss_server.coordinator.event_queue import EventQueue
+from fluss_server.coordinator.event_queue import EventQueue, PlannedWrites
 from fluss_server.coordinator.events import (
     AbsentServersLeft,
     FailedBucketsRetried,
@@ -58,7 +58,7 @@ from fluss_server.coordinator.state_loader import load_state
 from fluss_server.coordinator.tenure import Tenure
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.rebalance_records import REBALANCE, SERVER_TAGS
-from fluss_server.metadata.store import StoreOperation, in_batches, missing_parents
+from fluss_server.metadata.store import in_batches, missing_parents
 from fluss_server.runtime.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -398,10 +398,11 @@ class ClusterController:
     async def change_placement(self, event: ServersTagged | ServersUntagged | RebalanceRequested) -> None:
         """Handle an event that may write ``/cluster/rebalance`` or ``/tabletservers/server_tags``."""
 
-        async def commit(operations: Sequence[StoreOperation]) -> None:
+        async def commit(writes: PlannedWrites) -> None:
             parents = [*await missing_parents(self._store, REBALANCE), *await missing_parents(self._store, SERVER_TAGS)]
             # What an event of a rebalance writes may be stored in any number of parts, in its order.
-            await commit_steps(self._store, in_batches([*dict.fromkeys(parents), *operations], self._store.limits))
+            operations = [*dict.fromkeys(parents), *writes.take()]
+            await commit_steps(self._store, in_batches(operations, self._store.limits))
 
         await self.queue.submit(event, commit)
 
