@@ -26,7 +26,14 @@ from fluss_server.coordinator import control_channel, event_queue
 from fluss_server.coordinator.cluster_state import ClusterState
 from fluss_server.coordinator.control_channel import ControlChannel
 from fluss_server.coordinator.event_queue import EventQueue, PlannedWrites
-from fluss_server.coordinator.events import Instruction, LeadershipsConfirmed, MetadataChange, ServerJoined, Tell
+from fluss_server.coordinator.events import (
+    Instruction,
+    LeadershipsConfirmed,
+    MetadataChange,
+    ReplicasStopped,
+    ServerJoined,
+    Tell,
+)
 from fluss_server.coordinator.fencing import COORDINATOR_EPOCH, fence
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
@@ -168,7 +175,7 @@ class Channel:
     """A channel to a server, with what it reports."""
 
     def __init__(self, server: RecordingTabletServer) -> None:
-        self.confirmed: list[LeadershipsConfirmed] = []
+        self.confirmed: list[LeadershipsConfirmed | ReplicasStopped] = []
         self.deposed = self.overrun = 0
         self.channel = ControlChannel(
             1,
@@ -213,6 +220,7 @@ async def test_a_control_request_is_repeated_until_it_is_answered() -> None:
     assert len(server.requests) == 4
     assert all(request == server.requests[0] for request in server.requests)
     [confirmed] = channel.confirmed
+    assert isinstance(confirmed, LeadershipsConfirmed)
     failure = confirmed.outcomes[0].failure
     assert failure is not None, "a bucket that the server does not mention has failed"
     assert channel.channel.idle
@@ -261,6 +269,19 @@ async def test_a_server_that_is_too_far_behind_has_to_join_again(monkeypatch: py
         channel.channel.send(leadership(number))
     assert channel.overrun == 1
     await channel.channel.close()
+
+
+@async_test
+async def test_a_response_to_stop_replica_is_reported() -> None:
+    """What could not be removed is not served either; what is newer than the request is."""
+    server = RecordingTabletServer()
+    channel = Channel(server)
+    bucket = leadership(0).bucket
+    for failure in (None, ErrorCode.STORAGE_EXCEPTION, ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION):
+        server.fail_stop = None if failure is None else FlussError(failure, "no")
+        channel.channel.send(ReplicaStop(bucket, 0, delete=True))
+        await channel.channel.wait()
+    assert channel.confirmed == [ReplicasStopped(1, buckets) for buckets in ((bucket,), (bucket,), ())]
 
 
 @async_test
