@@ -50,6 +50,7 @@ from fluss_server.coordinator.events import (
     Tell,
 )
 from fluss_server.coordinator.fencing import FencedStore, commit_steps
+from fluss_server.coordinator.presence import Presence
 from fluss_server.coordinator.rebalance_watch import MoveTimes, RebalanceWatch
 from fluss_server.coordinator.replicated_tables import ReplicatedTables
 from fluss_server.coordinator.server_monitor import ServerMonitor
@@ -127,7 +128,7 @@ class ClusterController:
         self._monitor = None if lease is None else ServerMonitor(clock, lease.timeout_s, self._silent)
         self._tenure = None if lease is None else Tenure(store, clock)
         self._grace: asyncio.TimerHandle | None = None
-        self._present = asyncio.Event()
+        self._present = Presence()
         self.tables = ReplicatedTables(manager, lambda: self.queue, self._present, self.delivery, randrange)
         self.versions: dict[int, str] = {}
         self.lost_servers = 0
@@ -149,7 +150,7 @@ class ClusterController:
         )
         self._queue = EventQueue(self._store, state, self._carry_out)
         if self._monitor is None:
-            self._present.set()  # the only server is in this process
+            self._present.servers_are_back()  # the only server is in this process
         else:
             self._note_presence()
 
@@ -166,7 +167,8 @@ class ClusterController:
     async def tell_settings(self, change: SettingsChange) -> None:
         """Send a change of settings to every server; ``REQUEST_TIME_OUT`` when one has not confirmed it.
 
-        A new coordinator waits for servers that have not registered yet, for as long as they may hold leases.
+        A new coordinator waits for servers that have not registered yet, for as long as they may hold leases;
+        ``NOT_COORDINATOR_LEADER_EXCEPTION`` when it stops meanwhile.
         """
         await self._present.wait()
         for server_id in list(self._channels):
@@ -197,14 +199,14 @@ class ClusterController:
             self._grace = loop.call_later(self._timeout_s, self._grace_is_over)
 
     def _grace_is_over(self) -> None:
-        self._present.set()
+        self._present.servers_are_back()
         self.queue.submit(AbsentServersLeft())
 
     def _note_presence(self) -> None:
         """Nobody has to wait for servers that are all here."""
         assigned = {server_id for bucket in self.queue.state.buckets.values() for server_id in bucket.replicas}
         if assigned <= self.queue.state.servers.keys():
-            self._present.set()
+            self._present.servers_are_back()
 
     def _silent(self, server_id: int) -> None:
         self.server_lost(server_id, None)
@@ -233,8 +235,15 @@ class ClusterController:
             self._monitor.forget(server_id)
         self.queue.submit(ServerLeft(server_id, known.incarnation))
 
+    def end_waits(self) -> None:
+        """Before :meth:`close`, and before what uses this is closed: no change waits for tablet servers that may never
+        register; those that wait end with ``NOT_COORDINATOR_LEADER_EXCEPTION``.
+        """
+        self._present.close()
+
     async def close(self) -> None:
         """Handle the events that wait, and say nothing any more to any server."""
+        self.end_waits()
         for timer in (self._retry, self._grace):
             if timer is not None:
                 timer.cancel()
@@ -322,7 +331,7 @@ class ClusterController:
         )
         self._send_all_settings(server_id)  # before the metadata: with these it begins to serve
         await self.queue.submit(_joined(request))
-        if not self._present.is_set():
+        if not self._present:
             self._note_presence()
         return self._heard(server_id)
 

@@ -20,6 +20,7 @@ from fluss_server.coordinator.events import (
     TableReady,
     TablesDropped,
 )
+from fluss_server.coordinator.presence import Presence
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableInfo
@@ -36,7 +37,7 @@ class ReplicatedTables:
     Args:
         manager: of the metadata.
         queue: of events, once it is there.
-        present: set when the servers are back that were members under an earlier coordinator, or had time for it.
+        present: of the servers that were members under an earlier coordinator.
         deliver: waits until every server knows what was decided so far; takes what that is.
         randrange: a random number below a bound, for where the assignment of a table begins.
     """
@@ -45,7 +46,7 @@ class ReplicatedTables:
         self,
         manager: MetadataManager,
         queue: Callable[[], EventQueue],
-        present: asyncio.Event,
+        present: Presence,
         deliver: Callable[[str], Awaitable[None]],
         randrange: Callable[[int], int],
     ) -> None:
