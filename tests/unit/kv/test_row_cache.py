@@ -33,6 +33,18 @@ def test_a_newer_value_hides_the_old_generation() -> None:
     assert cache.read([b"y", b"z"]) == ([b"1", b"1"], [])
 
 
+def test_after_a_change_that_it_does_not_take_in_it_learns_again() -> None:
+    cache = RowCache(RowCacheMemory(10_000, threading.Lock()))
+    cache.update({b"x": b"1"}, 2)
+    before = cache.state
+    cache.begin_change()
+    cache.forget()
+    cache.learn([b"x"], [b"1"], before)
+    assert cache.get([b"x"]) == [UNKNOWN], "it was read before the change"
+    cache.learn([b"x"], [b"2"], cache.state)
+    assert cache.get([b"x"]) == [b"2"]
+
+
 def test_size_is_bounded_and_hot_keys_stay() -> None:
     cache = RowCache(RowCacheMemory(100_000, threading.Lock()))
     for number in range(10_000):
