@@ -80,3 +80,54 @@ def test_rows_applied_after_a_recovery_replace_those_that_it_has_read(
     standby.kv.lead()
     assert [standby.own.get(key) for key in (1, 2, 3)] == [(1, "second", None), None, (3, "first", None)]
     assert standby.own.write([(1, "third", None)]) == [("-U", (1, "second", None)), ("+U", (1, "third", None))]
+
+
+def test_a_leader_without_space_shows_no_rows_from_before_the_acknowledged_end(
+    standby: Standby, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standby.leader.write([(1, "first", None)])
+    standby.follow()
+    standby.leader.write([(1, "second", None)])
+    with full_disk(monkeypatch):
+        assert code_of(standby.follow) is FULL
+    assert standby.own.get(1) == (1, "first", None), "of a standby replica, which says how far it is"
+    standby.kv.lead()
+    key = standby.own.key(1)
+    for read in (
+        lambda: standby.kv.lookup([key]),
+        lambda: standby.kv.prefix_lookup(key),
+        lambda: standby.kv.limit_scan(5),
+        standby.kv.open_scan,
+        lambda: standby.kv.row_count,
+        standby.kv.persist,
+    ):
+        assert code_of(read) is FULL
+    standby.recover()
+    assert standby.own.rows() == {(1,): (1, "second", None)}
+    standby.own.write([(2, "new", None)])
+    assert standby.own.get(2) == (2, "new", None)
+
+
+def test_a_leader_that_finds_the_disk_full_on_its_way_shows_no_rows(
+    standby: Standby, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standby.leader.write([(1, "first", None)])
+    standby.follow()
+    standby.leader.write([(1, "second", None)])
+    with full_disk(monkeypatch):
+        assert code_of(standby.kv.lead) is FULL
+    assert code_of(lambda: standby.own.get(1)) is FULL
+    standby.recover()
+    assert standby.own.get(1) == (1, "second", None)
+
+
+def test_a_leader_whose_disk_fills_up_keeps_its_rows_readable(
+    standby: Standby, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standby.leader.write([(1, "first", None)])
+    standby.kv.lead()
+    with full_disk(monkeypatch):
+        assert code_of(lambda: standby.own.write([(1, "second", None)])) is FULL
+    assert standby.own.get(1) == (1, "first", None)
+    standby.recover()
+    assert standby.own.write([(2, "new", None)]) == [("+I", (2, "new", None))]
