@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 
 from error_support import refused
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.kv import committed_rows
 from fluss_server.kv.checkpoint import read_checkpoint
+from fluss_server.kv.disk_full import disk_full
 from fluss_server.kv.kv_tablet import KvTablet
 from fluss_server.kv.resources import KvResources
 from fluss_server.log.log_config import LogConfig
@@ -69,6 +72,8 @@ class Standby:
 
     async def _remove_beyond(self, end: int) -> None:
         self.removed_beyond.append(end)
+        if self.durable_offset() > end:
+            shutil.rmtree(self.directory)
 
     @property
     def tablet(self) -> KvTablet:
@@ -187,6 +192,38 @@ def test_rows_that_a_cut_of_the_log_removes_are_built_again(tmp_path: Path) -> N
         assert standby.removed_beyond == []
         await rows.cut(ends[0])
         assert standby.removed_beyond == [ends[0]]
+
+    with_standby(tmp_path, scenario)
+
+
+def test_rows_that_could_not_be_opened_on_a_full_disk_do_not_survive_a_cut_of_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(standby: Standby) -> None:
+        rows, log = standby.rows, standby.bucket.log
+        ends = [header.next_offset for header, _ in log.batches(0, log.end_offset)]
+        rows.set_standby(True)
+        rows.committed(log.end_offset)
+        await until(lambda: rows.lag == 0)
+        rows.set_standby(False)
+        await until(lambda: rows.kv is None)
+        with monkeypatch.context() as full:
+
+            def no_space(*_: object) -> None:
+                raise disk_full("no space for the options of RocksDB")
+
+            full.setattr(committed_rows, "RocksStore", no_space)
+            rows.set_standby(True)
+            await until(lambda: rows.kv is not None)
+            await rows.pause()
+            assert (standby.tablet.suspended is not None, rows.applied_offset) == (True, 0)
+            await rows.cut(ends[2])
+            assert (rows.kv, standby.durable_offset()) == (None, 0), "its files hold rows that the log will not have"
+        log.truncate(ends[2])
+        rows.resume()
+        rows.committed(ends[2])
+        await until(lambda: rows.lag == 0)
+        assert standby.content() == standby.bucket.replayed()
 
     with_standby(tmp_path, scenario)
 

@@ -210,6 +210,8 @@ class FollowerRows:
         """
         async with self._files:
             self._committed = min(self._committed, end)
+            if self.kv is not None and self.kv.suspended is not None:
+                await self._close_kv()  # only its files tell what is in them
             if self.kv is None:
                 await self._access.remove_beyond(end)
             elif self.kv.applied_offset > end:
