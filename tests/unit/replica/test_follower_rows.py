@@ -23,7 +23,7 @@ from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
 from fluss_server.replica import follower_rows
-from fluss_server.replica.follower_replica import FollowerReplica
+from fluss_server.replica.follower_replica import FollowerReplica, LeaderLog
 from fluss_server.replica.follower_rows import FollowerRows, RowsAccess
 from fluss_server.replica.replay_queue import ReplayQueue
 from fluss_server.runtime import InlineWorkers, ManualClock
@@ -46,6 +46,7 @@ class Standby:
     Attributes:
         opened: how often the KvTablet was opened.
         removed_beyond: where the log was going to be cut while it was closed.
+        may_remove: files are removed while it is set.
     """
 
     def __init__(self, bucket: Bucket) -> None:
@@ -53,12 +54,14 @@ class Standby:
         self.directory = bucket.directory / "standby"
         self.opened = 0
         self.removed_beyond: list[int] = []
+        self.may_remove = asyncio.Event()
+        self.may_remove.set()
         self.schemas: Callable[[int], Schema] = {1: bucket.table.schema}.__getitem__
         self.worker = InlineWorkers().pool("kv", 1)
         self.queue = ReplayQueue(self.worker)
         self.resources = KvResources(system_runtime())
-        access = RowsAccess(self._open, self._close, self._remove_beyond)
-        self.rows = FollowerRows(BUCKET, bucket.table, access, self.worker, self.queue)
+        self.access = RowsAccess(self._open, self._close, self._remove_beyond)
+        self.rows = FollowerRows(BUCKET, bucket.table, self.access, self.worker, self.queue)
 
     async def _open(self, table: TableInfo) -> KvTablet:
         self.opened += 1
@@ -72,8 +75,25 @@ class Standby:
 
     async def _remove_beyond(self, end: int) -> None:
         self.removed_beyond.append(end)
+        await self.may_remove.wait()
         if self.durable_offset() > end:
             shutil.rmtree(self.directory)
+
+    def follower(self) -> FollowerReplica:
+        """A replica with these rows and the log."""
+        pool = InlineWorkers().pool("io", 1)
+        return FollowerReplica(
+            BUCKET,
+            self.bucket.table,
+            self.bucket.log,
+            leader=2,
+            leader_epoch=1,
+            high_watermark=0,
+            flush_before_fetch=True,
+            flush_pool=pool,
+            read_pool=pool,
+            rows=self.rows,
+        )
 
     @property
     def tablet(self) -> KvTablet:
@@ -228,6 +248,41 @@ def test_rows_that_could_not_be_opened_on_a_full_disk_do_not_survive_a_cut_of_th
     with_standby(tmp_path, scenario)
 
 
+def test_the_end_of_a_role_waits_until_rows_are_removed(tmp_path: Path) -> None:
+    async def scenario(standby: Standby) -> None:
+        follower = standby.follower()
+        standby.may_remove.clear()
+        fetching = asyncio.ensure_future(follower.align(LeaderLog((), 0, 0)))
+        await until(lambda: standby.removed_beyond == [0])
+        fetching.cancel()
+        await asyncio.wait([fetching])
+        stopping = asyncio.ensure_future(follower.stop())
+        pausing = asyncio.ensure_future(standby.rows.pause())
+        done, _ = await asyncio.wait([stopping, pausing], timeout=0.05)
+        assert not done, "the next role would open files that are being removed"
+        standby.may_remove.set()
+        await asyncio.wait_for(asyncio.gather(stopping, pausing), 20.0)
+        assert standby.bucket.log.end_offset > 0, "nothing begins after the end"
+
+    with_standby(tmp_path, scenario)
+
+
+def test_rows_that_cannot_be_removed_keep_the_log_and_the_follower(tmp_path: Path) -> None:
+    async def scenario(standby: Standby) -> None:
+        async def fail(end: int) -> None:
+            raise FlussError(ErrorCode.STORAGE_EXCEPTION, "cannot remove it")
+
+        remove, standby.access.remove_beyond = standby.access.remove_beyond, fail
+        follower, log = standby.follower(), standby.bucket.log
+        assert await refused(follower.align(LeaderLog((), 0, 0))) is ErrorCode.STORAGE_EXCEPTION
+        assert (log.end_offset > 0, follower.is_online, follower.is_aligned) == (True, True, False)
+        standby.access.remove_beyond = remove
+        await follower.align(LeaderLog((), 0, 0))
+        assert (log.end_offset, follower.is_aligned) == (0, True)
+
+    with_standby(tmp_path, scenario)
+
+
 def test_a_schema_that_is_not_known_yet_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower_rows, "FIRST_RETRY_S", 0.01)
 
@@ -300,19 +355,7 @@ def test_a_follower_deletes_of_its_changelog_what_its_rows_contain(tmp_path: Pat
             bucket.write([(number % 5, f"{number}" * 20, None)])
         standby = Standby(bucket)
         standby.rows.set_standby(is_standby)
-        pool, log = InlineWorkers().pool("io", 1), bucket.log
-        follower = FollowerReplica(
-            BUCKET,
-            table,
-            log,
-            leader=2,
-            leader_epoch=1,
-            high_watermark=0,
-            flush_before_fetch=True,
-            flush_pool=pool,
-            read_pool=pool,
-            rows=standby.rows,
-        )
+        log, follower = bucket.log, standby.follower()
         clock.advance(TTL_MS + 1)
         end, middle = log.end_offset, log.end_offset // 2
         await follower.append(b"", high_watermark=end, leader_start=0)

@@ -548,7 +548,7 @@ class KvTablet:
             self._suspend(error)
 
     def _readable_rows(self) -> CommittedRows:
-        """The rows, or the error of a tablet that is closed, or could not apply all that is committed on a full disk."""
+        """The rows, or the error of a tablet that is closed, or has not got all that is committed on a full disk."""
         rows = self._rows
         if self._closed or rows is None or rows.offset < self._committed_offset:
             self._check_open()

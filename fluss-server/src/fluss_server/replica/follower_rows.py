@@ -282,6 +282,8 @@ class FollowerRows:
         if self._running is not None:
             await asyncio.wait([self._running])
         self._moved.set()
+        async with self._files:
+            pass  # what has begun has ended
 
     def resume(self) -> None:
         """Go on, as a follower again."""
