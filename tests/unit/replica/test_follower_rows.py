@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -28,6 +28,7 @@ from fluss_server.replica.follower_rows import FollowerRows, RowsAccess
 from fluss_server.replica.replay_queue import ReplayQueue
 from fluss_server.runtime import InlineWorkers, ManualClock
 from fluss_server.runtime.runtime import system_runtime
+from fluss_server.tablet.maintenance import Maintenance, MaintenanceConfig
 from kv_support import Bucket, make_table, open_bucket
 from log_support import NOW_MS
 
@@ -341,6 +342,34 @@ def test_retention_waits_for_durable_rows(tmp_path: Path, is_standby: bool) -> N
         if not is_standby:
             await until(lambda: rows.kv is None)
             assert standby.durable_offset() == log.end_offset
+
+    with_standby(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("ticks", range(5))
+def test_maintenance_ends_while_retention_waits_for_rows(tmp_path: Path, ticks: int) -> None:
+    """Its cancellation counts also when it comes together with what it waits for."""
+
+    async def scenario(standby: Standby) -> None:
+        standby.rows.committed(standby.bucket.log.end_offset)
+        waiting = asyncio.Event()
+
+        class Retention:
+            is_closed = False
+
+            async def delete_expired(self, *, roll_active: bool) -> None:
+                waiting.set()
+                await standby.rows.secure(20)
+
+        config = MaintenanceConfig(retention_interval_s=0.001, writer_expiration_interval_s=60.0)
+        maintenance = Maintenance(config, lambda: [cast(Any, Retention())])
+        maintenance.start()
+        await waiting.wait()
+        await asyncio.sleep(0)  # it waits for the rows now
+        await standby.rows.pause()
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(maintenance.stop(), 5.0)
 
     with_standby(tmp_path, scenario)
 

@@ -101,7 +101,7 @@ class FollowerRows:
         self._is_due = False
         self._running: asyncio.Future[None] | None = None
         self._retry_s = 0.0
-        self._moved = asyncio.Event()
+        self._moved: asyncio.Future[None] | None = None  # while somebody waits for the end of a step
 
     # ------------------------------------------------------------------ following
 
@@ -161,8 +161,19 @@ class FollowerRows:
             running, self._running = self._running, None
             if not running.done():
                 running.set_result(None)
-            self._moved.set()
+            self._tell_waiting()
             self._proceed(self._retry_s)
+
+    async def _wait_for_step(self, limit_s: float) -> None:
+        if self._moved is None:
+            self._moved = asyncio.get_running_loop().create_future()
+        # Not wait_for, which loses a cancellation that comes together with the result.
+        await asyncio.wait([self._moved], timeout=limit_s)
+
+    def _tell_waiting(self) -> None:
+        moved, self._moved = self._moved, None
+        if moved is not None:
+            moved.set_result(None)
 
     async def _step(self) -> None:
         if not (self.is_standby or self._needed):
@@ -240,11 +251,7 @@ class FollowerRows:
         try:
             self._proceed()
             while self._is_active and not self._retry_s and self._has_work and loop.time() < deadline:
-                self._moved.clear()
-                try:
-                    await asyncio.wait_for(self._moved.wait(), 1.0)
-                except asyncio.TimeoutError:
-                    continue
+                await self._wait_for_step(1.0)
             async with self._files:
                 kv = self.kv
                 if kv is None or not self._is_active or kv.suspended is not None:
@@ -281,7 +288,7 @@ class FollowerRows:
         self._is_due = False
         if self._running is not None:
             await asyncio.wait([self._running])
-        self._moved.set()
+        self._tell_waiting()
         async with self._files:
             pass  # what has begun has ended
 
