@@ -84,8 +84,8 @@ test-cluster-clients: setup ## Run the tests of all clients on 3 tablet servers 
 compose-test: setup-flink ## Build docker/ and run its compose file with podman, kill two servers of it; needs root, podman, debootstrap
 	@$(FLINK) tools/compose_test.py --output compose-output
 
-simulation: setup-server ## Run a server that crashes, in simulated time: SEEDS=100, or one with SEED=7; CLUSTER=1: three servers; REBALANCE=1: a fourth one comes and goes
-	@PYTHONPATH=tests $(SERVER) -m simulation.run $(if $(CLUSTER),--cluster) $(if $(REBALANCE),--rebalance) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
+simulation: setup-server ## Run a server that crashes, in simulated time: SEEDS=100, or one with SEED=7, DURATION=20; CLUSTER=1: three servers; REBALANCE=1: a fourth one
+	@PYTHONPATH=tests $(SERVER) -m simulation.run $(if $(CLUSTER),--cluster) $(if $(REBALANCE),--rebalance) $(if $(DURATION),--seconds $(DURATION)) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
 
 simulate: setup-server ## Simulate a whole cluster with coordinators, each seed twice: SEEDS=100, or one with SEED=7; DURATION=8, PLANTED=10
 	@PYTHONPATH=tests $(SERVER) -m simulation.simulate --seconds $(or $(DURATION),8) $(if $(PLANTED),--planted $(PLANTED)) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))

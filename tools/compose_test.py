@@ -36,7 +36,7 @@ SERVICES = (
 )
 SERVERS = tuple(name for name in SERVICES if name.startswith(("coordinator", "tablet-server")))
 PRODUCTS = (("tea", 3), ("coffee", 5), ("milk", 2), ("bread", 4), ("apples", 7))
-"""Name and price by product id, as in docker/flink/demo.sql."""
+"""Name and price by product id, as in docker/flink/tables.sql."""
 
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PACKAGES = "podman buildah runc netavark aardvark-dns slirp4netns fuse-overlayfs iptables podman-compose debootstrap"

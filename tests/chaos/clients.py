@@ -36,6 +36,17 @@ RETRIED = REPEATED | {
     ErrorCode.DISK_WRITE_LOCKED,
     ErrorCode.STORAGE_BACKPRESSURE_EXCEPTION,
 }
+BROKEN = frozenset(
+    {
+        ErrorCode.OUT_OF_ORDER_SEQUENCE_EXCEPTION,
+        ErrorCode.UNKNOWN_WRITER_ID_EXCEPTION,
+        ErrorCode.CORRUPT_MESSAGE,
+        ErrorCode.CORRUPT_RECORD_EXCEPTION,
+        ErrorCode.UNKNOWN_SERVER_ERROR,
+    }
+)
+"""What no client may get that repeats its calls in their order: something was forgotten, damaged, or not foreseen."""
+
 KEYS = 20
 """Keys that a writer changes at a time."""
 
@@ -135,6 +146,9 @@ class Actor:
                 return await self.client.call_leader(self.target.name, self.bucket, key, request, part)
             except FlussError as error:
                 self.target.history.note_error(operation, error)
+                if error.code in BROKEN:
+                    text = f"{operation} in bucket {self.bucket} of {self.target.name}: {error.code.name}: {error}"
+                    self.violations.append(Violation("broken", text))
                 if error.code not in RETRIED:
                     raise
             await asyncio.sleep(0.05 * self.random.random())

@@ -257,6 +257,8 @@ class Experiment:
             await self._look_everything_up(keyed, bucket, finals[KEYED, bucket], versions)
             lookups = [lookup for owner in owners for lookup in owner.lookups]
             found += checks.check_lookups(lookups, versions)
+        for writer in (*self._appenders, *self._upserters):
+            found += writer.violations
         for reader in self._readers:
             found += reader.violations
             name = f"{reader.target.name}/{reader.bucket}"

@@ -53,6 +53,9 @@ def markdown(found: dict[str, Any]) -> str:
         lines.append(f"| {operation} | " + " | ".join(f"{cell:,}" for cell in cells) + " |")
     lines += [
         "",
+        f"Servers that ended by themselves: {sum(found['servers_that_failed'].values())}. High watermarks that were"
+        f" smaller than before: {found['high_watermark_regressions']}.",
+        "",
         "Longest time without an acknowledgement, of the bucket that had the longest, seconds: median and maximum.",
         "",
         "| fault | times | append | upsert | lookup |",

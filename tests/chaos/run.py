@@ -52,7 +52,14 @@ async def run(
                 await experiment.run()
             except (RuntimeError, FlussError) as error:  # what happened until then counts, and nothing was compared
                 experiment.result.violations.append(Violation("the run ended early", str(error)[:500]))
-            return experiment.result
+            result = experiment.result
+            if isinstance(kind, OurServers):
+                # Official servers may end with their ZooKeeper sessions, and their high watermarks are not durable.
+                result.violations += [Violation("a server ended", f"{name}:\n{log}") for name, log in cluster.failed]
+                if result.regressions:
+                    text = f"{result.regressions} times a reader was told a smaller one than before"
+                    result.violations.append(Violation("a high watermark fell", text))
+            return result
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

@@ -24,9 +24,13 @@ def short_run(plan: Plan, bug: str | None = None) -> Result:
     return result
 
 
+FOUND_IN_DATA = {"lost write", "duplicate", "order", "phantom", "changelog", "inconsistent offset", "stale lookup"}
+FOUND_IN_DATA |= {"replicas differ", "broken"}
+
+
 @pytest.mark.timeout(150)
 def test_nothing_acknowledged_is_lost_whatever_fails() -> None:
-    result = short_run(Plan(seed=1, seconds=60.0, faults=len(KINDS), kinds=KINDS, buckets=2))
+    result = short_run(Plan(seed=1, seconds=120.0, faults=len(KINDS), kinds=KINDS, buckets=2))
     assert not result.violations
     assert {window.kind for window in result.history.windows} == set(KINDS)
     assert result.rows > 1_000
@@ -37,7 +41,10 @@ def test_a_bug_is_found() -> None:
     """Not in every run: a client must have repeated a write that was in the log already."""
     kinds = ("kill leader", "kill all servers")
     plans = [Plan(seed=seed, seconds=10.0, faults=2, kinds=kinds, buckets=2, live_s=10.0) for seed in range(1, 9)]
-    assert any(short_run(plan, bug="forget writer state").violations for plan in plans)
+    for plan in plans:
+        if {violation.kind for violation in short_run(plan, bug="forget writer state").violations} & FOUND_IN_DATA:
+            return
+    pytest.fail("no run has found it")
 
 
 def test_a_history_is_kept(tmp_path: Path) -> None:

@@ -33,6 +33,21 @@ async def leader_of(cluster: ProcessCluster, address: str, table: str) -> int:
     return int(response.table_metadata[0].bucket_metadata[0].leader_id)
 
 
+async def until_in_sync(cluster: ProcessCluster, replicas: int) -> None:
+    """Wait until all replicas are in sync: with fewer, the end of one more server can stop writes for longer."""
+    coordinator = endpoint(cluster.coordinators[0].address)
+
+    async def in_sync() -> int:
+        async with await RpcClient.connect(coordinator.host, coordinator.port) as client:
+            health = await client.call(ApiKey.GET_CLUSTER_HEALTH, pb.GetClusterHealthRequest())
+        return int(health.in_sync_replicas)
+
+    deadline = asyncio.get_running_loop().time() + 60
+    while (found := await in_sync()) < replicas:
+        assert asyncio.get_running_loop().time() < deadline, f"{found} of {replicas} replicas are in sync"
+        await asyncio.sleep(0.1)
+
+
 async def until_called(writer: KeyedWriter, writing: asyncio.Task[None], calls: int) -> None:
     """Wait for so many more calls, or until the writer has failed."""
     target = writer.calls + calls
@@ -50,6 +65,7 @@ async def test_lookups_and_upserts_go_on_when_the_leader_is_killed(tmp_path: Pat
         writer = KeyedWriter(client, "keyed", table_id)
         writing = asyncio.ensure_future(writer.run())
         for _ in range(2):
+            await until_in_sync(cluster, 3)
             await until_called(writer, writing, 50)
             leader = cluster.servers[await leader_of(cluster, running[0], "keyed")]
             running.remove(leader.address)

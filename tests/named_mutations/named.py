@@ -202,7 +202,7 @@ NAMED = {
     ),
     "failed-table-is-not-discarded": NamedMutation(
         why="a table whose creation failed is not discarded at all",
-        file="coordinator/cluster_controller.py",
+        file="coordinator/replicated_tables.py",
         before="""\
         except BaseException:
             await self._discard_table(table)

@@ -49,8 +49,8 @@ The table is written by tests (`make compatibility`), and other tests compare it
 
 """
 _NOTES = """
-Calls between servers and calls of the lake tiering service are not served by a single process. They are planned for
-clusters (step 4) and lakes (step 5).
+Calls between servers exist between the servers of a cluster only ([between servers](protocol/between-servers.md)).
+Calls of the lake tiering service are planned (step 5).
 
 ## Other clients
 

@@ -35,7 +35,7 @@ def run_full(seed: int, *, seconds: float = 15.0) -> Outcome:
     """
     with Simulation(seed) as simulation:
         run = FullRun(simulation, seconds)
-        with repeated_with(simulation, f"make simulate SEED={seed}"):
+        with repeated_with(simulation, f"make simulate SEED={seed} DURATION={seconds:g}"):
             simulation.run(run.run())
         return run.outcome(run.faults.counts)
 
@@ -79,7 +79,16 @@ class FullObserver(Observer):
             logs = [self.log_of(server_id, bucket) for server_id in state.replicas]
             if any(log is None or log.end_offset != end for log in logs):
                 return False
+            if any(not self._has_applied(server_id, bucket, end) for server_id in state.record.standby_replicas):
+                return False
         return True
+
+    def _has_applied(self, server_id: int, bucket: TableBucket, end: int) -> bool:
+        """Whether a standby replica has all rows."""
+        try:
+            return self._follower_rows(server_id, bucket).applied_offset >= end
+        except (KeyError, StopIteration, AssertionError, AttributeError):  # it has not begun to be one
+            return False
 
     def check_equal(self, buckets: Sequence[TableBucket]) -> None:
         for bucket in buckets:
@@ -116,7 +125,7 @@ class FullRun(TwoTables):
             buckets=BUCKETS,
             seconds=seconds,
             repeated=WHILE_DISKS_FAIL,
-            repeated_at_end=WHILE_DISKS_FAIL,
+            repeated_at_end=REPEATED | {ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION},
         )
 
     def first_endpoint(self) -> Endpoint:

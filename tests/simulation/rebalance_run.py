@@ -59,7 +59,7 @@ def run_rebalance(seed: int, *, seconds: float = 12.0) -> RebalanceOutcome:
     """
     with Simulation(seed) as simulation:
         run = RebalanceRun(simulation, seconds)
-        with repeated_with(simulation, f"make simulation REBALANCE=1 SEED={seed}"):
+        with repeated_with(simulation, f"make simulation REBALANCE=1 SEED={seed} DURATION={seconds:g}"):
             simulation.run(run.run())
         acknowledged = sum(len(writer.acknowledged) for writer in run.writers)
         return RebalanceOutcome(simulation.trace.digest(), acknowledged, run.moved, dict(run.cluster.faults))

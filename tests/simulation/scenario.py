@@ -110,7 +110,10 @@ class Scenario(ABC):
         await self._while(working, *map(asyncio.ensure_future, harm))
         for each in clients:
             each.stopped = True
-        await self._while([], *working)
+        ending = asyncio.ensure_future(self._while([], *working))
+        ended, _ = await asyncio.wait([ending], timeout=QUIET_LIMIT_S)
+        assert ended, f"operations have not ended {QUIET_LIMIT_S:.0f} s after the last fault"
+        ending.result()
 
     async def settle(self, quiet: Callable[[], bool]) -> None:
         """Wait, still watching, until everything is replicated."""
@@ -237,6 +240,10 @@ class TwoTables(Scenario):
         check_rows(readers, self.final, self.writers)
         await machine.start(keyed.look_up_all())
         self.standbys = observer.check_keyed(buckets[-1])
+        for bucket in range(count):
+            written = sum(len(writer.acknowledged) for writer in self.writers if writer.bucket == bucket)
+            assert written, f"nothing was acknowledged in bucket {bucket}"
+        assert keyed.calls, "no upsert or lookup has succeeded"
 
     def outcome(self, faults: dict[str, int]) -> Outcome:
         """What happened, after :meth:`run`."""

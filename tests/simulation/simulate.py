@@ -27,7 +27,7 @@ from multiprocessing.pool import Pool
 from typing import NamedTuple
 
 from simulation.full_run import run_full
-from simulation.planted_bugs import BUGS
+from simulation.planted_bugs import BUGS, found_by
 
 RUNS_PER_PROCESS = 10
 
@@ -83,12 +83,8 @@ def run_twice(seed: int, seconds: float) -> Result:
 def find_bug(name: str, seed: int, seconds: float) -> str | None:
     """What a run with a planted bug says; None if it finds nothing."""
     logging.disable()
-    with contextlib.redirect_stdout(io.StringIO()), _no_complaints(), BUGS[name]():
-        try:
-            run_full(seed, seconds=seconds)
-        except Exception as error:
-            return f"{type(error).__name__}: {error}".splitlines()[0][:110]
-    return None
+    with _no_complaints():
+        return found_by(name, partial(run_full, seed, seconds=seconds))
 
 
 @contextlib.contextmanager
