@@ -133,7 +133,8 @@ class RowCache:
     def forget(self) -> None:
         """Rows are committed that are not to be taken in: what is here may be outdated by them. The change is over."""
         with self._lock:
-            self._young, self._old = {}, {}
+            self._old = {}  # before the young one: whoever reads meanwhile must not see what that one hides
+            self._young = {}
             self._changing = False
             self._memory.forget(self)
 
