@@ -18,6 +18,7 @@ from fluss_server.kv.checkpoint import read_checkpoint
 from fluss_server.kv.disk_full import disk_full
 from fluss_server.kv.kv_tablet import KvTablet
 from fluss_server.kv.resources import KvResources
+from fluss_server.kv.rocks import RocksStore
 from fluss_server.log.log_config import LogConfig
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.schema import Schema
@@ -28,6 +29,7 @@ from fluss_server.replica.follower_rows import FollowerRows, RowsAccess
 from fluss_server.replica.replay_queue import ReplayQueue
 from fluss_server.runtime import InlineWorkers, ManualClock
 from fluss_server.runtime.runtime import system_runtime
+from fluss_server.runtime.workers import ThreadWorkers, Workers
 from fluss_server.tablet.maintenance import Maintenance, MaintenanceConfig
 from kv_support import Bucket, make_table, open_bucket
 from log_support import NOW_MS
@@ -50,7 +52,7 @@ class Standby:
         may_remove: files are removed while it is set.
     """
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, workers: Workers | None = None) -> None:
         self.bucket = bucket
         self.directory = bucket.directory / "standby"
         self.opened = 0
@@ -58,7 +60,7 @@ class Standby:
         self.may_remove = asyncio.Event()
         self.may_remove.set()
         self.schemas: Callable[[int], Schema] = {1: bucket.table.schema}.__getitem__
-        self.worker = InlineWorkers().pool("kv", 1)
+        self.worker = (workers or InlineWorkers()).pool("kv", 1)
         self.queue = ReplayQueue(self.worker)
         self.resources = KvResources(system_runtime())
         self.access = RowsAccess(self._open, self._close, self._remove_beyond)
@@ -118,18 +120,22 @@ async def until(condition: Callable[[], bool]) -> None:
     await asyncio.wait_for(wait(), 20.0)
 
 
-def with_standby(directory: Path, scenario: Callable[[Standby], Awaitable[None]]) -> None:
+def with_standby(
+    directory: Path, scenario: Callable[[Standby], Awaitable[None]], workers: Workers | None = None
+) -> None:
     """A bucket with 60 changes of 10 rows, 6 at a time, and rows of a follower that have none of them."""
 
     async def run() -> None:
         bucket = open_bucket(directory)
         for number in range(10):
             bucket.write([(key, f"{number}", None) for key in range(number % 5, number % 5 + 6)])
-        standby = Standby(bucket)
+        standby = Standby(bucket, workers)
         try:
             await scenario(standby)
         finally:
+            standby.may_remove.set()
             await standby.rows.close()
+            standby.worker.close()
             bucket.close()
 
     asyncio.run(run())
@@ -249,6 +255,37 @@ def test_rows_that_could_not_be_opened_on_a_full_disk_do_not_survive_a_cut_of_th
     with_standby(tmp_path, scenario)
 
 
+def test_rows_beyond_a_cut_go_also_while_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(standby: Standby) -> None:
+        rows, log = standby.rows, standby.bucket.log
+        ends = [header.next_offset for header, _ in log.batches(0, log.end_offset)]
+        rows.set_standby(True)
+        rows.committed(ends[1])
+        await until(lambda: rows.lag == 0)
+        standby.tablet.persist()
+        rows.committed(ends[4])
+        await until(lambda: rows.lag == 0)
+        with monkeypatch.context() as full:
+
+            def no_space(store: RocksStore, *_: object) -> None:
+                raise store._error("cannot write to RocksDB", Exception("IO error: No space left on device"))
+
+            full.setattr(RocksStore, "write", no_space)
+            rows.committed(ends[5])
+            await until(lambda: standby.tablet.suspended is not None)
+            await rows.pause()
+            assert (rows.applied_offset, standby.durable_offset()) == (ends[4], ends[1])
+            await rows.cut(ends[2])
+        assert rows.kv is None
+        log.truncate(ends[2])
+        rows.resume()
+        rows.committed(ends[2])
+        await until(lambda: rows.lag == 0)
+        assert standby.content() == standby.bucket.replayed()
+
+    with_standby(tmp_path, scenario)
+
+
 def test_the_end_of_a_role_waits_until_rows_are_removed(tmp_path: Path) -> None:
     async def scenario(standby: Standby) -> None:
         follower = standby.follower()
@@ -268,14 +305,23 @@ def test_the_end_of_a_role_waits_until_rows_are_removed(tmp_path: Path) -> None:
     with_standby(tmp_path, scenario)
 
 
-def test_rows_that_cannot_be_removed_keep_the_log_and_the_follower(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (FlussError(ErrorCode.STORAGE_EXCEPTION, "cannot remove it"), ErrorCode.STORAGE_EXCEPTION),
+        (RuntimeError("cannot remove it"), ErrorCode.UNKNOWN_SERVER_ERROR),
+    ],
+)
+def test_rows_that_cannot_be_removed_keep_the_log_and_the_follower(
+    tmp_path: Path, failure: Exception, code: ErrorCode
+) -> None:
     async def scenario(standby: Standby) -> None:
         async def fail(end: int) -> None:
-            raise FlussError(ErrorCode.STORAGE_EXCEPTION, "cannot remove it")
+            raise failure
 
         remove, standby.access.remove_beyond = standby.access.remove_beyond, fail
         follower, log = standby.follower(), standby.bucket.log
-        assert await refused(follower.align(LeaderLog((), 0, 0))) is ErrorCode.STORAGE_EXCEPTION
+        assert await refused(follower.align(LeaderLog((), 0, 0))) is code
         assert (log.end_offset > 0, follower.is_online, follower.is_aligned) == (True, True, False)
         standby.access.remove_beyond = remove
         await follower.align(LeaderLog((), 0, 0))
@@ -342,6 +388,27 @@ def test_retention_waits_for_durable_rows(tmp_path: Path, is_standby: bool) -> N
         if not is_standby:
             await until(lambda: rows.kv is None)
             assert standby.durable_offset() == log.end_offset
+
+    with_standby(tmp_path, scenario)
+
+
+def test_a_batch_after_a_cut_may_end_where_none_ended_before(tmp_path: Path) -> None:
+    async def scenario(standby: Standby) -> None:
+        rows, bucket, log = standby.rows, standby.bucket, standby.bucket.log
+        ends = [header.next_offset for header, _ in log.batches(0, log.end_offset)]
+        rows.set_standby(True)
+        rows.committed(ends[2] + 1)
+        await until(lambda: rows.applied_offset == ends[2])
+        await asyncio.sleep(2 * follower_rows.GATHER_S)  # the next batch is found to be incomplete
+        await rows.cut(ends[2])
+        bucket.kv.delete()
+        log.truncate(ends[2])
+        bucket.kv = KvTablet.open(bucket.directory / "kv", bucket.table, standby.schemas, log, standby.resources)
+        bucket.write([(99, "new", None)])
+        assert log.end_offset == ends[2] + 1
+        rows.committed(log.end_offset)
+        await until(lambda: rows.lag == 0)
+        assert standby.content() == bucket.rows()
 
     with_standby(tmp_path, scenario)
 

@@ -178,7 +178,13 @@ class FollowerReplica(BucketReplica):
         if self.rows is None or self._stopped or self._offline is not None:
             return
         running = self._running = asyncio.ensure_future(self.rows.cut(end))
-        await asyncio.shield(running)
+        try:
+            await asyncio.shield(running)
+        except FlussError:
+            raise
+        except Exception as error:
+            logger.exception("the rows of bucket %s cannot be cut", self.bucket)
+            raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"{type(error).__name__}: {error}") from error
 
     def _align(self, leader: LeaderLog, common: int | None) -> None:
         log = self.log

@@ -221,19 +221,21 @@ class FollowerRows:
         """
         async with self._files:
             self._committed = min(self._committed, end)
-            if self.kv is not None and self.kv.suspended is not None:
-                await self._close_kv()  # only its files tell what is in them
-            if self.kv is None:
-                await self._access.remove_beyond(end)
-            elif self.kv.applied_offset > end:
+            self._tried = 0  # batches after the cut may end elsewhere
+            if self.applied_offset > end:
                 logger.error(
                     "bucket %s: rows up to changelog offset %d were acknowledged, the leader has it up to %d only; they"
                     " are built again",
                     self._bucket,
-                    self.kv.applied_offset,
+                    self.applied_offset,
                     end,
                 )
                 await self._delete_kv()
+            else:
+                if self.kv is not None and self.kv.suspended is not None:
+                    await self._close_kv()  # it may have no rows yet: only its files tell what is in them
+                if self.kv is None:
+                    await self._access.remove_beyond(end)
         self._proceed()
 
     async def secure(self, end: int) -> int:
