@@ -392,6 +392,36 @@ def test_retention_waits_for_durable_rows(tmp_path: Path, is_standby: bool) -> N
     with_standby(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("is_standby", [True, False])
+def test_retention_does_not_wait_for_what_is_written_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_standby: bool
+) -> None:
+    monkeypatch.setattr("fluss_server.kv.recovery.SLICE_ROWS", 5)
+    apply, begun_at = KvTablet.apply_changelog, list[int]()
+
+    async def scenario(standby: Standby) -> None:
+        rows, bucket, loop = standby.rows, standby.bucket, asyncio.get_running_loop()
+        ends = [header.next_offset for header, _ in bucket.log.batches(0, bucket.log.end_offset)]
+
+        def apply_while_clients_write(kv: KvTablet, end: int, *, admit: bool = True) -> bool:
+            begun_at.append(kv.applied_offset)
+            more = apply(kv, end, admit=admit)
+            bucket.write([(key, f"{end}", None) for key in range(6)])
+            loop.call_soon_threadsafe(rows.committed, bucket.log.end_offset)
+            return more
+
+        monkeypatch.setattr(KvTablet, "apply_changelog", apply_while_clients_write)
+        rows.set_standby(is_standby)
+        rows.committed(ends[-1])
+        assert await asyncio.wait_for(rows.secure(ends[3]), 5.0) >= ends[3]
+        assert rows.applied_offset < bucket.log.end_offset
+        if not is_standby:
+            await until(lambda: rows.kv is None)
+            assert max(begun_at) < ends[3], "no more than is needed"
+
+    with_standby(tmp_path, scenario, ThreadWorkers())
+
+
 def test_a_batch_after_a_cut_may_end_where_none_ended_before(tmp_path: Path) -> None:
     async def scenario(standby: Standby) -> None:
         rows, bucket, log = standby.rows, standby.bucket, standby.bucket.log

@@ -129,9 +129,15 @@ class FollowerRows:
 
     @property
     def _has_work(self) -> bool:
-        if self.is_standby or self._needed:
-            return self.applied_offset < self._committed and self._tried != self._committed
+        if self.is_standby:
+            return self._lacks(self._committed)
+        if self._needed:
+            return self._lacks(self._needed)
         return self.kv is not None
+
+    def _lacks(self, end: int) -> bool:
+        """Whether rows before ``end`` are missing that can be applied now."""
+        return self.applied_offset < end and self._tried != self._committed
 
     def _proceed(self, delay_s: float = GATHER_S) -> None:
         """Take a step after a while, if there is something to do."""
@@ -252,7 +258,7 @@ class FollowerRows:
         deadline = loop.time() + SECURE_DEADLINE_S
         try:
             self._proceed()
-            while self._is_active and not self._retry_s and self._has_work and loop.time() < deadline:
+            while self._is_active and not self._retry_s and self._lacks(end) and loop.time() < deadline:
                 await self._wait_for_step(1.0)
             async with self._files:
                 kv = self.kv
