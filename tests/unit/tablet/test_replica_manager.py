@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,19 +36,23 @@ from fluss_server.cluster.messages import (
 from fluss_server.config import SERVER_OPTIONS
 from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.kv.kv_tablet import KvTablet
 from fluss_server.model.identifiers import TableBucket, TablePath
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableDescriptor, TableInfo
 from fluss_server.processes.settings import replica_config, scanner_config
+from fluss_server.replica.follower_rows import FollowerRows
 from fluss_server.runtime.runtime import Runtime, system_runtime
 from fluss_server.runtime.system_disk import SystemDisk
 from fluss_server.tablet.tablet_server import TabletServer
 from rpc_support import async_test, eventually
 
-DOCUMENT = {"schema": {"columns": [{"name": "a", "data_type": {"type": "INTEGER"}}]}, "bucket_count": 2}
+COLUMNS = {"columns": [{"name": "a", "data_type": {"type": "INTEGER"}}]}
+DOCUMENT = {"schema": COLUMNS, "bucket_count": 2}
 T = TableInfo(TablePath("d", "t"), 0, 1, TableDescriptor.from_json(DOCUMENT), 0, 0)
 B0 = TableBucket(0, None, 0)
 BUCKETS = tuple(BucketMetadata(number, 1, (1,), 0, 0, (1,)) for number in range(2))
+KEYED = replace(T, descriptor=TableDescriptor.from_json({**DOCUMENT, "schema": {**COLUMNS, "primary_key": ["a"]}}))
 SNAPSHOT = UpdateMetadata(0, ServerNode(9), (ServerNode(1),), (TableMetadata(T, BUCKETS),), snapshot=IdBounds(1, 0))
 
 
@@ -213,6 +219,51 @@ async def test_stopping(tmp_path: Path) -> None:
             assert [result.failure for result in stopped.replicas] == [None, None]
         assert list((tmp_path / "d").iterdir()) == []
         assert server.replicas.replicas() == []
+
+
+def open_files(directory: Path) -> list[str]:
+    """Files of the directory that this process has open."""
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(descriptor))
+    return [path for path in found if path.startswith(f"{directory}/")]
+
+
+def fail_at_the_end(monkeypatch: pytest.MonkeyPatch, kind: type, name: str) -> None:
+    """The method does what it is for, and raises."""
+    method = getattr(kind, name)
+    failure = FlussError(ErrorCode.KV_STORAGE_EXCEPTION, f"{name} failed")
+
+    def fail(self: object) -> None:
+        method(self)
+        raise failure
+
+    async def fail_async(self: object) -> None:
+        await method(self)
+        raise failure
+
+    monkeypatch.setattr(kind, name, fail_async if asyncio.iscoroutinefunction(method) else fail)
+
+
+@pytest.mark.parametrize("delete", [False, True])
+@pytest.mark.parametrize(("leader", "kind"), [(1, KvTablet), (1, FollowerRows), (2, FollowerRows)])
+@async_test
+async def test_rows_that_cannot_be_closed_do_not_keep_the_log_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delete: bool, leader: int, kind: type
+) -> None:
+    snapshot = SNAPSHOT._replace(tables=(TableMetadata(KEYED, BUCKETS),))
+    async with tablet_server(tmp_path, snapshot) as server:
+        assert await notify(server, lead(leader=leader)) == [None]
+        directory = tmp_path / "d" / "t-0" / "log-0"
+        assert open_files(directory)
+        with monkeypatch.context() as failing:
+            fail_at_the_end(failing, kind, "delete" if delete else "close")
+            stopped = await server.stop_replicas(StopReplicas(0, (ReplicaStop(B0, 0, delete=delete),)))
+        assert stopped.replicas[0].failure is not None
+        assert stopped.replicas[0].failure.code is ErrorCode.KV_STORAGE_EXCEPTION
+        assert open_files(directory) == [], "another replica may be opened over them"
+        assert directory.exists() is not delete
 
 
 class SlowDisk(SystemDisk):

@@ -507,9 +507,11 @@ class Replica(BucketReplica):
     async def delete(self) -> None:
         """Stop and remove the data of both tablets."""
         await self._stop()
-        if self.kv is not None:
-            await self._kv_worker.run(self.kv.delete)
-        await self._flush_pool.run(self.log.delete)
+        try:
+            if self.kv is not None:
+                await self._kv_worker.run(self.kv.delete)
+        finally:
+            await self._flush_pool.run(self.log.delete)
 
     async def _stop(self, reason: FlussError | None = None) -> None:
         error = self._closed = reason or FlussError(
