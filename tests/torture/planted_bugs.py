@@ -20,13 +20,8 @@ def _accept(self: WriterStates, headers: Any) -> None:
     return None
 
 
-def _restore_nothing(self: WriterStates, entries: Any) -> None:
-    self._writers = {}
-
-
 BUGS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "accept repeated batches": partial(mock.patch.object, WriterStates, "check", _accept),
-    "forget writers in a restart": partial(mock.patch.object, WriterStates, "restore", _restore_nothing),
 }
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from torture.run import run_rounds
 
 FINDS = {
     "accept repeated batches": r"rows are there twice|keys differ",
-    "forget writers in a restart": r"OUT_OF_ORDER_SEQUENCE_EXCEPTION",
 }
 
 
