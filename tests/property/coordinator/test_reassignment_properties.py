@@ -3,29 +3,38 @@ bucket keeps its old and its new replicas in the end."""
 
 from __future__ import annotations
 
+import copy
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
 from example_support import examples
-from fluss_server.cluster.messages import NO_LEADER, AdjustIsr, IsrChange, ServerNode
+from fluss_server.cluster.messages import NO_LEADER, AdjustIsr, BucketLeadership, IsrChange, ServerNode
 from fluss_server.coordinator.cluster_state import Changes, ClusterState
 from fluss_server.coordinator.events import (
+    AbsentServersLeft,
     Event,
     FailedBucketsRetried,
     IsrAdjustmentRequested,
     LeadershipConfirmed,
     LeadershipsConfirmed,
+    LeadershipsResigned,
     MovesAreLate,
     Plan,
     RebalanceCanceled,
     RebalanceRequested,
+    ReplicasStopped,
     ServerJoined,
+    ServerLeft,
     ServersTagged,
     ServersUntagged,
+    ShutdownRequested,
+    Tell,
 )
 from fluss_server.coordinator.rebalance_plan import ALL_GOALS, RebalanceGoal
 from fluss_server.coordinator.state_loader import take_in_rebalance
+from fluss_server.coordinator.state_machine import plan
 from fluss_server.errors import FlussError
 from fluss_server.metadata.rebalance_records import (
     REBALANCE,
@@ -51,19 +60,65 @@ class ReassignmentMachine(CoordinatorMachine):
         self.tree.apply(self.tree.plan([Create("/cluster")]))
         self.rebalances = 0
         self.factors: dict[TableBucket, int] = {}
+        self.serving: dict[TableBucket, dict[int, int]] = {}  # leader epochs in which servers may serve a bucket
 
     def handle(self, event: Event) -> Plan:
-        before = dict(self.state.buckets)
+        before = _copied(self.state)
         planned = super().handle(event)
         for bucket, state in self.state.buckets.items():
-            was = before.get(bucket)
+            was = before.buckets.get(bucket)
             if was is None:
                 self.factors[bucket] = len(state.replicas)
             elif was.record is not None and state.record is not None and len(state.replicas) < len(was.replicas):
                 assert state.leader == NO_LEADER or state.leader in state.replicas
-                kept = len(set(state.record.isr) & set(was.record.isr))
-                assert kept >= min(len(was.record.isr), len(state.replicas)), "replicas in sync stay"
+                in_sync = self.in_sync_without_the_rebalance(before, event, bucket)
+                kept = in_sync & set(state.record.isr)
+                assert len(kept) >= min(len(in_sync), len(state.replicas)), "replicas in sync stay"
+        self.one_server_serves_a_bucket(event, planned)
         return planned
+
+    @staticmethod
+    def in_sync_without_the_rebalance(before: ClusterState, event: Event, bucket: TableBucket) -> set[int]:
+        """The ISR of a bucket that moves as an event leaves it: leaders shrink it, and servers leave, in any case."""
+        alone = _copied(before)
+        alone.rebalance, alone.moves, alone.moving = None, {}, {}
+        state = plan(alone, event).changes.buckets.get(bucket, before.buckets[bucket])
+        assert state is not None
+        assert state.record is not None
+        return set(state.record.isr)
+
+    def one_server_serves_a_bucket(self, event: Event, planned: Plan) -> None:
+        """Who was told to lead may serve a bucket until it responds to something later, or is gone."""
+        match event:
+            case LeadershipsConfirmed():
+                for outcome in event.outcomes:
+                    leadership, failed = outcome.leadership, outcome.failure is not None
+                    if failed or leadership.leader != event.server_id:
+                        self.ends_serving(event.server_id, leadership.bucket, leadership.leader_epoch + failed)
+            case LeadershipsResigned():
+                for resigned in event.request.buckets:
+                    if not resigned.serves_reads:
+                        self.ends_serving(event.request.server_id, resigned.bucket, resigned.leader_epoch + 1)
+            case ServerJoined() if event.incarnation == str(self.incarnations):  # another process
+                self.ends_serving(event.server.server_id)
+            case ServerLeft() | ShutdownRequested():
+                self.ends_serving(event.server_id)
+            case AbsentServersLeft():
+                for server in SERVERS:
+                    if server not in self.state.servers:
+                        self.ends_serving(server)
+        for instruction in planned.instructions:
+            if isinstance(instruction, Tell) and isinstance(instruction.content, BucketLeadership):
+                leadership, server = instruction.content, instruction.server_id
+                serving = self.serving.setdefault(leadership.bucket, {})
+                if leadership.leader == server:
+                    assert serving.keys() <= {server}, f"{leadership.bucket} is served by {serving} and {server}"
+                    serving[server] = leadership.leader_epoch
+
+    def ends_serving(self, server: int, bucket: TableBucket | None = None, before_epoch: int | None = None) -> None:
+        for serving in self.serving.values() if bucket is None else [self.serving.get(bucket, {})]:
+            if server in serving and (before_epoch is None or serving[server] < before_epoch):
+                del serving[server]
 
     @rule(goals=st.permutations(list(RebalanceGoal)).map(lambda goals: tuple(goals[:2])), replace=st.booleans())
     def rebalance(self, goals: tuple[RebalanceGoal, ...], replace: bool) -> None:
@@ -81,6 +136,32 @@ class ReassignmentMachine(CoordinatorMachine):
     def cancel(self) -> None:
         self.handle(RebalanceCanceled())
         self.no_bucket_is_between()
+
+    @rule()
+    def cancel_before_the_former_leaders_respond(self) -> None:
+        """The leaders of buckets that move are others, and those before them lose their replicas."""
+        self.followers_catch_up()
+        for bucket, state in list(self.state.buckets.items()):
+            if state.former and state.record is not None:
+                isr = tuple(server for server in state.record.isr if server not in state.former)
+                change = IsrChange(bucket, state.record.leader_epoch, isr, EPOCH, state.record.bucket_epoch)
+                self.handle(IsrAdjustmentRequested(AdjustIsr(state.leader, (change,))))
+        self.cancel()
+
+    @precondition(lambda self: self.state.servers)
+    @rule(data=st.data())
+    def register_again(self, data: st.DataObject) -> None:
+        """A server that did not hear that it is a member."""
+        server = data.draw(st.sampled_from(sorted(self.state.servers)))
+        known = self.state.servers[server]
+        self.handle(ServerJoined(known.node, known.incarnation, True))
+
+    @precondition(lambda self: self.stops)
+    @rule(data=st.data())
+    def respond_to_a_stop(self, data: st.DataObject) -> None:
+        server, stop = self.stops.pop(data.draw(st.integers(0, len(self.stops) - 1)))
+        self.ends_serving(server, stop.bucket, stop.leader_epoch + 1)
+        self.handle(ReplicasStopped(server, (stop.bucket,)))
 
     @rule()
     def time_passes(self) -> None:
@@ -105,11 +186,13 @@ class ReassignmentMachine(CoordinatorMachine):
     def another_coordinator(self, back: list[int]) -> None:
         """It knows only what is stored; some servers come back in time."""
         self.responses.clear()
+        self.stops.clear()
+        self.serving.clear()  # as far as this machine knows
         changes = Changes()
         changes.tables.update(self.state.tables)
         changes.physical_tables.update(self.state.physical_tables)
         for bucket, state in self.state.buckets.items():
-            changes.buckets[bucket] = state._replace(active=False)
+            changes.buckets[bucket] = state._replace(active=False, former=())
         if (node := self.tree.get(SERVER_TAGS)) is not None:
             changes.tags.update(decode_server_tags(node.value))
         if (node := self.tree.get(REBALANCE)) is not None:
@@ -125,7 +208,10 @@ class ReassignmentMachine(CoordinatorMachine):
     def followers_catch_up(self) -> None:
         for bucket, state in list(self.state.buckets.items()):
             if state.record is not None and state.leader != NO_LEADER:
-                live = tuple(server for server in state.replicas if server in self.state.live_server_ids())
+                servers = self.state.servers
+                live = tuple(
+                    server for server in state.replicas if server in servers and not servers[server].shutting_down
+                )
                 isr = tuple(dict.fromkeys((state.leader, *live)))
                 change = IsrChange(bucket, state.record.leader_epoch, isr, EPOCH, state.record.bucket_epoch)
                 self.handle(IsrAdjustmentRequested(AdjustIsr(state.leader, (change,))))
@@ -136,6 +222,10 @@ class ReassignmentMachine(CoordinatorMachine):
             responses, self.responses = self.responses, []
             for server, leadership in responses:
                 self.handle(LeadershipsConfirmed(server, (LeadershipConfirmed(leadership, None),)))
+            stops, self.stops = self.stops, []
+            for server, stop in stops:
+                self.ends_serving(server, stop.bucket, stop.leader_epoch + 1)
+                self.handle(ReplicasStopped(server, (stop.bucket,)))
 
     @invariant()
     def assignments_are_stored(self) -> None:
@@ -181,8 +271,8 @@ class ReassignmentMachine(CoordinatorMachine):
     def teardown(self) -> None:
         """When all servers are back and can do what they are told, a rebalance comes to its end."""
         for server in SERVERS:
-            self.incarnations += 1
-            self.handle(ServerJoined(ServerNode(server), str(self.incarnations), True))
+            if server not in self.state.servers or self.state.servers[server].shutting_down:
+                self.join(server, True, True)
         for _ in range(200):
             self.handle(FailedBucketsRetried())
             self.everybody_responds()
@@ -190,11 +280,21 @@ class ReassignmentMachine(CoordinatorMachine):
             if self.state.rebalance is None or self.state.rebalance.status.is_final:
                 break
         self.no_bucket_is_between()
+        waiting = {bucket: state.former for bucket, state in self.state.buckets.items() if state.former}
+        assert waiting == {}, "no leader waits for another server"
         assert self.state.rebalance is None or self.state.rebalance.status.is_final
         if self.state.rebalance is not None and self.state.rebalance.status is RebalanceStatus.COMPLETED:
             for bucket, move in self.state.moves.items():
                 if (state := self.state.buckets.get(bucket)) is not None:
                     assert set(state.replicas) == set(move.move.new_replicas)
+
+
+def _copied(state: ClusterState) -> ClusterState:
+    copied = copy.copy(state)
+    for name, value in vars(state).items():
+        if isinstance(value, dict):
+            setattr(copied, name, dict(value))
+    return copied
 
 
 TestReassignments = ReassignmentMachine.TestCase

@@ -13,6 +13,7 @@ from fluss_server.cluster.messages import (
     BucketLeadership,
     Failure,
     IsrChange,
+    ReplicaStop,
     ResignedLeadership,
     ResignLeaderships,
     ServerNode,
@@ -72,6 +73,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
         self.incarnations = 0
         self.tables = 0
         self.responses: list[tuple[int, BucketLeadership]] = []
+        self.stops: list[tuple[int, ReplicaStop]] = []
         self.epochs: dict[TableBucket, tuple[int, int]] = {}
 
     def handle(self, event: Event) -> Plan:
@@ -86,6 +88,8 @@ class CoordinatorMachine(RuleBasedStateMachine):
                 assert instruction.server_id in self.state.servers
                 if isinstance(instruction.content, BucketLeadership):
                     self.responses.append((instruction.server_id, instruction.content))
+                elif isinstance(instruction.content, ReplicaStop):
+                    self.stops.append((instruction.server_id, instruction.content))
         return planned
 
     @rule(server=st.sampled_from(SERVERS), clean=st.booleans(), durable=st.booleans())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
@@ -26,12 +25,19 @@ from fluss_server.cluster.messages import (
 from fluss_server.coordinator import control_channel, event_queue
 from fluss_server.coordinator.cluster_state import ClusterState
 from fluss_server.coordinator.control_channel import ControlChannel
-from fluss_server.coordinator.event_queue import EventQueue
-from fluss_server.coordinator.events import Instruction, LeadershipsConfirmed, MetadataChange, ServerJoined, Tell
+from fluss_server.coordinator.event_queue import EventQueue, PlannedWrites
+from fluss_server.coordinator.events import (
+    Instruction,
+    LeadershipsConfirmed,
+    MetadataChange,
+    ReplicasStopped,
+    ServerJoined,
+    Tell,
+)
 from fluss_server.coordinator.fencing import COORDINATOR_EPOCH, fence
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
-from fluss_server.metadata.store import Create, Set, StoreOperation
+from fluss_server.metadata.store import Create, Set
 from fluss_server.model.identifiers import TableBucket, TablePath
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor
 from fluss_server.runtime.runtime import system_runtime
@@ -54,7 +60,7 @@ async def opened_queue(path: Path) -> tuple[EmbeddedMetadataStore, EventQueue, l
 async def test_an_event_whose_write_fails_has_no_effect(tmp_path: Path) -> None:
     store, queue, carried_out = await opened_queue(tmp_path / "m")
 
-    async def fail(operations: Sequence[StoreOperation]) -> None:
+    async def fail(writes: PlannedWrites) -> None:
         raise FlussError(ErrorCode.STORAGE_EXCEPTION, "full")
 
     with pytest.raises(FlussError, match="full"):
@@ -75,7 +81,7 @@ async def test_events_are_handled_in_order_and_never_at_once(tmp_path: Path) -> 
     order: list[int] = []
 
     def commit_of(number: int) -> event_queue.Commit:
-        async def commit(operations: Sequence[StoreOperation]) -> None:
+        async def commit(writes: PlannedWrites) -> None:
             nonlocal running_commits
             running_commits += 1
             assert running_commits == 1
@@ -169,7 +175,7 @@ class Channel:
     """A channel to a server, with what it reports."""
 
     def __init__(self, server: RecordingTabletServer) -> None:
-        self.confirmed: list[LeadershipsConfirmed] = []
+        self.confirmed: list[LeadershipsConfirmed | ReplicasStopped] = []
         self.deposed = self.overrun = 0
         self.channel = ControlChannel(
             1,
@@ -214,6 +220,7 @@ async def test_a_control_request_is_repeated_until_it_is_answered() -> None:
     assert len(server.requests) == 4
     assert all(request == server.requests[0] for request in server.requests)
     [confirmed] = channel.confirmed
+    assert isinstance(confirmed, LeadershipsConfirmed)
     failure = confirmed.outcomes[0].failure
     assert failure is not None, "a bucket that the server does not mention has failed"
     assert channel.channel.idle
@@ -262,6 +269,19 @@ async def test_a_server_that_is_too_far_behind_has_to_join_again(monkeypatch: py
         channel.channel.send(leadership(number))
     assert channel.overrun == 1
     await channel.channel.close()
+
+
+@async_test
+async def test_a_response_to_stop_replica_is_reported() -> None:
+    """What could not be removed is not served either; what is newer than the request is."""
+    server = RecordingTabletServer()
+    channel = Channel(server)
+    bucket = leadership(0).bucket
+    for failure in (None, ErrorCode.STORAGE_EXCEPTION, ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION):
+        server.fail_stop = None if failure is None else FlussError(failure, "no")
+        channel.channel.send(ReplicaStop(bucket, 0, delete=True))
+        await channel.channel.wait()
+    assert channel.confirmed == [ReplicasStopped(1, buckets) for buckets in ((bucket,), (bucket,), ())]
 
 
 @async_test

@@ -13,10 +13,12 @@ from fluss_server.coordinator.events import (
     Plan,
     RebalanceCanceled,
     RebalanceRequested,
+    ReplicasStopped,
     ServerJoined,
     ServerLeft,
     ServersTagged,
     ServersUntagged,
+    ShutdownRequested,
 )
 from fluss_server.coordinator.reassignments import settled
 from fluss_server.coordinator.rebalance_plan import ALL_GOALS, RebalanceGoal
@@ -24,7 +26,7 @@ from fluss_server.errors import ErrorCode
 from fluss_server.metadata.rebalance_records import REBALANCE, RebalanceRecord, RebalanceStatus, ServerTag
 from fluss_server.metadata.records import AssignmentRecord, LeaderAndIsrRecord
 from fluss_server.metadata.store import Create
-from state_machine_support import B0, EPOCH, Cluster, leaderships, told
+from state_machine_support import B0, B1, EPOCH, Cluster, leaderships, told
 
 B0_PATH = "/tabletservers/tables/0"
 
@@ -100,6 +102,94 @@ def test_the_new_leader_hears_of_it_when_the_old_one_is_gone() -> None:
     cluster.adjust(cluster.record(B0).leader, (0, 1, 2))
     left = cluster.handle(ServerLeft(0))
     assert {server for _, server in leaderships(left)} == {1, 2}
+
+
+def moved_away_before_it_confirmed(*, stops: bool = False) -> Cluster:
+    """The leader has moved from server 0 to server 1, which waits for server 0, which has no replica any more."""
+    cluster = drained(0, 1)
+    cluster.adjust(0, (0, 1, 2))
+    if stops:
+        cluster.handle(ShutdownRequested(0))
+    else:
+        cluster.adjust(1, (1, 2))
+    canceled = cluster.handle(RebalanceCanceled())
+    assert ReplicaStop(B0, cluster.record(B0).leader_epoch, delete=True) in told(canceled, 0)
+    state = cluster.state.buckets[B0]
+    assert (state.leader, state.replicas, state.former) == (1, (1, 2), (0,))
+    assert 1 not in {server for _, server in leaderships(canceled)}
+    return cluster
+
+
+def test_the_new_leader_hears_of_it_when_the_old_one_is_gone_and_no_replica_any_more() -> None:
+    cluster = moved_away_before_it_confirmed(stops=True)
+    left = cluster.handle(ServerLeft(0))
+    assert [(leadership.leader, server) for leadership, server in leaderships(left)] == [(1, 1)]
+    assert cluster.state.buckets[B0].former == ()
+
+
+def test_the_new_leader_hears_of_it_when_the_old_one_has_deleted_its_replica() -> None:
+    cluster = moved_away_before_it_confirmed()
+    stopped = cluster.handle(ReplicasStopped(0, (B0, B1)))
+    assert [(leadership.leader, server) for leadership, server in leaderships(stopped)] == [(1, 1)]
+    assert cluster.handle(ReplicasStopped(0, (B0,))).instructions == ()
+
+
+def test_a_later_leader_does_not_wait_for_one_without_replica_for_ever() -> None:
+    """The server is told of no later epoch, so its response can only be about the end of its replica."""
+    cluster = moved_away_before_it_confirmed()
+    cluster.handle(ServerLeft(1))
+    assert (cluster.record(B0).leader, cluster.state.buckets[B0].former) == (2, (0,))
+    stopped = cluster.handle(ReplicasStopped(0, (B0,)))
+    assert [(leadership.leader, server) for leadership, server in leaderships(stopped)] == [(2, 2)]
+
+
+def test_a_server_that_registers_again_serves_until_it_has_deleted_its_replica() -> None:
+    """It held its lease all the time, and knows nothing of the new leader."""
+    cluster = moved_away_before_it_confirmed()
+    again = cluster.handle(ServerJoined(ServerNode(0), "first", True))
+    assert leaderships(again) == []
+    assert ReplicaStop(B0, cluster.record(B0).leader_epoch, delete=True) in told(again, 0)
+    stopped = cluster.handle(ReplicasStopped(0, (B0,)))
+    assert [(leadership.leader, server) for leadership, server in leaderships(stopped)] == [(1, 1)]
+
+
+def test_the_new_leader_hears_of_it_when_the_old_one_starts_again_and_is_no_replica_any_more() -> None:
+    cluster = moved_away_before_it_confirmed()
+    again = cluster.handle(ServerJoined(ServerNode(0), "second", True))
+    assert [(leadership.leader, server) for leadership, server in leaderships(again)] == [(1, 1)]
+    assert cluster.state.buckets[B0].former == ()
+
+
+def lagging() -> tuple[Cluster, Plan]:
+    """The replica on server 0 moves to server 3; that of server 2 is not in sync."""
+    cluster = Cluster(0, 1, 2, 3)
+    cluster.tree.apply(cluster.tree.plan([Create("/cluster")]))
+    cluster.create(0, ((0, 1, 2),))
+    cluster.handle(ServersTagged((0,), ServerTag.PERMANENT_OFFLINE))
+    cluster.confirm(cluster.handle(RebalanceRequested("r1", ALL_GOALS)))
+    assert set(cluster.state.moves[B0].move.new_replicas) == {1, 2, 3}
+    planned = cluster.adjust(0, (0, 1, 3))
+    assert cluster.record(B0).leader == 1
+    return cluster, planned
+
+
+def test_a_replica_in_sync_stays_until_as_many_others_are() -> None:
+    cluster, planned = lagging()
+    confirm(cluster, planned)
+    assert set(cluster.state.buckets[B0].replicas) == {0, 1, 2, 3}, "two copies would be one too few"
+    assert cluster.state.buckets[B0].active
+    confirm(cluster, cluster.adjust(1, (0, 1, 2, 3)))
+    assert set(cluster.state.buckets[B0].replicas) == set(cluster.record(B0).isr) == {1, 2, 3}
+    assert status(cluster) == (RebalanceStatus.COMPLETED, RebalanceStatus.COMPLETED)
+
+
+def test_a_replica_in_sync_stays_when_another_one_that_is_not_is_gone() -> None:
+    cluster, planned = lagging()
+    confirm(cluster, planned)
+    confirm(cluster, cluster.handle(ServerLeft(2)))
+    cluster.handle(MovesAreLate((B0,)))
+    assert set(cluster.state.buckets[B0].replicas) == set(cluster.record(B0).isr) == {0, 1, 3}
+    assert status(cluster) == (RebalanceStatus.FAILED, RebalanceStatus.FAILED)
 
 
 def test_a_single_replica_begins_another_epoch_when_it_gets_a_follower() -> None:

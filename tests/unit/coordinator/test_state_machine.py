@@ -122,6 +122,16 @@ def test_a_leader_that_cannot_go_on_is_replaced_and_follows() -> None:
     assert cluster.record(B0).leader == 1
 
 
+def test_a_leader_that_resigns_but_serves_reads_ends_that_before_the_next_one_begins() -> None:
+    cluster = Cluster(1, 2)
+    cluster.create(0, ((1, 2),))
+    resigned = cluster.handle(resign(1, 0, serves_reads=True))
+    assert cluster.record(B0) == LeaderAndIsrRecord(2, 2, (2,), EPOCH, 2)
+    assert {(server, entry.leader) for entry, server in leaderships(resigned)} == {(1, 2)}
+    [confirmed] = cluster.confirm(resigned, failures={1: FULL})
+    assert {(server, entry.leader) for entry, server in leaderships(confirmed)} == {(2, 2)}, "it is offline now"
+
+
 def test_a_leader_that_nobody_can_replace_goes_on_serving_reads() -> None:
     cluster = Cluster(1, 2)
     cluster.create(0, ((1, 2),))

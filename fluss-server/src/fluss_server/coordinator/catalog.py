@@ -150,8 +150,13 @@ class MetadataManager(CatalogView):
         return nodes >= self._store.limits.operations - _FRAME_OF_A_TABLE
 
     @_one_at_a_time
-    async def drop_database(self, name: str, *, cascade: bool) -> list[TableInfo]:
+    async def drop_database(self, name: str, also: Sequence[StoreOperation] = (), *, cascade: bool) -> list[TableInfo]:
         """Drop a database and, with ``cascade``, its tables.
+
+        Args:
+            name: which one.
+            also: operations of the same transaction, or of those before it.
+            cascade: also when it has tables.
 
         Returns:
             the tables that went with it.
@@ -170,7 +175,7 @@ class MetadataManager(CatalogView):
                 f"database {name!r} is too large to be dropped at once",
                 hint="drop its tables first",
             )
-        await self._commit_deletion(database_path(name), registration, parts)
+        await self._commit_deletion(database_path(name), registration, parts, also)
         for table in tables:
             self._forget(table)
             self._sizes.forget(table.table_id)
@@ -244,14 +249,18 @@ class MetadataManager(CatalogView):
         self._hidden[table.table_id] = table
 
     @_one_at_a_time
-    async def discard_table(self, table: TableInfo) -> None:
-        """Forget a prepared table that was not shown, and delete what was stored of it."""
+    async def discard_table(self, table: TableInfo, also: Sequence[StoreOperation] = ()) -> None:
+        """Forget a prepared table that was not shown, and delete what was stored of it; ``also`` is stored in any case,
+        as for :meth:`drop_database`.
+        """
         assert table.table_id not in self._tables_by_id, "a table that was shown is dropped, not discarded"
         if table.table_id in self._hidden:
-            await self._delete_table(table)
+            await self._delete_table(table, also)
             del self._hidden[table.table_id]
-        elif table.table_id in self._incomplete:
-            await self._commit_deletion(table_path(table.path), [], await self._assignment_deletions([table]))
+        else:
+            is_incomplete = table.table_id in self._incomplete
+            parts = await self._assignment_deletions([table]) if is_incomplete else []
+            await self._commit_deletion(table_path(table.path), [], parts, also)
         self._incomplete.discard(table.table_id)
         self._schemas.pop(table.table_id, None)
         self._sizes.forget(table.table_id)
@@ -300,18 +309,18 @@ class MetadataManager(CatalogView):
         self._remember(table, self._schemas[table.table_id])
 
     @_one_at_a_time
-    async def drop_table(self, path: TablePath) -> TableInfo:
-        """Drop a table and return what it was; ``TABLE_NOT_EXIST``."""
+    async def drop_table(self, path: TablePath, also: Sequence[StoreOperation] = ()) -> TableInfo:
+        """Drop a table and return what it was; ``TABLE_NOT_EXIST``. ``also`` as for :meth:`drop_database`."""
         table = self.table(path)
-        await self._delete_table(table)
+        await self._delete_table(table, also)
         self._forget(table)
         self._sizes.forget(table.table_id)
         return table
 
-    async def _delete_table(self, table: TableInfo) -> None:
+    async def _delete_table(self, table: TableInfo, also: Sequence[StoreOperation]) -> None:
         path = table_path(table.path)
         registration = await deletions_below(self._store, path)
-        await self._commit_deletion(path, registration, await self._assignment_deletions([table]))
+        await self._commit_deletion(path, registration, await self._assignment_deletions([table]), also)
 
     # Partitions
 
@@ -351,28 +360,38 @@ class MetadataManager(CatalogView):
         self._partitions.remember(partition)
 
     @_one_at_a_time
-    async def discard_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
-        """Delete what was stored of a partition that was not shown."""
+    async def discard_partition(
+        self, table: TableInfo, partition: PartitionInfo, also: Sequence[StoreOperation] = ()
+    ) -> None:
+        """Delete what was stored of a partition that was not shown; ``also`` as for :meth:`discard_table`."""
         partition_id = partition.partition_id
         if partition_id in self._hidden_partitions or partition_id in self._incomplete_partitions:
             registered = partition_id in self._hidden_partitions
-            await self._delete_partition(table, partition, registered=registered)
+            await self._delete_partition(table, partition, also, registered=registered)
             self._hidden_partitions.discard(partition_id)
             self._incomplete_partitions.discard(partition_id)
+        else:
+            await self._commit_deletion(partition_path(table.path, partition.name), [], [], also)
 
     @_one_at_a_time
-    async def drop_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
-        """Drop a partition; ``TABLE_NOT_EXIST``, ``PARTITION_NOT_EXISTS`` when it is gone already."""
+    async def drop_partition(
+        self, table: TableInfo, partition: PartitionInfo, also: Sequence[StoreOperation] = ()
+    ) -> None:
+        """Drop a partition; ``TABLE_NOT_EXIST``, ``PARTITION_NOT_EXISTS`` when it is gone already. ``also`` as for
+        :meth:`drop_database`.
+        """
         self._check_present(table)
         if self._partitions.by_id(partition.partition_id) is None:
             raise no_partition(table, partition.name)
-        await self._delete_partition(table, partition, registered=True)
+        await self._delete_partition(table, partition, also, registered=True)
         self._partitions.forget(partition)
 
-    async def _delete_partition(self, table: TableInfo, partition: PartitionInfo, *, registered: bool) -> None:
+    async def _delete_partition(
+        self, table: TableInfo, partition: PartitionInfo, also: Sequence[StoreOperation], *, registered: bool
+    ) -> None:
         path = partition_path(table.path, partition.name)
         registration: list[StoreOperation] = [Delete(path)] if registered else []
-        await self._commit_deletion(path, registration, await self._partitions.assignment_deletion(partition))
+        await self._commit_deletion(path, registration, await self._partitions.assignment_deletion(partition), also)
 
     # Changes of any size
 
@@ -393,9 +412,13 @@ class MetadataManager(CatalogView):
         incomplete.discard(object_id)
 
     async def _commit_deletion(
-        self, path: str, registration: Sequence[StoreOperation], parts: Sequence[StoreOperation]
+        self,
+        path: str,
+        registration: Sequence[StoreOperation],
+        parts: Sequence[StoreOperation],
+        also: Sequence[StoreOperation],
     ) -> None:
-        await commit_steps(self._store, deletion_steps(path, registration, parts, self._store.limits))
+        await commit_steps(self._store, deletion_steps(path, registration, parts, self._store.limits, also))
 
     async def _assignment_deletions(self, tables: Sequence[TableInfo]) -> list[StoreOperation]:
         operations: list[StoreOperation] = []

@@ -33,7 +33,11 @@ def creation_steps(
 
 
 def deletion_steps(
-    path: str, registration: Sequence[StoreOperation], parts: Sequence[StoreOperation], limits: CommitLimits
+    path: str,
+    registration: Sequence[StoreOperation],
+    parts: Sequence[StoreOperation],
+    limits: CommitLimits,
+    also: Sequence[StoreOperation] = (),
 ) -> Steps:
     """Commits that delete something.
 
@@ -42,10 +46,12 @@ def deletion_steps(
         registration: operations that delete that node and what is below it, deepest first; empty when it is gone.
         parts: deletions of everything else, deepest first.
         limits: of one commit.
+        also: what the deletion changes elsewhere. It comes first, and any part of it may be stored without the rest.
     """
-    whole = [*registration, *parts]
+    whole = [*also, *registration, *parts]
     if limits.allow(whole):
         return [whole] if whole else []
+    steps = in_batches(also, limits)
     if limits.allow(registration):
-        return [*([list(registration)] if registration else []), *in_batches(parts, limits)]
-    return in_batches([Set(path, b""), *whole], limits)
+        return [*steps, *([list(registration)] if registration else []), *in_batches(parts, limits)]
+    return [*steps, *in_batches([Set(path, b""), *registration, *parts], limits)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import count
 
 from fluss_server.cluster.gateways import TabletServerGateway
@@ -30,7 +30,7 @@ from fluss_server.cluster.settings_update import UpdateSettings
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_service import ReplicaCounts
 from fluss_server.coordinator.control_channel import Content, ControlChannel
-from fluss_server.coordinator.event_queue import EventQueue
+from fluss_server.coordinator.event_queue import EventQueue, PlannedWrites
 from fluss_server.coordinator.events import (
     AbsentServersLeft,
     FailedBucketsRetried,
@@ -50,6 +50,7 @@ from fluss_server.coordinator.events import (
     Tell,
 )
 from fluss_server.coordinator.fencing import FencedStore, commit_steps
+from fluss_server.coordinator.presence import Presence
 from fluss_server.coordinator.rebalance_watch import MoveTimes, RebalanceWatch
 from fluss_server.coordinator.replicated_tables import ReplicatedTables
 from fluss_server.coordinator.server_monitor import ServerMonitor
@@ -58,7 +59,7 @@ from fluss_server.coordinator.state_loader import load_state
 from fluss_server.coordinator.tenure import Tenure
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.rebalance_records import REBALANCE, SERVER_TAGS
-from fluss_server.metadata.store import StoreOperation, in_batches, missing_parents
+from fluss_server.metadata.store import in_batches, missing_parents
 from fluss_server.runtime.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ class ClusterController:
         self._monitor = None if lease is None else ServerMonitor(clock, lease.timeout_s, self._silent)
         self._tenure = None if lease is None else Tenure(store, clock)
         self._grace: asyncio.TimerHandle | None = None
-        self._present = asyncio.Event()
+        self._present = Presence()
         self.tables = ReplicatedTables(manager, lambda: self.queue, self._present, self.delivery, randrange)
         self.versions: dict[int, str] = {}
         self.lost_servers = 0
@@ -149,7 +150,7 @@ class ClusterController:
         )
         self._queue = EventQueue(self._store, state, self._carry_out)
         if self._monitor is None:
-            self._present.set()  # the only server is in this process
+            self._present.servers_are_back()  # the only server is in this process
         else:
             self._note_presence()
 
@@ -166,7 +167,8 @@ class ClusterController:
     async def tell_settings(self, change: SettingsChange) -> None:
         """Send a change of settings to every server; ``REQUEST_TIME_OUT`` when one has not confirmed it.
 
-        A new coordinator waits for servers that have not registered yet, for as long as they may hold leases.
+        A new coordinator waits for servers that have not registered yet, for as long as they may hold leases;
+        ``NOT_COORDINATOR_LEADER_EXCEPTION`` when it stops meanwhile.
         """
         await self._present.wait()
         for server_id in list(self._channels):
@@ -197,14 +199,14 @@ class ClusterController:
             self._grace = loop.call_later(self._timeout_s, self._grace_is_over)
 
     def _grace_is_over(self) -> None:
-        self._present.set()
+        self._present.servers_are_back()
         self.queue.submit(AbsentServersLeft())
 
     def _note_presence(self) -> None:
         """Nobody has to wait for servers that are all here."""
         assigned = {server_id for bucket in self.queue.state.buckets.values() for server_id in bucket.replicas}
         if assigned <= self.queue.state.servers.keys():
-            self._present.set()
+            self._present.servers_are_back()
 
     def _silent(self, server_id: int) -> None:
         self.server_lost(server_id, None)
@@ -233,8 +235,15 @@ class ClusterController:
             self._monitor.forget(server_id)
         self.queue.submit(ServerLeft(server_id, known.incarnation))
 
+    def end_waits(self) -> None:
+        """Before :meth:`close`, and before what uses this is closed: no change waits for tablet servers that may never
+        register; those that wait end with ``NOT_COORDINATOR_LEADER_EXCEPTION``.
+        """
+        self._present.close()
+
     async def close(self) -> None:
         """Handle the events that wait, and say nothing any more to any server."""
+        self.end_waits()
         for timer in (self._retry, self._grace):
             if timer is not None:
                 timer.cancel()
@@ -322,7 +331,7 @@ class ClusterController:
         )
         self._send_all_settings(server_id)  # before the metadata: with these it begins to serve
         await self.queue.submit(_joined(request))
-        if not self._present.is_set():
+        if not self._present:
             self._note_presence()
         return self._heard(server_id)
 
@@ -398,10 +407,11 @@ class ClusterController:
     async def change_placement(self, event: ServersTagged | ServersUntagged | RebalanceRequested) -> None:
         """Handle an event that may write ``/cluster/rebalance`` or ``/tabletservers/server_tags``."""
 
-        async def commit(operations: Sequence[StoreOperation]) -> None:
+        async def commit(writes: PlannedWrites) -> None:
             parents = [*await missing_parents(self._store, REBALANCE), *await missing_parents(self._store, SERVER_TAGS)]
             # What an event of a rebalance writes may be stored in any number of parts, in its order.
-            await commit_steps(self._store, in_batches([*dict.fromkeys(parents), *operations], self._store.limits))
+            operations = [*dict.fromkeys(parents), *writes.take()]
+            await commit_steps(self._store, in_batches(operations, self._store.limits))
 
         await self.queue.submit(event, commit)
 

@@ -23,9 +23,10 @@ from fluss_server.cluster.messages import (
     UpdateMetadata,
 )
 from fluss_server.cluster.settings_update import UpdateSettings
-from fluss_server.coordinator.events import LeadershipConfirmed, LeadershipsConfirmed, MetadataChange
+from fluss_server.coordinator.events import LeadershipConfirmed, LeadershipsConfirmed, MetadataChange, ReplicasStopped
 from fluss_server.coordinator.settings_distribution import SettingsChange
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.model.identifiers import TableBucket
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class ControlChannel:
         epoch: coordinator epoch.
         coordinator: this coordinator, for the server's metadata.
         id_bounds: the ids in use, for a snapshot.
-        confirmed: called with responses to NOTIFY_LEADER_AND_ISR.
+        confirmed: called with responses to NOTIFY_LEADER_AND_ISR and STOP_REPLICA.
         deposed: called when the server knows a newer coordinator.
         settings: what to say of a change of settings; None = there are no changes to be sent.
         overrun: called when the server is too far behind; nothing is sent to it any more.
@@ -82,7 +83,7 @@ class ControlChannel:
         epoch: int,
         coordinator: ServerNode,
         id_bounds: Callable[[], Awaitable[IdBounds]],
-        confirmed: Callable[[LeadershipsConfirmed], object],
+        confirmed: Callable[[LeadershipsConfirmed | ReplicasStopped], object],
         deposed: Callable[[], object],
         overrun: Callable[[], object],
         settings: Callable[[SettingsChange], UpdateSettings] | None = None,
@@ -226,6 +227,7 @@ class ControlChannel:
                         result.bucket,
                         result.failure.message,
                     )
+            self._confirmed(ReplicasStopped(self.server_id, _stopped(stopped.replicas)))
 
     async def _update(self, change: MetadataChange, stamp: ControlStamp) -> UpdateMetadata:
         return UpdateMetadata(
@@ -257,6 +259,15 @@ def _outcomes(
             failure = result.failure
         outcomes.append(LeadershipConfirmed(leadership, failure))
     return tuple(outcomes)
+
+
+def _stopped(results: Sequence[BucketResult]) -> tuple[TableBucket, ...]:
+    """Buckets that a server does not serve any more; files that it could not remove change nothing about that."""
+    return tuple(
+        result.bucket
+        for result in results
+        if result.failure is None or result.failure.code is not ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION
+    )
 
 
 def _complete(done: asyncio.Future[None] | None) -> None:

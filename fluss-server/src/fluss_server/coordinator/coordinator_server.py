@@ -131,6 +131,7 @@ class CoordinatorServer:
             randrange=self._runtime.random.randrange,
         )
         self._changes.push_async_callback(self._auto_partitions.close)
+        self._resources.callback(self.end_waits)
 
     def services(self, permissions: Callable[[RequestContext], Permissions] | None) -> tuple[object, ...]:
         """Everything that it serves.
@@ -229,6 +230,10 @@ class CoordinatorServer:
         assert self._auto_partitions is not None, "the coordinator is started"
         self._auto_partitions.start()
         self._controller.watch_servers()
+
+    def end_waits(self) -> None:
+        """Before :meth:`close`, and before what changes settings is closed; see ``ClusterController.end_waits``."""
+        self._controller.end_waits()
 
     async def finish_changes(self) -> None:
         """Wait for the changes of tables that have begun, while tablet servers still carry them out."""

@@ -37,7 +37,9 @@ class TableLifecycle(Protocol):
     """
 
     async def servers_present(self) -> None:
-        """Return when the servers that were members under an earlier coordinator are back, or have had time for it."""
+        """Return when the servers that were members under an earlier coordinator are back, or have had time for it;
+        ``NOT_COORDINATOR_LEADER_EXCEPTION`` when this coordinator stops before that.
+        """
 
     @property
     def usable_servers(self) -> int:

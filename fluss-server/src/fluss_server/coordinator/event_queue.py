@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from fluss_server.coordinator.cluster_state import ClusterState
 from fluss_server.coordinator.events import Event, Instruction, Plan, Transition
-from fluss_server.coordinator.fencing import commit_steps
+from fluss_server.coordinator.fencing import FencedStore, commit_steps
 from fluss_server.coordinator.state_machine import plan
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.store import MetadataStore, StoreOperation, in_batches
@@ -28,7 +28,24 @@ STORY_LENGTH = 1_000
 ELECTIONS = frozenset({"elect", "move-leader"})
 """Transitions that give a leader to a bucket."""
 
-Commit = Callable[[Sequence[StoreOperation]], Awaitable[None]]
+
+class PlannedWrites:
+    """What an event writes. Whoever stores it calls :meth:`take`; what nobody takes is an error of the program."""
+
+    def __init__(self, operations: Sequence[StoreOperation]) -> None:
+        self._operations: Sequence[StoreOperation] = operations
+
+    def __len__(self) -> int:
+        """Operations that nobody has taken."""
+        return len(self._operations)
+
+    def take(self) -> Sequence[StoreOperation]:
+        """All operations, to be stored in their order, and with what else belongs to the event."""
+        operations, self._operations = self._operations, ()
+        return operations
+
+
+Commit = Callable[[PlannedWrites], Awaitable[None]]
 """Writes the operations of an event durably, together with others that belong to it."""
 
 
@@ -136,16 +153,30 @@ class EventQueue:
 
     async def _handle(self, waiting: _Waiting) -> object:
         planned = plan(self.state, waiting.event)
-        await waiting.commit(planned.writes)
+        writes = PlannedWrites(planned.writes)
+        await waiting.commit(writes)
+        if writes:
+            raise self._left_over(waiting.event, len(writes))
         self.state.apply(planned.changes)
         self._tell_story(waiting.event, planned)
         for instruction in planned.instructions:
             self._carry_out(instruction)
         return planned.result
 
-    async def _write(self, operations: Sequence[StoreOperation]) -> None:
+    async def _write(self, writes: PlannedWrites) -> None:
         # The record of a bucket does not depend on that of another one, so any part of them may be stored.
-        await commit_steps(self._store, in_batches(operations, self._store.limits))
+        await commit_steps(self._store, in_batches(writes.take(), self._store.limits))
+
+    def _left_over(self, event: Event, count: int) -> FlussError:
+        """Something of the event is stored and something is not: only another start knows what there is."""
+        logger.error("%d writes of event %s were not stored: the coordinator starts again", count, type(event).__name__)
+        if isinstance(self._store, FencedStore):
+            self._store.stop_writing()
+        return FlussError(
+            ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION,
+            f"{count} writes of event {type(event).__name__} were not stored",
+            hint="this is an error of the program; the coordinator starts again and reads what is stored",
+        )
 
     def _tell_story(self, event: Event, planned: Plan) -> None:
         self._events += 1

@@ -105,6 +105,13 @@ class LeadershipsConfirmed(NamedTuple):
     outcomes: tuple[LeadershipConfirmed, ...]
 
 
+class ReplicasStopped(NamedTuple):
+    """A server has responded to a STOP_REPLICA: it serves nothing of these buckets."""
+
+    server_id: int
+    buckets: tuple[TableBucket, ...]
+
+
 class IsrAdjustmentRequested(NamedTuple):
     """A leader wants other ISRs. The result of the event is an ``AdjustIsrResponse``."""
 
@@ -172,6 +179,7 @@ Event: TypeAlias = (
     | PartitionCreated
     | PartitionDropped
     | LeadershipsConfirmed
+    | ReplicasStopped
     | IsrAdjustmentRequested
     | LeadershipsResigned
     | FailedBucketsRetried

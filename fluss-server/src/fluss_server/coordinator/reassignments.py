@@ -11,7 +11,8 @@ While a bucket has its old *and* its new replicas, its assignment is *joint*: th
 step is stored before it is told, and the next one follows from what is stored, so a coordinator can be replaced at any
 time.
 
-* A replica is removed only when as many as before are in sync without it; the leader never is.
+* A replica is removed only when as many as before are in sync without it; the leader never is. A bucket waits for the
+  replicas that it keeps, too, before it loses one that is in sync.
 * A time-out alone ends nothing: the bucket is shown as TIMEOUT and goes on. When a server that it needs is gone, or the
   new leader cannot lead, the move is undone. Replicas that are in sync stay as far as the number of replicas allows.
 * A server takes part in few moves at a time; see ``ClusterState.moves_per_server``.
@@ -250,7 +251,7 @@ class Reassignments:
             if state.leader != NO_LEADER and move.new_leader in self._steps.available(bucket, state):
                 self._steps.move_leader(bucket, move.new_leader)
             return False
-        if not state.active:
+        if not state.active or _awaited(state.record, move):
             return False
         self._shrink(bucket, state, move.new_replicas)
         self._draft.put_move(bucket, found._replace(status=RebalanceStatus.COMPLETED))
@@ -260,7 +261,7 @@ class Reassignments:
         state = self._draft.bucket(bucket)
         if state is None or state.record is None:
             return False  # the next step ends it
-        needed = (set(move.new_replicas) - set(move.origin_replicas)) | {move.new_leader}
+        needed = (set(move.new_replicas) - set(move.origin_replicas)) | {move.new_leader} | _awaited(state.record, move)
         failed = self._draft.failure(move.new_leader, bucket) is not None
         return state.leader == NO_LEADER or failed or not needed <= self._live()
 
@@ -312,6 +313,11 @@ def no_rebalance(rebalance_id: str) -> FlussError:
         f"rebalance {rebalance_id} is not the current one",
         hint="leave the id out for the current one",
     )
+
+
+def _awaited(record: LeaderAndIsrRecord, move: BucketMove) -> set[int]:
+    """Replicas that have to be in sync before a bucket may lose others that are: none when it loses no such one."""
+    return set(move.new_replicas) - set(record.isr) if set(record.isr) - set(move.new_replicas) else set()
 
 
 def _involved(move: BucketMove) -> set[int]:

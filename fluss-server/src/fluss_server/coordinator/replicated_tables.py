@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from fluss_server.cluster.messages import Failure
 from fluss_server.coordinator.assignment import Assignment, assign
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_state import PhysicalTable, TableState
-from fluss_server.coordinator.event_queue import Commit, EventQueue
+from fluss_server.coordinator.event_queue import Commit, EventQueue, PlannedWrites
 from fluss_server.coordinator.events import (
     Event,
     PartitionCreated,
@@ -20,8 +20,8 @@ from fluss_server.coordinator.events import (
     TableReady,
     TablesDropped,
 )
+from fluss_server.coordinator.presence import Presence
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.metadata.store import StoreOperation
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableInfo
 
@@ -37,7 +37,7 @@ class ReplicatedTables:
     Args:
         manager: of the metadata.
         queue: of events, once it is there.
-        present: set when the servers are back that were members under an earlier coordinator, or had time for it.
+        present: of the servers that were members under an earlier coordinator.
         deliver: waits until every server knows what was decided so far; takes what that is.
         randrange: a random number below a bound, for where the assignment of a table begins.
     """
@@ -46,7 +46,7 @@ class ReplicatedTables:
         self,
         manager: MetadataManager,
         queue: Callable[[], EventQueue],
-        present: asyncio.Event,
+        present: Presence,
         deliver: Callable[[str], Awaitable[None]],
         randrange: Callable[[int], int],
     ) -> None:
@@ -80,8 +80,8 @@ class ReplicatedTables:
         return assign(bucket_count, replication_factor, servers, racks=racks, start=start, shift=shift)
 
     async def create_table(self, table: TableInfo, assignment: Assignment | None) -> None:
-        async def commit(operations: Sequence[StoreOperation]) -> None:
-            await self._manager.add_table(table, assignment or (), operations)
+        async def commit(writes: PlannedWrites) -> None:
+            await self._manager.add_table(table, assignment or (), writes.take())
 
         try:
             physical = None if assignment is None else PhysicalTable(table.table_id)
@@ -92,8 +92,8 @@ class ReplicatedTables:
         self._manager.show_table(table)
 
     async def _discard_table(self, table: TableInfo) -> None:
-        async def commit(operations: Sequence[StoreOperation]) -> None:
-            await self._manager.discard_table(table)
+        async def commit(writes: PlannedWrites) -> None:
+            await self._manager.discard_table(table, writes.take())
 
         try:
             await self._drop(TablesDropped((table.table_id,)), commit)
@@ -107,16 +107,16 @@ class ReplicatedTables:
         await self._deliver(f"the new definition of table {table.path}")
 
     async def drop_table(self, table: TableInfo) -> None:
-        async def commit(operations: Sequence[StoreOperation]) -> None:
-            await self._manager.drop_table(table.path)
+        async def commit(writes: PlannedWrites) -> None:
+            await self._manager.drop_table(table.path, writes.take())
 
         await self._drop(TablesDropped((table.table_id,)), commit)
 
     async def drop_database(self, name: str, *, cascade: bool) -> list[TableInfo]:
         dropped: list[TableInfo] = []
 
-        async def commit(operations: Sequence[StoreOperation]) -> None:
-            dropped.extend(await self._manager.drop_database(name, cascade=cascade))
+        async def commit(writes: PlannedWrites) -> None:
+            dropped.extend(await self._manager.drop_database(name, writes.take(), cascade=cascade))
 
         self._manager.check_drop_database(name, cascade=cascade)
         tables = [table for table in self._manager.tables() if table.path.database == name]
@@ -128,8 +128,8 @@ class ReplicatedTables:
         return dropped
 
     async def create_partition(self, table: TableInfo, partition: PartitionInfo, assignment: Assignment) -> None:
-        async def commit(operations: Sequence[StoreOperation]) -> None:
-            await self._manager.add_partition(table, partition, assignment, operations)
+        async def commit(writes: PlannedWrites) -> None:
+            await self._manager.add_partition(table, partition, assignment, writes.take())
 
         try:
             physical = PhysicalTable(table.table_id, partition.partition_id)
@@ -140,8 +140,8 @@ class ReplicatedTables:
         self._manager.show_partition(partition)
 
     async def _discard_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
-        async def commit(operations: Sequence[StoreOperation]) -> None:
-            await self._manager.discard_partition(table, partition)
+        async def commit(writes: PlannedWrites) -> None:
+            await self._manager.discard_partition(table, partition, writes.take())
 
         try:
             await self._drop(PartitionDropped(partition), commit)
@@ -149,8 +149,8 @@ class ReplicatedTables:
             logger.exception("what was made of partition %s of %s could not be removed", partition.name, table.path)
 
     async def drop_partition(self, table: TableInfo, partition: PartitionInfo) -> None:
-        async def commit(operations: Sequence[StoreOperation]) -> None:
-            await self._manager.drop_partition(table, partition)
+        async def commit(writes: PlannedWrites) -> None:
+            await self._manager.drop_partition(table, partition, writes.take())
 
         await self._drop(PartitionDropped(partition), commit)
 

@@ -16,6 +16,7 @@ What the events do:
 * ``TablesDropped``, ``PartitionDropped``: gone for clients, then its replicas are deleted.
 * ``LeadershipsConfirmed``: a leader counts as active; a failure makes another one lead, and is retried later. A leader
   that has begun the epoch before it was restarted is elected again, in a new epoch.
+* ``ReplicasStopped``: a leader that waits until a server without replica serves its bucket no more waits no longer.
 * ``LeadershipsResigned``: a leader that cannot go on leaves the ISR, another one leads, and it follows.
 * ``IsrAdjustmentRequested``: validated, stored, returned. ISRs are not sent to anybody else, except to those who become
   standby replicas, or are it no more. A leader that knows an older one is told the present one.
@@ -69,6 +70,7 @@ from fluss_server.coordinator.events import (
     Plan,
     RebalanceCanceled,
     RebalanceRequested,
+    ReplicasStopped,
     ServerJoined,
     ServerLeft,
     ServersTagged,
@@ -116,6 +118,8 @@ def plan(state: ClusterState, event: Event) -> Plan:
             planner.partition_dropped(event)
         case LeadershipsConfirmed():
             planner.leaderships_confirmed(event)
+        case ReplicasStopped():
+            planner.replicas_stopped(event)
         case IsrAdjustmentRequested():
             result = planner.isr_adjustment_requested(event)
         case LeadershipsResigned():
@@ -154,6 +158,7 @@ class _Planner(PlanBuilder):
             for bucket, state in self._buckets_of(node.server_id).items():
                 if state.status is BucketStatus.ONLINE:
                     self.tell_leadership(bucket, node.server_id)
+            self._stop_what_it_served(node.server_id)
             return
         if known is not None:
             self.server_left(node.server_id)
@@ -168,7 +173,16 @@ class _Planner(PlanBuilder):
             if node.server_id in state.replicas and state.status is BucketStatus.ONLINE:
                 self.draft.put_bucket(bucket, state._replace(active=False) if state.leader == node.server_id else state)
                 self.tell_leadership(bucket, node.server_id)
+        self._stop_what_it_served(node.server_id)
         self._elect_where_needed(self.draft.buckets())
+
+    def _stop_what_it_served(self, server_id: int) -> None:
+        """A server that registers may serve a bucket of which it has no replica any more: it held its lease, and knows
+        nothing of that. The leader of the bucket waits for its response.
+        """
+        for bucket, state in self._once_served_by(server_id).items():
+            if server_id not in state.replicas and state.record is not None:
+                self.tell(server_id, ReplicaStop(bucket, state.record.leader_epoch, delete=True))
 
     def server_left(self, server_id: int, incarnation: str | None = None) -> None:
         known = self.draft.server(server_id)
@@ -181,7 +195,7 @@ class _Planner(PlanBuilder):
         affected = self._buckets_of(server_id)
         self._take_offline(affected, server_id)
         self._elect_where_needed(affected)
-        for bucket in affected:
+        for bucket in self._once_served_by(server_id):
             self.served_no_more(bucket, server_id)
 
     def absent_servers_left(self) -> None:
@@ -234,6 +248,10 @@ class _Planner(PlanBuilder):
 
     def _buckets_of(self, server_id: int) -> dict[TableBucket, BucketState]:
         return {bucket: state for bucket, state in self.draft.buckets().items() if server_id in state.replicas}
+
+    def _once_served_by(self, server_id: int) -> dict[TableBucket, BucketState]:
+        """Buckets that a server may serve in an earlier leader epoch, although it need not have a replica any more."""
+        return {bucket: state for bucket, state in self.draft.buckets().items() if server_id in state.former}
 
     def shutdown_requested(self, server_id: int, incarnation: str | None) -> tuple[TableBucket, ...]:
         server = self.draft.server(server_id)
@@ -375,6 +393,12 @@ class _Planner(PlanBuilder):
             self.retry = True
         return True
 
+    def replicas_stopped(self, event: ReplicasStopped) -> None:
+        for bucket in event.buckets:
+            state = self.draft.bucket(bucket)
+            if state is not None and event.server_id not in state.replicas:
+                self.served_no_more(bucket, event.server_id)
+
     def _leader_failed(self, bucket: TableBucket, server_id: int, failure: Failure) -> None:
         """Let another replica lead. It does not wait for this one, which leaves the ISR, follows and may come back."""
         state = self.draft.bucket(bucket)
@@ -398,6 +422,8 @@ class _Planner(PlanBuilder):
             others = [server for server in self.available(bucket, state) if server != server_id]
             can_move = elect(state.record, others) is not None
             self.note(bucket, "resigned" if can_move else "not-replaceable", f"server {server_id}: {resigned.failure}")
+            if can_move and resigned.serves_reads:  # until it has heard of the other leader
+                self.draft.put_bucket(bucket, state._replace(former=(*state.former, server_id)))
             if can_move or not resigned.serves_reads:
                 self._leader_failed(bucket, server_id, resigned.failure)
 

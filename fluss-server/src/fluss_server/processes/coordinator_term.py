@@ -141,6 +141,7 @@ class CoordinatorTerm:
         if authorizer is not None:
             self._resources.push_async_callback(authorizer.close)
             await authorizer.load()
+            self._resources.callback(coordinator.end_waits)  # before it waits for changes that have begun
             interceptor = AuthorizationInterceptor(authorizer, coordinator.manager.table_path)
             permissions = interceptor.permissions
             interceptors.append(interceptor)
