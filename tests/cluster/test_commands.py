@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from cluster_support import ProcessCluster
 from fluss_server.cli.main import main
+from waiting import wait_until
 
 Command = Callable[..., Any]
 ROWS = 40
@@ -61,6 +63,24 @@ def test_rows_are_written_to_and_read_from_the_leaders(cluster: ProcessCluster, 
     assert len(exported.read_text().splitlines()) == ROWS
     assert fluss("delete", "keyed", "id=7")[0] == 0
     assert fluss("get", "keyed", "id=7")[0] == 1
+
+
+def test_the_servers_say_how_full_their_disks_are(cluster: ProcessCluster, fluss: Command, tmp_path: Path) -> None:
+    assert fluss("create-table", "CREATE TABLE filling (id INT, name STRING) WITH ('bucket.num' = '2')")[0] == 0
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(f'{{"id": {number}, "name": "name {number}"}}\n' for number in range(ROWS)))
+
+    def servers() -> list[dict[str, Any]]:
+        return [row for row in fluss("cluster")[1] if row["role"] == "tablet server"]
+
+    wait_until(lambda: all(row["data_bytes"] is not None for row in servers()), "reports of the disks", 20)
+    before = sum(row["data_bytes"] for row in servers())
+    assert fluss("put", "filling", str(file))[0] == 0
+    wait_until(lambda: sum(row["data_bytes"] for row in servers()) >= before + ROWS, "the rows count", 20)
+    disk = shutil.disk_usage(tmp_path)
+    for row in servers():
+        assert row["disk_total_bytes"] == disk.total
+        assert 0 < row["disk_free_bytes"] <= disk.total
 
 
 def test_a_server_comes_and_goes(cluster: ProcessCluster, fluss: Command, tmp_path: Path) -> None:
