@@ -8,9 +8,9 @@ for a connection is charged to it: receiving, starting its requests, and what th
 * In an iteration, connections share :data:`BUDGET_S`; *light* ones come first and may exceed it up to
   :data:`MAX_LIGHT_S`. One of the others is served in each iteration even so.
 * Who is light, and in which order the others come, is *fair queueing*. A virtual time passes at the rate at which each
-  of those that wait would make progress if all used the loop at once, in equal parts. A connection is light if what it has
-  used has passed, or soon will (:data:`CREDIT_S`) and it sends one request after the other rather than many at once.
-  The others come when their use has passed, or :data:`MAX_LEAD_S` of it.
+  of those that wait would make progress if all used the loop at once, in equal parts. A connection is light if what it
+  has used has passed, or soon will (:data:`CREDIT_S`) and it sends one request after the other rather than many at
+  once. The others come when their use has passed, or :data:`MAX_LEAD_S` of it.
 
 Fair queueing with virtual time: A. Demers, S. Keshav, S. Shenker, "Analysis and simulation of a fair queueing
 algorithm" (1989); the cost of a request is known only after it, as in start-time fair queueing (P. Goyal, H. Vin,
