@@ -33,6 +33,37 @@ def test_a_newer_value_hides_the_old_generation() -> None:
     assert cache.read([b"y", b"z"]) == ([b"1", b"1"], [])
 
 
+def test_after_a_change_that_it_does_not_take_in_it_learns_again() -> None:
+    cache = RowCache(RowCacheMemory(10_000, threading.Lock()))
+    cache.update({b"x": b"1"}, 2)
+    before = cache.state
+    cache.begin_change()
+    cache.forget()
+    cache.learn([b"x"], [b"1"], before)
+    assert cache.get([b"x"]) == [UNKNOWN], "it was read before the change"
+    cache.learn([b"x"], [b"2"], cache.state)
+    assert cache.get([b"x"]) == [b"2"]
+
+
+def test_a_row_that_is_forgotten_does_not_uncover_an_older_one() -> None:
+    class Watched(RowCache):
+        """Is read in every state in which another thread may meet it."""
+
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            seen.extend(self.get([b"x"]) if watching else [])
+
+    watching, seen = False, list[object]()
+    cache = Watched(RowCacheMemory(10_000, threading.Lock()))
+    cache.update({b"x": b"1"}, 2)
+    cache.start_generation()
+    cache.update({b"x": b"2"}, 2)
+    watching = True
+    cache.begin_change()
+    cache.forget()
+    assert set(seen) == {b"2", UNKNOWN}
+
+
 def test_size_is_bounded_and_hot_keys_stay() -> None:
     cache = RowCache(RowCacheMemory(100_000, threading.Lock()))
     for number in range(10_000):

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from error_support import refused
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.kv import committed_rows
 from fluss_server.kv.checkpoint import read_checkpoint
+from fluss_server.kv.disk_full import disk_full
 from fluss_server.kv.kv_tablet import KvTablet
 from fluss_server.kv.resources import KvResources
+from fluss_server.kv.rocks import RocksStore
 from fluss_server.log.log_config import LogConfig
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
 from fluss_server.replica import follower_rows
-from fluss_server.replica.follower_replica import FollowerReplica
+from fluss_server.replica.follower_replica import FollowerReplica, LeaderLog
 from fluss_server.replica.follower_rows import FollowerRows, RowsAccess
 from fluss_server.replica.replay_queue import ReplayQueue
 from fluss_server.runtime import InlineWorkers, ManualClock
 from fluss_server.runtime.runtime import system_runtime
+from fluss_server.runtime.workers import ThreadWorkers, Workers
+from fluss_server.tablet.maintenance import Maintenance, MaintenanceConfig
 from kv_support import Bucket, make_table, open_bucket
 from log_support import NOW_MS
 
@@ -43,19 +49,22 @@ class Standby:
     Attributes:
         opened: how often the KvTablet was opened.
         removed_beyond: where the log was going to be cut while it was closed.
+        may_remove: files are removed while it is set.
     """
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, workers: Workers | None = None) -> None:
         self.bucket = bucket
         self.directory = bucket.directory / "standby"
         self.opened = 0
         self.removed_beyond: list[int] = []
+        self.may_remove = asyncio.Event()
+        self.may_remove.set()
         self.schemas: Callable[[int], Schema] = {1: bucket.table.schema}.__getitem__
-        self.worker = InlineWorkers().pool("kv", 1)
+        self.worker = (workers or InlineWorkers()).pool("kv", 1)
         self.queue = ReplayQueue(self.worker)
         self.resources = KvResources(system_runtime())
-        access = RowsAccess(self._open, self._close, self._remove_beyond)
-        self.rows = FollowerRows(BUCKET, bucket.table, access, self.worker, self.queue)
+        self.access = RowsAccess(self._open, self._close, self._remove_beyond)
+        self.rows = FollowerRows(BUCKET, bucket.table, self.access, self.worker, self.queue)
 
     async def _open(self, table: TableInfo) -> KvTablet:
         self.opened += 1
@@ -69,6 +78,25 @@ class Standby:
 
     async def _remove_beyond(self, end: int) -> None:
         self.removed_beyond.append(end)
+        await self.may_remove.wait()
+        if self.durable_offset() > end:
+            shutil.rmtree(self.directory)
+
+    def follower(self) -> FollowerReplica:
+        """A replica with these rows and the log."""
+        pool = InlineWorkers().pool("io", 1)
+        return FollowerReplica(
+            BUCKET,
+            self.bucket.table,
+            self.bucket.log,
+            leader=2,
+            leader_epoch=1,
+            high_watermark=0,
+            flush_before_fetch=True,
+            flush_pool=pool,
+            read_pool=pool,
+            rows=self.rows,
+        )
 
     @property
     def tablet(self) -> KvTablet:
@@ -92,18 +120,22 @@ async def until(condition: Callable[[], bool]) -> None:
     await asyncio.wait_for(wait(), 20.0)
 
 
-def with_standby(directory: Path, scenario: Callable[[Standby], Awaitable[None]]) -> None:
+def with_standby(
+    directory: Path, scenario: Callable[[Standby], Awaitable[None]], workers: Workers | None = None
+) -> None:
     """A bucket with 60 changes of 10 rows, 6 at a time, and rows of a follower that have none of them."""
 
     async def run() -> None:
         bucket = open_bucket(directory)
         for number in range(10):
             bucket.write([(key, f"{number}", None) for key in range(number % 5, number % 5 + 6)])
-        standby = Standby(bucket)
+        standby = Standby(bucket, workers)
         try:
             await scenario(standby)
         finally:
+            standby.may_remove.set()
             await standby.rows.close()
+            standby.worker.close()
             bucket.close()
 
     asyncio.run(run())
@@ -191,6 +223,113 @@ def test_rows_that_a_cut_of_the_log_removes_are_built_again(tmp_path: Path) -> N
     with_standby(tmp_path, scenario)
 
 
+def test_rows_that_could_not_be_opened_on_a_full_disk_do_not_survive_a_cut_of_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(standby: Standby) -> None:
+        rows, log = standby.rows, standby.bucket.log
+        ends = [header.next_offset for header, _ in log.batches(0, log.end_offset)]
+        rows.set_standby(True)
+        rows.committed(log.end_offset)
+        await until(lambda: rows.lag == 0)
+        rows.set_standby(False)
+        await until(lambda: rows.kv is None)
+        with monkeypatch.context() as full:
+
+            def no_space(*_: object) -> None:
+                raise disk_full("no space for the options of RocksDB")
+
+            full.setattr(committed_rows, "RocksStore", no_space)
+            rows.set_standby(True)
+            await until(lambda: rows.kv is not None)
+            await rows.pause()
+            assert (standby.tablet.suspended is not None, rows.applied_offset) == (True, 0)
+            await rows.cut(ends[2])
+            assert (rows.kv, standby.durable_offset()) == (None, 0), "its files hold rows that the log will not have"
+        log.truncate(ends[2])
+        rows.resume()
+        rows.committed(ends[2])
+        await until(lambda: rows.lag == 0)
+        assert standby.content() == standby.bucket.replayed()
+
+    with_standby(tmp_path, scenario)
+
+
+def test_rows_beyond_a_cut_go_also_while_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(standby: Standby) -> None:
+        rows, log = standby.rows, standby.bucket.log
+        ends = [header.next_offset for header, _ in log.batches(0, log.end_offset)]
+        rows.set_standby(True)
+        rows.committed(ends[1])
+        await until(lambda: rows.lag == 0)
+        standby.tablet.persist()
+        rows.committed(ends[4])
+        await until(lambda: rows.lag == 0)
+        with monkeypatch.context() as full:
+
+            def no_space(store: RocksStore, *_: object) -> None:
+                raise store._error("cannot write to RocksDB", Exception("IO error: No space left on device"))
+
+            full.setattr(RocksStore, "write", no_space)
+            rows.committed(ends[5])
+            await until(lambda: standby.tablet.suspended is not None)
+            await rows.pause()
+            assert (rows.applied_offset, standby.durable_offset()) == (ends[4], ends[1])
+            await rows.cut(ends[2])
+        assert rows.kv is None
+        log.truncate(ends[2])
+        rows.resume()
+        rows.committed(ends[2])
+        await until(lambda: rows.lag == 0)
+        assert standby.content() == standby.bucket.replayed()
+
+    with_standby(tmp_path, scenario)
+
+
+def test_the_end_of_a_role_waits_until_rows_are_removed(tmp_path: Path) -> None:
+    async def scenario(standby: Standby) -> None:
+        follower = standby.follower()
+        standby.may_remove.clear()
+        fetching = asyncio.ensure_future(follower.align(LeaderLog((), 0, 0)))
+        await until(lambda: standby.removed_beyond == [0])
+        fetching.cancel()
+        await asyncio.wait([fetching])
+        stopping = asyncio.ensure_future(follower.stop())
+        pausing = asyncio.ensure_future(standby.rows.pause())
+        done, _ = await asyncio.wait([stopping, pausing], timeout=0.05)
+        assert not done, "the next role would open files that are being removed"
+        standby.may_remove.set()
+        await asyncio.wait_for(asyncio.gather(stopping, pausing), 20.0)
+        assert standby.bucket.log.end_offset > 0, "nothing begins after the end"
+
+    with_standby(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (FlussError(ErrorCode.STORAGE_EXCEPTION, "cannot remove it"), ErrorCode.STORAGE_EXCEPTION),
+        (RuntimeError("cannot remove it"), ErrorCode.UNKNOWN_SERVER_ERROR),
+    ],
+)
+def test_rows_that_cannot_be_removed_keep_the_log_and_the_follower(
+    tmp_path: Path, failure: Exception, code: ErrorCode
+) -> None:
+    async def scenario(standby: Standby) -> None:
+        async def fail(end: int) -> None:
+            raise failure
+
+        remove, standby.access.remove_beyond = standby.access.remove_beyond, fail
+        follower, log = standby.follower(), standby.bucket.log
+        assert await refused(follower.align(LeaderLog((), 0, 0))) is code
+        assert (log.end_offset > 0, follower.is_online, follower.is_aligned) == (True, True, False)
+        standby.access.remove_beyond = remove
+        await follower.align(LeaderLog((), 0, 0))
+        assert (log.end_offset, follower.is_aligned) == (0, True)
+
+    with_standby(tmp_path, scenario)
+
+
 def test_a_schema_that_is_not_known_yet_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower_rows, "FIRST_RETRY_S", 0.01)
 
@@ -254,6 +393,85 @@ def test_retention_waits_for_durable_rows(tmp_path: Path, is_standby: bool) -> N
 
 
 @pytest.mark.parametrize("is_standby", [True, False])
+def test_retention_does_not_wait_for_what_is_written_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_standby: bool
+) -> None:
+    monkeypatch.setattr("fluss_server.kv.recovery.SLICE_ROWS", 5)
+    apply, begun_at = KvTablet.apply_changelog, list[int]()
+
+    async def scenario(standby: Standby) -> None:
+        rows, bucket, loop = standby.rows, standby.bucket, asyncio.get_running_loop()
+        ends = [header.next_offset for header, _ in bucket.log.batches(0, bucket.log.end_offset)]
+
+        def apply_while_clients_write(kv: KvTablet, end: int, *, admit: bool = True) -> bool:
+            begun_at.append(kv.applied_offset)
+            more = apply(kv, end, admit=admit)
+            bucket.write([(key, f"{end}", None) for key in range(6)])
+            loop.call_soon_threadsafe(rows.committed, bucket.log.end_offset)
+            return more
+
+        monkeypatch.setattr(KvTablet, "apply_changelog", apply_while_clients_write)
+        rows.set_standby(is_standby)
+        rows.committed(ends[-1])
+        assert await asyncio.wait_for(rows.secure(ends[3]), 5.0) >= ends[3]
+        assert rows.applied_offset < bucket.log.end_offset
+        if not is_standby:
+            await until(lambda: rows.kv is None)
+            assert max(begun_at) < ends[3], "no more than is needed"
+
+    with_standby(tmp_path, scenario, ThreadWorkers())
+
+
+def test_a_batch_after_a_cut_may_end_where_none_ended_before(tmp_path: Path) -> None:
+    async def scenario(standby: Standby) -> None:
+        rows, bucket, log = standby.rows, standby.bucket, standby.bucket.log
+        ends = [header.next_offset for header, _ in log.batches(0, log.end_offset)]
+        rows.set_standby(True)
+        rows.committed(ends[2] + 1)
+        await until(lambda: rows.applied_offset == ends[2])
+        await asyncio.sleep(2 * follower_rows.GATHER_S)  # the next batch is found to be incomplete
+        await rows.cut(ends[2])
+        bucket.kv.delete()
+        log.truncate(ends[2])
+        bucket.kv = KvTablet.open(bucket.directory / "kv", bucket.table, standby.schemas, log, standby.resources)
+        bucket.write([(99, "new", None)])
+        assert log.end_offset == ends[2] + 1
+        rows.committed(log.end_offset)
+        await until(lambda: rows.lag == 0)
+        assert standby.content() == bucket.rows()
+
+    with_standby(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("ticks", range(5))
+def test_maintenance_ends_while_retention_waits_for_rows(tmp_path: Path, ticks: int) -> None:
+    """Its cancellation counts also when it comes together with what it waits for."""
+
+    async def scenario(standby: Standby) -> None:
+        standby.rows.committed(standby.bucket.log.end_offset)
+        waiting = asyncio.Event()
+
+        class Retention:
+            is_closed = False
+
+            async def delete_expired(self, *, roll_active: bool) -> None:
+                waiting.set()
+                await standby.rows.secure(20)
+
+        config = MaintenanceConfig(retention_interval_s=0.001, writer_expiration_interval_s=60.0)
+        maintenance = Maintenance(config, lambda: [cast(Any, Retention())])
+        maintenance.start()
+        await waiting.wait()
+        await asyncio.sleep(0)  # it waits for the rows now
+        await standby.rows.pause()
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(maintenance.stop(), 5.0)
+
+    with_standby(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("is_standby", [True, False])
 def test_a_follower_deletes_of_its_changelog_what_its_rows_contain(tmp_path: Path, is_standby: bool) -> None:
     async def run() -> None:
         clock = ManualClock(NOW_MS)
@@ -263,19 +481,7 @@ def test_a_follower_deletes_of_its_changelog_what_its_rows_contain(tmp_path: Pat
             bucket.write([(number % 5, f"{number}" * 20, None)])
         standby = Standby(bucket)
         standby.rows.set_standby(is_standby)
-        pool, log = InlineWorkers().pool("io", 1), bucket.log
-        follower = FollowerReplica(
-            BUCKET,
-            table,
-            log,
-            leader=2,
-            leader_epoch=1,
-            high_watermark=0,
-            flush_before_fetch=True,
-            flush_pool=pool,
-            read_pool=pool,
-            rows=standby.rows,
-        )
+        log, follower = bucket.log, standby.follower()
         clock.advance(TTL_MS + 1)
         end, middle = log.end_offset, log.end_offset // 2
         await follower.append(b"", high_watermark=end, leader_start=0)

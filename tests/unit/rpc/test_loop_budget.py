@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import pairwise
 
 import pytest
 
@@ -12,7 +11,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc import connection
 from fluss_server.rpc.loop_budget import (
     BUDGET_S,
-    DELAY_PER_USE,
+    CREDIT_S,
     MAX_LIGHT_S,
     MIN_SLICE_S,
     SLICE_S,
@@ -24,90 +23,191 @@ from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from rpc_support import RawClient, async_test, eventually, serving
 
 
-def used(seconds: float, at: float = 0.0) -> LoopUse:
-    """Of a connection that used the loop so long, until ``at``."""
-    use = LoopUse(at - seconds)
-    use.add(at - seconds, at)
+async def order_of(budget: LoopBudget, waiting: dict[str, tuple[LoopUse, bool]], seconds: float) -> list[list[str]]:
+    """Who comes in which iteration of the loop; each uses ``seconds``."""
+    iterations: list[list[str]] = [[]]
+    for name, (use, single) in waiting.items():
+
+        def resume(name: str = name, use: LoopUse = use) -> None:
+            iterations[-1].append(name)
+            budget.charge(use, seconds)
+
+        budget.wait(resume, use, single)
+    for _ in range(20):
+        await asyncio.sleep(0)
+        iterations.append([])
+    return [names for names in iterations if names]
+
+
+def used(budget: LoopBudget, seconds: float) -> LoopUse:
+    """Of a connection that has just used the loop so long."""
+    use = LoopUse()
+    budget.charge(use, seconds)
     return use
 
 
 @async_test
 async def test_those_that_use_little_come_first_and_all_come() -> None:
     budget = LoopBudget()
+    names = {"heavy 1": 0.003, "heavy 2": 0.002, "light 1": 0.0001, "heavy 3": 0.002, "light 2": 0.0}
+    uses = {name: used(budget, seconds) for name, seconds in names.items()}
+    assert not budget.has_time
+    waiting = {name: (use, name.startswith("light")) for name, use in uses.items()}
+    assert not budget.has_time_for(uses["heavy 1"], single=False)
+    assert await order_of(budget, waiting, BUDGET_S) == [
+        ["light 2", "light 1", "heavy 1"],
+        ["heavy 2"],
+        ["heavy 3"],
+    ]
+
+
+@async_test
+async def test_light_connections_may_exceed_the_budget() -> None:
+    budget = LoopBudget()
+    light, heavy = LoopUse(), used(budget, BUDGET_S)
+    assert not budget.has_time
+    assert budget.has_time_for(light, single=False)
+    assert not budget.has_time_for(heavy, single=True)
+    used(budget, MAX_LIGHT_S - BUDGET_S)
+    assert not budget.has_time_for(light, single=True)
+
+
+@async_test
+async def test_one_request_at_a_time_comes_before_many() -> None:
+    budget = LoopBudget()
+    used(budget, MAX_LIGHT_S)
+    uses = {name: used(budget, CREDIT_S / 2) for name in ("many 1", "many 2", "one")}
+    iterations = await order_of(budget, {name: (use, name == "one") for name, use in uses.items()}, 0.0)
+    assert iterations == [["one", "many 1", "many 2"]]
+    many = {f"{number}": (used(budget, CREDIT_S * 1.5), number == 7) for number in range(8)}
+    assert next(iter(await order_of(budget, many, BUDGET_S))) == ["0"], "an expensive one is not light"
+
+
+@async_test
+async def test_equal_connections_take_turns() -> None:
+    budget = LoopBudget()
+    use = {name: LoopUse() for name in ("a", "b", "c")}
     order: list[str] = []
-    budget.charge(MAX_LIGHT_S)
-    assert not budget.allows(light=False)
-    assert not budget.allows(light=True)
-    uses = {"heavy 1": 0.3, "heavy 2": 0.2, "light 1": 0.01, "light 2": 0.0, "heavy 3": 0.2}
-    for name, seconds in uses.items():
 
-        def resume(name: str = name) -> None:
+    def wait(name: str) -> None:
+        def resume() -> None:
             order.append(name)
-            budget.charge(BUDGET_S)
+            budget.charge(use[name], 0.0004 if name == "c" else 0.0002)
+            if len(order) < 100:
+                wait(name)
 
-        budget.wait(resume, used(seconds), now=0.0)
-    counts = []
-    while len(order) < len(uses):
+        budget.wait(resume, use[name], False)
+
+    for name in use:
+        wait(name)
+    for _ in range(30):
         await asyncio.sleep(0)
-        counts.append(len(order))
-        assert len(counts) < 20
-    assert order == ["light 2", "light 1", "heavy 2", "heavy 3", "heavy 1"]
-    assert max(after - before for before, after in pairwise([0, *counts])) <= 2
+    assert order.count("a") / order.count("c") == pytest.approx(2, rel=0.2), order
+    assert abs(order.count("a") - order.count("b")) <= 1
 
 
 @async_test
 async def test_slices_are_short_while_many_wait() -> None:
     budget = LoopBudget()
     assert budget.slice_s == SLICE_S
-    budget.charge(BUDGET_S)
+    used(budget, BUDGET_S)
     for _ in range(9):
-        budget.wait(lambda: None, used(0.1), now=0.0)
+        budget.wait(lambda: None, LoopUse(), False)
     assert budget.slice_s == pytest.approx(0.001)
     for _ in range(1000):
-        budget.wait(lambda: None, used(0.1), now=0.0)
+        budget.wait(lambda: None, LoopUse(), False)
     assert budget.slice_s == MIN_SLICE_S
 
 
 @async_test
-async def test_nobody_waits_for_all_who_come_later() -> None:
+async def test_light_connections_do_not_keep_the_others_waiting() -> None:
+    """New connections have used nothing, however many come."""
     budget = LoopBudget()
-    order: list[str] = []
-    uses = used(0.01)
-    budget.charge(MAX_LIGHT_S)
-    budget.wait(lambda: order.append("first"), uses, now=0.0)
-    for milliseconds in range(1, 30):
-        now = milliseconds / 1000
-        name = f"{milliseconds} ms later"
-        budget.wait(lambda name=name: order.append(name), LoopUse(now), now=now)  # type: ignore[misc]
-    await asyncio.sleep(0)
-    assert order.index("first") == pytest.approx(10 * DELAY_PER_USE, abs=1)
-    assert len(order) == 30
+    served: list[str] = []
+    heavy = used(budget, 0.5)
+
+    def arrive(name: str, use: LoopUse, single: bool) -> None:
+        def resume() -> None:
+            served.append(name)
+            budget.charge(use, 0.001)
+            arrive(name, use if name == "heavy" else LoopUse(), single)
+
+        budget.wait(resume, use, single)
+
+    arrive("heavy", heavy, False)
+    for _ in range(20):
+        arrive("new", LoopUse(), True)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert served.count("heavy") == 10
+    assert served.count("new") >= 10 * (BUDGET_S / 0.001)
+
+
+@async_test
+async def test_nobody_waits_long_for_what_it_used_before() -> None:
+    budget = LoopBudget()
+    served: list[str] = []
+    heavy = used(budget, 0.5)
+
+    def arrive(name: str, use: LoopUse) -> None:
+        def resume() -> None:
+            served.append(name)
+            budget.charge(use, 0.001)
+            arrive(name, use)
+
+        budget.wait(resume, use, False)
+
+    others = {f"{number}": used(budget, 0.001) for number in range(4)}
+    for name, use in {**others, "heavy": heavy}.items():
+        arrive(name, use)
+    for _ in range(len(others)):
+        await asyncio.sleep(0)
+    assert served.index("heavy") == len(others)
+
+
+@async_test
+async def test_an_expensive_request_makes_nobody_heavy_for_ever() -> None:
+    """A client that asks again only after a response pays with one turn for what it was charged."""
+    budget = LoopBudget()
+    use = used(budget, 0.02)
+    other = used(budget, 0.05)
+    turns: list[int] = []
+    for _ in range(2):
+        served: list[str] = []
+        budget.wait(lambda: served.append("one"), use, True)  # noqa: B023
+        budget.wait(lambda: served.append("other"), other, False)  # noqa: B023
+        for _ in range(3):
+            await asyncio.sleep(0)
+        turns.append(served.index("one"))
+    assert turns == [0, 0]
 
 
 @async_test
 async def test_use_that_nobody_notices_costs_no_callback() -> None:
     """A callback in every iteration makes the loop poll twice for a single request."""
-    budget = LoopBudget()
+    budget, use = LoopBudget(), LoopUse()
     scheduled = []
     loop = asyncio.get_running_loop()
     call_soon = loop.call_soon
     loop.call_soon = lambda *args, **options: (scheduled.append(args), call_soon(*args, **options))[1]  # type: ignore
     try:
         for _ in range(9):
-            budget.charge(0.00003)
+            budget.charge(use, 0.00003)
         assert not scheduled
-        budget.charge(0.0001)
+        budget.charge(use, 0.0001)
         assert len(scheduled) == 1
     finally:
         del loop.call_soon
 
 
-@pytest.mark.parametrize(("seconds", "light"), [(0.01, True), (0.03, False)])
-def test_use_is_forgotten(seconds: float, light: bool) -> None:
-    use = LoopUse(0.0)
-    use.add(0.0, seconds)
-    assert use.is_light(seconds) == light
-    assert use.is_light(seconds + 10)
+@async_test
+async def test_use_is_forgotten_when_nobody_waits() -> None:
+    budget = LoopBudget()
+    use = used(budget, 1.0)
+    assert not budget.has_time_for(use, single=True)
+    await asyncio.sleep(0)
+    used(budget, BUDGET_S)
+    assert budget.has_time_for(use, single=True)
 
 
 class Slow:
@@ -256,7 +356,7 @@ async def test_receiving_long_requests_is_charged(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(connection, "RECEIVE_S_PER_BYTE", 1.0)
     charged = 0.0
 
-    def charge(budget: LoopBudget, seconds: float) -> None:
+    def charge(budget: LoopBudget, use: LoopUse, seconds: float) -> None:
         nonlocal charged
         charged += seconds
 

@@ -175,7 +175,7 @@ class CommittedRows:
             row_count_change: rows inserted minus rows deleted.
             offset: changelog offset behind these changes.
             size_bytes: what keys and values weigh.
-            cached: whether the rows enter the cache; False only while nobody has read any.
+            cached: whether the rows enter the cache; without them it becomes empty.
 
         Raises:
             FlussError: ``KV_STORAGE_EXCEPTION``, ``DISK_WRITE_LOCKED``; readers may see some of the rows already.
@@ -193,7 +193,10 @@ class CommittedRows:
             for start in range(0, len(ordered), MAX_WRITE_ROWS):
                 keys = ordered[start : start + MAX_WRITE_ROWS]
                 self._store.write(keys, list(map(rows.__getitem__, keys)))
-            self._cache.update(rows if cached else {}, size_bytes if cached else 0)
+            if cached:
+                self._cache.update(rows, size_bytes)
+            else:
+                self._cache.forget()
             self._partially_applied = False
         self.row_count += row_count_change
         self.offset = offset

@@ -46,7 +46,7 @@ class KvTablet:
 
     When the disk becomes full, RocksDB takes no more writes until it is opened again. The tablet then is *suspended*:
     rows stay readable, writes are refused with ``DISK_WRITE_LOCKED``, and :meth:`recover` ends that. A tablet that was
-    opened on a full disk has no readable rows until then.
+    opened on a full disk has no readable rows until then, nor has one that is to lead and could not apply everything.
 
     On a follower it is a *standby*: :meth:`open_standby` opens it where it was, :meth:`apply_changelog` brings it
     further, and :meth:`lead` makes it take writes when it has everything.
@@ -83,7 +83,7 @@ class KvTablet:
         self._monotonic = resources.runtime.clock.monotonic
         self._rows: CommittedRows | None = None
         self._suspended: FlussError | None = None
-        self._committed_offset = 0  # what the rows have to contain when they are opened again
+        self._committed_offset = 0  # what the rows have to contain before anybody may read them
         self._pending = PreWriteBuffer()
         self.backpressure = Backpressure(resources.backpressure_trigger)
         self._sampled_at = 0.0
@@ -228,7 +228,8 @@ class KvTablet:
                 errors of the log.
         """
         self._check_writable()
-        rows = self._readable_rows()
+        rows = self._rows
+        assert rows is not None, "only a suspended tablet has none"
         if admit and rows.level0_files() + rows.unflushed_files >= SLOWDOWN_FILES:
             raise FlussError(
                 ErrorCode.STORAGE_BACKPRESSURE_EXCEPTION, f"too many files of {self._name} wait for compaction"
@@ -241,6 +242,8 @@ class KvTablet:
 
     def lead(self) -> None:
         """Everything in the log counts as committed from now on; what is not applied yet is applied.
+
+        Until then the rows are not readable: clients may have seen newer ones.
 
         Raises:
             FlussError: as :meth:`apply_changelog`. A suspended tablet does it in :meth:`recover`.
@@ -545,9 +548,9 @@ class KvTablet:
             self._suspend(error)
 
     def _readable_rows(self) -> CommittedRows:
-        """The rows, or the error of a tablet that is closed or was opened on a full disk."""
+        """The rows, or the error of a tablet that is closed, or has not got all that is committed on a full disk."""
         rows = self._rows
-        if self._closed or rows is None:
+        if self._closed or rows is None or rows.offset < self._committed_offset:
             self._check_open()
             raise self._suspended or disk_full(f"{self._name} is being opened again")
         return rows

@@ -60,9 +60,9 @@ class RowCache:
     """Newest committed values of the keys that were used last, of one tablet.
 
     One thread changes rows: it announces that with :meth:`begin_change` before RocksDB changes, and ends with
-    :meth:`update`. Others may call :meth:`get` at the same time: they see a value that is or was just committed, never
-    one that a commit finished before the call has replaced. What they read from RocksDB they may :meth:`learn`, which
-    does nothing if a change began meanwhile.
+    :meth:`update` or :meth:`forget`. Others may call :meth:`get` at the same time: they see a value that is or was
+    just committed, never one that a commit finished before the call has replaced. What they read from RocksDB they may
+    :meth:`learn`, which does nothing if a change began meanwhile.
 
     Args:
         memory: shared with other caches.
@@ -129,6 +129,14 @@ class RowCache:
             self._young.update(rows)
             self._changing = False
             self._memory.grow(self, size_bytes + _ROW_OVERHEAD_BYTES * len(rows))
+
+    def forget(self) -> None:
+        """Rows are committed that are not to be taken in: what is here may be outdated by them. The change is over."""
+        with self._lock:
+            self._old = {}  # before the young one: whoever reads meanwhile must not see what that one hides
+            self._young = {}
+            self._changing = False
+            self._memory.forget(self)
 
     @property
     def state(self) -> int:

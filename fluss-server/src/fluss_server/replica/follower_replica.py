@@ -142,11 +142,11 @@ class FollowerReplica(BucketReplica):
         """Remove what the leader does not have.
 
         Raises:
-            FlussError: from the log; see :meth:`append`.
+            FlussError: from the log, see :meth:`append`; from the rows, which the replica survives.
         """
         common = self._common_end(leader_log)
-        if self.rows is not None and (common is None or common < self.log.end_offset):
-            await self.rows.cut(common or 0)
+        if common is None or common < self.log.end_offset:
+            await self._cut_rows(common or 0)
         await self._run(partial(self._align, leader_log, common))
         if self._stopped:
             return
@@ -172,6 +172,19 @@ class FollowerReplica(BucketReplica):
         else:  # nothing was ever in this log
             common = end if end <= leader.end_offset else None
         return None if common is None or common < max(log.start_offset, leader.start_offset) else common
+
+    async def _cut_rows(self, end: int) -> None:
+        """Remove rows that are not of the log up to ``end``; what has begun goes on when the caller is cancelled."""
+        if self.rows is None or self._stopped or self._offline is not None:
+            return
+        running = self._running = asyncio.ensure_future(self.rows.cut(end))
+        try:
+            await asyncio.shield(running)
+        except FlussError:
+            raise
+        except Exception as error:
+            logger.exception("the rows of bucket %s cannot be cut", self.bucket)
+            raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"{type(error).__name__}: {error}") from error
 
     def _align(self, leader: LeaderLog, common: int | None) -> None:
         log = self.log
@@ -284,7 +297,7 @@ class FollowerReplica(BucketReplica):
             await self._flush_pool.run(delete)
 
     async def stop(self) -> None:
-        """Follow no more; returns when nothing changes the log any more, which stays open for the next role."""
+        """Follow no more; returns when nothing cuts the rows or changes the log, which stays open for the next role."""
         self._stopped = True
         if self._running is not None:
             await asyncio.wait([self._running])

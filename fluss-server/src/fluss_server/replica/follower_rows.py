@@ -101,7 +101,7 @@ class FollowerRows:
         self._is_due = False
         self._running: asyncio.Future[None] | None = None
         self._retry_s = 0.0
-        self._moved = asyncio.Event()
+        self._moved: asyncio.Future[None] | None = None  # while somebody waits for the end of a step
 
     # ------------------------------------------------------------------ following
 
@@ -129,9 +129,15 @@ class FollowerRows:
 
     @property
     def _has_work(self) -> bool:
-        if self.is_standby or self._needed:
-            return self.applied_offset < self._committed and self._tried != self._committed
+        if self.is_standby:
+            return self._lacks(self._committed)
+        if self._needed:
+            return self._lacks(self._needed)
         return self.kv is not None
+
+    def _lacks(self, end: int) -> bool:
+        """Whether rows before ``end`` are missing that can be applied now."""
+        return self.applied_offset < end and self._tried != self._committed
 
     def _proceed(self, delay_s: float = GATHER_S) -> None:
         """Take a step after a while, if there is something to do."""
@@ -161,8 +167,19 @@ class FollowerRows:
             running, self._running = self._running, None
             if not running.done():
                 running.set_result(None)
-            self._moved.set()
+            self._tell_waiting()
             self._proceed(self._retry_s)
+
+    async def _wait_for_step(self, limit_s: float) -> None:
+        if self._moved is None:
+            self._moved = asyncio.get_running_loop().create_future()
+        # Not wait_for, which loses a cancellation that comes together with the result.
+        await asyncio.wait([self._moved], timeout=limit_s)
+
+    def _tell_waiting(self) -> None:
+        moved, self._moved = self._moved, None
+        if moved is not None:
+            moved.set_result(None)
 
     async def _step(self) -> None:
         if not (self.is_standby or self._needed):
@@ -210,17 +227,21 @@ class FollowerRows:
         """
         async with self._files:
             self._committed = min(self._committed, end)
-            if self.kv is None:
-                await self._access.remove_beyond(end)
-            elif self.kv.applied_offset > end:
+            self._tried = 0  # batches after the cut may end elsewhere
+            if self.applied_offset > end:
                 logger.error(
                     "bucket %s: rows up to changelog offset %d were acknowledged, the leader has it up to %d only; they"
                     " are built again",
                     self._bucket,
-                    self.kv.applied_offset,
+                    self.applied_offset,
                     end,
                 )
                 await self._delete_kv()
+            else:
+                if self.kv is not None and self.kv.suspended is not None:
+                    await self._close_kv()  # it may have no rows yet: only its files tell what is in them
+                if self.kv is None:
+                    await self._access.remove_beyond(end)
         self._proceed()
 
     async def secure(self, end: int) -> int:
@@ -237,12 +258,8 @@ class FollowerRows:
         deadline = loop.time() + SECURE_DEADLINE_S
         try:
             self._proceed()
-            while self._is_active and not self._retry_s and self._has_work and loop.time() < deadline:
-                self._moved.clear()
-                try:
-                    await asyncio.wait_for(self._moved.wait(), 1.0)
-                except asyncio.TimeoutError:
-                    continue
+            while self._is_active and not self._retry_s and self._lacks(end) and loop.time() < deadline:
+                await self._wait_for_step(1.0)
             async with self._files:
                 kv = self.kv
                 if kv is None or not self._is_active or kv.suspended is not None:
@@ -279,7 +296,9 @@ class FollowerRows:
         self._is_due = False
         if self._running is not None:
             await asyncio.wait([self._running])
-        self._moved.set()
+        self._tell_waiting()
+        async with self._files:
+            pass  # what has begun has ended
 
     def resume(self) -> None:
         """Go on, as a follower again."""

@@ -125,7 +125,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._reader = self._intake.reader
         self._transport: asyncio.Transport
         self._quick_ack: Callable[[], None] | None = None
-        self._loop_use = LoopUse(self.last_activity)
+        self._loop_use = LoopUse()
         self._waits_for_loop = False
         self._closing = False  # no request is started any more
         self._discarding: memoryview | None = None  # where input goes after a SERVER_FAILURE
@@ -296,16 +296,18 @@ class ServerConnection(asyncio.BufferedProtocol):
         if now > begin:
             if now - begin < budget.slice_s:
                 return True
-        elif budget.allows(light=False) or (budget.allows(light=True) and self._loop_use.is_light(now)):
+        elif budget.has_time:
+            return True
+        single = self._reader.ends_with_next_frame
+        if now == begin and budget.has_time_for(self._loop_use, single):
             return True
         self._waits_for_loop = True
-        budget.wait(self._loop_granted, self._loop_use, now)
+        budget.wait(self._loop_granted, self._loop_use, single)
         return False
 
     def _charge(self, begin: float, end: float) -> None:
         """The loop was used for this connection."""
-        self._loop_use.add(begin, end)
-        self._host.loop_budget.charge(end - begin)
+        self._host.loop_budget.charge(self._loop_use, end - begin)
 
     def _loop_granted(self) -> None:
         self._waits_for_loop = False

@@ -270,6 +270,12 @@ class FrameReader:
         """Length of the frame with memory of its own that is arriving, else 0."""
         return 0 if self._large is None else len(self._large)
 
+    @property
+    def ends_with_next_frame(self) -> bool:
+        """Whether nothing is received that belongs to a frame after the next one."""
+        rest = self._end - self._start
+        return rest < LENGTH_SIZE or rest - LENGTH_SIZE <= _LENGTH.unpack_from(self._view, self._start)[0]
+
     def next_frame(self) -> bytes | memoryview | None:
         """The next whole frame without its length, or None until more is received.
 

@@ -5,17 +5,22 @@ for a connection is charged to it: receiving, starting its requests, and what th
 
 * The requests of a connection are started for :data:`SLICE_S` at most, less when others wait; then the connection
   waits for another iteration of the loop.
-* In an iteration, connections share :data:`BUDGET_S`; those that used very little lately may exceed it up to
-  :data:`MAX_LIGHT_S`.
-* Who waits comes in the order of arrival, but behind those that arrive a little later and have used less: later by
-  :data:`DELAY_PER_USE` times the difference. So nobody waits for long, however many new connections come.
+* In an iteration, connections share :data:`BUDGET_S`; *light* ones come first and may exceed it up to
+  :data:`MAX_LIGHT_S`. One of the others has its turn in each iteration even so.
+* Who is light, and in which order the others come, is *fair queueing*. A virtual time passes at the rate at which each
+  of those that wait would get on if all used the loop at once, in equal parts. A connection is light if what it has
+  used has passed, or soon will (:data:`CREDIT_S`) and it sends one request after the other rather than many at once.
+  The others come when their use has passed, or :data:`MAX_LEAD_S` of it.
+
+Fair queueing with virtual time: A. Demers, S. Keshav, S. Shenker, "Analysis and simulation of a fair queueing
+algorithm" (1989); the cost of a request is known only after it, as in start-time fair queueing (P. Goyal, H. Vin,
+H. Cheng, 1996).
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-import math
 from collections.abc import Callable
 
 SLICE_S = 0.002
@@ -25,13 +30,19 @@ MIN_SLICE_S = 0.00005
 """The same while very many connections wait."""
 
 BUDGET_S = 0.003
-"""Time of one iteration for connections that use much."""
+"""Time of one iteration for connections that are not light."""
 
 MAX_LIGHT_S = 2 * BUDGET_S
-"""Time of one iteration after which connections that use little wait for the next one, too."""
+"""Time of one iteration after which light connections wait for the next one, too."""
 
-DELAY_PER_USE = 1.0
-"""For each second of use, a connection lets others go first that arrive within so many seconds."""
+MAX_LEAD_S = 0.0005
+"""A connection that is not light lets each of the others use the loop for so long first, however much it has used."""
+
+CREDIT_S = 0.002
+"""So much more than its part may a connection have used that sends its next request only after a response."""
+
+MAX_DEBT_S = 0.05
+"""So much of what a connection has used beyond its part is remembered after it has waited."""
 
 RECEIVE_S_PER_BYTE = 0.3e-9
 """What receiving costs, about; it happens before anybody can measure it."""
@@ -40,10 +51,22 @@ _UNNOTICED_S = 0.1 * BUDGET_S
 """So much may be left from iterations before: a callback in each of them would cost a short request 15 us."""
 
 _CYCLE_S = 0.01  # in about this time, each of those that wait should have started something
-_LIGHT_SHARE_S = 0.02  # of each second; more is much
-_MEMORY_S = 1.0  # use is forgotten by and by, in about this time
-_MAX_USED_S = 0.5
-_FORGET_EVERY_S = 0.001
+
+
+_Waiting = tuple[float, int, Callable[[], None]]  # the virtual time of its turn, order of arrival, what to call
+
+
+class LoopUse:
+    """What one connection has used of the loop.
+
+    Attributes:
+        until: the virtual time at which that has passed.
+    """
+
+    __slots__ = ("until",)
+
+    def __init__(self) -> None:
+        self.until = 0.0
 
 
 class LoopBudget:
@@ -51,41 +74,64 @@ class LoopBudget:
 
     def __init__(self) -> None:
         self._used_s = 0.0
-        self._waiting: list[tuple[float, int, bool, Callable[[], None]]] = []  # a heap: rank, order of arrival, light
+        self._passed_s = 0.0  # the virtual time
+        self._latest_s = 0.0  # when the use of all connections has passed
+        self._light: list[_Waiting] = []  # heaps
+        self._others: list[_Waiting] = []
         self._waits = 0
         self._scheduled = False
 
     @property
     def slice_s(self) -> float:
         """How long a connection may start requests now: the more connections wait, the shorter."""
-        return max(MIN_SLICE_S, min(SLICE_S, _CYCLE_S / (1 + len(self._waiting))))
+        return max(MIN_SLICE_S, min(SLICE_S, _CYCLE_S / (1 + self._count)))
 
-    def allows(self, light: bool) -> bool:
-        """Whether a connection may start requests in this iteration.
+    @property
+    def _count(self) -> int:
+        return len(self._light) + len(self._others)
 
-        Args:
-            light: it has used little time lately.
-        """
-        return self._used_s < (MAX_LIGHT_S if light else BUDGET_S)
+    @property
+    def has_time(self) -> bool:
+        """Whether any connection may start requests in this iteration."""
+        return self._used_s < BUDGET_S
 
-    def charge(self, seconds: float) -> None:
+    def has_time_for(self, use: LoopUse, single: bool) -> bool:
+        """Whether a connection may start requests in this iteration, perhaps because it is light."""
+        return self._used_s < (MAX_LIGHT_S if self._is_light(use, single) else BUDGET_S)
+
+    def charge(self, use: LoopUse, seconds: float) -> None:
         """A connection has used time of this iteration."""
+        until = seconds + (use.until if use.until > self._passed_s else self._passed_s)
+        use.until = until
+        if until > self._latest_s:
+            self._latest_s = until
+        if self._others or self._light:
+            self._passed_s += seconds / (1 + self._count)
         self._used_s += seconds
         if self._used_s > _UNNOTICED_S:
             self._schedule()
 
-    def wait(self, resume: Callable[[], None], use: LoopUse, now: float) -> None:
+    def wait(self, resume: Callable[[], None], use: LoopUse, single: bool) -> None:
         """Call ``resume`` in an iteration that has time, once.
 
         Args:
             resume: starts requests.
             use: of the connection.
-            now: of the monotonic clock.
+            single: it has sent no more than one request that is not started.
         """
         self._waits += 1
-        rank = now + DELAY_PER_USE * use.lately_s(now)
-        heapq.heappush(self._waiting, (rank, self._waits, use.is_light(now), resume))
+        passed = self._passed_s
+        if self._is_light(use, single):
+            turn = max(use.until, passed - CREDIT_S) - (CREDIT_S if single else 0.0)
+            heapq.heappush(self._light, (turn, self._waits, resume))
+        else:
+            turn = min(use.until, passed + MAX_LEAD_S)
+            heapq.heappush(self._others, (turn, self._waits, resume))
+            use.until = min(use.until, passed + (CREDIT_S if single else MAX_DEBT_S))  # the wait pays for the rest
         self._schedule()
+
+    def _is_light(self, use: LoopUse, single: bool) -> bool:
+        return use.until <= self._passed_s + (CREDIT_S if single else 0.0)
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -95,35 +141,18 @@ class LoopBudget:
     def _next_iteration(self) -> None:
         self._scheduled = False
         self._used_s = 0.0
-        waiting = self._waiting
-        for _ in range(len(waiting)):  # who waits again, waits for the next iteration
-            _, _, light, resume = waiting[0]
-            if not self.allows(light):
+        light, others = self._light, self._others
+        for _ in range(len(light)):  # who waits again, waits for the next iteration
+            if self._used_s >= MAX_LIGHT_S:
                 break
-            heapq.heappop(waiting)
+            heapq.heappop(light)[-1]()
+        for index in range(len(others)):
+            if index and self._used_s >= BUDGET_S:
+                break
+            turn, _, resume = heapq.heappop(others)
+            self._passed_s = max(self._passed_s, turn)
             resume()
-        if waiting:
+        if light or others:
             self._schedule()
-
-
-class LoopUse:
-    """What one connection has used lately."""
-
-    def __init__(self, now: float) -> None:
-        self._used_s = 0.0
-        self._at = now
-
-    def add(self, begin: float, end: float) -> None:
-        """It has used the loop from ``begin`` to ``end`` of the monotonic clock."""
-        if end - self._at > _FORGET_EVERY_S:
-            self._used_s *= math.exp((self._at - end) / _MEMORY_S)
-            self._at = end
-        self._used_s = min(self._used_s + end - begin, _MAX_USED_S)
-
-    def lately_s(self, now: float) -> float:
-        """Seconds, of which those of long ago do not count any more."""
-        return self._used_s * math.exp((self._at - now) / _MEMORY_S)
-
-    def is_light(self, now: float) -> bool:
-        """Whether that was little."""
-        return self.lately_s(now) <= _LIGHT_SHARE_S
+        else:
+            self._passed_s = self._latest_s  # nobody had to wait for what was used before

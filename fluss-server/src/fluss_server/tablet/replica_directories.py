@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import PurePath
 
 from fluss_server.cluster.messages import IdBounds
@@ -58,32 +58,54 @@ class ReplicaDirectories:
         return directory if partition is None else directory / f"{partition}-p{partition_id}"
 
     def remove(self, directory: PurePath) -> None:
-        """Remove the directory of a table or partition, and that of the table when it was the last partition.
+        """Remove the directory of a table or partition, if it is there.
 
         A crash leaves it under a name that the next start removes.
         """
         if self._disk.exists(directory):
             self._remove(directory)
-        parent = directory.parent
-        is_partition = parent.parent.parent == self._root
-        if is_partition and self._disk.exists(parent) and not self._disk.list(parent):
-            self._disk.remove_directory(parent)
-            self._disk.sync_directory(parent.parent)
 
-    def remove_of_id(self, table_id: int, partition_id: int | None) -> None:
-        """:meth:`remove` for a table or partition that the metadata does not name any more."""
-        for directory, number in list(self._tables()):
-            if number != table_id:
-                continue
-            if partition_id is None:
-                self.remove(directory)
-                continue
-            for partition, partition_number in list(self._partitions(directory)):
-                if partition_number == partition_id:
-                    self.remove(partition)
+    def remove_replica(self, directory: PurePath, bucket: int) -> None:
+        """Remove the files of a replica that is not open, from the directory of its table or partition."""
+        for kind in ("kv", "log"):  # rows without their log would be taken for those of the next one
+            if self._disk.exists(path := directory / f"{kind}-{bucket}"):
+                self._remove(path)
+
+    def remove_if_empty(self, table_directory: PurePath) -> None:
+        """Remove the directories of partitions that hold nothing, and that of the table if it is empty then.
+
+        No replica of the table is opened at the same time: that makes the same directories.
+        """
+        if not self._disk.exists(table_directory):
+            return
+        for directory in (*[path for path, _ in self._partitions(table_directory)], table_directory):
+            if not self._disk.list(directory):
+                self._disk.remove_directory(directory)
+                self._disk.sync_directory(directory.parent)
+
+    def find(self, physical_tables: Collection[tuple[int, int | None]]) -> dict[tuple[int, int | None], PurePath]:
+        """The directories of tables and partitions that the metadata does not name any more, as far as there are any.
+
+        Args:
+            physical_tables: id of the table and, for a partition, its id.
+        """
+        found: dict[tuple[int, int | None], PurePath] = {}
+        partitioned = {table_id for table_id, partition_id in physical_tables if partition_id is not None}
+        for table, table_id in self._tables():
+            owners: list[tuple[PurePath, int | None]] = [(table, None)]
+            if table_id in partitioned:
+                owners += self._partitions(table)
+            found.update(
+                ((table_id, partition_id), directory)
+                for directory, partition_id in owners
+                if (table_id, partition_id) in physical_tables
+            )
+        return found
 
     def _remove(self, directory: PurePath) -> None:
         to_delete = directory.with_name(directory.name + _DELETED)
+        if self._disk.exists(to_delete):  # not all of it could be removed
+            self._disk.remove_tree(to_delete)
         self._disk.rename(directory, to_delete)
         self._disk.sync_directory(directory.parent)
         self._disk.remove_tree(to_delete)
@@ -128,34 +150,29 @@ class ReplicaDirectories:
             else:
                 self._remove(orphan)
 
-    def remove_moved(self, is_assigned: Callable[[TableBucket], bool], table_id: int | None = None) -> None:
-        """Remove the replicas of buckets that other servers have now. None of them is open.
+    def replicas(self) -> tuple[dict[TableBucket, PurePath], dict[int, PurePath]]:
+        """What is there; files that a crash did not let be removed are removed now.
 
-        Another life of the bucket on this server must begin with nothing: what was not acknowledged when it was moved
-        may differ from what is in the log of its leader since.
-
-        Args:
-            is_assigned: whether this server is to have a replica of a bucket.
-            table_id: only of this table; None = of all.
+        Returns:
+            the directory of the table or partition of every replica; and by table id the directories of tables that
+            are empty or have empty partitions.
         """
+        replicas: dict[TableBucket, PurePath] = {}
+        empty: dict[int, PurePath] = {}
         for table, number in list(self._tables()):
-            if table_id not in (None, number):
-                continue
             owners: list[tuple[PurePath, int | None]] = [(table, None), *self._partitions(table)]
             for directory, partition_id in owners:
-                for name in self._disk.list(directory):
+                names = self._disk.list(directory)
+                deleted = [name for name in names if _BUCKET_DIRECTORY.match(name) and name.endswith(_DELETED)]
+                for name in deleted:
+                    self._disk.remove_tree(directory / name)
+                if len(names) == len(deleted):
+                    empty[number] = table
+                for name in names:
                     match = _BUCKET_DIRECTORY.match(name)
-                    if match is None:
-                        continue
-                    if match["deleted"]:
-                        self._disk.remove_tree(directory / name)
-                    elif not is_assigned(TableBucket(number, partition_id, int(match["number"]))):
-                        logger.info("removing %s, which other servers have now", directory / name)
-                        self._remove(directory / name)
-            for directory in (*[path for path, _ in self._partitions(table)], table):
-                if not self._disk.list(directory):
-                    self._disk.remove_directory(directory)
-                    self._disk.sync_directory(directory.parent)
+                    if match is not None and not match["deleted"]:
+                        replicas[TableBucket(number, partition_id, int(match["number"]))] = directory
+        return replicas, empty
 
     def _partition_orphans(
         self, table_directory: PurePath, has_partition: Callable[[int], bool], next_partition_id: int

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
@@ -25,7 +26,6 @@ from fluss_server.cluster.messages import (
 from fluss_server.cluster.metadata_cache import MetadataCache
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.log.log_tablet import LogConfig
-from fluss_server.metadata.tasks import UninterruptedTasks
 from fluss_server.metrics.instruments import BucketCounters, Distribution
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.partition import PartitionInfo
@@ -35,9 +35,11 @@ from fluss_server.replica.bucket_replica import BucketReplica
 from fluss_server.replica.replica import Replica
 from fluss_server.runtime.runtime import Runtime
 from fluss_server.runtime.workers import WorkerPool
+from fluss_server.tablet.bucket_changes import BucketChanges
 from fluss_server.tablet.maintenance import Maintenance, MaintenanceConfig
 from fluss_server.tablet.replica_directories import ReplicaDirectories
 from fluss_server.tablet.replica_fetcher import Connect, FetcherConfig, ReplicaFetchers
+from fluss_server.tablet.replica_removal import ReplicaRemoval
 from fluss_server.tablet.replica_roles import HostedReplica, ReplicaRoles
 from fluss_server.tablet.tablet_opener import TabletOpener
 
@@ -126,10 +128,8 @@ class ReplicaManager:
         self._lease_has_lapsed = False
         self._directories = ReplicaDirectories(directory, runtime.disk)
         self._hosted: dict[TableBucket, HostedReplica] = {}
-        self._changing: dict[TableBucket, asyncio.Task[BucketResult]] = {}
+        self._changes = BucketChanges()
         self._slots = asyncio.Semaphore(config.io_threads)
-        self._files = asyncio.Lock()  # held by what removes files of replicas that are gone
-        self._tasks = UninterruptedTasks()
         self._io_pool = runtime.workers.pool("fluss-io", config.io_threads)
         self._kv_worker = runtime.workers.pool("fluss-kv", 1)
         self._read_pool = runtime.workers.pool("fluss-read", _READ_THREADS)
@@ -162,6 +162,17 @@ class ReplicaManager:
             reserve_ids=reserve_ids,
             flush_times=self.flush_times,
             failed=failed,
+        )
+        self._removal = ReplicaRemoval(
+            server_id,
+            self._hosted,
+            self._changes,
+            self._roles,
+            self._opener,
+            self._directories,
+            metadata,
+            self._io_pool,
+            self.dropped_counters,
         )
         self._leading, self._serving = self._roles.leading, self._roles.serving
         self._maintenance = Maintenance(config.maintenance, self.replicas)
@@ -208,6 +219,10 @@ class ReplicaManager:
         self._unconfirmed = {bucket for bucket, replica in self._leading.items() if replica.followers is not None}
         self._awaits_snapshot = True
         self._lease_has_lapsed = False
+
+    def snapshot_begins(self) -> None:
+        """See :meth:`ReplicaRemoval.snapshot_begins`."""
+        self._removal.snapshot_begins()
 
     def snapshot_received(self) -> None:
         """Notifications are of the present membership from now on."""
@@ -306,9 +321,8 @@ class ReplicaManager:
             whether everything that was in the logs is on the disk.
         """
         await self._maintenance.stop()
-        if self._changing:
-            await asyncio.wait(tuple(self._changing.values()))
-        await self._tasks.wait()
+        await self._removal.wait()
+        await self._changes.wait()
         await self._fetchers.close()
         durable = all(hosted.replica.is_online for hosted in self._hosted.values())
         results = await asyncio.gather(*self._roles.close(self._hosted.values()), return_exceptions=True)
@@ -323,60 +337,12 @@ class ReplicaManager:
         return durable
 
     async def orphans(self) -> tuple[ReplicaStop, ...]:
-        """How to close the replicas of tables and partitions that the metadata does not have, and of buckets that
-        other servers have now.
-
-        Their directories are for :meth:`remove_orphans`, which knows whether the metadata can be trusted.
-        """
-
-        def unknown(bucket: TableBucket) -> bool:
-            return not self._exists(bucket) or not self._is_assigned(bucket)
-
-        opening = [task for bucket, task in self._changing.items() if unknown(bucket)]
-        if opening:
-            await asyncio.wait(opening)
-        return tuple(
-            ReplicaStop(bucket, hosted.leadership.leader_epoch, delete=False)
-            for bucket, hosted in self._hosted.items()
-            if unknown(bucket)
-        )
+        """See :meth:`ReplicaRemoval.orphans`."""
+        return await self._removal.orphans()
 
     async def remove_orphans(self, bounds: IdBounds) -> None:
-        """Remove or set aside directories of what the metadata does not have; see :class:`ReplicaDirectories`.
-
-        Raises:
-            FlussError: ``STORAGE_EXCEPTION`` when metadata and data do not belong together; nothing is touched.
-        """
-
-        def is_partitioned(table_id: int) -> bool | None:
-            table = self._metadata.table(table_id)
-            return None if table is None else table.is_partitioned
-
-        def has_partition(partition_id: int) -> bool:
-            return self._metadata.partition(partition_id) is not None
-
-        async def remove() -> None:
-            async with self._files:
-                await self._io_pool.run(self._directories.remove_orphans, is_partitioned, has_partition, bounds)
-                moved = self._metadata.has_buckets_without(self._server_id) and bounds.complete
-                if moved:  # it may have been away when they were moved
-                    assigned = self._is_assigned
-                    await self._io_pool.run(self._directories.remove_moved, assigned)
-
-        await self._tasks.run(remove())
-
-    def _exists(self, bucket: TableBucket) -> bool:
-        """Whether the metadata has the table and the partition of a bucket."""
-        if bucket.partition_id is not None and self._metadata.partition(bucket.partition_id) is None:
-            return False
-        return self._metadata.table(bucket.table_id) is not None
-
-    def _is_assigned(self, bucket: TableBucket) -> bool:
-        """Whether this server is to have a replica of a bucket; True while nothing is known about it."""
-        for entry in self._metadata.buckets(bucket.table_id, bucket.partition_id):
-            if entry.bucket == bucket.bucket:
-                return self._server_id in entry.replicas
-        return True
+        """See :meth:`ReplicaRemoval.remove_orphans`."""
+        await self._removal.remove_orphans(bounds)
 
     async def update_tables(self, tables: Iterable[TableMetadata]) -> None:
         """Give new definitions to the replicas of their tables: writes that begin afterwards meet them."""
@@ -413,59 +379,65 @@ class ReplicaManager:
         for bucket, replica in self._leading.items():
             if bucket not in given and replica.is_serving:
                 self._serving[bucket] = replica
-        roles = [self._roles.resign(self._hosted[bucket]) for bucket in given if self._is_replicated(bucket)]
-        await asyncio.gather(*roles)
+        resigning = [
+            self._changes.add(bucket, partial(self._roles.resign, self._hosted[bucket]))
+            for bucket in given
+            if self._is_replicated(bucket)
+        ]
+        await asyncio.gather(*resigning)
 
     def _is_replicated(self, bucket: TableBucket) -> bool:
         hosted = self._hosted.get(bucket)
-        return hosted is not None and bucket not in self._changing and len(hosted.leadership.replicas) > 1
+        return hosted is not None and not self._changes.is_pending(bucket) and len(hosted.leadership.replicas) > 1
 
     # ------------------------------------------------------------------ NOTIFY_LEADER_AND_ISR
 
     async def notify_leader_and_isr(self, request: NotifyLeaderAndIsr) -> NotifyLeaderAndIsrResponse:
         """Lead and follow buckets, opening those that are not open yet. A repetition joins what is under way."""
-        results: dict[TableBucket, BucketResult] = {}
-        remaining = list(request.buckets)
-        while remaining:
-            busy: list[BucketLeadership] = []
-            opening: dict[TableBucket, asyncio.Task[BucketResult]] = {}
-            for leadership in remaining:
-                if leadership.bucket in self._changing:
-                    busy.append(leadership)
-                    continue
-                found = self._change(leadership)
-                if isinstance(found, BucketResult):
-                    results[leadership.bucket] = found
-                else:
-                    opening[leadership.bucket] = found
-            # The sender may stop waiting; replicas are opened all the same.
-            waiting = [*opening.values(), *(self._changing[entry.bucket] for entry in busy)]
-            if waiting:
-                await asyncio.wait(waiting)
-            results.update((bucket, task.result()) for bucket, task in opening.items())
-            remaining = busy
-        return NotifyLeaderAndIsrResponse(tuple(results[entry.bucket] for entry in request.buckets))
+        self._removal.notified(entry.bucket for entry in request.buckets if self._server_id in entry.replicas)
+        outcomes = [self._change(leadership) for leadership in request.buckets]
+        # The sender may stop waiting; replicas are opened all the same.
+        waiting = [outcome for outcome in outcomes if isinstance(outcome, asyncio.Task)]
+        if waiting:
+            await asyncio.wait(waiting)
+        return NotifyLeaderAndIsrResponse(
+            tuple(outcome.result() if isinstance(outcome, asyncio.Task) else outcome for outcome in outcomes)
+        )
 
     def _change(self, leadership: BucketLeadership) -> BucketResult | asyncio.Task[BucketResult]:
-        """Take in what is to become of a bucket that is not being changed."""
+        """Take in what is to become of a bucket, at once or after what is under way."""
+        confirms = not self._awaits_snapshot
+        if self._changes.is_pending(leadership.bucket):
+            return self._changes.add(leadership.bucket, partial(self._change_later, leadership, confirms=confirms))
+        result = self._begin_change(leadership, confirms=confirms)
+        return result or self._changes.add(leadership.bucket, partial(self._give_role, leadership))
+
+    async def _change_later(self, leadership: BucketLeadership, *, confirms: bool) -> BucketResult:
+        return self._begin_change(leadership, confirms=confirms) or await self._give_role(leadership)
+
+    def _begin_change(self, leadership: BucketLeadership, *, confirms: bool) -> BucketResult | None:
+        """The result when the bucket keeps its role, or the notification is refused; else None.
+
+        Args:
+            leadership: what was notified.
+            confirms: it is of the present membership.
+        """
         bucket = leadership.bucket
         hosted = self._hosted.get(bucket)
         failure = _stale(leadership, hosted, self._server_id)
         if failure is not None:
             return BucketResult(bucket, failure)
-        if not self._awaits_snapshot:
+        if confirms:
             self._unconfirmed.discard(bucket)
         if hosted is not None and self._roles.keeps_role(hosted, leadership):
             self._roles.refresh(hosted, leadership)
             return BucketResult(bucket)
         if hosted is not None:
             self._roles.hide(hosted.replica)  # from now on: the change may have to wait
-        task = asyncio.ensure_future(self._change_reporting(leadership, hosted))
-        self._changing[bucket] = task
-        task.add_done_callback(lambda _: self._changing.pop(bucket, None))
-        return task
+        return None
 
-    async def _change_reporting(self, leadership: BucketLeadership, hosted: HostedReplica | None) -> BucketResult:
+    async def _give_role(self, leadership: BucketLeadership) -> BucketResult:
+        hosted = self._hosted.get(leadership.bucket)
         try:
             async with self._slots:
                 if hosted is not None:
@@ -482,76 +454,8 @@ class ReplicaManager:
     # ------------------------------------------------------------------ STOP_REPLICA
 
     async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
-        """Close replicas, or delete them; a table or partition without any replica left loses its directory, too.
-
-        It goes on when the caller is cancelled; a repetition waits for it.
-        """
-        return await self._tasks.run(self._stop_all(request))
-
-    async def _stop_all(self, request: StopReplicas) -> StopReplicasResponse:
-        async with self._files:
-            return await self._stop_each(request)
-
-    async def _stop_each(self, request: StopReplicas) -> StopReplicasResponse:
-        results: dict[TableBucket, BucketResult] = {}
-        directories: dict[tuple[int, int | None], PurePath | None] = {}
-        for stop in request.replicas:
-            bucket = stop.bucket
-            hosted = self._hosted.get(bucket)
-            try:
-                await self._stop(stop)
-                results[bucket] = BucketResult(bucket)
-            except Exception as error:
-                results[bucket] = BucketResult(bucket, _failure_of(error, f"bucket {bucket} cannot be stopped"))
-            if stop.delete and self._exists(bucket):  # it was moved; others of its table may be here, and not open
-                await self._remove_moved(bucket, results)
-            elif stop.delete:
-                key = bucket.table_id, bucket.partition_id
-                directories[key] = directories.get(key) or (None if hosted is None else hosted.directory)
-        remaining = {(bucket.table_id, bucket.partition_id) for bucket in self._hosted}
-        for (table_id, partition_id), directory in directories.items():
-            if (table_id, partition_id) in remaining:
-                continue
-            try:
-                if directory is None:
-                    await self._io_pool.run(self._directories.remove_of_id, table_id, partition_id)
-                else:
-                    await self._io_pool.run(self._directories.remove, directory)
-            except Exception as error:
-                failure = _failure_of(error, f"the directory of table {table_id} cannot be removed")
-                for bucket in results:
-                    if (bucket.table_id, bucket.partition_id) == (table_id, partition_id):
-                        results[bucket] = BucketResult(bucket, failure)
-        return StopReplicasResponse(tuple(results.values()))
-
-    async def _remove_moved(self, bucket: TableBucket, results: dict[TableBucket, BucketResult]) -> None:
-        """Remove what a replica that was moved away, or could not be opened, has left."""
-        if results[bucket].failure is not None:
-            return
-        try:
-            await self._io_pool.run(self._directories.remove_moved, lambda other: other != bucket, bucket.table_id)
-        except Exception as error:
-            results[bucket] = BucketResult(bucket, _failure_of(error, f"the files of {bucket} cannot be removed"))
-
-    async def _stop(self, stop: ReplicaStop) -> None:
-        bucket = stop.bucket
-        if (running := self._changing.get(bucket)) is not None:
-            await asyncio.wait([running])
-        hosted = self._hosted.get(bucket)
-        if hosted is None:
-            return
-        if stop.leader_epoch < hosted.leadership.leader_epoch:
-            raise FlussError(
-                ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION,
-                f"leader epoch {stop.leader_epoch} of bucket {bucket} is older than {hosted.leadership.leader_epoch}",
-            )
-        del self._hosted[bucket]
-        self._roles.hide(hosted.replica)
-        if stop.delete:
-            self.dropped_counters.add(hosted.replica.counters)
-            await self._roles.delete_replica(hosted)
-        else:
-            await self._roles.close_replica(hosted)
+        """Close replicas, or delete them, see :meth:`ReplicaRemoval.stop`."""
+        return StopReplicasResponse(await self._removal.stop(request))
 
 
 def _stale(leadership: BucketLeadership, hosted: HostedReplica | None, server_id: int) -> Failure | None:
@@ -575,11 +479,3 @@ def _stale(leadership: BucketLeadership, hosted: HostedReplica | None, server_id
             f"bucket epoch {leadership.bucket_epoch} of bucket {bucket} is older than {hosted.bucket_epoch}",
         )
     return None
-
-
-def _failure_of(error: Exception, what: str) -> Failure:
-    if isinstance(error, OSError):
-        logger.error("%s: %s", what, error)
-    elif not isinstance(error, FlussError):
-        logger.error("%s", what, exc_info=error)
-    return Failure.of(error)

@@ -221,6 +221,8 @@ class TabletServer:
 
     async def _apply(self, request: UpdateMetadata) -> None:
         """Replicas meet the new definitions before clients see them."""
+        if request.snapshot is not None:
+            self.replicas.snapshot_begins()
         self.metadata.learn_schemas(request)
         await self.replicas.update_tables(request.tables)
         self.metadata.apply(request)
