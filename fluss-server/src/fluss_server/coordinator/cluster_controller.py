@@ -297,13 +297,13 @@ class ClusterController:
 
     async def register(self, request: RegisterServer, server: TabletServerGateway) -> Registered:
         server_id = request.server.server_id
-        self.versions[server_id] = request.fluss_version
         if self._checks_permissions and not request.checks_permissions:
             raise FlussError(
                 ErrorCode.INVALID_CONFIG_EXCEPTION,
                 f"tablet server {server_id} does not check permissions, but the cluster does",
                 hint="set authorizer.enabled and super.users to the same values on all servers",
             )
+        self.versions[server_id] = request.fluss_version
         known = self.queue.state.servers.get(server_id)
         if known is not None and known.incarnation == request.incarnation and server_id in self._channels:
             self._send_all_settings(server_id)
