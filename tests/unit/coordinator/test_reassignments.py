@@ -160,6 +160,21 @@ def test_the_new_leader_hears_of_it_when_the_old_one_starts_again_and_is_no_repl
     assert cluster.state.buckets[B0].former == ()
 
 
+def test_a_rebalance_ends_although_a_bucket_that_waits_has_lost_its_leader() -> None:
+    cluster = Cluster(0, 1, 2)
+    cluster.tree.apply(cluster.tree.plan([Create("/cluster")]))
+    cluster.create(0, ((0,), (0,), (0,)))
+    cluster.handle(ServersTagged((0,), ServerTag.PERMANENT_OFFLINE))
+    cluster.handle(RebalanceRequested("r1", ALL_GOALS))
+    assert len(cluster.state.moving) == 2, "the third one waits"
+    cluster.handle(ServerLeft(0))
+    cluster.handle(MovesAreLate(tuple(cluster.state.moving)))
+    waiting = [bucket for bucket, move in cluster.state.moves.items() if not move.status.is_final]
+    cluster.handle(MovesAreLate(tuple(waiting)))
+    assert {move.status for move in cluster.state.moves.values()} == {RebalanceStatus.FAILED}
+    assert status(cluster)[0] is RebalanceStatus.FAILED
+
+
 def lagging() -> tuple[Cluster, Plan]:
     """The replica on server 0 moves to server 3; that of server 2 is not in sync."""
     cluster = Cluster(0, 1, 2, 3)

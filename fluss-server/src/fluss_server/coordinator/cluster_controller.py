@@ -51,7 +51,7 @@ from fluss_server.coordinator.events import (
 )
 from fluss_server.coordinator.fencing import FencedStore, commit_steps
 from fluss_server.coordinator.presence import Presence
-from fluss_server.coordinator.rebalance_watch import MoveTimes, RebalanceWatch
+from fluss_server.coordinator.rebalance_watch import REPLACEMENT, MoveTimes, RebalanceWatch
 from fluss_server.coordinator.replicated_tables import ReplicatedTables
 from fluss_server.coordinator.server_monitor import ServerMonitor
 from fluss_server.coordinator.settings_distribution import SettingsChange, SettingsDistribution
@@ -404,16 +404,22 @@ class ClusterController:
 
     # ------------------------------------------------------------------ rebalance
 
-    async def change_placement(self, event: ServersTagged | ServersUntagged | RebalanceRequested) -> None:
-        """Handle an event that may write ``/cluster/rebalance`` or ``/tabletservers/server_tags``."""
+    async def change_placement(self, event: ServersTagged | ServersUntagged | RebalanceRequested) -> object:
+        """Handle an event that may write ``/cluster/rebalance`` or ``/tabletservers/server_tags``.
+
+        Returns:
+            the result of the event.
+        """
 
         async def commit(writes: PlannedWrites) -> None:
+            if not writes:
+                return
             parents = [*await missing_parents(self._store, REBALANCE), *await missing_parents(self._store, SERVER_TAGS)]
             # What an event of a rebalance writes may be stored in any number of parts, in its order.
             operations = [*dict.fromkeys(parents), *writes.take()]
             await commit_steps(self._store, in_batches(operations, self._store.limits))
 
-        await self.queue.submit(event, commit)
+        return await self.queue.submit(event, commit)
 
     async def cancel_rebalance(self, rebalance_id: str | None) -> None:
         """See ``RebalanceCanceled``."""
@@ -426,10 +432,15 @@ class ClusterController:
             self.queue.submit(MovesAreLate(late))
         replaced = watch.to_replace(state)
         if replaced:
-            logger.warning("the tablet servers %s are gone for long: their replicas go elsewhere", list(replaced))
-            event = RebalanceRequested(f"replace-{self._store.epoch}-{next(self._sequence)}", (), replaced)
-            task = asyncio.ensure_future(self.change_placement(event))
-            task.add_done_callback(_log_failure)
+            asyncio.ensure_future(self._replace(replaced)).add_done_callback(_log_failure)
+
+    async def _replace(self, replaced: tuple[int, ...]) -> None:
+        gone = list(replaced)
+        event = RebalanceRequested(f"{REPLACEMENT}{self._store.epoch}-{next(self._sequence)}", (), replaced)
+        if await self.change_placement(event):
+            logger.warning("the tablet servers %s are gone for long: their replicas go elsewhere", gone)
+        else:
+            logger.warning("the tablet servers %s are gone for long: nothing of them can go elsewhere now", gone)
 
     # ------------------------------------------------------------------ instructions
 

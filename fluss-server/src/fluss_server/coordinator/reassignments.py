@@ -116,8 +116,11 @@ class Reassignments:
 
     # ------------------------------------------------------------------ events
 
-    def request(self, event: RebalanceRequested) -> None:
-        """Begin a rebalance.
+    def request(self, event: RebalanceRequested) -> int:
+        """Begin a rebalance. One that replaces servers begins only if there is something to move.
+
+        Returns:
+            how many buckets it moves.
 
         Raises:
             FlussError: ``REBALANCE_FAILURE_EXCEPTION`` when one runs, or there is no plan.
@@ -130,12 +133,15 @@ class Reassignments:
                 hint="wait until it is complete, or cancel it",
             )
         moves = planned_moves(self._draft, event.goals, event.replaced)
+        if event.replaced and not moves:
+            return 0
         for bucket in list(self._draft.moves()):
             self._draft.put_move(bucket, None)
         for move in moves:
             self._draft.put_move(move.bucket, MoveState(move, RebalanceStatus.NOT_STARTED))
         self._draft.put_rebalance(Rebalance(event.rebalance_id, RebalanceStatus.REBALANCING))
         self._steps.note(None, "rebalance", f"{event.rebalance_id}: {len(moves)} buckets")
+        return len(moves)
 
     def cancel(self, event: RebalanceCanceled) -> None:
         """Move nothing more; buckets that have old and new replicas keep as many as they had.
@@ -163,7 +169,9 @@ class Reassignments:
             if move is None or move.status.is_final:
                 continue
             if not move.is_under_way:
-                if not self._live() >= set(move.move.new_replicas):
+                state = self._draft.bucket(bucket)
+                has_no_leader = state is not None and state.leader == NO_LEADER
+                if has_no_leader or not self._live() >= set(move.move.new_replicas):
                     self._draft.put_move(bucket, move._replace(status=RebalanceStatus.FAILED))
             elif self._is_hopeless(bucket, move.move):
                 self._end_early(bucket, RebalanceStatus.FAILED)
