@@ -21,8 +21,9 @@ time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from fluss_server.cluster.messages import NO_LEADER
@@ -61,10 +62,10 @@ class Steps(Protocol):
         """For the story log."""
 
 
-def planned_moves(
+def planning(
     draft: Draft, goals: Sequence[RebalanceGoal], replaced: Collection[int] = ()
-) -> tuple[BucketMove, ...]:
-    """What a rebalance would move; see :func:`plan_rebalance`."""
+) -> Callable[[], tuple[BucketMove, ...]]:
+    """Finds out what a rebalance would move; see :func:`plan_rebalance`. It may be called in another thread."""
     tags = draft.tags()
     servers = [
         PlannedServer(server.node.server_id, server.node.rack, server.node.server_id in tags)
@@ -78,7 +79,7 @@ def planned_moves(
         for bucket, state in draft.buckets().items()
         if state.leader in state.replicas and state.leader in live and bucket not in under_way
     }
-    return plan_rebalance(servers, buckets, goals, replaced=replaced)[:MAX_MOVES]
+    return partial(plan_rebalance, servers, buckets, goals, replaced=replaced, max_moves=MAX_MOVES)
 
 
 def settled(state: BucketState, origin: Sequence[int], live: Collection[int]) -> tuple[int, ...]:
@@ -132,7 +133,10 @@ class Reassignments:
                 f"rebalance {current.rebalance_id} is under way",
                 hint="wait until it is complete, or cancel it",
             )
-        moves = planned_moves(self._draft, event.goals, event.replaced)
+        if event.moves is None:
+            moves = planning(self._draft, event.goals, event.replaced)()
+        else:  # planned from the state a little while ago
+            moves = tuple(move for move in event.moves if self._is_current(move))
         if event.replaced and not moves:
             return 0
         for bucket in list(self._draft.moves()):
@@ -142,6 +146,10 @@ class Reassignments:
         self._draft.put_rebalance(Rebalance(event.rebalance_id, RebalanceStatus.REBALANCING))
         self._steps.note(None, "rebalance", f"{event.rebalance_id}: {len(moves)} buckets")
         return len(moves)
+
+    def _is_current(self, move: BucketMove) -> bool:
+        state = self._draft.bucket(move.bucket)
+        return state is not None and (state.replicas, state.leader) == (move.origin_replicas, move.original_leader)
 
     def cancel(self, event: RebalanceCanceled) -> None:
         """Move nothing more; buckets that have old and new replicas keep as many as they had.
