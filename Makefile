@@ -87,8 +87,8 @@ compose-test: setup-flink ## Build docker/ and run its compose file with podman,
 simulation: setup-server ## Run a server that crashes, in simulated time: SEEDS=100, or one with SEED=7, DURATION=20; CLUSTER=1: three servers; REBALANCE=1: a fourth one
 	@PYTHONPATH=tests $(SERVER) -m simulation.run $(if $(CLUSTER),--cluster) $(if $(REBALANCE),--rebalance) $(if $(DURATION),--seconds $(DURATION)) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
 
-simulate: setup-server ## Simulate a whole cluster with coordinators, each seed twice: SEEDS=100, or one with SEED=7; DURATION=8, PLANTED=10
-	@PYTHONPATH=tests $(SERVER) -m simulation.simulate --seconds $(or $(DURATION),8) $(if $(PLANTED),--planted $(PLANTED)) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
+simulate: setup-server ## Simulate a whole cluster with coordinators, each seed twice: SEEDS=100, or one with SEED=7; DURATION=8, PLANTED=10, JOBS=2
+	@PYTHONPATH=tests $(SERVER) -m simulation.simulate $(if $(JOBS),--workers $(JOBS)) --seconds $(or $(DURATION),8) $(if $(PLANTED),--planted $(PLANTED)) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
 
 torture: setup-server ## Torture the disk of real servers: kills, losses of power, damage, full disks; ROUNDS=20, SEED=1, FIRST=0
 	@PYTHONPATH=tests $(SERVER) -m torture.run --rounds $(or $(ROUNDS),20) --first $(or $(FIRST),0) $(if $(SEED),--seed $(SEED))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import io
 import logging
 import os
@@ -29,7 +30,7 @@ from typing import NamedTuple
 from simulation.full_run import run_full
 from simulation.planted_bugs import BUGS, found_by
 
-RUNS_PER_PROCESS = 10
+PRELOADED = "simulation.preloaded"
 
 
 class Result(NamedTuple):
@@ -57,12 +58,14 @@ class Result(NamedTuple):
 
 
 def run_twice(seed: int, seconds: float) -> Result:
-    """Run a seed twice, in a process that runs others, too."""
+    """Run a seed twice, in a process of its own."""
     logging.disable()
     printed = io.StringIO()
     try:
-        with contextlib.redirect_stdout(printed), _no_complaints():
-            first, second = run_full(seed, seconds=seconds), run_full(seed, seconds=seconds)
+        with contextlib.redirect_stdout(printed), _no_complaints(), _without_collector():
+            first = run_full(seed, seconds=seconds)
+            gc.collect()
+            second = run_full(seed, seconds=seconds)
     except Exception as error:
         report = printed.getvalue() + traceback.format_exc()
         return Result(seed, f"{type(error).__name__}: {error}".splitlines()[0], report)
@@ -83,7 +86,7 @@ def run_twice(seed: int, seconds: float) -> Result:
 def find_bug(name: str, seed: int, seconds: float) -> str | None:
     """What a run with a planted bug says; None if it finds nothing."""
     logging.disable()
-    with _no_complaints():
+    with _no_complaints(), _without_collector():
         return found_by(name, partial(run_full, seed, seconds=seconds))
 
 
@@ -97,9 +100,22 @@ def _no_complaints() -> Iterator[None]:
         sys.unraisablehook = before
 
 
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """What killed processes leave takes little memory, and is not collected before the end of a run."""
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def _pool(workers: int) -> Pool:
-    """Processes that are replaced now and then: what is left of killed processes takes memory."""
-    return get_context("spawn").Pool(workers, maxtasksperchild=RUNS_PER_PROCESS)
+    """A fresh process for each seed, a copy of one that has imported everything."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload([PRELOADED])
+    return context.Pool(workers, maxtasksperchild=1)
 
 
 def simulate(seeds: Iterable[int], seconds: float, workers: int) -> int:

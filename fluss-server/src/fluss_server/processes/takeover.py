@@ -31,6 +31,7 @@ from fluss_server.metadata.store import MetadataStore
 from fluss_server.processes.shared_metadata import Latch
 from fluss_server.rpc.endpoints import Endpoint, parse_endpoints
 from fluss_server.runtime.clock import Clock
+from fluss_server.runtime.waits import wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,6 @@ class Takeover:
         self._silence_s = SILENCE_S
         self._wake = asyncio.Event()  # look now
         self._task: asyncio.Task[None] | None = None
-        self._is_closed = False
 
     async def start(self) -> None:
         """Remove who had this coordinator's address before it, and begin to watch."""
@@ -103,14 +103,13 @@ class Takeover:
 
     async def close(self) -> None:
         """Watch no more."""
-        self._is_closed = True  # a cancellation may be lost when what it interrupts ends at the same time
         if (task := self._task) is not None:
             task.cancel()
             await asyncio.wait([task])
         await self._watch_nobody()
 
     async def _run(self) -> None:
-        while self._is_trusted and not self._is_closed:
+        while self._is_trusted:
             try:
                 await self._look()
             except FlussError as error:
@@ -118,7 +117,7 @@ class Takeover:
             except Exception:
                 logger.exception("a look at the active coordinator failed in an unexpected way; the next one follows")
             try:
-                await asyncio.wait_for(self._wake.wait(), LOOK_INTERVAL_S)
+                await wait_at_most(self._wake.wait(), LOOK_INTERVAL_S)
             except asyncio.TimeoutError:
                 continue
         await self._watch_nobody()

@@ -10,11 +10,17 @@ import asyncio
 import contextlib
 import contextvars
 import logging
+from collections import deque
 from collections.abc import Callable, Generator
 from functools import partial
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from fluss_server.errors import ErrorCode, FlussError
+
+TIMER_RESOLUTION_S = 1e-9
+MIN_CANCELLED_TIMERS = 100
+"""So many may stay in the heap; more are removed when they are half of it."""
 
 MAX_ITERATIONS_AT_ONE_TIME = 100_000
 """Iterations without progress of time after which a run counts as hung."""
@@ -36,11 +42,16 @@ class Process:
     Attributes:
         name: for traces.
         alive: False after :meth:`kill`.
+        runs: whether it is alive and does not stand still.
+        context: for callbacks of the system in the process; each gets a copy.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.alive = True
+        self.runs = True
+        self.context = contextvars.Context()
+        self.context.run(CURRENT_PROCESS.set, self)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._on_kill: list[Callable[[], None]] = []
         self._held: list[Callable[[], object]] | None = None  # what a paused process would have done
@@ -60,11 +71,12 @@ class Process:
     def pause(self) -> None:
         """Let it stand still, as after SIGSTOP: nothing in it runs, and time goes on."""
         if self._held is None:
-            self._held = []
+            self._held, self.runs = [], False
 
     def resume(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let it go on, as after SIGCONT; what came meanwhile, timers too, runs next in the same order."""
         held, self._held = self._held, None
+        self.runs = self.alive
         for action in held or ():
             loop.call_soon(self.run, action, context=contextvars.Context())
 
@@ -79,7 +91,7 @@ class Process:
         """End it at once."""
         if not self.alive:
             return
-        self.alive = False
+        self.alive = self.runs = False
         self._held = None
         actions, self._on_kill = self._on_kill, []
         for action in actions:
@@ -87,10 +99,9 @@ class Process:
 
     def discard_tasks(self) -> None:
         """End what is held, at the end of a run: ``finally`` blocks run now, and reach nothing any more."""
-        for task in self._tasks:
+        while self._tasks:
             with contextlib.suppress(BaseException):
-                task.get_coro().close()
-        self._tasks.clear()
+                self._tasks.pop().get_coro().close()
 
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Hold a task: the coroutine of a collected one would run its ``finally`` blocks."""
@@ -105,11 +116,16 @@ CURRENT_PROCESS: contextvars.ContextVar[Process | None] = contextvars.ContextVar
 class SimulatedEventLoop(asyncio.BaseEventLoop):
     """See the module. Create one for each run and close it at its end."""
 
+    _stopping: bool
+
     def __init__(self) -> None:
         super().__init__()
         self._now = 0.0
         self._idle_iterations = 0
-        self._selector = self  # asyncio waits in its selector: here that is a jump in time
+        self._calls: deque[_Call] = deque()
+        self._timers: list[tuple[float, int, _Call]] = []  # a heap; what is due at the same time runs in order
+        self._timer_number = 0
+        self.cancelled_timers = 0
         self._kept: list[Process] = []
         self.set_task_factory(_task_factory)  # type: ignore[arg-type]
 
@@ -131,64 +147,141 @@ class SimulatedEventLoop(asyncio.BaseEventLoop):
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         context = contextvars.copy_context() if context is None else context  # an empty one is not true
-        process = context.get(CURRENT_PROCESS, None)
-        if process is None:
-            return super().call_soon(callback, *args, context=context)
-        return super().call_soon(_run_if_alive, process, callback, args, context=context)
+        call = _Call(self, callback, args, context, self._now, waits=False)
+        self._calls.append(call)
+        return call
 
     def call_soon_threadsafe(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         return self.call_soon(callback, *args, context=context)
 
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         context = contextvars.copy_context() if context is None else context  # an empty one is not true
-        process = context.get(CURRENT_PROCESS, None)
-        if process is None:
-            return super().call_at(when, callback, *args, context=context)
-        return super().call_at(when, _run_if_alive, process, callback, args, context=context)
+        timer = _Call(self, callback, args, context, when, waits=True)
+        self._timer_number += 1
+        heappush(self._timers, (when, self._timer_number, timer))
+        return timer
 
     def close(self) -> None:
         """End the run."""
         before = logging.root.manager.disable
         logging.disable()
+        ending = self.process("end of the run")  # has what ``finally`` blocks start
+        asyncio._set_running_loop(self)
+        current = CURRENT_PROCESS.set(ending)
         try:
             for process in self._kept:
                 process.kill()
                 process.discard_tasks()
         finally:
+            CURRENT_PROCESS.reset(current)
+            asyncio._set_running_loop(None)
             logging.disable(before)
+        self._calls.clear()
+        self._timers.clear()
         super().close()
 
     # ---- what BaseEventLoop expects of a subclass
 
-    def select(self, timeout: float | None) -> list[Any]:
-        """The selector's part: nothing to wait for but time."""
-        if timeout is None:
-            raise SimulationHangs(f"nothing is left to run at {self._now:.3f} s, and the main task has not ended")
-        if timeout > 0:
-            self._now += timeout
-            self._idle_iterations = 0
-        else:
-            self._idle_iterations += 1
-            if self._idle_iterations > MAX_ITERATIONS_AT_ONE_TIME:
-                raise SimulationHangs(f"time does not go on at {self._now:.3f} s")
-        return []
+    def _run_once(self) -> None:
+        """Iterations until the loop is stopped: what is ready runs, and then the timers that are due become ready."""
+        calls, timers = self._calls, self._timers
+        while True:
+            if self.cancelled_timers > MIN_CANCELLED_TIMERS and self.cancelled_timers > len(timers) // 2:
+                timers[:] = [timer for timer in timers if not timer[2]._cancelled]
+                heapify(timers)
+                self.cancelled_timers = 0
+            while timers and timers[0][2]._cancelled:
+                heappop(timers)
+                self.cancelled_timers -= 1
+            self._wait(timers[0][0] if timers else None)
+            end = self._now + TIMER_RESOLUTION_S
+            while timers and timers[0][0] < end:
+                timer = heappop(timers)[2]
+                timer.waits = False
+                calls.append(timer)
+            for _ in range(len(calls)):
+                calls.popleft().run()
+            if self._stopping:
+                return
 
-    def _process_events(self, event_list: list[Any]) -> None:
-        pass
+    def _wait(self, next_timer: float | None) -> None:
+        """Nothing to wait for but time: when nothing is ready it jumps to the next timer."""
+        if not self._calls:
+            if next_timer is None:
+                raise SimulationHangs(f"nothing is left to run at {self._now:.3f} s, and the main task has not ended")
+            if next_timer > self._now:
+                self._now = next_timer
+                self._idle_iterations = 0
+                return
+        self._idle_iterations += 1
+        if self._idle_iterations > MAX_ITERATIONS_AT_ONE_TIME:
+            raise SimulationHangs(f"time does not go on at {self._now:.3f} s")
 
     def _write_to_self(self) -> None:
         pass
 
 
-def _run_if_alive(process: Process, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
-    if process.is_paused:
-        process.run(partial(contextvars.copy_context().run, callback, *args))
-    elif process.alive:
-        callback(*args)
+class _Call(asyncio.TimerHandle):
+    """A callback, ready or later, of a process or of none.
+
+    Attributes:
+        process: that it belongs to.
+        waits: whether it is among the timers.
+    """
+
+    __slots__ = ("process", "waits")
+
+    _loop: SimulatedEventLoop
+    _callback: Callable[..., object] | None
+    _context: contextvars.Context
+
+    def __init__(
+        self,
+        loop: SimulatedEventLoop,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: contextvars.Context,
+        when: float,
+        *,
+        waits: bool,
+    ) -> None:
+        # without the base class, which looks for the mode of debugging: a run has a hundred thousand of these
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._context = context
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+        self._when = when
+        self.process: Process | None = context.get(CURRENT_PROCESS)
+        self.waits = waits
+
+    def cancel(self) -> None:
+        if not self._cancelled:
+            self._cancelled = True
+            self._callback, self._args = None, ()
+            self._loop.cancelled_timers += self.waits
+
+    def run(self) -> None:
+        """Call it, unless its process has ended or stands still."""
+        process = self.process
+        if self._cancelled:
+            return
+        if process is None or process.runs:
+            self._run()
+        elif process.is_paused:
+            assert self._callback is not None, "it is not cancelled"
+            process.run(partial(self._context.copy().run, self._callback, *self._args))
 
 
 def _task_factory(
@@ -196,7 +289,7 @@ def _task_factory(
 ) -> asyncio.Task[Any]:
     task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
     context = options.get("context")
-    process = (contextvars.copy_context() if context is None else context).get(CURRENT_PROCESS, None)
+    process = CURRENT_PROCESS.get() if context is None else context.get(CURRENT_PROCESS)
     if process is not None:
         process.keep(task)
     return task

@@ -7,6 +7,7 @@ until it is unblocked, as retransmission does; a killed process breaks its conne
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import errno
 import os
 from collections import deque
@@ -17,7 +18,7 @@ from typing import Any, TypeVar, cast
 
 from fluss_server.runtime.disk import Buffer
 from fluss_server.runtime.network import DirectOutput, NetworkServer
-from fluss_server.simulation.event_loop import CURRENT_PROCESS, Process, SimulatedEventLoop
+from fluss_server.simulation.event_loop import Process, SimulatedEventLoop
 from fluss_server.simulation.trace import Trace
 
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
@@ -25,6 +26,7 @@ _P = TypeVar("_P", bound=asyncio.BaseProtocol)
 MAX_DELAY_S = 0.002
 MAX_PIECE_BYTES = 64 * 1024
 _FIRST_FREE_PORT = 30_000
+_NO_PROCESS = contextvars.Context()
 
 
 class SimulatedNetwork:
@@ -224,21 +226,7 @@ class _Transport(asyncio.Transport):
     def in_process(self, action: Callable[[], object], delay_s: float = 0.0) -> None:
         """Have something run in the process of this end, if that lives then."""
 
-        def act() -> None:
-            token = CURRENT_PROCESS.set(self._process)
-            try:
-                action()
-            finally:
-                CURRENT_PROCESS.reset(token)
-
-        def run() -> None:
-            self._process.run(act)
-
-        token = CURRENT_PROCESS.set(None)
-        try:
-            self._network.loop.call_later(delay_s, run)
-        finally:
-            CURRENT_PROCESS.reset(token)
+        self._network.loop.call_later(delay_s, action, context=self._process.context.copy())
 
     # ---- asyncio.Transport
 
@@ -319,11 +307,7 @@ class _Transport(asyncio.Transport):
             self._break(None)
 
     def in_process_of_network(self, action: Callable[[], object], delay_s: float) -> None:
-        token = CURRENT_PROCESS.set(None)
-        try:
-            self._network.loop.call_later(delay_s, action)
-        finally:
-            CURRENT_PROCESS.reset(token)
+        self._network.loop.call_later(delay_s, action, context=_NO_PROCESS.copy())
 
     def _arrived(self) -> None:
         self._delivering = False
