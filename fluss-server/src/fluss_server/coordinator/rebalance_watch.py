@@ -50,9 +50,8 @@ class RebalanceWatch:
         self._since: dict[TableBucket, float] = {}  # since when a bucket is under way
         self._idle_since: float | None = None  # since when nothing is under way although something waits
         self._gone: dict[int, float] = {}  # since when a server is gone
-        self._tried: tuple[object, Rebalance | None] | None = (
-            None  # with which servers, and what was the last rebalance
-        )
+        # With which servers a replacement was tried last, and which rebalance was the last one then.
+        self._tried: tuple[object, Rebalance | None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
