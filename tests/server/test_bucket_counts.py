@@ -3,44 +3,63 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import fluss
-import pyarrow as pa
-import pytest
-
-from clients.pyfluss_support import connection
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
+from fluss_server.cli.main import main
 from fluss_server.errors import ErrorCode
 from fluss_server.rpc.client import RpcClient
 from fluss_server.testing import LocalCluster
-from server.cli_support import Fluss
 from table_rpc import rpc_client, table_path
 
 ROWS = 20
 KEYED = "CREATE TABLE {} (id BIGINT, day STRING, v STRING{}) PARTITIONED BY (day) WITH ('bucket.num' = '2')"
 
 
-def lines(*days: str) -> bytes:
-    rows = (f'{{"id": {number}, "day": "{day}", "v": "{number}"}}\n' for day in days for number in range(ROWS))
-    return "".join(rows).encode()
+class Fluss:
+    """The command, in this process: many of them are needed."""
+
+    def __init__(self, cluster: LocalCluster, directory: Path) -> None:
+        self._server = f"127.0.0.1:{cluster.grpc_port}"
+        self._file = directory / "rows.jsonl"
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        """What it printed, with its remarks when it is to fail."""
+        printed, remarks = io.StringIO(), io.StringIO()
+        with redirect_stdout(printed), redirect_stderr(remarks):
+            result = main([*arguments, "--server", self._server])
+        assert result == code, remarks.getvalue()
+        return printed.getvalue() if code == 0 else printed.getvalue() + remarks.getvalue()
+
+    def rows(self, *arguments: str) -> list[dict[str, Any]]:
+        """Its output as JSON."""
+        return [json.loads(line) for line in self(*arguments, "--output", "json").splitlines()]
+
+    def put(self, table: str, *days: str) -> None:
+        """Write the same rows into each of some partitions."""
+        rows = (f'{{"id": {number}, "day": "{day}", "v": "{number}"}}\n' for day in days for number in range(ROWS))
+        self._file.write_text("".join(rows))
+        self("put", table, str(self._file))
 
 
 def altered(run: Fluss, name: str, key: str = ", PRIMARY KEY (id, day) NOT ENFORCED") -> None:
     """A table with a partition of two buckets and one of four, each with the same rows."""
     run("create-table", KEYED.format(name, key))
-    run("put", name, "-", stdin=lines("old"))
+    run.put(name, "old")
     run("alter-table", name, "--set", "bucket.num=4")
-    run("put", name, "-", stdin=lines("new"))
+    run.put(name, "new")
 
 
 def check_rows(run: Fluss, name: str) -> None:
     assert {row["partition"]: row["buckets"] for row in run.rows("partitions", name)} == {"old": 2, "new": 4}
     offsets = run.rows("offsets", name)
     for day, buckets in (("old", 2), ("new", 4)):
-        ends = [int(str(row["latest"])) for row in offsets if row["partition"] == day]
+        ends = [row["latest"] for row in offsets if row["partition"] == day]
         assert (len(ends), sum(ends)) == (buckets, ROWS)
         assert min(ends) > 0, "rows are spread over all buckets"
         assert run.rows("count", name, "--partition", f"day={day}") == [{"rows": ROWS}]
@@ -59,11 +78,11 @@ def test_partitions_keep_the_number_that_they_began_with(tmp_path: Path) -> None
         cluster.start()
         run = Fluss(cluster, tmp_path)
         check_rows(run, "t")
-        run("put", "t", "-", stdin=lines("old", "new", "third"))  # the same rows again, and a partition more
+        run.put("t", "old", "new", "third")  # the same rows again, and a partition more
         assert run.rows("count", "t") == [{"rows": 3 * ROWS}]
         assert {row["partition"]: row["buckets"] for row in run.rows("partitions", "t")}["third"] == 4
         run("alter-table", "t", "--set", "bucket.num=1")
-        run("put", "t", "-", stdin=lines("fourth"))
+        run.put("t", "fourth")
         counts = {row["partition"]: row["buckets"] for row in run.rows("partitions", "t")}
         assert counts == {"old": 2, "new": 4, "third": 4, "fourth": 1}
         assert run.rows("count", "t") == [{"rows": 4 * ROWS}]
@@ -93,32 +112,6 @@ async def epochs(cluster: LocalCluster, run: Fluss) -> None:
             assert info.bucket_count_epoch == expected
             seen = await client.call(ApiKey.GET_METADATA, pb.MetadataRequest(table_path=[table_path("t")]))
             assert seen.table_metadata[0].bucket_count_epoch == expected
-
-
-def test_clients_that_do_not_say_their_number_are_refused(tmp_path: Path) -> None:
-    async def run_pyfluss(cluster: LocalCluster, run: Fluss) -> None:
-        async with connection(cluster.bootstrap_servers) as connected:
-            path = fluss.TablePath("fluss", "t")
-            await asyncio.to_thread(run, "create-table", KEYED.format("t", ", PRIMARY KEY (id, day) NOT ENFORCED"))
-            await asyncio.to_thread(run, "put", "t", "-", stdin=lines("old"))
-            stale = await connected.get_table(path)
-            lookuper = stale.new_lookup().create_lookuper()
-            assert await lookuper.lookup({"id": 7, "day": "old"}) == {"id": 7, "day": "old", "v": "7"}
-            await asyncio.to_thread(run, "alter-table", "t", "--set", "bucket.num=4")
-            await asyncio.to_thread(run, "put", "t", "-", stdin=lines("new"))
-            for table in (stale, await connected.get_table(path)):
-                for day in ("old", "new"):
-                    with pytest.raises(fluss.FlussError, match="does not say which one it used"):
-                        await table.new_lookup().create_lookuper().lookup({"id": 7, "day": day})
-                    writer = table.new_upsert().create_writer()
-                    handle = writer.upsert({"id": 100, "day": day, "v": "x"})
-                    with pytest.raises(fluss.FlussError, match="does not say which one it used"):
-                        await handle.wait()
-
-    with LocalCluster(tmp_path / "data", grpc=True) as cluster:
-        run = Fluss(cluster, tmp_path)
-        asyncio.run(run_pyfluss(cluster, run))
-        check_rows(run, "t")  # nothing was written
 
 
 def test_a_wrong_number_is_refused_for_every_call(tmp_path: Path) -> None:
@@ -175,20 +168,3 @@ async def refusal(client: RpcClient, key: ApiKey, table_id: int, bucket: dict[st
         response = response.tables_resp[0]
     parts = response.buckets_resp if hasattr(response, "buckets_resp") else [response]
     return int(parts[0].error_code)
-
-
-def test_rows_without_a_bucket_key_may_be_in_any_bucket(tmp_path: Path) -> None:
-    async def append(cluster: LocalCluster, day: str) -> None:
-        async with connection(cluster.bootstrap_servers) as connected:
-            table = await connected.get_table(fluss.TablePath("fluss", "log"))
-            writer = table.new_append().create_writer()
-            batch = pa.record_batch({"id": range(ROWS), "day": [day] * ROWS, "v": ["x"] * ROWS})
-            writer.write_arrow_batch(batch)
-            await writer.flush()
-
-    with LocalCluster(tmp_path / "data", grpc=True) as cluster:
-        run = Fluss(cluster, tmp_path)
-        altered(run, "log", key="")
-        for day in ("old", "new"):
-            asyncio.run(append(cluster, day))
-            assert run.rows("count", "log", "--partition", f"day={day}") == [{"rows": 2 * ROWS}]
