@@ -46,7 +46,9 @@ class CoordinatorProcess(ClusterProcess):
     @cached_property
     def _record(self) -> CoordinatorRecord:
         """Of this process, the same in all its terms; once the ports are bound."""
-        coordinator_id = self._runtime.secrets.token(16).hex()
+        from uuid import UUID  # loads more than a process needs that shares nothing
+
+        coordinator_id = str(UUID(bytes=self._runtime.secrets.token(16), version=4))
         return CoordinatorRecord(coordinator_id, encode_endpoints(self.listening.reachable_endpoints))
 
     async def settled(self) -> None:
