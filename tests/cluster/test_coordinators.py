@@ -124,6 +124,10 @@ def records_of(tree: Tree, table: int) -> list[dict[str, Any]]:
     return [json.loads(values[path]) for path in paths if path.endswith("/leader_isr")]
 
 
+def nodes_below(tree: Tree, path: str) -> int:
+    return sum(each.startswith(path) for each in tree.paths())
+
+
 def leaders_of(tree: Tree, table: int) -> set[int]:
     return {record["leader"] for record in records_of(tree, table)}
 
@@ -132,20 +136,35 @@ def is_in_sync(tree: Tree, table: int) -> bool:
     return all(len(record["isr"]) == 2 and record["leader"] >= 0 for record in records_of(tree, table))
 
 
+@pytest.mark.parametrize("session_timeout", ["2s", "60s"])
 @async_test
-async def test_a_coordinator_that_stood_still_beyond_its_session_changes_nothing(
-    cluster: ProcessCluster, zookeeper: ZooKeeperServer, tmp_path: Path
+async def test_a_coordinator_that_stood_still_changes_nothing(
+    session_timeout: str, zookeeper: ZooKeeperServer, tmp_path: Path
 ) -> None:
-    """What it remembers is wrong: a leader died meanwhile, a table was dropped, another one created."""
+    """What it remembers is wrong: a leader died meanwhile, a table was dropped, another one created. Its session may
+    have ended, or live on.
+    """
+    options = {"zookeeper.path.root": f"/{tmp_path.name}", "zookeeper.client.session-timeout": session_timeout}
+    with ProcessCluster(
+        tmp_path, tablet_servers=2, coordinators=2, zookeeper=zookeeper.address, options=options
+    ) as cluster:
+        await stand_still(cluster, zookeeper, tmp_path.name, session_ends=session_timeout == "2s")
+
+
+async def stand_still(cluster: ProcessCluster, zookeeper: ZooKeeperServer, root: str, *, session_ends: bool) -> None:
     first, second = cluster.coordinators
     replicated = descriptor(bucket_count=2, properties={"table.replication.factor": "2"})
-    with raw_tree(zookeeper, f"/{tmp_path.name}") as tree:
-        async with rpc_client(first.address) as client, rpc_client(first.address) as other:
+    with raw_tree(zookeeper, f"/{root}") as tree:
+        async with (
+            rpc_client(first.address) as client,
+            rpc_client(first.address) as other,
+            rpc_client(first.address) as third,
+        ):
             stays, goes = [await create_from(client, name, replicated) for name in ("stays", "goes")]
             active = json.loads(tree.value("/coordinators/active"))["id"]
             first.process.send(signal.SIGSTOP)
             try:
-                await until(lambda: f"/coordinators/ids/{active}" not in tree.paths())  # its session has ended
+                await until(lambda: f"/coordinators/ids/{active}" not in tree.paths() or not session_ends)
                 await create_somewhere(cluster, "comes")
                 assert await coordinator_port(cluster) == second.port
                 cluster.servers[1].kill()
@@ -157,23 +176,36 @@ async def test_a_coordinator_that_stood_still_beyond_its_session_changes_nothing
                 await until(lambda: is_in_sync(tree, stays) and f"/tabletservers/tables/{goes}" not in tree.paths())
                 document, path = json.dumps(replicated).encode(), table_path("comes")
                 creation = pb.CreateTableRequest(table_path=path, table_json=document, ignore_if_exists=False)
-                # These wait in its socket, and would succeed if it went by its memory.
+                database = pb.CreateDatabaseRequest(database_name="late", ignore_if_exists=False)
+                # These wait in its socket, and would be done if it went by its memory.
                 late = [
-                    asyncio.ensure_future(client.call(ApiKey.CREATE_TABLE, creation, timeout_s=60)),
-                    asyncio.ensure_future(other.call(ApiKey.DROP_TABLE, dropping, timeout_s=60)),
+                    asyncio.ensure_future(connected.call(key, request, timeout_s=60))
+                    for connected, key, request in (
+                        (client, ApiKey.CREATE_DATABASE, database),
+                        (other, ApiKey.CREATE_TABLE, creation),
+                        (third, ApiKey.DROP_TABLE, dropping),
+                    )
                 ]
+                assert await coordinator_port(cluster) == second.port
                 before, values = tree.transactions(), tree.values()
             finally:
                 first.process.send(signal.SIGCONT)
-            for outcome in await asyncio.gather(*late, return_exceptions=True):
-                assert isinstance(outcome, FlussError), outcome
-        await until(lambda: sum(path.startswith("/coordinators/ids/") for path in tree.paths()) == 2)
+            outcomes = await asyncio.gather(*late, return_exceptions=True)
+        assert all(isinstance(outcome, FlussError) for outcome in outcomes[1:]), outcomes
+        await until(
+            lambda: nodes_below(tree, "/coordinators/ids/") == nodes_below(tree, "/coordinators/election/") == 2
+        )
         async with rpc_client(first.address) as client:  # it is a standby now
             seen = await client.call(ApiKey.LIST_TABLES, pb.ListTablesRequest(database_name="fluss"))
+            databases = await client.call(ApiKey.LIST_DATABASES, pb.ListDatabasesRequest())
         assert list(seen.table_name) == ["comes", "stays"]
+        # It may have been a standby before it read the requests, and have passed them on.
+        is_passed_on = "late" in databases.database_name
+        assert isinstance(outcomes[0], FlussError) is not is_passed_on, outcomes
+        assert ("/metadata/databases/late" in tree.paths()) is is_passed_on, "only its successor creates anything"
         after = tree.transactions()
         changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
-        its_own = ("/coordinators/ids/", "/coordinators/election/", "/commits/")
+        its_own = ("/coordinators/ids/", "/coordinators/election/", "/commits/", "/metadata/databases/late")
         assert [path for path in sorted(changed) if not path.startswith(its_own)] == []
         assert {path: tree.value(path) for path in values if not path.startswith(its_own)} == {
             path: value for path, value in values.items() if not path.startswith(its_own)
