@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -31,13 +31,15 @@ class OfficialCluster:
 
     Args:
         directory: for data, configuration and logs; removed by :meth:`stop`.
+        options: more lines of ``server.yaml``, for coordinator and tablet server.
 
     Attributes:
         pids: of the three processes, once started.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, options: Mapping[str, str] | None = None) -> None:
         self._directory = directory
+        self._options = dict(options or {})
         self._processes: list[subprocess.Popen[bytes]] = []
         self._port = 0
         self._class_paths = {profile: class_path(profile) for profile in ("zookeeper", "server")}
@@ -70,7 +72,7 @@ class OfficialCluster:
         shared = (
             f"zookeeper.address: 127.0.0.1:{zookeeper_port}\ndefault.bucket.number: 1\ndefault.replication.factor: 1\n"
             f"remote.data.dir: {self._directory}/remote\n"
-        )
+        ) + "".join(f"{key}: {value}\n" for key, value in self._options.items())
         coordinator = self._directory / "coordinator"
         self._write(coordinator / "server.yaml", f"{shared}bind.listeners: FLUSS://127.0.0.1:{self._port}\n")
         self._run("server", [COORDINATOR, "--configDir", str(coordinator)])

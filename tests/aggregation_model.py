@@ -97,6 +97,8 @@ class Column:
                 for high, bitmap in _read64(bytes(found)).items()
                 for low in bitmap
             )
+        if self.sql_type == "BYTES":
+            return bytes(found)
         if self.sql_type == "FLOAT":  # PyFlink gives the shortest text of the number, as a double
             return _to_float32(found)
         return found
@@ -161,6 +163,14 @@ def _doubles(draws: random.Random) -> float:
     return draws.uniform(-1000, 1000)
 
 
+def _flags(draws: random.Random) -> bool:
+    return draws.random() < 0.5
+
+
+def _bytes(draws: random.Random) -> bytes:
+    return draws.randbytes(draws.randint(1, 9))
+
+
 def _words(draws: random.Random) -> str:
     return draws.choice(_WORDS)
 
@@ -220,8 +230,9 @@ def _columns() -> Iterator[Column]:
     yield Column("sum_double", "DOUBLE", "sum", _doubles, _add)
     yield Column("product_float", "FLOAT", "product", _halves, _float32(_multiply))
     yield Column("product_double", "DOUBLE", "product", _halves, _multiply)
-    yield Column("max_double", "DOUBLE", "max", _doubles, max)
-    yield Column("min_float", "FLOAT", "min", _halves, min)
+    for sql_type, draw_number in (("FLOAT", _halves), ("DOUBLE", _doubles)):
+        yield Column(f"max_{sql_type}", sql_type, "max", draw_number, max)
+        yield Column(f"min_{sql_type}", sql_type, "min", draw_number, min)
     for precision, scale, limit in ((10, 2, 10**7), (3, 1, 90), (38, 10, 10**30)):
         sql_type, decimals = f"DECIMAL({precision}, {scale})", _decimals(scale, limit)
         suffix = f"decimal_{precision}"
@@ -246,11 +257,22 @@ def _columns() -> Iterator[Column]:
         suffix = sql_type.split("(")[0].lower()
         yield Column(f"max_{suffix}", sql_type, "max", draw, max)
         yield Column(f"min_{suffix}", sql_type, "min", draw, min)
-    yield Column("last_int", "INT", "last_value", _small, _last, nulls_win=True)
+    for sql_type, draw_any in (
+        ("INT", _small),
+        ("BOOLEAN", _flags),
+        ("DECIMAL(38, 10)", _decimals(10, 10**30)),
+        ("STRING", _words),
+        ("TIMESTAMP(6)", _timestamps),
+    ):
+        suffix = sql_type.split("(")[0].lower()
+        yield Column(f"last_{suffix}", sql_type, "last_value", draw_any, _last, nulls_win=True)
+        yield Column(f"first_{suffix}", sql_type, "first_value", draw_any, _first)
+        yield Column(f"last_known_{suffix}", sql_type, "last_value_ignore_nulls", draw_any, _last)
+        yield Column(f"first_known_{suffix}", sql_type, "first_value_ignore_nulls", draw_any, _first)
+    yield Column("last_bytes", "BYTES", "last_value", _bytes, _last, bytes.hex, nulls_win=True)
+    yield Column("first_bytes", "BYTES", "first_value", _bytes, _first, bytes.hex)
     yield Column("last_array", "ARRAY<INT>", "last-value", _lists, _last, _array_text, nulls_win=True)
-    yield Column("last_known", "STRING", "last_value_ignore_nulls", _words, _last)
     yield Column("by_default", "DOUBLE", "", _doubles, _last)
-    yield Column("first_int", "INT", "first_value", _small, _first)
     yield Column("first_array", "ARRAY<INT>", "First_Value_Ignore_Nulls", _lists, _first, _array_text)
     yield Column("list", "STRING", "listagg", _words, _joined(","))
     for function, delimiter in (("listagg", " | "), ("string_agg", ";")):
@@ -262,9 +284,8 @@ def _columns() -> Iterator[Column]:
             _joined(delimiter),
             delimiter=delimiter,
         )
-    flags = lambda draws: draws.random() < 0.5  # noqa: E731
-    yield Column("all_true", "BOOLEAN", "bool_and", flags, lambda stored, written: stored and written)
-    yield Column("any_true", "BOOLEAN", "bool_or", flags, lambda stored, written: stored or written)
+    yield Column("all_true", "BOOLEAN", "bool_and", _flags, lambda stored, written: stored and written)
+    yield Column("any_true", "BOOLEAN", "bool_or", _flags, lambda stored, written: stored or written)
     yield _bitmap_column("rbm32")
     yield _bitmap_column("rbm64")
 

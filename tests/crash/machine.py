@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from crash.lossy_disk import LossyDisk
 from fluss_server.testing import LocalCluster
+
+
+class _Cluster(LocalCluster):
+    """A server that may be another program than the product's."""
+
+    def __init__(self, data_dir: Path, options: dict[str, str], program: Sequence[str]) -> None:
+        super().__init__(data_dir, options=options)
+        self._program = list(program)
+
+    def _command(self) -> list[str]:
+        interpreter, module_option, _, *arguments = super()._command()
+        return [interpreter, module_option, *self._program, *arguments]
 
 
 class Machine:
@@ -16,21 +30,25 @@ class Machine:
         home: a directory of its own, which is made.
         options: of the server.
         seed: of what a loss of power keeps.
+        program: module that is the server, with arguments before those of the command.
 
     Attributes:
         disk: that the server uses.
         cluster: the server.
     """
 
-    def __init__(self, home: Path, options: dict[str, str], seed: int) -> None:
+    def __init__(
+        self, home: Path, options: dict[str, str], seed: int, program: Sequence[str] = ("fluss_server",)
+    ) -> None:
         home.mkdir()
         self.disk = LossyDisk(home, seed)
-        self.cluster = LocalCluster(self.disk.data, options=options)
+        self.cluster = _Cluster(self.disk.data, options, program)
 
     def start(self) -> None:
         """Start the server, on the disk as it is."""
         saved = dict(os.environ)
         os.environ.update(self.disk.environment)
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # for programs of the tests
         try:
             self.cluster.start()
         finally:

@@ -37,3 +37,10 @@ def test_versions_of_python_agree() -> None:
     assert f'requires-python = ">={versions[0]}"' in text
     readme = (ROOT / "fluss-server" / "README.md").read_text()
     assert f"Python {versions[0]} to {versions[-1]}" in readme
+
+
+def test_the_connector_has_no_compressor_with_a_known_hole() -> None:
+    """CVE-2025-67721: aircompressor before 2.0.3 and 3.4 gives bytes of earlier data for a damaged buffer."""
+    text = (ROOT / "flink-sql" / "pom.xml").read_text()
+    (version,) = re.findall(r"<aircompressor.version>([\d.]+)</aircompressor.version>", text)
+    assert tuple(map(int, version.split("."))) >= (2, 0, 3)

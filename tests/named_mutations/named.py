@@ -159,7 +159,7 @@ NAMED = {
         file="coordinator/catalog.py",
         before="""\
         if table.table_id in self._hidden:
-            await self._delete_table(table)
+            await self._delete_table(table, also)
 """,
         after="""\
         if table.table_id in self._hidden:
@@ -174,12 +174,12 @@ NAMED = {
         why="the assignment of a table whose creation failed stays in the store",
         file="coordinator/catalog.py",
         before="""\
-        await self._commit_deletion(path, registration, await self._assignment_deletions([table]))
+        await self._commit_deletion(path, registration, await self._assignment_deletions([table]), also)
 
     # Partitions
 """,
         after="""\
-        await self._commit_deletion(path, registration, [])
+        await self._commit_deletion(path, registration, [], also)
 
     # Partitions
 """,

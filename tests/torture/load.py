@@ -24,6 +24,12 @@ from torture.model import Change, KeyedModel, LogModel, NamesModel, text_of
 
 BUCKETS = 2
 KEYS_OF_A_WRITER = 60
+REPEATED_SHARE = 0.1
+"""Of the groups of batches, those whose last batch is sent again, as by a client that did not get the response.
+
+Few batches are in the log and without a response when a server dies, so few are repeated for that reason.
+"""
+
 LOG_TABLE, KEYED_TABLE, SUMS_TABLE, PARTITIONED_TABLE = "log", "keyed", "sums", "parts"
 
 ID = Column("id", DataType(TypeRoot.BIGINT, nullable=False), 0)
@@ -343,6 +349,8 @@ class Writer:
                 elif isinstance(outcome, BaseException):
                     raise outcome
                 self.acknowledge(bucket, sent + number + 1)
+            if self.rng.random() < REPEATED_SHARE:
+                await self.client.call(self.api, requests[-1], lambda response: response.buckets_resp[0])
 
     async def _send_once(self, request: Any) -> None:
         await self.client.call_once(self.api, request, lambda response: response.buckets_resp[0])

@@ -40,6 +40,7 @@ class Round:
         home: an empty directory.
         seed: of the run.
         number: of the round; with the seed it determines all choices, but not when the system does what.
+        bug: one of :data:`torture.planted_bugs.BUGS`, to see whether the round finds it.
 
     Attributes:
         kind: what goes wrong, one of :data:`KINDS`.
@@ -48,7 +49,7 @@ class Round:
         first: the first error of each code.
     """
 
-    def __init__(self, home: Path, seed: int, number: int) -> None:
+    def __init__(self, home: Path, seed: int, number: int, bug: str | None = None) -> None:
         self._rng = Random(f"{seed}/{number}")
         self.kind = KINDS[number % len(KINDS)]
         self.story: list[str] = []
@@ -63,7 +64,8 @@ class Round:
         }
         if self.kind == "full disk":  # RocksDB must meet it too
             self._options |= {"kv.persist.interval": "20ms", "kv.persist.after-offsets": "1"}
-        self._machine = Machine(home / "machine", self._options, self._rng.getrandbits(32))
+        program = ["fluss_server"] if bug is None else ["torture.planted_bugs", bug]
+        self._machine = Machine(home / "machine", self._options, self._rng.getrandbits(32), program)
         self._load: Load
 
     async def run(self) -> None:
@@ -264,11 +266,20 @@ class Round:
         kept = ("**/*.log", "metadata.*") if done.file_class.startswith("metadata") else ("**/*.log",)
         after = contents(self._machine.disk.data, *kept)
         changed = {name for name, content in before.items() if name in after and after[name] != content}
-        gone = {name for name in before if name.endswith(".log") and "/log-" in name} - after.keys()
+        gone = {name for name in before.keys() - after.keys() if name.endswith(".log") and self._is_kept(name)}
         assert not changed | gone, f"a start that was refused has changed {changed}, removed {gone}"
         self._restore(done)
         await self._start()
         await self._check_and_go_on()
+
+    def _is_kept(self, name: str) -> bool:
+        """Whether a file is of a table or partition that nobody drops; what the metadata dropped, any start removes."""
+        bucket = bucket_of(str(Path(name).parent))
+        if bucket is None:
+            return False
+        table, *partition, _ = bucket.split("/")
+        expected = self._load.expected
+        return expected.partitions.is_present(partition[0]) if partition else expected.tables.is_present(table)
 
     async def _after_start(self, done: Damage, damaged: dict[str, str]) -> None:
         """It has started: everything is right, or what is not is reported."""

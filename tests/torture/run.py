@@ -2,6 +2,7 @@
 
     python -m torture.run --rounds 20 --seed 7
     python -m torture.run --rounds 1 --first 13 --seed 7     repeats round 13
+    python -m torture.run --bug "accept repeated batches"    a server with a bug: the rounds must fail
 
 A round that fails ends the run, with what happened, its data directory, and the command that repeats it.
 """
@@ -17,11 +18,14 @@ from collections import Counter
 from pathlib import Path
 
 from fluss_server.errors import FlussError
+from torture.planted_bugs import BUGS
 from torture.rounds import Round, make_home
 
 
-def run_rounds(parent: Path, seed: int, first: int, count: int, *, verbose: bool = False) -> Counter[str]:
-    """Run rounds; how many of each kind.
+def run_rounds(
+    parent: Path, seed: int, first: int, count: int, *, verbose: bool = False, bug: str | None = None
+) -> Counter[str]:
+    """Run rounds, perhaps with a bug of :mod:`torture.planted_bugs`; how many of each kind.
 
     Raises:
         AssertionError: a round fails.
@@ -30,7 +34,7 @@ def run_rounds(parent: Path, seed: int, first: int, count: int, *, verbose: bool
     for number in range(first, first + count):
         home = make_home(parent)
         begun = time.monotonic()
-        current = Round(home, seed, number)
+        current = Round(home, seed, number, bug)
         try:
             asyncio.run(current.run())
         except (AssertionError, RuntimeError, FlussError, asyncio.TimeoutError) as error:
@@ -55,12 +59,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="number of the first round")
     parser.add_argument("--seed", type=int, default=None, help="default: a new one")
+    parser.add_argument("--bug", choices=sorted(BUGS), help="plant a bug in the server; PYTHONPATH must have tests/")
     parsed = parser.parse_args()
     seed = time.time_ns() % 2**32 if parsed.seed is None else parsed.seed
     print(f"seed {seed}", flush=True)
     parent = Path(tempfile.mkdtemp(prefix="fluss-torture-"))
     try:
-        kinds = run_rounds(parent, seed, parsed.first, parsed.rounds, verbose=True)
+        kinds = run_rounds(parent, seed, parsed.first, parsed.rounds, verbose=True, bug=parsed.bug)
     except AssertionError as error:
         print(error, file=sys.stderr)
         return 1

@@ -149,6 +149,17 @@ def test_exemptions_are_still_needed() -> None:
     assert set(EXEMPT) <= found
 
 
+def test_waits_do_not_lose_cancellations() -> None:
+    """``asyncio.wait_for`` of Python 3.10 and 3.11 does; ``runtime/waits.py`` has another one."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in ROOT.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "wait_for"
+    ]
+    assert not found
+
+
 def test_every_package_is_scanned_or_is_at_the_top() -> None:
     top = {"cli", "runtime", "simulation", "testing"}
     present = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.glob("*.py"))}

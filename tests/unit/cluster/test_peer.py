@@ -15,6 +15,7 @@ from fluss_server.api.own_messages import message_class
 from fluss_server.cluster import peer
 from fluss_server.cluster.peer import PeerConnection
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.rpc.client import RpcClient
 from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import RequestContext, ServiceRegistry, rpc
@@ -206,3 +207,37 @@ async def test_a_cancelled_call_leaves_the_connection_to_others() -> None:
         assert server.connection_count == 1
         ids.gate.set()
         await other.close()
+
+
+@pytest.mark.parametrize("iterations", range(5))
+@async_test
+async def test_a_connection_that_is_open_when_it_is_not_wanted_any_more_is_closed(
+    monkeypatch: pytest.MonkeyPatch, iterations: int
+) -> None:
+    connecting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    begun = asyncio.Event()
+    closed = []
+
+    class Client:
+        is_open = True
+
+        async def close(self) -> None:
+            closed.append(True)
+
+        def add_lost_callback(self, callback: object) -> None:
+            pass
+
+    async def connect(*arguments: object, **options: object) -> Any:
+        begun.set()
+        return await connecting
+
+    monkeypatch.setattr(RpcClient, "connect", connect)
+    other = connection(1)
+    call = asyncio.ensure_future(other.open())
+    await begun.wait()
+    connecting.set_result(Client())
+    for _ in range(iterations):
+        await asyncio.sleep(0)
+    await other.close()
+    await asyncio.wait([call])
+    assert closed == [True]

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -501,3 +502,43 @@ def test_a_reservation_that_raced_with_a_drop_is_refused(tmp_path: Path, first: 
                 await other.reserve_ids(table.table_id, 1)
 
     race_for_ids(tmp_path / "m", first, drop)
+
+
+def test_all_definitions_together_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sized(size: int) -> DatabaseDescriptor:
+        return DatabaseDescriptor("c" * size)
+
+    def with_comment(table: TableInfo, size: int) -> TableInfo:
+        return replace(table, descriptor=replace(table.descriptor, comment="c" * size))
+
+    async def scenario(manager: MetadataManager) -> None:
+        used = manager._sizes.total_bytes
+        monkeypatch.setattr("fluss_server.coordinator.definition_sizes.MAX_TOTAL_BYTES", used + 20_000)
+        await manager.create_database("a", sized(9_000))
+        table = await create(manager, T)
+        await manager.write_table(with_comment(table, 8_000))
+        unchanged = manager._sizes.total_bytes
+        for change in (
+            manager.create_database("b", sized(9_000)),
+            manager.alter_database("a", sized(12_000)),
+            create(manager, TablePath("a", "u"), replace(DESCRIPTOR, comment="c" * 3_000)),
+            manager.write_table(with_comment(table, 12_000)),
+        ):
+            with pytest.raises(FlussError, match="the definitions of all databases and tables would take") as caught:
+                await change
+            assert caught.value.code is ErrorCode.OPERATION_NOT_ATTEMPTED_EXCEPTION
+        assert manager._sizes.total_bytes == unchanged
+
+    async def after_a_restart(manager: MetadataManager) -> None:
+        with pytest.raises(FlussError, match="would take"):
+            await manager.create_database("b", sized(9_000))
+        monkeypatch.setattr("fluss_server.coordinator.definition_sizes.MAX_TOTAL_BYTES", 10_000)
+        await manager.alter_database("a", sized(8_000))  # smaller, although still too much
+        await manager.drop_table(T)
+        await manager.drop_database("a", cascade=True)
+        await manager.create_database("b", sized(8_000))
+        with pytest.raises(FlussError, match="would take"):
+            await manager.create_database("c", sized(8_000))
+
+    run(tmp_path / "m", scenario)
+    run(tmp_path / "m", after_a_restart)

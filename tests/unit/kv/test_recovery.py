@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from error_support import code_of
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.kv import committed_rows, resources
 from fluss_server.kv.checkpoint import CHECKPOINT_FILE, OLD_CHECKPOINT_FILE, UNKNOWN_BOOT, read_checkpoint
@@ -227,6 +228,28 @@ def test_closing_a_store_whose_log_is_broken(tmp_path: Path, monkeypatch: pytest
     copy(tmp_path / "live" / "kv", tmp_path / "image" / "kv")
     assert log_image.exists()
     monkeypatch.setattr(committed_rows, "boot_id", lambda disk: b"another boot....")
+    found = open_bucket(tmp_path / "image")
+    assert found.rows() == found.replayed() == {(1,): (1, "durable", None)}
+    found.close()
+
+
+def test_closing_a_store_of_which_nothing_can_be_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its log can be made durable nor its checkpoint be replaced: it is built again."""
+    bucket = open_bucket(tmp_path / "live")
+    bucket.write([(1, "durable", None)])
+    bucket.kv.persist()
+    copy(tmp_path / "live" / "log", tmp_path / "image" / "log")
+    result = bucket.kv.put(bucket.batch([(1, "lost", None), (2, "lost", None)]))
+    bucket.kv.commit(result.last_offset + 1)
+
+    def fail_to_write(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(system_disk, "_datasync", fail_to_sync)
+        broken.setattr(committed_rows, "write_checkpoint", fail_to_write)
+        assert code_of(bucket.close) is ErrorCode.STORAGE_EXCEPTION
+    copy(tmp_path / "live" / "kv", tmp_path / "image" / "kv")
     found = open_bucket(tmp_path / "image")
     assert found.rows() == found.replayed() == {(1,): (1, "durable", None)}
     found.close()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from aggregation_model import COLUMNS
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.model.aggregation import AggFunction, check_agg_function
+from fluss_server.model.aggregation import ACCEPTED_ROOTS, DEFAULT_FUNCTION, AggFunction, check_agg_function
 from fluss_server.model.types import DataType, TypeRoot
 
 STRING, BIGINT, BYTES, BOOLEAN = (DataType(TypeRoot(name)) for name in ("STRING", "BIGINT", "BYTES", "BOOLEAN"))
@@ -45,3 +46,22 @@ def test_any_type_has_first_and_last_values() -> None:
     for root in (TypeRoot.ARRAY, TypeRoot.BINARY, TypeRoot.BOOLEAN):
         for name in ("first_value", "last_value", "first_value_ignore_nulls", "last_value_ignore_nulls"):
             check_agg_function("c", DataType(root), name, {})
+
+
+def test_tables_with_every_function_have_every_function() -> None:
+    """The table that Flink's tests compare with a model has each function for every type that few functions accept."""
+    sql_names = {
+        "INT": TypeRoot.INTEGER,
+        "TIME": TypeRoot.TIME,
+        "TIMESTAMP": TypeRoot.TIMESTAMP,
+        "TIMESTAMP_LTZ": TypeRoot.TIMESTAMP_LTZ,
+    }
+    covered: dict[AggFunction | None, set[TypeRoot]] = {}
+    for column in COLUMNS:
+        name = column.sql_type.split("(")[0].split("<")[0]
+        function = AggFunction.named(column.function) if column.function else DEFAULT_FUNCTION
+        covered.setdefault(function, set()).add(sql_names.get(name) or TypeRoot(name))
+    assert covered.keys() == set(AggFunction)
+    for function, roots in ACCEPTED_ROOTS.items():
+        if roots != set(TypeRoot):
+            assert covered[function] == roots, function

@@ -375,6 +375,37 @@ def test_a_store_that_cannot_be_used_is_opened_again(tmp_path: Path, monkeypatch
     with_standby(tmp_path, scenario)
 
 
+def test_a_store_that_cannot_be_closed_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(follower_rows, "FIRST_RETRY_S", 0.01)
+
+    async def scenario(standby: Standby) -> None:
+        close, applied = standby.access.close, KvTablet.apply_changelog
+        failures = [RuntimeError("this store cannot be closed")]
+
+        def fail_once(kv: KvTablet, end: int, *, admit: bool = True) -> bool:
+            if failures:
+                raise FlussError(ErrorCode.KV_STORAGE_EXCEPTION, "broken")
+            return applied(kv, end, admit=admit)
+
+        async def close_and_fail(kv: KvTablet) -> None:
+            await close(kv)
+            if failures:
+                raise failures.pop()
+
+        standby.access.close = close_and_fail
+        monkeypatch.setattr(KvTablet, "apply_changelog", fail_once)
+        standby.rows.set_standby(True)
+        standby.rows.committed(standby.bucket.log.end_offset)
+        await until(lambda: standby.rows.lag == 0)
+        assert standby.opened == 2
+        assert "could not be closed" in caplog.text
+        assert standby.content() == standby.bucket.rows()
+
+    with_standby(tmp_path, scenario)
+
+
 @pytest.mark.parametrize("is_standby", [True, False])
 def test_retention_waits_for_durable_rows(tmp_path: Path, is_standby: bool) -> None:
     async def scenario(standby: Standby) -> None:
@@ -533,5 +564,25 @@ def test_promotions_come_before_standbys(tmp_path: Path) -> None:
         assert done == ["promotion"] * 3 + ["standby"]
         await queue.promote(work, lambda: False)
         assert len(done) == 4
+
+    with_standby(tmp_path, scenario)
+
+
+def test_a_step_that_fails_does_not_stop_the_queue(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(standby: Standby) -> None:
+        done = []
+
+        class Broken:
+            async def step(self) -> None:
+                raise OSError("of nobody's making")
+
+        class Other:
+            async def step(self) -> None:
+                done.append("standby")
+
+        standby.queue.add(Broken())
+        standby.queue.add(Other())
+        await until(lambda: bool(done))
+        assert "of nobody's making" in caplog.text
 
     with_standby(tmp_path, scenario)

@@ -194,7 +194,7 @@ def test_lookup_response_is_what_protobuf_makes() -> None:
         b"v",
         *(bytes(size) for size in range(5_000)),
     ]
-    builder = LookupResponseBuilder()
+    builder = LookupResponseBuilder(64 << 20)
     builder.values(3, values)
     builder.error(4, 39, "no such bucket")
     builder.values(0, [b"x"], partition_id=2**40)
@@ -211,10 +211,28 @@ def test_lookup_response_is_what_protobuf_makes() -> None:
     assert joined(builder.pieces()) == message.SerializeToString()
 
 
+def test_long_values_of_a_lookup_response_are_bounded() -> None:
+    builder = LookupResponseBuilder(250_000)
+    builder.values(1, [bytes(100_000), b"short"])
+    builder.values(2, [bytes(100_000)])
+    with pytest.raises(FlussError) as refused:
+        builder.values(3, [bytes(25_000), bytes(25_000)])
+    assert refused.value.code is ErrorCode.RECORD_TOO_LARGE_EXCEPTION
+    builder.error(3, int(refused.value.code), str(refused.value))
+    builder.values(4, [bytes(25_000)])
+    response = pb.LookupResponse.FromString(joined(builder.pieces()))
+    assert [(bucket.bucket_id, len(bucket.values)) for bucket in response.buckets_resp] == [
+        (1, 2),
+        (2, 1),
+        (3, 0),
+        (4, 1),
+    ]
+
+
 def test_long_values_are_not_copied_into_a_lookup_response() -> None:
     long = bytes(100_000)
     values = [b"first", None, long, b"between", long, None, b"last"]
-    builder = LookupResponseBuilder()
+    builder = LookupResponseBuilder(64 << 20)
     builder.values(3, values)
     builder.values(4, [b"short"], partition_id=7)
     builder.values(5, [long])

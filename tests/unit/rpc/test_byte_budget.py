@@ -36,6 +36,41 @@ def test_what_does_not_fit_waits_in_order_and_nothing_is_held_in_the_end() -> No
     asyncio.run(run())
 
 
+def test_nobody_overtakes_one_that_may_begin_and_has_not_run_yet() -> None:
+    """Writes are handed to the KV worker in this order."""
+
+    async def run() -> None:
+        budget = ByteBudget(10)
+        entered: list[int] = []
+
+        async def use(number: int) -> None:
+            async with budget.hold(2):
+                entered.append(number)
+
+        budget.take(10)
+        first = asyncio.create_task(use(1))
+        await asyncio.sleep(0)
+        budget.release(10)
+        assert (budget.held, entered) == (2, [])
+        await use(2)
+        assert entered == [1, 2]
+        await first
+
+        budget.take(10)
+        first, given_up = asyncio.create_task(use(3)), asyncio.create_task(use(4))
+        await asyncio.sleep(0)
+        budget.release(10)
+        given_up.cancel()
+        await use(5)
+        await asyncio.wait([first, given_up])
+        assert entered == [1, 2, 3, 5]
+        assert budget.held == 0
+        async with budget.hold(2):
+            assert budget.held == 2, "nothing is left to wait for"
+
+    asyncio.run(run())
+
+
 def test_a_cancelled_waiter_leaves_no_trace() -> None:
     async def run() -> None:
         budget = ByteBudget(10)

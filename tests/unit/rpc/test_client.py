@@ -6,6 +6,7 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import pytest
 
@@ -15,8 +16,10 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.client import RpcClient
 from fluss_server.rpc.frames import failure_frame, success_prefix
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
+from fluss_server.runtime.system_network import SystemNetwork
 from rpc_support import async_test, eventually, serving
 
+P = TypeVar("P", bound=asyncio.BaseProtocol)
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 REQUEST = pb.DatabaseExistsRequest(database_name="d")
 
@@ -185,3 +188,30 @@ async def test_an_answer_that_cannot_be_read() -> None:
 
     async with scripted(script) as port:
         assert (await failure_of(port)).code is ErrorCode.CORRUPT_MESSAGE
+
+
+class Connecting(SystemNetwork):
+    """Says when a connection is made."""
+
+    def __init__(self) -> None:
+        self.made: asyncio.Future[asyncio.Transport] = asyncio.get_running_loop().create_future()
+
+    async def connect(self, host: str, port: int, protocol_factory: Callable[[], P]) -> tuple[asyncio.Transport, P]:
+        transport, protocol = await super().connect(host, port, protocol_factory)
+        self.made.set_result(transport)
+        return transport, protocol
+
+
+@pytest.mark.parametrize("iterations", range(5))
+@async_test
+async def test_a_connection_that_is_made_when_it_is_not_wanted_any_more_is_closed(iterations: int) -> None:
+    async with serving(Service()) as server:
+        network = Connecting()
+        connecting = asyncio.ensure_future(RpcClient.connect("127.0.0.1", server.port, network=network))
+        transport = await network.made
+        for _ in range(iterations):
+            await asyncio.sleep(0)
+        connecting.cancel()
+        await asyncio.wait([connecting])
+        assert connecting.cancelled()
+        assert transport.is_closing()

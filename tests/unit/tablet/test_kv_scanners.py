@@ -15,6 +15,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.kv_batch import build_kv_batch
 from fluss_server.formats.value_batch import parse_value_batch
 from fluss_server.kv.scan import KvScan
+from fluss_server.model.identifiers import TableBucket
 from fluss_server.processes.local import LocalServer
 from fluss_server.rpc.client import RpcClient
 from fluss_server.runtime.clock import ManualClock
@@ -126,13 +127,24 @@ def test_more_scans_than_allowed_are_refused_unless_one_was_abandoned(tmp_path: 
     with_table(tmp_path, body)
 
 
-def test_scans_that_are_opened_at_the_same_time_count(tmp_path: Path) -> None:
-    async def body(table: Table) -> None:
-        responses = await asyncio.gather(*(table.open() for _ in range(5 * MAX_PER_BUCKET)))
-        refused = [response.error_code for response in responses if response.HasField("error_code")]
-        assert refused == [ErrorCode.TOO_MANY_SCANNERS] * (4 * MAX_PER_BUCKET)
+@pytest.mark.parametrize("limit", ["max-per-bucket", "max-per-server"])
+def test_scans_that_are_opened_at_the_same_time_count(tmp_path: Path, limit: str) -> None:
+    opened = threading.Event()
 
-    with_table(tmp_path, body)
+    def open_later() -> KvScan:
+        assert opened.wait(30)
+        raise FlussError(ErrorCode.KV_STORAGE_EXCEPTION, "this one was admitted")
+
+    async def body(table: Table) -> None:
+        bucket = TableBucket(table.table_id, None, 0)
+        opening = [asyncio.ensure_future(table.scanners.open(bucket, open_later, None, 0, 1)) for _ in range(15)]
+        await asyncio.sleep(0)  # all have begun
+        opened.set()
+        errors = await asyncio.gather(*opening, return_exceptions=True)
+        codes = [error.code for error in errors if isinstance(error, FlussError)]
+        assert codes == [ErrorCode.KV_STORAGE_EXCEPTION] * 3 + [ErrorCode.TOO_MANY_SCANNERS] * 12
+
+    with_table(tmp_path, body, **{limit: "3"})
 
 
 def test_requests_that_make_no_sense(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.runtime.waits import wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class ChildServer:
             return
         process.send_signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(_end_of(process), STOP_TIMEOUT_S)
+            await wait_at_most(_end_of(process), STOP_TIMEOUT_S)
         except asyncio.TimeoutError:
             logger.warning("%s does not stop and is killed", self._name)
             process.kill()

@@ -14,6 +14,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.client import RpcClient
 from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.runtime.network import Network
+from fluss_server.runtime.waits import wait_at_most
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -123,7 +124,7 @@ class PeerConnection:
         self._calls += 1
         used: list[RpcClient] = []
         try:
-            return await asyncio.wait_for(self._call(key, request, limit_s, used), limit_s)
+            return await wait_at_most(self._call(key, request, limit_s, used), limit_s)
         except asyncio.TimeoutError:
             self._break_off(used)
             raise FlussError(
@@ -154,7 +155,7 @@ class PeerConnection:
             FlussError: see :meth:`call`; its cause is an ``OSError`` when the system said why.
         """
         try:
-            await asyncio.wait_for(self._connected(), self._connect_timeout_s)
+            await wait_at_most(self._connected(), self._connect_timeout_s)
         except asyncio.TimeoutError:
             raise FlussError(ErrorCode.NETWORK_EXCEPTION, f"{self.name} cannot be reached") from None
 
@@ -209,7 +210,7 @@ class PeerConnection:
 
     async def _connect(self, address: Endpoint) -> RpcClient:
         connecting = self._connecting = asyncio.ensure_future(
-            asyncio.wait_for(
+            wait_at_most(
                 RpcClient.connect(
                     address.host,
                     address.port,
@@ -218,6 +219,7 @@ class PeerConnection:
                     timeout_s=self._connect_timeout_s,
                 ),
                 self._connect_timeout_s,
+                discard=self._close,
             )
         )
         try:

@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from fluss_server.coordinator.catalog_reader import create_frame, read_databases, read_tables
 from fluss_server.coordinator.catalog_view import CatalogView, no_partition, no_table
 from fluss_server.coordinator.change_steps import creation_steps, deletion_steps
+from fluss_server.coordinator.definition_sizes import DefinitionSizes
 from fluss_server.coordinator.fencing import commit_steps
 from fluss_server.coordinator.id_counters import IdCounters
 from fluss_server.coordinator.orphans import remove_orphans
@@ -73,6 +74,7 @@ class MetadataManager(CatalogView):
         self._store = store
         self._clock = clock
         self._counters = IdCounters(store)
+        self._sizes = DefinitionSizes()
         self._lock = asyncio.Lock()
         self._tasks = UninterruptedTasks()
         self._incomplete: set[int] = set()  # tables of which parts may be stored
@@ -85,10 +87,10 @@ class MetadataManager(CatalogView):
             FlussError: ``UNKNOWN_SERVER_ERROR`` when a node cannot be read, with its path; ``STORAGE_EXCEPTION``.
         """
         await create_frame(self._store)
-        self._databases = await read_databases(self._store)
+        self._databases = await read_databases(self._store, self._sizes)
         for database in self._databases:
             self._tables[database] = {}
-            for table, schemas in await read_tables(self._store, database):
+            for table, schemas in await read_tables(self._store, database, self._sizes):
                 self._remember(table, schemas)
                 if table.is_partitioned:
                     await self._partitions.load_table(table)
@@ -104,22 +106,28 @@ class MetadataManager(CatalogView):
 
     @_one_at_a_time
     async def create_database(self, name: str, descriptor: DatabaseDescriptor) -> None:
-        """Create a database with an allowed name; ``DATABASE_ALREADY_EXIST``."""
+        """Create a database with an allowed name; ``DATABASE_ALREADY_EXIST``, or as :meth:`DefinitionSizes.check`."""
         if name in self._databases:
             raise FlussError(ErrorCode.DATABASE_ALREADY_EXIST, f"database {name!r} already exists")
         now = self._clock.now_ms()
         record = DatabaseRecord(descriptor, now, now)
-        await self._store.commit([Create(database_path(name), record.encode()), Create(tables_path(name))])
+        value = record.encode()
+        self._sizes.check(name, len(value))
+        await self._store.commit([Create(database_path(name), value), Create(tables_path(name))])
+        self._sizes.set(name, len(value))
         self._databases[name] = record
         self._tables[name] = {}
 
     @_one_at_a_time
     async def alter_database(self, name: str, descriptor: DatabaseDescriptor) -> None:
-        """Give a database another definition; ``DATABASE_NOT_EXIST``."""
+        """Give a database another definition; ``DATABASE_NOT_EXIST``, or as :meth:`DefinitionSizes.check`."""
         current = self.database(name)
         modified = max(self._clock.now_ms(), current.modified_time)  # never backwards, whatever the clock does
         record = replace(current, descriptor=descriptor, modified_time=modified)
-        await self._store.commit([Set(database_path(name), record.encode())])
+        value = record.encode()
+        self._sizes.check(name, len(value))
+        await self._store.commit([Set(database_path(name), value)])
+        self._sizes.set(name, len(value))
         self._databases[name] = record
 
     def check_drop_database(self, name: str, *, cascade: bool) -> None:
@@ -170,6 +178,8 @@ class MetadataManager(CatalogView):
         await self._commit_deletion(database_path(name), registration, parts, also)
         for table in tables:
             self._forget(table)
+            self._sizes.forget(table.table_id)
+        self._sizes.forget(name)
         del self._databases[name]
         del self._tables[name]
         return tables
@@ -212,9 +222,12 @@ class MetadataManager(CatalogView):
 
         Raises:
             FlussError: ``DATABASE_NOT_EXIST``, ``TABLE_ALREADY_EXIST`` when that changed since it was prepared;
-                ``INVALID_TABLE_EXCEPTION`` when the store does not take so large a definition.
+                ``INVALID_TABLE_EXCEPTION`` when the store does not take so large a definition; or as
+                :meth:`DefinitionSizes.check`.
         """
         self._check_absent(table.path)
+        value, schema = TableRecord.of(table).encode(), table.schema.to_json_bytes()
+        self._sizes.check(table.table_id, len(value) + len(schema))
         record = AssignmentRecord({bucket: tuple(servers) for bucket, servers in enumerate(assignment)})
         parts = [
             *await self._counters.use(TABLE_ID_COUNTER, table.table_id),
@@ -225,13 +238,14 @@ class MetadataManager(CatalogView):
         if (node := await self._store.get(table_path(table.path))) is not None and not node.value:
             registration += await deletions_below(self._store, table_path(table.path))  # an interrupted creation
         registration += [
-            Create(table_path(table.path), TableRecord.of(table).encode()),
+            Create(table_path(table.path), value),
             Create(schemas_path(table.path)),
-            Create(schema_path(table.path, table.schema_id), table.schema.to_json_bytes()),
+            Create(schema_path(table.path, table.schema_id), schema),
         ]
         if not self._store.limits.allow(registration):
             raise FlussError(ErrorCode.INVALID_TABLE_EXCEPTION, f"the definition of table {table.path} is too large")
         await self._create_in_steps(table.table_id, parts, registration)
+        self._sizes.set(table.table_id, len(value) + len(schema))
         self._hidden[table.table_id] = table
 
     @_one_at_a_time
@@ -249,6 +263,7 @@ class MetadataManager(CatalogView):
             await self._commit_deletion(table_path(table.path), [], parts, also)
         self._incomplete.discard(table.table_id)
         self._schemas.pop(table.table_id, None)
+        self._sizes.forget(table.table_id)
 
     @_one_at_a_time
     async def write_table(self, table: TableInfo) -> TableInfo:
@@ -264,7 +279,7 @@ class MetadataManager(CatalogView):
             what :meth:`show_table` takes.
 
         Raises:
-            FlussError: ``TABLE_NOT_EXIST`` when it is gone.
+            FlussError: ``TABLE_NOT_EXIST`` when it is gone; or as :meth:`DefinitionSizes.check`.
         """
         if (current := self.table_by_id(table.table_id)) is None:
             raise no_table(table.path)
@@ -275,10 +290,16 @@ class MetadataManager(CatalogView):
         assert node is not None, f"{path} is a table that exists"
         stored = TableRecord.decode(path, node.value)
         record = replace(TableRecord.of(table), remote_data_dir=stored.remote_data_dir)
-        operations: list[StoreOperation] = [Set(path, record.encode())]
+        value = record.encode()
+        operations: list[StoreOperation] = [Set(path, value)]
+        size_bytes = self._sizes.get(table.table_id) - len(node.value) + len(value)
         if table.schema_id != current.schema_id:
-            operations.append(Create(schema_path(table.path, table.schema_id), table.schema.to_json_bytes()))
+            schema = table.schema.to_json_bytes()
+            operations.append(Create(schema_path(table.path, table.schema_id), schema))
+            size_bytes += len(schema)
+        self._sizes.check(table.table_id, size_bytes)
         await self._store.commit(operations)
+        self._sizes.set(table.table_id, size_bytes)
         self._schemas[table.table_id][table.schema_id] = table.schema
         return table
 
@@ -293,6 +314,7 @@ class MetadataManager(CatalogView):
         table = self.table(path)
         await self._delete_table(table, also)
         self._forget(table)
+        self._sizes.forget(table.table_id)
         return table
 
     async def _delete_table(self, table: TableInfo, also: Sequence[StoreOperation]) -> None:

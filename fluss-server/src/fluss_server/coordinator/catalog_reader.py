@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fluss_server.coordinator.definition_sizes import DefinitionSizes
 from fluss_server.coordinator.id_counters import COUNTERS
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.records import (
@@ -32,23 +33,27 @@ async def create_frame(store: MetadataStore) -> None:
             await store.commit([*await missing_parents(store, path), Create(path, value)])
 
 
-async def read_databases(store: MetadataStore) -> dict[str, DatabaseRecord]:
+async def read_databases(store: MetadataStore, sizes: DefinitionSizes) -> dict[str, DatabaseRecord]:
     """Every database by name; ``UNKNOWN_SERVER_ERROR`` for a node that cannot be read, with its path."""
     found = {}
     for database in await store.children(DATABASES):
         path = database_path(database)
-        found[database] = DatabaseRecord.decode(path, await _value(store, path))
+        value = await _value(store, path)
+        found[database] = DatabaseRecord.decode(path, value)
+        sizes.set(database, len(value))
     return found
 
 
-async def read_tables(store: MetadataStore, database: str) -> list[tuple[TableInfo, dict[int, Schema]]]:
+async def read_tables(
+    store: MetadataStore, database: str, sizes: DefinitionSizes
+) -> list[tuple[TableInfo, dict[int, Schema]]]:
     """The tables of a database, each with all its schemas by id; errors as :func:`read_databases`."""
     found = []
     for name in await _children(store, tables_path(database)):
         path = TablePath(database, name)
         value = await _value(store, table_path(path))
         if value:  # else its creation or deletion was interrupted, and there is no table
-            found.append(await _read_table(store, path, value))
+            found.append(await _read_table(store, path, value, sizes))
     return found
 
 
@@ -59,18 +64,25 @@ async def unfinished_tables(store: MetadataStore, database: str) -> list[str]:
     return [path for path, node in zip(paths, nodes, strict=True) if node is not None and not node.value]
 
 
-async def _read_table(store: MetadataStore, path: TablePath, value: bytes) -> tuple[TableInfo, dict[int, Schema]]:
+async def _read_table(
+    store: MetadataStore, path: TablePath, value: bytes, sizes: DefinitionSizes
+) -> tuple[TableInfo, dict[int, Schema]]:
     record = TableRecord.decode(table_path(path), value)
+    size_bytes = len(value)
     schemas: dict[int, Schema] = {}
     for name in await _children(store, schemas_path(path)):
         if not name.isdecimal():
             raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"{schemas_path(path)}/{name} is not a schema id")
         node_path = schema_path(path, int(name))
-        schemas[int(name)] = decode_schema(node_path, await _value(store, node_path))
+        schema = await _value(store, node_path)
+        schemas[int(name)] = decode_schema(node_path, schema)
+        size_bytes += len(schema)
     if not schemas:
         raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"metadata node {table_path(path)} has no schema")
     newest = max(schemas)
-    return record.table_info(path, newest, schemas[newest]), schemas
+    table = record.table_info(path, newest, schemas[newest])
+    sizes.set(table.table_id, size_bytes)
+    return table, schemas
 
 
 async def _value(store: MetadataStore, path: str) -> bytes:

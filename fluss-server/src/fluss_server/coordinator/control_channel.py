@@ -27,6 +27,7 @@ from fluss_server.coordinator.events import LeadershipConfirmed, LeadershipsConf
 from fluss_server.coordinator.settings_distribution import SettingsChange
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TableBucket
+from fluss_server.runtime.waits import wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -191,7 +192,7 @@ class ControlChannel:
             request = partial(self._gateway.update_settings, self._settings(change)._replace(stamp=stamp))
         while True:
             try:
-                await asyncio.wait_for(request(), self._timeout_s * _GRACE)
+                await wait_at_most(request(), self._timeout_s * _GRACE)
                 return
             except (FlussError, asyncio.TimeoutError) as error:
                 if isinstance(error, FlussError) and error.code is ErrorCode.INVALID_COORDINATOR_EXCEPTION:

@@ -24,6 +24,7 @@ from fluss_server.coordinator.presence import Presence
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableInfo
+from fluss_server.runtime.waits import wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +164,7 @@ class ReplicatedTables:
         ready = self._ready[physical] = asyncio.get_running_loop().create_future()
         try:
             await self._submit(event, commit)
-            failure = await asyncio.wait_for(ready, CREATION_DEADLINE_S)
+            failure = await wait_at_most(ready, CREATION_DEADLINE_S)
         except asyncio.TimeoutError:
             raise FlussError(
                 ErrorCode.REQUEST_TIME_OUT,

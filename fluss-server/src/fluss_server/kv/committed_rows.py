@@ -302,6 +302,8 @@ class CommittedRows:
             self._record(replace(self._durable, may_exceed_log=True))
         except FlussError as error:
             logger.error("%s", error)
+            self._damaged = True  # the next start must not take it for right
+            self._forget_if_damaged()
 
     # ------------------------------------------------------------------ reads
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.kv.auto_increment import IdPool
+from fluss_server.runtime.waits import wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class IdSupply:
         async with self._order:
             if self._unclaimed < count:
                 try:
-                    await asyncio.wait_for(self._fill(count), RESERVE_LIMIT_S)
+                    await wait_at_most(self._fill(count), RESERVE_LIMIT_S)
                 except asyncio.TimeoutError:
                     raise FlussError(
                         ErrorCode.REQUEST_TIME_OUT, f"no ids could be reserved within {RESERVE_LIMIT_S:.0f} s"

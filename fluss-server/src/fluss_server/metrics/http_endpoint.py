@@ -16,6 +16,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metrics.samples import Rates, Sample, Source
 from fluss_server.runtime.network import NetworkServer
 from fluss_server.runtime.runtime import Runtime
+from fluss_server.runtime.waits import wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ class HttpEndpoint:
         self._connections += 1
         try:
             if self._connections <= MAX_CONNECTIONS:
-                await asyncio.wait_for(self._respond(reader, writer), LIMIT_S)
+                await wait_at_most(self._respond(reader, writer), LIMIT_S)
         except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             logger.debug("a scraper went away: %r", error)
         except Exception:

@@ -25,6 +25,7 @@ from fluss_server.metadata.store import MetadataStore
 from fluss_server.processes.shared_metadata import Latch
 from fluss_server.rpc.endpoints import Endpoint, parse_endpoints
 from fluss_server.runtime.clock import Clock
+from fluss_server.runtime.waits import wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ class Takeover:
             except FlussError as error:
                 logger.debug("the election cannot be seen: %s", error)
             try:
-                await asyncio.wait_for(self._ended.wait(), LOOK_INTERVAL_S)
+                await wait_at_most(self._ended.wait(), LOOK_INTERVAL_S)
             except asyncio.TimeoutError:
                 continue
         await self._watch_nobody()

@@ -206,6 +206,8 @@ class FollowerRows:
                     await self._close_kv()
             except FlussError as closing:
                 logger.warning("the rows of bucket %s could not be closed: %s", self._bucket, closing)
+            except Exception:
+                logger.exception("the rows of bucket %s could not be closed", self._bucket)
 
     async def _close_kv(self) -> None:
         kv = self._take()

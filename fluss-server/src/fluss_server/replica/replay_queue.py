@@ -70,6 +70,9 @@ class ReplayQueue:
                 await self._no_promotions.wait()
                 if (rows := next(iter(self._ready), None)) is not None:
                     del self._ready[rows]
-                    await rows.step()
+                    try:
+                        await rows.step()
+                    except Exception:  # the others go on
+                        logger.exception("a step of a replay failed")
         finally:
             self._task = None

@@ -25,6 +25,7 @@ from fluss_server.model.table import TableInfo
 from fluss_server.replica.bucket_replica import BucketReplica
 from fluss_server.replica.commit_chain import CommitChain
 from fluss_server.replica.followers import Followers
+from fluss_server.replica.kv_closing import close_kv
 from fluss_server.replica.schema_check import SchemaCheck, not_again
 from fluss_server.replica.watched_offset import WatchedOffset
 from fluss_server.runtime.clock import Clock
@@ -490,7 +491,7 @@ class Replica(BucketReplica):
         await self._stop()
         try:
             if self.kv is not None:
-                await self._close_kv(self.kv)
+                await close_kv(self.kv, self._kv_worker, self._flush_pool)
         finally:
             await self._flush_pool.run(self.log.close)
 
@@ -501,20 +502,16 @@ class Replica(BucketReplica):
         """
         await self._stop(FlussError(ErrorCode.NOT_LEADER_OR_FOLLOWER, f"this server does not lead {self.bucket} now"))
         if self.kv is not None:
-            await self._close_kv(self.kv)
-
-    async def _close_kv(self, kv: KvTablet) -> None:
-        try:
-            await self._kv_worker.run(kv.stop)
-        finally:
-            await self._flush_pool.run(kv.close)
+            await close_kv(self.kv, self._kv_worker, self._flush_pool)
 
     async def delete(self) -> None:
         """Stop and remove the data of both tablets."""
         await self._stop()
-        if self.kv is not None:
-            await self._kv_worker.run(self.kv.delete)
-        await self._flush_pool.run(self.log.delete)
+        try:
+            if self.kv is not None:
+                await self._kv_worker.run(self.kv.delete)
+        finally:
+            await self._flush_pool.run(self.log.delete)
 
     async def _stop(self, reason: FlussError | None = None) -> None:
         error = self._closed = reason or FlussError(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.frames import Piece, piece_size
 from fluss_server.rpc.wire import as_int32, as_int64, corrupt, read_fields, read_varint, varint
 from fluss_server.runtime.disk import Buffer
@@ -272,15 +273,23 @@ class LookupResponseBuilder:
     """Builds a ``LookupResponse``: :meth:`values` or :meth:`error` for each bucket.
 
     protobuf takes half a microsecond to make the object of a value, several times the cost of finding it.
+
+    Args:
+        max_bytes: of all values.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._pieces: list[Piece] = []
         self.size_bytes = 0
         """Bytes of the values so far."""
 
-    def values(self, bucket_id: int, values: Sequence[bytes | None], *, partition_id: int | None = None) -> None:
-        """A bucket that was read: one value for each key, None = absent. Long values are not copied."""
+    def values(self, bucket_id: int, values: Sequence[bytes | None], partition_id: int | None = None) -> None:
+        """A bucket that was read: one value for each key, None = absent. Long values are not copied.
+
+        Raises:
+            FlussError: ``RECORD_TOO_LARGE_EXCEPTION`` when long values exceed the bound; nothing is added.
+        """
         fields = [_bucket_key(partition_id, bucket_id)]
         long: list[Piece] = []  # what comes before the last fields
         heads = _VALUE_HEADS
@@ -298,6 +307,12 @@ class LookupResponseBuilder:
             if end:
                 long.append(end)
             size = sum(map(piece_size, long))
+            if self.size_bytes + size > self._max_bytes:
+                raise FlussError(
+                    ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
+                    f"the values of {len(values)} keys take more than {self._max_bytes} bytes",
+                    hint="look up fewer keys at a time",
+                )
             self._pieces += (b"\x0a" + varint(size), *long)
             self.size_bytes += size
         else:

@@ -25,6 +25,7 @@ class ByteBudget:
         self.held = 0
         # In order of arrival: who waits for how many bytes, and what to call then.
         self._waiting: dict[object, tuple[int, Callable[[], None]]] = {}
+        self._woken = 0  # blocks that may begin, and whose tasks have not run yet
 
     @property
     def waiting(self) -> int:
@@ -63,25 +64,30 @@ class ByteBudget:
 
     @asynccontextmanager
     async def hold(self, size: int) -> AsyncIterator[None]:
-        """Hold ``size`` bytes for the length of the block."""
-        if self._waiting or not self.allows(size):
+        """Hold ``size`` bytes for the length of the block. Blocks begin in the order of the calls."""
+        if self._waiting or self._woken or not self.allows(size):
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
             def wake() -> None:
                 if not future.done():  # else its owner was cancelled
                     self.take(size)
+                    self._woken += 1
                     future.set_result(None)
 
             self.wait(future, size, wake)
+            if self._woken:
+                asyncio.get_running_loop().call_soon(self.serve)  # perhaps it only has to run after them
             try:
                 await future
             except asyncio.CancelledError:
                 self.forget(future)
                 if future.done() and not future.cancelled():
+                    self._woken -= 1
                     self.release(size)
                 else:
                     self.serve()
                 raise
+            self._woken -= 1
         else:
             self.take(size)
         try:

@@ -21,6 +21,7 @@ from fluss_server.rpc.frames import (
 from fluss_server.rpc.output import OutputQueue
 from fluss_server.runtime.network import Network
 from fluss_server.runtime.system_network import SystemNetwork
+from fluss_server.runtime.waits import wait_at_most
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -71,14 +72,14 @@ class RpcClient:
         network = SystemNetwork() if network is None else network
         client = cls(network)
         try:
-            await asyncio.wait_for(network.connect(host, port, lambda: client._protocol), timeout_s)
-        except (OSError, asyncio.TimeoutError) as error:
-            raise FlussError(
-                ErrorCode.NETWORK_EXCEPTION,
-                f"cannot connect to {host}:{port}: {error or 'timed out'}",
-                hint="is the server running, and is this its address?",
-            ) from error
-        try:
+            try:
+                await wait_at_most(network.connect(host, port, lambda: client._protocol), timeout_s)
+            except (OSError, asyncio.TimeoutError) as error:
+                raise FlussError(
+                    ErrorCode.NETWORK_EXCEPTION,
+                    f"cannot connect to {host}:{port}: {error or 'timed out'}",
+                    hint="is the server running, and is this its address?",
+                ) from error
             request = pb.ApiVersionsRequest(client_software_name=SOFTWARE_NAME, client_software_version="1")
             response = await client.call(ApiKey.API_VERSIONS, request, timeout_s=timeout_s)
             client.api_versions = {api.api_key: (api.min_version, api.max_version) for api in response.api_versions}
@@ -113,7 +114,7 @@ class RpcClient:
         """As :meth:`call`, from the pieces of an encoded message to the bytes of the response's; nothing is copied."""
         version = self._version_of(key)
         try:
-            return await asyncio.wait_for(self._exchange(key, version, pieces), timeout_s)
+            return await wait_at_most(self._exchange(key, version, pieces), timeout_s)
         except asyncio.TimeoutError:
             raise FlussError(ErrorCode.REQUEST_TIME_OUT, f"{key.name}: no response in {timeout_s} s") from None
 

@@ -30,7 +30,7 @@ from fluss_server.rpc.endpoints import address_of
 from fluss_server.rpc.frame_memory import FrameMemory
 from fluss_server.rpc.frames import parse_request_header
 from fluss_server.rpc.limits import RpcLimits
-from fluss_server.rpc.loop_budget import RECEIVE_S_PER_BYTE, LoopBudget, LoopUse
+from fluss_server.rpc.loop_budget import BUDGET_S, RECEIVE_S_PER_BYTE, LoopBudget, LoopUse
 from fluss_server.rpc.request_intake import RequestIntake
 from fluss_server.rpc.request_memory import RequestMemory
 from fluss_server.rpc.request_runner import RequestRunner
@@ -283,7 +283,9 @@ class ServerConnection(asyncio.BufferedProtocol):
     # ---- requests
 
     def _may_start(self) -> bool:
-        if self._closing or self._waits_for_loop or self._runner.busy or self._writer.output.blocked:
+        if self._closing or self._waits_for_loop or self._writer.output.blocked:
+            return False
+        if self._runner.running and self._runner.busy:
             return False
         if self._memory.full and not self._intake.arriving:
             self._memory.short.wait(self, 1, self._wake)
@@ -296,7 +298,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         if now > begin:
             if now - begin < budget.slice_s:
                 return True
-        elif budget.has_time:
+        elif budget.used_s < BUDGET_S:
             return True
         single = self._reader.ends_with_next_frame
         if now == begin and budget.has_time_for(self._loop_use, single):
@@ -344,7 +346,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             writer.batching = False
         writer.flush()
         if now > begin:
-            self._charge(begin, self._monotonic())  # with what was sent
+            self._host.loop_budget.charge(self._loop_use, self._monotonic() - begin)  # with what was sent
 
     def _start(self, frame: bytes | memoryview) -> None:
         arrival = self._intake.take_arrival()

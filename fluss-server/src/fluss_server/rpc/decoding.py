@@ -10,8 +10,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fluss_server.api.keys import ApiKey, ApiSpec
 from fluss_server.errors import ErrorCode, FlussError
@@ -68,7 +69,7 @@ class MessageDecoder:
         if len(frame) > MAX_PADDING_BYTES and not self._spec.between_servers:
             self._check_padding(message, len(frame) - REQUEST_HEADER_SIZE)
         if self._text is not None:
-            self._text.check(message)
+            self._text(message)
         return message
 
     def _load(self) -> None:
@@ -93,32 +94,58 @@ class MessageDecoder:
             )
 
 
-class TextCheck:
-    """Checks the text fields of a message and of the messages in it."""
+TextCheck: TypeAlias = "Callable[[Any], None]"
+"""Refuses a message with text that is not UTF-8, or with names that are too long."""
 
-    def __init__(self) -> None:
-        # Names of fields, and whether their length is limited.
-        self._texts: list[tuple[str, bool]] = []
-        self._repeated_texts: list[tuple[str, bool]] = []
-        self._messages: list[tuple[str, TextCheck]] = []
-        self._repeated_messages: list[tuple[str, TextCheck]] = []
 
-    def check(self, message: Any) -> None:
-        """Refuse text that is not UTF-8, and names that are too long."""
-        for name, limited in self._texts:
-            text = getattr(message, name)
+def _check_text(name: str, limited: bool) -> TextCheck:
+    field = attrgetter(name)
+
+    def check(message: Any) -> None:
+        text = field(message)
+        if type(text) is not str or (limited and len(text) > MAX_NAME_LENGTH):
+            raise _wrong_text(name, text)
+
+    return check
+
+
+def _check_texts(name: str, limited: bool) -> TextCheck:
+    field = attrgetter(name)
+
+    def check(message: Any) -> None:
+        for text in field(message):
             if type(text) is not str or (limited and len(text) > MAX_NAME_LENGTH):
                 raise _wrong_text(name, text)
-        for name, limited in self._repeated_texts:
-            for text in getattr(message, name):
-                if type(text) is not str or (limited and len(text) > MAX_NAME_LENGTH):
-                    raise _wrong_text(name, text)
-        for name, inner in self._repeated_messages:
-            for element in getattr(message, name)[:]:  # slices cost less than protobuf's iterators
-                inner.check(element)
-        for name, inner in self._messages:
-            if message.HasField(name):
-                inner.check(getattr(message, name))
+
+    return check
+
+
+def _check_message(name: str, check_inner: TextCheck) -> TextCheck:
+    field = attrgetter(name)
+
+    def check(message: Any) -> None:
+        if message.HasField(name):
+            check_inner(field(message))
+
+    return check
+
+
+def _check_messages(name: str, check_inner: TextCheck) -> TextCheck:
+    field = attrgetter(name)
+
+    def check(message: Any) -> None:
+        for element in field(message)[:]:  # slices cost less than protobuf's iterators
+            check_inner(element)
+
+    return check
+
+
+def _check_all(checks: Sequence[TextCheck]) -> TextCheck:
+    def check(message: Any) -> None:
+        for each in checks:
+            each(message)
+
+    return check
 
 
 def _wrong_text(name: str, text: str | bytes) -> FlussError:
@@ -135,20 +162,21 @@ def text_check(descriptor: Any) -> TextCheck | None:
     return _text_check(descriptor, {})
 
 
-def _text_check(descriptor: Any, known: dict[str, TextCheck]) -> TextCheck | None:
-    if descriptor.full_name in known:
-        return known[descriptor.full_name]
+def _text_check(descriptor: Any, known: dict[str, list[TextCheck]]) -> TextCheck | None:
+    if descriptor.full_name in known:  # perhaps not complete yet: a predicate has predicates in it
+        return _check_all(known[descriptor.full_name])
     if not _has_text(descriptor, set()):
         return None
-    check = known[descriptor.full_name] = TextCheck()
+    checks = known[descriptor.full_name] = []
     for field in descriptor.fields:
         # protobuf 7 has no labels, older versions have nothing else.
         repeated = field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED
         if field.type == field.TYPE_STRING:
-            (check._repeated_texts if repeated else check._texts).append((field.name, field.name not in _LONG_TEXTS))
+            limited = field.name not in _LONG_TEXTS
+            checks.append((_check_texts if repeated else _check_text)(field.name, limited))
         elif field.message_type is not None and (inner := _text_check(field.message_type, known)) is not None:
-            (check._repeated_messages if repeated else check._messages).append((field.name, inner))
-    return check
+            checks.append((_check_messages if repeated else _check_message)(field.name, inner))
+    return checks[0] if len(checks) == 1 else _check_all(checks)
 
 
 def _has_text(descriptor: Any, seen: set[str]) -> bool:

@@ -70,10 +70,14 @@ class LoopUse:
 
 
 class LoopBudget:
-    """The time of the loop's present iteration, and the connections that wait for another one."""
+    """The time of the loop's present iteration, and the connections that wait for another one.
+
+    Attributes:
+        used_s: seconds of this iteration; any connection may start requests while they are less than :data:`BUDGET_S`.
+    """
 
     def __init__(self) -> None:
-        self._used_s = 0.0
+        self.used_s = 0.0
         self._passed_s = 0.0  # the virtual time
         self._latest_s = 0.0  # when the use of all connections has passed
         self._light: list[_Waiting] = []  # heaps
@@ -90,14 +94,9 @@ class LoopBudget:
     def _count(self) -> int:
         return len(self._light) + len(self._others)
 
-    @property
-    def has_time(self) -> bool:
-        """Whether any connection may start requests in this iteration."""
-        return self._used_s < BUDGET_S
-
     def has_time_for(self, use: LoopUse, single: bool) -> bool:
         """Whether a connection may start requests in this iteration, perhaps because it is light."""
-        return self._used_s < (MAX_LIGHT_S if self._is_light(use, single) else BUDGET_S)
+        return self.used_s < (MAX_LIGHT_S if self._is_light(use, single) else BUDGET_S)
 
     def charge(self, use: LoopUse, seconds: float) -> None:
         """A connection has used time of this iteration."""
@@ -107,8 +106,8 @@ class LoopBudget:
             self._latest_s = until
         if self._others or self._light:
             self._passed_s += seconds / (1 + self._count)
-        self._used_s += seconds
-        if self._used_s > _UNNOTICED_S:
+        self.used_s += seconds
+        if self.used_s > _UNNOTICED_S:
             self._schedule()
 
     def wait(self, resume: Callable[[], None], use: LoopUse, single: bool) -> None:
@@ -140,14 +139,14 @@ class LoopBudget:
 
     def _next_iteration(self) -> None:
         self._scheduled = False
-        self._used_s = 0.0
+        self.used_s = 0.0
         light, others = self._light, self._others
         for _ in range(len(light)):  # who waits again, waits for the next iteration
-            if self._used_s >= MAX_LIGHT_S:
+            if self.used_s >= MAX_LIGHT_S:
                 break
             heapq.heappop(light)[-1]()
         for index in range(len(others)):
-            if index and self._used_s >= BUDGET_S:
+            if index and self.used_s >= BUDGET_S:
                 break
             turn, _, resume = heapq.heappop(others)
             self._passed_s = max(self._passed_s, turn)

@@ -12,6 +12,7 @@ from fluss_server.rpc.service import DEFAULT_LISTENER, ServiceRegistry
 from fluss_server.rpc.shared_resources import SharedResources
 from fluss_server.runtime.network import NetworkServer
 from fluss_server.runtime.runtime import Runtime
+from fluss_server.runtime.waits import wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ class RpcServer:
 
     async def _wait_for_connections(self, timeout_s: float) -> bool:
         try:
-            await asyncio.wait_for(self._no_connection.wait(), timeout_s)
+            await wait_at_most(self._no_connection.wait(), timeout_s)
         except asyncio.TimeoutError:
             return False
         return True

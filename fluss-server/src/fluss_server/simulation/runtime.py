@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from fluss_server.runtime import Lock, Runtime, WorkerPool
+from fluss_server.runtime.waits import wait_at_most
 from fluss_server.simulation.disk import SimulatedDisk
 from fluss_server.simulation.event_loop import CURRENT_PROCESS, Process, SimulatedEventLoop
 from fluss_server.simulation.network import SimulatedNetwork
@@ -70,7 +71,7 @@ class Simulation:
             SimulationHangs: nothing is left to run, or time does not go on.
             TimeoutError: the limit is over.
         """
-        return self.loop.run_until_complete(asyncio.wait_for(main, limit_s))
+        return self.loop.run_until_complete(wait_at_most(main, limit_s))
 
     def machine(self, host: str) -> Machine:
         """The machine of that name, made at its first use."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.replica.replica import Replica
+from fluss_server.runtime.waits import wait_at_most
 from fluss_server.tablet.lookups import LookupReader, RunInWorker, check_key_count, read_all
 
 MAX_TIMEOUT_MS = 120_000
@@ -50,7 +51,7 @@ async def find_or_insert(
     if acks != 0:
         try:
             limit_s = min(max(timeout_ms, 1), MAX_TIMEOUT_MS) / 1000
-            await asyncio.wait_for(replica.acknowledged_below(end_offset, acks), limit_s)
+            await wait_at_most(replica.acknowledged_below(end_offset, acks), limit_s)
         except asyncio.TimeoutError:
             raise FlussError(
                 ErrorCode.REQUEST_TIME_OUT,

@@ -17,6 +17,7 @@ from fluss_server.cluster.messages import AdjustedBucket, AdjustIsr, IsrChange
 from fluss_server.cluster.metadata_cache import MetadataCache
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.replica.replica import Replica
+from fluss_server.runtime.waits import wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -112,9 +113,9 @@ class IsrMaintenance:
         loop = asyncio.get_running_loop()
         check_at = loop.time() + self._interval_s
         checked_at = self._now()
-        while self._task is not None:  # a cancellation is lost when what it interrupts ends at the same time
+        while True:
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), max(0.0, check_at - loop.time()))
+                await wait_at_most(self._wake.wait(), max(0.0, check_at - loop.time()))
             self._wake.clear()
             now = self._now()
             replicas: Iterable[Replica] = self._noticed
@@ -185,7 +186,7 @@ class IsrMaintenance:
         results: dict[object, AdjustedBucket] = {}
         try:
             request = AdjustIsr(self._server_id, tuple(sent))
-            response = await asyncio.wait_for(self._coordinator.adjust_isr(request), REQUEST_DEADLINE_S)
+            response = await wait_at_most(self._coordinator.adjust_isr(request), REQUEST_DEADLINE_S)
             results = {result.bucket: result for result in response.buckets}
         except (FlussError, asyncio.TimeoutError) as error:
             logger.warning("the coordinator does not take in changes of ISRs: %s", error or "no response")

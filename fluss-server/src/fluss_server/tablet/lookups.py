@@ -28,20 +28,11 @@ MAX_VALUES_BYTES = 64 << 20
 """Most bytes of the values of one request; a larger response would have to be held in memory as a whole."""
 
 
-def read_few(kv: KvTablet, keys: Sequence[bytes], size_bytes: int = 0) -> Values:
-    """The values of at most :data:`MAX_INLINE_KEYS` keys in their order, None for a missing one.
-
-    Args:
-        size_bytes: what the same request has found in other buckets.
-
-    Raises:
-        FlussError: as :meth:`LookupReader.read_part`.
-    """
-    values = kv.lookup(keys)
-    size_bytes += sum(map(len, filter(None, values)))
-    if size_bytes > MAX_VALUES_BYTES:
-        raise _too_large(len(keys))
-    return values
+def are_few_keys(buckets: Sequence[Any]) -> bool:
+    """Whether a request has at most :data:`MAX_INLINE_KEYS` keys in its ``buckets``, and not more of these."""
+    if len(buckets) == 1:
+        return len(buckets[0].keys) <= MAX_INLINE_KEYS
+    return len(buckets) <= MAX_INLINE_KEYS and sum([len(bucket.keys) for bucket in buckets]) <= MAX_INLINE_KEYS
 
 
 class LookupReader:

@@ -14,6 +14,7 @@ from fluss_server.cluster.messages import ControlledShutdown, Heartbeat, Registe
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.runtime.clock import Clock
+from fluss_server.runtime.waits import wait_at_most
 
 _T = TypeVar("_T")
 
@@ -78,7 +79,6 @@ class Membership:
         self._on_heard = heard
         self._task: asyncio.Task[None] | None = None
         self._coordinator_changed = asyncio.Event()
-        self._is_closed = False
         self._reported_at: float | None = None
 
     async def join(self, *, clean: bool = False, durable: bool = False) -> None:
@@ -121,11 +121,9 @@ class Membership:
 
     async def close(self) -> None:
         """Send no heartbeats any more."""
-        self._is_closed = True
         if (task := self._task) is not None:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait([task])
 
     async def _register(self) -> Registered:
         self.registered = False
@@ -153,13 +151,9 @@ class Membership:
 
     async def _pause(self, seconds: float) -> None:
         """Until the time is over, or another coordinator is the active one."""
-        # A cancellation is lost when what it interrupts, here or in a call before, ends at the same time.
-        if not self._is_closed:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._coordinator_changed.wait(), seconds)
-                self._coordinator_changed.clear()
-        if self._is_closed:
-            raise asyncio.CancelledError
+        with contextlib.suppress(asyncio.TimeoutError):
+            await wait_at_most(self._coordinator_changed.wait(), seconds)
+            self._coordinator_changed.clear()
 
     async def _keep_alive(self) -> None:
         """Send heartbeats until the coordinator refuses this server; nothing else may end this."""
@@ -193,7 +187,7 @@ class Membership:
 
     async def _ask(self, call: Coroutine[Any, Any, _T], deadline_s: float) -> _T:
         try:
-            return await asyncio.wait_for(call, deadline_s)
+            return await wait_at_most(call, deadline_s)
         except asyncio.TimeoutError:
             raise FlussError(ErrorCode.REQUEST_TIME_OUT, f"the coordinator did not respond in {deadline_s} s") from None
 

@@ -32,12 +32,12 @@ from fluss_server.tablet.inserting_lookups import MAX_TIMEOUT_MS, find_or_insert
 from fluss_server.tablet.kv_scanners import KvScanners
 from fluss_server.tablet.log_filter import LogFilter, read_predicate
 from fluss_server.tablet.lookups import (
-    MAX_INLINE_KEYS,
     MAX_READ_BYTES,
+    MAX_VALUES_BYTES,
     LookupReader,
+    are_few_keys,
     check_key_count,
     read_all,
-    read_few,
 )
 from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.replica_manager import ReplicaManager
@@ -233,20 +233,17 @@ class ReadService:
         if request.insert_if_not_exists:
             return self._find_or_insert(request)
         buckets = request.buckets_req[:]  # slices cost less than protobuf's iterators
-        if len(buckets) > MAX_INLINE_KEYS:
+        if not are_few_keys(buckets):
             return self._lookup_many(request.table_id, buckets, context)
-        all_keys = [bucket.keys for bucket in buckets]
-        if sum(map(len, all_keys)) > MAX_INLINE_KEYS:
-            return self._lookup_many(request.table_id, buckets, context)
-        response = LookupResponseBuilder()
-        for bucket, keys in zip(buckets, all_keys, strict=True):
+        response = LookupResponseBuilder(MAX_VALUES_BYTES)
+        for bucket in buckets:
             bucket_id = bucket.bucket_id
             partition_id = bucket.partition_id if bucket.HasField("partition_id") else None
             try:
                 replica = self._replicas.replica(TableBucket(request.table_id, partition_id, bucket_id))
                 replica.counters.lookup_requests += 1
-                values = read_few(replica.require_kv(), keys[:], response.size_bytes)
-                response.values(bucket_id, values, partition_id=partition_id)
+                values = replica.require_kv().lookup(bucket.keys[:])
+                response.values(bucket_id, values, partition_id)
             except FlussError as error:
                 if error.code is ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION:
                     return self._lookup_many(request.table_id, buckets, context)
@@ -262,7 +259,7 @@ class ReadService:
         """A lookup that would hold up the event loop, or waits: one of a connection at a time, read by a worker."""
         check_key_count(sum([len(bucket.keys) for bucket in buckets]))
         await context.response_slot()
-        response = LookupResponseBuilder()
+        response = LookupResponseBuilder(MAX_VALUES_BYTES)
         run = self._scanners.run
         time_slice = self._time_slice()
         for bucket in buckets:
@@ -294,13 +291,13 @@ class ReadService:
                 return error
 
         outcomes = await asyncio.gather(*map(run, request.buckets_req))
-        response = LookupResponseBuilder()
+        response = LookupResponseBuilder(MAX_VALUES_BYTES)
         for bucket, outcome in zip(request.buckets_req, outcomes, strict=True):
             partition_id = bucket.partition_id if bucket.HasField("partition_id") else None
             if isinstance(outcome, FlussError):
                 response.error(bucket.bucket_id, int(outcome.code), str(outcome), partition_id=partition_id)
             else:
-                response.values(bucket.bucket_id, outcome, partition_id=partition_id)
+                response.values(bucket.bucket_id, outcome, partition_id)
         return response.pieces()
 
     @rpc(ApiKey.PREFIX_LOOKUP)
@@ -428,7 +425,7 @@ class ReadService:
 def _add_values(
     response: LookupResponseBuilder, bucket_id: int, partition_id: int | None, reader: LookupReader
 ) -> None:
-    response.values(bucket_id, reader.take_values(), partition_id=partition_id)
+    response.values(bucket_id, reader.take_values(), partition_id)
 
 
 def _newest(replica: Replica, limit: int) -> list[bytes]:

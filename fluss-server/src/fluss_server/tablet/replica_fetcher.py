@@ -19,6 +19,7 @@ from fluss_server.replica.follower_replica import FollowerReplica
 from fluss_server.rpc.bulk import FetchedBucket, parse_fetch_log_response
 from fluss_server.rpc.client import RpcClient
 from fluss_server.runtime.clock import Clock
+from fluss_server.runtime.waits import wait_at_most
 from fluss_server.tablet.catch_up_limit import CatchUpLimit
 from fluss_server.tablet.replication_protocol import (
     FetchFrom,
@@ -172,7 +173,6 @@ class _Fetcher:
         self._client: RpcClient | None = None
         self._abandoned: asyncio.Future[memoryview] | None = None
         self._is_reachable = True
-        self._stopped = False
         self._task = asyncio.ensure_future(self._run())
 
     def add(self, follower: FollowerReplica) -> None:
@@ -188,7 +188,6 @@ class _Fetcher:
         return not self._followers
 
     def stop(self) -> asyncio.Task[None]:
-        self._stopped = True
         self._task.cancel()
         return self._task
 
@@ -196,8 +195,7 @@ class _Fetcher:
 
     async def _run(self) -> None:
         try:
-            # A cancellation is lost when what it interrupts fails at the same time, see asyncio.wait_for.
-            while not self._stopped:
+            while True:
                 try:
                     await self._round()
                     continue
@@ -236,7 +234,7 @@ class _Fetcher:
         paused = [until for bucket, (until, _) in self._paused.items() if self._followers[bucket].is_online]
         timeout = max(0.0, min(paused) - self._monotonic()) + 0.001 if paused else None
         try:
-            await asyncio.wait_for(self._changed.wait(), timeout)
+            await wait_at_most(self._changed.wait(), timeout)
         except asyncio.TimeoutError:
             return
 
@@ -347,11 +345,15 @@ class _Fetcher:
 
     async def _connected(self) -> RpcClient:
         if self._client is None:
-            self._client = await self._connect(self._leader)
+            # A connection that is made, or fails, when this task is cancelled does not keep it from ending.
+            self._client = await wait_at_most(self._connect(self._leader), None, discard=self._connected_too_late)
             if not self._is_reachable:
                 logger.info("server %d can be reached again", self._leader)
                 self._is_reachable = True
         return self._client
+
+    def _connected_too_late(self, client: RpcClient) -> None:
+        self._client = client  # to be closed
 
     async def _disconnect(self) -> None:
         client, self._client = self._client, None

@@ -41,6 +41,7 @@ from fluss_server.tablet.replica_directories import ReplicaDirectories
 from fluss_server.tablet.replica_fetcher import Connect, FetcherConfig, ReplicaFetchers
 from fluss_server.tablet.replica_removal import ReplicaRemoval
 from fluss_server.tablet.replica_roles import HostedReplica, ReplicaRoles
+from fluss_server.tablet.serving_waits import ServingWaits
 from fluss_server.tablet.tablet_opener import TabletOpener
 
 logger = logging.getLogger(__name__)
@@ -132,6 +133,7 @@ class ReplicaManager:
         self._directories = ReplicaDirectories(directory, runtime.disk)
         self._hosted: dict[TableBucket, HostedReplica] = {}
         self._changes = BucketChanges()
+        self._waits = ServingWaits()
         self._slots = asyncio.Semaphore(config.io_threads)
         self._io_pool = runtime.workers.pool("fluss-io", config.io_threads)
         self._kv_worker = runtime.workers.pool("fluss-kv", 1)
@@ -247,11 +249,16 @@ class ReplicaManager:
             self._unconfirmed.clear()
 
     async def served_replica(self, bucket: TableBucket) -> Replica:
-        """As :meth:`replica`, after waiting for a new leader for :data:`SERVING_WAIT_S`."""
-        if bucket not in self._serving:
+        """As :meth:`replica`, after waiting for a new leader for :data:`SERVING_WAIT_S`.
+
+        Those who wait go on in the order of the calls, and nobody overtakes them.
+        """
+        if bucket not in self._serving or self._waits:
             hosted = self._hosted.get(bucket)
-            if hosted is not None and hosted.opening is not None and self.leader(bucket) is hosted.replica:
-                await asyncio.wait([hosted.opening], timeout=SERVING_WAIT_S)
+            opening = None if hosted is None else hosted.opening
+            if opening is not None and (bucket not in self._serving or opening in self._waits):
+                self.leader(bucket)  # nobody waits for what this server does not lead
+                await self._waits.wait(opening, SERVING_WAIT_S)
         return self.replica(bucket)
 
     def _not_here(self, bucket: TableBucket) -> FlussError:

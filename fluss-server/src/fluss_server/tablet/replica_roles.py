@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePath
@@ -297,25 +297,33 @@ class ReplicaRoles:
         return [asyncio.ensure_future(self.close_replica(hosted)) for hosted in replicas]
 
     async def close_replica(self, hosted: HostedReplica) -> None:
-        """Close a replica with its tablets."""
-        if hosted.rows is not None:
-            await hosted.rows.close()
-        await hosted.replica.close()
-        if hosted.opening is not None:
-            await asyncio.wait([hosted.opening])
+        """Close a replica with its tablets, the log also when the rows cannot be closed properly."""
+        try:
+            if hosted.rows is not None:
+                await hosted.rows.close()
+        finally:
+            await self._end(hosted, hosted.replica.close)
 
     async def delete_replica(self, hosted: HostedReplica) -> None:
-        """Close a replica and remove its data."""
+        """Close a replica and remove its data, the log also when the rows cannot be removed."""
         replica = hosted.replica
-        if hosted.rows is not None:
-            await hosted.rows.delete()
-        await replica.delete()
-        if hosted.opening is not None:
-            await asyncio.wait([hosted.opening])
+        try:
+            if hosted.rows is not None:
+                await hosted.rows.delete()
+        finally:
+            await self._end(hosted, replica.delete)
         if replica.kv is None and replica.table.has_primary_key:
             await self._opener.remove_rows(replica.bucket, hosted.directory)
 
     # ------------------------------------------------------------------ parts
+
+    async def _end(self, hosted: HostedReplica, end: Callable[[], Awaitable[None]]) -> None:
+        """Close or delete what ``hosted`` is, and wait for a leader that is still being opened."""
+        try:
+            await end()
+        finally:
+            if hosted.opening is not None:
+                await asyncio.wait([hosted.opening])
 
     def _show(self, replica: Replica, *, leads: bool) -> None:
         for shown in (self.leading, self.serving):

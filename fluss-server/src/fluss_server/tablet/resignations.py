@@ -14,6 +14,7 @@ from fluss_server.cluster.gateways import CoordinatorGateway
 from fluss_server.cluster.messages import Failure, ResignedLeadership, ResignLeaderships
 from fluss_server.errors import FlussError
 from fluss_server.replica.replica import Replica
+from fluss_server.runtime.waits import wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class Resignations:
             buckets.append(ResignedLeadership(replica.bucket, epoch, failure, replica.is_serving))
         try:
             request = ResignLeaderships(self._server_id, tuple(buckets))
-            await asyncio.wait_for(self._coordinator.resign_leaderships(request), REQUEST_DEADLINE_S)
+            await wait_at_most(self._coordinator.resign_leaderships(request), REQUEST_DEADLINE_S)
         except (FlussError, asyncio.TimeoutError) as error:
             logger.warning("the coordinator has not taken in what cannot be led: %s", error or "no response")
             return False

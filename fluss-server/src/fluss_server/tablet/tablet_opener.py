@@ -13,6 +13,7 @@ from fluss_server.log.log_tablet import LogConfig, LogTablet
 from fluss_server.log.storage_errors import storage_errors
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.table import TableInfo
+from fluss_server.replica.kv_closing import close_kv
 from fluss_server.runtime.runtime import Runtime
 from fluss_server.runtime.workers import WorkerPool
 from fluss_server.tablet.replica_directories import ReplicaDirectories
@@ -156,9 +157,8 @@ class TabletOpener:
             self._remove_rows(directory)
 
     async def close_kv(self, kv: KvTablet) -> None:
-        """Close a KvTablet that nobody uses."""
-        await self._kv_worker.run(kv.stop)
-        await self._io_pool.run(kv.close)
+        """Close a KvTablet that nobody uses, see :func:`fluss_server.replica.kv_closing.close_kv`."""
+        await close_kv(kv, self._kv_worker, self._io_pool)
 
     async def remove_rows(self, bucket: TableBucket, directory: PurePath) -> None:
         """Remove the files of a KvTablet that is closed."""

@@ -168,7 +168,7 @@ class WriteService:
                         hint="write smaller batches, or raise kv.write-queue.size",
                     )
                 key = TableBucket(table_id, bucket.partition_id, bucket.bucket_id)
-                replica = await self._replicas.served_replica(key)  # waits only for a new leader
+                replica = await self._replicas.served_replica(key)  # waits only for a new leader, in order
                 replica.check_acks(acks)
                 overwrite = _is_overwrite(agg_mode)
                 return replica, await replica.put(bucket.records, target_columns, overwrite=overwrite)

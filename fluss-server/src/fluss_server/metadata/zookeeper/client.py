@@ -17,6 +17,7 @@ from fluss_server.metadata.zookeeper.connection import Connection, NoResponse, R
 from fluss_server.metadata.zookeeper.settings import ZooKeeperSettings
 from fluss_server.metadata.zookeeper.states import ConnectionState, StateListener
 from fluss_server.runtime import Runtime
+from fluss_server.runtime.waits import wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class ZooKeeperClient:
             if self.state is ConnectionState.CONNECTED and self._connection is not None:
                 return self._connection
             try:
-                await asyncio.wait_for(self._connected.wait(), deadline - self._clock.monotonic())
+                await wait_at_most(self._connected.wait(), deadline - self._clock.monotonic())
             except asyncio.TimeoutError:
                 raise FlussError(
                     ErrorCode.STORAGE_EXCEPTION,

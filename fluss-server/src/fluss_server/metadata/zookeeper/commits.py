@@ -36,6 +36,7 @@ from fluss_server.metadata.store import (
 )
 from fluss_server.metadata.zookeeper.client import PAUSE_S, ZooKeeperClient
 from fluss_server.metadata.zookeeper.connection import Connection, Failed, NodePresent, NoResponse, StoredNode
+from fluss_server.runtime.waits import wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +83,9 @@ class Committer:
         client = self._client
         deadline = client.monotonic() + client.settings.session_timeout_s
         try:
-            await asyncio.wait_for(self._lock.acquire(), client.settings.session_timeout_s)
+            await wait_at_most(
+                self._lock.acquire(), client.settings.session_timeout_s, discard=lambda _: self._lock.release()
+            )
         except asyncio.TimeoutError:
             raise FlussError(
                 ErrorCode.STORAGE_EXCEPTION, "earlier changes of metadata wait for ZooKeeper; nothing was changed"

@@ -35,6 +35,7 @@ from kazoo.retry import KazooRetry
 
 from fluss_server.metadata.store import Check, Create, Delete, Set, StoreOperation
 from fluss_server.metadata.zookeeper.states import ConnectionState
+from fluss_server.runtime.waits import wait_at_most
 
 ANY_VERSION = -1
 """What ZooKeeper takes for "whatever version it has"."""
@@ -247,7 +248,7 @@ class Connection:
 
         begin().rawlink(completed)
         try:
-            return await asyncio.wait_for(future, timeout_s)
+            return await wait_at_most(future, timeout_s)
         except asyncio.TimeoutError:
             raise NoResponse(f"there was no response within {timeout_s:.1f} s") from None
         except NoNodeError:

@@ -16,6 +16,7 @@ from fluss_server.metadata.store import Event, EventKind, join_path
 from fluss_server.metadata.watch import QueueWatch
 from fluss_server.metadata.zookeeper.client import ZooKeeperClient
 from fluss_server.metadata.zookeeper.connection import Connection, NodeMissing, NoResponse, StoredNode
+from fluss_server.runtime.waits import wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ class TreeWatch:
             await self._read_dirty(connection, report=True)
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), POLLING_INTERVAL_S)
+                await wait_at_most(self._wake.wait(), POLLING_INTERVAL_S)
             except asyncio.TimeoutError:
                 if self._incomplete:
                     self._target.offer([Event(EventKind.OVERFLOW, self._path)])

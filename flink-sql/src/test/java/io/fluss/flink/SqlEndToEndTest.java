@@ -14,6 +14,8 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.CoreOptions;
@@ -45,6 +47,7 @@ import org.junit.jupiter.api.Timeout;
 @Timeout(120)
 class SqlEndToEndTest {
 
+  private static final long READ_LIMIT_SECONDS = 60;
   private static final int PARALLELISM = 2;
 
   /** Of the jobs that a test runs at the same time, and one more. */
@@ -125,13 +128,26 @@ class SqlEndToEndTest {
     return read(environment.executeSql(query), rows);
   }
 
-  /** The first rows of a result, sorted. Its job has ended then, and gives its slots back. */
+  /**
+   * The first rows of a result, sorted. Its job has ended then, and gives its slots back. Without
+   * these rows it is cancelled, because waiting for a row ignores interrupts and so every time-out.
+   */
   private List<String> read(TableResult result, int rows) throws Exception {
     List<String> read = new ArrayList<>();
+    CompletableFuture<Void> reading = new CompletableFuture<>();
+    result
+        .getJobClient()
+        .ifPresent(
+            job ->
+                reading
+                    .orTimeout(READ_LIMIT_SECONDS, TimeUnit.SECONDS)
+                    .whenComplete((done, late) -> cancelIf(late != null, job)));
     try (CloseableIterator<Row> iterator = result.collect()) {
       while (read.size() < rows && iterator.hasNext()) {
         read.add(iterator.next().toString());
       }
+    } finally {
+      reading.complete(null);
     }
     if (result.getJobClient().isPresent()) {
       JobClient job = result.getJobClient().get();
@@ -139,6 +155,12 @@ class SqlEndToEndTest {
     }
     Collections.sort(read);
     return read;
+  }
+
+  private static void cancelIf(boolean condition, JobClient job) {
+    if (condition) {
+      job.cancel();
+    }
   }
 
   private List<String> readAll(String query) throws Exception {
