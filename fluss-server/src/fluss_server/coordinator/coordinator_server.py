@@ -107,6 +107,7 @@ class CoordinatorServer:
             moves_per_server=self._configuration.current.get_int("coordinator.rebalance.moves-per-server"),
             move_times=_move_times(self._configuration.current),
             standby_replicas=self._configuration.current.get_int("kv.standby-replica.number"),
+            workers=self._runtime.workers,
         )
         closing(self._controller.close)
         await self._controller.load()

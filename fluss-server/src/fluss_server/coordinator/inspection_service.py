@@ -12,7 +12,6 @@ from fluss_server.cluster.codecs import encode_endpoints
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_controller import ClusterController
 from fluss_server.coordinator.cluster_state import Draft, PhysicalTable
-from fluss_server.coordinator.reassignments import planned_moves
 from fluss_server.coordinator.rebalance_service import goals_of
 from fluss_server.metadata.rebalance_records import BucketMove, RebalanceStatus
 from fluss_server.model.identifiers import TablePath
@@ -90,7 +89,7 @@ class InspectionService:
         return response  # type: ignore[no-any-return]
 
     @rpc(ApiKey.PLAN_REBALANCE)
-    def plan_rebalance(self, request: Any, context: RequestContext) -> ResponseBody:
+    async def plan_rebalance(self, request: Any, context: RequestContext) -> ResponseBody:
         """What REBALANCE with these goals would move now; or, with ``current``, what the current one moves."""
         state = self._controller.queue.state
         response = message_class("PlanRebalanceResponse")()
@@ -98,7 +97,7 @@ class InspectionService:
             for move in state.moves.values():
                 self._add(response, move.move, move.status)
         else:
-            for planned in planned_moves(Draft(state), goals_of(request.goals)):
+            for planned in await self._controller.planned_moves(goals_of(request.goals)):
                 self._add(response, planned, None)
         return response  # type: ignore[no-any-return]
 

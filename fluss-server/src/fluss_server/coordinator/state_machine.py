@@ -131,7 +131,7 @@ def plan(state: ClusterState, event: Event) -> Plan:
         case ServersUntagged():
             planner.servers_untagged(event)
         case RebalanceRequested():
-            planner.reassignments.request(event)
+            result = planner.reassignments.request(event)
         case RebalanceCanceled():
             planner.reassignments.cancel(event)
         case MovesAreLate():

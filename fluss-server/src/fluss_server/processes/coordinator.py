@@ -41,7 +41,7 @@ class CoordinatorProcess(ClusterProcess):
     @property
     def epoch(self) -> int | None:
         """The coordinator epoch while this coordinator is active, else None."""
-        return None if self._term is None else self._term.epoch
+        return None if self._active is None else self._active.store.epoch
 
     @cached_property
     def _record(self) -> CoordinatorRecord:
@@ -123,13 +123,21 @@ class CoordinatorProcess(ClusterProcess):
         """Be a candidate, term after term, until cancelled."""
         try:
             while True:
-                await latch.acquire()
-                await self._serve_a_term(store, latch)
-                await latch.release()  # a term that could not begin, too, must not keep others from theirs
+                try:
+                    await self._stand_once(store, latch)
+                except Exception:
+                    logger.exception("a candidacy ended in an unexpected way; the next one follows")
                 await asyncio.sleep(PAUSE_BETWEEN_TERMS_S)
         finally:
             await latch.release()
             latch.close()
+
+    async def _stand_once(self, store: MetadataStore, latch: Latch) -> None:
+        try:
+            await latch.acquire()
+            await self._serve_a_term(store, latch)
+        finally:
+            await latch.release()  # a term that could not begin, too, must not keep others from theirs
 
     async def _serve_a_term(self, store: MetadataStore, latch: Latch) -> None:
         self._term = term = CoordinatorTerm(store, self._settings())
