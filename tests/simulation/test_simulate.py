@@ -76,7 +76,6 @@ def test_a_planted_bug_is_found(scenario: str) -> None:
 
 
 def test_what_is_wrong_with_a_seed_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("logging.disable", lambda: None)
     traces = iter(("a", "b"))
 
     def fails(seed: int, seconds: float) -> Ran:
