@@ -461,7 +461,7 @@ def encode_adjust_isr(value: AdjustIsr) -> pb.AdjustIsrRequest:
     for table_id, changes in groupby(value.buckets, lambda change: change.bucket.table_id):
         table = message.tables_req.add(table_id=table_id)
         for change in changes:
-            table.buckets_req.add(
+            entry = table.buckets_req.add(
                 partition_id=change.bucket.partition_id,
                 bucket_id=change.bucket.bucket,
                 leader_epoch=change.leader_epoch,
@@ -470,10 +470,16 @@ def encode_adjust_isr(value: AdjustIsr) -> pb.AdjustIsrRequest:
                 bucket_epoch=change.bucket_epoch,
                 standby_replicas=change.standby_replicas,
             )
+            if change.incarnations:
+                extension = message_class("AdjustIsrBucketExtension")()
+                for server_id, incarnation in change.incarnations:
+                    extension.incarnations.add(server_id=server_id, incarnation=incarnation)
+                entry.MergeFromString(extension.SerializeToString())
     return message
 
 
 def decode_adjust_isr(message: pb.AdjustIsrRequest) -> AdjustIsr:
+    extension = message_class("AdjustIsrExtension").FromString(message.SerializeToString())
     return AdjustIsr(
         message.serverId,
         tuple(
@@ -484,9 +490,10 @@ def decode_adjust_isr(message: pb.AdjustIsrRequest) -> AdjustIsr:
                 entry.coordinator_epoch,
                 entry.bucket_epoch,
                 tuple(entry.standby_replicas),
+                tuple((found.server_id, found.incarnation) for found in own.incarnations),
             )
-            for table in message.tables_req
-            for entry in table.buckets_req
+            for table, own_table in zip(message.tables_req, extension.tables_req, strict=True)
+            for entry, own in zip(table.buckets_req, own_table.buckets_req, strict=True)
         ),
     )
 

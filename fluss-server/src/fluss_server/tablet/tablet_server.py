@@ -131,6 +131,7 @@ class TabletServer:
             self._connect,
             self.membership.lease,
             self._resignations.failed,
+            incarnation=incarnation,
         )
         self.isr = IsrMaintenance(
             node.server_id,
