@@ -79,6 +79,7 @@ test-sql-client: setup-flink ## Run the documents' SQL in sql-client.sh of a pla
 
 test-cluster-clients: setup ## Run the tests of all clients on 3 tablet servers with replication factor 3, and a rolling restart: 40 minutes
 	@$(STEP) "pyfluss and Java clients on a cluster" env $(ON_CLUSTER) $(SERVER) -m pytest tests/clients
+	@$(STEP) "The connector's Java tests on a cluster" env $(ON_CLUSTER) $(SERVER) tools/java_tests.py
 	@$(STEP) "Flink on a cluster" env $(ON_CLUSTER) $(FLINK) -m pytest tests/flink tests/official -m flink
 
 compose-test: setup-flink ## Build docker/ and run its compose file with podman, kill two servers of it; needs root, podman, debootstrap
