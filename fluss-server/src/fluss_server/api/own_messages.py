@@ -35,6 +35,12 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
     "ServerHeartbeatRequest": [
         (1, "required", "int32", "server_id"),
         (2, "required", "string", "incarnation"),
+        (3, "optional", "DiskSpace", "disk"),
+    ],
+    "DiskSpace": [
+        (1, "required", "int64", "total_bytes"),
+        (2, "required", "int64", "free_bytes"),
+        (3, "required", "int64", "data_bytes"),
     ],
     "ServerHeartbeatResponse": [
         (1, "required", "int32", "coordinator_epoch"),
@@ -189,6 +195,7 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
         (8, "required", "int32", "leaders"),
         (9, "required", "int32", "replicas"),
         (10, "required", "int32", "in_sync"),
+        (11, "optional", "DiskSpace", "disk"),
     ],
     "DescribeBucketsRequest": [
         (1, "required", "string", "database_name"),

@@ -23,6 +23,7 @@ from fluss_server.cluster.messages import (
     ControlledShutdown,
     ControlledShutdownResponse,
     ControlStamp,
+    DiskSpace,
     Failure,
     Heartbeat,
     IdBounds,
@@ -414,11 +415,25 @@ def _encode_granted(value: Registered, response: Any) -> Any:
 
 
 def encode_heartbeat(value: Heartbeat) -> Any:
-    return message_class("ServerHeartbeatRequest")(server_id=value.server_id, incarnation=value.incarnation)
+    message = message_class("ServerHeartbeatRequest")(server_id=value.server_id, incarnation=value.incarnation)
+    if value.disk is not None:
+        message.disk.SetInParent()
+        encode_disk_space(value.disk, message.disk)
+    return message
 
 
 def decode_heartbeat(message: Any) -> Heartbeat:
-    return Heartbeat(message.server_id, message.incarnation)
+    disk = decode_disk_space(message.disk) if message.HasField("disk") else None
+    return Heartbeat(message.server_id, message.incarnation, disk)
+
+
+def encode_disk_space(value: DiskSpace, message: Any) -> None:
+    """Write it into ``message``."""
+    message.total_bytes, message.free_bytes, message.data_bytes = value
+
+
+def decode_disk_space(message: Any) -> DiskSpace:
+    return DiskSpace(message.total_bytes, message.free_bytes, message.data_bytes)
 
 
 def encode_heartbeat_response(value: Registered) -> Any:

@@ -15,6 +15,7 @@ from fluss_server.cluster.messages import (
     AdjustIsrResponse,
     ControlledShutdown,
     ControlledShutdownResponse,
+    DiskSpace,
     Failure,
     Heartbeat,
     IdBounds,
@@ -96,6 +97,7 @@ class ClusterController:
     Attributes:
         tables: makes and removes tables and partitions.
         versions: of the tablet servers, as they have registered.
+        disks: of the tablet servers, as their last heartbeats said.
         lost_servers: tablet servers that were taken for dead.
     """
 
@@ -138,6 +140,7 @@ class ClusterController:
         self._present = Presence()
         self.tables = ReplicatedTables(manager, lambda: self.queue, self._present, self.delivery, randrange)
         self.versions: dict[int, str] = {}
+        self.disks: dict[int, DiskSpace] = {}
         self.lost_servers = 0
         self._retries_of_closed = 0
         self._moves_per_server = moves_per_server
@@ -313,6 +316,7 @@ class ClusterController:
                 hint="set authorizer.enabled and super.users to the same values on all servers",
             )
         self.versions[server_id] = request.fluss_version
+        self.disks.pop(server_id, None)  # another process may have another disk
         known = self.queue.state.servers.get(server_id)
         if known is not None and known.incarnation == request.incarnation and server_id in self._channels:
             self._send_all_settings(server_id)
@@ -354,6 +358,8 @@ class ClusterController:
                 f"another process has registered as tablet server {request.server_id}",
                 hint="give every tablet server a tablet-server.id of its own",
             )
+        if request.disk is not None:
+            self.disks[request.server_id] = request.disk
         return self._heard(request.server_id)
 
     def _heard(self, server_id: int) -> Registered:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fluss_server.api.keys import ApiKey
 from fluss_server.api.own_messages import message_class
-from fluss_server.cluster.codecs import encode_endpoints
+from fluss_server.cluster.codecs import encode_disk_space, encode_endpoints
+from fluss_server.cluster.messages import DiskSpace
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_controller import ClusterController
 from fluss_server.coordinator.cluster_state import Draft, PhysicalTable
@@ -26,16 +28,25 @@ class InspectionService:
         manager: names of tables and partitions.
         controller: everything else.
         clock: for how long servers are silent.
+        disks: of the tablet servers; called for each question.
     """
 
-    def __init__(self, manager: MetadataManager, controller: ClusterController, clock: Clock) -> None:
+    def __init__(
+        self,
+        manager: MetadataManager,
+        controller: ClusterController,
+        clock: Clock,
+        disks: Callable[[], Awaitable[Mapping[int, DiskSpace]]],
+    ) -> None:
         self._manager = manager
         self._controller = controller
         self._clock = clock
+        self._disks = disks
 
     @rpc(ApiKey.DESCRIBE_SERVERS)
-    def describe_servers(self, request: Any, context: RequestContext) -> ResponseBody:
+    async def describe_servers(self, request: Any, context: RequestContext) -> ResponseBody:
         """Members of the cluster, and servers that are assigned replicas and are not there."""
+        disks = await self._disks()
         state = self._controller.queue.state
         replicas: Counter[int] = Counter()
         in_sync: Counter[int] = Counter()
@@ -61,6 +72,8 @@ class InspectionService:
                 if server.node.rack is not None:
                     entry.rack = server.node.rack
                 entry.fluss_version = self._controller.versions.get(server_id, "")
+                if (disk := disks.get(server_id)) is not None:
+                    encode_disk_space(disk, entry.disk)
                 heard_at = self._controller.heard_at(server_id)
                 if heard_at != -math.inf:
                     entry.silent_ms = max(0, round((self._clock.monotonic() - heard_at) * 1000))
