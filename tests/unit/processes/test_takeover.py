@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import pytest
 
-from fluss_server.cluster.codecs import encode_endpoints
 from fluss_server.cluster.peer import PeerConnection
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.participant import Participant
@@ -19,7 +18,7 @@ from fluss_server.metadata.server_records import CoordinatorRecord, coordinator_
 from fluss_server.metadata.store import Create, missing_parents
 from fluss_server.processes import takeover
 from fluss_server.processes.takeover import Takeover
-from fluss_server.rpc.endpoints import Endpoint
+from fluss_server.rpc.endpoints import Endpoint, format_endpoints
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
 from fluss_server.runtime.clock import Clock, ManualClock
@@ -144,10 +143,10 @@ async def watching(
     """Coordinator ``own`` watches; the others listen on these ports."""
     store = EmbeddedMetadataStore.open(path / "m", RUNTIME)
     for name, port in ports.items():
-        record = CoordinatorRecord(name, encode_endpoints((Endpoint("FLUSS", "127.0.0.1", port),)))
+        record = CoordinatorRecord(name, format_endpoints((Endpoint("FLUSS", "127.0.0.1", port),)))
         parents = await missing_parents(store, coordinator_id_path(name))
         await store.commit([*parents, Create(coordinator_id_path(name), record.encode())])
-    own = CoordinatorRecord("own", encode_endpoints((Endpoint("FLUSS", "127.0.0.1", 1),)))
+    own = CoordinatorRecord("own", format_endpoints((Endpoint("FLUSS", "127.0.0.1", 1),)))
     watch = Takeover(store, election, own, "FLUSS", connect, clock)
     await watch.start()
     try:

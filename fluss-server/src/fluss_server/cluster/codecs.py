@@ -50,7 +50,7 @@ from fluss_server.model.identifiers import TableBucket, TablePath
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.schema import Schema, parse_json
 from fluss_server.model.table import TableDescriptor, TableInfo
-from fluss_server.rpc.endpoints import Endpoint, parse_endpoints
+from fluss_server.rpc.endpoints import Endpoint, format_endpoints, parse_endpoints
 
 # How UPDATE_METADATA names what is gone when only its id is known.
 DELETED_DATABASE = "__UNKNOWN__"
@@ -347,7 +347,7 @@ def _encode_server(server: ServerNode, message: pb.PbServerNode) -> None:
     message.host = server.endpoints[0].host if server.endpoints else ""
     message.port = server.endpoints[0].port if server.endpoints else 0
     if server.endpoints:
-        message.listeners = encode_endpoints(server.endpoints)
+        message.listeners = format_endpoints(server.endpoints)
     if server.rack is not None:
         message.rack = server.rack
 
@@ -355,11 +355,6 @@ def _encode_server(server: ServerNode, message: pb.PbServerNode) -> None:
 def _decode_server(message: pb.PbServerNode) -> ServerNode:
     endpoints = _decode_endpoints(message.listeners) if message.HasField("listeners") else ()
     return ServerNode(message.node_id, endpoints, message.rack if message.HasField("rack") else None)
-
-
-def encode_endpoints(endpoints: Iterable[Endpoint]) -> str:
-    """``NAME://host:port,...``; IPv6 addresses in brackets."""
-    return ",".join(f"{name}://{f'[{host}]' if ':' in host else host}:{port}" for name, host, port in endpoints)
 
 
 def _decode_endpoints(text: str) -> tuple[Endpoint, ...]:
@@ -382,7 +377,7 @@ def encode_register_server(value: RegisterServer) -> Any:
     if value.fluss_version:
         message.fluss_version = value.fluss_version
     if value.server.endpoints:
-        message.listeners = encode_endpoints(value.server.endpoints)
+        message.listeners = format_endpoints(value.server.endpoints)
     return message
 
 
