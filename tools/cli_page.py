@@ -25,6 +25,8 @@ _VARYING = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"), "<time>"),
     (re.compile(r'(?<="_commit_timestamp": )\d+'), "<time>"),
     (re.compile(r"127\.0\.0\.1:\d{4,5},"), "<address>,"),
+    (re.compile(r'(?<=_bytes": )\d+'), "<bytes>"),
+    (re.compile(r'127\.0\.0\.1:\d{4,5}"'), '<address>"'),
     (re.compile(r"^(append|scan|upsert|lookup) .*(rows/s|keys/s).*$", re.MULTILINE), r"\1 <rate> \2"),
     (re.compile(r"^WORK .*$", re.MULTILINE), "<header>"),
 )

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shutil
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
-from cluster_support import ProcessCluster
+from cluster_support import ClusterServer, ProcessCluster
 from fluss_server.cli.main import main
+from waiting import wait_until
 
 Command = Callable[..., Any]
 ROWS = 40
+Metrics = dict[tuple[str, str], float]
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessCluster]:
-    with ProcessCluster(tmp_path_factory.mktemp("cluster"), tablet_servers=2, grpc=True) as running:
+    options = {"metrics.reporters": "prometheus", "metrics.reporter.prometheus.port": "0"}
+    directory = tmp_path_factory.mktemp("cluster")
+    with ProcessCluster(directory, tablet_servers=2, grpc=True, options=options) as running:
         yield running
 
 
@@ -34,6 +42,20 @@ def commands(server: str) -> Command:
         return code, [json.loads(line) for line in printed.getvalue().splitlines()], remarks.getvalue()
 
     return run
+
+
+def metrics(server: ClusterServer) -> Metrics:
+    """Values by name and by the value of their own label, if they have one."""
+    address = re.search(r"Metrics for Prometheus: (http://\S+)", server.process.log)
+    assert address is not None, server.process.log
+    with urllib.request.urlopen(address[1], timeout=10) as response:
+        families = list(text_string_to_metric_families(response.read().decode()))
+    found: Metrics = {}
+    for sample in (sample for family in families for sample in family.samples):
+        own = [value for name, value in sample.labels.items() if name not in ("host", "server_id")]
+        if len(own) <= 1:
+            found[sample.name.removeprefix("fluss_"), own[0] if own else ""] = sample.value
+    return found
 
 
 @pytest.fixture
@@ -63,6 +85,32 @@ def test_rows_are_written_to_and_read_from_the_leaders(cluster: ProcessCluster, 
     assert fluss("get", "keyed", "id=7")[0] == 1
 
 
+def test_the_servers_say_how_full_their_disks_are(cluster: ProcessCluster, fluss: Command, tmp_path: Path) -> None:
+    assert fluss("create-table", "CREATE TABLE filling (id INT, name STRING) WITH ('bucket.num' = '2')")[0] == 0
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(f'{{"id": {number}, "name": "name {number}"}}\n' for number in range(ROWS)))
+
+    def servers() -> list[dict[str, Any]]:
+        return [row for row in fluss("cluster")[1] if row["role"] == "tablet server"]
+
+    wait_until(lambda: all(row["data_bytes"] is not None for row in servers()), "reports of the disks", 20)
+    before = sum(row["data_bytes"] for row in servers())
+    assert fluss("put", "filling", str(file))[0] == 0
+    wait_until(lambda: sum(row["data_bytes"] for row in servers()) >= before + ROWS, "the rows count", 20)
+    disk = shutil.disk_usage(tmp_path)
+    for row in servers():
+        assert row["disk_total_bytes"] == disk.total
+        assert 0 < row["disk_free_bytes"] <= disk.total
+
+
+def test_the_leaders_are_measured(cluster: ProcessCluster, fluss: Command) -> None:
+    for _ in range(2):  # the first bucket of new tables is on one server after the other
+        code, rows, remarks = fluss("bench", "--rows", "20000")
+        assert code == 0, remarks
+        assert [row["work"] for row in rows] == ["append", "scan", "upsert", "lookup"]
+        assert all(row["rate"] > 0 for row in rows)
+
+
 def test_a_server_comes_and_goes(cluster: ProcessCluster, fluss: Command, tmp_path: Path) -> None:
     ddl = "CREATE TABLE moving (id INT, name STRING, PRIMARY KEY (id) NOT ENFORCED) WITH ('bucket.num' = '6'"
     assert fluss("create-table", f"{ddl}, 'table.replication.factor' = '2')")[0] == 0
@@ -77,6 +125,13 @@ def test_a_server_comes_and_goes(cluster: ProcessCluster, fluss: Command, tmp_pa
 
     code, _, remarks = fluss("rebalance", "run")
     assert (code, "completed" in remarks) == (0, True), remarks
+    moved = len(fluss("rebalance", "progress")[1])
+    counted = metrics(cluster.coordinators[0])
+    assert counted["coordinator_rebalanceBucketCount", "completed"] == moved > 0
+    assert counted["coordinator_rebalanceBucketCount", "rebalancing"] == 0
+    fetches = metrics(cluster.servers[0])
+    assert fetches["tabletserver_request_requests_total", "fetchLogFollower"] > 0
+    assert fetches.get(("tabletserver_request_requests_total", "fetchLogClient"), 0) < ROWS, "only the command fetches"
     buckets = fluss("buckets", "moving")[1]
     assert {server for row in buckets for server in row["replicas"]} == {0, 1, 2}
     assert all(len(row["replicas"]) == 2 and sorted(row["isr"]) == sorted(row["replicas"]) for row in buckets)

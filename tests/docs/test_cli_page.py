@@ -30,6 +30,5 @@ NOT_RUN = {
     "local",  # servers, on which all others run
     "coordinator",
     "tablet-server",
-    "cluster",  # tests/cluster/test_commands.py runs these on several servers
-    "drain",
+    "drain",  # tests/cluster/test_commands.py runs it on several servers
 }

@@ -21,6 +21,7 @@ from fluss_server.cluster.messages import (
     ControlledShutdown,
     ControlledShutdownResponse,
     ControlStamp,
+    DiskSpace,
     Failure,
     Heartbeat,
     IdBounds,
@@ -106,7 +107,8 @@ table_metadata = st.lists(
 partitions = st.lists(
     st.builds(PartitionMetadata, st.builds(PartitionInfo, int64, int64, names), bucket_metadata), max_size=3
 ).map(tuple)
-changes = st.builds(IsrChange, buckets, int32, servers, int32, int32, servers)
+incarnations = st.lists(st.tuples(int32, names), max_size=3).map(tuple)
+changes = st.builds(IsrChange, buckets, int32, servers, int32, int32, servers, incarnations)
 adjusted = st.builds(AdjustedBucket, buckets, st.none(), st.integers(-1, 9), int32, servers, int32, int32, servers)
 refused = st.tuples(buckets, failures).map(lambda pair: AdjustedBucket(*pair))
 leaderships = st.builds(
@@ -141,7 +143,7 @@ messages = st.one_of(
     ),
     st.builds(RegisterServer, nodes, names, st.booleans(), st.just("") | names, st.booleans()),
     st.builds(Registered, int32, int32, st.none() | int64),
-    st.builds(Heartbeat, int32, names),
+    st.builds(Heartbeat, int32, names, st.none() | st.builds(DiskSpace, int64, int64, int64)),
     st.builds(ControlledShutdown, int32, st.integers(-1, 9)),
     st.builds(ControlledShutdownResponse, many(buckets)),
     st.builds(AdjustIsr, int32, many(changes)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -97,6 +98,20 @@ def test_replicas_are_on_no_fewer_racks_than_before(cluster: Cluster) -> None:
     for state in after(cluster, ALL_GOALS).values():
         live = [server for server in state.replicas if server in racks]
         assert len({racks[server] for server in live}) == len(live), "every live replica has a rack of its own"
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_a_plan_for_many_buckets_takes_little_time(replicas: int) -> None:
+    """Searches go on where they ended: each from the beginning took ten seconds for this."""
+    servers = [PlannedServer(number) for number in range(4)]
+    buckets = {}
+    for number in range(10_000):
+        assigned = tuple((number + other) % 3 for other in range(replicas))
+        buckets[TableBucket(number // 100, None, number % 100)] = PlannedBucket(assigned, assigned[0])
+    begin = process_time()
+    moves = plan_rebalance(servers, buckets, ALL_GOALS, max_moves=4_000)
+    assert process_time() - begin < 2.0
+    assert 2_000 < len(moves) <= 4_000
 
 
 @given(clusters())

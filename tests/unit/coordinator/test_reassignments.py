@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from coordinator_support import RecordingTabletServer, running, running_over
 from error_support import code_of
-from fluss_server.cluster.messages import ReplicaStop, ServerNode
+from fluss_server.cluster.messages import RegisterServer, ReplicaStop, ServerNode
 from fluss_server.coordinator.assignment import assign
 from fluss_server.coordinator.cluster_state import BucketState
 from fluss_server.coordinator.events import (
@@ -23,10 +26,22 @@ from fluss_server.coordinator.events import (
 from fluss_server.coordinator.reassignments import settled
 from fluss_server.coordinator.rebalance_plan import ALL_GOALS, RebalanceGoal
 from fluss_server.errors import ErrorCode
-from fluss_server.metadata.rebalance_records import REBALANCE, RebalanceRecord, RebalanceStatus, ServerTag
+from fluss_server.metadata.embedded import EmbeddedMetadataStore
+from fluss_server.metadata.rebalance_records import (
+    REBALANCE,
+    SERVER_TAGS,
+    RebalanceRecord,
+    RebalanceStatus,
+    ServerTag,
+    decode_server_tags,
+    encode_server_tags,
+)
 from fluss_server.metadata.records import AssignmentRecord, LeaderAndIsrRecord
-from fluss_server.metadata.store import Create
-from state_machine_support import B0, B1, EPOCH, Cluster, leaderships, told
+from fluss_server.metadata.store import Create, missing_parents
+from fluss_server.model.identifiers import TablePath
+from fluss_server.runtime.runtime import system_runtime
+from rpc_support import async_test
+from state_machine_support import B0, B1, DESCRIPTOR, EPOCH, Cluster, leaderships, told
 
 B0_PATH = "/tabletservers/tables/0"
 
@@ -158,6 +173,21 @@ def test_the_new_leader_hears_of_it_when_the_old_one_starts_again_and_is_no_repl
     again = cluster.handle(ServerJoined(ServerNode(0), "second", True))
     assert [(leadership.leader, server) for leadership, server in leaderships(again)] == [(1, 1)]
     assert cluster.state.buckets[B0].former == ()
+
+
+def test_a_rebalance_ends_although_a_bucket_that_waits_has_lost_its_leader() -> None:
+    cluster = Cluster(0, 1, 2)
+    cluster.tree.apply(cluster.tree.plan([Create("/cluster")]))
+    cluster.create(0, ((0,), (0,), (0,)))
+    cluster.handle(ServersTagged((0,), ServerTag.PERMANENT_OFFLINE))
+    cluster.handle(RebalanceRequested("r1", ALL_GOALS))
+    assert len(cluster.state.moving) == 2, "the third one waits"
+    cluster.handle(ServerLeft(0))
+    cluster.handle(MovesAreLate(tuple(cluster.state.moving)))
+    waiting = [bucket for bucket, move in cluster.state.moves.items() if not move.status.is_final]
+    cluster.handle(MovesAreLate(tuple(waiting)))
+    assert {move.status for move in cluster.state.moves.values()} == {RebalanceStatus.FAILED}
+    assert status(cluster)[0] is RebalanceStatus.FAILED
 
 
 def lagging() -> tuple[Cluster, Plan]:
@@ -299,6 +329,33 @@ def test_tags() -> None:
     assert cluster.tree.get("/tabletservers/server_tags") is None
     cluster.handle(ServersTagged((0,), ServerTag.TEMPORARY_OFFLINE))
     assert cluster.state.live_server_ids() == [0, 1]
+
+
+@async_test
+async def test_the_first_tag_when_there_is_a_node_without_tags(tmp_path: Path) -> None:
+    """Another implementation, or another version, keeps the node when the last tag is gone."""
+    store = EmbeddedMetadataStore.open(tmp_path / "m", system_runtime())
+    await store.commit([*await missing_parents(store, SERVER_TAGS), Create(SERVER_TAGS, encode_server_tags({}))])
+    async with running_over(store) as parts:
+        for _ in range(2):
+            await parts.controller.change_placement(ServersTagged((3,), ServerTag.TEMPORARY_OFFLINE))
+            node = await store.get(SERVER_TAGS)
+            assert node is not None
+            assert decode_server_tags(node.value) == {3: ServerTag.TEMPORARY_OFFLINE}
+            await parts.controller.change_placement(ServersUntagged((3,), ServerTag.TEMPORARY_OFFLINE))
+
+
+@async_test
+async def test_a_rebalance_moves_what_is_as_it_was_when_it_was_planned(tmp_path: Path) -> None:
+    async with running(tmp_path / "m") as parts:
+        await parts.ddl.create_table(TablePath("fluss", "t"), DESCRIPTOR, ignore_if_exists=False)
+        await parts.controller.register(RegisterServer(ServerNode(4), "first"), RecordingTabletServer())
+        [move] = await parts.controller.planned_moves(ALL_GOALS)
+        gone = move._replace(bucket=move.bucket._replace(table_id=99))
+        moved = move._replace(bucket=move.bucket._replace(bucket=1 - move.bucket.bucket), original_leader=4)
+        event = RebalanceRequested("r", ALL_GOALS, moves=(move, gone, moved))
+        assert await parts.controller.change_placement(event) == 1
+        assert list(parts.controller.queue.state.moves) == [move.bucket]
 
 
 def test_replicas_of_new_tables_are_in_different_racks() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,6 +16,7 @@ from fluss_server.config import SERVER_OPTIONS
 from fluss_server.config.option import Configuration
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
+from fluss_server.metrics.instruments import RequestStats
 from fluss_server.model.acl import CLUSTER, AclBinding, AclEntry, Operation
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.principal import Principal
@@ -113,6 +114,23 @@ async def test_followers_fetch_on_the_internal_listener_only() -> None:
             await fetch(registry, follower, listener="CLIENT")
         assert refused.value.code is ErrorCode.AUTHORIZATION_EXCEPTION
     assert fetches.followers == [0, -1]
+
+
+@async_test
+async def test_fetches_of_followers_are_counted_separately() -> None:
+    class Context(RequestContext):
+        counted: RequestStats | None = None
+
+        def count_in(self, stats: RequestStats) -> None:
+            self.counted = stats
+
+    registry = ServiceRegistry(Fetches(), interceptors=[FollowerFetches("INTERNAL")])
+    handler = registry.get(ApiKey.FETCH_LOG)
+    assert handler is not None and handler.server_stats is not None  # noqa: PT018
+    for follower, expected in ((3, handler.server_stats), (-1, None)):
+        context = Context(ApiKey.FETCH_LOG, listener="INTERNAL")
+        await cast(Any, handler.method(pb.FetchLogRequest(follower_server_id=follower, max_bytes=1), context))
+        assert context.counted is expected
 
 
 @async_test

@@ -14,7 +14,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.runtime.disk import DiskUsage
 from fluss_server.runtime.runtime import system_runtime
 from fluss_server.runtime.system_disk import SystemDisk
-from fluss_server.tablet.disk_write_lock import DiskMonitor, DiskWriteLock, disk_usage
+from fluss_server.tablet.disk_write_lock import DiskMonitor, DiskWriteLock
 from rpc_support import async_test, eventually
 
 
@@ -113,6 +113,6 @@ async def test_the_monitor_samples(tmp_path: Path) -> None:
 
 def test_usage_counts_what_is_not_available(tmp_path: Path) -> None:
     found = os.statvfs(tmp_path)
-    assert disk_usage(SystemDisk(), tmp_path) == pytest.approx(1 - found.f_bavail / found.f_blocks, abs=0.02)
+    assert SystemDisk().usage(tmp_path).share_in_use == pytest.approx(1 - found.f_bavail / found.f_blocks, abs=0.02)
     with pytest.raises(FileNotFoundError):
-        disk_usage(SystemDisk(), tmp_path / "missing")
+        SystemDisk().usage(tmp_path / "missing")

@@ -1,4 +1,7 @@
-"""``fluss bench``: what a running server does for one client on this machine, through the native protocol."""
+"""``fluss bench``: what a running server does for one client on this machine, through the native protocol.
+
+Each of the two tables has one bucket; in a cluster its leader is measured, with as many replicas as new tables get.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,15 @@ import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
+from fluss_server.cli.leaders import NO_LEADER_LIMIT_S
 from fluss_server.cli.output import note, print_rows
 from fluss_server.cli.session import Session, path_message, raise_bucket_error
 from fluss_server.cli.table_writer import TableKeys
+from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import iter_batches
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
@@ -28,12 +33,21 @@ _IN_FLIGHT = 4
 _BATCH_ROWS = 10_000
 _LOOKUPS = 2_000
 _TIMEOUT_MS = 60_000
+_PAUSE_S = 0.1
 _COLUMNS = (
     ("id", "BIGINT", False),
     ("device", "INTEGER", True),
     ("reading", "DOUBLE", True),
     ("label", "STRING", True),
 )
+
+
+class _Leader(NamedTuple):
+    """Where the leader of a bucket is, and how many replicas the bucket has."""
+
+    host: str
+    port: int
+    replicas: int
 
 
 def bench(session: Session, parsed: argparse.Namespace) -> None:
@@ -48,9 +62,9 @@ def bench(session: Session, parsed: argparse.Namespace) -> None:
     try:
         log_table = _create(session, TablePath(database, "log"), primary_key=False)
         kv_table = _create(session, TablePath(database, "kv"), primary_key=True)
-        server = session.call(ApiKey.GET_METADATA, pb.MetadataRequest()).tablet_servers[0]
-        note(f"{parsed.rows} rows of {len(_COLUMNS)} columns, {server.host}:{server.port}, one connection")
-        rows = asyncio.run(_measure(server.host, server.port, log_table, kv_table, parsed.rows))
+        leaders = _leader(session, log_table), _leader(session, kv_table)
+        _note(parsed.rows, *leaders)
+        rows = asyncio.run(_measure(session, (log_table, leaders[0]), (kv_table, leaders[1]), parsed.rows))
     finally:
         session.call(
             ApiKey.DROP_DATABASE,
@@ -74,16 +88,41 @@ def _create(session: Session, path: TablePath, *, primary_key: bool) -> TableInf
     return session.table(str(path))
 
 
-async def _measure(host: str, port: int, log_table: TableInfo, kv_table: TableInfo, rows: int) -> list[list[Any]]:
+def _leader(session: Session, table: TableInfo) -> _Leader:
+    """Who leads the bucket of a new table; ``LEADER_NOT_AVAILABLE_EXCEPTION`` when nobody does for some seconds."""
+    deadline = time.monotonic() + NO_LEADER_LIMIT_S
+    while True:
+        metadata = session.call(ApiKey.GET_METADATA, pb.MetadataRequest(table_path=[path_message(table.path)]))
+        servers = {server.node_id: server for server in metadata.tablet_servers}
+        for bucket in (entry for found in metadata.table_metadata for entry in found.bucket_metadata):
+            if bucket.HasField("leader_id") and bucket.leader_id in servers:
+                server = servers[bucket.leader_id]
+                return _Leader(server.host, server.port, len(bucket.replica_id))
+        if time.monotonic() > deadline:
+            raise FlussError(ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION, f"the bucket of {table.path} has no leader")
+        time.sleep(_PAUSE_S)
+
+
+def _note(rows: int, log: _Leader, kv: _Leader) -> None:
+    where = f"{log.host}:{log.port}"
+    if kv != log:
+        where += f" for the log table, {kv.host}:{kv.port} for the table with a primary key"
+    replicas = "" if log.replicas == 1 else f", {log.replicas} replicas"
+    note(f"{rows} rows of {len(_COLUMNS)} columns{replicas}, {where}, one connection")
+
+
+async def _measure(
+    session: Session, log: tuple[TableInfo, _Leader], kv: tuple[TableInfo, _Leader], rows: int
+) -> list[list[Any]]:
     from fluss_server.rpc.client import RpcClient
 
-    async with await RpcClient.connect(host, port) as client:
-        return [
-            await _append(client, log_table, rows),
-            await _scan(client, log_table, rows),
-            await _upsert(client, kv_table, rows),
-            await _look_up(client, kv_table, rows),
-        ]
+    async def connected(leader: _Leader) -> RpcClient:
+        return await RpcClient.connect(leader.host, leader.port, authentication=session.authentication)
+
+    async with await connected(log[1]) as client:
+        found = [await _append(client, log[0], rows), await _scan(client, log[0], rows)]
+    async with await connected(kv[1]) as client:
+        return [*found, await _upsert(client, kv[0], rows), await _look_up(client, kv[0], rows)]
 
 
 async def _append(client: RpcClient, table: TableInfo, rows: int) -> list[Any]:

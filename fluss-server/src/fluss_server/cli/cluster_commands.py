@@ -25,9 +25,24 @@ GOALS = tuple(_GOALS)
 def cluster(session: Session, parsed: argparse.Namespace) -> int:
     """``fluss cluster``: exit code 1 when a tablet server that is to have replicas is not there."""
     response = session.call(ApiKey.DESCRIBE_SERVERS, message_class("DescribeServersRequest")())
-    names = ("server", "role", "state", "address", "rack", "tag", "version", "heartbeat_ms", "leaders", "replicas")
+    names = (
+        "server",
+        "role",
+        "state",
+        "address",
+        "rack",
+        "tag",
+        "version",
+        "heartbeat_ms",
+        "leaders",
+        "replicas",
+        "in_sync",
+        "data_bytes",
+        "disk_free_bytes",
+        "disk_total_bytes",
+    )
     epoch = f"active, epoch {response.coordinator_epoch}"
-    rows: list[tuple[Any, ...]] = [(None, "coordinator", epoch, _address(response.coordinator), *(None,) * 7)]
+    rows: list[tuple[Any, ...]] = [(None, "coordinator", epoch, _address(response.coordinator), *(None,) * 10)]
     rows += [
         (
             server.server_id,
@@ -41,11 +56,19 @@ def cluster(session: Session, parsed: argparse.Namespace) -> int:
             server.leaders,
             server.replicas,
             server.in_sync,
+            *_disk(server),
         )
         for server in response.servers
     ]
-    print_rows((*names, "in_sync"), rows, parsed.output)
+    print_rows(names, rows, parsed.output)
     return 0 if all(server.state != "gone" or not server.replicas for server in response.servers) else 1
+
+
+def _disk(server: Any) -> tuple[int | None, ...]:
+    """Bytes of its data, free bytes and size of its disk."""
+    if not server.HasField("disk"):
+        return None, None, None
+    return server.disk.data_bytes, server.disk.free_bytes, server.disk.total_bytes
 
 
 def _address(listeners: str) -> str | None:

@@ -425,7 +425,8 @@ def _add_cluster_commands(commands: Any) -> None:
         "cluster",
         f"{module}:cluster",
         "list the servers of a cluster",
-        "List the active coordinator and the tablet servers of a cluster, with the time since their last heartbeats. "
+        "List the active coordinator and the tablet servers of a cluster, with the time since their last heartbeats, "
+        "the bytes of their data, and the free and total bytes of their disks. "
         "The exit code is 1 when a tablet server that is to have replicas is not there.",
     )
     command = remote_command(

@@ -119,6 +119,11 @@ class Session:
         return self._client.call(key, request, **options)
 
     @property
+    def authentication(self) -> tuple[str, str] | None:
+        """User and password for connections of the native protocol; None = anonymous."""
+        return None if self._user is None else (self._user, self._password)
+
+    @property
     def is_cluster(self) -> bool:
         """Whether coordinator and tablet servers are different processes."""
         if self._is_cluster is None:

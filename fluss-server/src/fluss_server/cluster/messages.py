@@ -280,11 +280,32 @@ class Registered(NamedTuple):
     settings_version: int | None = None
 
 
+class DiskSpace(NamedTuple):
+    """The disk of a tablet server, in bytes.
+
+    Attributes:
+        total_bytes: size of the file system of its data directory.
+        free_bytes: what it can still use of that.
+        data_bytes: logs and RocksDB files of its buckets.
+    """
+
+    total_bytes: int
+    free_bytes: int
+    data_bytes: int
+
+
 class Heartbeat(NamedTuple):
-    """A tablet server is alive; the response is :class:`Registered` again."""
+    """A tablet server is alive; the response is :class:`Registered` again.
+
+    Attributes:
+        server_id: of the server.
+        incarnation: of its process.
+        disk: of the server; None as long as it is not known.
+    """
 
     server_id: int
     incarnation: str
+    disk: DiskSpace | None = None
 
 
 class ControlledShutdown(NamedTuple):
@@ -311,7 +332,12 @@ class ControlledShutdownResponse(NamedTuple):
 
 
 class IsrChange(NamedTuple):
-    """The ISR that the leader of a bucket wants, with the epochs that it knows."""
+    """The ISR that the leader of a bucket wants, with the epochs that it knows.
+
+    Attributes:
+        incarnations: of new members: server id, and the incarnation that has fetched what a member must have. Another
+            process of the server may have lost it.
+    """
 
     bucket: TableBucket
     leader_epoch: int
@@ -319,6 +345,7 @@ class IsrChange(NamedTuple):
     coordinator_epoch: int
     bucket_epoch: int
     standby_replicas: tuple[int, ...] = ()
+    incarnations: tuple[tuple[int, str], ...] = ()
 
 
 class AdjustIsr(NamedTuple):

@@ -111,8 +111,16 @@ class PeerConnection:
             request_timeout_s=self._request_timeout_s,
         )
 
-    async def call(self, key: ApiKey, request: Message, *, timeout_s: float | None = None) -> Any:
+    async def call(
+        self, key: ApiKey, request: Message, *, timeout_s: float | None = None, may_open: bool = True
+    ) -> Any:
         """Send a request and wait for its response, a message of the API's response class.
+
+        Args:
+            key: of the API.
+            request: its request.
+            timeout_s: see ``request_timeout_s``.
+            may_open: open the connection if it is not open; else that is a ``NETWORK_EXCEPTION``.
 
         Raises:
             FlussError: what the other server responds; ``NETWORK_EXCEPTION`` or ``REQUEST_TIME_OUT`` when the outcome
@@ -124,7 +132,7 @@ class PeerConnection:
         self._calls += 1
         used: list[RpcClient] = []
         try:
-            return await wait_at_most(self._call(key, request, limit_s, used), limit_s)
+            return await wait_at_most(self._call(key, request, limit_s, used, may_open), limit_s)
         except asyncio.TimeoutError:
             self._break_off(used)
             raise FlussError(
@@ -175,11 +183,16 @@ class PeerConnection:
         if self._closing:
             await asyncio.wait(tuple(self._closing))
 
-    async def _call(self, key: ApiKey, request: Message, limit_s: float, used: list[RpcClient]) -> Any:
-        client = await self._connected()
+    async def _call(self, key: ApiKey, request: Message, limit_s: float, used: list[RpcClient], may_open: bool) -> Any:
+        client = await self._connected() if may_open else self._opened()
         used.append(client)
         # The caller's limit counts; that of the client is never first.
         return await client.call(key, request, timeout_s=limit_s + 1)
+
+    def _opened(self) -> RpcClient:
+        if self._client is None or not self._client.is_open:
+            raise FlussError(ErrorCode.NETWORK_EXCEPTION, f"there is no connection to {self.name}")
+        return self._client
 
     async def _connected(self) -> RpcClient:
         failures = self._failures[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 
 from fluss_server.cluster.gateways import TabletServerGateway
@@ -15,6 +15,7 @@ from fluss_server.cluster.messages import (
     AdjustIsrResponse,
     ControlledShutdown,
     ControlledShutdownResponse,
+    DiskSpace,
     Failure,
     Heartbeat,
     IdBounds,
@@ -29,6 +30,7 @@ from fluss_server.cluster.messages import (
 from fluss_server.cluster.settings_update import UpdateSettings
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_service import ReplicaCounts
+from fluss_server.coordinator.cluster_state import Draft
 from fluss_server.coordinator.control_channel import Content, ControlChannel
 from fluss_server.coordinator.event_queue import EventQueue, PlannedWrites
 from fluss_server.coordinator.events import (
@@ -51,16 +53,19 @@ from fluss_server.coordinator.events import (
 )
 from fluss_server.coordinator.fencing import FencedStore, commit_steps
 from fluss_server.coordinator.presence import Presence
-from fluss_server.coordinator.rebalance_watch import MoveTimes, RebalanceWatch
+from fluss_server.coordinator.reassignments import planning
+from fluss_server.coordinator.rebalance_plan import RebalanceGoal
+from fluss_server.coordinator.rebalance_watch import REPLACEMENT, MoveTimes, RebalanceWatch
 from fluss_server.coordinator.replicated_tables import ReplicatedTables
 from fluss_server.coordinator.server_monitor import ServerMonitor
 from fluss_server.coordinator.settings_distribution import SettingsChange, SettingsDistribution
 from fluss_server.coordinator.state_loader import load_state
 from fluss_server.coordinator.tenure import Tenure
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.metadata.rebalance_records import REBALANCE, SERVER_TAGS
+from fluss_server.metadata.rebalance_records import REBALANCE, SERVER_TAGS, BucketMove
 from fluss_server.metadata.store import in_batches, missing_parents
 from fluss_server.runtime.clock import Clock
+from fluss_server.runtime.workers import Workers
 
 logger = logging.getLogger(__name__)
 
@@ -87,10 +92,12 @@ class ClusterController:
         moves_per_server: see ``ClusterState``.
         move_times: when moves of a rebalance are late, and servers are to be replaced; None = never.
         standby_replicas: see ``ClusterState``.
+        workers: for plans of rebalances; None = they are made on the loop.
 
     Attributes:
         tables: makes and removes tables and partitions.
         versions: of the tablet servers, as they have registered.
+        disks: of the tablet servers, as their last heartbeats said.
         lost_servers: tablet servers that were taken for dead.
     """
 
@@ -109,7 +116,9 @@ class ClusterController:
         moves_per_server: int = 2,
         move_times: MoveTimes | None = None,
         standby_replicas: int = 1,
+        workers: Workers | None = None,
     ) -> None:
+        self._planner = None if workers is None else workers.pool("rebalance-plan", 1)
         self._standby_replicas = standby_replicas
         self._store = store
         self._manager = manager
@@ -131,6 +140,7 @@ class ClusterController:
         self._present = Presence()
         self.tables = ReplicatedTables(manager, lambda: self.queue, self._present, self.delivery, randrange)
         self.versions: dict[int, str] = {}
+        self.disks: dict[int, DiskSpace] = {}
         self.lost_servers = 0
         self._retries_of_closed = 0
         self._moves_per_server = moves_per_server
@@ -260,6 +270,8 @@ class ClusterController:
             await channel.close()
         if self._closing:
             await asyncio.wait(tuple(self._closing))
+        if self._planner is not None:
+            self._planner.close()
 
     async def settled(self) -> None:
         """Return when no event waits and every server has responded to everything."""
@@ -297,13 +309,14 @@ class ClusterController:
 
     async def register(self, request: RegisterServer, server: TabletServerGateway) -> Registered:
         server_id = request.server.server_id
-        self.versions[server_id] = request.fluss_version
         if self._checks_permissions and not request.checks_permissions:
             raise FlussError(
                 ErrorCode.INVALID_CONFIG_EXCEPTION,
                 f"tablet server {server_id} does not check permissions, but the cluster does",
                 hint="set authorizer.enabled and super.users to the same values on all servers",
             )
+        self.versions[server_id] = request.fluss_version
+        self.disks.pop(server_id, None)  # another process may have another disk
         known = self.queue.state.servers.get(server_id)
         if known is not None and known.incarnation == request.incarnation and server_id in self._channels:
             self._send_all_settings(server_id)
@@ -345,6 +358,8 @@ class ClusterController:
                 f"another process has registered as tablet server {request.server_id}",
                 hint="give every tablet server a tablet-server.id of its own",
             )
+        if request.disk is not None:
+            self.disks[request.server_id] = request.disk
         return self._heard(request.server_id)
 
     def _heard(self, server_id: int) -> Registered:
@@ -404,16 +419,34 @@ class ClusterController:
 
     # ------------------------------------------------------------------ rebalance
 
-    async def change_placement(self, event: ServersTagged | ServersUntagged | RebalanceRequested) -> None:
-        """Handle an event that may write ``/cluster/rebalance`` or ``/tabletservers/server_tags``."""
+    async def change_placement(self, event: ServersTagged | ServersUntagged | RebalanceRequested) -> object:
+        """Handle an event that may write ``/cluster/rebalance`` or ``/tabletservers/server_tags``.
+
+        Returns:
+            the result of the event.
+        """
 
         async def commit(writes: PlannedWrites) -> None:
+            if not writes:
+                return
             parents = [*await missing_parents(self._store, REBALANCE), *await missing_parents(self._store, SERVER_TAGS)]
             # What an event of a rebalance writes may be stored in any number of parts, in its order.
             operations = [*dict.fromkeys(parents), *writes.take()]
             await commit_steps(self._store, in_batches(operations, self._store.limits))
 
-        await self.queue.submit(event, commit)
+        return await self.queue.submit(event, commit)
+
+    async def planned_moves(
+        self, goals: Sequence[RebalanceGoal], replaced: tuple[int, ...] = ()
+    ) -> tuple[BucketMove, ...]:
+        """What a rebalance would move now, see :func:`plan_rebalance`; found out in a thread, for it may take long."""
+        found = planning(Draft(self.queue.state), goals, replaced)
+        return found() if self._planner is None else await self._planner.run(found)
+
+    async def rebalance(self, event: RebalanceRequested) -> object:
+        """Begin a rebalance; returns how many buckets it moves."""
+        moves = await self.planned_moves(event.goals, event.replaced)
+        return await self.change_placement(event._replace(moves=moves))
 
     async def cancel_rebalance(self, rebalance_id: str | None) -> None:
         """See ``RebalanceCanceled``."""
@@ -426,10 +459,15 @@ class ClusterController:
             self.queue.submit(MovesAreLate(late))
         replaced = watch.to_replace(state)
         if replaced:
-            logger.warning("the tablet servers %s are gone for long: their replicas go elsewhere", list(replaced))
-            event = RebalanceRequested(f"replace-{self._store.epoch}-{next(self._sequence)}", (), replaced)
-            task = asyncio.ensure_future(self.change_placement(event))
-            task.add_done_callback(_log_failure)
+            asyncio.ensure_future(self._replace(replaced)).add_done_callback(_log_failure)
+
+    async def _replace(self, replaced: tuple[int, ...]) -> None:
+        gone = list(replaced)
+        event = RebalanceRequested(f"{REPLACEMENT}{self._store.epoch}-{next(self._sequence)}", (), replaced)
+        if await self.rebalance(event):
+            logger.warning("the tablet servers %s are gone for long: their replicas go elsewhere", gone)
+        else:
+            logger.warning("the tablet servers %s are gone for long: nothing of them can go elsewhere now", gone)
 
     # ------------------------------------------------------------------ instructions
 

@@ -163,6 +163,7 @@ class ClusterState:
         buckets: every bucket.
         failures: buckets that a live server could not lead or follow; it is not elected until a retry.
         tags: servers that are to have nothing.
+        has_tags_node: whether there is a node for them, which may be empty.
         rebalance: the current one, or the last one; None before the first.
         moves: its buckets.
         moving: those of them that are under way.
@@ -187,6 +188,7 @@ class ClusterState:
         self.buckets: dict[TableBucket, BucketState] = {}
         self.failures: dict[tuple[int, TableBucket], Failure] = {}
         self.tags: dict[int, ServerTag] = {}
+        self.has_tags_node = False
         self.rebalance: Rebalance | None = None
         self.moves: dict[TableBucket, MoveState] = {}
         self.moving: dict[TableBucket, None] = {}
@@ -206,6 +208,8 @@ class ClusterState:
         _merge(self.buckets, changes.buckets)
         _merge(self.failures, changes.failures)
         _merge(self.tags, changes.tags)
+        if changes.tags:
+            self.has_tags_node = bool(self.tags)
         _merge(self.moves, changes.moves)
         for bucket, move in changes.moves.items():
             if move is not None and move.is_under_way:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from fluss_server.cluster.gateways import CoordinatorGateway
 from fluss_server.cluster.lease import LeaseTimes
-from fluss_server.cluster.messages import ServerNode
+from fluss_server.cluster.messages import DiskSpace, ServerNode
 from fluss_server.config import Configuration
 from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.coordinator.auto_partition import AutoPartitionManager
@@ -47,6 +47,7 @@ class CoordinatorServer:
         runtime: the machine.
         lease: of tablet servers; None = they are in this process and need none.
         replica_counts: how the buckets are; None = as the coordinator knows it.
+        disks: of the tablet servers, by id; None = as their heartbeats said.
         metadata_complete: False when the store was cut or repaired when it was opened.
         distributes_settings: whether tablet servers have to be told the settings of the cluster.
     """
@@ -61,6 +62,7 @@ class CoordinatorServer:
         *,
         lease: LeaseTimes | None = None,
         replica_counts: Callable[[], ReplicaCounts] | None = None,
+        disks: Callable[[], Awaitable[Mapping[int, DiskSpace]]] | None = None,
         metadata_complete: bool = True,
         distributes_settings: bool = False,
     ) -> None:
@@ -71,6 +73,7 @@ class CoordinatorServer:
         self._runtime = runtime
         self._lease = lease
         self._replica_counts = replica_counts or self._counts_of_state
+        self._disks = disks or self._disks_of_heartbeats
         self._metadata_complete = metadata_complete
         self._acl_entries: Mapping[Resource, frozenset[AclEntry]] = {}
         self._settings: SettingsDistribution | None = None
@@ -107,6 +110,7 @@ class CoordinatorServer:
             moves_per_server=self._configuration.current.get_int("coordinator.rebalance.moves-per-server"),
             move_times=_move_times(self._configuration.current),
             standby_replicas=self._configuration.current.get_int("kv.standby-replica.number"),
+            workers=self._runtime.workers,
         )
         closing(self._controller.close)
         await self._controller.load()
@@ -153,7 +157,7 @@ class CoordinatorServer:
             self._cluster_service,
             PartitionService(self._manager, self._partitions),
             RebalanceService(self._controller, self._new_id),
-            InspectionService(self._manager, self._controller, self._runtime.clock),
+            InspectionService(self._manager, self._controller, self._runtime.clock, self._disks),
             producers,
         )
 
@@ -213,6 +217,9 @@ class CoordinatorServer:
 
     def _counts_of_state(self) -> ReplicaCounts:
         return self._controller.replica_counts()
+
+    async def _disks_of_heartbeats(self) -> Mapping[int, DiskSpace]:
+        return self._controller.disks
 
     @property
     def metadata(self) -> CoordinatorMetadata:

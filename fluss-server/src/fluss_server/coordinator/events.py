@@ -17,7 +17,7 @@ from fluss_server.cluster.messages import (
 from fluss_server.coordinator.assignment import Assignment
 from fluss_server.coordinator.cluster_state import Changes, PhysicalTable, TableState
 from fluss_server.coordinator.rebalance_plan import RebalanceGoal
-from fluss_server.metadata.rebalance_records import ServerTag
+from fluss_server.metadata.rebalance_records import BucketMove, ServerTag
 from fluss_server.metadata.store import StoreOperation
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.partition import PartitionInfo
@@ -149,11 +149,13 @@ class RebalanceRequested(NamedTuple):
         rebalance_id: how it is called.
         goals: see ``rebalance_plan.py``.
         replaced: dead servers whose replicas are to be elsewhere.
+        moves: what was planned for this; None = it is planned now. What has changed since is left out.
     """
 
     rebalance_id: str
     goals: tuple[RebalanceGoal, ...]
     replaced: tuple[int, ...] = ()
+    moves: tuple[BucketMove, ...] | None = None
 
 
 class RebalanceCanceled(NamedTuple):

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fluss_server.api.keys import ApiKey
 from fluss_server.api.own_messages import message_class
-from fluss_server.cluster.codecs import encode_endpoints
+from fluss_server.cluster.messages import DiskSpace
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_controller import ClusterController
 from fluss_server.coordinator.cluster_state import Draft, PhysicalTable
-from fluss_server.coordinator.reassignments import planned_moves
 from fluss_server.coordinator.rebalance_service import goals_of
 from fluss_server.metadata.rebalance_records import BucketMove, RebalanceStatus
 from fluss_server.model.identifiers import TablePath
+from fluss_server.rpc.endpoints import format_endpoints
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.runtime.clock import Clock
 
@@ -27,16 +28,25 @@ class InspectionService:
         manager: names of tables and partitions.
         controller: everything else.
         clock: for how long servers are silent.
+        disks: of the tablet servers; called for each question.
     """
 
-    def __init__(self, manager: MetadataManager, controller: ClusterController, clock: Clock) -> None:
+    def __init__(
+        self,
+        manager: MetadataManager,
+        controller: ClusterController,
+        clock: Clock,
+        disks: Callable[[], Awaitable[Mapping[int, DiskSpace]]],
+    ) -> None:
         self._manager = manager
         self._controller = controller
         self._clock = clock
+        self._disks = disks
 
     @rpc(ApiKey.DESCRIBE_SERVERS)
-    def describe_servers(self, request: Any, context: RequestContext) -> ResponseBody:
+    async def describe_servers(self, request: Any, context: RequestContext) -> ResponseBody:
         """Members of the cluster, and servers that are assigned replicas and are not there."""
+        disks = await self._disks()
         state = self._controller.queue.state
         replicas: Counter[int] = Counter()
         in_sync: Counter[int] = Counter()
@@ -46,13 +56,13 @@ class InspectionService:
             in_sync.update(() if bucket.record is None else bucket.record.isr)
             leaders[bucket.leader] += 1
         response = message_class("DescribeServersResponse")(
-            coordinator_epoch=state.coordinator_epoch, coordinator=encode_endpoints(state.coordinator.endpoints)
+            coordinator_epoch=state.coordinator_epoch, coordinator=format_endpoints(state.coordinator.endpoints)
         )
         for server_id in sorted({*state.servers, *state.tags, *replicas}):
             server = state.servers.get(server_id)
             entry = response.servers.add(
                 server_id=server_id,
-                listeners="" if server is None else encode_endpoints(server.node.endpoints),
+                listeners="" if server is None else format_endpoints(server.node.endpoints),
                 state="gone" if server is None else "stopping" if server.shutting_down else "live",
                 leaders=leaders[server_id],
                 replicas=replicas[server_id],
@@ -62,6 +72,8 @@ class InspectionService:
                 if server.node.rack is not None:
                     entry.rack = server.node.rack
                 entry.fluss_version = self._controller.versions.get(server_id, "")
+                if (disk := disks.get(server_id)) is not None:
+                    entry.disk.total_bytes, entry.disk.free_bytes, entry.disk.data_bytes = disk
                 heard_at = self._controller.heard_at(server_id)
                 if heard_at != -math.inf:
                     entry.silent_ms = max(0, round((self._clock.monotonic() - heard_at) * 1000))
@@ -90,7 +102,7 @@ class InspectionService:
         return response  # type: ignore[no-any-return]
 
     @rpc(ApiKey.PLAN_REBALANCE)
-    def plan_rebalance(self, request: Any, context: RequestContext) -> ResponseBody:
+    async def plan_rebalance(self, request: Any, context: RequestContext) -> ResponseBody:
         """What REBALANCE with these goals would move now; or, with ``current``, what the current one moves."""
         state = self._controller.queue.state
         response = message_class("PlanRebalanceResponse")()
@@ -98,7 +110,7 @@ class InspectionService:
             for move in state.moves.values():
                 self._add(response, move.move, move.status)
         else:
-            for planned in planned_moves(Draft(state), goals_of(request.goals)):
+            for planned in await self._controller.planned_moves(goals_of(request.goals)):
                 self._add(response, planned, None)
         return response  # type: ignore[no-any-return]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_controller import ClusterController
+from fluss_server.metadata.rebalance_records import RebalanceStatus
 from fluss_server.metrics.samples import Sample
 
 
@@ -38,3 +40,6 @@ def coordinator_samples(
     yield Sample("coordinator_lostTabletServers", controller.lost_servers)
     yield Sample("coordinator_controlRequestsWaiting", controller.waiting_control_items)
     yield Sample("coordinator_controlRequestRetries", controller.control_retries)
+    moves = Counter(move.status for move in queue.state.moves.values())
+    for status in RebalanceStatus:
+        yield Sample("coordinator_rebalanceBucketCount", moves[status], (status.name.lower(),))

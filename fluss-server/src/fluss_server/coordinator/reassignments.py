@@ -21,8 +21,9 @@ time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from fluss_server.cluster.messages import NO_LEADER
@@ -61,10 +62,10 @@ class Steps(Protocol):
         """For the story log."""
 
 
-def planned_moves(
+def planning(
     draft: Draft, goals: Sequence[RebalanceGoal], replaced: Collection[int] = ()
-) -> tuple[BucketMove, ...]:
-    """What a rebalance would move; see :func:`plan_rebalance`."""
+) -> Callable[[], tuple[BucketMove, ...]]:
+    """Finds out what a rebalance would move; see :func:`plan_rebalance`. It may be called in another thread."""
     tags = draft.tags()
     servers = [
         PlannedServer(server.node.server_id, server.node.rack, server.node.server_id in tags)
@@ -78,7 +79,7 @@ def planned_moves(
         for bucket, state in draft.buckets().items()
         if state.leader in state.replicas and state.leader in live and bucket not in under_way
     }
-    return plan_rebalance(servers, buckets, goals, replaced=replaced)[:MAX_MOVES]
+    return partial(plan_rebalance, servers, buckets, goals, replaced=replaced, max_moves=MAX_MOVES)
 
 
 def settled(state: BucketState, origin: Sequence[int], live: Collection[int]) -> tuple[int, ...]:
@@ -116,8 +117,11 @@ class Reassignments:
 
     # ------------------------------------------------------------------ events
 
-    def request(self, event: RebalanceRequested) -> None:
-        """Begin a rebalance.
+    def request(self, event: RebalanceRequested) -> int:
+        """Begin a rebalance. One that replaces servers begins only if there is something to move.
+
+        Returns:
+            how many buckets it moves.
 
         Raises:
             FlussError: ``REBALANCE_FAILURE_EXCEPTION`` when one runs, or there is no plan.
@@ -129,13 +133,23 @@ class Reassignments:
                 f"rebalance {current.rebalance_id} is under way",
                 hint="wait until it is complete, or cancel it",
             )
-        moves = planned_moves(self._draft, event.goals, event.replaced)
+        if event.moves is None:
+            moves = planning(self._draft, event.goals, event.replaced)()
+        else:  # planned from the state a little while ago
+            moves = tuple(move for move in event.moves if self._is_current(move))
+        if event.replaced and not moves:
+            return 0
         for bucket in list(self._draft.moves()):
             self._draft.put_move(bucket, None)
         for move in moves:
             self._draft.put_move(move.bucket, MoveState(move, RebalanceStatus.NOT_STARTED))
         self._draft.put_rebalance(Rebalance(event.rebalance_id, RebalanceStatus.REBALANCING))
         self._steps.note(None, "rebalance", f"{event.rebalance_id}: {len(moves)} buckets")
+        return len(moves)
+
+    def _is_current(self, move: BucketMove) -> bool:
+        state = self._draft.bucket(move.bucket)
+        return state is not None and (state.replicas, state.leader) == (move.origin_replicas, move.original_leader)
 
     def cancel(self, event: RebalanceCanceled) -> None:
         """Move nothing more; buckets that have old and new replicas keep as many as they had.
@@ -163,7 +177,9 @@ class Reassignments:
             if move is None or move.status.is_final:
                 continue
             if not move.is_under_way:
-                if not self._live() >= set(move.move.new_replicas):
+                state = self._draft.bucket(bucket)
+                has_no_leader = state is not None and state.leader == NO_LEADER
+                if has_no_leader or not self._live() >= set(move.move.new_replicas):
                     self._draft.put_move(bucket, move._replace(status=RebalanceStatus.FAILED))
             elif self._is_hopeless(bucket, move.move):
                 self._end_early(bucket, RebalanceStatus.FAILED)

@@ -16,7 +16,8 @@ server gets its part, and of many a small difference is no reason to copy data.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -65,6 +66,7 @@ def plan_rebalance(
     goals: Sequence[RebalanceGoal],
     *,
     replaced: Iterable[int] = (),
+    max_moves: int = sys.maxsize,
 ) -> tuple[BucketMove, ...]:
     """What has to move.
 
@@ -74,6 +76,7 @@ def plan_rebalance(
         goals: in the order of their priority, each once.
         replaced: servers that are not live and whose replicas are to be elsewhere. Replicas on other servers that are
             not live stay where they are.
+        max_moves: nothing is planned beyond so many buckets.
 
     Returns:
         moves by bucket; the new leader is the first of the new replicas.
@@ -82,7 +85,7 @@ def plan_rebalance(
         FlussError: ``REBALANCE_FAILURE_EXCEPTION`` when no server may have replicas, or with RACK_AWARE when there are
             fewer racks than replicas of a bucket.
     """
-    draft = _Draft(servers, buckets, frozenset(replaced))
+    draft = _Draft(servers, buckets, frozenset(replaced), max_moves)
     draft.leave(frozenset(replaced))
     for goal in goals:
         match goal:
@@ -92,7 +95,7 @@ def plan_rebalance(
                 draft.distribute_replicas()
             case RebalanceGoal.LEADER_DISTRIBUTION:
                 draft.distribute_leaders(may_move_replicas=RebalanceGoal.REPLICA_DISTRIBUTION in goals)
-    return draft.moves()
+    return draft.moves()[:max_moves]
 
 
 def limits_of(total: int, servers: int) -> tuple[int, int]:
@@ -111,7 +114,10 @@ class _Draft:
         servers: Iterable[PlannedServer],
         buckets: Mapping[TableBucket, PlannedBucket],
         replaced: frozenset[int],
+        max_moves: int,
     ) -> None:
+        self._max_moves = max_moves
+        self._moved: set[TableBucket] = set()
         self._servers = {server.server_id: server for server in servers}
         self._targets = sorted(number for number, server in self._servers.items() if not server.avoided)
         self._left = replaced.union(number for number, server in self._servers.items() if server.avoided)
@@ -187,8 +193,10 @@ class _Draft:
 
     def _level(self, lower: int, upper: int) -> None:
         """Move replicas from the fullest servers to the emptiest ones until all are within the limits."""
+        searches: dict[tuple[int, int], Iterator[TableBucket]] = {}  # each goes on where it ended last
         immovable: set[tuple[int, int]] = set()
-        while True:
+        moved = False
+        while len(self._moved) < self._max_moves:
             by_count = sorted(self._targets, key=lambda number: (len(self._on[number]), number))
             pair = None
             for full in reversed(by_count):
@@ -200,26 +208,35 @@ class _Draft:
                         break
                 if pair is not None:
                     break
+            if pair is None and moved:  # what could not move may do so now
+                searches, immovable, moved = {}, set(), False
+                continue
             if pair is None:
                 return
             full, empty = pair
-            bucket = self._movable(full, empty)
+            bucket = next(searches.setdefault(pair, self._movable(full, empty)), None)
             if bucket is None:
                 immovable.add(pair)
             else:
-                immovable.clear()
+                moved = True
                 self._move(bucket, full, empty)
 
-    def _movable(self, full: int, empty: int) -> TableBucket | None:
-        """A bucket that may have a replica on ``empty`` instead of ``full``; rather one that ``full`` does not lead."""
-        led = None
-        for bucket in self._on[full]:
-            if empty in self._replicas[bucket] or not self._rack_allows(bucket, full, empty):
+    def _movable(self, full: int, empty: int) -> Iterator[TableBucket]:
+        """Buckets that may have a replica on ``empty`` instead of ``full``, those first that ``full`` does not lead."""
+
+        def may_move(bucket: TableBucket) -> bool:
+            there = bucket in self._on[full] and empty not in self._replicas[bucket]
+            return there and self._rack_allows(bucket, full, empty)
+
+        led = []
+        for bucket in list(self._on[full]):
+            if not may_move(bucket):
                 continue
-            if self._leaders[bucket] != full:
-                return bucket
-            led = led or bucket
-        return led
+            if self._leaders[bucket] == full:
+                led.append(bucket)
+            else:
+                yield bucket
+        yield from filter(may_move, led)
 
     def _level_leaders(self, lower: int, upper: int) -> None:
         """Move leaderships between the replicas of their buckets, along chains of servers where it needs several."""
@@ -345,6 +362,7 @@ class _Draft:
     def _move(self, bucket: TableBucket, source: int, target: int) -> None:
         replicas = self._replicas[bucket]
         replicas[replicas.index(source)] = target
+        self._moved.add(bucket)
         del self._on[source][bucket]
         self._on[target][bucket] = None
         if self._leaders[bucket] == source:  # rather a replica that is there already

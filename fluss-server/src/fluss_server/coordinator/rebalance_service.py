@@ -63,7 +63,7 @@ class RebalanceService:
     async def rebalance(self, request: pb.RebalanceRequest, context: RequestContext) -> ResponseBody:
         """Begin; the response does not wait for the end."""
         rebalance_id = self._new_id()
-        await self._controller.change_placement(RebalanceRequested(rebalance_id, goals_of(request.goals)))
+        await self._controller.rebalance(RebalanceRequested(rebalance_id, goals_of(request.goals)))
         return pb.RebalanceResponse(rebalance_id=rebalance_id)
 
     @rpc(ApiKey.LIST_REBALANCE_PROGRESS)

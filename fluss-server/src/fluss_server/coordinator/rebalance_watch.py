@@ -7,10 +7,13 @@ import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fluss_server.coordinator.cluster_state import ClusterState
+from fluss_server.coordinator.cluster_state import ClusterState, Rebalance
 from fluss_server.metadata.rebalance_records import RebalanceStatus
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.runtime.clock import Clock
+
+REPLACEMENT = "replace-"
+"""How the names of rebalances begin that replace servers."""
 
 
 class MoveTimes(NamedTuple):
@@ -47,6 +50,8 @@ class RebalanceWatch:
         self._since: dict[TableBucket, float] = {}  # since when a bucket is under way
         self._idle_since: float | None = None  # since when nothing is under way although something waits
         self._gone: dict[int, float] = {}  # since when a server is gone
+        # With which servers a replacement was tried last, and which rebalance was the last one then.
+        self._tried: tuple[object, Rebalance | None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -81,7 +86,11 @@ class RebalanceWatch:
         return tuple(late)
 
     def to_replace(self, state: ClusterState) -> tuple[int, ...]:
-        """Servers that are gone for so long that others get their replicas; none while a rebalance runs."""
+        """Servers that are gone for so long that others get their replicas; none while a rebalance runs.
+
+        With the same servers it is tried once, and again when others have moved replicas since, or when everything that
+        could be replaced at a time was. What failed or was canceled is not repeated.
+        """
         if self._times.replace_after_s is None:
             return ()
         now = self._clock.monotonic()
@@ -89,6 +98,15 @@ class RebalanceWatch:
         self._gone = {server: self._gone.get(server, now) for server in assigned - state.servers.keys()}
         if state.rebalance is not None and not state.rebalance.status.is_final:
             return ()
-        return tuple(
+        replaced = tuple(
             sorted(server for server, since in self._gone.items() if now - since > self._times.replace_after_s)
         )
+        servers = frozenset(state.servers.values()), frozenset(state.tags), replaced
+        if self._tried is not None and self._tried[0] == servers:
+            last = state.rebalance
+            if last is None or last == self._tried[1]:
+                return ()
+            if last.rebalance_id.startswith(REPLACEMENT) and last.status is not RebalanceStatus.COMPLETED:
+                return ()
+        self._tried = (servers, state.rebalance) if replaced else None
+        return replaced

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from fluss_server.api.keys import ApiKey
 from fluss_server.api.own_messages import message_class
@@ -11,7 +11,10 @@ from fluss_server.cluster import codecs
 from fluss_server.cluster.gateways import CoordinatorGateway
 from fluss_server.cluster.messages import RegisterServer
 from fluss_server.cluster.remote_tablet_server import RemoteTabletServer
+from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
+
+_Known: TypeAlias = tuple[RegisterServer, RemoteTabletServer]
 
 
 class ServerCalls:
@@ -25,7 +28,7 @@ class ServerCalls:
     def __init__(self, coordinator: CoordinatorGateway, reach: Callable[[RegisterServer], RemoteTabletServer]) -> None:
         self._coordinator = coordinator
         self._reach = reach
-        self._servers: dict[int, tuple[RegisterServer, RemoteTabletServer]] = {}
+        self._servers: dict[int, _Known] = {}
 
     async def close(self) -> None:
         """Close the connections to tablet servers."""
@@ -39,15 +42,24 @@ class ServerCalls:
         server_id = registration.server.server_id
         known = self._servers.get(server_id)
         if known is not None and _same_process(known[0], registration):
-            server = known[1]  # control requests may be under way to it
+            server, unused = known[1], None  # control requests may be under way to it
         else:
-            server = self._reach(registration)
+            server, unused = self._reach(registration), None if known is None else known[1]
+            # Before the end of the registration: a repetition of it must find the same way.
             self._servers[server_id] = registration, server
         try:
             registered = await self._coordinator.register(registration, server)
+        except FlussError as error:
+            if error.code is ErrorCode.INVALID_CONFIG_EXCEPTION and (known is None or server is not known[1]):
+                unused = server  # it was refused: the member is whoever it was before
+                if known is None:
+                    del self._servers[server_id]
+                else:
+                    self._servers[server_id] = known
+            raise
         finally:
-            if known is not None and known[1] is not server:
-                await known[1].close()
+            if unused is not None:
+                await unused.close()
         return codecs.encode_registered(registered)  # type: ignore[no-any-return]
 
     @rpc(ApiKey.SERVER_HEARTBEAT)

@@ -78,9 +78,10 @@ async def load_state(
     nodes = await store.get_all([_assignment_path(physical) for physical, _ in physical_tables])
     assigned = [_assignment(physical, node) for (physical, _), node in zip(physical_tables, nodes, strict=True)]
     await _load_buckets(store, changes, physical_tables, assigned)
-    await _load_rebalance(store, changes)
+    has_tags_node = await _load_rebalance(store, changes)
     state = ClusterState(epoch, coordinator, standby_replicas=standby_replicas, moves_per_server=moves_per_server)
     state.apply(changes)
+    state.has_tags_node = has_tags_node
     return state
 
 
@@ -121,16 +122,16 @@ async def _load_buckets(
         changes.physical_tables[physical] = PhysicalTableState(partition, len(buckets), visible=complete)
 
 
-async def _load_rebalance(store: MetadataStore, changes: Changes) -> None:
+async def _load_rebalance(store: MetadataStore, changes: Changes) -> bool:
+    """Read server tags and the rebalance; returns whether there is a node for server tags."""
     tags, rebalance = await store.get_all([SERVER_TAGS, REBALANCE])
     if tags is not None and tags.value:
         changes.tags.update(decode_server_tags(tags.value))
-    if rebalance is None:
-        return
-    if not rebalance.value:
+    if rebalance is not None and not rebalance.value:
         changes.rebalance = Rebalance("", RebalanceStatus.COMPLETED)
-        return
-    take_in_rebalance(RebalanceRecord.decode(rebalance.value), changes)
+    elif rebalance is not None:
+        take_in_rebalance(RebalanceRecord.decode(rebalance.value), changes)
+    return tags is not None
 
 
 def take_in_rebalance(record: RebalanceRecord, changes: Changes) -> None:

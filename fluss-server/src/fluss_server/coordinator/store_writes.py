@@ -89,7 +89,7 @@ def _rebalance_writes(state: ClusterState, draft: Draft) -> tuple[list[StoreOper
         if not tags:
             begin.append(Delete(SERVER_TAGS))
         else:
-            begin.append((Set if state.tags else Create)(SERVER_TAGS, encode_server_tags(tags)))
+            begin.append((Set if state.has_tags_node else Create)(SERVER_TAGS, encode_server_tags(tags)))
     rebalance = draft.changes.rebalance
     if rebalance is not None:
         moves = tuple(move.move for move in draft.moves().values())

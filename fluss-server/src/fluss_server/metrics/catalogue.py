@@ -148,6 +148,13 @@ CATALOGUE: Mapping[str, Metric] = _catalogue(
     Metric("coordinator_lostTabletServers", _COUNTER, "Tablet servers that were taken for dead."),
     Metric("coordinator_controlRequestsWaiting", _GAUGE, "Items of control requests without a response yet."),
     Metric("coordinator_controlRequestRetries", _COUNTER, "Control requests that failed and were sent again."),
+    Metric(
+        "coordinator_rebalanceBucketCount",
+        _GAUGE,
+        "Buckets of the current rebalance, or the last one, by how far they are: not_started, rebalancing, timeout (it"
+        " takes long and goes on), completed, failed, canceled.",
+        ("state",),
+    ),
     # our own: what clients may cost
     Metric("server_connectionCount", _GAUGE, "Open connections."),
     Metric("server_refusedConnections", _COUNTER, "Connections refused because there were too many."),
@@ -167,6 +174,12 @@ CATALOGUE: Mapping[str, Metric] = _catalogue(
         "server_standbyMaxLag", _GAUGE, "Most acknowledged rows of a bucket that its standby replica has not applied."
     ),
     Metric("server_replicationMaxLag", _GAUGE, "Most rows of a bucket that a follower in sync does not have yet."),
+    Metric(
+        "server_catchUpRows",
+        _GAUGE,
+        "Rows that replicas outside of the ISR do not have yet, of all buckets this server leads; a rebalance waits for"
+        " them.",
+    ),
     Metric("server_damagedBuckets", _GAUGE, "Buckets that have damaged batches in their logs."),
     Metric("server_damagedBatchesFound", _COUNTER, "Damaged batches that were found in logs, by readers or scrubbing."),
     Metric("server_scrubbedBytes", _COUNTER, "Bytes of logs that were checked in the background."),

@@ -12,7 +12,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import cached_property
 from typing import Any
 
-from fluss_server.cluster.codecs import encode_endpoints
 from fluss_server.cluster.lease import lease_times
 from fluss_server.coordinator.coordinator_server import CoordinatorServer
 from fluss_server.errors import FlussError
@@ -24,6 +23,7 @@ from fluss_server.processes.coordinator_term import CoordinatorTerm, TermSetting
 from fluss_server.processes.shared_metadata import Latch, SharedMetadata, SharedStore
 from fluss_server.processes.standby import standby_registry
 from fluss_server.processes.takeover import Takeover
+from fluss_server.rpc.endpoints import format_endpoints
 from fluss_server.rpc.service import ServiceRegistry
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class CoordinatorProcess(ClusterProcess):
     @property
     def epoch(self) -> int | None:
         """The coordinator epoch while this coordinator is active, else None."""
-        return None if self._term is None else self._term.epoch
+        return None if self._active is None else self._active.store.epoch
 
     @cached_property
     def _record(self) -> CoordinatorRecord:
@@ -49,7 +49,7 @@ class CoordinatorProcess(ClusterProcess):
         from uuid import UUID  # loads more than a process needs that shares nothing
 
         coordinator_id = str(UUID(bytes=self._runtime.secrets.token(16), version=4))
-        return CoordinatorRecord(coordinator_id, encode_endpoints(self.listening.reachable_endpoints))
+        return CoordinatorRecord(coordinator_id, format_endpoints(self.listening.reachable_endpoints))
 
     async def settled(self) -> None:
         """Return when every bucket of the registered servers has a leader; while active.
@@ -125,13 +125,21 @@ class CoordinatorProcess(ClusterProcess):
         """Be a candidate, term after term, until cancelled."""
         try:
             while True:
-                await latch.acquire()
-                await self._serve_a_term(store, latch)
-                await latch.release()  # a term that could not begin, too, must not keep others from theirs
+                try:
+                    await self._stand_once(store, latch)
+                except Exception:
+                    logger.exception("a candidacy ended in an unexpected way; the next one follows")
                 await asyncio.sleep(PAUSE_BETWEEN_TERMS_S)
         finally:
             await latch.release()
             latch.close()
+
+    async def _stand_once(self, store: MetadataStore, latch: Latch) -> None:
+        try:
+            await latch.acquire()
+            await self._serve_a_term(store, latch)
+        finally:
+            await latch.release()  # a term that could not begin, too, must not keep others from theirs
 
     async def _serve_a_term(self, store: MetadataStore, latch: Latch) -> None:
         self._term = term = CoordinatorTerm(store, self._settings())

@@ -85,11 +85,6 @@ class TermSettings(NamedTuple):
     security: ListenerSecurity
     runtime: Runtime
 
-    @property
-    def coordinator_id(self) -> str:
-        """Of this coordinator."""
-        return self.record.coordinator_id
-
 
 class CoordinatorTerm:
     """Create it, :meth:`start` it, :meth:`close` it.

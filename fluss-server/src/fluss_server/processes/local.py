@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from typing import ClassVar
 
-from fluss_server.cluster.messages import ServerNode
+from fluss_server.cluster.messages import DiskSpace, ServerNode
 from fluss_server.config import SERVER_OPTIONS
 from fluss_server.coordinator.cluster_service import ReplicaCounts
 from fluss_server.coordinator.coordinator_server import CoordinatorServer
@@ -79,6 +79,7 @@ class LocalServer(ServerProcess):
             lambda: table_settings(self._configuration),
             self._runtime,
             replica_counts=self._replica_counts,
+            disks=self._disks,
             metadata_complete=store.recovery.proven,
         )
         self._resources.push_async_callback(coordinator.close)
@@ -129,6 +130,10 @@ class LocalServer(ServerProcess):
         replicas = [] if self._tablet_server is None else self._tablet_server.replicas.replicas()
         online = sum(replica.is_online for replica in replicas)
         return ReplicaCounts(len(replicas), online, len(replicas), online)
+
+    async def _disks(self) -> dict[int, DiskSpace]:
+        space = None if self._tablet_server is None else await self._tablet_server.disk_space.now()
+        return {} if space is None else {SERVER_ID: space}
 
     async def _start_reporter(self, coordinator: CoordinatorServer, tablet_server: TabletServer) -> None:
         if not self._has_reporter:

@@ -1,10 +1,16 @@
 """Takes the place of an active coordinator that has ended or stands still, without waiting for its ZooKeeper session.
 
 The election goes by ZooKeeper, where the node of a killed process stays for a whole session time-out. Leases of tablet
-servers are shorter, so that nobody could write in the meantime. Whoever sees that the process at the address of the
-first participant is gone, or does not respond, removes its node, and the election goes on. That is as safe as the end
-of the session: what a coordinator may write is decided by its epoch, and leases that the other one has granted are
-waited for.
+servers are shorter, so that nobody could write in the meantime. A standby keeps a connection to the process of the
+first participant, and removes its node, so that the election goes on, in two cases:
+
+* The connection is lost, and new ones are refused for :data:`REFUSED_S`: the process has ended.
+* The connection is open, and a request over it has no response for :data:`SILENCE_S`: the process stands still, or its
+  host or the way to it was lost while the connection was open.
+
+That is as safe as the end of the session: what a coordinator may write is decided by its epoch, and leases that the
+other one has granted are waited for. Where no connection can be opened, and none is refused, nothing is concluded, and
+the end of the session is waited for: that this process cannot reach the other one does not say that others cannot.
 """
 
 from __future__ import annotations
@@ -18,7 +24,7 @@ from fluss_server.api import messages as pb
 from fluss_server.api.keys import SOFTWARE_NAME, ApiKey
 from fluss_server.cluster.peer import PeerConnection
 from fluss_server.coordinator.process_watch import ProcessWatch
-from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.errors import FlussError
 from fluss_server.metadata.participant import Participant
 from fluss_server.metadata.server_records import CoordinatorRecord, coordinator_id_path
 from fluss_server.metadata.store import MetadataStore
@@ -36,8 +42,8 @@ REFUSED_S = 0.3
 """How long a process has to refuse connections until it counts as ended."""
 
 SILENCE_S = 1.0
-"""How long a process may leave a request without response. Twice as long after each time: the one that was replaced may
-have been slow, and another change of the coordinator makes nothing faster."""
+"""How long a process may leave a request without response. Twice as long after each time that one was removed for it:
+it may have been slow, and another change of the coordinator makes nothing faster."""
 
 Connect = Callable[[str, Callable[[], Endpoint | None]], PeerConnection]
 """Makes a connection to a coordinator, from a name and an address."""
@@ -49,8 +55,8 @@ _PROBE = pb.ApiVersionsRequest(client_software_name=SOFTWARE_NAME, client_softwa
 class Takeover:
     """Watches the first participant of the election. :meth:`start` it, :meth:`close` it.
 
-    A participant that was removed and comes back was alive: the network refuses connections of processes that live.
-    Then nobody is removed by this process any more.
+    A participant that was removed because its process had ended, and comes back, was alive: the network refuses
+    connections of processes that live. Then nobody is removed by this process any more.
 
     Args:
         store: where coordinators say where they listen.
@@ -80,7 +86,7 @@ class Takeover:
         self._removed: set[str] = set()
         self._is_trusted = True
         self._silence_s = SILENCE_S
-        self._ended = asyncio.Event()
+        self._wake = asyncio.Event()  # look now
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -108,19 +114,20 @@ class Takeover:
                 await self._look()
             except FlussError as error:
                 logger.debug("the election cannot be seen: %s", error)
+            except Exception:
+                logger.exception("a look at the active coordinator failed in an unexpected way; the next one follows")
             try:
-                await wait_at_most(self._ended.wait(), LOOK_INTERVAL_S)
+                await wait_at_most(self._wake.wait(), LOOK_INTERVAL_S)
             except asyncio.TimeoutError:
                 continue
         await self._watch_nobody()
 
     async def _look(self) -> None:
         """Remove the watched participant if it has ended; watch who is the first one now."""
-        if self._ended.is_set():
-            self._ended.clear()
-            if self._watched is not None:
-                self._removed.add(self._watched.participant.participant_id)
-                await self._remove(self._watched.participant, "has ended")
+        self._wake.clear()
+        if self._watched is not None and self._watched.has_ended:
+            self._removed.add(self._watched.participant.participant_id)
+            await self._remove(self._watched.participant, "has ended")
         participants = await self._latch.nodes()
         if self._removed.intersection(each.participant_id for each in participants):
             logger.warning("a coordinator lives whose address refuses connections; sessions decide from now on")
@@ -136,7 +143,7 @@ class Takeover:
             if endpoint is None:
                 return
             connection = self._connect("the active coordinator", lambda: endpoint)
-            self._watched = _Watched(first, connection, self._clock, self._ended.set)
+            self._watched = _Watched(first, connection, self._clock, self._wake.set)
         if not await self._watched.responds(self._silence_s):
             self._silence_s *= 2
             await self._remove(first, "does not respond")
@@ -163,28 +170,50 @@ class Takeover:
 
 
 class _Watched:
-    """A participant, and a connection to its process."""
+    """A participant, and a connection to its process.
+
+    Attributes:
+        participant: as given.
+        has_ended: whether its process has ended; ``wake`` is called then.
+    """
 
     def __init__(
-        self, participant: Participant, connection: PeerConnection, clock: Clock, ended: Callable[[], object]
+        self, participant: Participant, connection: PeerConnection, clock: Clock, wake: Callable[[], object]
     ) -> None:
         self.participant = participant
+        self.has_ended = False
+        self._wake = wake
         self._connection = connection
         self._now = clock.monotonic
-        self._watch = ProcessWatch(connection, clock, lambda: -math.inf, ended, silence_s=REFUSED_S)
+        self._watch = ProcessWatch(connection, clock, lambda: -math.inf, self._ended, silence_s=REFUSED_S)
 
     async def responds(self, silence_s: float) -> bool:
-        """Whether the process does not leave a request without response; what cannot be reached is watched."""
-        begin = self._now()
+        """False when a request has no response over an open connection; what cannot be reached is watched."""
         try:
-            await self._connection.call(ApiKey.API_VERSIONS, _PROBE, timeout_s=silence_s)
-        except FlussError as error:
-            # When this process was late itself, the response may be there already.
-            if error.code is ErrorCode.REQUEST_TIME_OUT and self._now() - begin < 1.25 * silence_s:
-                return False
-            if not self._connection.is_open:
-                self._watch.look()
+            await self._connection.open()
+        except FlussError:
+            self._watch.look()
+            return True
+        probe = asyncio.ensure_future(self._connection.call(ApiKey.API_VERSIONS, _PROBE, may_open=False))
+        try:
+            while not probe.done():
+                begin = self._now()
+                await asyncio.wait((probe,), timeout=silence_s)
+                # When this process was late itself, the response may be there already: it waits once more.
+                if not probe.done() and self._now() - begin < 1.25 * silence_s:
+                    return False
+        finally:
+            probe.cancel()
+            await asyncio.wait((probe,))
+        if (error := probe.exception()) is not None and not isinstance(error, FlussError):
+            raise error
+        if not self._connection.is_open:
+            self._watch.look()
         return True
+
+    def _ended(self) -> None:
+        self.has_ended = True
+        self._wake()
 
     async def close(self) -> None:
         await self._watch.close()

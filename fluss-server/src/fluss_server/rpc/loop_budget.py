@@ -6,11 +6,11 @@ for a connection is charged to it: receiving, starting its requests, and what th
 * The requests of a connection are started for :data:`SLICE_S` at most, less when others wait; then the connection
   waits for another iteration of the loop.
 * In an iteration, connections share :data:`BUDGET_S`; *light* ones come first and may exceed it up to
-  :data:`MAX_LIGHT_S`. One of the others has its turn in each iteration even so.
+  :data:`MAX_LIGHT_S`. One of the others is served in each iteration even so.
 * Who is light, and in which order the others come, is *fair queueing*. A virtual time passes at the rate at which each
-  of those that wait would get on if all used the loop at once, in equal parts. A connection is light if what it has
-  used has passed, or soon will (:data:`CREDIT_S`) and it sends one request after the other rather than many at once.
-  The others come when their use has passed, or :data:`MAX_LEAD_S` of it.
+  of those that wait would make progress if all used the loop at once, in equal parts. A connection is light if what it
+  has used has passed, or soon will (:data:`CREDIT_S`) and it sends one request after the other rather than many at
+  once. The others come when their use has passed, or :data:`MAX_LEAD_S` of it.
 
 Fair queueing with virtual time: A. Demers, S. Keshav, S. Shenker, "Analysis and simulation of a fair queueing
 algorithm" (1989); the cost of a request is known only after it, as in start-time fair queueing (P. Goyal, H. Vin,
@@ -53,7 +53,7 @@ _UNNOTICED_S = 0.1 * BUDGET_S
 _CYCLE_S = 0.01  # in about this time, each of those that wait should have started something
 
 
-_Waiting = tuple[float, int, Callable[[], None]]  # the virtual time of its turn, order of arrival, what to call
+_Waiting = tuple[float, int, Callable[[], None]]  # the virtual time at which it is due, order of arrival, what to call
 
 
 class LoopUse:
@@ -121,11 +121,11 @@ class LoopBudget:
         self._waits += 1
         passed = self._passed_s
         if self._is_light(use, single):
-            turn = max(use.until, passed - CREDIT_S) - (CREDIT_S if single else 0.0)
-            heapq.heappush(self._light, (turn, self._waits, resume))
+            due = max(use.until, passed - CREDIT_S) - (CREDIT_S if single else 0.0)
+            heapq.heappush(self._light, (due, self._waits, resume))
         else:
-            turn = min(use.until, passed + MAX_LEAD_S)
-            heapq.heappush(self._others, (turn, self._waits, resume))
+            due = min(use.until, passed + MAX_LEAD_S)
+            heapq.heappush(self._others, (due, self._waits, resume))
             use.until = min(use.until, passed + (CREDIT_S if single else MAX_DEBT_S))  # the wait pays for the rest
         self._schedule()
 
@@ -148,8 +148,8 @@ class LoopBudget:
         for index in range(len(others)):
             if index and self.used_s >= BUDGET_S:
                 break
-            turn, _, resume = heapq.heappop(others)
-            self._passed_s = max(self._passed_s, turn)
+            due, _, resume = heapq.heappop(others)
+            self._passed_s = max(self._passed_s, due)
             resume()
         if light or others:
             self._schedule()

@@ -10,6 +10,8 @@ from fluss_server.rpc.service import ServiceRegistry
 from fluss_server.rpc.shared_resources import SharedResources
 from fluss_server.runtime.loop_monitor import LoopMonitor
 
+_FOLLOWER_FETCH = "fetchLogFollower"
+
 
 def request_samples(registry: ServiceRegistry, scope: str = "tabletserver") -> Iterable[Sample]:
     """Per API that was called at least once.
@@ -17,11 +19,12 @@ def request_samples(registry: ServiceRegistry, scope: str = "tabletserver") -> I
     Args:
         scope: ``tabletserver``, also of a process that is both, or ``coordinator``.
     """
-    for handler in registry.handlers:
-        stats = handler.stats
+    counted = [(request_name(handler.spec), handler.stats) for handler in registry.handlers]
+    counted += [(_FOLLOWER_FETCH, handler.server_stats) for handler in registry.handlers if handler.server_stats]
+    for name, stats in counted:
         count = stats.count
         if count:
-            labels = (request_name(handler.spec),)
+            labels = (name,)
             yield Sample(f"{scope}_request_requestsPerSecond", count, labels)
             yield Sample(f"{scope}_request_errorsPerSecond", stats.errors, labels)
             yield Sample(f"{scope}_request_requestBytes", stats.request_bytes, labels)
@@ -41,7 +44,7 @@ def connection_samples(shared: SharedResources) -> Iterable[Sample]:
 def request_name(spec: ApiSpec) -> str:
     """The official label of an API, for example ``produceLog``."""
     if spec.key is ApiKey.FETCH_LOG:
-        return "fetchLogClient"  # fetches of followers are counted apart, once there are followers
+        return "fetchLogClient"  # those of followers are counted separately
     return spec.messages[0].lower() + spec.messages[1:]
 
 

@@ -104,7 +104,7 @@ class ResponseWriter:
             text = f"{type(error).__name__}: {error}"
             error = FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, text, hint="the server's log has the details")
         self.send_error(request.request_id, error)
-        request.handler.stats.errors += 1
+        request.stats.errors += 1
         self._record(request)
         if self.slots.holder is request:
             self._release_slot()
@@ -173,7 +173,7 @@ class ResponseWriter:
 
     def _record(self, request: StartedRequest) -> None:
         elapsed_ms = (self._monotonic() - request.arrived) * 1000
-        request.handler.stats.record(request.frame_bytes, elapsed_ms)
+        request.stats.record(request.frame_bytes, elapsed_ms)
         if elapsed_ms >= self._slow_request_ms and not request.handler.cancel_on_disconnect:
             logger.warning(
                 "%s took %.0f ms",

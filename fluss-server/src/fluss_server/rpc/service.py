@@ -74,6 +74,9 @@ class RequestContext:
         """Address of the client."""
         return self.peer.rpartition(":")[0].strip("[]")
 
+    def count_in(self, stats: RequestStats) -> None:
+        """Count the request there, and not in the ``stats`` of its handler."""
+
     def authenticate(self, mechanism: str, token: bytes) -> Awaitable[None] | None:
         """Serve an AUTHENTICATE for the connection; wait for the result if there is one.
 
@@ -152,6 +155,7 @@ class Handler:
         any_version: serve requests of unknown versions as the highest known one.
         is_bulk: the request is not decoded into objects, so that it costs little more than its bytes.
         stats: counts what was served; the same object for every handler made from this one.
+        server_stats: counts what other servers request, of an API that clients use, too; None = they do not.
     """
 
     spec: ApiSpec
@@ -163,6 +167,7 @@ class Handler:
     is_bulk: bool = False
     starts_at_once: bool = False
     stats: RequestStats = field(default_factory=RequestStats)
+    server_stats: RequestStats | None = None
 
     def check(self, version: int, size: int, limit: int) -> None:
         """Refuse a request that is not served; as :meth:`check_version` and :meth:`check_size`."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
+from fluss_server.metrics.instruments import RequestStats
 from fluss_server.model.principal import ANONYMOUS
 from fluss_server.rpc.authentication import ConnectionAuthentication
 from fluss_server.rpc.limits import MESSAGE_WEIGHT, REQUEST_OVERHEAD_BYTES
@@ -49,6 +50,7 @@ class StartedRequest(RequestContext):
         arrival: memory that was reserved while it arrived; None for short ones.
         future: of its method, None until there is one.
         started: whether its method runs.
+        stats: where it is counted.
         abandoned: whether nobody wants its response any more.
     """
 
@@ -63,6 +65,7 @@ class StartedRequest(RequestContext):
         "request_id",
         "size",
         "started",
+        "stats",
     )
 
     def __init__(
@@ -83,6 +86,7 @@ class StartedRequest(RequestContext):
         self.local_port = connection.local_port
         self.connection = connection
         self.handler = handler
+        self.stats = handler.stats
         self.request_id = request_id
         self.frame_bytes = frame_bytes
         self.arrived = connection.last_activity
@@ -120,6 +124,9 @@ class StartedRequest(RequestContext):
         """It had its response at once, without being counted."""
         if self.arrival is not None:
             self.arrival.discard()
+
+    def count_in(self, stats: RequestStats) -> None:
+        self.stats = stats
 
     def authenticate(self, mechanism: str, token: bytes) -> Awaitable[None] | None:
         return self.connection.authenticate(mechanism, token)

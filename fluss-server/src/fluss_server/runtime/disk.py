@@ -96,6 +96,11 @@ class DiskUsage:
     total_bytes: int
     free_bytes: int
 
+    @property
+    def share_in_use(self) -> float:
+        """Share that is not available to this process, 0 to 1."""
+        return 1 - self.free_bytes / self.total_bytes if self.total_bytes else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class FileStatus:

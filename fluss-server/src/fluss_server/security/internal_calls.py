@@ -10,6 +10,7 @@ from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.config import Configuration
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.metrics.instruments import RequestStats
 from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.rpc.service import Handler, RequestContext
 from fluss_server.security.jaas import parse_jaas_credentials
@@ -97,8 +98,8 @@ def server_credentials(configuration: Configuration) -> tuple[str, str] | None:
 
 
 class FollowerFetches:
-    """Keeps clients from fetching in the name of a follower. An interceptor; give it to a ``ServiceRegistry`` as the
-    last one.
+    """Keeps clients from fetching in the name of a follower, and counts the fetches of followers separately. An
+    interceptor; give it to a ``ServiceRegistry`` as the last one.
 
     Whoever fetches as a follower reads what is not committed yet, and tells the leader what it has. The rules of
     authorization decide who may, see ``rules.py``; here it is decided where.
@@ -115,14 +116,17 @@ class FollowerFetches:
         """The handler with the check before it; handlers of other APIs stay as they are."""
         if handler.spec.key is not ApiKey.FETCH_LOG:
             return handler
-        method, internal = handler.method, self._internal_listener
+        method, internal, stats = handler.method, self._internal_listener, RequestStats()
 
         def checked(request: pb.FetchLogRequest, context: RequestContext) -> Response:
-            if request.follower_server_id >= 0 and context.listener != internal:
-                _refuse_or_demote(request, internal)
+            if request.follower_server_id >= 0:
+                if context.listener == internal:
+                    context.count_in(stats)
+                else:
+                    _refuse_or_demote(request, internal)
             return method(request, context)
 
-        return dataclasses.replace(handler, method=checked, is_async=False)
+        return dataclasses.replace(handler, method=checked, is_async=False, server_stats=stats)
 
 
 def _refuse_or_demote(request: Any, internal: str | None) -> None:

@@ -14,7 +14,7 @@ from pathlib import PurePath
 
 from fluss_server.config import Configuration
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.runtime.disk import Disk
+from fluss_server.runtime.disk import DiskUsage
 from fluss_server.runtime.runtime import Runtime
 
 DISK_RATIOS = ("server.data-disk.write-limit-ratio", "server.data-disk.write-recover-ratio")
@@ -102,12 +102,16 @@ class DiskMonitor:
         lock: is told.
         interval_s: seconds between two samples.
         runtime: its disk is sampled.
+
+    Attributes:
+        usage: the last sample, None before the first one.
     """
 
     def __init__(self, directory: PurePath, lock: DiskWriteLock, interval_s: float, runtime: Runtime) -> None:
         self._directory = directory
         self._lock = lock
         self.interval_s = interval_s
+        self.usage: DiskUsage | None = None
         self._disk = runtime.disk
         # A thread of its own: on a network file system the call may hang.
         self._worker = runtime.workers.pool("fluss-disk-usage", 1)
@@ -129,10 +133,11 @@ class DiskMonitor:
     async def sample(self) -> None:
         """Look at the disk now. When that fails, everything stays as it is."""
         try:
-            usage = await self._worker.run(disk_usage, self._disk, self._directory)
+            self.usage = await self._worker.run(self._disk.usage, self._directory)
         except OSError as error:
             logger.warning("the usage of the disk of %s is not known: %s", self._directory, error)
             return
+        usage = self.usage.share_in_use
         if self._lock.update(usage):
             if self._lock.locked:
                 logger.error("writes are refused: %.1f %% of the disk of %s are in use", 100 * usage, self._directory)
@@ -143,13 +148,3 @@ class DiskMonitor:
         while True:
             await asyncio.sleep(self.interval_s)
             await self.sample()
-
-
-def disk_usage(disk: Disk, directory: PurePath) -> float:
-    """Share of a disk that is not available to this process, 0 to 1.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    usage = disk.usage(directory)
-    return 1 - usage.free_bytes / usage.total_bytes if usage.total_bytes else 0.0

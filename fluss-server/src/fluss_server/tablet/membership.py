@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from fluss_server.cluster.gateways import CoordinatorGateway, TabletServerGateway
 from fluss_server.cluster.lease import Lease
-from fluss_server.cluster.messages import ControlledShutdown, Heartbeat, Registered, RegisterServer
+from fluss_server.cluster.messages import ControlledShutdown, DiskSpace, Heartbeat, Registered, RegisterServer
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.runtime.clock import Clock
@@ -45,6 +45,7 @@ class Membership:
             lead by now what this server led.
         registered: called when a coordinator has heard how the process before this one ended.
         heard: called with each response of the coordinator, and when its request was sent.
+        disk: what heartbeats say of the disk.
 
     Attributes:
         lease: what it holds.
@@ -64,6 +65,7 @@ class Membership:
         rejoined: Callable[[bool], object] = lambda held: None,
         registered: Callable[[], object] = lambda: None,
         heard: Callable[[float, Registered], object] = lambda sent_at, registered: None,
+        disk: Callable[[], DiskSpace | None] = lambda: None,
     ) -> None:
         self.lease = Lease(clock.monotonic)
         self._registration = registration
@@ -77,6 +79,7 @@ class Membership:
         self.registered = False
         self._on_registered = registered
         self._on_heard = heard
+        self._disk = disk
         self._task: asyncio.Task[None] | None = None
         self._coordinator_changed = asyncio.Event()
         self._reported_at: float | None = None
@@ -172,7 +175,7 @@ class Membership:
 
     async def _beat(self) -> None:
         """One heartbeat, or another registration; raises why the coordinator refuses this server."""
-        heartbeat = Heartbeat(self._registration.server.server_id, self._registration.incarnation)
+        heartbeat = Heartbeat(self._registration.server.server_id, self._registration.incarnation, self._disk())
         sent_at = self._now()
         try:
             self._heard(sent_at, await self._ask(self._coordinator.heartbeat(heartbeat), 2 * self._interval_s))

@@ -8,6 +8,7 @@ from fluss_server.metrics.instruments import BucketCounters
 from fluss_server.metrics.samples import Sample
 from fluss_server.replica.bucket_replica import BucketReplica
 from fluss_server.replica.follower_replica import FollowerReplica
+from fluss_server.replica.replica import Replica
 from fluss_server.tablet.disk_write_lock import DiskWriteLock
 from fluss_server.tablet.isr_maintenance import IsrMaintenance
 from fluss_server.tablet.kv_scanners import KvScanners
@@ -124,6 +125,7 @@ class TabletMetrics:
         yield Sample("server_leaseHeld", int(self._membership.lease.held))
         yield Sample("server_leaseLosses", self._membership.lease.losses)
         yield Sample("server_replicationMaxLag", max((replica.replication_lag for replica in leaders), default=0))
+        yield Sample("server_catchUpRows", sum(catch_up_rows(replica) for replica in leaders))
 
     def _bucket(self, replica: BucketReplica) -> Iterable[Sample]:
         log, labels = replica.log, self._labels(replica)
@@ -136,6 +138,15 @@ class TabletMetrics:
         path, bucket = replica.table.path, replica.bucket
         partition = None if bucket.partition_id is None else self._replicas.partition(bucket.partition_id)
         return path.database, path.table, "" if partition is None else partition.name, str(bucket.bucket)
+
+
+def catch_up_rows(replica: Replica) -> int:
+    """Rows that the followers outside of the ISR lack, added up; a follower that has not fetched yet lacks all."""
+    followers, log = replica.followers, replica.log
+    if followers is None:
+        return 0
+    outside = [server for server in followers.replicas if server not in followers.isr.members]
+    return sum(log.end_offset - max(followers.offset_of(server), log.start_offset) for server in outside)
 
 
 def _standbys(replicas: list[BucketReplica]) -> Iterable[Sample]:

@@ -33,6 +33,7 @@ from fluss_server.security.acl_replica import AclReplica
 from fluss_server.security.internal_calls import INTERNAL_LISTENER, internal_endpoint, server_credentials
 from fluss_server.tablet.cluster_settings import ClusterSettings
 from fluss_server.tablet.control_fence import ControlFence
+from fluss_server.tablet.disk_space import DiskSpaceReports
 from fluss_server.tablet.disk_write_lock import DISK_RATIOS, DiskMonitor, DiskWriteLock, check_ratios, disk_ratios
 from fluss_server.tablet.isr_maintenance import IsrMaintenance
 from fluss_server.tablet.kv_scanners import KvScanners, ScannerConfig
@@ -76,6 +77,7 @@ class TabletServer:
         membership: whether it is a member of the cluster, and its lease.
         scanners: full scans that are open.
         disk: whether writes are refused, because the disk is nearly full.
+        disk_space: how much of the disk is in use.
         reads: serves reads.
         services: everything that it serves.
     """
@@ -112,6 +114,7 @@ class TabletServer:
             rejoined=lambda held: self.replicas.end_rejoining(lease_was_held=held),
             heard=self._settings.heard,
             registered=lambda: None if stop_marker is None else stop_marker.registered(),
+            disk=lambda: self.disk_space.latest,
         )
         self.metadata = MetadataCache()
         self._fence = ControlFence(self.metadata, incarnation)
@@ -131,7 +134,9 @@ class TabletServer:
             self._connect,
             self.membership.lease,
             self._resignations.failed,
+            incarnation=incarnation,
         )
+        self.disk_space = DiskSpaceReports(self.replicas.replicas, self._disk_monitor, runtime.clock)
         self.isr = IsrMaintenance(
             node.server_id,
             coordinator,
@@ -181,6 +186,7 @@ class TabletServer:
         self.isr.start()
         closing(self.isr.close)
         closing(self._resignations.close)
+        closing(self.disk_space.close)
         self._has_snapshot = asyncio.get_running_loop().create_future()
         closing(self.membership.close)
         await self.membership.join(clean=before.stopped, durable=before.durable)

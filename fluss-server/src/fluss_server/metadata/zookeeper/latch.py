@@ -108,10 +108,6 @@ class LeaderLatch:
         self._changed.set()
         self._client.remove_listener(self._state_changed)
 
-    async def participants(self) -> list[str]:
-        """Ids of all participants, the leader first; ``STORAGE_EXCEPTION``."""
-        return [participant.participant_id for participant in await self.nodes()]
-
     async def nodes(self) -> list[Participant]:
         """All participants, the leader first; ``STORAGE_EXCEPTION``."""
         deadline = self._client.deadline_of_call()
