@@ -7,7 +7,7 @@
 #   make demo OUTPUT=/somewhere            chooses where the demo puts its data, logs and chart
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client test-cluster-clients compose-test simulation simulate mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness bench-failover torture attack chaos clean clean-all
+.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client test-cluster-clients compose-test simulate mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness bench-failover torture attack chaos clean clean-all
 .NOTPARALLEL:
 
 ifdef PYTHON
@@ -79,22 +79,20 @@ test-sql-client: setup-flink ## Run the documents' SQL in sql-client.sh of a pla
 
 test-cluster-clients: setup ## Run the tests of all clients on 3 tablet servers with replication factor 3, and a rolling restart: 40 minutes
 	@$(STEP) "pyfluss and Java clients on a cluster" env $(ON_CLUSTER) $(SERVER) -m pytest tests/clients
+	@$(STEP) "The connector's Java tests on a cluster" env $(ON_CLUSTER) $(SERVER) tools/java_tests.py
 	@$(STEP) "Flink on a cluster" env $(ON_CLUSTER) $(FLINK) -m pytest tests/flink tests/official -m flink
 
 compose-test: setup-flink ## Build docker/ and run its compose file with podman, kill two servers of it; needs root, podman, debootstrap
 	@$(FLINK) tools/compose_test.py --output compose-output
 
-simulation: setup-server ## Run a server that crashes, in simulated time: SEEDS=100, or one with SEED=7, DURATION=20; CLUSTER=1: three servers; REBALANCE=1: a fourth one
-	@PYTHONPATH=tests $(SERVER) -m simulation.run $(if $(CLUSTER),--cluster) $(if $(REBALANCE),--rebalance) $(if $(DURATION),--seconds $(DURATION)) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
-
-simulate: setup-server ## Simulate a whole cluster with coordinators, each seed twice: SEEDS=100, or one with SEED=7; DURATION=8, PLANTED=10, JOBS=2
-	@PYTHONPATH=tests $(SERVER) -m simulation.simulate $(if $(JOBS),--workers $(JOBS)) --seconds $(or $(DURATION),8) $(if $(PLANTED),--planted $(PLANTED)) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
+simulate: setup-server ## Simulate a cluster with faults, each seed twice: SEEDS=100, or one with SEED=7; DURATION=8, JOBS=2, PLANTED=10; SCENARIO=replication, rebalance, control-requests or server: a part of it
+	@PYTHONPATH=tests $(SERVER) -m simulation.simulate $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(JOBS),--jobs $(JOBS)) $(if $(DURATION),--seconds $(DURATION)) $(if $(PLANTED),--planted $(PLANTED)) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
 
 torture: setup-server ## Torture the disk of real servers: kills, losses of power, damage, full disks; ROUNDS=20, SEED=1, FIRST=0, BUG=...
 	@PYTHONPATH=tests $(SERVER) -m torture.run --rounds $(or $(ROUNDS),20) --first $(or $(FIRST),0) $(if $(SEED),--seed $(SEED)) $(if $(BUG),--bug "$(BUG)")
 
-chaos: setup-server java-tools ## Chaos in a cluster of real processes, every acknowledged row checked: MINUTES=30, SEED=1, OFFICIAL=1, BUG=..., PUBLISH=docs/fault-report.md
-	@PYTHONPATH=tests $(SERVER) -m chaos.run --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) --output "$(or $(CHAOS_OUTPUT),chaos-output)" $(if $(OFFICIAL),--official) $(if $(BUG),--bug "$(BUG)") $(if $(PUBLISH),--publish $(PUBLISH))
+chaos: setup-server java-tools ## Chaos in a cluster of real processes, every acknowledged row checked: MINUTES=30, SEED=1, OFFICIAL=1, MOVES=1 (servers come and go), BUG=..., PUBLISH=docs/fault-report.md
+	@PYTHONPATH=tests $(SERVER) -m chaos.run --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) --output "$(or $(CHAOS_OUTPUT),chaos-output)" $(if $(OFFICIAL),--official) $(if $(MOVES),--moves) $(if $(BUG),--bug "$(BUG)") $(if $(PUBLISH),--publish $(PUBLISH))
 
 attack: setup-server ## Attack real servers beside an honest client: malformed requests, floods, silent clients; SECONDS=60, SEED=1
 	@PYTHONPATH=tests $(SERVER) -m attack.run --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))

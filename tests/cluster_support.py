@@ -114,10 +114,10 @@ class ProcessCluster:
         """Addresses of all tablet servers, for clients."""
         return ",".join(server.address for server in self.servers)
 
-    def add_server(self) -> ClusterServer:
-        """Start one more tablet server."""
+    def add_server(self, options: Mapping[str, str] | None = None) -> ClusterServer:
+        """Start one more tablet server, with options of its own."""
         number = len(self.servers)
-        options = dict(self._given)
+        options = {**self._given, **(options or {})}
         if self._zookeeper is None:
             options["coordinator.address"] = self.coordinators[0].address
         arguments = ("--id", str(number), *self._arguments)

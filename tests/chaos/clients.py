@@ -174,13 +174,17 @@ class Appender(Actor):
     A batch is repeated until it is acknowledged. When the leader does not know the writer any more, its fate is
     unknown; then the next batch comes from another writer.
 
+    Args:
+        first_rows: how many rows the first batch has; 0 = as many as the others.
+
     Attributes:
         sent: numbers of all rows that were sent.
         acknowledged: numbers of rows that were acknowledged, in order.
     """
 
-    def __init__(self, target: Target, bucket: int, number: int, random: Random) -> None:
+    def __init__(self, target: Target, bucket: int, number: int, random: Random, *, first_rows: int = 0) -> None:
         super().__init__(target, bucket, random)
+        self._first_rows = first_rows
         self._number = number
         self._next = number * ROWS_OF_WRITER
         self._writer: int | None = None
@@ -191,7 +195,8 @@ class Appender(Actor):
     async def step(self) -> None:
         if self._writer is None:
             self._writer, self._sequence = await self.writer_id(), 0
-        rows = list(range(self._next, self._next + self.random.randint(1, 10)))
+        count, self._first_rows = self._first_rows or self.random.randint(1, 10), 0
+        rows = list(range(self._next, self._next + count))
         self._next += len(rows)
         self.sent.update(rows)
         request = pb.ProduceLogRequest(acks=-1, table_id=self.target.table_id, timeout_ms=ACKNOWLEDGE_TIMEOUT_MS)

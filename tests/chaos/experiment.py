@@ -17,7 +17,7 @@ from chaos.checks import Row, Violation
 from chaos.clients import Actor, Appender, Reader, Target, Upserter, Visitor
 from chaos.faults import Faults, serving
 from chaos.history import History, Version, Window
-from chaos.servers import Cluster
+from chaos.servers import Cluster, Server
 from fluss_server.errors import FlussError
 from fluss_server.runtime.system_network import SystemNetwork
 from simulation.cluster_clients import create_table
@@ -41,6 +41,7 @@ class Plan:
         faults: how many at most; None = as many as there is time for.
         kinds: only these kinds of faults; () = all.
         buckets: of each table.
+        first_rows: that each appender appends in one batch at the beginning; 0 = as many as in other batches.
         pace_s: longest pause of a client between two operations.
         settle_s: longest time that is waited for all clients to go on after a fault.
         live_s: within this time everything must go on when the faults have ended.
@@ -51,6 +52,7 @@ class Plan:
     faults: int | None = None
     kinds: tuple[str, ...] = ()
     buckets: int = 3
+    first_rows: int = 0
     pace_s: float = 0.1
     settle_s: float = 20.0
     live_s: float = 30.0
@@ -67,6 +69,7 @@ class Result:
         seconds: that the clients worked.
         failed: servers that ended by themselves, and how often.
         regressions: how often a reader was told a smaller high watermark than before.
+        moves: how many buckets got other replicas, by kind of window; only of ``chaos.moves``.
     """
 
     history: History
@@ -75,6 +78,7 @@ class Result:
     seconds: float = 0.0
     failed: dict[str, int] = field(default_factory=dict)
     regressions: int = 0
+    moves: dict[str, int] = field(default_factory=dict)
 
 
 class Experiment:
@@ -153,7 +157,10 @@ class Experiment:
     def _start_clients(self, log: Target, keyed: Target) -> None:
         number = 0
         for bucket in range(self._plan.buckets):
-            self._appenders += [Appender(log, bucket, number + each, self._another()) for each in range(2)]
+            self._appenders += [
+                Appender(log, bucket, number + each, self._another(), first_rows=self._plan.first_rows)
+                for each in range(2)
+            ]
             owner = Upserter(keyed, bucket, number, self._another())
             self._upserters += [owner, Visitor(keyed, owner, self._another())]
             self._readers += [Reader(target, bucket, self._another()) for target in (log, keyed)]
@@ -301,7 +308,7 @@ class Experiment:
 
     async def _compare_files(self, tables: Sequence[str]) -> None:
         """Compare the logs of all replicas byte by byte, in the files of the servers."""
-        directories = {server.name: server.data for server in self._cluster.tablet_servers}
+        directories = {server.name: server.data for server in self._with_replicas()}
         deadline = time.monotonic() + FILES_LIMIT_S
         while True:
             violations = await asyncio.to_thread(lambda: list(checks.check_replicas(directories, tables)))
@@ -309,6 +316,10 @@ class Experiment:
                 break
             await asyncio.sleep(0.5)
         self.result.violations += violations
+
+    def _with_replicas(self) -> Sequence[Server]:
+        """Servers that have a replica of every bucket in the end."""
+        return self._cluster.tablet_servers
 
     def _keep_logs(self) -> None:
         if self._output is None:

@@ -83,7 +83,7 @@ class Faults:
     # ------------------------------------------------------------------ processes
 
     async def _kill_leader(self) -> str:
-        return await self._down(await self._leader(), signal.SIGKILL)
+        return await self._down(await self.some_leader(), signal.SIGKILL)
 
     async def _kill_server(self) -> str:
         return await self._down(self._any_server(), signal.SIGKILL)
@@ -92,7 +92,7 @@ class Faults:
         return await self._down(self._any_server(), signal.SIGTERM)
 
     async def _kill_coordinator(self) -> str:
-        return await self._down(await self._coordinator(), signal.SIGKILL)
+        return await self._down(await self.active_coordinator(), signal.SIGKILL)
 
     async def _kill_all(self) -> str:
         return ", ".join(
@@ -108,13 +108,13 @@ class Faults:
         return f"{server.name} for {pause_s:.1f} s"
 
     async def _pause_leader(self) -> str:
-        return await self._pause(await self._leader())
+        return await self._pause(await self.some_leader())
 
     async def _pause_server(self) -> str:
         return await self._pause(self._any_server())
 
     async def _pause_coordinator(self) -> str:
-        return await self._pause(await self._coordinator())
+        return await self._pause(await self.active_coordinator())
 
     async def _pause(self, server: Server) -> str:
         pause_s = self._random.choice((1.0, 4.0, 8.0)) * (0.5 + 0.5 * self._random.random())
@@ -142,7 +142,7 @@ class Faults:
         return await self._cut([(one, other)])
 
     async def _cut_coordinator(self) -> str:
-        one, other = self._any_server().name, (await self._coordinator()).name
+        one, other = self._any_server().name, (await self.active_coordinator()).name
         ways = [(one, other), (other, one)]
         return await self._cut(ways if self._random.random() < 0.5 else [self._random.choice(ways)])
 
@@ -154,7 +154,7 @@ class Faults:
 
     async def _expire_session(self) -> str:
         """ZooKeeper does not hear a server for longer than its session lives."""
-        server = await self._coordinator() if self._random.random() < 0.5 else self._any_server()
+        server = await self.active_coordinator() if self._random.random() < 0.5 else self._any_server()
         ways = [(server.name, ZOOKEEPER), (ZOOKEEPER, server.name)]
         return await self._cut(ways, seconds=SESSION_TIMEOUT_S * (1.2 + self._random.random()), shown=server.name)
 
@@ -201,7 +201,7 @@ class Faults:
     def _any_server(self) -> Server:
         return self._random.choice(self._cluster.tablet_servers)
 
-    async def _leader(self) -> Server:
+    async def some_leader(self) -> Server:
         """The leader of the first bucket of a table; some server when there is none."""
         table = self._random.choice(self._tables)
         fallback = self._any_server()
@@ -211,7 +211,7 @@ class Faults:
                 return self._cluster.tablet_servers[entry.leader_id]
         return fallback
 
-    async def _coordinator(self) -> Server:
+    async def active_coordinator(self) -> Server:
         """The active one; the first when that is not known."""
         metadata = await metadata_of(self._cluster, self._tables[0])
         active = None if metadata is None else self._cluster.server_at(metadata.coordinator_server.port)

@@ -87,6 +87,7 @@ class History:
         operations: by operation and outcome.
         errors: by operation and name of the code.
         acknowledged: when operations were acknowledged, by (operation, bucket), in order.
+        durations: how long acknowledged operations took, with all their repetitions, and when they ended; by operation.
         windows: the faults.
     """
 
@@ -96,6 +97,7 @@ class History:
         self.operations: Counter[tuple[str, str]] = Counter()
         self.errors: Counter[tuple[str, str]] = Counter()
         self.acknowledged: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
+        self.durations: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
         self.windows: list[Window] = []
 
     def note_error(self, operation: str, error: FlussError) -> None:
@@ -109,6 +111,7 @@ class History:
         if outcome == OK:
             self.calls[operation, OK] += 1
             self.acknowledged[operation, bucket].append(end)
+            self.durations[operation].append((end, end - start))
         self.write({"op": operation, "bucket": bucket, "start": start, "end": end, "outcome": outcome, **details})
 
     def note_window(self, window: Window) -> None:
@@ -133,6 +136,10 @@ class History:
         buckets = [times for (name, _), times in self.acknowledged.items() if name == operation]
         for window in self.windows:
             yield window, max((longest_gap(times, window.begin, window.end) for times in buckets), default=0.0)
+
+    def durations_in(self, operation: str, window: Window) -> list[float]:
+        """How long the operations took that ended within a window, seconds, the shortest first."""
+        return sorted(seconds for end, seconds in self.durations[operation] if window.begin < end <= window.end)
 
 
 def longest_gap(times: Sequence[float], begin: float, end: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,15 @@ def summary(name: str, plan: Plan, result: Result) -> dict[str, Any]:
     for operation in OPERATIONS:
         for window, gap in history.unavailability(operation):
             kinds[window.kind][operation].append(round(gap, 3))
+    latencies = {
+        window.kind: {
+            "seconds": round(window.end - window.begin, 1),
+            "moves": result.moves[window.kind],
+            **{operation: _percentiles(history.durations_in(operation, window)) for operation in OPERATIONS},
+        }
+        for window in history.windows
+        if window.kind in result.moves
+    }
     return {
         "servers": name,
         "seed": plan.seed,
@@ -30,11 +40,34 @@ def summary(name: str, plan: Plan, result: Result) -> dict[str, Any]:
         "errors": {f"{operation} {code}": count for (operation, code), count in sorted(history.errors.items())},
         "faults": len(history.windows),
         "unavailability": {kind: dict(found) for kind, found in sorted(kinds.items())},
+        "moves": latencies,
         "windows": [window._asdict() for window in history.windows],
         "servers_that_failed": result.failed,
         "high_watermark_regressions": result.regressions,
         "violations": [violation._asdict() for violation in result.violations],
     }
+
+
+def _percentiles(durations: Sequence[float]) -> list[float]:
+    """Median, 99 % and maximum, seconds, of what is sorted."""
+    if not durations:
+        return []
+    return [round(durations[min(len(durations) - 1, int(len(durations) * part))], 3) for part in (0.5, 0.99, 1.0)]
+
+
+def _latencies(moves: dict[str, Any]) -> list[str]:
+    """The table of operations while replicas moved."""
+    lines = [
+        "",
+        "Acknowledged operations while replicas moved, with all their repetitions, seconds: median, 99 % and maximum.",
+        "",
+        "| phase | seconds | buckets moved | append | upsert | lookup |",
+        "|---|---|---|---|---|---|",
+    ]
+    for phase, row in moves.items():
+        cells = [", ".join(f"{value:.3f}" for value in row[operation]) for operation in OPERATIONS]
+        lines.append(f"| {phase} | {row['seconds']:.1f} | {row['moves']} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def markdown(found: dict[str, Any]) -> str:
@@ -67,6 +100,8 @@ def markdown(found: dict[str, Any]) -> str:
             for operation in OPERATIONS
         ]
         lines.append(f"| {kind} | {max(map(len, by_operation.values()))} | " + " | ".join(cells) + " |")
+    if found["moves"]:
+        lines += _latencies(found["moves"])
     if found["violations"]:
         lines += ["", "Violations:", ""]
         lines += [f"* {violation['kind']}: {violation['text']}" for violation in found["violations"]]

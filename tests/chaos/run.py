@@ -3,6 +3,7 @@
     python -m chaos.run --minutes 30 --seed 1
     python -m chaos.run --minutes 5 --official
     python -m chaos.run --minutes 1 --bug "acknowledge before replication"
+    python -m chaos.run --moves
 
 The directory of the output gets the raw history, the logs of the servers, ``results.json`` and ``results.md``.
 """
@@ -20,6 +21,8 @@ from pathlib import Path
 
 from chaos.checks import Violation
 from chaos.experiment import Experiment, Plan, Result
+from chaos.moves import OPTIONS as MOVES_OPTIONS
+from chaos.moves import MovingExperiment, moves_plan
 from chaos.report import markdown, publish, summary
 from chaos.servers import Cluster, Kind, OurServers
 from fluss_server.errors import FlussError
@@ -34,6 +37,7 @@ async def run(
     *,
     small_disk: bool = True,
     tell: Callable[[str], object] = print,
+    moves: bool = False,
 ) -> Result:
     """One run in a directory that is removed afterwards.
 
@@ -43,11 +47,12 @@ async def run(
         output: for the history and logs; None = they are not kept.
         small_disk: give one server a disk that can be filled.
         tell: called with what happens.
+        moves: servers come and go instead, see ``chaos.moves``.
     """
     directory = Path(tempfile.mkdtemp(prefix="fluss-chaos-"))
     try:
         async with Cluster(directory, kind, disk_bytes=SMALL_DISK_BYTES if small_disk else None) as cluster:
-            experiment = Experiment(cluster, plan, output, tell)
+            experiment = (MovingExperiment if moves else Experiment)(cluster, plan, output, tell)
             try:
                 await experiment.run()
             except (RuntimeError, FlussError) as error:  # what happened until then counts, and nothing was compared
@@ -71,6 +76,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--official", action="store_true", help="servers of Apache Fluss 0.9.1-incubating")
     parser.add_argument("--bug", help="plant a bug of chaos.planted_bugs in the servers")
+    parser.add_argument("--moves", action="store_true", help="servers come and go, in the middle of it one is killed")
     parser.add_argument("--kind", action="append", default=[], help="only faults of this kind")
     parser.add_argument("--output", type=Path, default=Path("chaos-output"))
     parser.add_argument("--publish", type=Path, metavar="DOCUMENT", help="put the results into docs/fault-report.md")
@@ -84,15 +90,18 @@ def main() -> int:
         kind = OfficialServers()
         plan = Plan(parsed.seed, parsed.minutes * 60, kinds=tuple(parsed.kind), settle_s=60.0, live_s=180.0)
     else:
-        kind = OurServers(dict(setting.split("=", 1) for setting in parsed.set), parsed.bug)
+        options = dict(setting.split("=", 1) for setting in parsed.set)
+        kind = OurServers(MOVES_OPTIONS | options if parsed.moves else options, parsed.bug)
+    if parsed.moves:
+        plan = moves_plan(parsed.seed)
     parsed.output.mkdir(parents=True, exist_ok=True)
-    result = asyncio.run(run(kind, plan, parsed.output))
+    result = asyncio.run(run(kind, plan, parsed.output, small_disk=not parsed.moves, moves=parsed.moves))
     found = summary(kind.name, plan, result)
     (parsed.output / "results.json").write_text(json.dumps(found, indent=1))
     text = markdown(found)
     (parsed.output / "results.md").write_text(text)
     if parsed.publish is not None:
-        publish(parsed.publish, "official" if parsed.official else "ours", text)
+        publish(parsed.publish, "moves" if parsed.moves else "official" if parsed.official else "ours", text)
     print("\n" + text)
     return 1 if result.violations else 0
 

@@ -249,6 +249,15 @@ class Cluster:
     async def __aexit__(self, *exception: object) -> None:
         await self._close()
 
+    async def add_tablet_server(self) -> Server:
+        """Start one more."""
+        number = len(self.tablet_servers)
+        server = Server(f"server-{number}", "tablet-server", number, self._directory / f"server-{number}")
+        server.launch = self.kind.launch(server, await self._options(server))
+        server.start()
+        self.tablet_servers.append(server)
+        return server
+
     def _pids(self) -> dict[int, str]:
         return {server.pid: server.name for server in self.servers if server.pid is not None}
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from chaos.experiment import Plan, Result
+from chaos.moves import NOTHING_MOVES, moves_plan
+from chaos.moves import OPTIONS as MOVES_OPTIONS
 from chaos.report import markdown, summary
 from chaos.run import run
 from chaos.servers import OurServers
@@ -16,9 +18,10 @@ pytestmark = pytest.mark.java
 KINDS = ("kill leader", "pause leader", "cut one way", "kill coordinator", "rolling restart")
 
 
-def short_run(plan: Plan, bug: str | None = None) -> Result:
+def short_run(plan: Plan, bug: str | None = None, *, moves: bool = False) -> Result:
     told: list[str] = []
-    result = asyncio.run(run(OurServers(bug=bug), plan, small_disk=False, tell=told.append))
+    kind = OurServers(MOVES_OPTIONS if moves else None, bug)
+    result = asyncio.run(run(kind, plan, small_disk=False, tell=told.append, moves=moves))
     print("\n".join(told))
     print(markdown(summary("fluss-server", plan, result)))
     return result
@@ -34,6 +37,14 @@ def test_nothing_acknowledged_is_lost_whatever_fails() -> None:
     assert not result.violations
     assert {window.kind for window in result.history.windows} == set(KINDS)
     assert result.rows > 1_000
+
+
+@pytest.mark.timeout(150)
+def test_nothing_is_lost_while_servers_come_and_go() -> None:
+    result = short_run(moves_plan(1, short=True), moves=True)
+    assert not result.violations
+    assert len(result.moves) == 3
+    assert all(count > 0 for kind, count in result.moves.items() if kind != NOTHING_MOVES)
 
 
 @pytest.mark.timeout(240)

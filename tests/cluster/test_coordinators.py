@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,8 +17,9 @@ from cluster_support import ProcessCluster
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import FlussError
+from official_tree import Tree, raw_tree
 from rpc_support import async_test
-from table_rpc import create_from, descriptor, rpc_client
+from table_rpc import create_from, descriptor, rpc_client, table_path
 from zookeeper_support import ZooKeeperServer
 
 pytestmark = pytest.mark.java
@@ -107,20 +110,108 @@ async def test_the_standby_does_not_wait_for_sessions(tmp_path: Path, zookeeper:
         active.process.send(signal.SIGCONT)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = asyncio.get_running_loop().time() + TAKE_OVER_S
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.05)
+
+
+def records_of(tree: Tree, table: int) -> list[dict[str, Any]]:
+    """Leaders and ISRs of the buckets of a table."""
+    values = tree.values()
+    paths = [path for path in values if path.startswith(f"/tabletservers/tables/{table}/")]
+    return [json.loads(values[path]) for path in paths if path.endswith("/leader_isr")]
+
+
+def nodes_below(tree: Tree, path: str) -> int:
+    return sum(each.startswith(path) for each in tree.paths())
+
+
+def leaders_of(tree: Tree, table: int) -> set[int]:
+    return {record["leader"] for record in records_of(tree, table)}
+
+
+def is_in_sync(tree: Tree, table: int) -> bool:
+    return all(len(record["isr"]) == 2 and record["leader"] >= 0 for record in records_of(tree, table))
+
+
+@pytest.mark.parametrize("session_timeout", ["2s", "60s"])
 @async_test
-async def test_a_coordinator_that_was_frozen_changes_nothing_afterwards(cluster: ProcessCluster) -> None:
+async def test_a_coordinator_that_stood_still_changes_nothing(
+    session_timeout: str, zookeeper: ZooKeeperServer, tmp_path: Path
+) -> None:
+    """What it remembers is wrong: a leader died meanwhile, a table was dropped, another one created. Its session may
+    have ended, or live on.
+    """
+    options = {"zookeeper.path.root": f"/{tmp_path.name}", "zookeeper.client.session-timeout": session_timeout}
+    with ProcessCluster(
+        tmp_path, tablet_servers=2, coordinators=2, zookeeper=zookeeper.address, options=options
+    ) as cluster:
+        await stand_still(cluster, zookeeper, tmp_path.name, session_ends=session_timeout == "2s")
+
+
+async def stand_still(cluster: ProcessCluster, zookeeper: ZooKeeperServer, root: str, *, session_ends: bool) -> None:
     first, second = cluster.coordinators
-    first.process.send(signal.SIGSTOP)
-    try:
-        await create_somewhere(cluster, "meanwhile")
-        assert await coordinator_port(cluster) == second.port
-    finally:
-        first.process.send(signal.SIGCONT)
+    replicated = descriptor(bucket_count=2, properties={"table.replication.factor": "2"})
+    with raw_tree(zookeeper, f"/{root}") as tree:
+        async with (
+            rpc_client(first.address) as client,
+            rpc_client(first.address) as other,
+            rpc_client(first.address) as third,
+        ):
+            stays, goes = [await create_from(client, name, replicated) for name in ("stays", "goes")]
+            active = json.loads(tree.value("/coordinators/active"))["id"]
+            first.process.send(signal.SIGSTOP)
+            try:
+                await until(lambda: f"/coordinators/ids/{active}" not in tree.paths() or not session_ends)
+                await create_somewhere(cluster, "comes")
+                assert await coordinator_port(cluster) == second.port
+                cluster.servers[1].kill()
+                await until(lambda: leaders_of(tree, stays) == {0})
+                dropping = pb.DropTableRequest(table_path=table_path("goes"), ignore_if_not_exists=False)
+                async with rpc_client(second.address) as successor:
+                    await successor.call(ApiKey.DROP_TABLE, dropping)
+                cluster.servers[1].start()
+                await until(lambda: is_in_sync(tree, stays) and f"/tabletservers/tables/{goes}" not in tree.paths())
+                document, path = json.dumps(replicated).encode(), table_path("comes")
+                creation = pb.CreateTableRequest(table_path=path, table_json=document, ignore_if_exists=False)
+                database = pb.CreateDatabaseRequest(database_name="late", ignore_if_exists=False)
+                # These wait in its socket, and would be done if it went by its memory.
+                late = [
+                    asyncio.ensure_future(connected.call(key, request, timeout_s=60))
+                    for connected, key, request in (
+                        (client, ApiKey.CREATE_DATABASE, database),
+                        (other, ApiKey.CREATE_TABLE, creation),
+                        (third, ApiKey.DROP_TABLE, dropping),
+                    )
+                ]
+                assert await coordinator_port(cluster) == second.port
+                before, values = tree.transactions(), tree.values()
+            finally:
+                first.process.send(signal.SIGCONT)
+            outcomes = await asyncio.gather(*late, return_exceptions=True)
+        assert all(isinstance(outcome, FlussError) for outcome in outcomes[1:]), outcomes
+        await until(
+            lambda: nodes_below(tree, "/coordinators/ids/") == nodes_below(tree, "/coordinators/election/") == 2
+        )
+        async with rpc_client(first.address) as client:  # it is a standby now
+            seen = await client.call(ApiKey.LIST_TABLES, pb.ListTablesRequest(database_name="fluss"))
+            databases = await client.call(ApiKey.LIST_DATABASES, pb.ListDatabasesRequest())
+        assert list(seen.table_name) == ["comes", "stays"]
+        # It may have been a standby before it read the requests, and have passed them on.
+        is_passed_on = "late" in databases.database_name
+        assert isinstance(outcomes[0], FlussError) is not is_passed_on, outcomes
+        assert ("/metadata/databases/late" in tree.paths()) is is_passed_on, "only its successor creates anything"
+        after = tree.transactions()
+        changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+        its_own = ("/coordinators/ids/", "/coordinators/election/", "/commits/", "/metadata/databases/late")
+        assert [path for path in sorted(changed) if not path.startswith(its_own)] == []
+        assert {path: tree.value(path) for path in values if not path.startswith(its_own)} == {
+            path: value for path, value in values.items() if not path.startswith(its_own)
+        }
     await create_somewhere(cluster, "afterwards")
     assert await coordinator_port(cluster) == second.port
-    async with rpc_client(first.address) as client:  # it is a standby now
-        seen = await client.call(ApiKey.LIST_TABLES, pb.ListTablesRequest(database_name="fluss"))
-    assert list(seen.table_name) == ["afterwards", "meanwhile"]
 
 
 @async_test

@@ -22,7 +22,7 @@ def run_cluster(seed: int, *, seconds: float = 20.0) -> Outcome:
     """
     with Simulation(seed) as simulation:
         run = ClusterRun(simulation, seconds)
-        with repeated_with(simulation, f"make simulation CLUSTER=1 SEED={seed} DURATION={seconds:g}"):
+        with repeated_with(simulation, "replication", seed, seconds):
             simulation.run(run.run())
         return run.outcome(run.cluster.faults)
 

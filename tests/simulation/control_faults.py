@@ -3,16 +3,12 @@
 A script creates, alters and drops tables and partitions. Meanwhile control requests or their responses are lost, copies
 of requests arrive seconds later, links stop for a while, and servers are killed. When everything is quiet again, every
 tablet server must know and host exactly what the coordinator has.
-
-    python -m simulation.control_faults --first 1 --count 20
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
-import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import PurePosixPath
@@ -346,28 +342,10 @@ def _report(task: asyncio.Task[None]) -> None:
         raise error
 
 
-def disturbed(seed: int, **options: Any) -> tuple[str, Counter[str]]:
-    """One run; its trace hash, and what happened in it."""
+def disturbed(seed: int) -> tuple[str, Counter[str], float]:
+    """One run; its trace hash, what happened in it, and how long it took in virtual seconds."""
     with Simulation(seed) as simulation:
-        run = ControlFaults(simulation, **options)
-        with repeated_with(simulation, f"python -m simulation.control_faults --first {seed} --count 1"):
+        run = ControlFaults(simulation)
+        with repeated_with(simulation, "control-requests", seed, 0.0):
             simulation.run(run.run())
-        return simulation.trace.digest(), run.counts
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--first", type=int, default=1, help="first seed")
-    parser.add_argument("--count", type=int, default=20, help="number of seeds")
-    arguments = parser.parse_args()
-    logging.disable()
-    total: Counter[str] = Counter()
-    for seed in range(arguments.first, arguments.first + arguments.count):
-        digest, counts = disturbed(seed)
-        total += counts
-        print(f"seed {seed}: {sum(counts.values())} events; trace {digest}", flush=True)
-    print(", ".join(f"{name} {count}" for name, count in sorted(total.items())))
-
-
-if __name__ == "__main__":
-    main()
+        return simulation.trace.digest(), run.counts, simulation.loop.time()

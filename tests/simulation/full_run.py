@@ -35,7 +35,7 @@ def run_full(seed: int, *, seconds: float = 15.0) -> Outcome:
     """
     with Simulation(seed) as simulation:
         run = FullRun(simulation, seconds)
-        with repeated_with(simulation, f"make simulate SEED={seed} DURATION={seconds:g}"):
+        with repeated_with(simulation, "cluster", seed, seconds):
             simulation.run(run.run())
         return run.outcome(run.faults.counts)
 

@@ -1,17 +1,12 @@
-"""Plants bugs in the replication, one at a time, and counts the seeds in which the simulation finds each.
+"""Bugs to plant in the replication, one at a time, so that one counts the seeds in which the simulation finds each.
 
-    python -m simulation.planted_bugs --seeds 5
-
-A bug that no seed finds means that a checker or a fault is missing.
+A bug that no seed finds means that a checker or a fault is missing. ``simulate.py`` runs them.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
-import logging
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -28,7 +23,6 @@ from fluss_server.replica.followers import Followers
 from fluss_server.replica.in_sync_replicas import InSyncReplicas
 from fluss_server.replica.replica import Replica
 from fluss_server.tablet.replica_roles import ReplicaRoles
-from simulation.cluster_run import run_cluster
 
 Patch = Callable[[], AbstractContextManager[Any]]
 
@@ -120,27 +114,3 @@ def found_by(name: str, run: Callable[[], object]) -> str | None:
         except (AssertionError, FlussError) as error:
             return f"{type(error).__name__}: {error}".splitlines()[0][:110]
     return None
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5, help="seeds for each bug")
-    parser.add_argument("--seconds", type=float, default=15.0, help="virtual time in which the cluster has faults")
-    parser.add_argument("--bug", choices=sorted(BUGS), help="only this one")
-    arguments = parser.parse_args()
-    logging.disable()
-    missed = []
-    for name in BUGS:
-        if arguments.bug not in (None, name):
-            continue
-        runs = [partial(run_cluster, seed, seconds=arguments.seconds) for seed in range(1, arguments.seeds + 1)]
-        found = [what for run in runs if (what := found_by(name, run))]
-        print(f"{name}: {len(found)} of {arguments.seeds} seeds; {found[0] if found else 'nothing'}", flush=True)
-        if not found:
-            missed.append(name)
-    if missed:
-        sys.exit(f"not found: {', '.join(missed)}")
-
-
-if __name__ == "__main__":
-    main()

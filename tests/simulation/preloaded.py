@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from simulation import full_run, planted_bugs
+from simulation import planted_bugs, scenarios
 from simulation.conversation import log_batch
 
-__all__ = ["full_run", "planted_bugs"]
+__all__ = ["planted_bugs", "scenarios"]
 
 log_batch([1], -1, -1)

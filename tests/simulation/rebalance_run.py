@@ -43,12 +43,14 @@ class RebalanceOutcome:
         acknowledged: rows that were acknowledged.
         moved: moves that were made, of all rebalances.
         faults: by kind.
+        seconds: of virtual time.
     """
 
     trace: str
     acknowledged: int
     moved: int
     faults: dict[str, int]
+    seconds: float
 
 
 def run_rebalance(seed: int, *, seconds: float = 12.0) -> RebalanceOutcome:
@@ -59,10 +61,16 @@ def run_rebalance(seed: int, *, seconds: float = 12.0) -> RebalanceOutcome:
     """
     with Simulation(seed) as simulation:
         run = RebalanceRun(simulation, seconds)
-        with repeated_with(simulation, f"make simulation REBALANCE=1 SEED={seed} DURATION={seconds:g}"):
+        with repeated_with(simulation, "rebalance", seed, seconds):
             simulation.run(run.run())
         acknowledged = sum(len(writer.acknowledged) for writer in run.writers)
-        return RebalanceOutcome(simulation.trace.digest(), acknowledged, run.moved, dict(run.cluster.faults))
+        return RebalanceOutcome(
+            simulation.trace.digest(),
+            acknowledged,
+            run.moved,
+            dict(run.cluster.faults),
+            simulation.loop.time(),
+        )
 
 
 class RebalanceRun(Scenario):

@@ -66,14 +66,19 @@ class Outcome:
     seconds: float
 
 
+def command_of(scenario: str, seed: int, seconds: float) -> str:
+    """The command that runs one seed."""
+    return f"make simulate SCENARIO={scenario} SEED={seed}" + (f" DURATION={seconds:g}" if seconds else "")
+
+
 @contextmanager
-def repeated_with(simulation: Simulation, command: str) -> Iterator[None]:
+def repeated_with(simulation: Simulation, scenario: str, seed: int, seconds: float) -> Iterator[None]:
     """Print the last steps of a run that fails, and the command that repeats it."""
     try:
         yield
     except BaseException:
         print("\n".join(simulation.trace.tail(50)))
-        print(f"repeat with: {command}")
+        print(f"repeat with: {command_of(scenario, seed, seconds)}")
         raise
 
 

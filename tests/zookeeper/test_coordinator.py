@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
-from kazoo.client import KazooClient
 
 from coordinator_support import running_over
 from fluss_server.cluster.messages import NO_LEADER
@@ -33,53 +28,12 @@ from fluss_server.model.table import DatabaseDescriptor, TableDescriptor
 from fluss_server.runtime import system_runtime
 from fluss_server.runtime.clock import ManualClock
 from metadata_contract import everything
+from official_tree import Tree, raw_tree, vector
 from zookeeper_support import ZooKeeperServer
 
 pytestmark = pytest.mark.java
 
-NODES: list[dict[str, Any]] = json.loads(
-    (Path(__file__).parents[1] / "vectors" / "zookeeper.json").read_text(encoding="utf-8")
-)["nodes"]
 T1 = TablePath("mydb", "t1")
-
-
-def vector(kind: str) -> tuple[str, bytes]:
-    """Path and value of an official node."""
-    (node,) = [node for node in NODES if node["node"] == kind]
-    return node["path"], node["payload_text"].encode()
-
-
-class Tree:
-    """The nodes below a root, read by a client that is not ours."""
-
-    def __init__(self, client: KazooClient, root: str) -> None:
-        self._client = client
-        self._root = root
-
-    def value(self, path: str) -> bytes:
-        value: bytes = self._client.get(self._root + path)[0]
-        return value
-
-    def paths(self, path: str = "") -> set[str]:
-        """Every path below ``path``."""
-        found: set[str] = set()
-        for name in self._client.get_children(self._root + path):
-            found |= {f"{path}/{name}"} | self.paths(f"{path}/{name}")
-        return found
-
-    def expect(self, kind: str) -> None:
-        """The node of a vector is there, byte for byte."""
-        path, value = vector(kind)
-        assert self.value(path) == value
-
-
-@contextmanager
-def raw_tree(zookeeper: ZooKeeperServer, root: str) -> Iterator[Tree]:
-    client = KazooClient(zookeeper.address)
-    client.start()
-    yield Tree(client, root)
-    client.stop()
-    client.close()
 
 
 async def connect(zookeeper: ZooKeeperServer, root: str) -> ZooKeeperMetadataStore:
@@ -133,6 +87,7 @@ def test_databases_tables_and_partitions_are_the_official_nodes(zookeeper: ZooKe
         table = await manager.prepare_table(T1, table_of("TableZNode", SCHEMA))
         await manager.add_table(table, [])
         manager.show_table(table)
+        assert "/tabletservers/tables/7" not in tree.paths(), "only its partitions have assignments"
         partition = await manager.prepare_partition(table, "2024-01-01")
         await manager.add_partition(table, partition, [(2, 1), (0, 1)])
         manager.show_partition(partition)

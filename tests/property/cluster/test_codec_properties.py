@@ -107,7 +107,8 @@ table_metadata = st.lists(
 partitions = st.lists(
     st.builds(PartitionMetadata, st.builds(PartitionInfo, int64, int64, names), bucket_metadata), max_size=3
 ).map(tuple)
-changes = st.builds(IsrChange, buckets, int32, servers, int32, int32, servers)
+incarnations = st.lists(st.tuples(int32, names), max_size=3).map(tuple)
+changes = st.builds(IsrChange, buckets, int32, servers, int32, int32, servers, incarnations)
 adjusted = st.builds(AdjustedBucket, buckets, st.none(), st.integers(-1, 9), int32, servers, int32, int32, servers)
 refused = st.tuples(buckets, failures).map(lambda pair: AdjustedBucket(*pair))
 leaderships = st.builds(

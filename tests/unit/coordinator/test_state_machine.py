@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from fluss_server.cluster.messages import (
+    AdjustedBucket,
     AdjustIsr,
     AdjustIsrResponse,
     BucketLeadership,
@@ -293,6 +294,27 @@ def test_an_isr_is_stored_and_returned() -> None:
     other = cluster.handle(IsrAdjustmentRequested(AdjustIsr(2, request.buckets)))
     assert isinstance(other.result, AdjustIsrResponse)
     assert other.result.buckets[0].failure is not None
+
+
+def test_a_member_has_fetched_as_the_process_that_its_server_is_now() -> None:
+    """A leader may go by what the process before had, which may be lost."""
+    cluster = Cluster(1, 2)
+    cluster.create(0, ((1, 2),))
+    cluster.handle(ServerLeft(2))
+    cluster.handle(joined(2, "second"))
+    epoch = cluster.record(B0).bucket_epoch
+
+    def adjust(incarnation: str) -> AdjustedBucket:
+        change = IsrChange(B0, 0, (1, 2), EPOCH, epoch, incarnations=((2, incarnation),))
+        result = cluster.handle(IsrAdjustmentRequested(AdjustIsr(1, (change,)))).result
+        assert isinstance(result, AdjustIsrResponse)
+        return result.buckets[0]
+
+    refused = adjust("first").failure
+    assert refused is not None
+    assert refused.code is ErrorCode.INELIGIBLE_REPLICA_EXCEPTION
+    assert cluster.record(B0).isr == (1,)
+    assert adjust("second").isr == (1, 2)
 
 
 def test_a_leader_that_missed_a_response_is_told_the_isr() -> None:

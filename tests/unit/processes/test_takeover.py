@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import pytest
 
-from fluss_server.cluster.codecs import encode_endpoints
 from fluss_server.cluster.peer import PeerConnection
 from fluss_server.metadata.embedded import EmbeddedMetadataStore
 from fluss_server.metadata.participant import Participant
@@ -19,9 +18,10 @@ from fluss_server.metadata.server_records import CoordinatorRecord, coordinator_
 from fluss_server.metadata.store import Create, missing_parents
 from fluss_server.processes import takeover
 from fluss_server.processes.takeover import Takeover
-from fluss_server.rpc.endpoints import Endpoint
+from fluss_server.rpc.endpoints import Endpoint, format_endpoints
 from fluss_server.rpc.server import RpcServer
 from fluss_server.rpc.service import ServiceRegistry
+from fluss_server.runtime.clock import Clock, ManualClock
 from fluss_server.runtime.runtime import system_runtime
 from fluss_server.runtime.system_network import SystemNetwork
 from rpc_support import async_test, eventually
@@ -134,16 +134,20 @@ def connect(name: str, address: Callable[[], Endpoint | None]) -> PeerConnection
 
 @asynccontextmanager
 async def watching(
-    path: Path, election: Election, ports: dict[str, int], connect: Connect = connect
+    path: Path,
+    election: Election,
+    ports: dict[str, int],
+    connect: Connect = connect,
+    clock: Clock = RUNTIME.clock,
 ) -> AsyncIterator[Takeover]:
     """Coordinator ``own`` watches; the others listen on these ports."""
     store = EmbeddedMetadataStore.open(path / "m", RUNTIME)
     for name, port in ports.items():
-        record = CoordinatorRecord(name, encode_endpoints((Endpoint("FLUSS", "127.0.0.1", port),)))
+        record = CoordinatorRecord(name, format_endpoints((Endpoint("FLUSS", "127.0.0.1", port),)))
         parents = await missing_parents(store, coordinator_id_path(name))
         await store.commit([*parents, Create(coordinator_id_path(name), record.encode())])
-    own = CoordinatorRecord("own", encode_endpoints((Endpoint("FLUSS", "127.0.0.1", 1),)))
-    watch = Takeover(store, election, own, "FLUSS", connect, RUNTIME.clock)
+    own = CoordinatorRecord("own", format_endpoints((Endpoint("FLUSS", "127.0.0.1", 1),)))
+    watch = Takeover(store, election, own, "FLUSS", connect, clock)
     await watch.start()
     try:
         yield watch
@@ -219,6 +223,38 @@ async def test_a_participant_that_does_not_respond_over_an_open_connection_is_re
             election.ids = ["own", "stalled"]
             await looked(election)
     assert election.removed == ["stalled"], "it may take part again"
+    await process.close(0.0)
+
+
+class LateClock(ManualClock):
+    """Late for some measurements, and then it stands still."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late = 6
+
+    def monotonic(self) -> float:
+        if self.late > 0:
+            self.late -= 1
+            self.advance(60_000)
+        return super().monotonic()
+
+
+@async_test
+async def test_a_watch_that_was_late_itself_waits_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the connection stays open meanwhile: to a process that stands still no other one can be opened."""
+    monkeypatch.setattr(takeover, "SILENCE_S", SOON_S)
+    process = await listening()
+    way = Stallable(process.port)
+    async with way.running():
+        election = Election("stalled", "own")
+        async with watching(tmp_path, election, {"stalled": way.port}, clock=(clock := LateClock())):
+            await looked(election)
+            clock.late = 6
+            way.stalls = True
+            await eventually(lambda: bool(election.removed))
+    assert clock.late == 0
+    assert election.removed == ["stalled"]
     await process.close(0.0)
 
 

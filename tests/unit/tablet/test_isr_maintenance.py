@@ -105,9 +105,11 @@ def isr_of(replica: Replica) -> tuple[int, ...]:
     return replica.followers.isr.members
 
 
-def fetch(replica: Replica, maintenance: IsrMaintenance, server: int, offset: int) -> None:
+def fetch(
+    replica: Replica, maintenance: IsrMaintenance, server: int, offset: int, incarnation: str | None = None
+) -> None:
     maintenance.heard(server)
-    replica.follower_fetched(server, offset)
+    replica.follower_fetched(server, offset, incarnation)
     maintenance.fetched(replica, server)
 
 
@@ -154,12 +156,33 @@ async def test_a_request_is_repeated_until_there_is_a_response(tmp_path: Path, m
     async with maintained(tmp_path, (1, 2), max_lag_s=1000.0) as (replica, maintenance, coordinator, _):
         coordinator.outcomes = [
             FlussError(ErrorCode.NETWORK_EXCEPTION, "lost"),
-            Failure(ErrorCode.INELIGIBLE_REPLICA_EXCEPTION, "dead"),
+            Failure(ErrorCode.INVALID_COORDINATOR_EXCEPTION, "replaced"),
         ]
         fetch(replica, maintenance, 2, 4)
         fetch(replica, maintenance, 3, 4)
         await eventually(lambda: isr_of(replica) == (1, 2, 3))
         assert [request.buckets[0].isr for request in coordinator.requests] == [(1, 2, 3)] * 3
+
+
+@async_test
+async def test_what_a_process_had_that_has_ended_lets_no_server_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next process of the server may have lost it: only its own fetches count."""
+    monkeypatch.setattr(isr_maintenance, "RETRY_PAUSE_S", 0.01)
+    async with maintained(tmp_path, (1,), max_lag_s=0.05) as (replica, maintenance, coordinator, clock):
+        coordinator.outcomes = [Failure(ErrorCode.INELIGIBLE_REPLICA_EXCEPTION, "started again")]
+        fetch(replica, maintenance, 3, 4, "old")
+        await eventually(lambda: len(coordinator.requests) == 1)
+        assert coordinator.requests[0].buckets[0].incarnations == ((3, "old"),)
+        clock.advance(1_000)
+        await asyncio.sleep(0.2)
+        assert len(coordinator.requests) == 1
+        fetch(replica, maintenance, 3, 3, "new")
+        assert isr_of(replica) == (1,)
+        fetch(replica, maintenance, 3, 4, "new")
+        await eventually(lambda: isr_of(replica) == (1, 3))
+        assert coordinator.requests[-1].buckets[0].incarnations == ((3, "new"),)
 
 
 @async_test

@@ -164,7 +164,7 @@ async def test_watching_the_active_coordinator_ends(iterations: int) -> None:
     looked.clear()
     await looked.wait()
     await asyncio.sleep(0.01)  # it waits for the next time
-    watch._ended.set()
+    watch._wake.set()
     for _ in range(iterations):
         await asyncio.sleep(0)
     await ends(watch.close())

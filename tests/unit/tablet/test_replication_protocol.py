@@ -17,10 +17,10 @@ from fluss_server.rpc.bulk import FetchLogResponseBuilder, parse_fetch_log_respo
 from fluss_server.tablet.replication_protocol import (
     NO_EPOCH,
     FetchFrom,
+    FollowerFetch,
     bucket_of,
     error_code,
     follower_fetch_request,
-    leader_epochs_of,
     leader_epochs_request,
     leader_epochs_response,
     read_leader_epochs,
@@ -44,7 +44,17 @@ def test_a_fetch_names_leader_epochs_that_official_servers_skip(sent: list[Fetch
             partition = entry.partition_id if entry.HasField("partition_id") else None
             found.append((TableBucket(table.table_id, partition, entry.bucket_id), entry.fetch_offset))
     assert found == [(fetch.bucket, fetch.offset) for fetch in sent]
-    assert list(leader_epochs_of(received)) == [fetch.leader_epoch for fetch in sent]
+    assert FollowerFetch.read(received) == (None, tuple(fetch.leader_epoch for fetch in sent))
+
+
+def test_a_fetch_names_the_incarnation_of_its_server() -> None:
+    sent = [FetchFrom(PLAIN, 4, 7)]
+    request = follower_fetch_request(
+        3, sent, max_bytes=10, max_bucket_bytes=5, wait_ms=7, min_bytes=1, incarnation="started at noon"
+    )
+    received = pb.FetchLogRequest.FromString(request.SerializeToString())
+    assert received.max_wait_ms == 7
+    assert FollowerFetch.read(received) == ("started at noon", (4,))
 
 
 def test_a_fetch_of_an_official_follower_names_none() -> None:
@@ -52,7 +62,7 @@ def test_a_fetch_of_an_official_follower_names_none() -> None:
     table = request.tables_req.add(table_id=1, projection_pushdown_enabled=False)
     for number in range(2):
         table.buckets_req.add(bucket_id=number, fetch_offset=0, max_fetch_bytes=1)
-    assert list(leader_epochs_of(request)) == [NO_EPOCH, NO_EPOCH]
+    assert FollowerFetch.read(request) == (None, (NO_EPOCH, NO_EPOCH))
 
 
 def test_leader_epochs() -> None:

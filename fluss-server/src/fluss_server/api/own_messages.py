@@ -3,8 +3,8 @@
 They are described here and not in ``fluss.proto``, which is the protocol of Apache Fluss. APIs from
 ``FIRST_OWN_KEY`` on use them. The fields of an extension travel inside an official request:
 ``UpdateMetadataExtension`` in UPDATE_METADATA, ``ControlExtension`` in that one, in NOTIFY_LEADER_AND_ISR and in
-STOP_REPLICA, ``FollowerFetchExtension`` in FETCH_LOG. Their numbers are above all official ones, so official servers
-skip them.
+STOP_REPLICA, ``FollowerFetchExtension`` in FETCH_LOG, ``AdjustIsrExtension`` in ADJUST_ISR. Their numbers are above all
+official ones, so official servers skip them.
 """
 
 from __future__ import annotations
@@ -92,12 +92,26 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
     ],
     "FollowerFetchExtension": [
         (3, "repeated", "FollowerFetchTableExtension", "tables_req"),
+        (20_100, "optional", "string", "incarnation"),
     ],
     "FollowerFetchTableExtension": [
         (4, "repeated", "FollowerFetchBucketExtension", "buckets_req"),
     ],
     "FollowerFetchBucketExtension": [
         (20_000, "optional", "int32", "leader_epoch"),
+    ],
+    "AdjustIsrExtension": [
+        (2, "repeated", "AdjustIsrTableExtension", "tables_req"),
+    ],
+    "AdjustIsrTableExtension": [
+        (2, "repeated", "AdjustIsrBucketExtension", "buckets_req"),
+    ],
+    "AdjustIsrBucketExtension": [
+        (20_000, "repeated", "FollowerIncarnation", "incarnations"),
+    ],
+    "FollowerIncarnation": [
+        (1, "required", "int32", "server_id"),
+        (2, "required", "string", "incarnation"),
     ],
     "ForwardCallRequest": [
         (1, "required", "int32", "api_key"),

@@ -50,7 +50,7 @@ from fluss_server.model.identifiers import TableBucket, TablePath
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.schema import Schema, parse_json
 from fluss_server.model.table import TableDescriptor, TableInfo
-from fluss_server.rpc.endpoints import Endpoint, parse_endpoints
+from fluss_server.rpc.endpoints import Endpoint, format_endpoints, parse_endpoints
 
 # How UPDATE_METADATA names what is gone when only its id is known.
 DELETED_DATABASE = "__UNKNOWN__"
@@ -350,7 +350,7 @@ def _encode_server(server: ServerNode, message: pb.PbServerNode) -> None:
     message.host = server.endpoints[0].host if server.endpoints else ""
     message.port = server.endpoints[0].port if server.endpoints else 0
     if server.endpoints:
-        message.listeners = encode_endpoints(server.endpoints)
+        message.listeners = format_endpoints(server.endpoints)
     if server.rack is not None:
         message.rack = server.rack
 
@@ -358,11 +358,6 @@ def _encode_server(server: ServerNode, message: pb.PbServerNode) -> None:
 def _decode_server(message: pb.PbServerNode) -> ServerNode:
     endpoints = _decode_endpoints(message.listeners) if message.HasField("listeners") else ()
     return ServerNode(message.node_id, endpoints, message.rack if message.HasField("rack") else None)
-
-
-def encode_endpoints(endpoints: Iterable[Endpoint]) -> str:
-    """``NAME://host:port,...``; IPv6 addresses in brackets."""
-    return ",".join(f"{name}://{f'[{host}]' if ':' in host else host}:{port}" for name, host, port in endpoints)
 
 
 def _decode_endpoints(text: str) -> tuple[Endpoint, ...]:
@@ -385,7 +380,7 @@ def encode_register_server(value: RegisterServer) -> Any:
     if value.fluss_version:
         message.fluss_version = value.fluss_version
     if value.server.endpoints:
-        message.listeners = encode_endpoints(value.server.endpoints)
+        message.listeners = format_endpoints(value.server.endpoints)
     return message
 
 
@@ -479,7 +474,7 @@ def encode_adjust_isr(value: AdjustIsr) -> pb.AdjustIsrRequest:
     for table_id, changes in groupby(value.buckets, lambda change: change.bucket.table_id):
         table = message.tables_req.add(table_id=table_id)
         for change in changes:
-            table.buckets_req.add(
+            entry = table.buckets_req.add(
                 partition_id=change.bucket.partition_id,
                 bucket_id=change.bucket.bucket,
                 leader_epoch=change.leader_epoch,
@@ -488,10 +483,16 @@ def encode_adjust_isr(value: AdjustIsr) -> pb.AdjustIsrRequest:
                 bucket_epoch=change.bucket_epoch,
                 standby_replicas=change.standby_replicas,
             )
+            if change.incarnations:
+                extension = message_class("AdjustIsrBucketExtension")()
+                for server_id, incarnation in change.incarnations:
+                    extension.incarnations.add(server_id=server_id, incarnation=incarnation)
+                entry.MergeFromString(extension.SerializeToString())
     return message
 
 
 def decode_adjust_isr(message: pb.AdjustIsrRequest) -> AdjustIsr:
+    extension = message_class("AdjustIsrExtension").FromString(message.SerializeToString())
     return AdjustIsr(
         message.serverId,
         tuple(
@@ -502,9 +503,10 @@ def decode_adjust_isr(message: pb.AdjustIsrRequest) -> AdjustIsr:
                 entry.coordinator_epoch,
                 entry.bucket_epoch,
                 tuple(entry.standby_replicas),
+                tuple((found.server_id, found.incarnation) for found in own.incarnations),
             )
-            for table in message.tables_req
-            for entry in table.buckets_req
+            for table, own_table in zip(message.tables_req, extension.tables_req, strict=True)
+            for entry, own in zip(table.buckets_req, own_table.buckets_req, strict=True)
         ),
     )
 

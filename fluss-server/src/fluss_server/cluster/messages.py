@@ -332,7 +332,12 @@ class ControlledShutdownResponse(NamedTuple):
 
 
 class IsrChange(NamedTuple):
-    """The ISR that the leader of a bucket wants, with the epochs that it knows."""
+    """The ISR that the leader of a bucket wants, with the epochs that it knows.
+
+    Attributes:
+        incarnations: of new members: server id, and the incarnation that has fetched what a member must have. Another
+            process of the server may have lost it.
+    """
 
     bucket: TableBucket
     leader_epoch: int
@@ -340,6 +345,7 @@ class IsrChange(NamedTuple):
     coordinator_epoch: int
     bucket_epoch: int
     standby_replicas: tuple[int, ...] = ()
+    incarnations: tuple[tuple[int, str], ...] = ()
 
 
 class AdjustIsr(NamedTuple):

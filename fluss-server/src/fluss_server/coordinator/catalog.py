@@ -217,7 +217,7 @@ class MetadataManager(CatalogView):
 
         Args:
             table: from :meth:`prepare_table`.
-            assignment: servers of the replicas of each bucket, by bucket number.
+            assignment: servers of the replicas of each bucket, by bucket number; nothing of a partitioned table.
             also: operations of the same transaction, or of those before the table exists.
 
         Raises:
@@ -228,12 +228,11 @@ class MetadataManager(CatalogView):
         self._check_absent(table.path)
         value, schema = TableRecord.of(table).encode(), table.schema.to_json_bytes()
         self._sizes.check(table.table_id, len(value) + len(schema))
-        record = AssignmentRecord({bucket: tuple(servers) for bucket, servers in enumerate(assignment)})
-        parts = [
-            *await self._counters.use(TABLE_ID_COUNTER, table.table_id),
-            Create(table_assignment_path(table.table_id), record.encode()),
-            *also,
-        ]
+        parts = await self._counters.use(TABLE_ID_COUNTER, table.table_id)
+        if not table.is_partitioned:  # else each partition has its own assignment, and the table none
+            record = AssignmentRecord({bucket: tuple(servers) for bucket, servers in enumerate(assignment)})
+            parts.append(Create(table_assignment_path(table.table_id), record.encode()))
+        parts += also
         registration: list[StoreOperation] = []
         if (node := await self._store.get(table_path(table.path))) is not None and not node.value:
             registration += await deletions_below(self._store, table_path(table.path))  # an interrupted creation

@@ -6,7 +6,7 @@ bucket epoch. Only members of the ISR are elected: a bucket whose ISR is down ha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fluss_server.cluster.messages import NO_LEADER, Failure, IsrChange
@@ -76,7 +76,7 @@ def isr_change_failure(
     leader: int,
     state: BucketState | None,
     coordinator_epoch: int,
-    live_servers: Collection[int],
+    live_servers: Mapping[int, str],
 ) -> Failure | None:
     """Why a leader may not set an ISR, or None if it may.
 
@@ -85,7 +85,7 @@ def isr_change_failure(
         leader: the server that sent the request.
         state: the bucket, None when there is none.
         coordinator_epoch: of this coordinator.
-        live_servers: servers that may be in an ISR.
+        live_servers: incarnations of the servers that may be in an ISR, by id.
     """
     record = None if state is None else state.record
     if state is None or record is None:
@@ -110,6 +110,11 @@ def isr_change_failure(
         return Failure(ErrorCode.INELIGIBLE_REPLICA_EXCEPTION, f"the ISR {change.isr} lacks the leader {leader}")
     if dead := [server for server in change.isr if server not in live_servers]:
         return Failure(ErrorCode.INELIGIBLE_REPLICA_EXCEPTION, f"the servers {dead} of the ISR are not live")
+    if restarted := [server for server, known in change.incarnations if live_servers.get(server, known) != known]:
+        return Failure(
+            ErrorCode.INELIGIBLE_REPLICA_EXCEPTION,
+            f"the servers {restarted} were started again since they fetched, and may have lost what they had",
+        )
     if strangers := [server for server in change.isr if server not in state.replicas]:
         return Failure(ErrorCode.FENCED_LEADER_EPOCH_EXCEPTION, f"{strangers} have no replica of {change.bucket}")
     return None

@@ -9,7 +9,6 @@ from typing import Any
 
 from fluss_server.api.keys import ApiKey
 from fluss_server.api.own_messages import message_class
-from fluss_server.cluster.codecs import encode_disk_space, encode_endpoints
 from fluss_server.cluster.messages import DiskSpace
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_controller import ClusterController
@@ -17,6 +16,7 @@ from fluss_server.coordinator.cluster_state import Draft, PhysicalTable
 from fluss_server.coordinator.rebalance_service import goals_of
 from fluss_server.metadata.rebalance_records import BucketMove, RebalanceStatus
 from fluss_server.model.identifiers import TablePath
+from fluss_server.rpc.endpoints import format_endpoints
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.runtime.clock import Clock
 
@@ -56,13 +56,13 @@ class InspectionService:
             in_sync.update(() if bucket.record is None else bucket.record.isr)
             leaders[bucket.leader] += 1
         response = message_class("DescribeServersResponse")(
-            coordinator_epoch=state.coordinator_epoch, coordinator=encode_endpoints(state.coordinator.endpoints)
+            coordinator_epoch=state.coordinator_epoch, coordinator=format_endpoints(state.coordinator.endpoints)
         )
         for server_id in sorted({*state.servers, *state.tags, *replicas}):
             server = state.servers.get(server_id)
             entry = response.servers.add(
                 server_id=server_id,
-                listeners="" if server is None else encode_endpoints(server.node.endpoints),
+                listeners="" if server is None else format_endpoints(server.node.endpoints),
                 state="gone" if server is None else "stopping" if server.shutting_down else "live",
                 leaders=leaders[server_id],
                 replicas=replicas[server_id],
@@ -73,7 +73,7 @@ class InspectionService:
                     entry.rack = server.node.rack
                 entry.fluss_version = self._controller.versions.get(server_id, "")
                 if (disk := disks.get(server_id)) is not None:
-                    encode_disk_space(disk, entry.disk)
+                    entry.disk.total_bytes, entry.disk.free_bytes, entry.disk.data_bytes = disk
                 heard_at = self._controller.heard_at(server_id)
                 if heard_at != -math.inf:
                     entry.silent_ms = max(0, round((self._clock.monotonic() - heard_at) * 1000))

@@ -464,7 +464,8 @@ class _Planner(PlanBuilder):
 
     def isr_adjustment_requested(self, event: IsrAdjustmentRequested) -> AdjustIsrResponse:
         leader = event.request.server_id
-        live = [server.node.server_id for server in self.draft.servers() if not server.shutting_down]
+        servers = self.draft.servers()
+        live = {server.node.server_id: server.incarnation for server in servers if not server.shutting_down}
         adjusted = []
         for change in event.request.buckets:
             state = self.draft.bucket(change.bucket)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import cached_property
 from typing import Any
 
-from fluss_server.cluster.codecs import encode_endpoints
 from fluss_server.cluster.lease import lease_times
 from fluss_server.coordinator.coordinator_server import CoordinatorServer
 from fluss_server.errors import FlussError
@@ -24,6 +23,7 @@ from fluss_server.processes.coordinator_term import CoordinatorTerm, TermSetting
 from fluss_server.processes.shared_metadata import Latch, SharedMetadata, SharedStore
 from fluss_server.processes.standby import standby_registry
 from fluss_server.processes.takeover import Takeover
+from fluss_server.rpc.endpoints import format_endpoints
 from fluss_server.rpc.service import ServiceRegistry
 
 logger = logging.getLogger(__name__)
@@ -46,8 +46,10 @@ class CoordinatorProcess(ClusterProcess):
     @cached_property
     def _record(self) -> CoordinatorRecord:
         """Of this process, the same in all its terms; once the ports are bound."""
-        coordinator_id = self._runtime.secrets.token(16).hex()
-        return CoordinatorRecord(coordinator_id, encode_endpoints(self.listening.reachable_endpoints))
+        from uuid import UUID  # loads more than a process needs that shares nothing
+
+        coordinator_id = str(UUID(bytes=self._runtime.secrets.token(16), version=4))
+        return CoordinatorRecord(coordinator_id, format_endpoints(self.listening.reachable_endpoints))
 
     async def settled(self) -> None:
         """Return when every bucket of the registered servers has a leader; while active.

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from fluss_server.api.keys import ApiKey
-from fluss_server.cluster.codecs import encode_endpoints
 from fluss_server.cluster.forwarding import forwarding_service
 from fluss_server.cluster.messages import ServerNode
 from fluss_server.cluster.peer import PeerConnection
@@ -21,7 +20,7 @@ from fluss_server.processes.cluster_process import ClusterProcess
 from fluss_server.processes.coordinator_term import FORWARDED_KEYS
 from fluss_server.processes.security import acl_replica_of, follow_credentials
 from fluss_server.processes.settings import replica_config, scanner_config
-from fluss_server.rpc.endpoints import Endpoint, parse_address
+from fluss_server.rpc.endpoints import Endpoint, format_endpoints, parse_address
 from fluss_server.rpc.service import Handler, RequestContext, ServiceRegistry
 from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
 from fluss_server.security.internal_calls import FollowerFetches
@@ -161,7 +160,7 @@ class TabletServerProcess(ClusterProcess):
         self._resources.push_async_callback(store.close)
         active = await self._follow_active_coordinator(store)
         # For whoever looks into the tree; the coordinator counts on registrations and heartbeats.
-        record = TabletServerRecord(encode_endpoints(node.endpoints), self._runtime.clock.now_ms(), node.rack)
+        record = TabletServerRecord(format_endpoints(node.endpoints), self._runtime.clock.now_ms(), node.rack)
         await self._announce(store, tablet_server_id_path(node.server_id), record.encode())
         return self._connection("the coordinator", active.endpoint), active
 

@@ -24,7 +24,7 @@ from fluss_server.api import messages as pb
 from fluss_server.api.keys import SOFTWARE_NAME, ApiKey
 from fluss_server.cluster.peer import PeerConnection
 from fluss_server.coordinator.process_watch import ProcessWatch
-from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.errors import FlussError
 from fluss_server.metadata.participant import Participant
 from fluss_server.metadata.server_records import CoordinatorRecord, coordinator_id_path
 from fluss_server.metadata.store import MetadataStore
@@ -189,17 +189,26 @@ class _Watched:
 
     async def responds(self, silence_s: float) -> bool:
         """False when a request has no response over an open connection; what cannot be reached is watched."""
-        begin = self._now()
         try:
             await self._connection.open()
-            begin = self._now()
-            await self._connection.call(ApiKey.API_VERSIONS, _PROBE, timeout_s=silence_s, may_open=False)
-        except FlussError as error:
-            # When this process was late itself, the response may be there already.
-            if error.code is ErrorCode.REQUEST_TIME_OUT and self._now() - begin < 1.25 * silence_s:
-                return False
-            if not self._connection.is_open:
-                self._watch.look()
+        except FlussError:
+            self._watch.look()
+            return True
+        probe = asyncio.ensure_future(self._connection.call(ApiKey.API_VERSIONS, _PROBE, may_open=False))
+        try:
+            while not probe.done():
+                begin = self._now()
+                await asyncio.wait((probe,), timeout=silence_s)
+                # When this process was late itself, the response may be there already: it waits once more.
+                if not probe.done() and self._now() - begin < 1.25 * silence_s:
+                    return False
+        finally:
+            probe.cancel()
+            await asyncio.wait((probe,))
+        if (error := probe.exception()) is not None and not isinstance(error, FlussError):
+            raise error
+        if not self._connection.is_open:
+            self._watch.look()
         return True
 
     def _ended(self) -> None:

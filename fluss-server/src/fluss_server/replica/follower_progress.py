@@ -19,17 +19,19 @@ class FollowerProgress:
 
     Attributes:
         offset: of the last fetch; :data:`NO_OFFSET` before the first one.
+        incarnation: of the server that sent it, if it says so.
     """
 
-    __slots__ = ("_caught_up_s", "_fetch_end", "_fetch_s", "offset")
+    __slots__ = ("_caught_up_s", "_fetch_end", "_fetch_s", "incarnation", "offset")
 
     def __init__(self, now_s: float) -> None:
         self.offset = NO_OFFSET
+        self.incarnation: str | None = None
         self._caught_up_s = now_s
         self._fetch_s = now_s
         self._fetch_end = 0  # the leader's log end at the last fetch
 
-    def fetched(self, offset: int, leader_end: int, now_s: float) -> None:
+    def fetched(self, offset: int, leader_end: int, now_s: float, incarnation: str | None = None) -> None:
         """A fetch from ``offset`` has arrived while the leader's log ended at ``leader_end``.
 
         Under steady writes a follower is never at the end of the log: it also counts as caught up when it has reached
@@ -40,6 +42,7 @@ class FollowerProgress:
         elif self.offset != NO_OFFSET and offset >= self._fetch_end:
             self._caught_up_s = max(self._caught_up_s, self._fetch_s)
         self.offset = offset
+        self.incarnation = incarnation
         self._fetch_s = now_s
         self._fetch_end = leader_end
 

@@ -7,6 +7,8 @@
   start*, the end of the leader's log at the beginning of its epoch.
 * A follower comes into the ISR when it has everything that may be acknowledged: up to the high watermark, and up to the
   epoch start. Fetches count only in the leader's epoch, so its log was compared with the leader's.
+* Its fetches count for its process. The coordinator refuses a new member whose server was started again since: it may
+  have lost what it had.
 * It leaves the ISR when it lags for too long, sooner when it does not fetch at all, and at once when it has lost what
   was acknowledged.
 """
@@ -14,7 +16,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.replica.follower_progress import NO_OFFSET, FollowerProgress
@@ -86,9 +88,32 @@ class Followers:
         if server not in self._progress:
             raise FlussError(ErrorCode.NOT_LEADER_OR_FOLLOWER, f"server {server} has no replica of the bucket")
 
-    def fetched(self, server: int, offset: int, log_end: int, now_s: float) -> None:
-        """A follower that was checked fetches from ``offset``, inside of the log."""
-        self._progress[server].fetched(offset, log_end, now_s)
+    def fetched(self, server: int, offset: int, log_end: int, now_s: float, incarnation: str | None = None) -> None:
+        """A follower that was checked fetches from ``offset``, inside of the log.
+
+        Args:
+            server: which one.
+            offset: everything before it is there.
+            log_end: of the leader.
+            now_s: of the monotonic clock.
+            incarnation: of the follower's server: another process of it may have lost what this one has.
+        """
+        self._progress[server].fetched(offset, log_end, now_s, incarnation)
+
+    def incarnations_of(self, servers: Iterable[int]) -> tuple[tuple[int, str], ...]:
+        """Which incarnation of each of some followers has what is known of it; not of those that did not say so."""
+        known = ((server, self._progress.get(server)) for server in servers)
+        return tuple(
+            (server, progress.incarnation)
+            for server, progress in known
+            if progress is not None and progress.incarnation is not None
+        )
+
+    def forget(self, servers: Iterable[int], now_s: float) -> None:
+        """What is known of some followers may be of processes that have ended: only their next fetches count."""
+        for server in servers:
+            if server in self._progress:
+                self._progress[server] = FollowerProgress(now_s)
 
     def offset_of(self, server: int) -> int:
         """Up to where a follower has the log; :data:`NO_OFFSET` when that is not known."""

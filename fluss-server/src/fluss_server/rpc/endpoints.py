@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from fluss_server.errors import ErrorCode, FlussError
@@ -48,6 +48,11 @@ def parse_endpoints(option: str, text: str) -> list[Endpoint]:
     if len(set(names)) < len(names):
         raise FlussError(ErrorCode.INVALID_CONFIG_EXCEPTION, f"{option}: two listeners have the same name")
     return endpoints
+
+
+def format_endpoints(endpoints: Iterable[Endpoint]) -> str:
+    """``NAME://host:port,...``, which :func:`parse_endpoints` reads; IPv6 addresses in brackets."""
+    return ",".join(f"{name}://{f'[{host}]' if ':' in host else host}:{port}" for name, host, port in endpoints)
 
 
 def parse_address(option: str, text: str) -> tuple[str, int]:

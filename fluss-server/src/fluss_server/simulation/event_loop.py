@@ -19,6 +19,9 @@ from typing import Any
 from fluss_server.errors import ErrorCode, FlussError
 
 TIMER_RESOLUTION_S = 1e-9
+MIN_KEPT_TASKS = 256
+"""Tasks of a process among which those that are done are not looked for."""
+
 MIN_CANCELLED_TIMERS = 100
 """So many may stay in the heap; more are removed when they are half of it."""
 
@@ -52,7 +55,8 @@ class Process:
         self.runs = True
         self.context = contextvars.Context()
         self.context.run(CURRENT_PROCESS.set, self)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._tasks_before_cleanup = MIN_KEPT_TASKS
         self._on_kill: list[Callable[[], None]] = []
         self._held: list[Callable[[], object]] | None = None  # what a paused process would have done
 
@@ -106,8 +110,10 @@ class Process:
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Hold a task: the coroutine of a collected one would run its ``finally`` blocks."""
         task._log_destroy_pending = False  # type: ignore[attr-defined]
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.append(task)
+        if len(self._tasks) >= self._tasks_before_cleanup:
+            self._tasks = [kept for kept in self._tasks if not kept.done()]
+            self._tasks_before_cleanup = max(MIN_KEPT_TASKS, 2 * len(self._tasks))
 
 
 CURRENT_PROCESS: contextvars.ContextVar[Process | None] = contextvars.ContextVar("process", default=None)
@@ -278,7 +284,15 @@ class _Call(asyncio.TimerHandle):
         if self._cancelled:
             return
         if process is None or process.runs:
-            self._run()
+            assert self._callback is not None, "it is not cancelled"
+            try:
+                self._context.run(self._callback, *self._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                self._loop.call_exception_handler(
+                    {"message": f"Exception in callback {self._callback}", "exception": error, "handle": self}
+                )
         elif process.is_paused:
             assert self._callback is not None, "it is not cancelled"
             process.run(partial(self._context.copy().run, self._callback, *self._args))

@@ -168,12 +168,10 @@ class _Clock:
 
     def __init__(self, loop: SimulatedEventLoop) -> None:
         self._loop = loop
+        self.monotonic: Callable[[], float] = loop.time
 
     def now_ms(self) -> int:
         return START_MS + int(self._loop.time() * 1000)
-
-    def monotonic(self) -> float:
-        return self._loop.time()
 
     def sleep(self, seconds: float) -> None:
         self._loop.advance(seconds)

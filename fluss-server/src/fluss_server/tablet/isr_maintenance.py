@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from fluss_server.cluster.gateways import CoordinatorGateway
 from fluss_server.cluster.messages import AdjustedBucket, AdjustIsr, IsrChange
 from fluss_server.cluster.metadata_cache import MetadataCache
-from fluss_server.errors import FlussError
+from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.replica.replica import Replica
 from fluss_server.runtime.waits import wait_at_most
 
@@ -179,6 +179,7 @@ class IsrMaintenance:
                     self._metadata.coordinator_epoch,
                     isr.bucket_epoch,
                     tuple(server for server in replica.standby_replicas if server in members),
+                    followers.incarnations_of(server for server in members if server not in isr.members),
                 )
             )
             isr.requested(members)
@@ -207,6 +208,8 @@ class IsrMaintenance:
             return False
         if result.failure is not None:
             logger.info("bucket %s keeps the ISR %s: %s", replica.bucket, isr.members, result.failure.message)
+            if result.failure.code is ErrorCode.INELIGIBLE_REPLICA_EXCEPTION:
+                followers.forget(set(change.isr).difference(isr.members), self._now())
             return False
         if result.leader_epoch != change.leader_epoch:
             return False

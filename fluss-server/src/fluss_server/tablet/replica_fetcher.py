@@ -82,12 +82,21 @@ class ReplicaFetchers:
         connect: to a leader.
         clock: for pauses.
         random: a number from 0 to 1, for their length.
+        incarnation: of this server; leaders are told.
     """
 
     def __init__(
-        self, server_id: int, config: FetcherConfig, connect: Connect, clock: Clock, random: Callable[[], float]
+        self,
+        server_id: int,
+        config: FetcherConfig,
+        connect: Connect,
+        clock: Clock,
+        random: Callable[[], float],
+        *,
+        incarnation: str | None = None,
     ) -> None:
         self._server_id = server_id
+        self._incarnation = incarnation
         self._config = config
         self._connect = connect
         self._clock = clock
@@ -112,6 +121,7 @@ class ReplicaFetchers:
                 self._clock,
                 self._random,
                 self._catch_up,
+                self._incarnation,
             )
         fetcher.add(follower)
 
@@ -147,7 +157,9 @@ class _Fetcher:
         clock: Clock,
         random: Callable[[], float],
         catch_up: CatchUpLimit,
+        incarnation: str | None,
     ) -> None:
+        self._incarnation = incarnation
         self._catch_up = catch_up
         self._server_id = server_id
         self._leader = leader
@@ -258,6 +270,7 @@ class _Fetcher:
             max_bucket_bytes=config.max_bucket_bytes,
             wait_ms=config.wait_ms,
             min_bytes=config.min_bytes,
+            incarnation=self._incarnation,
         )
         deadline_s = CALL_DEADLINE_S + config.wait_ms / 1000
         call = asyncio.ensure_future(

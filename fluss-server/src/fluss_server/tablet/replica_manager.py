@@ -104,6 +104,7 @@ class ReplicaManager:
         connect: to the server with an id, for followers.
         lease: until when this server may lead what others could lead, too.
         failed: called with a leader that went offline, and the reason.
+        incarnation: of this server; leaders are told whose followers fetch.
 
     Attributes:
         dropped_counters: what clients did to buckets that were dropped since.
@@ -121,6 +122,8 @@ class ReplicaManager:
         connect: Connect,
         lease: Lease,
         failed: Callable[[Replica, FlussError], object],
+        *,
+        incarnation: str | None = None,
     ) -> None:
         self._server_id = server_id
         self._metadata = metadata
@@ -149,7 +152,12 @@ class ReplicaManager:
             self._kv_worker,
         )
         self._fetchers = ReplicaFetchers(
-            server_id, config.replication.fetcher, connect, runtime.clock, runtime.random.random
+            server_id,
+            config.replication.fetcher,
+            connect,
+            runtime.clock,
+            runtime.random.random,
+            incarnation=incarnation,
         )
         self._roles = ReplicaRoles(
             server_id,

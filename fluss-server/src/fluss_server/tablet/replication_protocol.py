@@ -1,11 +1,12 @@
 """What followers send to leaders, and what they get: LEADER_EPOCHS, and FETCH_LOG with a leader epoch for each bucket.
 
-The leader epoch is an extension of FETCH_LOG, see ``api/own_messages.py``; servers of Apache Fluss send none.
+The leader epoch and the incarnation of the follower's server are extensions of FETCH_LOG, see ``api/own_messages.py``;
+servers of Apache Fluss send none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from fluss_server.api import messages as pb
@@ -20,6 +21,7 @@ NO_EPOCH = -1
 """Leader epoch of a follower that sends none."""
 
 _LEADER_EPOCH_TAG = varint(20_000 << 3)
+_INCARNATION_TAG = varint(20_100 << 3 | 2)
 
 
 class FetchFrom(NamedTuple):
@@ -38,6 +40,7 @@ def follower_fetch_request(
     max_bucket_bytes: int,
     wait_ms: int,
     min_bytes: int,
+    incarnation: str | None = None,
 ) -> pb.FetchLogRequest:
     """The FETCH_LOG of a follower; buckets of one table that follow each other share their table's part.
 
@@ -48,10 +51,14 @@ def follower_fetch_request(
         max_bucket_bytes: for each bucket.
         wait_ms: how long the leader waits for data.
         min_bytes: with which it responds before.
+        incarnation: of the follower's server.
     """
     request = pb.FetchLogRequest(
         follower_server_id=server_id, max_bytes=max_bytes, max_wait_ms=wait_ms, min_bytes=min_bytes
     )
+    if incarnation is not None:
+        text = incarnation.encode()
+        request.MergeFromString(_INCARNATION_TAG + varint(len(text)) + text)
     table: Any = None
     for bucket, leader_epoch, offset in fetches:
         if table is None or table.table_id != bucket.table_id:
@@ -63,12 +70,29 @@ def follower_fetch_request(
     return request
 
 
-def leader_epochs_of(request: pb.FetchLogRequest) -> Iterator[int]:
-    """The leader epoch of each bucket of a follower's fetch, in order; :data:`NO_EPOCH` where there is none."""
-    extension = message_class("FollowerFetchExtension").FromString(request.SerializeToString())
-    for table in extension.tables_req:
-        for bucket in table.buckets_req:
-            yield bucket.leader_epoch if bucket.HasField("leader_epoch") else NO_EPOCH
+class FollowerFetch(NamedTuple):
+    """What a follower's fetch says beside its offsets.
+
+    Attributes:
+        incarnation: of the follower's server, None when it does not say so.
+        leader_epochs: of each bucket, in order; :data:`NO_EPOCH` where there is none.
+    """
+
+    incarnation: str | None
+    leader_epochs: tuple[int, ...]
+
+    @classmethod
+    def read(cls, request: pb.FetchLogRequest) -> FollowerFetch:
+        """From a request."""
+        extension = message_class("FollowerFetchExtension").FromString(request.SerializeToString())
+        return cls(
+            extension.incarnation if extension.HasField("incarnation") else None,
+            tuple(
+                bucket.leader_epoch if bucket.HasField("leader_epoch") else NO_EPOCH
+                for table in extension.tables_req
+                for bucket in table.buckets_req
+            ),
+        )
 
 
 def leader_epochs_request(server_id: int, buckets: Iterable[tuple[TableBucket, int]]) -> Any:

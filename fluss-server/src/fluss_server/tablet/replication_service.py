@@ -17,7 +17,7 @@ from fluss_server.tablet.fetch import BucketFetch, BucketResult, FetchLimits, fe
 from fluss_server.tablet.isr_maintenance import IsrMaintenance
 from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.replica_manager import ReplicaManager
-from fluss_server.tablet.replication_protocol import bucket_of, leader_epochs_of, leader_epochs_response
+from fluss_server.tablet.replication_protocol import FollowerFetch, bucket_of, leader_epochs_response
 
 MAX_PARKED_FETCHES = 1_000
 """Fetches of followers that wait; every server sends one at a time on each of a few connections."""
@@ -62,7 +62,8 @@ class ReplicationService:
         epochs: dict[TableBucket, int] = {}
         fetches: list[BucketFetch] = []
         failed: list[BucketResult] = []
-        numbers = leader_epochs_of(request)
+        said = FollowerFetch.read(request)
+        numbers = iter(said.leader_epochs)
         for table in request.tables_req:
             for entry in table.buckets_req:
                 partition_id = entry.partition_id if entry.HasField("partition_id") else None
@@ -70,7 +71,8 @@ class ReplicationService:
                 fetch = BucketFetch(bucket, entry.fetch_offset, max(entry.max_fetch_bytes, 0), is_follower=True)
                 epochs[bucket] = epoch = next(numbers)
                 try:
-                    self._take_in_progress(self._leader(bucket, server, epoch), server, fetch.offset)
+                    leader = self._leader(bucket, server, epoch)
+                    self._take_in_progress(leader, server, fetch.offset, said.incarnation)
                     fetches.append(fetch)
                 except FlussError as error:
                     failed.append(BucketResult(fetch, error))
@@ -99,12 +101,12 @@ class ReplicationService:
         replica.followers.check(server, leader_epoch)
         return replica
 
-    def _take_in_progress(self, replica: Replica, server: int, offset: int) -> None:
+    def _take_in_progress(self, replica: Replica, server: int, offset: int, incarnation: str | None) -> None:
         log = replica.log
         if not log.start_offset <= offset <= log.end_offset:
             raise FlussError(
                 ErrorCode.LOG_OFFSET_OUT_OF_RANGE_EXCEPTION,
                 f"offset {offset} is outside of [{log.start_offset}, {log.end_offset}] of bucket {replica.bucket}",
             )
-        replica.follower_fetched(server, offset)
+        replica.follower_fetched(server, offset, incarnation)
         self._isr.fetched(replica, server)

@@ -134,6 +134,7 @@ class TabletServer:
             self._connect,
             self.membership.lease,
             self._resignations.failed,
+            incarnation=incarnation,
         )
         self.disk_space = DiskSpaceReports(self.replicas.replicas, self._disk_monitor, runtime.clock)
         self.isr = IsrMaintenance(

@@ -88,6 +88,7 @@ class SqlEndToEndTest {
     URI rest = flink.getRestAddress().get();
     Configuration config = new Configuration();
     config.set(DeploymentOptions.TARGET, "remote");
+    config.set(DeploymentOptions.ATTACHED, true); // execute() returns at the end of the job
     config.set(RestOptions.ADDRESS, rest.getHost());
     config.set(RestOptions.PORT, rest.getPort());
     config.set(CoreOptions.DEFAULT_PARALLELISM, PARALLELISM);
