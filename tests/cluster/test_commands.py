@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -101,6 +102,43 @@ def test_the_servers_say_how_full_their_disks_are(cluster: ProcessCluster, fluss
     for row in servers():
         assert row["disk_total_bytes"] == disk.total
         assert 0 < row["disk_free_bytes"] <= disk.total
+
+
+def test_partitions_with_different_numbers_of_buckets(cluster: ProcessCluster, tmp_path: Path) -> None:
+    def fluss(*arguments: str) -> Any:
+        return commands(cluster.coordinators[0].grpc_address)(*arguments)  # another port after each start
+
+    ddl = "CREATE TABLE parted (id INT, day STRING, PRIMARY KEY (id, day) NOT ENFORCED) PARTITIONED BY (day) WITH"
+    assert fluss("create-table", f"{ddl} ('bucket.num' = '2', 'table.replication.factor' = '2')")[0] == 0
+
+    def put(day: str) -> None:
+        file = tmp_path / f"{day}.jsonl"
+        file.write_text("".join(f'{{"id": {number}, "day": "{day}"}}\n' for number in range(ROWS)))
+        assert fluss("put", "parted", str(file))[0] == 0
+
+    def check() -> None:
+        counts = {row["partition"]: row["buckets"] for row in fluss("partitions", "parted")[1]}
+        assert counts == {"old": 2, "new": 4}
+        for run in (fluss, commands(cluster.servers[1].grpc_address)):
+            for day in counts:
+                assert run("get", "parted", "id=7", f"day={day}")[1] == [{"id": 7, "day": day}]
+            assert run("count", "parted")[1][0]["rows"] == 2 * ROWS
+        buckets = Counter(row["partition"] for row in fluss("buckets", "parted")[1])
+        assert buckets == counts
+
+    put("old")
+    assert fluss("alter-table", "parted", "--set", "bucket.num=4")[0] == 0
+    put("new")
+    check()
+    cluster.coordinators[0].kill()
+    cluster.coordinators[0].start()
+    for server in cluster.servers:
+        server.kill()
+        server.start()
+    check()
+    put("old")
+    put("new")
+    check()
 
 
 def test_the_leaders_are_measured(cluster: ProcessCluster, fluss: Command) -> None:

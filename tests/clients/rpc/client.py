@@ -230,6 +230,10 @@ class Client(ABC):
             ignore_if_not_exists=ignore_if_not_exists,
         )
 
+    def alter_bucket_count(self, table: str, bucket_count: int, *, database: str = "fluss") -> None:
+        """Give coming partitions another number of buckets; only Java 1.0."""
+        self._run("alter_bucket_count", table=table, bucket_count=bucket_count, database=database)
+
     def hold_table(self, table: str, handle: str, *, database: str = "fluss") -> None:
         """Keep the table as it is now under ``handle``: reading and writing with it know only that schema."""
         self._run("hold_table", database=database, table=table, handle=handle)

@@ -91,7 +91,7 @@ descriptors = st.builds(
     st.dictionaries(names, st.text(max_size=5), max_size=2),
     st.none() | st.text(max_size=5),
 )
-tables = st.builds(TableInfo, paths, int64, st.integers(1, 2**15 - 1), descriptors, int64, int64)
+tables = st.builds(TableInfo, paths, int64, st.integers(1, 2**15 - 1), descriptors, int64, int64, st.integers(0, 3))
 bucket_metadata = st.lists(
     st.builds(BucketMetadata, int32, st.none() | int32, servers, st.none() | int32, st.none() | int32, servers),
     max_size=3,

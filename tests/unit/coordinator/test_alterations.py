@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from fluss_server.coordinator.alterations import (
     AddedColumn,
     OptionChanges,
     add_columns,
+    change_bucket_count,
     change_database,
     change_options,
 )
@@ -212,6 +214,21 @@ def config(op_type: int, value: str | None = "v") -> pb.PbAlterConfig:
     return pb.PbAlterConfig(config_key="k", config_value=value, op_type=op_type)
 
 
+def test_coming_partitions_get_another_number_of_buckets() -> None:
+    partitioned = table({**LOG, "partition_key": ["a"]})
+    assert change_bucket_count(partitioned, 7, SETTINGS) == replace(partitioned.descriptor, bucket_count=7)
+    for of, count, code in (
+        (table(), 7, INVALID),
+        (partitioned, 0, INVALID),
+        (partitioned, SETTINGS.max_bucket_count + 1, ErrorCode.BUCKET_MAX_NUM_EXCEPTION),
+    ):
+        with pytest.raises(FlussError) as caught:
+            change_bucket_count(of, count, SETTINGS)
+        assert caught.value.code is code
+    requested = table_changes(request(modify_bucket_count=pb.PbModifyBucketCount(new_bucket_count=2)))
+    assert (requested.options, requested.columns, requested.bucket_count) == (None, (), 2)
+
+
 def test_requests_are_read() -> None:
     changes = table_changes(request(config_changes=[config(0), pb.PbAlterConfig(config_key="l", op_type=1)]))
     assert changes.options == OptionChanges({"k": "v"}, frozenset({"l"}))
@@ -241,7 +258,8 @@ def test_requests_are_read() -> None:
         {"drop_columns": [pb.PbDropColumn(column_name="a")]},
         {"rename_columns": [pb.PbRenameColumn(old_column_name="a", new_column_name="c")]},
         {"modify_columns": [pb.PbModifyColumn(column_name="a")]},
-        {"modify_bucket_count": pb.PbModifyBucketCount(new_bucket_count=2)},
+        {"modify_bucket_count": pb.PbModifyBucketCount(new_bucket_count=2), "config_changes": [config(0)]},
+        {"modify_bucket_count": pb.PbModifyBucketCount(new_bucket_count=2), "add_columns": [added()]},
     ],
 )
 def test_requests_that_ask_for_what_there_is_not(fields: dict[str, Any]) -> None:

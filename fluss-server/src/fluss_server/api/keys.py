@@ -225,7 +225,7 @@ _MESSAGES_AND_MAX_VERSION: dict[ApiKey, tuple[str, int]] = {
     ApiKey.DROP_ACLS: ("DropAcls", 0),
     ApiKey.LAKE_TIERING_HEARTBEAT: ("LakeTieringHeartbeat", 0),
     ApiKey.CONTROLLED_SHUTDOWN: ("ControlledShutdown", 0),
-    ApiKey.ALTER_TABLE: ("AlterTable", 0),
+    ApiKey.ALTER_TABLE: ("AlterTable", 1),
     ApiKey.DESCRIBE_CLUSTER_CONFIGS: ("DescribeClusterConfigs", 0),
     ApiKey.ALTER_CLUSTER_CONFIGS: ("AlterClusterConfigs", 0),
     ApiKey.ADD_SERVER_TAG: ("AddServerTag", 0),

@@ -183,7 +183,7 @@ async def _look_up(client: RpcClient, table: TableInfo, rows: int) -> list[Any]:
 
     async def one(number: int) -> None:
         request = pb.LookupRequest(table_id=table.table_id)
-        request.buckets_req.add(bucket_id=0, keys=[keys.key_of([number * 7919 % written])[0]])
+        request.buckets_req.add(bucket_id=0, keys=[keys.key_of([number * 7919 % written], 1)[0]])
         response = (await client.call(ApiKey.LOOKUP, request)).buckets_resp[0]
         raise_bucket_error(response)
         assert response.values[0].HasField("values"), "a row that was upserted is missing"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
-from fluss_server.cli.create_table_sql import create_table_sql, parse_column, parse_create_table
+from fluss_server.cli.create_table_sql import BUCKET_NUM, create_table_sql, parse_column, parse_create_table
 from fluss_server.cli.failures import CommandError, InputError, UsageError
 from fluss_server.cli.json_values import timestamp_text
 from fluss_server.cli.output import OutputFormat, note, print_fields, print_rows
@@ -66,7 +67,8 @@ def tables(session: Session, parsed: argparse.Namespace) -> None:
 
 def _rows_of(session: Session, table: TableInfo) -> int | None:
     """How many rows a table has; None for those who may not read it, and while a bucket is not available."""
-    buckets = [(partition, bucket) for partition in session.partitions(table) for bucket in range(table.bucket_count)]
+    partitions = session.partitions(table)
+    buckets = [(partition, bucket) for partition in partitions for bucket in range(partition.bucket_count_in(table))]
     try:
         return count_rows(session, table, buckets)
     except FlussError as error:
@@ -245,10 +247,25 @@ def alter_table(session: Session, parsed: argparse.Namespace) -> None:
         request.config_changes.add(config_key=key, op_type=_DELETE)
     if not request.add_columns and not request.config_changes:
         raise UsageError("nothing to change: use --add-column, --set or --reset")
+    _split_off_bucket_count(request)
     session.call(ApiKey.ALTER_TABLE, request)
     changes = [f"added column {column.column_name}" for column in request.add_columns]
     changes += [f"set {text}" for text in parsed.set or []] + [f"reset {key}" for key in parsed.reset or []]
     note(f"table {path}: {', '.join(changes)}")
+
+
+def _split_off_bucket_count(request: pb.AlterTableRequest) -> None:
+    """``bucket.num`` is no option of a table, but what coming partitions have."""
+    found = [change for change in request.config_changes if change.config_key == BUCKET_NUM]
+    if not found:
+        return
+    if len(request.config_changes) > 1:
+        raise UsageError(f"{BUCKET_NUM} cannot be changed together with options", hint="run the command once for each")
+    text = found[0].config_value
+    if found[0].op_type != _SET or not re.fullmatch("[0-9]{1,9}", text):
+        raise UsageError(f"{BUCKET_NUM} must be a number of at most nine digits")
+    request.modify_bucket_count.new_bucket_count = int(text)
+    del request.config_changes[:]
 
 
 def json_document(text: str) -> dict[str, Any]:
@@ -284,8 +301,11 @@ def partitions(session: Session, parsed: argparse.Namespace) -> None:
     table = session.table(parsed.table)
     if not table.is_partitioned:
         raise FlussError(ErrorCode.TABLE_NOT_PARTITIONED_EXCEPTION, f"table {table.path} is not partitioned")
-    rows = [(partition.name, partition.partition_id) for partition in session.partitions(table)]
-    print_rows(("partition", "id"), rows, parsed.output)
+    rows = [
+        (partition.name, partition.partition_id, partition.bucket_count_in(table))
+        for partition in session.partitions(table)
+    ]
+    print_rows(("partition", "id", "buckets"), rows, parsed.output)
 
 
 def create_partition(session: Session, parsed: argparse.Namespace) -> None:

@@ -41,7 +41,7 @@ _SIMPLE_TYPES = {
 _MAX_TYPE_DEPTH = 30
 _MAX_LENGTH = 2**31 - 1
 """VARCHAR of this length is STRING."""
-_BUCKET_NUM, _BUCKET_KEY, _AUTO_INCREMENT = "bucket.num", "bucket.key", "auto-increment.fields"
+BUCKET_NUM, _BUCKET_KEY, _AUTO_INCREMENT = "bucket.num", "bucket.key", "auto-increment.fields"
 _AGGREGATION = re.compile(r"fields\.(?P<column>.+)\.agg\Z")
 _T = TypeVar("_T")
 
@@ -138,7 +138,7 @@ class _Parser:
         if self._peek().kind != "end":
             self._fail("the statement should end here")
         bucket_key = _listed(options.pop(_BUCKET_KEY, None)) or bucket_key
-        bucket_count = self._bucket_count(options.pop(_BUCKET_NUM, None), bucket_count)
+        bucket_count = self._bucket_count(options.pop(BUCKET_NUM, None), bucket_count)
         schema: dict[str, Any] = {"version": 1, "columns": columns}
         if primary_key:
             schema["primary_key"] = primary_key
@@ -204,7 +204,7 @@ class _Parser:
         if option is None:
             return declared
         if not option.isdecimal():
-            raise _invalid(f"{_BUCKET_NUM} must be a number, not {option!r}")
+            raise _invalid(f"{BUCKET_NUM} must be a number, not {option!r}")
         return int(option)
 
     def _move_aggregations(self, options: dict[str, str], columns: list[dict[str, Any]]) -> None:

@@ -85,11 +85,12 @@ def get(session: Session, parsed: argparse.Namespace) -> int:
     partition = _partition_of(session, table, values)
     found: list[tuple[Any, ...]] = []
     if partition is not None:
+        bucket_count = partition.bucket_count_in(table)
         if whole_key:
-            key, bucket = keys.key_of([values[names[index]] for index in keys.key_columns])
+            key, bucket = keys.key_of([values[names[index]] for index in keys.key_columns], bucket_count)
             stored = _lookup(session, table, partition, bucket, key)
         else:
-            key, bucket = keys.bucket_of_key([values[names[index]] for index in keys.bucket_columns])
+            key, bucket = keys.bucket_of_key([values[names[index]] for index in keys.bucket_columns], bucket_count)
             stored = _prefix_lookup(session, table, partition, bucket, key)
         found = decode_values(session, table, stored)
     _print_values(table, found, columns, parsed.output)
@@ -106,7 +107,8 @@ def delete(session: Session, parsed: argparse.Namespace) -> int:
     partition = _partition_of(session, table, values)
     shown = ", ".join(parsed.values)
     if partition is not None:
-        key, bucket = keys.key_of([values[table.schema.names[index]] for index in keys.key_columns])
+        key_values = [values[table.schema.names[index]] for index in keys.key_columns]
+        key, bucket = keys.key_of(key_values, partition.bucket_count_in(table))
         try:
             known = bool(_lookup(session, table, partition, bucket, key))
             result = f"deleted from {table.path}: {shown}"
@@ -184,7 +186,12 @@ def _partition_of(session: Session, table: TableInfo, values: dict[str, Any]) ->
 
 def _lookup(session: Session, table: TableInfo, partition: Partition, bucket: int, key: bytes) -> list[bytes]:
     request = pb.LookupRequest(table_id=table.table_id)
-    request.buckets_req.add(partition_id=partition.partition_id, bucket_id=bucket, keys=[key])
+    request.buckets_req.add(
+        partition_id=partition.partition_id,
+        bucket_id=bucket,
+        keys=[key],
+        routing_bucket_count=partition.bucket_count_in(table),
+    )
     response = session.call(ApiKey.LOOKUP, request).buckets_resp[0]
     raise_bucket_error(response)
     return [value.values for value in response.values if value.HasField("values")]
@@ -192,7 +199,12 @@ def _lookup(session: Session, table: TableInfo, partition: Partition, bucket: in
 
 def _prefix_lookup(session: Session, table: TableInfo, partition: Partition, bucket: int, key: bytes) -> list[bytes]:
     request = pb.PrefixLookupRequest(table_id=table.table_id)
-    request.buckets_req.add(partition_id=partition.partition_id, bucket_id=bucket, keys=[key])
+    request.buckets_req.add(
+        partition_id=partition.partition_id,
+        bucket_id=bucket,
+        keys=[key],
+        routing_bucket_count=partition.bucket_count_in(table),
+    )
     response = session.call(ApiKey.PREFIX_LOOKUP, request).buckets_resp[0]
     raise_bucket_error(response)
     return [value for values in response.value_lists for value in values.values]

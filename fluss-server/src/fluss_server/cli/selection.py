@@ -20,12 +20,15 @@ def chosen_buckets(session: Session, table: TableInfo, parsed: argparse.Namespac
         CommandError: no partition has these values.
     """
     partitions = chosen_partitions(session, table, parsed)
-    buckets: Sequence[int] = range(table.bucket_count)
-    if parsed.bucket is not None:
-        if parsed.bucket >= table.bucket_count:
-            raise UsageError(f"{table.path} has no bucket {parsed.bucket}, only 0 to {table.bucket_count - 1}")
-        buckets = [parsed.bucket]
-    return [(partition, bucket) for partition in partitions for bucket in buckets]
+    buckets = [(partition, bucket) for partition in partitions for bucket in range(partition.bucket_count_in(table))]
+    if parsed.bucket is None:
+        return buckets
+    found = [(partition, bucket) for partition, bucket in buckets if bucket == parsed.bucket]
+    if not found:
+        most = max((partition.bucket_count_in(table) for partition in partitions), default=table.bucket_count)
+        if parsed.bucket >= most:
+            raise UsageError(f"{table.path} has no bucket {parsed.bucket}, only 0 to {most - 1}")
+    return found
 
 
 def chosen_partitions(session: Session, table: TableInfo, parsed: argparse.Namespace) -> list[Partition]:

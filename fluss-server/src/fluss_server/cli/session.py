@@ -29,11 +29,17 @@ class Partition:
         name: values of the partition columns with ``$`` between them.
         partition_id: id.
         values: of the partition columns, as text, by column.
+        bucket_count: its number of buckets; None = that of the table.
     """
 
     name: str | None
     partition_id: int | None
     values: tuple[tuple[str, str], ...] = ()
+    bucket_count: int | None = None
+
+    def bucket_count_in(self, table: TableInfo) -> int:
+        """Its number of buckets, as a partition of ``table``."""
+        return table.bucket_count if self.bucket_count is None else self.bucket_count
 
 
 WHOLE_TABLE = Partition(None, None)
@@ -168,7 +174,9 @@ class Session:
         found = []
         for info in response.partitions_info:
             values = tuple((entry.key, entry.value) for entry in info.partition_spec.partition_key_values)
-            found.append(Partition("$".join(value for _, value in values), info.partition_id, values))
+            name = "$".join(value for _, value in values)
+            bucket_count = info.bucket_count if info.HasField("bucket_count") else None
+            found.append(Partition(name, info.partition_id, values, bucket_count))
         return sorted(found, key=lambda partition: partition.name or "")
 
 

@@ -103,7 +103,7 @@ def list_offsets(
         offset_type=kind,
         table_id=table.table_id,
         partition_id=partition.partition_id,
-        bucket_id=range(table.bucket_count),
+        bucket_id=range(partition.bucket_count_in(table)),
         startTimestamp=timestamp_ms,
     )
     offsets = {}
@@ -147,6 +147,7 @@ class LogReader:
                 bucket_id=bucket,
                 fetch_offset=self.positions[partition, bucket],
                 max_fetch_bytes=BUCKET_FETCH_BYTES,
+                routing_bucket_count=partition.bucket_count_in(self._table),
             )
         if not table.buckets_req:
             return []
@@ -271,6 +272,7 @@ def scan_values(session: Session, table: TableInfo, key: Bucket) -> Iterator[lis
     request = pb.ScanKvRequest(call_seq_id=0, batch_size_bytes=SCAN_BYTES)
     request.bucket_scan_req.table_id = table.table_id
     request.bucket_scan_req.bucket_id = bucket
+    request.bucket_scan_req.routing_bucket_count = partition.bucket_count_in(table)
     if partition.partition_id is not None:
         request.bucket_scan_req.partition_id = partition.partition_id
     scanner_id, more = None, True
@@ -340,7 +342,11 @@ def first_rows(
 ) -> list[tuple[Any, ...]]:
     """Some rows of a bucket of a primary-key table, at most ``limit``."""
     request = pb.LimitScanRequest(
-        table_id=table.table_id, partition_id=partition.partition_id, bucket_id=bucket, limit=limit
+        table_id=table.table_id,
+        partition_id=partition.partition_id,
+        bucket_id=bucket,
+        limit=limit,
+        routing_bucket_count=partition.bucket_count_in(table),
     )
     response = session.call(ApiKey.LIMIT_SCAN, request)
     raise_bucket_error(response)

@@ -43,7 +43,6 @@ class TableKeys:
     def __init__(self, table: TableInfo) -> None:
         options = table.descriptor.properties
         self._lake = options.get("table.datalake.format")
-        self._count = table.bucket_count
         self.key_columns = table.schema.indexes_of(table.physical_primary_key)
         self.bucket_columns = table.schema.indexes_of(table.descriptor.bucket_key)
         types = table.schema.types
@@ -62,23 +61,23 @@ class TableKeys:
         assert self._key is not None
         return self._key.encode_columns([columns[index] for index in self.key_columns])
 
-    def buckets(self, columns: Sequence[pa.Array], keys: Sequence[bytes] | None = None) -> list[int]:
+    def buckets(self, columns: Sequence[pa.Array], bucket_count: int, keys: Sequence[bytes] | None = None) -> list[int]:
         """Buckets of the rows of a batch; ``keys`` are those of :meth:`keys`, if they are at hand."""
         if keys is None or not self._same:
             keys = self._bucket.encode_columns([columns[index] for index in self.bucket_columns])
-        return [bucket_of(key, self._count, self._lake) for key in keys]
+        return [bucket_of(key, bucket_count, self._lake) for key in keys]
 
-    def key_of(self, values: Sequence[Any]) -> tuple[bytes, int]:
+    def key_of(self, values: Sequence[Any], bucket_count: int) -> tuple[bytes, int]:
         """Primary key and bucket of one row, given as its key values in the order of ``key_columns``."""
         assert self._key is not None
         key = self._key.encode(values)
         by_column = dict(zip(self.key_columns, values, strict=True))
-        return key, self.bucket_of_key([by_column[index] for index in self.bucket_columns])[1]
+        return key, self.bucket_of_key([by_column[index] for index in self.bucket_columns], bucket_count)[1]
 
-    def bucket_of_key(self, values: Sequence[Any]) -> tuple[bytes, int]:
+    def bucket_of_key(self, values: Sequence[Any], bucket_count: int) -> tuple[bytes, int]:
         """Bucket key and bucket of values in the order of ``bucket_columns``."""
         key = self._bucket.encode(values)
-        return key, bucket_of(key, self._count, self._lake)
+        return key, bucket_of(key, bucket_count, self._lake)
 
 
 _MISSING, _UNKNOWN, _WRITTEN = range(3)
@@ -145,7 +144,12 @@ class TableWriter:
         """Delete a row of a primary-key table; nothing happens if there is none."""
         request = pb.PutKvRequest(acks=-1, table_id=self._table.table_id, timeout_ms=_TIMEOUT_MS)
         batch = build_kv_batch(self._table.schema_id, [(key, None)])
-        request.buckets_req.add(partition_id=partition.partition_id, bucket_id=bucket, records=batch)
+        request.buckets_req.add(
+            partition_id=partition.partition_id,
+            bucket_id=bucket,
+            records=batch,
+            routing_bucket_count=partition.bucket_count_in(self._table),
+        )
         for response in self._session.call(ApiKey.PUT_KV, request, timeout_s=_TIMEOUT_MS / 1000).buckets_resp:
             raise_bucket_error(response)
 
@@ -154,12 +158,19 @@ class TableWriter:
     ) -> None:
         """Write rows of one partition in one request."""
         part = take(rows, indexes)
-        positions, batches = self._kv_batches(part) if self._table.has_primary_key else self._log_batches(part)
+        bucket_count = partition.bucket_count_in(self._table)
+        make = self._kv_batches if self._table.has_primary_key else self._log_batches
+        positions, batches = make(part, bucket_count)
         message = pb.PutKvRequest if self._table.has_primary_key else pb.ProduceLogRequest
         key = ApiKey.PUT_KV if self._table.has_primary_key else ApiKey.PRODUCE_LOG
         request = message(acks=-1, table_id=self._table.table_id, timeout_ms=_TIMEOUT_MS)
         for bucket, batch in batches.items():
-            request.buckets_req.add(partition_id=partition.partition_id, bucket_id=bucket, records=batch)
+            request.buckets_req.add(
+                partition_id=partition.partition_id,
+                bucket_id=bucket,
+                records=batch,
+                routing_bucket_count=bucket_count,
+            )
         outcome.set(indexes, _UNKNOWN)  # until the response has come
         try:
             response = self._session.call(key, request, timeout_s=_TIMEOUT_MS / 1000)
@@ -180,26 +191,28 @@ class TableWriter:
         if failure is not None:
             raise failure
 
-    def _kv_batches(self, rows: pa.RecordBatch) -> tuple[dict[int, Sequence[int]], dict[int, bytes]]:
+    def _kv_batches(self, rows: pa.RecordBatch, bucket_count: int) -> tuple[dict[int, Sequence[int]], dict[int, bytes]]:
         """For each bucket the positions of its rows, and their batch."""
         from fluss_server.formats.columns import record_batch_to_rows
 
         assert self._keys is not None
         keys = self._keys.keys(rows.columns)
         encoded = record_batch_to_rows(self._table.schema, self._table.kv_format, rows)
-        positions = _grouped(self._keys.buckets(rows.columns, keys))
+        positions = _grouped(self._keys.buckets(rows.columns, bucket_count, keys))
         schema_id = self._table.schema_id
         return positions, {
             bucket: build_kv_batch(schema_id, [(keys[position], encoded[position]) for position in part])
             for bucket, part in positions.items()
         }
 
-    def _log_batches(self, rows: pa.RecordBatch) -> tuple[dict[int, Sequence[int]], dict[int, bytes]]:
+    def _log_batches(
+        self, rows: pa.RecordBatch, bucket_count: int
+    ) -> tuple[dict[int, Sequence[int]], dict[int, bytes]]:
         if self._keys is None:
-            bucket = self._next_bucket
-            self._next_bucket = (self._next_bucket + 1) % self._table.bucket_count
+            bucket = self._next_bucket % bucket_count
+            self._next_bucket = bucket + 1
             return {bucket: range(rows.num_rows)}, {bucket: self._log_batch(rows)}
-        positions = _grouped(self._keys.buckets(rows.columns))
+        positions = _grouped(self._keys.buckets(rows.columns, bucket_count))
         return positions, {bucket: self._log_batch(take(rows, part)) for bucket, part in positions.items()}
 
     def _log_batch(self, rows: pa.RecordBatch) -> bytes:

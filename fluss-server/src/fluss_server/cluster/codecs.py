@@ -297,6 +297,8 @@ def _encode_table(value: TableMetadata, message: pb.PbTableMetadata) -> None:
     message.table_json = table.descriptor_json
     message.created_time = table.created_time
     message.modified_time = table.modified_time
+    if table.bucket_count_epoch:
+        message.bucket_count_epoch = table.bucket_count_epoch
     _encode_buckets(value.buckets, message.bucket_metadata)
 
 
@@ -308,6 +310,7 @@ def _decode_table(message: pb.PbTableMetadata, older: tuple[tuple[int, Schema], 
         TableDescriptor.from_json_bytes(message.table_json),
         message.created_time,
         message.modified_time,
+        message.bucket_count_epoch,
     )
     return TableMetadata(table, _decode_buckets(message.bucket_metadata), older)
 

@@ -23,10 +23,11 @@ _CODE = ErrorCode.INVALID_ALTER_TABLE_EXCEPTION
 
 @dataclass(frozen=True, slots=True)
 class TableChanges:
-    """What an ALTER_TABLE requests; at most one of the two."""
+    """What an ALTER_TABLE requests; at most one of the three."""
 
     options: OptionChanges | None
     columns: tuple[AddedColumn, ...]
+    bucket_count: int | None = None
 
 
 def table_changes(request: pb.AlterTableRequest) -> TableChanges:
@@ -44,11 +45,14 @@ def table_changes(request: pb.AlterTableRequest) -> TableChanges:
     ):
         if names:
             raise _invalid(f"column {names[0]!r} cannot be {what}", hint="columns can only be added, at the end")
-    if request.HasField("modify_bucket_count"):
-        raise _invalid("the number of buckets cannot be changed", hint="create a new table and copy the rows")
-    if options is not None and columns:
-        raise _invalid("options and columns cannot be changed together", hint="send one ALTER TABLE for each")
-    return TableChanges(options, columns)
+    has_count = request.HasField("modify_bucket_count")
+    bucket_count = request.modify_bucket_count.new_bucket_count if has_count else None
+    if (options is not None) + bool(columns) + has_count > 1:
+        raise _invalid(
+            "options, columns and the number of buckets cannot be changed together",
+            hint="send one ALTER TABLE for each",
+        )
+    return TableChanges(options, columns, bucket_count)
 
 
 def option_changes(changes: Iterable[pb.PbAlterConfig], code: ErrorCode) -> OptionChanges:

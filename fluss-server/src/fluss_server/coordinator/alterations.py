@@ -16,6 +16,7 @@ from fluss_server.coordinator.standbys import STANDBY_ENABLED
 from fluss_server.coordinator.validation import (
     OPTION_PREFIX,
     TableSettings,
+    check_bucket_count,
     check_column_names,
     check_definition_size,
     check_descriptor,
@@ -23,7 +24,7 @@ from fluss_server.coordinator.validation import (
 )
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.schema import Column, Schema, append_column
-from fluss_server.model.table import DatabaseDescriptor, TableDescriptor, TableInfo
+from fluss_server.model.table import DatabaseDescriptor, MergeEngine, TableDescriptor, TableInfo
 from fluss_server.model.types import DataType
 
 MAX_SCHEMA_ID = 2**15 - 1
@@ -111,6 +112,27 @@ def add_columns(table: TableInfo, additions: Sequence[AddedColumn]) -> TableDesc
     descriptor = replace(table.descriptor, schema=schema)
     check_definition_size(descriptor)
     return descriptor
+
+
+def change_bucket_count(table: TableInfo, bucket_count: int, settings: TableSettings) -> TableDescriptor:
+    """The definition of a table whose partitions have another number of buckets from now on.
+
+    Raises:
+        FlussError: ``INVALID_ALTER_TABLE_EXCEPTION`` for a table without partitions, one that aggregates, or a number
+            that is not positive; ``BUCKET_MAX_NUM_EXCEPTION`` above ``max.bucket.num``.
+    """
+    if not table.is_partitioned:
+        raise _invalid(
+            f"table {table.path} has no partitions, so that its number of buckets cannot be changed",
+            hint="create a new table and copy the rows",
+        )
+    if table.merge_engine is MergeEngine.AGGREGATION:
+        raise _invalid("the number of buckets of an aggregation table cannot be changed")
+    if bucket_count < 1:
+        raise _invalid(f"{bucket_count} buckets are not possible")
+    after = replace(table.descriptor, bucket_count=bucket_count)
+    check_bucket_count(after, settings)
+    return after
 
 
 def change_database(before: DatabaseDescriptor, changes: OptionChanges, comment: str | None) -> DatabaseDescriptor:

@@ -45,6 +45,9 @@ class TableLifecycle(Protocol):
     def usable_servers(self) -> int:
         """Servers that can get replicas of new tables."""
 
+    def bucket_count(self, partition: PartitionInfo) -> int:
+        """Buckets of a partition; 0 when it is gone."""
+
     def assign(self, bucket_count: int, replication_factor: int) -> Assignment:
         """Servers for the replicas of new buckets; ``INVALID_REPLICATION_FACTOR``."""
 
@@ -166,6 +169,10 @@ class DdlExecutor:
         await self.exclusively(path.database, self._alter_table(path, change, ignore_if_not_exists))
         await self._tell(path)
 
+    def bucket_count(self, partition: PartitionInfo) -> int:
+        """Buckets of a partition, which it keeps when the number of its table changes; 0 when it is gone."""
+        return self._lifecycle.bucket_count(partition)
+
     async def drop_table(self, path: TablePath, *, ignore_if_not_exists: bool) -> None:
         """Drop a table and its data; ``TABLE_NOT_EXIST`` unless ignored."""
         await self.exclusively(path.database, self._drop_table(path, ignore_if_not_exists))
@@ -237,7 +244,10 @@ class DdlExecutor:
         if descriptor == before.descriptor:
             return
         schema_id = before.schema_id + (descriptor.schema != before.schema)
-        after = await self._manager.write_table(replace(before, schema_id=schema_id, descriptor=descriptor))
+        epoch = before.bucket_count_epoch + (descriptor.bucket_count != before.bucket_count)
+        after = await self._manager.write_table(
+            replace(before, schema_id=schema_id, descriptor=descriptor, bucket_count_epoch=epoch)
+        )
         try:
             await self._lifecycle.alter_table(after)
         finally:

@@ -26,12 +26,9 @@ def coordinator_samples(
     yield Sample("coordinator_activeTabletServerCount", len(controller.queue.state.servers))
     yield Sample("coordinator_tableCount", len(tables))
     yield Sample("coordinator_partitionCount", sum(partitions.values()))
-    yield Sample(
-        "coordinator_bucketCount",
-        sum(table.bucket_count * (partitions[table.table_id] if table.is_partitioned else 1) for table in tables),
-    )
-    yield Sample("coordinator_offlineBucketCount", offline_buckets)
     queue = controller.queue
+    yield Sample("coordinator_bucketCount", sum(found.bucket_count for found in queue.state.physical_tables.values()))
+    yield Sample("coordinator_offlineBucketCount", offline_buckets)
     pending = sum(bucket.leader >= 0 and not bucket.active for bucket in queue.state.buckets.values())
     yield Sample("coordinator_pendingLeaderActivationCount", pending)
     yield Sample("coordinator_epoch", epoch)

@@ -45,7 +45,7 @@ class PartitionService:
         for partition in partitions:
             if partition.name != HISTORICAL and matches(key, partition, wanted):
                 entry = response.partitions_info.add(
-                    partition_id=partition.partition_id, bucket_count=table.bucket_count
+                    partition_id=partition.partition_id, bucket_count=self._executor.bucket_count(partition)
                 )
                 for name, value in zip(key, partition.values, strict=True):
                     entry.partition_spec.partition_key_values.add(key=name, value=value)

@@ -14,7 +14,7 @@ from fluss_server.coordinator.ddl import DdlExecutor, TableLifecycle
 from fluss_server.coordinator.partition_rules import strategy_of
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TablePath
-from fluss_server.model.partition import partition_name
+from fluss_server.model.partition import PartitionInfo, partition_name
 from fluss_server.model.table import TableInfo
 from fluss_server.runtime.clock import Clock
 
@@ -75,6 +75,10 @@ class PartitionExecutor:
         if ignore_if_exists and self._manager.find_partition(table, name) is not None:
             return  # writers request every partition they meet; most exist
         await self.create_named(table, name, ignore_if_exists=ignore_if_exists)
+
+    def bucket_count(self, partition: PartitionInfo) -> int:
+        """Buckets of a partition, which it keeps when the number of its table changes; 0 when it is gone."""
+        return self._lifecycle.bucket_count(partition)
 
     async def create_named(self, table: TableInfo, name: str, *, ignore_if_exists: bool) -> None:
         """Create a partition with an allowed name; errors as for :meth:`create`."""

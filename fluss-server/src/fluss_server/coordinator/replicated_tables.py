@@ -72,6 +72,12 @@ class ReplicatedTables:
         """Servers that can get replicas of new tables."""
         return len(self._queue().state.live_server_ids())
 
+    def bucket_count(self, partition: PartitionInfo) -> int:
+        """Buckets of a partition; 0 when it is gone."""
+        physical = PhysicalTable(partition.table_id, partition.partition_id)
+        found = self._queue().state.physical_tables.get(physical)
+        return 0 if found is None else found.bucket_count
+
     def assign(self, bucket_count: int, replication_factor: int) -> Assignment:
         """Servers for the replicas of new buckets; ``INVALID_REPLICATION_FACTOR``."""
         servers = self._queue().state.live_server_ids()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.coordinator.alter_requests import option_changes, table_changes
-from fluss_server.coordinator.alterations import add_columns, change_database, change_options
+from fluss_server.coordinator.alterations import add_columns, change_bucket_count, change_database, change_options
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.catalog_view import check_partitioned, no_partition
 from fluss_server.coordinator.ddl import DdlExecutor
@@ -111,6 +111,10 @@ class CoordinatorService:
             await self._ddl.alter_table(
                 path, lambda table, settings: change_options(table, options, settings), ignore_if_not_exists=ignore
             )
+        elif (count := changes.bucket_count) is not None:
+            await self._ddl.alter_table(
+                path, lambda table, settings: change_bucket_count(table, count, settings), ignore_if_not_exists=ignore
+            )
         elif changes.columns:
             await self._ddl.alter_table(
                 path, lambda table, _: add_columns(table, changes.columns), ignore_if_not_exists=ignore
@@ -131,6 +135,7 @@ class CoordinatorService:
             table_json=table.descriptor_json,
             created_time=table.created_time,
             modified_time=table.modified_time,
+            bucket_count_epoch=table.bucket_count_epoch,
         )
 
     @rpc(ApiKey.LIST_TABLES)
@@ -168,17 +173,19 @@ class CoordinatorService:
                 ErrorCode.NON_PRIMARY_KEY_TABLE_EXCEPTION, f"table {table.path} has no primary key and no KV snapshots"
             )
         response = pb.GetLatestKvSnapshotsResponse(table_id=table.table_id)
+        bucket_count = table.bucket_count
         if request.HasField("partition_name"):
             check_partitioned(table)
             partition = self._manager.find_partition(table, request.partition_name)
             if partition is None:
                 raise no_partition(table, request.partition_name)
             response.partition_id = partition.partition_id
+            bucket_count = self._ddl.bucket_count(partition)
         elif table.is_partitioned:
             raise FlussError(
                 ErrorCode.PARTITION_NOT_EXISTS, f"table {table.path} is partitioned, but no partition is named"
             )
-        for bucket in range(table.bucket_count):
+        for bucket in range(bucket_count):
             response.latest_snapshots.add(bucket_id=bucket)
         return response
 

@@ -129,7 +129,8 @@ def check_definition_size(descriptor: TableDescriptor) -> None:
         raise _invalid_table(f"the definition of the table has {size} bytes, more than {MAX_VALUE_BYTES}")
 
 
-def _check_buckets_and_keys(descriptor: TableDescriptor, settings: TableSettings) -> None:
+def check_bucket_count(descriptor: TableDescriptor, settings: TableSettings) -> None:
+    """``BUCKET_MAX_NUM_EXCEPTION`` when there are too many."""
     bucket_count = descriptor.bucket_count
     assert bucket_count is not None, "the descriptor is complete"
     if bucket_count > settings.max_bucket_count:
@@ -138,6 +139,10 @@ def _check_buckets_and_keys(descriptor: TableDescriptor, settings: TableSettings
             f"{bucket_count} buckets are more than the limit of {settings.max_bucket_count}",
             hint="use fewer buckets, or raise max.bucket.num of the server",
         )
+
+
+def _check_buckets_and_keys(descriptor: TableDescriptor, settings: TableSettings) -> None:
+    check_bucket_count(descriptor, settings)
     schema = descriptor.schema
     for kind, names in (("bucket key", descriptor.bucket_key), ("primary key", schema.primary_key)):
         for index in schema.indexes_of(names):

@@ -133,6 +133,7 @@ class TableRecord:
         created_time: epoch milliseconds.
         modified_time: epoch milliseconds.
         remote_data_dir: root of the table's remote files, or None.
+        bucket_count_epoch: how often the number of buckets was changed; written only when it was.
     """
 
     table_id: int
@@ -145,6 +146,7 @@ class TableRecord:
     created_time: int
     modified_time: int
     remote_data_dir: str | None = None
+    bucket_count_epoch: int = 0
 
     @classmethod
     def of(cls, table: TableInfo) -> TableRecord:
@@ -159,6 +161,7 @@ class TableRecord:
             descriptor.custom_properties,
             table.created_time,
             table.modified_time,
+            bucket_count_epoch=table.bucket_count_epoch,
         )
 
     def table_info(self, path: TablePath, schema_id: int, schema: Schema) -> TableInfo:
@@ -172,7 +175,8 @@ class TableRecord:
             self.properties,
             self.custom_properties,
         )
-        return TableInfo(path, self.table_id, schema_id, descriptor, self.created_time, self.modified_time)
+        times = self.created_time, self.modified_time
+        return TableInfo(path, self.table_id, schema_id, descriptor, *times, self.bucket_count_epoch)
 
     def encode(self) -> bytes:
         document: dict[str, Any] = {"version": 1, "table_id": self.table_id}
@@ -189,6 +193,8 @@ class TableRecord:
         document["modified_time"] = self.modified_time
         if self.remote_data_dir is not None:
             document["remote_data_dir"] = self.remote_data_dir
+        if self.bucket_count_epoch:
+            document["bucket_count_epoch"] = self.bucket_count_epoch
         return _encode(document)
 
     @classmethod
@@ -205,6 +211,7 @@ class TableRecord:
             _integer(path, document, "created_time"),
             _integer(path, document, "modified_time"),
             _text(path, document, "remote_data_dir"),
+            _integer(path, document, "bucket_count_epoch") if "bucket_count_epoch" in document else 0,
         )
 
 

@@ -194,6 +194,7 @@ class TableInfo:
         descriptor: with all defaults applied; ``bucket_count`` is set.
         created_time: epoch milliseconds.
         modified_time: epoch milliseconds.
+        bucket_count_epoch: how often the number of buckets was changed; partitions keep the one that they began with.
     """
 
     path: TablePath
@@ -202,6 +203,7 @@ class TableInfo:
     descriptor: TableDescriptor
     created_time: int
     modified_time: int
+    bucket_count_epoch: int = 0
 
     @property
     def schema(self) -> Schema:
@@ -217,6 +219,7 @@ class TableInfo:
 
     @property
     def bucket_count(self) -> int:
+        """Of a table without partitions, or of partitions that are created now."""
         assert self.descriptor.bucket_count is not None, "defaults are applied before a TableInfo is made"
         return self.descriptor.bucket_count
 

@@ -25,11 +25,13 @@ class BucketRecords(NamedTuple):
         partition_id: None for a table without partitions.
         bucket_id: number of the bucket.
         records: the batch or batches, a view of the request's frame; valid for as long as it is referenced.
+        routing_bucket_count: with how many buckets the client chose this one; None if it does not say.
     """
 
     partition_id: int | None
     bucket_id: int
     records: memoryview
+    routing_bucket_count: int | None = None
 
 
 def without_records(buckets: Sequence[BucketRecords]) -> list[BucketRecords]:
@@ -64,7 +66,7 @@ class PutKvRequest:
 _ACKS, _TABLE_ID, _TIMEOUT_MS = 0x08, 0x10, 0x18
 _PRODUCE_BUCKETS = 0x22
 _TARGET_COLUMN, _TARGET_COLUMNS, _PUT_BUCKETS, _AGG_MODE = 0x20, 0x22, 0x2A, 0x30
-_PARTITION_ID, _BUCKET_ID, _RECORDS = 0x08, 0x10, 0x1A
+_PARTITION_ID, _BUCKET_ID, _RECORDS, _ROUTING_BUCKET_COUNT = 0x08, 0x10, 0x1A, 0x28
 
 
 def parse_produce_log(body: Buffer) -> ProduceLogRequest:
@@ -124,7 +126,7 @@ def parse_put_kv(body: Buffer) -> PutKvRequest:
 
 
 def _parse_bucket(data: memoryview, position: int, end: int) -> BucketRecords:
-    partition_id = bucket_id = records = None
+    partition_id = bucket_id = records = routing_bucket_count = None
     for tag, value, stop in read_fields(data, position, end):
         if tag == _RECORDS:
             records = data[value:stop]
@@ -132,9 +134,11 @@ def _parse_bucket(data: memoryview, position: int, end: int) -> BucketRecords:
             bucket_id = as_int32(value)
         elif tag == _PARTITION_ID:
             partition_id = as_int64(value)
+        elif tag == _ROUTING_BUCKET_COUNT:
+            routing_bucket_count = as_int32(value)
     if bucket_id is None or records is None:
         raise corrupt("bucket_id and records of a bucket are required")
-    return BucketRecords(partition_id, bucket_id, records)
+    return BucketRecords(partition_id, bucket_id, records, routing_bucket_count)
 
 
 class FetchLogResponseBuilder:

@@ -75,6 +75,7 @@ class MetadataService:
                 table_json=table.descriptor_json,
                 created_time=table.created_time,
                 modified_time=table.modified_time,
+                bucket_count_epoch=table.bucket_count_epoch,
             )
             _add_buckets(entry.bucket_metadata, self._metadata.buckets(table.table_id, None))
         for partition in self._partitions(request):

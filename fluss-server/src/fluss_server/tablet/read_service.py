@@ -26,6 +26,7 @@ from fluss_server.rpc.bulk import (
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.loop_share import LoopShare, TimeSlice
+from fluss_server.tablet.bucket_routing import sent_count
 from fluss_server.tablet.disk_write_lock import DiskWriteLock
 from fluss_server.tablet.fetch import BucketFetch, BucketResult, FetchLimits, fetch_log
 from fluss_server.tablet.inserting_lookups import MAX_TIMEOUT_MS, find_or_insert
@@ -120,10 +121,11 @@ class ReadService:
                     projector,
                     log_filter,
                 )
-                if problem is None:
+                wrong = problem or self._wrong_routing(fetch.bucket, bucket)
+                if wrong is None:
                     fetches.append(fetch)
                 else:
-                    failed.append(BucketResult(fetch, problem))
+                    failed.append(BucketResult(fetch, wrong))
         results = await fetch_log(
             fetches,
             self._replicas.leader,
@@ -139,6 +141,16 @@ class ReadService:
             read_pool=self._replicas.read_pool,
         )
         return await self._fetch_response(results, failed, time_slice, counted=True)
+
+    def _wrong_routing(self, bucket: TableBucket, request: pb.PbFetchLogReqForBucket) -> FlussError | None:
+        """Why a client may not fetch a bucket of a table whose number of buckets was changed."""
+        replica = self._replicas.find(bucket)
+        if replica is not None and replica.table.bucket_count_epoch:
+            try:
+                self._replicas.check_routing(replica, sent_count(request))
+            except FlussError as error:
+                return error
+        return None
 
     async def _fetch_response(
         self, results: Sequence[BucketResult], failed: Sequence[BucketResult], time_slice: TimeSlice, *, counted: bool
@@ -202,6 +214,9 @@ class ReadService:
             entry = response.buckets_resp.add(bucket_id=bucket)
             try:
                 replica = await self._replicas.served_replica(TableBucket(request.table_id, partition_id, bucket))
+                # Clients of Apache Fluss 1.0 send no number here; reading itself is refused where it would be wrong.
+                if replica.table.bucket_count_epoch and (sent := sent_count(request)):
+                    self._replicas.check_routing(replica, sent)
                 entry.offset = self._offset(replica, request)
             except FlussError as error:
                 entry.error_code, entry.error_message = int(error.code), str(error)
@@ -242,6 +257,8 @@ class ReadService:
             try:
                 replica = self._replicas.replica(TableBucket(request.table_id, partition_id, bucket_id))
                 replica.counters.lookup_requests += 1
+                if replica.table.bucket_count_epoch:
+                    self._replicas.check_routing(replica, sent_count(bucket))
                 values = replica.require_kv().lookup(bucket.keys[:])
                 response.values(bucket_id, values, partition_id)
             except FlussError as error:
@@ -268,6 +285,8 @@ class ReadService:
             try:
                 replica = await self._replicas.served_replica(TableBucket(table_id, partition_id, bucket.bucket_id))
                 replica.counters.lookup_requests += 1
+                if replica.table.bucket_count_epoch:
+                    self._replicas.check_routing(replica, sent_count(bucket))
                 reader = LookupReader(replica.require_kv(), bucket.keys, response.size_bytes)
                 await read_all(reader, run)
                 await run(partial(_add_values, response, bucket.bucket_id, partition_id, reader))
@@ -410,16 +429,23 @@ class ReadService:
             if bucket.HasField("partition_id"):
                 entry.partition_id = bucket.partition_id
             try:
-                entry.row_count = (await self._replica(request.table_id, bucket)).row_count
+                entry.row_count = (await self._replica(request.table_id, bucket, any_client=True)).row_count
             except FlussError as error:
                 entry.error_code, entry.error_message = int(error.code), str(error)
         return response
 
-    async def _replica(self, table_id: int, bucket: object) -> Replica:
-        """The replica that a request's bucket names by ``partition_id`` and ``bucket_id``."""
+    async def _replica(self, table_id: int, bucket: object, *, any_client: bool = False) -> Replica:
+        """The replica that a request's bucket names by ``partition_id`` and ``bucket_id``.
+
+        Args:
+            any_client: also for clients that do not say with how many buckets they chose this one.
+        """
         partition_id = bucket.partition_id if bucket.HasField("partition_id") else None  # type: ignore[attr-defined]
         bucket_id = bucket.bucket_id  # type: ignore[attr-defined]
-        return await self._replicas.served_replica(TableBucket(table_id, partition_id, bucket_id))
+        replica = await self._replicas.served_replica(TableBucket(table_id, partition_id, bucket_id))
+        if replica.table.bucket_count_epoch and ((sent := sent_count(bucket)) or not any_client):
+            self._replicas.check_routing(replica, sent)
+        return replica
 
 
 def _add_values(

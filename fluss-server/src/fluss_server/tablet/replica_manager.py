@@ -36,6 +36,7 @@ from fluss_server.replica.replica import Replica
 from fluss_server.runtime.runtime import Runtime
 from fluss_server.runtime.workers import WorkerPool
 from fluss_server.tablet.bucket_changes import BucketChanges
+from fluss_server.tablet.bucket_routing import check_routing
 from fluss_server.tablet.maintenance import Maintenance, MaintenanceConfig
 from fluss_server.tablet.replica_directories import ReplicaDirectories
 from fluss_server.tablet.replica_fetcher import Connect, FetcherConfig, ReplicaFetchers
@@ -286,6 +287,11 @@ class ReplicaManager:
         """A version of the schema of a table; ``UNKNOWN_TABLE_OR_BUCKET_EXCEPTION``, ``SCHEMA_NOT_EXIST``."""
         self.table(table_id)
         return self._metadata.schema(table_id, schema_id)
+
+    def check_routing(self, replica: BucketReplica, sent: int | None) -> None:
+        """See ``bucket_routing.check_routing``; only for a table whose number of buckets was changed."""
+        bucket = replica.bucket
+        check_routing(replica.table, len(self._metadata.buckets(bucket.table_id, bucket.partition_id)), sent)
 
     def partition(self, partition_id: int) -> PartitionInfo | None:
         """The partition of that id, or None."""

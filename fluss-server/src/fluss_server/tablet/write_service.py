@@ -113,6 +113,9 @@ class WriteService:
             self._disk.check()
             replica = self._replicas.leader(TableBucket(table_id, bucket.partition_id, bucket.bucket_id))
             replica.check_acks(acks)
+            # Without a bucket key, rows may be in any bucket.
+            if replica.table.bucket_count_epoch and replica.table.descriptor.bucket_key:
+                self._replicas.check_routing(replica, bucket.routing_bucket_count)
             return replica, replica.append(bucket.records)
         except Exception as error:
             return _as_fluss_error(error)
@@ -170,6 +173,8 @@ class WriteService:
                 key = TableBucket(table_id, bucket.partition_id, bucket.bucket_id)
                 replica = await self._replicas.served_replica(key)  # waits only for a new leader, in order
                 replica.check_acks(acks)
+                if replica.table.bucket_count_epoch:
+                    self._replicas.check_routing(replica, bucket.routing_bucket_count)
                 overwrite = _is_overwrite(agg_mode)
                 return replica, await replica.put(bucket.records, target_columns, overwrite=overwrite)
             except Exception as error:

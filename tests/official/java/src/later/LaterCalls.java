@@ -8,6 +8,7 @@ import org.apache.fluss.client.table.scanner.Scan;
 import org.apache.fluss.client.table.scanner.batch.BatchScanner;
 import org.apache.fluss.cluster.rebalance.ServerTag;
 import org.apache.fluss.metadata.DatabaseChange;
+import org.apache.fluss.metadata.TableChange;
 import org.apache.fluss.predicate.Predicate;
 import org.apache.fluss.predicate.PredicateBuilder;
 import org.apache.fluss.shaded.jackson2.com.fasterxml.jackson.databind.JsonNode;
@@ -29,6 +30,12 @@ final class LaterCalls {
           }
           boolean ignore = Requests.flag(request, "ignore_if_not_exists");
           return admin(connections, request).alterDatabase(Requests.text(request, "name"), changes, ignore).get();
+        });
+    calls.put(
+        "alter_bucket_count",
+        request -> {
+          List<TableChange> changes = List.of(TableChange.modifyBucketCount(request.get("bucket_count").asInt()));
+          return admin(connections, request).alterTable(Requests.path(request), changes, false).get();
         });
     calls.put(
         "cluster_health",
