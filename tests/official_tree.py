@@ -58,9 +58,13 @@ class Tree:
         return value
 
     def paths(self, path: str = "") -> set[str]:
-        """Every path below ``path``."""
+        """Every path below ``path``, but what goes away meanwhile."""
         found: set[str] = set()
-        for name in self._client.get_children(self._root + path):
+        try:
+            names = self._client.get_children(self._root + path)
+        except NoNodeError:
+            return found
+        for name in names:
             found |= {f"{path}/{name}"} | self.paths(f"{path}/{name}")
         return found
 
