@@ -13,6 +13,7 @@ from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.cli.main import main
 from fluss_server.errors import ErrorCode
+from fluss_server.formats.log_batch import build_batch
 from fluss_server.rpc.client import RpcClient
 from fluss_server.testing import LocalCluster
 from table_rpc import rpc_client, table_path
@@ -142,6 +143,35 @@ def test_a_wrong_number_is_refused_for_every_call(tmp_path: Path) -> None:
         asyncio.run(calls(cluster))
 
 
+def test_appends_need_no_number_where_any_bucket_is_right(tmp_path: Path) -> None:
+    """Rows of a table without a bucket key may be in any bucket; with one, readers expect them in theirs."""
+
+    async def codes(cluster: LocalCluster, name: str) -> list[int]:
+        async with rpc_client(cluster.bootstrap_servers) as client:
+            path = table_path(name)
+            info = await client.call(ApiKey.GET_TABLE_INFO, pb.GetTableInfoRequest(table_path=path))
+            listed = await client.call(ApiKey.LIST_PARTITION_INFOS, pb.ListPartitionInfosRequest(table_path=path))
+            return [
+                await refusal(
+                    client,
+                    ApiKey.PRODUCE_LOG,
+                    info.table_id,
+                    {"partition_id": partition.partition_id, "bucket_id": 1, "routing_bucket_count": count},
+                )
+                for partition in listed.partitions_info
+                for count in (None, partition.bucket_count)
+            ]
+
+    with LocalCluster(tmp_path / "data", grpc=True) as cluster:
+        run = Fluss(cluster, tmp_path)
+        altered(run, "anywhere", "")
+        run("create-table", KEYED.format("by_id", "").replace("'2'", "'2', 'bucket.key' = 'id'"))
+        run.put("by_id", "old")
+        run("alter-table", "by_id", "--set", "bucket.num=4")
+        assert asyncio.run(codes(cluster, "anywhere")) == [0, 0, 0, 0]
+        assert asyncio.run(codes(cluster, "by_id")) == [ErrorCode.INVALID_BUCKET_ROUTING, 0]
+
+
 async def refusal(client: RpcClient, key: ApiKey, table_id: int, bucket: dict[str, Any]) -> int:
     """The code that a call about a bucket gets, 0 for none."""
     request: Any
@@ -154,6 +184,10 @@ async def refusal(client: RpcClient, key: ApiKey, table_id: int, bucket: dict[st
     elif key is ApiKey.PUT_KV:
         entry = pb.PbPutKvReqForBucket(**bucket, records=b"")
         request = pb.PutKvRequest(acks=-1, table_id=table_id, timeout_ms=1000, buckets_req=[entry])
+    elif key is ApiKey.PRODUCE_LOG:
+        records = bytes(build_batch(1, change_types=None, payload=b"", record_count=0))
+        entry = pb.PbProduceLogReqForBucket(**bucket, records=records)
+        request = pb.ProduceLogRequest(acks=-1, table_id=table_id, timeout_ms=1000, buckets_req=[entry])
     elif key is ApiKey.FETCH_LOG:
         entry = pb.PbFetchLogReqForBucket(**bucket, fetch_offset=0, max_fetch_bytes=1 << 20)
         table = pb.PbFetchLogReqForTable(table_id=table_id, projection_pushdown_enabled=False, buckets_req=[entry])
