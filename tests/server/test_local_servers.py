@@ -21,8 +21,8 @@ from clients.test_pyfluss_sasl import authentication
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.api.own_messages import message_class
-from fluss_server.cluster.codecs import encode_register_server
 from fluss_server.cluster.messages import RegisterServer, ServerNode
+from fluss_server.cluster.server_codecs import encode_register_server
 from fluss_server.errors import FlussError
 from fluss_server.grpc_server.client import GrpcClient
 from fluss_server.rpc.client import RpcClient

@@ -11,7 +11,7 @@ from cluster_nodes import CoordinatorNode, Node, TabletNode
 from error_support import refused
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import BETWEEN_SERVERS, ApiKey
-from fluss_server.cluster import codecs
+from fluss_server.cluster import control_codecs, server_codecs
 from fluss_server.cluster.messages import Heartbeat, NotifyLeaderAndIsr, RegisterServer, ServerNode, UpdateMetadata
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.rpc.client import RpcClient
@@ -45,16 +45,20 @@ def impostors_calls() -> list[tuple[str, ApiKey, Any]]:
         bucket_id=0, fetch_offset=0, max_fetch_bytes=100
     )
     return [
-        ("coordinator", ApiKey.REGISTER_SERVER, codecs.encode_register_server(RegisterServer(evil, "evil"))),
-        ("coordinator", ApiKey.SERVER_HEARTBEAT, codecs.encode_heartbeat(Heartbeat(1, "evil"))),
+        ("coordinator", ApiKey.REGISTER_SERVER, server_codecs.encode_register_server(RegisterServer(evil, "evil"))),
+        ("coordinator", ApiKey.SERVER_HEARTBEAT, server_codecs.encode_heartbeat(Heartbeat(1, "evil"))),
         (
             "coordinator",
             ApiKey.CONTROLLED_SHUTDOWN,
             pb.ControlledShutdownRequest(tablet_server_id=1, tablet_server_epoch=-1),
         ),
         ("coordinator", ApiKey.ADJUST_ISR, pb.AdjustIsrRequest(serverId=1)),
-        ("tablet", ApiKey.UPDATE_METADATA, codecs.encode_update_metadata(UpdateMetadata(99, evil, (evil,)))),
-        ("tablet", ApiKey.NOTIFY_LEADER_AND_ISR, codecs.encode_notify_leader_and_isr(NotifyLeaderAndIsr(99, ()))),
+        ("tablet", ApiKey.UPDATE_METADATA, control_codecs.encode_update_metadata(UpdateMetadata(99, evil, (evil,)))),
+        (
+            "tablet",
+            ApiKey.NOTIFY_LEADER_AND_ISR,
+            control_codecs.encode_notify_leader_and_isr(NotifyLeaderAndIsr(99, ())),
+        ),
         ("tablet", ApiKey.STOP_REPLICA, pb.StopReplicaRequest(coordinator_epoch=99)),
         ("tablet", ApiKey.FETCH_LOG, fetch),
     ]
@@ -86,7 +90,7 @@ async def test_a_client_is_neither_coordinator_nor_follower(tmp_path: Path) -> N
         assert set(tablet.server.metadata.servers) == {1}
         stranger = await RpcClient.connect("127.0.0.1", coordinator.endpoint("INTERNAL").port)
         stranger.api_versions[ApiKey.SERVER_HEARTBEAT] = (0, 0)
-        call = stranger.call(ApiKey.SERVER_HEARTBEAT, codecs.encode_heartbeat(Heartbeat(1, "evil")))
+        call = stranger.call(ApiKey.SERVER_HEARTBEAT, server_codecs.encode_heartbeat(Heartbeat(1, "evil")))
         assert await refused(call) is ErrorCode.AUTHENTICATE_EXCEPTION
         await stranger.close()
     finally:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from example_support import examples
-from fluss_server.cluster import codecs
+from fluss_server.cluster import control_codecs, server_codecs
 from fluss_server.cluster.messages import (
     AdjustedBucket,
     AdjustIsr,
@@ -155,34 +155,34 @@ messages = st.one_of(
 )
 
 CODECS: dict[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
-    NotifyLeaderAndIsr: (codecs.encode_notify_leader_and_isr, codecs.decode_notify_leader_and_isr),
+    NotifyLeaderAndIsr: (control_codecs.encode_notify_leader_and_isr, control_codecs.decode_notify_leader_and_isr),
     NotifyLeaderAndIsrResponse: (
-        codecs.encode_notify_leader_and_isr_response,
-        codecs.decode_notify_leader_and_isr_response,
+        control_codecs.encode_notify_leader_and_isr_response,
+        control_codecs.decode_notify_leader_and_isr_response,
     ),
-    StopReplicas: (codecs.encode_stop_replicas, codecs.decode_stop_replicas),
-    StopReplicasResponse: (codecs.encode_stop_replicas_response, codecs.decode_stop_replicas_response),
-    UpdateMetadata: (codecs.encode_update_metadata, codecs.decode_update_metadata),
-    RegisterServer: (codecs.encode_register_server, codecs.decode_register_server),
-    Registered: (codecs.encode_registered, codecs.decode_registered),
-    Heartbeat: (codecs.encode_heartbeat, codecs.decode_heartbeat),
-    ControlledShutdown: (codecs.encode_controlled_shutdown, codecs.decode_controlled_shutdown),
+    StopReplicas: (control_codecs.encode_stop_replicas, control_codecs.decode_stop_replicas),
+    StopReplicasResponse: (control_codecs.encode_stop_replicas_response, control_codecs.decode_stop_replicas_response),
+    UpdateMetadata: (control_codecs.encode_update_metadata, control_codecs.decode_update_metadata),
+    RegisterServer: (server_codecs.encode_register_server, server_codecs.decode_register_server),
+    Registered: (server_codecs.encode_registered, server_codecs.decode_registered),
+    Heartbeat: (server_codecs.encode_heartbeat, server_codecs.decode_heartbeat),
+    ControlledShutdown: (server_codecs.encode_controlled_shutdown, server_codecs.decode_controlled_shutdown),
     ControlledShutdownResponse: (
-        codecs.encode_controlled_shutdown_response,
-        codecs.decode_controlled_shutdown_response,
+        server_codecs.encode_controlled_shutdown_response,
+        server_codecs.decode_controlled_shutdown_response,
     ),
-    AdjustIsr: (codecs.encode_adjust_isr, codecs.decode_adjust_isr),
-    AdjustIsrResponse: (codecs.encode_adjust_isr_response, codecs.decode_adjust_isr_response),
-    ResignLeaderships: (codecs.encode_resign_leaderships, codecs.decode_resign_leaderships),
-    ReserveIds: (codecs.encode_reserve_ids, codecs.decode_reserve_ids),
-    ReserveWriterIds: (codecs.encode_reserve_writer_ids, codecs.decode_reserve_writer_ids),
-    ReservedIds: (codecs.encode_reserved_ids, codecs.decode_reserved_ids),
+    AdjustIsr: (server_codecs.encode_adjust_isr, server_codecs.decode_adjust_isr),
+    AdjustIsrResponse: (server_codecs.encode_adjust_isr_response, server_codecs.decode_adjust_isr_response),
+    ResignLeaderships: (server_codecs.encode_resign_leaderships, server_codecs.decode_resign_leaderships),
+    ReserveIds: (server_codecs.encode_reserve_ids, server_codecs.decode_reserve_ids),
+    ReserveWriterIds: (server_codecs.encode_reserve_writer_ids, server_codecs.decode_reserve_writer_ids),
+    ReservedIds: (server_codecs.encode_reserved_ids, server_codecs.decode_reserved_ids),
 }
 
 
 OTHER_RESPONSES: list[tuple[Any, Callable[[Any], Any], Callable[[Any], Any]]] = [
-    (Registered(3, 4), codecs.encode_heartbeat_response, codecs.decode_heartbeat_response),
-    (ReservedIds(5, 6), codecs.encode_reserved_writer_ids, codecs.decode_reserved_writer_ids),
+    (Registered(3, 4), server_codecs.encode_heartbeat_response, server_codecs.decode_heartbeat_response),
+    (ReservedIds(5, 6), server_codecs.encode_reserved_writer_ids, server_codecs.decode_reserved_writer_ids),
 ]
 
 
@@ -195,9 +195,9 @@ def test_one_value_can_be_the_response_of_two_apis(
 
 
 def test_a_server_that_does_not_say_that_it_stopped_cleanly_did_not() -> None:
-    message = codecs.encode_register_server(RegisterServer(ServerNode(1), "first"))
+    message = server_codecs.encode_register_server(RegisterServer(ServerNode(1), "first"))
     assert not message.HasField("clean")
-    assert codecs.decode_register_server(message).clean is False
+    assert server_codecs.decode_register_server(message).clean is False
 
 
 @settings(max_examples=examples(300))
@@ -212,6 +212,6 @@ def test_decoding_undoes_encoding(value: Any) -> None:
 def test_a_hint_is_part_of_the_message_that_travels() -> None:
     failure = Failure(ErrorCode.STORAGE_EXCEPTION, "no space", "free some")
     bucket = TableBucket(1, None, 2)
-    message = codecs.encode_stop_replicas_response(StopReplicasResponse((BucketResult(bucket, failure),)))
-    [result] = codecs.decode_stop_replicas_response(message).replicas
+    message = control_codecs.encode_stop_replicas_response(StopReplicasResponse((BucketResult(bucket, failure),)))
+    [result] = control_codecs.decode_stop_replicas_response(message).replicas
     assert result.failure == Failure(ErrorCode.STORAGE_EXCEPTION, "no space (free some)")

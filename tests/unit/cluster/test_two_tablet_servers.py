@@ -11,7 +11,7 @@ from typing import Any
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
-from fluss_server.cluster import codecs
+from fluss_server.cluster import control_codecs, server_codecs
 from fluss_server.cluster.gateways import CoordinatorGateway, TabletServerGateway
 from fluss_server.cluster.messages import (
     AdjustIsr,
@@ -65,27 +65,29 @@ class RemoteTabletServer:
         self._server = server
 
     async def notify_leader_and_isr(self, request: NotifyLeaderAndIsr) -> NotifyLeaderAndIsrResponse:
-        sent = through(codecs.encode_notify_leader_and_isr, codecs.decode_notify_leader_and_isr, request)
+        sent = through(
+            control_codecs.encode_notify_leader_and_isr, control_codecs.decode_notify_leader_and_isr, request
+        )
         response: NotifyLeaderAndIsrResponse = through(
-            codecs.encode_notify_leader_and_isr_response,
-            codecs.decode_notify_leader_and_isr_response,
+            control_codecs.encode_notify_leader_and_isr_response,
+            control_codecs.decode_notify_leader_and_isr_response,
             await self._server.notify_leader_and_isr(sent),
         )
         return response
 
     async def update_metadata(self, request: UpdateMetadata) -> None:
         await self._server.update_metadata(
-            through(codecs.encode_update_metadata, codecs.decode_update_metadata, request)
+            through(control_codecs.encode_update_metadata, control_codecs.decode_update_metadata, request)
         )
 
     async def update_settings(self, request: UpdateSettings) -> None:
         await self._server.update_settings(through(encode_update_settings, decode_update_settings, request))
 
     async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
-        sent = through(codecs.encode_stop_replicas, codecs.decode_stop_replicas, request)
+        sent = through(control_codecs.encode_stop_replicas, control_codecs.decode_stop_replicas, request)
         response: StopReplicasResponse = through(
-            codecs.encode_stop_replicas_response,
-            codecs.decode_stop_replicas_response,
+            control_codecs.encode_stop_replicas_response,
+            control_codecs.decode_stop_replicas_response,
             await self._server.stop_replicas(sent),
         )
         return response
@@ -98,42 +100,46 @@ class RemoteCoordinator:
         self._coordinator = coordinator
 
     async def register(self, request: RegisterServer, server: TabletServerGateway) -> Registered:
-        sent = through(codecs.encode_register_server, codecs.decode_register_server, request)
+        sent = through(server_codecs.encode_register_server, server_codecs.decode_register_server, request)
         response: Registered = through(
-            codecs.encode_registered,
-            codecs.decode_registered,
+            server_codecs.encode_registered,
+            server_codecs.decode_registered,
             await self._coordinator.register(sent, RemoteTabletServer(server)),
         )
         return response
 
     async def heartbeat(self, request: Heartbeat) -> Registered:
-        return await self._coordinator.heartbeat(through(codecs.encode_heartbeat, codecs.decode_heartbeat, request))
+        return await self._coordinator.heartbeat(
+            through(server_codecs.encode_heartbeat, server_codecs.decode_heartbeat, request)
+        )
 
     async def controlled_shutdown(self, request: ControlledShutdown) -> ControlledShutdownResponse:
-        sent = through(codecs.encode_controlled_shutdown, codecs.decode_controlled_shutdown, request)
+        sent = through(server_codecs.encode_controlled_shutdown, server_codecs.decode_controlled_shutdown, request)
         response: ControlledShutdownResponse = through(
-            codecs.encode_controlled_shutdown_response,
-            codecs.decode_controlled_shutdown_response,
+            server_codecs.encode_controlled_shutdown_response,
+            server_codecs.decode_controlled_shutdown_response,
             await self._coordinator.controlled_shutdown(sent),
         )
         return response
 
     async def adjust_isr(self, request: AdjustIsr) -> AdjustIsrResponse:
-        return await self._coordinator.adjust_isr(through(codecs.encode_adjust_isr, codecs.decode_adjust_isr, request))
+        return await self._coordinator.adjust_isr(
+            through(server_codecs.encode_adjust_isr, server_codecs.decode_adjust_isr, request)
+        )
 
     async def resign_leaderships(self, request: ResignLeaderships) -> None:
         await self._coordinator.resign_leaderships(
-            through(codecs.encode_resign_leaderships, codecs.decode_resign_leaderships, request)
+            through(server_codecs.encode_resign_leaderships, server_codecs.decode_resign_leaderships, request)
         )
 
     async def reserve_ids(self, request: ReserveIds) -> ReservedIds:
         return await self._coordinator.reserve_ids(
-            through(codecs.encode_reserve_ids, codecs.decode_reserve_ids, request)
+            through(server_codecs.encode_reserve_ids, server_codecs.decode_reserve_ids, request)
         )
 
     async def reserve_writer_ids(self, request: ReserveWriterIds) -> ReservedIds:
         return await self._coordinator.reserve_writer_ids(
-            through(codecs.encode_reserve_writer_ids, codecs.decode_reserve_writer_ids, request)
+            through(server_codecs.encode_reserve_writer_ids, server_codecs.decode_reserve_writer_ids, request)
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from error_support import code_of
-from fluss_server.cluster import codecs
+from fluss_server.cluster import control_codecs
 from fluss_server.cluster.messages import (
     BucketMetadata,
     ControlStamp,
@@ -56,13 +56,13 @@ def snapshot(*tables: TableMetadata, partitions: int = 0) -> UpdateMetadata:
 
 
 def encoded_size(update: UpdateMetadata) -> int:
-    return len(codecs.encode_update_metadata(update).SerializeToString())
+    return len(control_codecs.encode_update_metadata(update).SerializeToString())
 
 
 def sent(update: UpdateMetadata) -> UpdateMetadata:
     """As it arrives."""
-    message = codecs.encode_update_metadata(update)
-    return codecs.decode_update_metadata(type(message).FromString(message.SerializeToString()))
+    message = control_codecs.encode_update_metadata(update)
+    return control_codecs.decode_update_metadata(type(message).FromString(message.SerializeToString()))
 
 
 def test_a_short_update_is_not_cut() -> None:

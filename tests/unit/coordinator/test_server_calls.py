@@ -9,7 +9,7 @@ from typing import cast
 from coordinator_support import RecordingTabletServer, running
 from error_support import refused
 from fluss_server.api.keys import ApiKey
-from fluss_server.cluster import codecs
+from fluss_server.cluster import server_codecs
 from fluss_server.cluster.messages import RegisterServer, ServerNode
 from fluss_server.cluster.remote_tablet_server import RemoteTabletServer
 from fluss_server.config import SERVER_OPTIONS
@@ -51,7 +51,7 @@ async def test_a_refused_registration_changes_nothing_for_the_member(tmp_path: P
 
         async def register(incarnation: str, version: str, *, checks: bool) -> None:
             registration = RegisterServer(ServerNode(4), incarnation, fluss_version=version, checks_permissions=checks)
-            request = codecs.encode_register_server(registration)
+            request = server_codecs.encode_register_server(registration)
             await calls.register_server(request, RequestContext(ApiKey.REGISTER_SERVER))
 
         other = register("other", "2", checks=False)

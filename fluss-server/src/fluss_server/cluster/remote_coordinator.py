@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fluss_server.api.keys import ApiKey
-from fluss_server.cluster import codecs
+from fluss_server.cluster import server_codecs as codecs
 from fluss_server.cluster.gateways import TabletServerGateway
 from fluss_server.cluster.messages import (
     AdjustIsr,

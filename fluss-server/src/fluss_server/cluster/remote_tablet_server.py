@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fluss_server.api.keys import ApiKey
-from fluss_server.cluster import codecs, settings_update
+from fluss_server.cluster import control_codecs as codecs
+from fluss_server.cluster import settings_update
 from fluss_server.cluster.messages import (
     BucketResult,
     NotifyLeaderAndIsr,

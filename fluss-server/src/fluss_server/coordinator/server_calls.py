@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from fluss_server.api.keys import ApiKey
 from fluss_server.api.own_messages import message_class
-from fluss_server.cluster import codecs
+from fluss_server.cluster import server_codecs as codecs
 from fluss_server.cluster.gateways import CoordinatorGateway
 from fluss_server.cluster.messages import RegisterServer
 from fluss_server.cluster.remote_tablet_server import RemoteTabletServer

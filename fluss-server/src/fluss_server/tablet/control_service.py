@@ -7,7 +7,7 @@ from typing import Any
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.api.own_messages import message_class
-from fluss_server.cluster import codecs
+from fluss_server.cluster import control_codecs as codecs
 from fluss_server.cluster.gateways import TabletServerGateway
 from fluss_server.cluster.settings_update import decode_update_settings
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
