@@ -221,8 +221,9 @@ class ReplicaRemoval:
     async def _remove_empty(self, tables: Mapping[int, PurePath]) -> dict[int, Failure]:
         """Remove the directories of tables without replicas; returns what could not be removed."""
         failures = {}
+        in_use = {bucket.table_id for bucket in self._hosted}  # nearly always all of them; the search below takes long
         for table_id, directory in tables.items():
-            if self._is_in_use(table_id):
+            if table_id in in_use or self._is_in_use(table_id):
                 continue
             try:
                 # A replica that is opened makes this directory, or finds it: not both at once.
