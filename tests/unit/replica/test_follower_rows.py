@@ -107,6 +107,14 @@ class Standby:
         """The rows by key."""
         return Bucket(self.directory, self.bucket.table, self.bucket.log, self.tablet).rows()
 
+    async def goes_on_after_a_cut(self, end: int) -> None:
+        """Cut the log there, too; the rows are then those of what is left of it."""
+        self.bucket.log.truncate(end)
+        self.rows.resume()
+        self.rows.committed(end)
+        await until(lambda: self.rows.lag == 0)
+        assert self.content() == self.bucket.replayed()
+
     def durable_offset(self) -> int:
         checkpoint = read_checkpoint(self.directory, system_runtime().disk)
         return 0 if checkpoint is None else checkpoint.offset
@@ -246,11 +254,7 @@ def test_rows_that_could_not_be_opened_on_a_full_disk_do_not_survive_a_cut_of_th
             assert (standby.tablet.suspended is not None, rows.applied_offset) == (True, 0)
             await rows.cut(ends[2])
             assert (rows.kv, standby.durable_offset()) == (None, 0), "its files hold rows that the log will not have"
-        log.truncate(ends[2])
-        rows.resume()
-        rows.committed(ends[2])
-        await until(lambda: rows.lag == 0)
-        assert standby.content() == standby.bucket.replayed()
+        await standby.goes_on_after_a_cut(ends[2])
 
     with_standby(tmp_path, scenario)
 
@@ -277,11 +281,7 @@ def test_rows_beyond_a_cut_go_also_while_the_disk_is_full(tmp_path: Path, monkey
             assert (rows.applied_offset, standby.durable_offset()) == (ends[4], ends[1])
             await rows.cut(ends[2])
         assert rows.kv is None
-        log.truncate(ends[2])
-        rows.resume()
-        rows.committed(ends[2])
-        await until(lambda: rows.lag == 0)
-        assert standby.content() == standby.bucket.replayed()
+        await standby.goes_on_after_a_cut(ends[2])
 
     with_standby(tmp_path, scenario)
 
