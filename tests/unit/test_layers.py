@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import fluss_server
+from source_trees import tree_of
 
 ROOT = Path(fluss_server.__file__).parent
 
@@ -48,7 +49,7 @@ def package_of(path: Path) -> str:
 
 def imports_of(path: Path) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         names = []
         if isinstance(node, ast.ImportFrom) and node.module:
             names = (
@@ -78,7 +79,7 @@ def test_imports_point_down() -> None:
 def modules_imported_by(path: Path) -> set[str]:
     """Names of everything that a module imports, also inside functions and for type checkers only."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.ImportFrom):
             found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):

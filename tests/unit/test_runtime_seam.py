@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import fluss_server
+from source_trees import tree_of
 
 ROOT = Path(fluss_server.__file__).parent
 
@@ -127,7 +128,7 @@ def violations(package: str) -> list[str]:
     found = []
     for path in sorted((ROOT / package).rglob("*.py")):
         name = path.relative_to(ROOT).as_posix()
-        for line, use in uses(ast.parse(path.read_text())):
+        for line, use in uses(tree_of(path)):
             if (name, use) not in EXEMPT and (name, use.partition(".")[0]) not in EXEMPT:
                 found.append(f"{name}:{line}: {use}")
     return found
@@ -143,7 +144,7 @@ def test_exemptions_are_still_needed() -> None:
     found = {
         (path.relative_to(ROOT).as_posix(), name)
         for path in ROOT.rglob("*.py")
-        for _, use in uses(ast.parse(path.read_text()))
+        for _, use in uses(tree_of(path))
         for name in (use, use.partition(".")[0])
     }
     assert set(EXEMPT) <= found
@@ -154,7 +155,7 @@ def test_waits_do_not_lose_cancellations() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in ROOT.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Attribute) and node.attr == "wait_for"
     ]
     assert not found
