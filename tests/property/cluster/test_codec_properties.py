@@ -112,7 +112,17 @@ changes = st.builds(IsrChange, buckets, int32, servers, int32, int32, servers, i
 adjusted = st.builds(AdjustedBucket, buckets, st.none(), st.integers(-1, 9), int32, servers, int32, int32, servers)
 refused = st.tuples(buckets, failures).map(lambda pair: AdjustedBucket(*pair))
 leaderships = st.builds(
-    BucketLeadership, buckets, paths, st.none() | names, st.integers(-1, 9), int32, servers, servers, int32, servers
+    BucketLeadership,
+    buckets,
+    paths,
+    st.none() | names,
+    st.integers(-1, 9),
+    int32,
+    servers,
+    servers,
+    int32,
+    servers,
+    st.none() | int32,
 )
 
 

@@ -138,7 +138,12 @@ class CoordinatorMachine(RuleBasedStateMachine):
     def respond(self, data: st.DataObject, fails: bool) -> None:
         number = data.draw(st.integers(0, len(self.responses) - 1))
         server, leadership = self.responses.pop(number)
-        self.handle(LeadershipsConfirmed(server, (LeadershipConfirmed(leadership, FAILURE if fails else None),)))
+        failure = FAILURE if fails else self.outcome_of(server, leadership)
+        self.handle(LeadershipsConfirmed(server, (LeadershipConfirmed(leadership, failure),)))
+
+    def outcome_of(self, server: int, leadership: BucketLeadership) -> Failure | None:
+        """What a server responds to a leadership, unless it fails."""
+        return None
 
     @precondition(lambda self: self.state.buckets)
     @rule(data=st.data(), serves_reads=st.booleans(), late=st.booleans())

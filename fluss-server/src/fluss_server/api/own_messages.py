@@ -178,6 +178,14 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
         (20_100, "optional", "string", "incarnation"),
         (20_101, "optional", "int64", "sequence"),
     ],
+    "NotifyExtension": [
+        (2, "repeated", "NotifyBucketExtension", "notify_buckets_leader_req"),
+        (20_100, "optional", "string", "incarnation"),
+        (20_101, "optional", "int64", "sequence"),
+    ],
+    "NotifyBucketExtension": [
+        (20_000, "optional", "int32", "begun_epoch"),
+    ],
     "DescribeServersRequest": [],
     "DescribeServersResponse": [
         (1, "required", "int32", "coordinator_epoch"),

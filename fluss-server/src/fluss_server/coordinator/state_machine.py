@@ -6,7 +6,8 @@ event queue writes what a plan says, applies its changes when they are durable, 
 What the events do:
 
 * ``ServerJoined``: everything there is to the newcomer, the list of servers to all, then leaders for what has none.
-* ``AbsentServersLeft``: the same for servers that a new coordinator has not seen.
+* ``AbsentServersLeft``: the same for servers that a new coordinator has not seen. Leases of the coordinator before are
+  over then, so leaders that it elected, and that have not heard of it, lead from now on.
 * ``ServerLeft``: the list of servers first, so that no leader takes the dead back into an ISR; then its replicas go
   offline, then others are elected.
 * ``ShutdownRequested``: its leaderships move; what cannot move is the result.
@@ -31,6 +32,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from fluss_server.cluster.messages import (
+    AWAITS_LEASES,
     NO_LEADER,
     AdjustedBucket,
     AdjustIsrResponse,
@@ -215,6 +217,7 @@ class _Planner(PlanBuilder):
             for server_id in state.former:
                 if not self._is_live(server_id):
                     self.served_no_more(bucket, server_id)
+            self.leases_are_over(bucket)
 
     def _is_live(self, server_id: int) -> bool:
         return self.draft.server(server_id) is not None
@@ -371,18 +374,22 @@ class _Planner(PlanBuilder):
             return False  # the bucket is gone, or a later notification is on its way
         if failure is not None and failure.code in _OUTDATED:
             return False  # the server has taken in a later notification already
+        if failure is not None and failure.code is AWAITS_LEASES and outcome.leadership.begun_epoch is not None:
+            self.note(bucket, "awaits-leases", f"server {server_id}, until leases of the coordinator before are over")
+            return False
         self.served_no_more(bucket, server_id)
         state = self.draft.bucket(bucket)
         assert state is not None, f"{bucket} exists"
         assert state.record is not None, f"{bucket} has a leader"
         if failure is None:
             if state.leader == server_id and not state.active:
-                self.draft.put_bucket(bucket, state._replace(active=True))
+                self.draft.put_bucket(bucket, state._replace(active=True, inherited=None))
                 self.note(bucket, "leader-active", f"server {server_id}, leader epoch {state.record.leader_epoch}")
             return True
         self.note(bucket, "leadership-failed", f"server {server_id}: {failure.message}")
         if failure.code is ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION and state.leader == server_id:
             # It has begun this epoch before a restart, and can lead in the next one.
+            self.draft.put_bucket(bucket, state._replace(inherited=None))
             self.write(bucket, with_leader(state.record, NO_LEADER), "epoch-begun-before")
             self._elect_where_needed({bucket: state})
             return True

@@ -111,7 +111,6 @@ class TabletServer:
             interval_s=current.get_int(HEARTBEAT_INTERVAL) / 1000,
             replaced=replaced,
             rejoining=lambda: self.replicas.begin_rejoining(),
-            rejoined=lambda held: self.replicas.end_rejoining(lease_was_held=held),
             heard=self._settings.heard,
             registered=lambda: None if stop_marker is None else stop_marker.registered(),
             disk=lambda: self.disk_space.latest,
@@ -259,8 +258,7 @@ class TabletServer:
     # ------------------------------------------------------------------ parts
 
     async def _stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
-        for table_id, partition_id in {(stop.bucket.table_id, stop.bucket.partition_id) for stop in request.replicas}:
-            self.scanners.close_table(table_id, partition_id)
+        self.scanners.close_buckets({stop.bucket for stop in request.replicas})
         return await self.replicas.stop_replicas(request)
 
     async def _connect(self, server_id: int) -> RpcClient:
