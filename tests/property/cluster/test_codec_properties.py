@@ -158,7 +158,11 @@ messages = st.one_of(
     st.builds(ControlledShutdownResponse, many(buckets)),
     st.builds(AdjustIsr, int32, many(changes)),
     st.builds(AdjustIsrResponse, many(adjusted | refused)),
-    st.builds(ResignLeaderships, int32, many(st.builds(ResignedLeadership, buckets, int32, failures, st.booleans()))),
+    st.builds(
+        ResignLeaderships,
+        int32,
+        many(st.builds(ResignedLeadership, buckets, int32, failures, st.booleans(), servers)),
+    ),
     st.builds(ReserveIds, int64, int64),
     st.builds(ReserveWriterIds, int64, st.integers(-1, 2**63 - 1)),
     st.builds(ReservedIds, int64, int64),

@@ -146,17 +146,25 @@ class CoordinatorMachine(RuleBasedStateMachine):
         return None
 
     @precondition(lambda self: self.state.buckets)
-    @rule(data=st.data(), serves_reads=st.booleans(), late=st.booleans())
-    def resign(self, data: st.DataObject, serves_reads: bool, late: bool) -> None:
+    @rule(
+        data=st.data(),
+        serves_reads=st.booleans(),
+        late=st.booleans(),
+        candidates=st.sets(st.sampled_from(SERVERS)).map(tuple),
+    )
+    def resign(self, data: st.DataObject, serves_reads: bool, late: bool, candidates: tuple[int, ...]) -> None:
         bucket = data.draw(st.sampled_from(sorted(self.state.buckets)))
         before = self.state.buckets[bucket].record
         if before is None or before.leader == NO_LEADER:
             return
-        resigned = ResignedLeadership(bucket, before.leader_epoch - late, FAILURE, serves_reads)
+        resigned = ResignedLeadership(bucket, before.leader_epoch - late, FAILURE, serves_reads, candidates)
         self.handle(LeadershipsResigned(ResignLeaderships(before.leader, (resigned,))))
         after = self.state.buckets[bucket].record
         if late:
             assert after == before
+        elif candidates:
+            assert after is not None
+            assert after == before or after.leader in set(candidates) & set(before.isr) - {before.leader}
         elif not serves_reads:
             assert after is not None
             assert after.leader != before.leader

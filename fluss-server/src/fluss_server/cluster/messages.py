@@ -388,12 +388,14 @@ class ResignedLeadership(NamedTuple):
         leader_epoch: of the leadership that ends.
         failure: why.
         serves_reads: whether it still serves reads, until another server leads.
+        candidates: who can lead instead; nothing happens when none of them can. Empty = whoever the coordinator finds.
     """
 
     bucket: TableBucket
     leader_epoch: int
     failure: Failure
     serves_reads: bool
+    candidates: tuple[int, ...] = ()
 
 
 class ResignLeaderships(NamedTuple):

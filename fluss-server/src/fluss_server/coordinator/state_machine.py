@@ -18,7 +18,8 @@ What the events do:
 * ``LeadershipsConfirmed``: a leader counts as active; a failure makes another one lead, and is retried later. A leader
   that has begun the epoch before it was restarted is elected again, in a new epoch.
 * ``ReplicasStopped``: a leader that waits until a server without replica serves its bucket no more waits no longer.
-* ``LeadershipsResigned``: a leader that cannot go on leaves the ISR, another one leads, and it follows.
+* ``LeadershipsResigned``: a leader that cannot go on leaves the ISR, another one leads, and it follows. One that names
+  who can lead instead has nothing but a full disk.
 * ``IsrAdjustmentRequested``: validated, stored, returned. ISRs are not sent to anybody else, except to those who become
   standby replicas, or are it no more. A leader that knows an older one is told the present one.
 * ``ServersTagged``, ``ServersUntagged``: stored; it counts for what is decided from then on.
@@ -426,12 +427,19 @@ class _Planner(PlanBuilder):
                 continue
             if state.record.leader_epoch != resigned.leader_epoch:
                 continue
-            others = [server for server in self.available(bucket, state) if server != server_id]
-            can_move = elect(state.record, others) is not None
+            candidates = resigned.candidates or state.replicas
+            others = [
+                server for server in self.available(bucket, state) if server in candidates and server != server_id
+            ]
+            elected = elect(state.record, others)
+            can_move = elected is not None
             self.note(bucket, "resigned" if can_move else "not-replaceable", f"server {server_id}: {resigned.failure}")
             if can_move and resigned.serves_reads:  # until it has heard of the other leader
                 self.draft.put_bucket(bucket, state._replace(former=(*state.former, server_id)))
-            if can_move or not resigned.serves_reads:
+            if resigned.candidates:  # nothing else is wrong with it: it follows, and comes back into the ISR
+                if elected is not None:
+                    self.write(bucket, without_replica(elected, server_id), "move-leader")
+            elif can_move or not resigned.serves_reads:
                 self._leader_failed(bucket, server_id, resigned.failure)
 
     def failed_buckets_retried(self) -> None:

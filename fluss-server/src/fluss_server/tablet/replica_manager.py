@@ -40,7 +40,7 @@ from fluss_server.tablet.bucket_changes import BucketChanges
 from fluss_server.tablet.bucket_routing import check_routing
 from fluss_server.tablet.maintenance import Maintenance, MaintenanceConfig
 from fluss_server.tablet.replica_directories import ReplicaDirectories
-from fluss_server.tablet.replica_fetcher import Connect, FetcherConfig, ReplicaFetchers
+from fluss_server.tablet.replica_fetcher import Connect, FetcherConfig, FollowerDisk, ReplicaFetchers
 from fluss_server.tablet.replica_removal import ReplicaRemoval
 from fluss_server.tablet.replica_roles import HostedReplica, ReplicaRoles
 from fluss_server.tablet.serving_waits import ServingWaits
@@ -106,6 +106,7 @@ class ReplicaManager:
         lease: until when this server may lead what others could lead, too.
         failed: called with a leader that went offline, and the reason.
         incarnation: of this server; leaders are told whose followers fetch.
+        disk: of this server; leaders of followers are told how it is.
 
     Attributes:
         dropped_counters: what clients did to buckets that were dropped since.
@@ -125,6 +126,7 @@ class ReplicaManager:
         failed: Callable[[Replica, FlussError], object],
         *,
         incarnation: str | None = None,
+        disk: FollowerDisk | None = None,
     ) -> None:
         self._server_id = server_id
         self._metadata = metadata
@@ -160,6 +162,7 @@ class ReplicaManager:
             runtime.clock,
             runtime.random.random,
             incarnation=incarnation,
+            disk=disk,
         )
         self._roles = ReplicaRoles(
             server_id,
