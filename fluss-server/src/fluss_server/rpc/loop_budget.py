@@ -10,7 +10,8 @@ for a connection is charged to it: receiving, starting its requests, and what th
 * Who is light, and in which order the others come, is *fair queueing*. A virtual time passes at the rate at which each
   of those that wait would make progress if all used the loop at once, in equal parts. A connection is light if what it
   has used has passed, or soon will (:data:`CREDIT_S`) and it sends one request after the other rather than many at
-  once. The others come when their use has passed, or :data:`MAX_LEAD_S` of it.
+  once; of such a request, :data:`SMALL_REQUEST_S` do not count, however small an equal part is. The others come when
+  their use has passed, or :data:`MAX_LEAD_S` of it.
 
 Fair queueing with virtual time: A. Demers, S. Keshav, S. Shenker, "Analysis and simulation of a fair queueing
 algorithm" (1989); the cost of a request is known only after it, as in start-time fair queueing (P. Goyal, H. Vin,
@@ -40,6 +41,9 @@ MAX_LEAD_S = 0.0005
 
 CREDIT_S = 0.002
 """So much more than its part may a connection have used that sends its next request only after a response."""
+
+SMALL_REQUEST_S = 0.0005
+"""What a request may use without being charged while others wait, if its connection sends one after the other."""
 
 MAX_DEBT_S = 0.05
 """So much of what a connection has used beyond its part is remembered after it has waited."""
@@ -120,6 +124,8 @@ class LoopBudget:
         """
         self._waits += 1
         passed = self._passed_s
+        if single:
+            use.until = max(use.until - SMALL_REQUEST_S, passed - CREDIT_S)
         if self._is_light(use, single):
             due = max(use.until, passed - CREDIT_S) - (CREDIT_S if single else 0.0)
             heapq.heappush(self._light, (due, self._waits, resume))
