@@ -51,13 +51,11 @@ class Receiver(Protocol):
 
 
 class WaitingRequest(Protocol):
-    """A request in flight that only waits for data.
+    """A request in flight that only waits for data."""
 
-    Attributes:
-        size: bytes of memory that it counts for.
-    """
-
-    size: int
+    @property
+    def size(self) -> int:
+        """Bytes of memory that it counts for."""
 
     def abandon(self) -> None:
         """Cancel it; its client gets an error."""
