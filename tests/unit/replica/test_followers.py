@@ -214,7 +214,7 @@ def test_who_has_space_is_in_the_isr_and_has_said_so() -> None:
     full(state, 3, False)
     assert state.with_space == (3,)
     state.min_isr = 3
-    assert state.with_space == (), "without the leader there would be too few"
+    assert not state.with_space, "without the leader there would be too few"
     outside = followers((1, 2))
     full(outside, 3, False)
-    assert outside.with_space == ()
+    assert not outside.with_space
