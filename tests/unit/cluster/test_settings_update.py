@@ -104,7 +104,7 @@ def test_a_long_update_is_cut_into_bounded_parts_and_is_whole_at_the_end() -> No
     assert parts_of(large(0), 10_000) == [large(0)]
 
 
-def test_a_part_is_made_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_is_made_when_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """All entries of a cluster at once would hold the event loop for longer than a lease."""
     encoded: list[int] = []
 

@@ -55,7 +55,7 @@ class UpdateSettings(NamedTuple):
 
 
 def encoded_parts(update: UpdateSettings, max_bytes: int = MAX_PART_BYTES) -> Iterator[Any]:
-    """The update as messages to send in order, each of bounded size and made when it is asked for."""
+    """The update as messages to send in order, each of bounded size and made when it is taken."""
     number = 0
     message = _encode(update._replace(acls=(), part=0, is_last=False))
     total = 0
@@ -112,7 +112,7 @@ def encode_update_settings(value: UpdateSettings) -> Any:
 
 
 def _encode(value: UpdateSettings) -> Any:
-    """Everything but the entries."""
+    """All fields without the entries."""
     message = message_class("UpdateSettingsRequest")(
         coordinator_epoch=value.coordinator_epoch,
         version=value.version,

@@ -19,7 +19,7 @@ HOLD_S = 10.0
 """How long a disk counts as full after a write has found no space: servers do not change places more often."""
 
 INTERVAL_S = 1.0
-"""Between two looks at the free space, and between two attempts to let others lead."""
+"""Check interval of the free space, and the shortest time between two attempts to let others lead."""
 
 MIN_FREE_BYTES = 16 << 20
 """A disk with less than this, and less than a hundredth of its size, has no space for more."""
