@@ -51,11 +51,13 @@ class Receiver(Protocol):
 
 
 class WaitingRequest(Protocol):
-    """A request in flight that only waits for data."""
+    """A request in flight that only waits for data.
 
-    @property
-    def size(self) -> int:
-        """Bytes of memory that it counts for."""
+    Attributes:
+        size: bytes of memory that it counts for.
+    """
+
+    size: int
 
     def abandon(self) -> None:
         """Cancel it; its client gets an error."""

@@ -46,6 +46,7 @@ class StartedRequest(RequestContext):
         request_id: that its response repeats.
         frame_bytes: its size as sent.
         arrived: time of the monotonic clock.
+        size: bytes of memory that it counts for while its method runs; 0 before.
         arrival: memory that was reserved while it arrived; None for short ones.
         future: of its method, None until there is one.
         started: whether its method runs.
@@ -62,6 +63,7 @@ class StartedRequest(RequestContext):
         "future",
         "handler",
         "request_id",
+        "size",
         "started",
         "stats",
     )
@@ -85,6 +87,7 @@ class StartedRequest(RequestContext):
         self.frame_bytes = frame_bytes
         self.arrived = connection.last_activity
         self.arrival = arrival
+        self.size = 0
         self.future: asyncio.Future[Any] | None = None
         self.started = False
         self.abandoned = False
@@ -107,12 +110,6 @@ class StartedRequest(RequestContext):
     def local_port(self) -> int:  # type: ignore[override]
         return self.connection.local_port
 
-    @property
-    def size(self) -> int:
-        """Bytes of memory that it counts for while its method runs."""
-        weight = 1 if self.handler.is_bulk else MESSAGE_WEIGHT
-        return weight * self.frame_bytes + REQUEST_OVERHEAD_BYTES
-
     def abandon(self) -> None:
         """Cancel the method, whether it has started or not."""
         if self.future is not None and self.started:
@@ -121,6 +118,7 @@ class StartedRequest(RequestContext):
 
     def charge(self, memory: RequestMemory) -> None:
         """Count the request while its method runs."""
+        self.size = (1 if self.handler.is_bulk else MESSAGE_WEIGHT) * self.frame_bytes + REQUEST_OVERHEAD_BYTES
         arrival = self.arrival
         if arrival is None:
             memory.short.take(self.size)
