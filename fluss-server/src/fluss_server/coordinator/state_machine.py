@@ -155,7 +155,7 @@ class _Planner(LeaderChanges):
         if not event.clean:
             self._end_uncertain_memberships(node.server_id, durable=event.durable)
         self._forget_failures(node.server_id)
-        self.draft.put_server(LiveServer(node, incarnation))
+        self.draft.put_server(LiveServer(node, incarnation, is_new=event.is_new))
         self.note(None, "server-joined", f"server {node.server_id}, incarnation {incarnation}")
         self.tell_servers(but=node.server_id)
         self.tell(node.server_id, everything(self.draft))
@@ -164,7 +164,19 @@ class _Planner(LeaderChanges):
                 self.draft.put_bucket(bucket, state._replace(active=False) if state.leader == node.server_id else state)
                 self.tell_leadership(bucket, node.server_id)
         self._stop_what_it_served(node.server_id)
+        for bucket, state in self._buckets_of(node.server_id).items():
+            if state.inherited is not None and self._has_no_former_leader(bucket, state):
+                self.leases_are_over(bucket)
         self._elect_where_needed(self.draft.buckets())
+
+    def _has_no_former_leader(self, bucket: TableBucket, state: BucketState) -> bool:
+        """Whether all other replicas are on processes that were started since. While a bucket moves, servers that have
+        no replica any more may be former leaders, too.
+        """
+        if self.draft.move(bucket) is not None:
+            return False
+        others = (self.draft.server(server) for server in state.replicas if server != state.leader)
+        return all(server is not None and server.is_new for server in others)
 
     def _stop_what_it_served(self, server_id: int) -> None:
         """A server that registers may serve a bucket of which it has no replica any more: it held its lease, and knows
