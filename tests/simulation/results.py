@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -113,12 +112,12 @@ class PlantedBug(NamedTuple):
 
     Attributes:
         name: of the bug.
-        found: what each seed that found it said.
+        found: what each seed said that found it.
         seeds: that were tried.
     """
 
     name: str
-    found: Sequence[str]
+    found: Mapping[int, str]
     seeds: int
 
 
@@ -157,7 +156,8 @@ def planted_markdown(bugs: Sequence[PlantedBug], *, date: str, commit: str) -> s
     """The section of the report about planted bugs."""
     lines = [f"{date}, commit {commit}.", "", "| bug | found in | by, for example |", "|---|---|---|"]
     for bug in bugs:
-        example = re.sub(r"^AssertionError: ", "", bug.found[0]) if bug.found else "not found"
+        seed, said = next(iter(bug.found.items()), (None, "not found"))
+        example = said if seed is None else f"seed {seed}: {said.removeprefix('AssertionError: ')}"
         lines.append(f"| {bug.name} | {len(bug.found)} of {bug.seeds} seeds | {example.replace('|', ' ')} |")
     return "\n".join(lines) + "\n"
 

@@ -149,8 +149,10 @@ def plant(seeds: Iterable[int], scenario: str, seconds: float, jobs: int, only: 
             if only not in (None, name):
                 continue
             said = pool.map(partial(find_bug, name, scenario=scenario, seconds=seconds), tried, chunksize=1)
-            bug = PlantedBug(name, [what for what in said if what is not None], len(tried))
-            print(f"{name}: {len(bug.found)} of {bug.seeds} seeds; {[*bug.found, 'nothing'][0]}", flush=True)
+            found = {seed: what for seed, what in zip(tried, said, strict=True) if what is not None}
+            bug = PlantedBug(name, found, len(tried))
+            example = next((f"seed {seed}: {what}" for seed, what in found.items()), "nothing")
+            print(f"{name}: {len(found)} of {bug.seeds} seeds; {example}", flush=True)
             bugs.append(bug)
     return bugs
 

@@ -113,7 +113,7 @@ def test_the_newest_result_of_a_seed_counts(tmp_path: Path) -> None:
 
 
 def test_planted_bugs_are_reported() -> None:
-    bugs = [PlantedBug("skip truncation", ["AssertionError: replicas differ"], 10), PlantedBug("harmless", [], 10)]
+    bugs = [PlantedBug("skip truncation", {3: "AssertionError: replicas differ"}, 10), PlantedBug("harmless", {}, 10)]
     text = planted_markdown(bugs, date="2026-12-01", commit="abc")
-    assert "| skip truncation | 1 of 10 seeds | replicas differ |" in text
+    assert "| skip truncation | 1 of 10 seeds | seed 3: replicas differ |" in text
     assert "| harmless | 0 of 10 seeds | not found |" in text
