@@ -24,7 +24,7 @@ from simulation.cluster import SimulatedCluster
 from simulation.cluster_clients import Reader, Writer
 from simulation.conversation import KEYED_SCHEMA, ROWS
 
-INTERVAL_S = 0.01
+INTERVAL_S = 0.02
 
 
 class Observer:

@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -78,6 +79,7 @@ def _begin_worker() -> None:
     gc.freeze()
     gc.disable()
     logging.disable()
+    warnings.simplefilter("ignore")  # of coroutines that a killed process has not begun
     sys.unraisablehook = lambda unraisable: None  # they cannot clean up either, and Python would report each of them
     RocksStore.__init__ = _kept(RocksStore.__init__)  # type: ignore[method-assign]
 

@@ -141,6 +141,22 @@ def test_a_held_connection_breaks_with_its_process() -> None:
     run(1, script)
 
 
+def test_a_connection_is_reset_before_the_other_side_has_accepted_it() -> None:
+    async def script(simulation: Simulation, runtime: Runtime) -> None:
+        server = simulation.machine("server")
+        server.pause()
+        async with connected(runtime, 1) as (reader, _):
+            assert simulation.network.reset("client", "server") == 1
+            with pytest.raises(ConnectionResetError):
+                await reader.read(1)
+        server.resume()
+        async with connected(runtime, 1) as (reader, writer):
+            writer.write(b"a")
+            assert await reader.readexactly(1) == b"a"
+
+    run(1, script)
+
+
 def test_workers_of_a_slow_machine() -> None:
     async def script(simulation: Simulation, runtime: Runtime) -> None:
         pool = runtime.workers.pool("work", 1)

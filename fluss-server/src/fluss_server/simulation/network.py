@@ -399,7 +399,11 @@ class _Transport(asyncio.Transport):
             if not end._lost:
                 end._lost = True
                 self._network.trace.add(self._network.loop.time(), end.name, "reset")
-                end.in_process(partial(end._protocol.connection_lost, error))
+                end.in_process(partial(end.lose, error))
+
+    def lose(self, error: Exception | None) -> None:
+        """Tell the protocol, which a process that stands still has not made before."""
+        self._protocol.connection_lost(error)
 
     def _killed(self) -> None:
         """The system of a killed process resets its connections."""
@@ -413,7 +417,7 @@ class _Transport(asyncio.Transport):
         self._network.closed(self)
         self._network.closed(self.peer)
         self._network.trace.add(self._network.loop.time(), self.name, "closed")
-        self.in_process(lambda: self._protocol.connection_lost(None))
+        self.in_process(partial(self.lose, None))
         peer = self.peer
         peer.in_process(lambda: peer.end(error), self._network.delay(self._ours[0], self._theirs[0]))
 
