@@ -85,8 +85,8 @@ test-cluster-clients: setup ## Run the tests of all clients on 3 tablet servers 
 compose-test: setup-flink ## Build docker/ and run its compose file with podman, kill two servers of it; needs root, podman, debootstrap
 	@$(FLINK) tools/compose_test.py --output compose-output
 
-simulate: setup-server ## Simulate a cluster with faults, each seed twice: SEEDS=100, or one with SEED=7; DURATION=8, JOBS=2, PLANTED=10; SCENARIO=replication, rebalance, control-requests or server: a part of it
-	@PYTHONPATH=tests $(SERVER) -m simulation.simulate $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(JOBS),--jobs $(JOBS)) $(if $(DURATION),--seconds $(DURATION)) $(if $(PLANTED),--planted $(PLANTED)) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
+simulate: setup-server ## Simulate a cluster with faults, each seed twice: SEEDS=100, FIRST=1, or one with SEED=7; DURATION=8, JOBS=2, PLANTED=10, RECORD=FILE (to continue), PUBLISH=docs/fault-report.md; SCENARIO=replication, rebalance, control-requests or server: a part of it
+	@PYTHONPATH=tests $(SERVER) -m simulation.simulate $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(JOBS),--jobs $(JOBS)) $(if $(DURATION),--seconds $(DURATION)) $(if $(PLANTED),--planted $(PLANTED)) $(if $(RECORD),--record $(RECORD)) $(if $(PUBLISH),--publish $(PUBLISH)) $(if $(SEED),--first $(SEED) --count 1,--first $(or $(FIRST),1) --count $(or $(SEEDS),100))
 
 torture: setup-server ## Torture the disk of real servers: kills, losses of power, damage, full disks; ROUNDS=20, SEED=1, FIRST=0, BUG=...
 	@PYTHONPATH=tests $(SERVER) -m torture.run --rounds $(or $(ROUNDS),20) --first $(or $(FIRST),0) $(if $(SEED),--seed $(SEED)) $(if $(BUG),--bug "$(BUG)")
