@@ -21,10 +21,10 @@ FLINK_VERSION ?= 2.3.0
 # server, and every run of pytest rewrites the assertions again.
 export PYTHONDONTWRITEBYTECODE :=
 
-# Processes share the fast tests one by one; some of these wait, which leaves time for another process. In the server tier the tests of a file have a server in common, and the long files
-# come first; they also wait, which leaves time for another process.
-FAST := -n $(shell expr $(WORKERS) + 1) --dist worksteal
-WAITING := -n $(shell expr $(WORKERS) + 1) --dist loadfile --no-loadscope-reorder
+# Workers are forked from one process that has collected the tests (tests/forked_workers.py); one more than the machine
+# has processors, because tests wait, too. The tests of a file of the server tier have servers in common.
+FAST := --workers $(shell expr $(WORKERS) + 1)
+WAITING := $(FAST) --whole-files
 
 SERVER := .venv/bin/python
 FLINK := .venv-flink/bin/python
@@ -60,7 +60,7 @@ demo: setup-flink ## Run the main job: New York's flights through Fluss and Flin
 test: lint docs test-server test-java test-flink ## Run everything that CI runs: format, lint, types, documentation, all tests
 
 test-fast: setup-server ## Run the unit and property tests of the server: under a minute
-	@env FLUSS_EXAMPLES=0.5 $(SERVER) -m pytest $(FAST) tests/unit tests/property -m "not slow and not flink"
+	@env FLUSS_EXAMPLES=0.25 $(SERVER) -m pytest $(FAST) tests/property tests/unit -m "not slow and not flink"
 
 test-server: setup-server ## Run all tests that need no Flink, with current pyarrow, numpy and protobuf; property tests try more
 	@$(STEP) "Server tests" env FLUSS_EXAMPLES=4 $(SERVER) -m pytest $(WAITING) tests --ignore=tests/flink --ignore=tests/official -m "not flink and not java"
@@ -71,7 +71,7 @@ test-java: setup-server ## Run the connector's Java tests, the official Java cli
 	@$(STEP) "ZooKeeper" $(SERVER) -m pytest tests/zookeeper tests/cluster tests/chaos -m java
 
 test-flink: setup-flink ## Run the Flink tests, and the server's fast ones with the versions that apache-flink pins
-	@$(STEP) "Server tests with apache-flink's pins" $(FLINK) -m pytest $(FAST) tests/unit tests/property -m "not slow and not flink"
+	@$(STEP) "Server tests with apache-flink's pins" $(FLINK) -m pytest $(FAST) tests/property tests/unit -m "not slow and not flink"
 	@$(STEP) "Flink tests" $(FLINK) -m pytest tests/unit/demo tests/unit/pyflink_connector tests/flink tests/docs/test_examples.py tests/official -m flink --ignore=tests/flink/test_cluster.py
 
 test-sql-client: setup-flink ## Run the documents' SQL in sql-client.sh of a plain Flink: FLINK_VERSION=2.2.1, else 2.3.0
