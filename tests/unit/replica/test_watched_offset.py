@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.replica.watched_offset import MAX_WOKEN_WRITERS, WatchedOffset
+from fluss_server.replica.watched_offset import MAX_WOKEN_READERS, MAX_WOKEN_WRITERS, WatchedOffset
 
 
 def test_writers_wake_exactly_when_their_offset_is_reached() -> None:
@@ -45,6 +46,35 @@ def test_of_very_many_writers_some_wake_in_each_iteration() -> None:
         await asyncio.sleep(0)
         assert last.done()
         assert busy.waiting_writers == 0
+
+    asyncio.run(run())
+
+
+def test_of_very_many_readers_some_wake_in_each_iteration() -> None:
+    async def run() -> None:
+        watermark = WatchedOffset(0)
+        woken: list[int] = []
+
+        def reader(number: int) -> Callable[[], None]:
+            return lambda: woken.append(number)
+
+        readers = [reader(number) for number in range(2 * MAX_WOKEN_READERS + 1)]
+        for wake in readers:
+            watermark.add_reader(wake)
+        watermark.advance(1)
+        assert woken == list(range(MAX_WOKEN_READERS)), "in order"
+        watermark.remove_reader(readers[-1])
+        watermark.advance(2)
+        assert len(woken) == MAX_WOKEN_READERS
+        await asyncio.sleep(0)
+        assert woken == list(range(2 * MAX_WOKEN_READERS))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert woken == 2 * list(range(2 * MAX_WOKEN_READERS)), (
+            "once more, for the second movement, without the removed"
+        )
+        watermark.advance(3)
+        assert len(woken) == 5 * MAX_WOKEN_READERS
 
     asyncio.run(run())
 

@@ -15,6 +15,7 @@ from fluss_server.rpc.loop_budget import (
     MAX_LIGHT_S,
     MIN_SLICE_S,
     SLICE_S,
+    SMALL_REQUEST_S,
     LoopBudget,
     LoopUse,
 )
@@ -180,6 +181,30 @@ async def test_an_expensive_request_makes_nobody_heavy_for_ever() -> None:
             await asyncio.sleep(0)
         turns.append(served.index("one"))
     assert turns == [0, 0]
+
+
+@async_test
+async def test_a_small_request_comes_at_once_however_many_wait() -> None:
+    """An equal part of very many is less than what a client needs that sends a small request now and then."""
+    budget, served = LoopBudget(), []
+
+    def arrive(name: str, use: LoopUse, seconds: float, single: bool) -> None:
+        def resume() -> None:
+            served.append(name)
+            budget.charge(use, seconds)
+            arrive(name, use, seconds, single)
+
+        budget.wait(resume, use, single)
+
+    for number in range(200):
+        arrive(f"{number}", used(budget, 0.0005), 0.0005, False)
+    arrive("small", LoopUse(), SMALL_REQUEST_S, True)
+    arrive("large", LoopUse(), 4 * SMALL_REQUEST_S, True)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert served.count("small") >= 99
+    assert served.count("large") < 50
+    assert len(set(served)) == 202, "and everybody comes"
 
 
 @async_test

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fluss_server.errors import FlussError
 
 MAX_WOKEN_WRITERS = 400
 """Writers of a bucket that are woken in one iteration of the event loop, some milliseconds; more follow in the next."""
+
+MAX_WOKEN_READERS = 400
+"""The same for readers, of which one write can wake tens of thousands."""
 
 
 class WatchedOffset:
@@ -27,6 +30,8 @@ class WatchedOffset:
         self._tie = 0
         self._waking = False  # writers follow in the next iteration
         self._readers: dict[Callable[[], None], None] = {}  # in the order of their arrival
+        self._waking_readers = False  # others follow in the next iteration
+        self._moved_again = False  # while they were being woken
 
     @property
     def value(self) -> int:
@@ -41,8 +46,8 @@ class WatchedOffset:
     def advance(self, value: int) -> None:
         """Move to ``value``; wake the writers it covers and every reader. A smaller value changes nothing.
 
-        Of very many writers some are woken in each iteration of the event loop, in the order of their offsets: the
-        other buckets' writers do not wait for all of them.
+        Of very many writers some are woken in each iteration of the event loop, in the order of their offsets, and of
+        very many readers in the order of their arrival: the other buckets' clients do not wait for all of them.
         """
         if value <= self._value:
             return
@@ -83,7 +88,7 @@ class WatchedOffset:
         self.wake_readers()
 
     def add_reader(self, wake: Callable[[], None]) -> None:
-        """Call ``wake`` on every movement, until :meth:`remove_reader`."""
+        """Call ``wake`` after every movement, or once after several, until :meth:`remove_reader`."""
         self._readers[wake] = None
 
     def remove_reader(self, wake: Callable[[], None]) -> None:
@@ -92,5 +97,19 @@ class WatchedOffset:
 
     def wake_readers(self) -> None:
         """Let parked reads look again."""
-        for wake in tuple(self._readers):
-            wake()
+        if self._waking_readers:
+            self._moved_again = True
+        else:
+            self._wake_readers(tuple(self._readers), 0)
+
+    def _wake_readers(self, readers: Sequence[Callable[[], None]], start: int) -> None:
+        stop = start + MAX_WOKEN_READERS
+        for wake in readers[start:stop]:
+            if wake in self._readers:  # still
+                wake()
+        self._waking_readers = stop < len(readers)
+        if self._waking_readers:
+            asyncio.get_running_loop().call_soon(self._wake_readers, readers, stop)
+        elif self._moved_again:
+            self._moved_again = False
+            self.wake_readers()

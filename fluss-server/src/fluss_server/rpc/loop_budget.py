@@ -10,7 +10,8 @@ for a connection is charged to it: receiving, starting its requests, and what th
 * Who is light, and in which order the others come, is *fair queueing*. A virtual time passes at the rate at which each
   of those that wait would make progress if all used the loop at once, in equal parts. A connection is light if what it
   has used has passed, or soon will (:data:`CREDIT_S`) and it sends one request after the other rather than many at
-  once. The others come when their use has passed, or :data:`MAX_LEAD_S` of it.
+  once; of such a request, :data:`SMALL_REQUEST_S` do not count, however small an equal part is. The others come when
+  their use has passed, or :data:`MAX_LEAD_S` of it.
 
 Fair queueing with virtual time: A. Demers, S. Keshav, S. Shenker, "Analysis and simulation of a fair queueing
 algorithm" (1989); the cost of a request is known only after it, as in start-time fair queueing (P. Goyal, H. Vin,
@@ -40,6 +41,9 @@ MAX_LEAD_S = 0.0005
 
 CREDIT_S = 0.002
 """So much more than its part may a connection have used that sends its next request only after a response."""
+
+SMALL_REQUEST_S = 0.0005
+"""What a request may use without being charged while others wait, if its connection sends one after the other."""
 
 MAX_DEBT_S = 0.05
 """So much of what a connection has used beyond its part is remembered after it has waited."""
@@ -99,16 +103,18 @@ class LoopBudget:
         return self.used_s < (MAX_LIGHT_S if self._is_light(use, single) else BUDGET_S)
 
     def charge(self, use: LoopUse, seconds: float) -> None:
-        """A connection has used time of this iteration."""
+        """A connection has used time of this iteration; very little of it does not count while nobody waits."""
+        used = self.used_s + seconds
+        self.used_s = used
+        if used <= _UNNOTICED_S and not (self._others or self._light):
+            return
         until = seconds + (use.until if use.until > self._passed_s else self._passed_s)
         use.until = until
         if until > self._latest_s:
             self._latest_s = until
         if self._others or self._light:
             self._passed_s += seconds / (1 + self._count)
-        self.used_s += seconds
-        if self.used_s > _UNNOTICED_S:
-            self._schedule()
+        self._schedule()
 
     def wait(self, resume: Callable[[], None], use: LoopUse, single: bool) -> None:
         """Call ``resume`` in an iteration that has time, once.
@@ -120,6 +126,8 @@ class LoopBudget:
         """
         self._waits += 1
         passed = self._passed_s
+        if single:
+            use.until = max(use.until - SMALL_REQUEST_S, passed - CREDIT_S)
         if self._is_light(use, single):
             due = max(use.until, passed - CREDIT_S) - (CREDIT_S if single else 0.0)
             heapq.heappush(self._light, (due, self._waits, resume))
@@ -133,9 +141,10 @@ class LoopBudget:
         return use.until <= self._passed_s + (CREDIT_S if single else 0.0)
 
     def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._next_iteration)
+        if self._scheduled:
+            return
+        self._scheduled = True
+        asyncio.get_running_loop().call_soon(self._next_iteration)
 
     def _next_iteration(self) -> None:
         self._scheduled = False
