@@ -233,8 +233,8 @@ def _work(session: pytest.Session, connection: Connection) -> NoReturn:
 def _run_units(session: pytest.Session, connection: Connection) -> None:
     config, items = session.config, session.items
     recorder = _Recorder(config)
-    terminal = config.pluginmanager.unregister(name="terminalreporter")
-    if terminal is not None:
+    if config.pluginmanager.has_plugin("terminalreporter"):
+        config.pluginmanager.unregister(name="terminalreporter")
         config.pluginmanager.register(_Terminal(config), "terminalreporter")
     config.pluginmanager.register(recorder)
     recorder.warnings = []  # those from before are told to every new plugin
