@@ -197,10 +197,10 @@ class _Recorder:
     def pytest_warning_recorded(
         self, warning_message: warnings.WarningMessage, when: str, nodeid: str, location: tuple[str, int, str] | None
     ) -> None:
-        # Arguments of a warning may be anything; its text and its category are what is printed.
-        text, known = str(warning_message.message), warning_message
-        category = known.category if known.category.__module__ == "builtins" else UserWarning
-        told = warnings.WarningMessage(text, category, known.filename, known.lineno)
+        # Arguments of a warning may be anything, and so may its category; what is sent is text and a category of Python.
+        category = next(base for base in warning_message.category.__mro__ if base.__module__ == "builtins")
+        text = str(warning_message.message)
+        told = warnings.WarningMessage(text, category, warning_message.filename, warning_message.lineno)
         self.warnings.append({"warning_message": told, "when": when, "nodeid": nodeid, "location": location})
 
 
