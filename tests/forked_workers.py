@@ -197,7 +197,7 @@ class _Recorder:
     def pytest_warning_recorded(
         self, warning_message: warnings.WarningMessage, when: str, nodeid: str, location: tuple[str, int, str] | None
     ) -> None:
-        # Arguments of a warning may be anything, and so may its category; what is sent is text and a category of Python.
+        # Arguments and category of a warning may be anything: its text is sent, and a category that Python has.
         category = next(base for base in warning_message.category.__mro__ if base.__module__ == "builtins")
         text = str(warning_message.message)
         told = warnings.WarningMessage(text, category, warning_message.filename, warning_message.lineno)
