@@ -10,6 +10,7 @@ import gc
 
 import pytest
 
+pytest_plugins = ["forked_workers"]
 LIMITS_S = {"flink": 600, "java": 600, "slow": 600}
 """Seconds of a test with one of these marks, with its fixtures: JVMs start, and may download."""
 
