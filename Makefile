@@ -21,12 +21,12 @@ FLINK_VERSION ?= 2.3.0
 # server, and every run of pytest rewrites the assertions again.
 export PYTHONDONTWRITEBYTECODE :=
 
-# Workers are forked from one process that has collected the tests (tests/forked_workers.py); one more than the machine
-# has processors, because tests wait, too. The tests of a file of the server tier have servers in common.
-FAST := --workers $(shell expr $(WORKERS) + 1)
-WAITING := $(FAST) --whole-files
-# Tests that start JVMs; each worker of the Flink tests has a Flink of its own, three JVMs with 2 GB.
-JVMS := --workers $(WORKERS) --whole-files
+# One process more than the machine has processors, because tests wait, too. The tests of a file of the server tier have
+# servers in common, and the long files come first.
+FAST := -n $(shell expr $(WORKERS) + 1) --dist worksteal
+WAITING := -n $(shell expr $(WORKERS) + 1) --dist loadfile --no-loadscope-reorder
+# Tests that start JVMs; each process of the Flink tests has a Flink of its own, three JVMs with 2 GB.
+JVMS := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 SERVER := .venv/bin/python
 FLINK := .venv-flink/bin/python

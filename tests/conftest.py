@@ -10,7 +10,6 @@ import gc
 
 import pytest
 
-pytest_plugins = ["forked_workers"]
 LIMITS_S = {"flink": 600, "java": 600, "slow": 600}
 """Seconds of a test with one of these marks, with its fixtures: JVMs start, and may download."""
 
