@@ -7,7 +7,7 @@
 #   make demo OUTPUT=/somewhere            chooses where the demo puts its data, logs and chart
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client test-cluster-clients compose-test simulate mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness bench-failover torture attack chaos clean clean-all
+.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client test-cluster-clients compose-test simulate mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness bench-failover bench-cluster-scale bench-local-servers torture attack chaos clean clean-all
 .NOTPARALLEL:
 
 ifdef PYTHON
@@ -130,8 +130,8 @@ bench: setup ## Measure the server through pyfluss, its start, and Flink's inser
 	@$(STEP) "Server through pyfluss" $(SERVER) benchmarks/ours.py
 	@$(STEP) "Flink" $(FLINK) benchmarks/flink.py
 
-bench-compare: setup-server java-tools ## Compare with the official server: 8 minutes (QUICK=1: 3), writes benchmarks/results.md
-	@$(STEP) "Comparison with the official server" $(SERVER) benchmarks/compare.py $(if $(QUICK),--quick)
+bench-compare: setup-server java-tools ## Compare with the official server: 8 minutes (QUICK=1: 3), writes benchmarks/results.md; REPLICATED=1: clusters of 3, writes benchmarks/replicated.md
+	@$(STEP) "Comparison with the official server" env PYTHONPATH=tests $(SERVER) benchmarks/$(if $(REPLICATED),replicated,compare).py $(if $(QUICK),--quick)
 
 bench-scale: setup-server ## Measure whether costs grow linearly: rows, tables, connections; 10 minutes (QUICK=1: 1)
 	@$(STEP) "Growth" $(SERVER) benchmarks/scale.py $(if $(QUICK),--quick)
@@ -139,8 +139,14 @@ bench-scale: setup-server ## Measure whether costs grow linearly: rows, tables, 
 bench-fairness: setup-server ## Measure a quiet client beside clients that send as much as they can; 3 minutes
 	@$(STEP) "Fairness" $(SERVER) benchmarks/fairness.py
 
-bench-failover: setup-server java-tools ## Measure how long clients wait when a server of a cluster fails: ROUNDS=20, ROWS=200000
-	@PYTHONPATH=tests $(SERVER) benchmarks/failover.py --rounds $(or $(ROUNDS),20) --rows $(or $(ROWS),200000)
+bench-failover: setup-server java-tools ## Measure how long clients wait when a server of a cluster fails: ROUNDS=20, ROWS=200000, PUBLISH=docs/fault-report.md
+	@PYTHONPATH=tests $(SERVER) benchmarks/failover.py --rounds $(or $(ROUNDS),20) --rows $(or $(ROWS),200000) $(if $(PUBLISH),--publish $(PUBLISH))
+
+bench-cluster-scale: setup-server java-tools ## Measure many buckets on a cluster of 3 servers: creation, fail-over, memory; TABLES=1000, REPLICAS=3
+	@PYTHONPATH=tests $(SERVER) benchmarks/cluster_scale.py $(if $(TABLES),--tables $(TABLES)) --replicas $(or $(REPLICAS),3)
+
+bench-local-servers: setup-server ## Measure fluss local with 2 tablet servers beside 1, and what limits them
+	@PYTHONPATH=tests $(SERVER) benchmarks/local_servers.py
 
 clean: ## Remove what was built or written, but keep the environments
 	@rm -rf "$(OUTPUT)" compose-output chaos-output build site fluss-data flink-sql/target benchmarks/official/target */build */dist */src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
