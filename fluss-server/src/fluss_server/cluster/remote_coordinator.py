@@ -21,18 +21,25 @@ from fluss_server.cluster.messages import (
 from fluss_server.cluster.peer import PeerConnection
 from fluss_server.errors import ErrorCode, FlussError
 
+HEARTBEAT_TIMEOUT_INTERVALS = 1.5
+"""How long a heartbeat may take; less than the two intervals after which its sender does not wait any more."""
+
 
 class RemoteCoordinator:
     """A ``CoordinatorGateway`` over the native protocol.
 
+    A heartbeat without response ends the connection. A coordinator that hears this server, and is not heard by it,
+    hears it no more then, because no other connection can be opened: it lets others lead, while this server has no
+    lease.
+
     Args:
         connection: to the active coordinator, on its internal listener.
-        heartbeat_timeout_s: how long a heartbeat may take; shorter than a lease.
+        heartbeat_interval_s: between two heartbeats.
     """
 
-    def __init__(self, connection: PeerConnection, *, heartbeat_timeout_s: float = 1.0) -> None:
+    def __init__(self, connection: PeerConnection, *, heartbeat_interval_s: float) -> None:
         self._connection = connection
-        self._heartbeat_timeout_s = heartbeat_timeout_s
+        self._heartbeat_timeout_s = HEARTBEAT_TIMEOUT_INTERVALS * heartbeat_interval_s
 
     async def close(self) -> None:
         """Close the connection; calls in flight fail."""
