@@ -18,6 +18,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ def main() -> int:
     parser.add_argument("--bug", help="plant a bug of chaos.planted_bugs in the servers")
     parser.add_argument("--moves", action="store_true", help="servers come and go, in the middle of it one is killed")
     parser.add_argument("--kind", action="append", default=[], help="only faults of this kind")
+    parser.add_argument("--without", action="append", default=[], metavar="KIND", help="no faults of this kind")
     parser.add_argument("--output", type=Path, default=Path("chaos-output"))
     parser.add_argument("--publish", type=Path, metavar="DOCUMENT", help="put the results into docs/fault-report.md")
     parser.add_argument("--results", type=Path, metavar="DIRECTORY", help="no run: publish what an earlier one found")
@@ -98,13 +100,13 @@ def main() -> int:
 
 def _new_results(parsed: argparse.Namespace) -> dict[str, Any]:
     """What a run finds; it is kept in the directory of the output, too."""
-    plan = Plan(parsed.seed, parsed.minutes * 60, kinds=tuple(parsed.kind))
+    plan = Plan(parsed.seed, parsed.minutes * 60, kinds=tuple(parsed.kind), without=tuple(parsed.without))
     kind: Kind
     if parsed.official:
         from chaos.official_servers import OfficialServers
 
         kind = OfficialServers()
-        plan = Plan(parsed.seed, parsed.minutes * 60, kinds=tuple(parsed.kind), settle_s=60.0, live_s=180.0)
+        plan = replace(plan, settle_s=60.0, live_s=180.0)
     else:
         options = dict(setting.split("=", 1) for setting in parsed.set)
         kind = OurServers(MOVES_OPTIONS | options if parsed.moves else options, parsed.bug)
