@@ -91,8 +91,8 @@ simulate: setup-server ## Simulate a cluster with faults, each seed twice: SEEDS
 torture: setup-server ## Torture the disk of real servers: kills, losses of power, damage, full disks; ROUNDS=20, SEED=1, FIRST=0, BUG=...
 	@PYTHONPATH=tests $(SERVER) -m torture.run --rounds $(or $(ROUNDS),20) --first $(or $(FIRST),0) $(if $(SEED),--seed $(SEED)) $(if $(BUG),--bug "$(BUG)")
 
-chaos: setup-server java-tools ## Chaos in a cluster of real processes, every acknowledged row checked: MINUTES=30, SEED=1, OFFICIAL=1, MOVES=1 (servers come and go), BUG=..., PUBLISH=docs/fault-report.md
-	@PYTHONPATH=tests $(SERVER) -m chaos.run --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) --output "$(or $(CHAOS_OUTPUT),chaos-output)" $(if $(OFFICIAL),--official) $(if $(MOVES),--moves) $(if $(BUG),--bug "$(BUG)") $(if $(PUBLISH),--publish $(PUBLISH))
+chaos: setup-server java-tools ## Chaos in a cluster of real processes, every acknowledged row checked: MINUTES=30, SEED=1, OFFICIAL=1, MOVES=1 (servers come and go), WITHOUT="full disk", BUG=..., PUBLISH=docs/fault-report.md
+	@PYTHONPATH=tests $(SERVER) -m chaos.run --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) --output "$(or $(CHAOS_OUTPUT),chaos-output)" $(if $(OFFICIAL),--official) $(if $(MOVES),--moves) $(if $(WITHOUT),--without "$(WITHOUT)") $(if $(BUG),--bug "$(BUG)") $(if $(PUBLISH),--publish $(PUBLISH))
 
 attack: setup-server ## Attack real servers beside an honest client: malformed requests, floods, silent clients; SECONDS=60, SEED=1
 	@PYTHONPATH=tests $(SERVER) -m attack.run --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
