@@ -13,6 +13,7 @@ from fluss_server.cluster.messages import (
     BucketMetadata,
     ControlledShutdown,
     ControlledShutdownResponse,
+    Heartbeat,
     IdBounds,
     NotifyLeaderAndIsr,
     Registered,
@@ -51,10 +52,11 @@ def lead(bucket: int = 0, *, leader: int = 1, epoch: int = 0, bucket_epoch: int 
 
 
 class Coordinator:
-    """Sends a snapshot to whoever registers, and says no more."""
+    """Sends a snapshot to whoever registers, grants one lease, 0 = without end, and says no more."""
 
-    def __init__(self, snapshot: UpdateMetadata) -> None:
+    def __init__(self, snapshot: UpdateMetadata, lease_ms: int) -> None:
         self.snapshot = snapshot
+        self.lease_ms = lease_ms
         self.shutdowns: list[int] = []
 
     async def register(self, request: RegisterServer, server: TabletServerGateway) -> Registered:
@@ -62,7 +64,10 @@ class Coordinator:
         sending = asyncio.ensure_future(server.update_metadata(self.snapshot))
         sending.add_done_callback(lambda done: done.exception())  # the server says so itself
         self._sending = sending
-        return Registered(0, 0)
+        return Registered(0, self.lease_ms)
+
+    async def heartbeat(self, request: Heartbeat) -> Registered:
+        raise FlussError(ErrorCode.REQUEST_TIME_OUT, "it says no more")
 
     async def controlled_shutdown(self, request: ControlledShutdown) -> ControlledShutdownResponse:
         self.shutdowns.append(request.server_id)
@@ -74,7 +79,7 @@ class Coordinator:
 
 @asynccontextmanager
 async def tablet_server(
-    directory: Path, snapshot: UpdateMetadata = SNAPSHOT, runtime: Runtime | None = None
+    directory: Path, snapshot: UpdateMetadata = SNAPSHOT, runtime: Runtime | None = None, lease_ms: int = 0
 ) -> AsyncIterator[TabletServer]:
     configuration = DynamicConfiguration(SERVER_OPTIONS, {})
     server = TabletServer(
@@ -84,7 +89,7 @@ async def tablet_server(
         replica_config(configuration.current),
         scanner_config(configuration.current),
         runtime or system_runtime(),
-        Coordinator(snapshot),  # type: ignore[arg-type]
+        Coordinator(snapshot, lease_ms),  # type: ignore[arg-type]
     )
     try:
         await server.start()

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from crash.lossy_disk import LossyDisk
 from fluss_server.testing import LocalCluster
+
+
+@contextlib.contextmanager
+def on_disk(disk: LossyDisk) -> Iterator[None]:
+    """Processes that are started meanwhile have this disk."""
+    saved = dict(os.environ)
+    os.environ.update(disk.environment)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # for programs of the tests
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(saved)
 
 
 class _Cluster(LocalCluster):
@@ -46,14 +60,8 @@ class Machine:
 
     def start(self) -> None:
         """Start the server, on the disk as it is."""
-        saved = dict(os.environ)
-        os.environ.update(self.disk.environment)
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # for programs of the tests
-        try:
+        with on_disk(self.disk):
             self.cluster.start()
-        finally:
-            os.environ.clear()
-            os.environ.update(saved)
 
     def lose_power(self, *, everything: bool, start: bool = True) -> None:
         """End the server and the disk, and start again.

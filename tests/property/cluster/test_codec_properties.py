@@ -112,7 +112,17 @@ changes = st.builds(IsrChange, buckets, int32, servers, int32, int32, servers, i
 adjusted = st.builds(AdjustedBucket, buckets, st.none(), st.integers(-1, 9), int32, servers, int32, int32, servers)
 refused = st.tuples(buckets, failures).map(lambda pair: AdjustedBucket(*pair))
 leaderships = st.builds(
-    BucketLeadership, buckets, paths, st.none() | names, st.integers(-1, 9), int32, servers, servers, int32, servers
+    BucketLeadership,
+    buckets,
+    paths,
+    st.none() | names,
+    st.integers(-1, 9),
+    int32,
+    servers,
+    servers,
+    int32,
+    servers,
+    st.none() | int32,
 )
 
 
@@ -148,7 +158,11 @@ messages = st.one_of(
     st.builds(ControlledShutdownResponse, many(buckets)),
     st.builds(AdjustIsr, int32, many(changes)),
     st.builds(AdjustIsrResponse, many(adjusted | refused)),
-    st.builds(ResignLeaderships, int32, many(st.builds(ResignedLeadership, buckets, int32, failures, st.booleans()))),
+    st.builds(
+        ResignLeaderships,
+        int32,
+        many(st.builds(ResignedLeadership, buckets, int32, failures, st.booleans(), servers)),
+    ),
     st.builds(ReserveIds, int64, int64),
     st.builds(ReserveWriterIds, int64, st.integers(-1, 2**63 - 1)),
     st.builds(ReservedIds, int64, int64),

@@ -10,8 +10,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
 from example_support import examples
-from fluss_server.cluster.messages import NO_LEADER, AdjustIsr, BucketLeadership, IsrChange, ServerNode
-from fluss_server.coordinator.cluster_state import Changes, ClusterState
+from fluss_server.cluster.messages import (
+    AWAITS_LEASES,
+    NO_LEADER,
+    AdjustIsr,
+    BucketLeadership,
+    Failure,
+    IsrChange,
+    ServerNode,
+)
+from fluss_server.coordinator.cluster_state import BucketState, Changes, ClusterState
 from fluss_server.coordinator.events import (
     AbsentServersLeft,
     Event,
@@ -33,7 +41,7 @@ from fluss_server.coordinator.events import (
     Tell,
 )
 from fluss_server.coordinator.rebalance_plan import ALL_GOALS, RebalanceGoal
-from fluss_server.coordinator.state_loader import take_in_rebalance
+from fluss_server.coordinator.state_loader import inherit, take_in_rebalance
 from fluss_server.coordinator.state_machine import plan
 from fluss_server.errors import FlussError
 from fluss_server.metadata.rebalance_records import (
@@ -61,6 +69,10 @@ class ReassignmentMachine(CoordinatorMachine):
         self.rebalances = 0
         self.factors: dict[TableBucket, int] = {}
         self.serving: dict[TableBucket, dict[int, int]] = {}  # leader epochs in which servers may serve a bucket
+        self.processes: dict[int, str] = {}  # incarnations
+        self.begun: dict[TableBucket, int] = {}  # newest leader epochs in logs
+        self.refused: set[tuple[int, BucketLeadership]] = set()
+        self.leased: set[tuple[int, TableBucket]] = set()  # served under leases of the coordinator before
 
     def handle(self, event: Event) -> Plan:
         before = _copied(self.state)
@@ -99,21 +111,39 @@ class ReassignmentMachine(CoordinatorMachine):
                 for resigned in event.request.buckets:
                     if not resigned.serves_reads:
                         self.ends_serving(event.request.server_id, resigned.bucket, resigned.leader_epoch + 1)
-            case ServerJoined() if event.incarnation == str(self.incarnations):  # another process
-                self.ends_serving(event.server.server_id)
+            case ServerJoined():
+                server = event.server.server_id
+                if self.processes.get(server) != event.incarnation:
+                    self.ends_serving(server)
+                self.processes[server] = event.incarnation
             case ServerLeft() | ShutdownRequested():
                 self.ends_serving(event.server_id)
             case AbsentServersLeft():
+                for server, bucket in self.leased:
+                    self.ends_serving(server, bucket)
+                self.leased.clear()
                 for server in SERVERS:
                     if server not in self.state.servers:
                         self.ends_serving(server)
         for instruction in planned.instructions:
             if isinstance(instruction, Tell) and isinstance(instruction.content, BucketLeadership):
                 leadership, server = instruction.content, instruction.server_id
-                serving = self.serving.setdefault(leadership.bucket, {})
-                if leadership.leader == server:
-                    assert serving.keys() <= {server}, f"{leadership.bucket} is served by {serving} and {server}"
-                    serving[server] = leadership.leader_epoch
+                bucket = leadership.bucket
+                serving = self.serving.setdefault(bucket, {})
+                if leadership.leader != server:
+                    continue
+                if leadership.begun_epoch is not None and self.begun.get(bucket, -1) < leadership.begun_epoch:
+                    self.refused.add((server, leadership))
+                    continue
+                assert serving.keys() <= {server}, f"{bucket} is served by {serving} and {server}"
+                serving[server] = leadership.leader_epoch
+                self.leased.discard((server, bucket))
+                self.begun[bucket] = max(self.begun.get(bucket, -1), leadership.leader_epoch)
+
+    def outcome_of(self, server: int, leadership: BucketLeadership) -> Failure | None:
+        if (server, leadership) in self.refused:
+            return Failure(AWAITS_LEASES, "another server may serve clients")
+        return super().outcome_of(server, leadership)
 
     def ends_serving(self, server: int, bucket: TableBucket | None = None, before_epoch: int | None = None) -> None:
         for serving in self.serving.values() if bucket is None else [self.serving.get(bucket, {})]:
@@ -182,25 +212,32 @@ class ReassignmentMachine(CoordinatorMachine):
         server = data.draw(st.sampled_from(sorted(self.state.tags)))
         self.handle(ServersUntagged((server,), self.state.tags[server]))
 
-    @rule(back=st.lists(st.sampled_from(SERVERS), unique=True))
-    def another_coordinator(self, back: list[int]) -> None:
-        """It knows only what is stored; some servers come back in time."""
+    @rule(back=st.lists(st.sampled_from(SERVERS), unique=True), restarted=st.sets(st.sampled_from(SERVERS)))
+    def another_coordinator(self, back: list[int], restarted: set[int]) -> None:
+        """It knows only what is stored; some servers come back in time, some of them as other processes."""
         self.responses.clear()
         self.stops.clear()
-        self.serving.clear()  # as far as this machine knows
+        self.leased = {(server, bucket) for bucket, serving in self.serving.items() for server in serving}
         changes = Changes()
         changes.tables.update(self.state.tables)
         changes.physical_tables.update(self.state.physical_tables)
         for bucket, state in self.state.buckets.items():
-            changes.buckets[bucket] = state._replace(active=False, former=())
+            changes.buckets[bucket] = BucketState(state.replicas, state.record)
         if (node := self.tree.get(SERVER_TAGS)) is not None:
             changes.tags.update(decode_server_tags(node.value))
         if (node := self.tree.get(REBALANCE)) is not None:
             take_in_rebalance(RebalanceRecord.decode(node.value), changes)
+        inherit(changes)
         self.state = ClusterState(EPOCH, ServerNode(99))
         self.state.apply(changes)
         for server in back:
-            self.join(server, True, True)
+            if server in restarted or server not in self.processes:
+                self.join(server, True, True)
+            else:
+                self.handle(ServerJoined(ServerNode(server), self.processes[server], True))
+        for server in restarted:
+            if server in self.state.servers:
+                self.everybody_responds()
         self.absent_servers_leave()
 
     @precondition(lambda self: self.state.buckets)
@@ -221,7 +258,8 @@ class ReassignmentMachine(CoordinatorMachine):
         for _ in range(20):
             responses, self.responses = self.responses, []
             for server, leadership in responses:
-                self.handle(LeadershipsConfirmed(server, (LeadershipConfirmed(leadership, None),)))
+                outcome = LeadershipConfirmed(leadership, self.outcome_of(server, leadership))
+                self.handle(LeadershipsConfirmed(server, (outcome,)))
             stops, self.stops = self.stops, []
             for server, stop in stops:
                 self.ends_serving(server, stop.bucket, stop.leader_epoch + 1)

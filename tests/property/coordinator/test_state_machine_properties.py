@@ -138,20 +138,33 @@ class CoordinatorMachine(RuleBasedStateMachine):
     def respond(self, data: st.DataObject, fails: bool) -> None:
         number = data.draw(st.integers(0, len(self.responses) - 1))
         server, leadership = self.responses.pop(number)
-        self.handle(LeadershipsConfirmed(server, (LeadershipConfirmed(leadership, FAILURE if fails else None),)))
+        failure = FAILURE if fails else self.outcome_of(server, leadership)
+        self.handle(LeadershipsConfirmed(server, (LeadershipConfirmed(leadership, failure),)))
+
+    def outcome_of(self, server: int, leadership: BucketLeadership) -> Failure | None:
+        """What a server responds to a leadership, unless it fails."""
+        return None
 
     @precondition(lambda self: self.state.buckets)
-    @rule(data=st.data(), serves_reads=st.booleans(), late=st.booleans())
-    def resign(self, data: st.DataObject, serves_reads: bool, late: bool) -> None:
+    @rule(
+        data=st.data(),
+        serves_reads=st.booleans(),
+        late=st.booleans(),
+        candidates=st.sets(st.sampled_from(SERVERS)).map(tuple),
+    )
+    def resign(self, data: st.DataObject, serves_reads: bool, late: bool, candidates: tuple[int, ...]) -> None:
         bucket = data.draw(st.sampled_from(sorted(self.state.buckets)))
         before = self.state.buckets[bucket].record
         if before is None or before.leader == NO_LEADER:
             return
-        resigned = ResignedLeadership(bucket, before.leader_epoch - late, FAILURE, serves_reads)
+        resigned = ResignedLeadership(bucket, before.leader_epoch - late, FAILURE, serves_reads, candidates)
         self.handle(LeadershipsResigned(ResignLeaderships(before.leader, (resigned,))))
         after = self.state.buckets[bucket].record
         if late:
             assert after == before
+        elif candidates:
+            assert after is not None
+            assert after == before or after.leader in set(candidates) & set(before.isr) - {before.leader}
         elif not serves_reads:
             assert after is not None
             assert after.leader != before.leader

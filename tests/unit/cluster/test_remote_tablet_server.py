@@ -30,6 +30,7 @@ from fluss_server.rpc.service import Handler, ServiceRegistry
 from fluss_server.runtime.runtime import system_runtime
 from fluss_server.tablet.control_service import ControlService
 from rpc_support import async_test
+from unit.cluster.test_settings_update import large
 from unit.cluster.test_update_parts import snapshot, table
 
 RUNTIME = system_runtime()
@@ -47,6 +48,7 @@ class Recorder:
         self.settings: list[UpdateSettings] = []
         self.sizes: list[int] = []
         self.failures: dict[int, ErrorCode] = {}  # by the number of the update
+        self.settings_failures: dict[int, ErrorCode] = {}
 
     async def notify_leader_and_isr(self, request: NotifyLeaderAndIsr) -> NotifyLeaderAndIsrResponse:
         self.notified.append(request)
@@ -62,7 +64,10 @@ class Recorder:
             self.snapshots.append(whole)
 
     async def update_settings(self, request: UpdateSettings) -> None:
+        number = len(self.settings)
         self.settings.append(request)
+        if (code := self.settings_failures.get(number)) is not None:
+            raise FlussError(code, "not now")
 
     async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
         self.stopped.append(request)
@@ -129,6 +134,26 @@ async def test_a_server_that_lost_the_parts_gets_all_of_them_again() -> None:
         later = whole._replace(stamp=ControlStamp("first", 8))
         await gateway.update_metadata(later)
         assert recorder.snapshots == [whole, later]
+
+
+@async_test
+async def test_repeated_settings_begin_with_the_part_that_failed() -> None:
+    recorder = Recorder()
+    update = large(20_000)
+    recorder.settings_failures = {1: ErrorCode.NETWORK_EXCEPTION, 3: ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION}
+    async with remote(recorder) as gateway:
+        assert await refused(gateway.update_settings(update)) is ErrorCode.NETWORK_EXCEPTION
+        assert await refused(gateway.update_settings(update)) is ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION
+        assert [part.part for part in recorder.settings] == [0, 1, 1, 2]
+        del recorder.settings[:]
+        recorder.settings_failures = {}
+        await gateway.update_settings(update)
+        parts = recorder.settings
+        assert [part.part for part in parts] == list(range(len(parts))), "the server may have lost those before"
+        assert len(parts) > 20
+        assert tuple(acl for part in parts for acl in part.acls) == update.acls
+        await gateway.update_settings(large(1))
+        assert parts[-1] == large(1)
 
 
 @async_test

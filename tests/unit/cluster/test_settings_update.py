@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from error_support import code_of
 from fluss_server.api.own_messages import message_class
+from fluss_server.cluster import settings_update
 from fluss_server.cluster.messages import ControlStamp
 from fluss_server.cluster.settings_update import (
     ResourceAcls,
     SettingsParts,
     UpdateSettings,
-    cut,
     decode_update_settings,
     encode_update_settings,
+    encoded_parts,
 )
 from fluss_server.errors import ErrorCode
+from fluss_server.metadata.acl_records import encode_acls
 from fluss_server.model.acl import AclEntry, Operation, Permission, Resource, ResourceType
 from fluss_server.model.principal import Principal
 
@@ -80,37 +84,64 @@ def large(resources: int) -> UpdateSettings:
     )
 
 
+def parts_of(update: UpdateSettings, max_bytes: int) -> list[UpdateSettings]:
+    return [decode_update_settings(message) for message in encoded_parts(update, max_bytes)]
+
+
 def test_a_long_update_is_cut_into_bounded_parts_and_is_whole_at_the_end() -> None:
     update = large(500)
-    parts = cut(update, 10_000)
-    assert len(parts) > 5
-    assert max(encode_update_settings(part).ByteSize() for part in parts) < 11_000
-    collector = SettingsParts()
-    found = [collector.add(part) for part in parts]
-    assert found[:-1] == [None] * (len(parts) - 1)
-    assert found[-1] == update
-    assert [collector.add(part) for part in parts] == [None] * len(parts), "a repetition changes nothing"
-    assert cut(large(0)) == [large(0)]
+    messages = list(encoded_parts(update, 10_000))
+    assert len(messages) > 5
+    assert max(message.ByteSize() for message in messages) < 11_000
+    parts = [decode_update_settings(message) for message in messages]
+    assert [part.part for part in parts] == list(range(len(parts)))
+    assert [part.is_last for part in parts] == [*[False] * (len(parts) - 1), True]
+    assert [part.overrides for part in parts] == [update.overrides, *[None] * (len(parts) - 1)]
+    assert tuple(acl for part in parts for acl in part.acls) == update.acls
+    assert {part._replace(overrides=None, acls=(), part=0, is_last=True) for part in parts} == {
+        update._replace(overrides=None, acls=())
+    }
+    assert parts_of(large(0), 10_000) == [large(0)]
+
+
+def test_a_part_is_made_when_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All entries of a cluster at once would hold the event loop for longer than a lease."""
+    encoded: list[int] = []
+
+    def counted(entries: Collection[AclEntry]) -> bytes:
+        encoded.append(len(entries))
+        return encode_acls(entries)
+
+    monkeypatch.setattr(settings_update, "encode_acls", counted)
+    steps = []
+    for _ in encoded_parts(large(20_000)):
+        steps.append(sum(encoded))
+        encoded.clear()
+    assert sum(steps) == 20_000, "each entry is encoded once"
+    assert max(steps) < 1_000
 
 
 def test_parts_come_again_and_never_out_of_order() -> None:
-    first, second, third = cut(large(3), 1)
+    first, second, third = parts_of(large(3), 1)
     collector = SettingsParts()
     for early in (second, third):
         assert code_of(partial(collector.add, early)) is ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION
-    assert collector.add(first) is None
+    assert collector.add(first)
     assert code_of(partial(collector.add, third)) is ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION
-    for repeated in (first, second, first, second):
-        assert collector.add(repeated) is None
-    assert collector.add(third) == large(3)
-    assert collector.add(third) is None
+    assert not collector.add(first)
+    assert collector.add(second)
+    for repeated in (first, second):
+        assert not collector.add(repeated)
+    assert collector.add(third)
+    for repeated in (first, second, third):
+        assert not collector.add(repeated)
 
 
 def test_parts_of_another_update_replace_those_of_an_incomplete_one() -> None:
     collector = SettingsParts()
-    collector.add(cut(large(3), 1)[0])
+    collector.add(parts_of(large(3), 1)[0])
     newer = large(2)._replace(stamp=ControlStamp("this process", 8))
-    first, second = cut(newer, 1)
+    first, second = parts_of(newer, 1)
     assert code_of(lambda: collector.add(second)) is ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION
-    assert collector.add(first) is None
-    assert collector.add(second) == newer
+    assert collector.add(first)
+    assert collector.add(second)

@@ -7,11 +7,12 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, cast
 
-from coordinator_support import running
+from coordinator_support import RecordingTabletServer, opened, running
 from error_support import refused
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.cluster.lease import LeaseTimes
+from fluss_server.cluster.messages import RegisterServer, ServerNode
 from fluss_server.config import SERVER_OPTIONS
 from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.errors import ErrorCode
@@ -46,6 +47,12 @@ def call(registry: ServiceRegistry, key: ApiKey, request: Any) -> asyncio.Future
     return asyncio.ensure_future(cast("Awaitable[Any]", response))
 
 
+def create_table(name: str) -> pb.CreateTableRequest:
+    create = pb.CreateTableRequest(table_json=DESCRIPTOR.to_json_bytes(), ignore_if_exists=False)
+    create.table_path.database_name, create.table_path.table_name = "fluss", name
+    return create
+
+
 @async_test
 async def test_changes_that_wait_for_tablet_servers_end_with_the_term(tmp_path: Path) -> None:
     async with running(tmp_path / "m") as parts:
@@ -54,8 +61,6 @@ async def test_changes_that_wait_for_tablet_servers_end_with_the_term(tmp_path: 
     term = CoordinatorTerm(store, settings())
     registry = await term.start()
     term.watch_servers()
-    create = pb.CreateTableRequest(table_json=DESCRIPTOR.to_json_bytes(), ignore_if_exists=False)
-    create.table_path.database_name, create.table_path.table_name = "fluss", "u"
     alter = pb.AlterClusterConfigsRequest()
     alter.alter_configs.add(config_key="log.replica.min-in-sync-replicas-number", config_value="1", op_type=0)
     grant = pb.CreateAclsRequest()
@@ -69,7 +74,7 @@ async def test_changes_that_wait_for_tablet_servers_end_with_the_term(tmp_path: 
         permission_type=2,
     )
     waiting = [
-        call(registry, ApiKey.CREATE_TABLE, create),
+        call(registry, ApiKey.CREATE_TABLE, create_table("u")),
         call(registry, ApiKey.ALTER_CLUSTER_CONFIGS, alter),
         call(registry, ApiKey.CREATE_ACLS, grant),
     ]
@@ -78,4 +83,43 @@ async def test_changes_that_wait_for_tablet_servers_end_with_the_term(tmp_path: 
     await asyncio.wait_for(term.close(), LIMIT_S)
     for response in waiting:
         assert await refused(response) is ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION
+    await store.close()
+
+
+@async_test
+async def test_a_table_whose_buckets_get_no_leaders_is_discarded_at_the_end_of_the_term(tmp_path: Path) -> None:
+    """The tablet server is there and does not respond; the name of the table is free for the next coordinator."""
+    store = EmbeddedMetadataStore.open(tmp_path / "m", system_runtime())
+    term = CoordinatorTerm(store, settings())
+    registry = await term.start()
+    server = RecordingTabletServer()
+    server.gate = asyncio.Event()
+    register = RegisterServer(ServerNode(3), "first", checks_permissions=True)
+    await term.coordinator.gateway.register(register, server)
+    creating = [call(registry, ApiKey.CREATE_TABLE, create_table(name)) for name in "tuv"]
+    await asyncio.wait_for(server.entered.wait(), LIMIT_S)
+    await asyncio.wait_for(term.close(), LIMIT_S)
+    for response in creating:
+        assert await refused(response) is ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION
+    await store.close()
+    store, manager = await opened(tmp_path / "m")
+    assert manager.tables() == []
+    await store.close()
+
+
+@async_test
+async def test_a_table_that_gets_its_leaders_now_is_made_although_the_term_ends(tmp_path: Path) -> None:
+    store = EmbeddedMetadataStore.open(tmp_path / "m", system_runtime())
+    term = CoordinatorTerm(store, settings())
+    registry = await term.start()
+    server = RecordingTabletServer()
+    server.gate = asyncio.Event()
+    register = RegisterServer(ServerNode(3), "first", checks_permissions=True)
+    await term.coordinator.gateway.register(register, server)
+    creating = call(registry, ApiKey.CREATE_TABLE, create_table("t"))
+    await asyncio.wait_for(server.entered.wait(), LIMIT_S)
+    term.coordinator.end_waits()
+    server.gate.set()
+    await asyncio.wait_for(creating, LIMIT_S)
+    await term.close()
     await store.close()

@@ -103,8 +103,11 @@ def test_another_replica_leads_when_the_first_cannot() -> None:
     assert cluster.state.physical_tables[PhysicalTable(0)].visible
 
 
-def resign(server_id: int, epoch: int, *, serves_reads: bool = False) -> LeadershipsResigned:
-    return LeadershipsResigned(ResignLeaderships(server_id, (ResignedLeadership(B0, epoch, FULL, serves_reads),)))
+def resign(
+    server_id: int, epoch: int, *, serves_reads: bool = False, candidates: tuple[int, ...] = ()
+) -> LeadershipsResigned:
+    resigned = ResignedLeadership(B0, epoch, FULL, serves_reads, candidates)
+    return LeadershipsResigned(ResignLeaderships(server_id, (resigned,)))
 
 
 def test_a_leader_that_cannot_go_on_is_replaced_and_follows() -> None:
@@ -144,6 +147,22 @@ def test_a_leader_that_nobody_can_replace_goes_on_serving_reads() -> None:
     assert cluster.record(B0).leader == -1
     cluster.handle(FailedBucketsRetried())
     assert (cluster.record(B0).leader, cluster.record(B0).leader_epoch) == (1, 2), "it tries again in a new epoch"
+
+
+def test_a_leader_with_a_full_disk_is_replaced_by_one_that_has_space() -> None:
+    cluster = Cluster(1, 2, 3)
+    cluster.create(0, ((1, 2, 3),))
+    for nobody in ((1,), (7,)):
+        assert cluster.handle(resign(1, 0, serves_reads=True, candidates=nobody)).writes == ()
+    resigned = cluster.handle(resign(1, 0, serves_reads=True, candidates=(3,)))
+    assert (cluster.record(B0).leader, cluster.record(B0).isr) == (3, (2, 3))
+    assert {server for _, server in leaderships(resigned)} == {1, 2}, "it serves reads until it has heard of that"
+    assert cluster.state.failures == {}, "it follows like any other replica"
+    confirmed = [told for entry in cluster.confirm(resigned) for told in leaderships(entry)]
+    assert [server for _, server in confirmed] == [3]
+    cluster.adjust(3, (1, 2, 3))
+    cluster.handle(ServerLeft(3))
+    assert cluster.record(B0).leader == 1
 
 
 def test_a_late_response_counts_for_nothing() -> None:

@@ -52,7 +52,7 @@ class Standby:
         may_remove: files are removed while it is set.
     """
 
-    def __init__(self, bucket: Bucket, workers: Workers | None = None) -> None:
+    def __init__(self, bucket: Bucket, workers: Workers | None = None, *, uncertain: bool = False) -> None:
         self.bucket = bucket
         self.directory = bucket.directory / "standby"
         self.opened = 0
@@ -63,7 +63,7 @@ class Standby:
         self.worker = (workers or InlineWorkers()).pool("kv", 1)
         self.queue = ReplayQueue(self.worker)
         self.resources = KvResources(system_runtime())
-        self.access = RowsAccess(self._open, self._close, self._remove_beyond)
+        self.access = RowsAccess(self._open, self._close, self._remove_beyond, uncertain=uncertain)
         self.rows = FollowerRows(BUCKET, bucket.table, self.access, self.worker, self.queue)
 
     async def _open(self, table: TableInfo) -> KvTablet:
@@ -227,6 +227,44 @@ def test_rows_that_a_cut_of_the_log_removes_are_built_again(tmp_path: Path) -> N
         assert standby.removed_beyond == []
         await rows.cut(ends[0])
         assert standby.removed_beyond == [ends[0]]
+
+    with_standby(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("uncertain", [True, False])
+def test_rows_that_a_process_wrote_before_it_crashed_do_not_survive_a_cut_of_the_log(
+    tmp_path: Path, uncertain: bool
+) -> None:
+    """RocksDB has more than is recorded, and the rows are open again, from what is recorded on."""
+
+    async def scenario(crashed: Standby) -> None:
+        log = crashed.bucket.log
+        ends = [header.next_offset for header, _ in log.batches(0, log.end_offset)]
+        crashed.rows.set_standby(True)
+        crashed.rows.committed(ends[1])
+        await until(lambda: crashed.rows.lag == 0)
+        crashed.tablet.persist()
+        crashed.rows.committed(ends[8])
+        await until(lambda: crashed.rows.lag == 0)
+        await crashed.rows.pause()
+        kept = crashed.rows.hand_over()
+        assert kept is not None
+        assert kept._rows is not None
+        kept._rows.abandon()  # RocksDB writes its memory to disk
+        standby = Standby(crashed.bucket, uncertain=uncertain)
+        rows = standby.rows
+        rows.set_standby(True)
+        rows.committed(ends[1])
+        await until(lambda: rows.kv is not None)
+        assert rows.applied_offset == ends[1]
+        assert standby.tablet.content_end > ends[2]
+        await rows.cut(ends[2])
+        if uncertain:
+            await standby.goes_on_after_a_cut(ends[2])
+        else:
+            assert rows.kv is not None, "what is cut was not acknowledged, so it was never among the rows"
+        await rows.close()
+        standby.worker.close()
 
     with_standby(tmp_path, scenario)
 

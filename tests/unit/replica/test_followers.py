@@ -177,3 +177,44 @@ def test_a_member_that_lacks_nothing_may_be_silent() -> None:
     assert wanted_isr(50, 3.0) is None
     assert wanted_isr(60, 3.0) == (1,)
     assert wanted_isr(60, 5.0) is None
+
+
+def full(state: Followers, server: int, disk_full: bool | None = True, offset: int = 5) -> None:
+    state.fetched(server, offset, 5, 0.0, None, disk_full)
+
+
+def test_a_member_with_a_full_disk_leaves_while_there_are_enough_others() -> None:
+    state = followers(min_isr=2)
+    full(state, 2, None)
+    full(state, 3)
+    assert wanted(state, high_watermark=5, log_end=5) == (1, 2)
+    full(state, 2)
+    assert wanted(state, high_watermark=5, log_end=5) == (1, 3), "one of them has to stay"
+    assert wanted(followers((1, 3), min_isr=2)) is None
+    alone = followers(min_isr=0)
+    full(alone, 2)
+    full(alone, 3)
+    assert wanted(alone, high_watermark=5, log_end=5) == (1,)
+
+
+def test_a_replica_with_a_full_disk_does_not_join() -> None:
+    state = followers((1, 2))
+    full(state, 2, None)
+    full(state, 3)
+    assert not state.may_join(3, 5)
+    assert wanted(state, high_watermark=5, log_end=5) is None
+    full(state, 3, None)
+    assert wanted(state, high_watermark=5, log_end=5) == (1, 2, 3)
+
+
+def test_who_has_space_is_in_the_isr_and_has_said_so() -> None:
+    state = followers(min_isr=2)
+    assert not state.with_space
+    full(state, 2, None)
+    full(state, 3, False)
+    assert state.with_space == (3,)
+    state.min_isr = 3
+    assert not state.with_space, "without the leader there would be too few"
+    outside = followers((1, 2))
+    full(outside, 3, False)
+    assert not outside.with_space

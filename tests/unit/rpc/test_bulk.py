@@ -211,6 +211,26 @@ def test_lookup_response_is_what_protobuf_makes() -> None:
     assert joined(builder.pieces()) == message.SerializeToString()
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        [bytes((number,)) * (1 + number % 3) for number in range(100)],
+        [b"", *([b"many of one size"] * 20), b"last"],
+        [*([b"one is absent"] * 20), None, b"last"],
+        [*([b"one is long"] * 20), bytes(20_000), b"last"],
+    ],
+)
+def test_many_values_of_a_lookup_response(values: list[bytes | None]) -> None:
+    for _ in range(2):  # sizes that are met for the first time, and that are known
+        builder = LookupResponseBuilder(64 << 20)
+        builder.values(3, values, partition_id=7)
+        message = pb.LookupResponse()
+        entry = message.buckets_resp.add(bucket_id=3, partition_id=7)
+        for value in values:
+            entry.values.add(values=value)
+        assert joined(builder.pieces()) == message.SerializeToString()
+
+
 def test_long_values_of_a_lookup_response_are_bounded() -> None:
     builder = LookupResponseBuilder(250_000)
     builder.values(1, [bytes(100_000), b"short"])

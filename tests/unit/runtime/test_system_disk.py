@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor, TimeoutError
 from pathlib import Path, PurePath
 
 import pytest
@@ -40,6 +42,50 @@ def test_a_replacement_that_cannot_be_synced_leaves_the_old_content(
     assert disk.read_file(tmp_path / "a") == b"old"
     disk.replace_file(tmp_path / "a", b"newer")
     assert disk.list(tmp_path) == ["a"]
+
+
+class SlowDisk(SystemDisk):
+    """Names of directories become durable when it is allowed, or not at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.allowed = threading.Event(), threading.Event()
+        self.failure: OSError | None = None
+        self.synced: list[PurePath] = []
+
+    def sync_directory(self, path: PurePath) -> None:
+        self.reached.set()
+        assert self.allowed.wait(10.0)
+        if self.failure is not None:
+            raise self.failure
+        self.synced.append(path)
+
+
+def test_a_directory_that_another_thread_makes_is_there_when_its_name_is_durable(tmp_path: Path) -> None:
+    disk = SlowDisk()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(disk.make_directories, tmp_path / "t")
+        assert disk.reached.wait(10.0)
+        second = pool.submit(disk.make_directories, tmp_path / "t" / "log-1")
+        with pytest.raises(TimeoutError):
+            second.result(timeout=0.1)
+        disk.allowed.set()
+        for future in (first, second):
+            future.result(timeout=10.0)
+    assert disk.synced == [tmp_path, tmp_path / "t"]
+
+
+def test_a_name_that_could_not_be_made_durable_is_tried_again(tmp_path: Path) -> None:
+    disk = SlowDisk()
+    disk.allowed.set()
+    disk.failure = OSError(errno.EIO, os.strerror(errno.EIO))
+    with pytest.raises(OSError, match="Input/output"):
+        disk.make_directories(tmp_path / "t")
+    disk.failure = None
+    disk.make_directories(tmp_path / "t" / "log-1")
+    assert disk.synced == [tmp_path, tmp_path / "t"]
+    disk.make_directories(tmp_path / "t" / "log-1")
+    assert disk.synced == [tmp_path, tmp_path / "t"]
 
 
 def test_a_lock_can_be_taken_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

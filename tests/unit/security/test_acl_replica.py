@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fluss_server.cluster.messages import Registered
+from fluss_server.cluster.messages import ControlStamp, Registered
 from fluss_server.cluster.settings_update import ResourceAcls, UpdateSettings
 from fluss_server.config import SERVER_OPTIONS
 from fluss_server.config.dynamic import DynamicConfiguration
@@ -67,6 +67,32 @@ def test_a_change_counts_at_once_and_a_snapshot_removes_what_is_not_in_it() -> N
     assert (server.reads(), server.reads(OTHER)) == (False, True)
     server.update(0, ResourceAcls(TABLE, frozenset({ENTRY})), snapshot=True, epoch=1)
     assert (server.reads(), server.reads(OTHER)) == (True, False)
+
+
+def test_parts_take_effect_together_and_every_step_is_a_part() -> None:
+    """Neither clients nor heartbeats wait for all entries of a large cluster."""
+    server = Server()
+    server.update(1, ResourceAcls(TABLE, frozenset({ENTRY})), snapshot=True)
+    stamp = ControlStamp("this process", 7)
+    evaluator = server.acls._evaluator
+
+    def part(number: int, *resources: Resource, snapshot: bool, is_last: bool = False, version: int = 2) -> None:
+        acls = tuple(ResourceAcls(resource, frozenset({ENTRY})) for resource in resources)
+        own = stamp._replace(sequence=version)
+        server.settings.update(UpdateSettings(0, version, None, acls, snapshot, own, number, is_last))
+
+    part(0, OTHER, snapshot=True)
+    part(1, Resource(ResourceType.TABLE, "d.third"), snapshot=True)
+    assert (server.reads(), server.reads(OTHER)) == (True, False), "as before"
+    assert evaluator.entry_count == 1, "nothing is done to what is effective"
+    part(2, snapshot=True, is_last=True)
+    assert (server.reads(), server.reads(OTHER)) == (False, True)
+    assert server.acls._evaluator.entry_count == 2
+    part(0, TABLE, snapshot=False, version=3)
+    assert not server.reads()
+    part(1, snapshot=False, version=3, is_last=True)
+    assert (server.reads(), server.reads(OTHER)) == (True, True)
+    assert server.acls._evaluator.entry_count == 3
 
 
 @pytest.mark.parametrize(("epoch", "version"), [(0, 2), (1, 1)], ids=["another version", "another coordinator"])

@@ -106,11 +106,27 @@ def isr_of(replica: Replica) -> tuple[int, ...]:
 
 
 def fetch(
-    replica: Replica, maintenance: IsrMaintenance, server: int, offset: int, incarnation: str | None = None
+    replica: Replica,
+    maintenance: IsrMaintenance,
+    server: int,
+    offset: int,
+    incarnation: str | None = None,
+    *,
+    disk_full: bool | None = None,
 ) -> None:
     maintenance.heard(server)
-    replica.follower_fetched(server, offset, incarnation)
+    replica.follower_fetched(server, offset, incarnation, disk_full)
     maintenance.fetched(replica, server)
+
+
+@async_test
+async def test_who_cannot_write_leaves_at_once(tmp_path: Path) -> None:
+    async with maintained(tmp_path, (1, 2, 3), max_lag_s=1000.0, max_silence_s=1000.0) as (replica, maintenance, _, _):
+        fetch(replica, maintenance, 2, 4)
+        fetch(replica, maintenance, 3, 4, disk_full=True)
+        await eventually(lambda: isr_of(replica) == (1, 2))
+        fetch(replica, maintenance, 3, 4)
+        await eventually(lambda: isr_of(replica) == (1, 2, 3))
 
 
 @async_test

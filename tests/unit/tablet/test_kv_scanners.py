@@ -329,3 +329,14 @@ def test_dropping_the_table_ends_its_scans(tmp_path: Path) -> None:
         assert (await table.next(scanner_id, 1)).error_code == ErrorCode.SCANNER_EXPIRED
 
     with_table(tmp_path, body)
+
+
+def test_the_end_of_one_bucket_ends_no_scan_of_another_one(tmp_path: Path) -> None:
+    async def body(table: Table) -> None:
+        scanner_id = (await table.open()).scanner_id
+        table.scanners.close_buckets({TableBucket(table.table_id, None, 1), TableBucket(table.table_id, 7, 0)})
+        assert not (await table.next(scanner_id, 1)).HasField("error_code")
+        table.scanners.close_buckets({TableBucket(table.table_id, None, 0)})
+        assert (await table.next(scanner_id, 2)).HasField("error_code")
+
+    with_table(tmp_path, body)

@@ -10,6 +10,7 @@ import pytest
 
 from error_support import refused
 from fluss_server.cluster.messages import (
+    AWAITS_LEASES,
     NotifyLeaderAndIsr,
     ReplicaStop,
     StopReplicas,
@@ -19,8 +20,12 @@ from fluss_server.cluster.messages import (
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.table import TableDescriptor
+from fluss_server.runtime.clock import ManualClock
+from fluss_server.runtime.runtime import system_runtime
 from rpc_support import async_test
 from tablet_support import B0, BUCKETS, DOCUMENT, SNAPSHOT, Coordinator, T, lead, leads, names, notify, tablet_server
+
+LEASE_MS = 2_000
 
 
 @async_test
@@ -134,11 +139,13 @@ async def test_a_server_leaves_when_it_is_asked_to(tmp_path: Path) -> None:
 @async_test
 async def test_after_a_lapse_of_the_lease_a_leadership_counts_when_it_is_repeated(tmp_path: Path) -> None:
     """The new lease may come before the news that another server has been elected meanwhile."""
-    async with tablet_server(tmp_path) as server:
+    clock = ManualClock()
+    async with tablet_server(tmp_path, runtime=system_runtime(clock=clock), lease_ms=LEASE_MS) as server:
         assert await notify(server, lead()) == [None]
         assert leads(server)
+        clock.advance(LEASE_MS)
         server.replicas.begin_rejoining()
-        server.replicas.end_rejoining(lease_was_held=False)
+        server.membership.lease.grant(clock.monotonic(), LEASE_MS)
         assert not leads(server)
         assert await notify(server, lead()) == [None]
         assert not leads(server), "a notification from before the new membership"
@@ -162,18 +169,73 @@ async def test_a_server_that_leaves_leads_only_what_nobody_else_can(tmp_path: Pa
         assert server.replicas.replica(TableBucket(0, None, 1)).is_serving
         assert await notify(server, lead(epoch=1)) == [None]
         assert leads(server), "it did not stop after all"
-        server.replicas.pause_reads()
-        await server.replicas.hand_over(None)
-        assert leads(server), "without a coordinator nobody else leads"
 
 
 @async_test
-async def test_a_lease_that_was_held_keeps_leaderships(tmp_path: Path) -> None:
+async def test_a_server_that_leaves_serves_nothing_that_others_may_lead_by_now(tmp_path: Path) -> None:
+    """The coordinator may have moved the leadership, and its response was lost."""
     async with tablet_server(tmp_path) as server:
         assert await notify(server, lead()) == [None]
-        server.replicas.begin_rejoining()
+        server.replicas.pause_reads()
+        await server.replicas.hand_over(None)
+        with pytest.raises(FlussError) as caught:
+            server.replicas.replica(B0)
+        assert caught.value.code is ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION
+        assert server.replicas.leader(B0).is_online, "writes that nobody else can acknowledge go on"
+
+
+@async_test
+async def test_a_lease_that_was_held_counts_until_it_is_over(tmp_path: Path) -> None:
+    """The leases of another coordinator count when it has repeated who leads the bucket."""
+    clock = ManualClock()
+    async with tablet_server(tmp_path, runtime=system_runtime(clock=clock), lease_ms=LEASE_MS) as server:
+        assert await notify(server, lead()) == [None]
+        clock.advance(LEASE_MS // 2)
+        for _ in range(2):  # the response to the first registration was lost
+            server.replicas.begin_rejoining()
+            assert leads(server)
+        server.membership.lease.grant(clock.monotonic(), LEASE_MS)
+        await server.update_metadata(SNAPSHOT)
+        clock.advance(LEASE_MS // 2 - 1)
         assert leads(server)
-        server.replicas.end_rejoining(lease_was_held=True)
+        clock.advance(1)
+        assert not leads(server), "the coordinator before may have let another server lead"
+        server.replicas.begin_rejoining()
+        server.membership.lease.grant(clock.monotonic(), LEASE_MS)
+        assert not leads(server), "and so may the one before the last"
+        await server.update_metadata(SNAPSHOT)
+        assert await notify(server, lead()) == [None]
+        assert leads(server)
+
+
+@async_test
+async def test_a_leader_that_an_earlier_coordinator_has_elected_leads_when_its_log_shows_that_it_was_told(
+    tmp_path: Path,
+) -> None:
+    async with tablet_server(tmp_path) as server:
+        assert await notify(server, lead(leader=2, epoch=3)) == [None]
+        untold = lead(epoch=4)._replace(begun_epoch=4)
+        assert await notify(server, untold) == [AWAITS_LEASES]
+        assert not leads(server)
+        assert await notify(server, untold._replace(begun_epoch=None)) == [None]
+        assert leads(server)
+        assert await notify(server, untold) == [None], "it leads already"
+        assert await notify(server, lead(epoch=5)._replace(begun_epoch=4)) == [None]
+        assert await notify(server, lead(epoch=7)._replace(begun_epoch=6)) == [AWAITS_LEASES]
+        assert not leads(server)
+    async with tablet_server(tmp_path) as server:
+        assert await notify(server, lead(epoch=5)._replace(begun_epoch=5)) == [
+            ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION
+        ], "it was told, and was started again: it needs another epoch"
+
+
+@async_test
+async def test_a_bucket_without_followers_is_not_opened_by_a_leader_that_was_not_told(tmp_path: Path) -> None:
+    async with tablet_server(tmp_path) as server:
+        alone = lead(epoch=4)._replace(replicas=(1,), isr=(1,), begun_epoch=4)
+        assert await notify(server, alone) == [AWAITS_LEASES]
+        assert not leads(server)
+        assert await notify(server, alone._replace(begun_epoch=None)) == [None]
         assert leads(server)
 
 

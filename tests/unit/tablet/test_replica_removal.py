@@ -53,6 +53,7 @@ class HeldDisk(SystemDisk):
     """Operations of one kind on files and directories of one name wait in their threads until they are allowed."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._held: tuple[str, str] | None = None
         self.reached, self.allowed = threading.Event(), threading.Event()
 
@@ -392,6 +393,7 @@ class CountingDisk(SystemDisk):
     """Knows which directories were listed."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.listed: list[str] = []
 
     def list(self, path: PurePath) -> list[str]:

@@ -44,7 +44,7 @@ def test_a_fetch_names_leader_epochs_that_official_servers_skip(sent: list[Fetch
             partition = entry.partition_id if entry.HasField("partition_id") else None
             found.append((TableBucket(table.table_id, partition, entry.bucket_id), entry.fetch_offset))
     assert found == [(fetch.bucket, fetch.offset) for fetch in sent]
-    assert FollowerFetch.read(received) == (None, tuple(fetch.leader_epoch for fetch in sent))
+    assert FollowerFetch.read(received) == (None, tuple(fetch.leader_epoch for fetch in sent), None)
 
 
 def test_a_fetch_names_the_incarnation_of_its_server() -> None:
@@ -54,7 +54,17 @@ def test_a_fetch_names_the_incarnation_of_its_server() -> None:
     )
     received = pb.FetchLogRequest.FromString(request.SerializeToString())
     assert received.max_wait_ms == 7
-    assert FollowerFetch.read(received) == ("started at noon", (4,))
+    assert FollowerFetch.read(received) == ("started at noon", (4,), None)
+
+
+@pytest.mark.parametrize("disk_full", [True, False, None])
+def test_a_fetch_tells_how_the_disk_of_its_server_is(disk_full: bool | None) -> None:
+    sent = [FetchFrom(PLAIN, 4, 7)]
+    request = follower_fetch_request(
+        3, sent, max_bytes=10, max_bucket_bytes=5, wait_ms=7, min_bytes=1, disk_full=disk_full
+    )
+    received = pb.FetchLogRequest.FromString(request.SerializeToString())
+    assert FollowerFetch.read(received) == (None, (4,), disk_full)
 
 
 def test_a_fetch_of_an_official_follower_names_none() -> None:
@@ -62,7 +72,7 @@ def test_a_fetch_of_an_official_follower_names_none() -> None:
     table = request.tables_req.add(table_id=1, projection_pushdown_enabled=False)
     for number in range(2):
         table.buckets_req.add(bucket_id=number, fetch_offset=0, max_fetch_bytes=1)
-    assert FollowerFetch.read(request) == (None, (NO_EPOCH, NO_EPOCH))
+    assert FollowerFetch.read(request) == (None, (NO_EPOCH, NO_EPOCH), None)
 
 
 def test_leader_epochs() -> None:

@@ -93,6 +93,7 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
     "FollowerFetchExtension": [
         (3, "repeated", "FollowerFetchTableExtension", "tables_req"),
         (20_100, "optional", "string", "incarnation"),
+        (20_101, "optional", "bool", "disk_full"),
     ],
     "FollowerFetchTableExtension": [
         (4, "repeated", "FollowerFetchBucketExtension", "buckets_req"),
@@ -137,6 +138,7 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
         (5, "required", "int32", "error_code"),
         (6, "optional", "string", "error_message"),
         (7, "required", "bool", "serves_reads"),
+        (8, "repeated", "int32", "candidates"),
     ],
     "ResignLeadershipsResponse": [],
     "UpdateSettingsRequest": [
@@ -177,6 +179,14 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
     "ControlExtension": [
         (20_100, "optional", "string", "incarnation"),
         (20_101, "optional", "int64", "sequence"),
+    ],
+    "NotifyExtension": [
+        (2, "repeated", "NotifyBucketExtension", "notify_buckets_leader_req"),
+        (20_100, "optional", "string", "incarnation"),
+        (20_101, "optional", "int64", "sequence"),
+    ],
+    "NotifyBucketExtension": [
+        (20_000, "optional", "int32", "begun_epoch"),
     ],
     "DescribeServersRequest": [],
     "DescribeServersResponse": [

@@ -66,7 +66,7 @@ def _decode_stamp(encoded: bytes) -> ControlStamp | None:
 def encode_notify_leader_and_isr(value: NotifyLeaderAndIsr) -> pb.NotifyLeaderAndIsrRequest:
     message = pb.NotifyLeaderAndIsrRequest(coordinator_epoch=value.coordinator_epoch)
     for bucket in value.buckets:
-        message.notify_buckets_leader_req.add(
+        entry = message.notify_buckets_leader_req.add(
             physical_table_path=pb.PbPhysicalTablePath(
                 database_name=bucket.path.database, table_name=bucket.path.table, partition_name=bucket.partition
             ),
@@ -78,11 +78,15 @@ def encode_notify_leader_and_isr(value: NotifyLeaderAndIsr) -> pb.NotifyLeaderAn
             bucket_epoch=bucket.bucket_epoch,
             standby_replicas=bucket.standby_replicas,
         )
+        if bucket.begun_epoch is not None:
+            extension = message_class("NotifyBucketExtension")(begun_epoch=bucket.begun_epoch)
+            entry.MergeFromString(extension.SerializeToString())
     _encode_stamp(value.stamp, message)
     return message
 
 
 def decode_notify_leader_and_isr(message: pb.NotifyLeaderAndIsrRequest) -> NotifyLeaderAndIsr:
+    extension = message_class("NotifyExtension").FromString(message.SerializeToString())
     return NotifyLeaderAndIsr(
         message.coordinator_epoch,
         tuple(
@@ -98,10 +102,11 @@ def decode_notify_leader_and_isr(message: pb.NotifyLeaderAndIsrRequest) -> Notif
                 tuple(entry.isr),
                 entry.bucket_epoch,
                 tuple(entry.standby_replicas),
+                more.begun_epoch if more.HasField("begun_epoch") else None,
             )
-            for entry in message.notify_buckets_leader_req
+            for entry, more in zip(message.notify_buckets_leader_req, extension.notify_buckets_leader_req, strict=True)
         ),
-        _decode_stamp(message.SerializeToString()),
+        ControlStamp(extension.incarnation, extension.sequence) if extension.HasField("sequence") else None,
     )
 
 

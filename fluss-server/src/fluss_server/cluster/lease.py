@@ -74,6 +74,11 @@ class Lease:
         return self._losses + (self._until > -math.inf and not self.held)
 
     @property
+    def until(self) -> float:
+        """When it runs out, by the monotonic clock; infinite without end."""
+        return self._until
+
+    @property
     def held(self) -> bool:
         """Whether it has not run out."""
         return self._monotonic() < self._until

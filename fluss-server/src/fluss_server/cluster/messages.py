@@ -27,6 +27,9 @@ from fluss_server.rpc.endpoints import Endpoint
 
 NO_LEADER = -1
 
+AWAITS_LEASES = ErrorCode.NOT_LEADER_OR_FOLLOWER
+"""Why a server does not lead a bucket, whose :attr:`BucketLeadership.begun_epoch` its log does not have."""
+
 
 class Failure(NamedTuple):
     """An error that is reported for one of many buckets.
@@ -102,6 +105,8 @@ class BucketLeadership(NamedTuple):
         isr: replicas in sync.
         bucket_epoch: see the module.
         standby_replicas: followers that are to keep a KvTablet of their own.
+        begun_epoch: lead only if the history of the log has this leader epoch, or a newer one: else another server may
+            serve clients under a lease of an earlier coordinator. None = lead in any case.
     """
 
     bucket: TableBucket
@@ -113,6 +118,7 @@ class BucketLeadership(NamedTuple):
     isr: tuple[int, ...]
     bucket_epoch: int
     standby_replicas: tuple[int, ...] = ()
+    begun_epoch: int | None = None
 
 
 class NotifyLeaderAndIsr(NamedTuple):
@@ -382,12 +388,14 @@ class ResignedLeadership(NamedTuple):
         leader_epoch: of the leadership that ends.
         failure: why.
         serves_reads: whether it still serves reads, until another server leads.
+        candidates: who can lead instead; nothing happens when none of them can. Empty = whoever the coordinator finds.
     """
 
     bucket: TableBucket
     leader_epoch: int
     failure: Failure
     serves_reads: bool
+    candidates: tuple[int, ...] = ()
 
 
 class ResignLeaderships(NamedTuple):

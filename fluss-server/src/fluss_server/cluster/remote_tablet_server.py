@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from fluss_server.api.keys import ApiKey
 from fluss_server.cluster import control_codecs as codecs
 from fluss_server.cluster import settings_update
@@ -14,7 +17,7 @@ from fluss_server.cluster.messages import (
     UpdateMetadata,
 )
 from fluss_server.cluster.peer import PeerConnection
-from fluss_server.cluster.settings_update import UpdateSettings
+from fluss_server.cluster.settings_update import UpdateSettings, encoded_parts
 from fluss_server.cluster.update_parts import MAX_PART_BYTES, cut
 from fluss_server.errors import ErrorCode, FlussError
 
@@ -30,13 +33,24 @@ class RemoteTabletServer:
     Args:
         connection: to the internal listener of the tablet server.
         max_part_bytes: about the longest UPDATE_METADATA.
+        max_settings_bytes: about the longest UPDATE_SETTINGS.
     """
 
-    def __init__(self, connection: PeerConnection, *, max_part_bytes: int = MAX_PART_BYTES) -> None:
+    def __init__(
+        self,
+        connection: PeerConnection,
+        *,
+        max_part_bytes: int = MAX_PART_BYTES,
+        max_settings_bytes: int = settings_update.MAX_PART_BYTES,
+    ) -> None:
         self._connection = connection
         self._max_part_bytes = max_part_bytes
+        self._max_settings_bytes = max_settings_bytes
         self._update: UpdateMetadata | None = None  # that has not arrived completely
         self._remaining: list[UpdateMetadata] = []  # of it, to be sent
+        self._settings: UpdateSettings | None = None  # the same of settings
+        self._settings_parts: Iterator[Any] = iter(())
+        self._settings_part: Any = None  # to be sent next
 
     async def close(self) -> None:
         """Close the connection; calls in flight fail."""
@@ -67,9 +81,19 @@ class RemoteTabletServer:
         self._update = None
 
     async def update_settings(self, request: UpdateSettings) -> None:
-        """See ``TabletServerGateway``. A long update is sent in parts."""
-        for part in settings_update.cut(request):
-            await self._connection.call(ApiKey.UPDATE_SETTINGS, settings_update.encode_update_settings(part))
+        """See ``TabletServerGateway``. A long update is sent in parts; a repetition begins with the one that failed."""
+        if request is not self._settings:
+            self._settings, self._settings_parts = request, encoded_parts(request, self._max_settings_bytes)
+            self._settings_part = next(self._settings_parts)
+        while self._settings_part is not None:
+            try:
+                await self._connection.call(ApiKey.UPDATE_SETTINGS, self._settings_part)
+            except FlussError as error:
+                if error.code not in _UNKNOWN_OUTCOME:
+                    self._settings = None  # the server may have lost the parts before
+                raise
+            self._settings_part = next(self._settings_parts, None)
+        self._settings, self._settings_parts = None, iter(())
 
     async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
         results: list[BucketResult] = []

@@ -238,6 +238,7 @@ def encode_resign_leaderships(value: ResignLeaderships) -> Any:
             error_code=int(entry.failure.code),
             error_message=entry.failure.message,
             serves_reads=entry.serves_reads,
+            candidates=entry.candidates,
         )
     return message
 
@@ -251,6 +252,7 @@ def decode_resign_leaderships(message: Any) -> ResignLeaderships:
                 entry.leader_epoch,
                 decode_failure(entry) or Failure(ErrorCode.UNKNOWN_SERVER_ERROR, entry.error_message),
                 entry.serves_reads,
+                tuple(entry.candidates),
             )
             for entry in message.buckets
         ),

@@ -1,12 +1,13 @@
 """UPDATE_SETTINGS: the settings of the cluster and its access control entries, from the coordinator to tablet servers.
 
 A tablet server gets everything when it registers and what is changed afterwards, numbered and repeated like other
-control requests. A long request is cut into parts with the same stamp; the receiver keeps them until the last one.
+control requests. A long request is cut into parts with the same stamp, which are made, and taken in, one at a time: all
+entries of a large cluster at once would hold the event loop for seconds. They take effect with the last one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from fluss_server.api.own_messages import message_class
@@ -15,8 +16,9 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.acl_records import decode_acls, encode_acls
 from fluss_server.model.acl import AclEntry, Resource, ResourceType
 
-MAX_PART_BYTES = 256 << 10
-"""About the longest request; the entries of a single resource may need more. Decoding it takes less than 20 ms."""
+MAX_PART_BYTES = 64 << 10
+"""About the longest request; the entries of a single resource may need more. About 500 entries, which take some
+milliseconds to encode, and to take in."""
 
 _ENTRY_BYTES = 64
 
@@ -45,76 +47,72 @@ class UpdateSettings(NamedTuple):
     coordinator_epoch: int
     version: int
     overrides: tuple[tuple[str, str | None], ...] | None = None
-    acls: tuple[ResourceAcls, ...] = ()
+    acls: tuple[tuple[Resource, frozenset[AclEntry]], ...] = ()
     snapshot: bool = False
     stamp: ControlStamp | None = None
     part: int = 0
     is_last: bool = True
 
 
-def cut(update: UpdateSettings, max_bytes: int = MAX_PART_BYTES) -> list[UpdateSettings]:
-    """The update in parts of bounded size, to be sent in order."""
-    groups = list(_groups(update.acls, max_bytes)) or [()]
-    return [
-        update._replace(
-            overrides=update.overrides if number == 0 else None,
-            acls=group,
-            part=number,
-            is_last=number == len(groups) - 1,
-        )
-        for number, group in enumerate(groups)
-    ]
-
-
-def _groups(acls: Sequence[ResourceAcls], max_bytes: int) -> Iterator[tuple[ResourceAcls, ...]]:
-    group: list[ResourceAcls] = []
+def encoded_parts(update: UpdateSettings, max_bytes: int = MAX_PART_BYTES) -> Iterator[Any]:
+    """The update as messages to send in order, each of bounded size and made when it is taken."""
+    number = 0
+    message = _encode(update._replace(acls=(), part=0, is_last=False))
     total = 0
-    for entry in acls:
-        size = _ENTRY_BYTES + len(entry.resource.name) + len(encode_acls(entry.entries))
-        if group and total + size > max_bytes:
-            yield tuple(group)
-            group, total = [], 0
-        group.append(entry)
+    for resource, entries in update.acls:
+        acls_json = encode_acls(entries) if entries else b""
+        size = _ENTRY_BYTES + len(resource.name) + len(acls_json)
+        if message.acls and total + size > max_bytes:
+            yield message
+            number += 1
+            message = _encode(update._replace(overrides=None, acls=(), part=number, is_last=False))
+            total = 0
+        message.acls.add(resource_type=resource.type, resource_name=resource.name, acls_json=acls_json)
         total += size
-    if group:
-        yield tuple(group)
+    message.is_last = True
+    yield message
 
 
 class SettingsParts:
-    """Collects the parts of one update. They come in order; each may come again."""
+    """Which parts of one update have come. They come in order; each may come again."""
 
     def __init__(self) -> None:
         self._of: tuple[int, ControlStamp | None] | None = None
-        self._parts: list[UpdateSettings] = []
-        self._complete = False
+        self._expected = 0
+        self._is_complete = False
 
-    def add(self, update: UpdateSettings) -> UpdateSettings | None:
-        """Take a part in.
-
-        Returns:
-            the whole update with its last part, once; else None.
+    def add(self, update: UpdateSettings) -> bool:
+        """Take a part in; returns whether it is the next one, and not one that has come already.
 
         Raises:
             FlussError: ``INVALID_UPDATE_VERSION_EXCEPTION`` when parts before it are missing: send all of them again.
         """
         key = update.coordinator_epoch, update.stamp
         if update.part == 0 and (key != self._of or update.stamp is None):
-            self._of, self._parts, self._complete = key, [], False
-        if key != self._of or (update.part > len(self._parts) and not self._complete):
+            self._of, self._expected, self._is_complete = key, 0, False
+        if key != self._of or (update.part > self._expected and not self._is_complete):
             raise FlussError(
                 ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION,
                 f"part {update.part} of the settings came without the parts before it",
             )
-        if self._complete or update.part < len(self._parts):
-            return None
-        self._parts.append(update)
-        if not update.is_last:
-            return None
-        parts, self._parts, self._complete = self._parts, [], True
-        return parts[0]._replace(acls=tuple(acl for part in parts for acl in part.acls), part=0, is_last=True)
+        if self._is_complete or update.part < self._expected:
+            return False
+        self._expected += 1
+        self._is_complete = update.is_last
+        return True
 
 
 def encode_update_settings(value: UpdateSettings) -> Any:
+    message = _encode(value)
+    for resource, entries in value.acls:
+        message.acls.add(
+            resource_type=resource.type, resource_name=resource.name, acls_json=encode_acls(entries) if entries else b""
+        )
+    return message
+
+
+def _encode(value: UpdateSettings) -> Any:
+    """All fields without the entries."""
     message = message_class("UpdateSettingsRequest")(
         coordinator_epoch=value.coordinator_epoch,
         version=value.version,
@@ -125,10 +123,6 @@ def encode_update_settings(value: UpdateSettings) -> Any:
     )
     for key, text in value.overrides or ():
         message.overrides.add(key=key, value=text)
-    for resource, entries in value.acls:
-        message.acls.add(
-            resource_type=resource.type, resource_name=resource.name, acls_json=encode_acls(entries) if entries else b""
-        )
     if value.stamp is not None:
         message.incarnation, message.sequence = value.stamp
     return message

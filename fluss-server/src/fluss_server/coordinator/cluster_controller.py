@@ -28,6 +28,7 @@ from fluss_server.cluster.messages import (
     ServerNode,
 )
 from fluss_server.cluster.settings_update import UpdateSettings
+from fluss_server.coordinator.bounded_waits import BoundedWaits
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_service import ReplicaCounts
 from fluss_server.coordinator.cluster_state import Draft
@@ -52,6 +53,7 @@ from fluss_server.coordinator.events import (
     Tell,
 )
 from fluss_server.coordinator.fencing import FencedStore, commit_steps
+from fluss_server.coordinator.handover_limit import HandoverLimit
 from fluss_server.coordinator.presence import Presence
 from fluss_server.coordinator.reassignments import planning
 from fluss_server.coordinator.rebalance_plan import RebalanceGoal
@@ -60,7 +62,7 @@ from fluss_server.coordinator.replicated_tables import ReplicatedTables
 from fluss_server.coordinator.server_monitor import ServerMonitor
 from fluss_server.coordinator.settings_distribution import SettingsChange, SettingsDistribution
 from fluss_server.coordinator.state_loader import load_state
-from fluss_server.coordinator.tenure import Tenure
+from fluss_server.coordinator.tenure import VALID_S, Tenure
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.rebalance_records import REBALANCE, SERVER_TAGS, BucketMove
 from fluss_server.metadata.store import in_batches, missing_parents
@@ -133,12 +135,16 @@ class ClusterController:
         self._delivered: dict[int, asyncio.Future[None]] = {}  # of the newest change for each server
         self._retry: asyncio.TimerHandle | None = None
         self._lease_ms = 0 if lease is None else round(lease.lease_s * 1000)
-        self._timeout_s = None if lease is None else lease.timeout_s
+        self._lease = lease
         self._monitor = None if lease is None else ServerMonitor(clock, lease.timeout_s, self._silent)
         self._tenure = None if lease is None else Tenure(store, clock)
         self._grace: asyncio.TimerHandle | None = None
         self._present = Presence()
-        self.tables = ReplicatedTables(manager, lambda: self.queue, self._present, self.delivery, randrange)
+        self._waits = BoundedWaits()
+        self._handovers = HandoverLimit(clock)
+        self.tables = ReplicatedTables(
+            manager, lambda: self.queue, self._present, self.delivery, self._waits, randrange
+        )
         self.versions: dict[int, str] = {}
         self.disks: dict[int, DiskSpace] = {}
         self.lost_servers = 0
@@ -157,6 +163,7 @@ class ClusterController:
             self._node,
             standby_replicas=self._standby_replicas,
             moves_per_server=self._moves_per_server,
+            has_leases=self._monitor is not None,
         )
         self._queue = EventQueue(self._store, state, self._carry_out)
         if self._monitor is None:
@@ -203,10 +210,11 @@ class ClusterController:
         """
         if self._rebalance_watch is not None:
             self._rebalance_watch.start()
-        if self._monitor is not None and self._timeout_s is not None:
+        if self._monitor is not None and self._lease is not None:
             self._monitor.start()
             loop = asyncio.get_running_loop()
-            self._grace = loop.call_later(self._timeout_s, self._grace_is_over)
+            longest_s = max(self._lease.timeout_s, self._lease.lease_s + VALID_S)  # from when the one before was fenced
+            self._grace = loop.call_later(longest_s, self._grace_is_over)
 
     def _grace_is_over(self) -> None:
         self._present.servers_are_back()
@@ -247,9 +255,11 @@ class ClusterController:
 
     def end_waits(self) -> None:
         """Before :meth:`close`, and before what uses this is closed: no change waits for tablet servers that may never
-        register; those that wait end with ``NOT_COORDINATOR_LEADER_EXCEPTION``.
+        register, nor any longer than :data:`END_GRACE_S` for responses; those that wait end with
+        ``NOT_COORDINATOR_LEADER_EXCEPTION``.
         """
         self._present.close()
+        self._waits.end()
 
     async def close(self) -> None:
         """Handle the events that wait, and say nothing any more to any server."""
@@ -360,6 +370,7 @@ class ClusterController:
             )
         if request.disk is not None:
             self.disks[request.server_id] = request.disk
+        self._handovers.check(request.server_id, self.queue.state)
         return self._heard(request.server_id)
 
     def _heard(self, server_id: int) -> Registered:
@@ -406,11 +417,18 @@ class ClusterController:
         return IdBounds(*await self._manager.next_ids(), self._metadata_complete)
 
     async def delivery(self, what: str) -> None:
-        """Wait until every live server knows everything that was decided so far; ``REQUEST_TIME_OUT``."""
-        waiting = [future for future in self._delivered.values() if not future.done()]
-        if not waiting:
-            return
-        _, late = await asyncio.wait(waiting, timeout=DELIVERY_DEADLINE_S)
+        """Wait until every live server knows everything that was decided so far.
+
+        Raises:
+            FlussError: ``REQUEST_TIME_OUT``; ``NOT_COORDINATOR_LEADER_EXCEPTION`` when the coordinator stops meanwhile.
+        """
+        late = await self._waits.wait(list(self._delivered.values()), DELIVERY_DEADLINE_S)
+        if late and self._waits.are_ending:
+            raise FlussError(
+                ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION,
+                f"{what} is durable, but the coordinator stopped before {len(late)} servers have confirmed it",
+                hint="they hear of it from the next coordinator",
+            )
         if late:
             raise FlussError(
                 ErrorCode.REQUEST_TIME_OUT,

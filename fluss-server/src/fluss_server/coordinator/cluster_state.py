@@ -64,12 +64,16 @@ class BucketState(NamedTuple):
         active: whether the leader has confirmed that it leads in this leader epoch.
         former: live servers that may still serve clients in an earlier leader epoch, until they confirm this one. The
             leader does not hear of its leadership before.
+        inherited: a leader epoch that an earlier coordinator has stored, of which this one does not know whether the
+            leader has heard of it. If not, any server may serve clients in an earlier one, until its lease from that
+            coordinator is over. None = nobody does.
     """
 
     replicas: tuple[int, ...]
     record: LeaderAndIsrRecord | None = None
     active: bool = False
     former: tuple[int, ...] = ()
+    inherited: int | None = None
 
     @property
     def leader(self) -> int:
@@ -167,6 +171,7 @@ class ClusterState:
         rebalance: the current one, or the last one; None before the first.
         moves: its buckets.
         moving: those of them that are under way.
+        handovers: buckets whose leader waits for former ones.
         moves_per_server: most of them that a server may take part in at a time.
     """
 
@@ -192,6 +197,7 @@ class ClusterState:
         self.rebalance: Rebalance | None = None
         self.moves: dict[TableBucket, MoveState] = {}
         self.moving: dict[TableBucket, None] = {}
+        self.handovers: dict[TableBucket, None] = {}
         self._partitions_of: dict[int, set[PhysicalTable]] = {}
 
     def apply(self, changes: Changes) -> None:
@@ -206,6 +212,11 @@ class ClusterState:
                     del self._partitions_of[physical.table_id]
         _merge(self.physical_tables, changes.physical_tables)
         _merge(self.buckets, changes.buckets)
+        for bucket, found in changes.buckets.items():
+            if found is not None and found.former:
+                self.handovers[bucket] = None
+            else:
+                self.handovers.pop(bucket, None)
         _merge(self.failures, changes.failures)
         _merge(self.tags, changes.tags)
         if changes.tags:

@@ -105,6 +105,15 @@ class PlanBuilder:
         if not former and bucket not in self.announced:
             self.tell_leadership(bucket, state.leader)
 
+    def leases_are_over(self, bucket: TableBucket) -> None:
+        """No server holds a lease of an earlier coordinator; the leader is told to lead in any case."""
+        state = self.draft.bucket(bucket)
+        if state is None or state.inherited is None:
+            return
+        self.draft.put_bucket(bucket, state._replace(inherited=None))
+        if not state.active and bucket not in self.announced:
+            self.tell_leadership(bucket, state.leader)
+
     def assign(self, bucket: TableBucket, replicas: tuple[int, ...]) -> None:
         """Store another assignment of a bucket."""
         state = self.draft.bucket(bucket)
@@ -202,6 +211,7 @@ class PlanBuilder:
                 state.record.isr,
                 state.record.bucket_epoch,
                 state.record.standby_replicas,
+                state.inherited if server_id == state.leader else None,
             ),
         )
 

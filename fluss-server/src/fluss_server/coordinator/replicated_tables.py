@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from fluss_server.cluster.messages import Failure
 from fluss_server.coordinator.assignment import Assignment, assign
+from fluss_server.coordinator.bounded_waits import BoundedWaits
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_state import PhysicalTable, TableState
 from fluss_server.coordinator.event_queue import Commit, EventQueue, PlannedWrites
@@ -24,7 +25,6 @@ from fluss_server.coordinator.presence import Presence
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.partition import PartitionInfo
 from fluss_server.model.table import TableInfo
-from fluss_server.runtime.waits import wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ class ReplicatedTables:
         queue: of events, once it is there.
         present: of the servers that were members under an earlier coordinator.
         deliver: waits until every server knows what was decided so far; takes what that is.
+        waits: of the term.
         randrange: a random number below a bound, for where the assignment of a table begins.
     """
 
@@ -49,12 +50,14 @@ class ReplicatedTables:
         queue: Callable[[], EventQueue],
         present: Presence,
         deliver: Callable[[str], Awaitable[None]],
+        waits: BoundedWaits,
         randrange: Callable[[int], int],
     ) -> None:
         self._manager = manager
         self._queue = queue
         self._present = present
         self._deliver = deliver
+        self._waits = waits
         self._randrange = randrange
         self._ready: dict[PhysicalTable, asyncio.Future[Failure | None]] = {}
 
@@ -163,6 +166,8 @@ class ReplicatedTables:
 
     async def _create(self, event: Event, physical: PhysicalTable | None, commit: Commit) -> None:
         """Store something new and wait until clients can use it."""
+        if self._waits.are_ending:
+            raise _stopping("nothing was made")
         if physical is None:
             await self._submit(event, commit)
             await self._deliver("a new table")
@@ -170,18 +175,23 @@ class ReplicatedTables:
         ready = self._ready[physical] = asyncio.get_running_loop().create_future()
         try:
             await self._submit(event, commit)
-            failure = await wait_at_most(ready, CREATION_DEADLINE_S)
-        except asyncio.TimeoutError:
-            raise FlussError(
-                ErrorCode.REQUEST_TIME_OUT,
-                f"the buckets had no leaders after {CREATION_DEADLINE_S:.0f} s",
-                hint="see the logs of the tablet servers",
-            ) from None
+            if await self._waits.wait([ready], CREATION_DEADLINE_S):
+                raise self._no_leaders()
         finally:
             self._ready.pop(physical, None)
+        failure = ready.result()
         if failure is not None:
             raise failure.error()
         await self._deliver("a new table or partition")
+
+    def _no_leaders(self) -> FlussError:
+        if self._waits.are_ending:
+            return _stopping("the buckets had no leaders yet")
+        return FlussError(
+            ErrorCode.REQUEST_TIME_OUT,
+            f"the buckets had no leaders after {CREATION_DEADLINE_S:.0f} s",
+            hint="see the logs of the tablet servers",
+        )
 
     async def _drop(self, event: Event, commit: Commit) -> None:
         """Delete something from the store, and then from the servers; what stays there is removed when they start."""
@@ -193,3 +203,11 @@ class ReplicatedTables:
 
     async def _submit(self, event: Event, commit: Commit | None = None) -> object:
         return await self._queue().submit(event, commit)
+
+
+def _stopping(what: str) -> FlussError:
+    return FlussError(
+        ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION,
+        f"the coordinator stops: {what}",
+        hint="send the request again, to the next coordinator",
+    )

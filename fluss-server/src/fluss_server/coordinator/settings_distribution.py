@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import NamedTuple
 
-from fluss_server.cluster.settings_update import ResourceAcls, UpdateSettings
+from fluss_server.cluster.settings_update import UpdateSettings
 from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.model.acl import AclEntry, Resource
 
@@ -69,11 +69,13 @@ class SettingsDistribution:
     def content(self, change: SettingsChange, coordinator_epoch: int) -> UpdateSettings:
         """A change with what is now; later changes are sent again, with their own version."""
         entries = self._entries()
-        resources = sorted(entries) if change.snapshot else change.resources
+        acls = (
+            entries.items() if change.snapshot else ((one, entries.get(one, frozenset())) for one in change.resources)
+        )
         return UpdateSettings(
             coordinator_epoch,
             self.version if change.snapshot else change.version,
             tuple(sorted(self._configuration.overrides.items())) if change.overrides or change.snapshot else None,
-            tuple(ResourceAcls(resource, entries.get(resource, frozenset())) for resource in resources),
+            tuple(acls),
             change.snapshot,
         )

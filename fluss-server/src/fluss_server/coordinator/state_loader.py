@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from fluss_server.cluster.messages import ServerNode
+from fluss_server.cluster.messages import NO_LEADER, ServerNode
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_state import (
     BucketState,
@@ -47,6 +47,7 @@ async def load_state(
     *,
     standby_replicas: int = 1,
     moves_per_server: int = 2,
+    has_leases: bool = False,
 ) -> ClusterState:
     """The state without any server.
 
@@ -60,6 +61,7 @@ async def load_state(
         coordinator: this coordinator.
         moves_per_server: see ``ClusterState``.
         standby_replicas: see ``ClusterState``.
+        has_leases: whether servers may hold leases of an earlier coordinator.
 
     Raises:
         FlussError: ``UNKNOWN_SERVER_ERROR`` when a node cannot be read, with its path.
@@ -79,6 +81,8 @@ async def load_state(
     assigned = [_assignment(physical, node) for (physical, _), node in zip(physical_tables, nodes, strict=True)]
     await _load_buckets(store, changes, physical_tables, assigned)
     has_tags_node = await _load_rebalance(store, changes)
+    if has_leases:
+        inherit(changes)
     state = ClusterState(epoch, coordinator, standby_replicas=standby_replicas, moves_per_server=moves_per_server)
     state.apply(changes)
     state.has_tags_node = has_tags_node
@@ -140,11 +144,28 @@ def take_in_rebalance(record: RebalanceRecord, changes: Changes) -> None:
     for move in record.moves:
         status = _move_status(move, changes.buckets.get(move.bucket), record.status)
         changes.moves[move.bucket] = MoveState(move, status)
-        state = changes.buckets.get(move.bucket)
-        if status is RebalanceStatus.REBALANCING and state is not None:
-            # Its leader may have moved without the knowledge of the one before.
-            former = tuple(server for server in state.replicas if server != state.leader)
-            changes.buckets[move.bucket] = state._replace(former=former)
+
+
+def inherit(changes: Changes) -> None:
+    """Note the buckets whose leader may not have heard of its leadership: the one before may serve clients until its
+    lease is over.
+
+    The coordinator before has changed leaders, or nobody has led the bucket before. A bucket with one replica had
+    another leader only while it moved.
+    """
+    moved = set() if _is_completed(changes.rebalance) else changes.moves.keys()
+    for bucket, state in changes.buckets.items():
+        if state is None or state.record is None or (len(state.replicas) == 1 and bucket not in moved):
+            continue
+        record = state.record
+        # An epoch without a leader follows one whose leader is gone, or does not serve clients.
+        newest = record.leader_epoch - (record.leader == NO_LEADER)
+        if newest > 0:
+            changes.buckets[bucket] = state._replace(inherited=newest)
+
+
+def _is_completed(rebalance: Rebalance | None) -> bool:
+    return rebalance is None or rebalance.status is RebalanceStatus.COMPLETED
 
 
 def _move_status(move: BucketMove, state: BucketState | None, status: RebalanceStatus) -> RebalanceStatus:

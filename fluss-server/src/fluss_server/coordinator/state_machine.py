@@ -6,7 +6,8 @@ event queue writes what a plan says, applies its changes when they are durable, 
 What the events do:
 
 * ``ServerJoined``: everything there is to the newcomer, the list of servers to all, then leaders for what has none.
-* ``AbsentServersLeft``: the same for servers that a new coordinator has not seen.
+* ``AbsentServersLeft``: the same for servers that a new coordinator has not seen. Leases of the coordinator before are
+  over then, so leaders that it elected, and that have not heard of it, lead from now on.
 * ``ServerLeft``: the list of servers first, so that no leader takes the dead back into an ISR; then its replicas go
   offline, then others are elected.
 * ``ShutdownRequested``: its leaderships move; what cannot move is the result.
@@ -17,7 +18,8 @@ What the events do:
 * ``LeadershipsConfirmed``: a leader counts as active; a failure makes another one lead, and is retried later. A leader
   that has begun the epoch before it was restarted is elected again, in a new epoch.
 * ``ReplicasStopped``: a leader that waits until a server without replica serves its bucket no more waits no longer.
-* ``LeadershipsResigned``: a leader that cannot go on leaves the ISR, another one leads, and it follows.
+* ``LeadershipsResigned``: a leader that cannot go on leaves the ISR, another one leads, and it follows. One that names
+  who can lead instead has nothing but a full disk.
 * ``IsrAdjustmentRequested``: validated, stored, returned. ISRs are not sent to anybody else, except to those who become
   standby replicas, or are it no more. A leader that knows an older one is told the present one.
 * ``ServersTagged``, ``ServersUntagged``: stored; it counts for what is decided from then on.
@@ -31,6 +33,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from fluss_server.cluster.messages import (
+    AWAITS_LEASES,
     NO_LEADER,
     AdjustedBucket,
     AdjustIsrResponse,
@@ -215,6 +218,7 @@ class _Planner(PlanBuilder):
             for server_id in state.former:
                 if not self._is_live(server_id):
                     self.served_no_more(bucket, server_id)
+            self.leases_are_over(bucket)
 
     def _is_live(self, server_id: int) -> bool:
         return self.draft.server(server_id) is not None
@@ -371,18 +375,22 @@ class _Planner(PlanBuilder):
             return False  # the bucket is gone, or a later notification is on its way
         if failure is not None and failure.code in _OUTDATED:
             return False  # the server has taken in a later notification already
+        if failure is not None and failure.code is AWAITS_LEASES and outcome.leadership.begun_epoch is not None:
+            self.note(bucket, "awaits-leases", f"server {server_id}, until leases of the coordinator before are over")
+            return False
         self.served_no_more(bucket, server_id)
         state = self.draft.bucket(bucket)
         assert state is not None, f"{bucket} exists"
         assert state.record is not None, f"{bucket} has a leader"
         if failure is None:
             if state.leader == server_id and not state.active:
-                self.draft.put_bucket(bucket, state._replace(active=True))
+                self.draft.put_bucket(bucket, state._replace(active=True, inherited=None))
                 self.note(bucket, "leader-active", f"server {server_id}, leader epoch {state.record.leader_epoch}")
             return True
         self.note(bucket, "leadership-failed", f"server {server_id}: {failure.message}")
         if failure.code is ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION and state.leader == server_id:
             # It has begun this epoch before a restart, and can lead in the next one.
+            self.draft.put_bucket(bucket, state._replace(inherited=None))
             self.write(bucket, with_leader(state.record, NO_LEADER), "epoch-begun-before")
             self._elect_where_needed({bucket: state})
             return True
@@ -419,12 +427,19 @@ class _Planner(PlanBuilder):
                 continue
             if state.record.leader_epoch != resigned.leader_epoch:
                 continue
-            others = [server for server in self.available(bucket, state) if server != server_id]
-            can_move = elect(state.record, others) is not None
+            candidates = resigned.candidates or state.replicas
+            others = [
+                server for server in self.available(bucket, state) if server in candidates and server != server_id
+            ]
+            elected = elect(state.record, others)
+            can_move = elected is not None
             self.note(bucket, "resigned" if can_move else "not-replaceable", f"server {server_id}: {resigned.failure}")
             if can_move and resigned.serves_reads:  # until it has heard of the other leader
                 self.draft.put_bucket(bucket, state._replace(former=(*state.former, server_id)))
-            if can_move or not resigned.serves_reads:
+            if resigned.candidates:  # nothing else is wrong with it: it follows, and comes back into the ISR
+                if elected is not None:
+                    self.write(bucket, without_replica(elected, server_id), "move-leader")
+            elif can_move or not resigned.serves_reads:
                 self._leader_failed(bucket, server_id, resigned.failure)
 
     def failed_buckets_retried(self) -> None:

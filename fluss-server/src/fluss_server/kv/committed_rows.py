@@ -77,6 +77,7 @@ class CommittedRows:
         if log.flushed_offset < log.end_offset:
             log.flush()  # what is in RocksDB must not be lost from the log
         self._durable = KvCheckpoint(0, 0, 0, self._boot_id)
+        self._found_end = 0
         try:
             self._disk.make_directories(directory)
             self._store, self._durable = self._open()
@@ -119,6 +120,8 @@ class CommittedRows:
             log_lost_durable=self._log.recovery.lost_acknowledged,
         )
         if reason is None:
+            if store.sequence > state.sequence:  # RocksDB has written rows that nobody has recorded
+                self._found_end = self._log.end_offset
             return store, state
         store.close()
         self._start_over(reason)
@@ -156,6 +159,13 @@ class CommittedRows:
             self._disk.remove_tree(path)
         else:
             self._disk.remove(path, missing_ok=True)
+
+    @property
+    def content_end(self) -> int:
+        """Changelog offset; the store contains no change from there on. It may be more than :attr:`offset`: a process
+        that crashed may have written more than it had recorded.
+        """
+        return max(self.offset, self._found_end)
 
     # ------------------------------------------------------------------ changes
 

@@ -212,6 +212,12 @@ class KvTablet:
         rows = self._rows
         return 0 if rows is None else rows.offset
 
+    @property
+    def content_end(self) -> int:
+        """Changelog offset; the rows, readable or not, contain no change from there on. 0 while there are no rows."""
+        rows = self._rows
+        return 0 if rows is None else rows.content_end
+
     def apply_changelog(self, end: int, *, admit: bool = True) -> bool:
         """Apply the next slice of the changelog, see :func:`fluss_server.kv.recovery.replay_slice`.
 

@@ -220,6 +220,11 @@ class LeaderEpochs:
         self._saved, self.entries, self.is_stale = (), (), False
 
 
+def has_epoch(entries: Sequence[EpochStart], epoch: int) -> bool:
+    """Whether the log of a history is known to have reached a leader epoch: its leader has begun it then."""
+    return bool(entries) and entries[-1].epoch >= epoch
+
+
 def _text(entries: Sequence[EpochStart]) -> str:
     shown = ", ".join(f"{entry.epoch} from {entry.start_offset}" for entry in entries[-3:])
     return f"[{'..., ' if len(entries) > 3 else ''}{shown}]"

@@ -145,6 +145,8 @@ class CoordinatorTerm:
         check_for_tablet_servers(self._configuration)
         calls = ServerCalls(coordinator.gateway, self._reach)
         self._resources.push_async_callback(calls.close)
+        self._resources.push_async_callback(coordinator.finish_changes)  # with what reaches tablet servers
+        self._resources.callback(coordinator.end_waits)
         forwarded = ForwardedCalls(FORWARDED_KEYS | SERVED_BY_ALL)
         forwarded.registry = ServiceRegistry(
             *coordinator.services(permissions),

@@ -20,18 +20,27 @@ class FollowerProgress:
     Attributes:
         offset: of the last fetch; :data:`NO_OFFSET` before the first one.
         incarnation: of the server that sent it, if it says so.
+        disk_full: whether its disk is full, as it said; None = neither that nor that there is space.
     """
 
-    __slots__ = ("_caught_up_s", "_fetch_end", "_fetch_s", "incarnation", "offset")
+    __slots__ = ("_caught_up_s", "_fetch_end", "_fetch_s", "disk_full", "incarnation", "offset")
 
     def __init__(self, now_s: float) -> None:
         self.offset = NO_OFFSET
         self.incarnation: str | None = None
+        self.disk_full: bool | None = None
         self._caught_up_s = now_s
         self._fetch_s = now_s
         self._fetch_end = 0  # the leader's log end at the last fetch
 
-    def fetched(self, offset: int, leader_end: int, now_s: float, incarnation: str | None = None) -> None:
+    def fetched(
+        self,
+        offset: int,
+        leader_end: int,
+        now_s: float,
+        incarnation: str | None = None,
+        disk_full: bool | None = None,
+    ) -> None:
         """A fetch from ``offset`` has arrived while the leader's log ended at ``leader_end``.
 
         Under steady writes a follower is never at the end of the log: it also counts as caught up when it has reached
@@ -43,6 +52,7 @@ class FollowerProgress:
             self._caught_up_s = max(self._caught_up_s, self._fetch_s)
         self.offset = offset
         self.incarnation = incarnation
+        self.disk_full = disk_full
         self._fetch_s = now_s
         self._fetch_end = leader_end
 

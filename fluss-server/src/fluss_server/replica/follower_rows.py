@@ -47,17 +47,25 @@ _PASSING = frozenset(
 
 
 class RowsAccess:
-    """How the files of one KvTablet are reached; see ``TabletOpener``."""
+    """How the files of one KvTablet are reached; see ``TabletOpener``.
+
+    Attributes:
+        uncertain: whether rows that were acknowledged may be cut from the log: acknowledgements do not wait for the
+            disk.
+    """
 
     def __init__(
         self,
         open_standby: Callable[[TableInfo], Awaitable[KvTablet]],
         close: Callable[[KvTablet], Awaitable[None]],
         remove_beyond: Callable[[int], Awaitable[None]],
+        *,
+        uncertain: bool,
     ) -> None:
         self.open_standby = open_standby
         self.close = close
         self.remove_beyond = remove_beyond
+        self.uncertain = uncertain
 
 
 class FollowerRows:
@@ -121,6 +129,17 @@ class FollowerRows:
     def applied_offset(self) -> int:
         """Up to where the open KvTablet has the changelog; 0 without one."""
         return 0 if self.kv is None else self.kv.applied_offset
+
+    @property
+    def _content_end(self) -> int:
+        """Up to where the open KvTablet may contain the changelog. Closed files are another matter.
+
+        When acknowledgements wait for the disk, no row of any process was in RocksDB before it was acknowledged, and
+        nothing that was acknowledged is cut.
+        """
+        if self.kv is None or not self._access.uncertain:
+            return self.applied_offset
+        return self.kv.content_end
 
     @property
     def lag(self) -> int:
@@ -230,12 +249,12 @@ class FollowerRows:
         async with self._files:
             self._committed = min(self._committed, end)
             self._tried = 0  # batches after the cut may end elsewhere
-            if self.applied_offset > end:
+            if self._content_end > end:
                 logger.error(
-                    "bucket %s: rows up to changelog offset %d were acknowledged, the leader has it up to %d only; they"
-                    " are built again",
+                    "bucket %s: its rows may be those of the changelog up to offset %d, of which the leader has %d"
+                    " only; they are built again",
                     self._bucket,
-                    self.applied_offset,
+                    self._content_end,
                     end,
                 )
                 await self._delete_kv()

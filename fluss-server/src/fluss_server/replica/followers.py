@@ -10,7 +10,7 @@
 * Its fetches count for its process. The coordinator refuses a new member whose server was started again since: it may
   have lost what it had.
 * It leaves the ISR when it lags for too long, sooner when it does not fetch at all, and at once when it has lost what
-  was acknowledged.
+  was acknowledged, or says that its disk is full and there are enough others.
 """
 
 from __future__ import annotations
@@ -88,7 +88,15 @@ class Followers:
         if server not in self._progress:
             raise FlussError(ErrorCode.NOT_LEADER_OR_FOLLOWER, f"server {server} has no replica of the bucket")
 
-    def fetched(self, server: int, offset: int, log_end: int, now_s: float, incarnation: str | None = None) -> None:
+    def fetched(
+        self,
+        server: int,
+        offset: int,
+        log_end: int,
+        now_s: float,
+        incarnation: str | None = None,
+        disk_full: bool | None = None,
+    ) -> None:
         """A follower that was checked fetches from ``offset``, inside of the log.
 
         Args:
@@ -97,8 +105,22 @@ class Followers:
             log_end: of the leader.
             now_s: of the monotonic clock.
             incarnation: of the follower's server: another process of it may have lost what this one has.
+            disk_full: what it says of its disk, see :class:`FollowerProgress`.
         """
-        self._progress[server].fetched(offset, log_end, now_s, incarnation)
+        self._progress[server].fetched(offset, log_end, now_s, incarnation, disk_full)
+
+    def is_full(self, server: int) -> bool:
+        """Whether a follower has said that its disk is full."""
+        progress = self._progress.get(server)
+        return progress is not None and progress.disk_full is True
+
+    @property
+    def with_space(self) -> tuple[int, ...]:
+        """Followers in the ISR that have said that there is space on their disks, if the ISR may lose the leader."""
+        if len(self.isr.members) <= self.min_isr:
+            return ()
+        known = ((server, self._progress.get(server)) for server in self.isr.members)
+        return tuple(server for server, progress in known if progress is not None and progress.disk_full is False)
 
     def incarnations_of(self, servers: Iterable[int]) -> tuple[tuple[int, str], ...]:
         """Which incarnation of each of some followers has what is known of it; not of those that did not say so."""
@@ -150,8 +172,10 @@ class Followers:
             )
 
     def may_join(self, server: int, high_watermark: int) -> bool:
-        """Whether a replica outside of the ISR has what a member must have."""
-        return server not in self.isr.members and self.offset_of(server) >= max(high_watermark, self.epoch_start)
+        """Whether a replica outside of the ISR has what a member must have, and can go on."""
+        if server in self.isr.members or self.is_full(server):
+            return False
+        return self.offset_of(server) >= max(high_watermark, self.epoch_start)
 
     def wanted_isr(
         self,
@@ -188,6 +212,9 @@ class Followers:
                     wanted.append(server)
             elif server in live and self.may_join(server, high_watermark):
                 wanted.append(server)
+        for server in [server for server in wanted if self.is_full(server)]:
+            if len(wanted) > max(self.min_isr, 1):
+                wanted.remove(server)
         if set(wanted) == set(self.isr.members) and not self.isr.is_uncertain:
             return None
         return tuple(wanted)

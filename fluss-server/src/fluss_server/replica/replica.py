@@ -313,10 +313,12 @@ class Replica(BucketReplica):
         """Begin as the leader of an epoch: what is in the log is committed as followers have it."""
         self._schedule_commit()
 
-    def follower_fetched(self, server: int, offset: int, incarnation: str | None = None) -> None:
+    def follower_fetched(
+        self, server: int, offset: int, incarnation: str | None = None, disk_full: bool | None = None
+    ) -> None:
         """Take in that a follower has everything below ``offset``; it was checked, and the offset is in the log."""
         assert self.followers is not None, "the bucket has followers"
-        self.followers.fetched(server, offset, self.log.end_offset, self._monotonic(), incarnation)
+        self.followers.fetched(server, offset, self.log.end_offset, self._monotonic(), incarnation, disk_full)
         self.advance()
 
     def advance(self) -> None:

@@ -280,13 +280,17 @@ class LookupResponseBuilder:
 
     Args:
         max_bytes: of all values.
+
+    Attributes:
+        size_bytes: of the values so far.
     """
+
+    __slots__ = ("_max_bytes", "_pieces", "size_bytes")
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._pieces: list[Piece] = []
         self.size_bytes = 0
-        """Bytes of the values so far."""
 
     def values(self, bucket_id: int, values: Sequence[bytes | None], partition_id: int | None = None) -> None:
         """A bucket that was read: one value for each key, None = absent. Long values are not copied.
@@ -294,7 +298,12 @@ class LookupResponseBuilder:
         Raises:
             FlussError: ``RECORD_TOO_LARGE_EXCEPTION`` when long values exceed the bound; nothing is added.
         """
-        fields = [_bucket_key(partition_id, bucket_id)]
+        key = _bucket_key(partition_id, bucket_id)
+        if len(values) >= _MANY_VALUES and (short := _short_values(key, values)) is not None:
+            self._pieces.append(_bytes_field(b"\x0a", short))
+            self.size_bytes += len(short)
+            return
+        fields = [key]
         long: list[Piece] = []  # what comes before the last fields
         heads = _VALUE_HEADS
         for value in values:
@@ -335,9 +344,24 @@ class LookupResponseBuilder:
 
 
 _LONG_VALUE = 16 << 10
+_MANY_VALUES = 8
 _ABSENT_VALUE = b"\x2a\x00"
 _MAX_VALUE_HEADS = 4_096
 _VALUE_HEADS: dict[int, bytes] = {}
+
+
+def _short_values(key: bytes, values: Sequence[bytes | None]) -> bytes | None:
+    """``key`` and a field for each value, if none is absent, long, or of a size that is met for the first time."""
+    try:
+        sizes = list(map(len, values))  # type: ignore[arg-type]  # TypeError for an absent value
+        if max(sizes) >= _LONG_VALUE:
+            return None
+        fields = [key] * (2 * len(values) + 1)
+        fields[1::2] = map(_VALUE_HEADS.__getitem__, sizes)
+        fields[2::2] = values  # type: ignore[assignment]  # none is absent
+    except (TypeError, KeyError):
+        return None
+    return b"".join(fields)
 
 
 def _value_head(size: int) -> bytes:

@@ -28,6 +28,9 @@ MAX_PADDING_BYTES = 4096
 """What unknown fields and padding may take beyond the size of the known fields."""
 
 _LONG_TEXTS = frozenset({"config_value", "comment", "value", "string_value"})
+_UNREAD_TEXTS = frozenset({"original_partition_name"})
+"""Text that no service reads; a lookup would pay for a check."""
+
 _NAME_CODES = {
     "database_name": ErrorCode.INVALID_DATABASE_EXCEPTION,
     "table_name": ErrorCode.INVALID_TABLE_EXCEPTION,
@@ -171,7 +174,7 @@ def _text_check(descriptor: Any, known: dict[str, list[TextCheck]]) -> TextCheck
     for field in descriptor.fields:
         # protobuf 7 has no labels, older versions have nothing else.
         repeated = field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED
-        if field.type == field.TYPE_STRING:
+        if _is_text(field):
             limited = field.name not in _LONG_TEXTS
             checks.append((_check_texts if repeated else _check_text)(field.name, limited))
         elif field.message_type is not None and (inner := _text_check(field.message_type, known)) is not None:
@@ -184,6 +187,10 @@ def _has_text(descriptor: Any, seen: set[str]) -> bool:
         return False
     seen.add(descriptor.full_name)
     return any(
-        field.type == field.TYPE_STRING or (field.message_type is not None and _has_text(field.message_type, seen))
+        _is_text(field) or (field.message_type is not None and _has_text(field.message_type, seen))
         for field in descriptor.fields
     )
+
+
+def _is_text(field: Any) -> bool:
+    return field.type == field.TYPE_STRING and field.name not in _UNREAD_TEXTS

@@ -57,6 +57,9 @@ class ResponseType(IntEnum):
     SERVER_FAILURE = 2
 
 
+_SUCCESS = int(ResponseType.SUCCESS)
+
+
 class ResponseFrame(NamedTuple):
     """A received response; ``request_id`` is None for SERVER_FAILURE."""
 
@@ -86,7 +89,7 @@ def success_prefix(request_id: int, body_size: int) -> bytes:
     length = RESPONSE_HEADER_SIZE + body_size
     if length > MAX_LENGTH:
         raise FlussError(ErrorCode.RECORD_TOO_LARGE_EXCEPTION, f"a response of {body_size} bytes exceeds a frame")
-    return _RESPONSE_PREFIX.pack(length, ResponseType.SUCCESS, request_id)
+    return _RESPONSE_PREFIX.pack(length, _SUCCESS, request_id)
 
 
 def success_frame(request_id: int, body: Message | Sequence[Piece]) -> tuple[Sequence[Piece], int]:
@@ -97,12 +100,11 @@ def success_frame(request_id: int, body: Message | Sequence[Piece]) -> tuple[Seq
     """
     if not isinstance(body, (list, tuple)):
         data = cast("Message", body).SerializeToString()
-    elif len(body) == 1 and type(body[0]) is bytes and len(body[0]) < _JOINED_SIZE:
-        data = body[0]
-    else:
-        size = sum(map(piece_size, body))
-        return [success_prefix(request_id, size), *body], size
-    return (success_prefix(request_id, len(data)) + data,), len(data)
+        return (success_prefix(request_id, len(data)) + data,), len(data)
+    if len(body) == 1 and type(piece := body[0]) is bytes and (size := len(piece)) < _JOINED_SIZE:
+        return (_RESPONSE_PREFIX.pack(RESPONSE_HEADER_SIZE + size, _SUCCESS, request_id) + piece,), size
+    size = sum(map(piece_size, body))
+    return [success_prefix(request_id, size), *body], size
 
 
 def error_frame(request_id: int, code: int, message: str | None) -> bytes:

@@ -103,16 +103,18 @@ class LoopBudget:
         return self.used_s < (MAX_LIGHT_S if self._is_light(use, single) else BUDGET_S)
 
     def charge(self, use: LoopUse, seconds: float) -> None:
-        """A connection has used time of this iteration."""
+        """A connection has used time of this iteration; very little of it does not count while nobody waits."""
+        used = self.used_s + seconds
+        self.used_s = used
+        if used <= _UNNOTICED_S and not (self._others or self._light):
+            return
         until = seconds + (use.until if use.until > self._passed_s else self._passed_s)
         use.until = until
         if until > self._latest_s:
             self._latest_s = until
         if self._others or self._light:
             self._passed_s += seconds / (1 + self._count)
-        self.used_s += seconds
-        if self.used_s > _UNNOTICED_S:
-            self._schedule()
+        self._schedule()
 
     def wait(self, resume: Callable[[], None], use: LoopUse, single: bool) -> None:
         """Call ``resume`` in an iteration that has time, once.
@@ -139,9 +141,10 @@ class LoopBudget:
         return use.until <= self._passed_s + (CREDIT_S if single else 0.0)
 
     def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._next_iteration)
+        if self._scheduled:
+            return
+        self._scheduled = True
+        asyncio.get_running_loop().call_soon(self._next_iteration)
 
     def _next_iteration(self) -> None:
         self._scheduled = False

@@ -99,8 +99,8 @@ class RequestRunner:
             request.forget_memory()
             return
         self.running.add(request)
-        self.running_bytes += request.size
         request.charge(self._memory)
+        self.running_bytes += request.size
 
     def abandon_waiting(self) -> None:
         """Cancel what only waits or reads."""

@@ -46,7 +46,7 @@ class StartedRequest(RequestContext):
         request_id: that its response repeats.
         frame_bytes: its size as sent.
         arrived: time of the monotonic clock.
-        size: bytes of memory that it counts for while its method runs.
+        size: bytes of memory that it counts for while its method runs; 0 before.
         arrival: memory that was reserved while it arrived; None for short ones.
         future: of its method, None until there is one.
         started: whether its method runs.
@@ -80,22 +80,35 @@ class StartedRequest(RequestContext):
         self.api_key = handler.spec.key
         self.api_version = version
         self.principal = connection.authentication.principal or ANONYMOUS
-        self.listener = connection.listener
-        self.peer = connection.peer
-        self.local_host = connection.local_host
-        self.local_port = connection.local_port
         self.connection = connection
         self.handler = handler
         self.stats = handler.stats
         self.request_id = request_id
         self.frame_bytes = frame_bytes
         self.arrived = connection.last_activity
-        weight = 1 if handler.is_bulk else MESSAGE_WEIGHT
-        self.size = weight * frame_bytes + REQUEST_OVERHEAD_BYTES
         self.arrival = arrival
+        self.size = 0
         self.future: asyncio.Future[Any] | None = None
         self.started = False
         self.abandoned = False
+
+    # Few methods look at these, so they are not copied for every request; nobody changes them.
+
+    @property
+    def listener(self) -> str:  # type: ignore[override]
+        return self.connection.listener
+
+    @property
+    def peer(self) -> str:  # type: ignore[override]
+        return self.connection.peer
+
+    @property
+    def local_host(self) -> str:  # type: ignore[override]
+        return self.connection.local_host
+
+    @property
+    def local_port(self) -> int:  # type: ignore[override]
+        return self.connection.local_port
 
     def abandon(self) -> None:
         """Cancel the method, whether it has started or not."""
@@ -105,6 +118,7 @@ class StartedRequest(RequestContext):
 
     def charge(self, memory: RequestMemory) -> None:
         """Count the request while its method runs."""
+        self.size = (1 if self.handler.is_bulk else MESSAGE_WEIGHT) * self.frame_bytes + REQUEST_OVERHEAD_BYTES
         arrival = self.arrival
         if arrival is None:
             memory.short.take(self.size)

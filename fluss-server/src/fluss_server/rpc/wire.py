@@ -22,6 +22,7 @@ _MAX_TAG_SIZE = 5
 _MAX_LENGTH = 2**31 - 1
 _MAX_GROUP_DEPTH = 100
 _MASK64 = 2**64 - 1
+_MINUS_ONE = b"\xff" * 9 + b"\x01"
 _SIGN64 = 2**63
 _MASK32 = 2**32 - 1
 _SIGN32 = 2**31
@@ -34,12 +35,15 @@ def corrupt(why: str) -> FlussError:
 
 def read_varint(data: memoryview, position: int, end: int, max_size: int = _MAX_VARINT_SIZE) -> tuple[int, int]:
     """Unsigned value of a varint, cut to 64 bits, and the position after it."""
+    stop = min(end, position + max_size)
     value = shift = 0
-    for index in range(position, min(end, position + max_size)):
+    for index in range(position, stop):
         byte = data[index]
-        value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value & _MASK64, index + 1
+            return (value | byte << shift) & _MASK64, index + 1
+        if byte == 0xFF and not shift and data[position:stop] == _MINUS_ONE:  # in every append with acks = all
+            return _MASK64, stop
+        value |= (byte & 0x7F) << shift
         shift += 7
     raise corrupt("a varint is cut off or too long")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import PurePath
 
@@ -108,6 +109,10 @@ class SystemFile:
 class SystemDisk:
     """See :class:`fluss_server.runtime.disk.Disk`."""
 
+    def __init__(self) -> None:
+        self._creating = threading.Lock()
+        self._unsynced: set[PurePath] = set()  # directories whose names may not be durable
+
     def open(self, path: PurePath, *, create: bool = False, read_only: bool = False, mode: int = 0o644) -> DiskFile:
         return SystemFile(path, create=create, read_only=read_only, mode=mode)
 
@@ -140,15 +145,18 @@ class SystemDisk:
         shutil.rmtree(path, ignore_errors=True)
 
     def make_directories(self, path: PurePath, *, mode: int = 0o755) -> None:
-        missing = []
-        current = path
-        while not os.path.exists(current):
-            missing.append(current)
-            current = current.parent
-        for directory in reversed(missing):
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(directory, mode)
-            self.sync_directory(directory.parent)
+        with self._creating:  # what another thread has made is durable when it counts as there
+            missing = []
+            current = path
+            while current in self._unsynced or not os.path.exists(current):
+                missing.append(current)
+                current = current.parent
+            for directory in reversed(missing):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(directory, mode)
+                self._unsynced.add(directory)
+                self.sync_directory(directory.parent)
+                self._unsynced.discard(directory)
 
     def remove_directory(self, path: PurePath) -> None:
         os.rmdir(path)

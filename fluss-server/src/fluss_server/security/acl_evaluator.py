@@ -14,7 +14,7 @@ Everything else is denied. Super users may do everything.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from fluss_server.model.acl import (
     ANY_NAME,
@@ -69,6 +69,23 @@ class AclEvaluator:
                 operations.setdefault(key, set()).add(entry.operation)
         self._entries[resource] = frozenset(entries)
         self._operations[resource] = {key: frozenset(granted) for key, granted in operations.items()}
+
+    def empty(self) -> AclEvaluator:
+        """Another one for the same super users, without entries."""
+        found = AclEvaluator(ignore_case=self._ignore_case)
+        found._super_users = self._super_users
+        return found
+
+    def take_over(self, other: AclEvaluator, resources: Iterable[Resource]) -> None:
+        """Make the entries of some resources those of another evaluator; a matter of microseconds for each of them."""
+        for resource in resources:
+            self.entry_count += len(other._entries.get(resource, ())) - len(self._entries.get(resource, ()))
+            if resource in other._entries:
+                self._entries[resource] = other._entries[resource]
+                self._operations[resource] = other._operations[resource]
+            else:
+                self._entries.pop(resource, None)
+                self._operations.pop(resource, None)
 
     def allows(self, principal: Principal, host: str, operation: Operation, resource: Resource) -> bool:
         """The decision.

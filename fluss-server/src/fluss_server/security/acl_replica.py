@@ -10,6 +10,22 @@ from fluss_server.model.acl import AclEntry, Operation, Resource
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.principal import Principal
 from fluss_server.security.acl_decisions import AclDecisions
+from fluss_server.security.acl_evaluator import AclEvaluator
+
+
+class AclChange:
+    """Entries that are to take the place of others, collected part by part; see :meth:`AclReplica.begin`."""
+
+    def __init__(self, evaluator: AclEvaluator, snapshot: bool) -> None:
+        self.evaluator = evaluator
+        self.snapshot = snapshot
+        self.resources: dict[Resource, None] = {}
+
+    def add(self, acls: Iterable[tuple[Resource, Collection[AclEntry]]]) -> None:
+        """Add all entries of some resources."""
+        for resource, entries in acls:
+            self.evaluator.replace(resource, entries)
+            self.resources[resource] = None
 
 
 class AclReplica(AclDecisions):
@@ -39,13 +55,22 @@ class AclReplica(AclDecisions):
         self._valid_until = -math.inf
         self._has_entries = False
 
-    def replace_all(self, entries: Iterable[tuple[Resource, Collection[AclEntry]]]) -> None:
-        """Make these all entries there are."""
-        for resource in list(self._evaluator.entries):
-            self.replace(resource, ())
-        for resource, of_resource in entries:
-            self.replace(resource, of_resource)
-        self._has_entries = True
+    def begin(self, *, snapshot: bool) -> AclChange:
+        """A change of entries that has no effect before it is complete.
+
+        Args:
+            snapshot: whether what is not in it is gone.
+        """
+        return AclChange(self._evaluator.empty(), snapshot)
+
+    def complete(self, change: AclChange) -> None:
+        """Make a change effective, from the next request on."""
+        if change.snapshot:
+            self._evaluator = change.evaluator
+            self._has_entries = True
+        else:
+            self._evaluator.take_over(change.evaluator, change.resources)
+        self._results.clear()
 
     def confirm(self, at: float) -> None:
         """The entries were those of the coordinator ``at`` some time of the monotonic clock."""

@@ -8,7 +8,7 @@ from fluss_server.cluster.messages import Registered
 from fluss_server.cluster.settings_update import SettingsParts, UpdateSettings
 from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.runtime.clock import Clock
-from fluss_server.security.acl_replica import AclReplica
+from fluss_server.security.acl_replica import AclChange, AclReplica
 
 logger = logging.getLogger(__name__)
 
@@ -27,25 +27,33 @@ class ClusterSettings:
         self._acls = acls
         self._now = clock.monotonic
         self._parts = SettingsParts()
+        self._change: AclChange | None = None  # of which parts have come
+        self._overrides: dict[str, str | None] | None = None
         self._version: tuple[int, int] | None = None  # coordinator epoch and version
 
     def update(self, request: UpdateSettings) -> None:
-        """Take in a request that was checked by its stamp; effective for the next request of a client.
+        """Take in a request that was checked by its stamp; with the last part it is effective for the next request of a
+        client.
 
         Raises:
             FlussError: ``INVALID_UPDATE_VERSION_EXCEPTION`` when parts before it are missing.
         """
-        update = self._parts.add(request)
-        if update is None:
+        if not self._parts.add(request):
             return
-        if self._acls is not None:
-            if update.snapshot:
-                self._acls.replace_all(update.acls)
-            else:
-                for resource, entries in update.acls:
-                    self._acls.replace(resource, entries)
-        if update.overrides is not None:
-            self._configuration.take_over(dict(update.overrides))
+        if request.part == 0:
+            self._overrides = None if request.overrides is None else dict(request.overrides)
+            self._change = None if self._acls is None else self._acls.begin(snapshot=request.snapshot)
+        if self._change is not None:
+            self._change.add(request.acls)
+        if request.is_last:
+            self._complete(request)
+
+    def _complete(self, update: UpdateSettings) -> None:
+        change, self._change = self._change, None
+        if self._acls is not None and change is not None:
+            self._acls.complete(change)
+        if self._overrides is not None:
+            self._configuration.take_over(self._overrides)
         version = update.coordinator_epoch, update.version
         if update.snapshot or self._version is not None:
             self._version = version

@@ -9,6 +9,7 @@ at a limit, with an error that clients may repeat, and start again some way belo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from pathlib import PurePath
 
@@ -147,6 +148,11 @@ class DiskMonitor:
                 logger.error("writes are refused: %.1f %% of the disk of %s are in use", 100 * usage, self._directory)
             else:
                 logger.warning("writes are accepted again: %.1f %% of the disk are in use", 100 * usage)
+
+    async def look(self) -> None:
+        """Find out the usage now, and tell nobody. When that fails, it stays as it is."""
+        with contextlib.suppress(OSError):
+            self.usage = await self._worker.run(self._disk.usage, self._directory)
 
     async def _run(self) -> None:
         while True:

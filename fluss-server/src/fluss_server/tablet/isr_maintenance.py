@@ -98,7 +98,7 @@ class IsrMaintenance:
         assert followers is not None, "it has followers"
         high_watermark = replica.acknowledging_end
         if server in followers.isr.members:
-            changes = followers.offset_of(server) < high_watermark
+            changes = followers.offset_of(server) < high_watermark or followers.is_full(server)
         else:
             changes = server in self._metadata.servers and followers.may_join(server, high_watermark)
         if changes and not followers.isr.is_requested:

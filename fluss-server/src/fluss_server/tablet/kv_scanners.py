@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -226,11 +226,10 @@ class KvScanners:
         if session is not None:
             self._reader.submit(session.scan.close)
 
-    def close_table(self, table_id: int, partition_id: int | None = None) -> None:
-        """End every scan of a table, or of one of its partitions, before its KvTablets are closed."""
+    def close_buckets(self, buckets: Container[TableBucket]) -> None:
+        """End every scan of some buckets, before their KvTablets are closed."""
         for scanner_id, session in list(self._sessions.items()):
-            bucket = session.bucket
-            if bucket.table_id == table_id and partition_id in (None, bucket.partition_id):
+            if session.bucket in buckets:
                 self._expire(scanner_id)
 
     async def stop(self) -> None:

@@ -40,9 +40,8 @@ class Membership:
         clock: measures the lease.
         interval_s: between heartbeats.
         replaced: called when another process has taken the server id; this one must stop.
-        rejoining: called before every attempt to register: the coordinator will repeat what the server leads.
-        rejoined: called before the lease is granted again, with whether it was held all the time; if not, others may
-            lead by now what this server led.
+        rejoining: called before every attempt to register, with the lease from before: the coordinator will repeat what
+            the server leads.
         registered: called when a coordinator has heard how the process before this one ended.
         heard: called with each response of the coordinator, and when its request was sent.
         disk: what heartbeats say of the disk.
@@ -62,7 +61,6 @@ class Membership:
         interval_s: float,
         replaced: Callable[[FlussError], object],
         rejoining: Callable[[], object] = lambda: None,
-        rejoined: Callable[[bool], object] = lambda held: None,
         registered: Callable[[], object] = lambda: None,
         heard: Callable[[float, Registered], object] = lambda sent_at, registered: None,
         disk: Callable[[], DiskSpace | None] = lambda: None,
@@ -75,7 +73,6 @@ class Membership:
         self._interval_s = interval_s
         self._replaced = replaced
         self._rejoining = rejoining
-        self._rejoined = rejoined
         self.registered = False
         self._on_registered = registered
         self._on_heard = heard
@@ -143,7 +140,6 @@ class Membership:
                     raise
                 self._report(error)
             else:
-                self._rejoined(self.lease.held)
                 self._heard(sent_at, registered)
                 self.registered = True
                 # What this process has in its logs stays complete while it lives.

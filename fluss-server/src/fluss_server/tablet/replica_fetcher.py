@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from fluss_server.api.keys import ApiKey
 from fluss_server.errors import ErrorCode, FlussError
@@ -73,6 +73,15 @@ class FetcherConfig:
     catch_up_bytes_per_s: int = 0
 
 
+class FollowerDisk(Protocol):
+    """See :class:`~fluss_server.tablet.full_disk.FullDisk`."""
+
+    @property
+    def state(self) -> bool | None: ...
+
+    def noticed(self) -> None: ...
+
+
 class ReplicaFetchers:
     """Fetches for all followers of a server. Lives on one event loop.
 
@@ -83,6 +92,7 @@ class ReplicaFetchers:
         clock: for pauses.
         random: a number from 0 to 1, for their length.
         incarnation: of this server; leaders are told.
+        disk: of this server; leaders are told.
     """
 
     def __init__(
@@ -94,9 +104,11 @@ class ReplicaFetchers:
         random: Callable[[], float],
         *,
         incarnation: str | None = None,
+        disk: FollowerDisk | None = None,
     ) -> None:
         self._server_id = server_id
         self._incarnation = incarnation
+        self._disk = disk
         self._config = config
         self._connect = connect
         self._clock = clock
@@ -122,6 +134,7 @@ class ReplicaFetchers:
                 self._random,
                 self._catch_up,
                 self._incarnation,
+                self._disk,
             )
         fetcher.add(follower)
 
@@ -158,8 +171,10 @@ class _Fetcher:
         random: Callable[[], float],
         catch_up: CatchUpLimit,
         incarnation: str | None,
+        disk: FollowerDisk | None,
     ) -> None:
         self._incarnation = incarnation
+        self._disk = disk
         self._catch_up = catch_up
         self._server_id = server_id
         self._leader = leader
@@ -259,7 +274,7 @@ class _Fetcher:
         try:
             await follower.align(leader_log)  # type: ignore[arg-type]
         except FlussError as error:
-            self._pause(follower, error)
+            self._refused(follower, error)
 
     async def _fetch(self, client: RpcClient, followers: Sequence[FollowerReplica]) -> None:
         config = self._config
@@ -271,6 +286,7 @@ class _Fetcher:
             wait_ms=config.wait_ms,
             min_bytes=config.min_bytes,
             incarnation=self._incarnation,
+            disk_full=None if self._disk is None else self._disk.state,
         )
         deadline_s = CALL_DEADLINE_S + config.wait_ms / 1000
         call = asyncio.ensure_future(
@@ -321,7 +337,7 @@ class _Fetcher:
                 result.records, high_watermark=result.high_watermark, leader_start=result.log_start_offset
             )
         except FlussError as error:
-            self._pause(follower, error)
+            self._refused(follower, error)
             return
         self._paused.pop(bucket, None)
         if follower.log.end_offset < result.high_watermark and self._is_here(follower):
@@ -332,6 +348,12 @@ class _Fetcher:
             self._followers[bucket] = self._followers.pop(bucket)
 
     # ------------------------------------------------------------------ parts
+
+    def _refused(self, follower: FollowerReplica, error: FlussError) -> None:
+        """A log does not take in what is the leader's."""
+        if error.code is ErrorCode.DISK_WRITE_LOCKED and self._disk is not None:
+            self._disk.noticed()
+        self._pause(follower, error)
 
     def _pause(self, follower: FollowerReplica, error: FlussError | None) -> None:
         if self._is_here(follower):

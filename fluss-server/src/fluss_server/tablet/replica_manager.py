@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -39,7 +40,7 @@ from fluss_server.tablet.bucket_changes import BucketChanges
 from fluss_server.tablet.bucket_routing import check_routing
 from fluss_server.tablet.maintenance import Maintenance, MaintenanceConfig
 from fluss_server.tablet.replica_directories import ReplicaDirectories
-from fluss_server.tablet.replica_fetcher import Connect, FetcherConfig, ReplicaFetchers
+from fluss_server.tablet.replica_fetcher import Connect, FetcherConfig, FollowerDisk, ReplicaFetchers
 from fluss_server.tablet.replica_removal import ReplicaRemoval
 from fluss_server.tablet.replica_roles import HostedReplica, ReplicaRoles
 from fluss_server.tablet.serving_waits import ServingWaits
@@ -105,6 +106,7 @@ class ReplicaManager:
         lease: until when this server may lead what others could lead, too.
         failed: called with a leader that went offline, and the reason.
         incarnation: of this server; leaders are told whose followers fetch.
+        disk: of this server; leaders of followers are told how it is.
 
     Attributes:
         dropped_counters: what clients did to buckets that were dropped since.
@@ -124,13 +126,15 @@ class ReplicaManager:
         failed: Callable[[Replica, FlussError], object],
         *,
         incarnation: str | None = None,
+        disk: FollowerDisk | None = None,
     ) -> None:
         self._server_id = server_id
         self._metadata = metadata
         self._lease = lease
-        self._unconfirmed: set[TableBucket] = set()  # led by this server before it registered again
+        # Led by this server before it registered again, with the end of the lease from before.
+        self._unconfirmed: dict[TableBucket, float] = {}
+        self._monotonic = runtime.clock.monotonic
         self._awaits_snapshot = False
-        self._lease_has_lapsed = False
         self._directories = ReplicaDirectories(directory, runtime.disk)
         self._hosted: dict[TableBucket, HostedReplica] = {}
         self._changes = BucketChanges()
@@ -158,6 +162,7 @@ class ReplicaManager:
             runtime.clock,
             runtime.random.random,
             incarnation=incarnation,
+            disk=disk,
         )
         self._roles = ReplicaRoles(
             server_id,
@@ -215,7 +220,7 @@ class ReplicaManager:
 
     def _check_lease(self, replica: Replica) -> None:
         """Refuse what another server may lead by now; nobody else can be elected when nobody else is in the ISR."""
-        if self._lease.held and not (self._lease_has_lapsed and replica.bucket in self._unconfirmed):
+        if self._lease.held and self._monotonic() < self._unconfirmed.get(replica.bucket, math.inf):
             return
         if replica.followers is not None and len(replica.followers.isr.maximal) > 1:
             raise FlussError(
@@ -223,13 +228,18 @@ class ReplicaManager:
                 f"this server has not heard from the coordinator and may not lead bucket {replica.bucket} any more",
             )
 
-    # A server whose lease ran out may get another one before it hears who leads its buckets now.
-
     def begin_rejoining(self) -> None:
-        """The server registers again: a leadership counts when the coordinator has repeated it."""
-        self._unconfirmed = {bucket for bucket, replica in self._leading.items() if replica.followers is not None}
+        """The server registers again: leases that it gets from now on count for a bucket when the coordinator has
+        repeated who leads it. The coordinator before may have chosen another leader, and this server has not heard of
+        it.
+        """
+        until, before = self._lease.until, self._unconfirmed
+        self._unconfirmed = {
+            bucket: min(until, before.get(bucket, until))
+            for bucket, replica in self._leading.items()
+            if replica.followers is not None
+        }
         self._awaits_snapshot = True
-        self._lease_has_lapsed = False
 
     def snapshot_begins(self) -> None:
         """See :meth:`ReplicaRemoval.snapshot_begins`."""
@@ -238,16 +248,6 @@ class ReplicaManager:
     def snapshot_received(self) -> None:
         """Notifications are of the present membership from now on."""
         self._awaits_snapshot = False
-
-    def end_rejoining(self, *, lease_was_held: bool) -> None:
-        """The server is a member again.
-
-        Args:
-            lease_was_held: nobody else can lead what this server leads.
-        """
-        self._lease_has_lapsed = not lease_was_held
-        if lease_was_held:
-            self._unconfirmed.clear()
 
     async def served_replica(self, bucket: TableBucket) -> Replica:
         """As :meth:`replica`, after waiting for a new leader for :data:`SERVING_WAIT_S`.
@@ -394,11 +394,15 @@ class ReplicaManager:
         """Lead no more what the coordinator has given to others; who waits gets ``NOT_LEADER_OR_FOLLOWER``.
 
         Args:
-            remaining: what this server still leads; None when that is not known, and it leads until it is told.
+            remaining: what this server still leads; None when that is not known. It then leads until it is told, but
+                shows clients no more of it: the coordinator may have given it to others, and its response was lost.
         """
-        given = [] if remaining is None else [bucket for bucket in self._leading if bucket not in remaining]
-        for bucket, replica in self._leading.items():
-            if bucket not in given and replica.is_serving:
+        if remaining is None:
+            return
+        given = [bucket for bucket in self._leading if bucket not in remaining]
+        for bucket in remaining:
+            replica = self._leading.get(bucket)
+            if replica is not None and replica.is_serving:
                 self._serving[bucket] = replica
         resigning = [
             self._changes.add(bucket, partial(self._roles.resign, self._hosted[bucket]))
@@ -449,7 +453,7 @@ class ReplicaManager:
         if failure is not None:
             return BucketResult(bucket, failure)
         if confirms:
-            self._unconfirmed.discard(bucket)
+            self._unconfirmed.pop(bucket, None)
         if hosted is not None and self._roles.keeps_role(hosted, leadership):
             self._roles.refresh(hosted, leadership)
             return BucketResult(bucket)
@@ -476,7 +480,11 @@ class ReplicaManager:
 
     async def stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
         """Close replicas, or delete them, see :meth:`ReplicaRemoval.stop`."""
-        return StopReplicasResponse(await self._removal.stop(request))
+        results = await self._removal.stop(request)
+        for stop in request.replicas:
+            if stop.bucket not in self._hosted:
+                self._unconfirmed.pop(stop.bucket, None)
+        return StopReplicasResponse(results)
 
 
 def _stale(leadership: BucketLeadership, hosted: HostedReplica | None, server_id: int) -> Failure | None:

@@ -25,9 +25,10 @@ from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from fluss_server.cluster.messages import BucketLeadership
+from fluss_server.cluster.messages import AWAITS_LEASES, BucketLeadership
 from fluss_server.cluster.metadata_cache import MetadataCache
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.log.leader_epochs import has_epoch
 from fluss_server.log.log_tablet import LogTablet
 from fluss_server.metrics.instruments import BucketCounters, Distribution
 from fluss_server.model.identifiers import TableBucket
@@ -179,6 +180,11 @@ class ReplicaRoles:
         directory = self._opener.directory_of(bucket, table)
         log = await self._opener.open_log(bucket, directory)
         if len(leadership.replicas) == 1:
+            try:
+                self._check_begun(log, leadership)
+            except FlussError:
+                await self._io_pool.run(log.close)
+                raise
             kv = await self._opener.open_kv(bucket, directory, table, log) if table.has_primary_key else None
             replica = self._replica(bucket, table, log, kv=kv)
             self._show(replica, leads=leadership.leader == self._server_id)
@@ -201,6 +207,7 @@ class ReplicaRoles:
             open_standby,
             self._opener.close_kv,
             partial(self._opener.remove_rows_beyond, bucket, directory, uncertain=uncertain),
+            uncertain=uncertain,
         )
         return FollowerRows(bucket, table, access, self._kv_worker, self._replays)
 
@@ -212,7 +219,8 @@ class ReplicaRoles:
         """Give an open replica another role; after an error it has none.
 
         Raises:
-            FlussError: ``LEADER_NOT_AVAILABLE_EXCEPTION`` when the leadership needs a new epoch; errors of the tablets.
+            FlussError: ``LEADER_NOT_AVAILABLE_EXCEPTION`` when the leadership needs a new epoch; ``AWAITS_LEASES``;
+                errors of the tablets.
         """
         hosted.has_failed = True  # until it is done
         hosted.leadership = leadership
@@ -235,6 +243,7 @@ class ReplicaRoles:
         # If something fails now, it is a follower of nobody.
         nobody = leadership._replace(leader=-1)
         hosted.replica = self._follower(nobody, table, log, high_watermark, before.counters, rows)
+        self._check_begun(log, leadership)
         if rows is not None:
             await rows.pause()
             if rows.kv is None:
@@ -331,6 +340,19 @@ class ReplicaRoles:
                 shown[replica.bucket] = replica
             elif shown.get(replica.bucket) is replica:
                 del shown[replica.bucket]
+
+    def _check_begun(self, log: LogTablet, leadership: BucketLeadership) -> None:
+        """Refuse to lead after a change of the coordinator, unless the log shows that the leader that the one before
+        has elected had heard of it, so that no earlier one serves clients.
+        """
+        begun = leadership.begun_epoch
+        if begun is not None and leadership.leader == self._server_id and not has_epoch(log.epochs, begun):
+            raise FlussError(
+                AWAITS_LEASES,
+                f"no leader of bucket {leadership.bucket} has begun leader epoch {begun}, as far as this server knows:"
+                " the one before it may serve clients",
+                hint="it leads when leases of the coordinator before are over",
+            )
 
     async def _begin_epoch(self, log: LogTablet, leadership: BucketLeadership) -> None:
         try:

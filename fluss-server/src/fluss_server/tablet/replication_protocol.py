@@ -22,6 +22,7 @@ NO_EPOCH = -1
 
 _LEADER_EPOCH_TAG = varint(20_000 << 3)
 _INCARNATION_TAG = varint(20_100 << 3 | 2)
+_DISK_FULL_TAG = varint(20_101 << 3)
 
 
 class FetchFrom(NamedTuple):
@@ -41,6 +42,7 @@ def follower_fetch_request(
     wait_ms: int,
     min_bytes: int,
     incarnation: str | None = None,
+    disk_full: bool | None = None,
 ) -> pb.FetchLogRequest:
     """The FETCH_LOG of a follower; buckets of one table that follow each other share their table's part.
 
@@ -52,6 +54,7 @@ def follower_fetch_request(
         wait_ms: how long the leader waits for data.
         min_bytes: with which it responds before.
         incarnation: of the follower's server.
+        disk_full: see :class:`FollowerFetch`.
     """
     request = pb.FetchLogRequest(
         follower_server_id=server_id, max_bytes=max_bytes, max_wait_ms=wait_ms, min_bytes=min_bytes
@@ -59,6 +62,8 @@ def follower_fetch_request(
     if incarnation is not None:
         text = incarnation.encode()
         request.MergeFromString(_INCARNATION_TAG + varint(len(text)) + text)
+    if disk_full is not None:
+        request.MergeFromString(_DISK_FULL_TAG + varint(disk_full))
     table: Any = None
     for bucket, leader_epoch, offset in fetches:
         if table is None or table.table_id != bucket.table_id:
@@ -76,10 +81,12 @@ class FollowerFetch(NamedTuple):
     Attributes:
         incarnation: of the follower's server, None when it does not say so.
         leader_epochs: of each bucket, in order; :data:`NO_EPOCH` where there is none.
+        disk_full: whether the disk of the follower's server is full; False = there is space; None when it does not say.
     """
 
     incarnation: str | None
     leader_epochs: tuple[int, ...]
+    disk_full: bool | None = None
 
     @classmethod
     def read(cls, request: pb.FetchLogRequest) -> FollowerFetch:
@@ -92,6 +99,7 @@ class FollowerFetch(NamedTuple):
                 for table in extension.tables_req
                 for bucket in table.buckets_req
             ),
+            extension.disk_full if extension.HasField("disk_full") else None,
         )
 
 

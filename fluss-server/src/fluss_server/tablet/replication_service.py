@@ -72,7 +72,7 @@ class ReplicationService:
                 epochs[bucket] = epoch = next(numbers)
                 try:
                     leader = self._leader(bucket, server, epoch)
-                    self._take_in_progress(leader, server, fetch.offset, said.incarnation)
+                    self._take_in_progress(leader, server, fetch.offset, said)
                     fetches.append(fetch)
                 except FlussError as error:
                     failed.append(BucketResult(fetch, error))
@@ -101,12 +101,12 @@ class ReplicationService:
         replica.followers.check(server, leader_epoch)
         return replica
 
-    def _take_in_progress(self, replica: Replica, server: int, offset: int, incarnation: str | None) -> None:
+    def _take_in_progress(self, replica: Replica, server: int, offset: int, said: FollowerFetch) -> None:
         log = replica.log
         if not log.start_offset <= offset <= log.end_offset:
             raise FlussError(
                 ErrorCode.LOG_OFFSET_OUT_OF_RANGE_EXCEPTION,
                 f"offset {offset} is outside of [{log.start_offset}, {log.end_offset}] of bucket {replica.bucket}",
             )
-        replica.follower_fetched(server, offset, incarnation)
+        replica.follower_fetched(server, offset, said.incarnation, said.disk_full)
         self._isr.fetched(replica, server)

@@ -41,15 +41,21 @@ class Resignations:
         self._server_id = server_id
         self._coordinator = coordinator
         self._random = random
-        self._failed: dict[Replica, Failure] = {}
+        self._failed: dict[Replica, tuple[Failure, tuple[int, ...]]] = {}
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
-    def failed(self, replica: Replica, error: FlussError) -> None:
-        """A leader went offline. Nothing is said of a bucket that has no other replica."""
-        if replica.followers is None or self._closed:
+    def failed(self, replica: Replica, error: FlussError, candidates: tuple[int, ...] = ()) -> None:
+        """A leader went offline, or others can lead better. Nothing is said of a bucket that has no other replica.
+
+        Args:
+            replica: the leader.
+            error: why.
+            candidates: who can lead instead; empty = whoever the coordinator finds.
+        """
+        if replica.followers is None or self._closed or (candidates and replica in self._failed):
             return
-        self._failed[replica] = Failure(error.code, error.message[:MAX_MESSAGE_CHARACTERS])
+        self._failed[replica] = Failure(error.code, error.message[:MAX_MESSAGE_CHARACTERS]), candidates
         if self._task is None:
             self._task = asyncio.ensure_future(self._run())
 
@@ -80,13 +86,13 @@ class Resignations:
         finally:
             self._task = None
 
-    async def _request(self, part: dict[Replica, Failure]) -> bool:
+    async def _request(self, part: dict[Replica, tuple[Failure, tuple[int, ...]]]) -> bool:
         """Report some buckets; returns False when the coordinator may not have heard of them."""
         buckets = []
-        for replica, failure in part.items():
+        for replica, (failure, candidates) in part.items():
             assert replica.followers is not None, "the bucket has followers"
             epoch = replica.followers.leader_epoch
-            buckets.append(ResignedLeadership(replica.bucket, epoch, failure, replica.is_serving))
+            buckets.append(ResignedLeadership(replica.bucket, epoch, failure, replica.is_serving, candidates))
         try:
             request = ResignLeaderships(self._server_id, tuple(buckets))
             await wait_at_most(self._coordinator.resign_leaderships(request), REQUEST_DEADLINE_S)

@@ -35,6 +35,7 @@ from fluss_server.tablet.cluster_settings import ClusterSettings
 from fluss_server.tablet.control_fence import ControlFence
 from fluss_server.tablet.disk_space import DiskSpaceReports
 from fluss_server.tablet.disk_write_lock import DISK_RATIOS, DiskMonitor, DiskWriteLock, check_ratios, disk_ratios
+from fluss_server.tablet.full_disk import FullDisk
 from fluss_server.tablet.isr_maintenance import IsrMaintenance
 from fluss_server.tablet.kv_scanners import KvScanners, ScannerConfig
 from fluss_server.tablet.membership import Membership
@@ -111,7 +112,6 @@ class TabletServer:
             interval_s=current.get_int(HEARTBEAT_INTERVAL) / 1000,
             replaced=replaced,
             rejoining=lambda: self.replicas.begin_rejoining(),
-            rejoined=lambda held: self.replicas.end_rejoining(lease_was_held=held),
             heard=self._settings.heard,
             registered=lambda: None if stop_marker is None else stop_marker.registered(),
             disk=lambda: self.disk_space.latest,
@@ -124,6 +124,9 @@ class TabletServer:
             directory, self.disk, current.get_int("server.data-disk.check-interval") / 1000, runtime
         )
         self._resignations = Resignations(node.server_id, coordinator, runtime.random.random)
+        self._full_disk = FullDisk(
+            self.disk, self._disk_monitor, lambda: self.replicas.leaders(), self._resignations.failed, runtime.clock
+        )
         self.replicas = ReplicaManager(
             node.server_id,
             directory,
@@ -135,6 +138,7 @@ class TabletServer:
             self.membership.lease,
             self._resignations.failed,
             incarnation=incarnation,
+            disk=self._full_disk,
         )
         self.disk_space = DiskSpaceReports(self.replicas.replicas, self._disk_monitor, runtime.clock)
         self.isr = IsrMaintenance(
@@ -158,7 +162,12 @@ class TabletServer:
             max_parked_fetches=current.get_int("server.fetch.max-parked"),
         )
         self.services: tuple[object, ...] = (
-            WriteService(self.replicas, self.disk, kv_queue_bytes=current.get_int("kv.write-queue.size")),
+            WriteService(
+                self.replicas,
+                self.disk,
+                kv_queue_bytes=current.get_int("kv.write-queue.size"),
+                refused=self._full_disk.write_refused,
+            ),
             self.reads,
             replication,
             MetadataService(self.metadata, node.server_id, WriterIds(coordinator, self._largest_writer_id)),
@@ -180,6 +189,9 @@ class TabletServer:
         closing(self._close_replicas)
         await self._disk_monitor.start()
         closing(self._disk_monitor.close)
+        if self._stop_marker is not None:
+            self._full_disk.start()
+            closing(self._full_disk.close)
         self.scanners.start()
         closing(self.scanners.stop)
         self.replicas.start()
@@ -259,8 +271,7 @@ class TabletServer:
     # ------------------------------------------------------------------ parts
 
     async def _stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
-        for table_id, partition_id in {(stop.bucket.table_id, stop.bucket.partition_id) for stop in request.replicas}:
-            self.scanners.close_table(table_id, partition_id)
+        self.scanners.close_buckets({stop.bucket for stop in request.replicas})
         return await self.replicas.stop_replicas(request)
 
     async def _connect(self, server_id: int) -> RpcClient:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from fluss_server.api import messages as pb
@@ -56,13 +56,28 @@ class Acknowledgement(NamedTuple):
 
 
 class WriteService:
-    """Appends to log tables, upserts and deletes in primary-key tables."""
+    """Appends to log tables, upserts and deletes in primary-key tables.
 
-    def __init__(self, replicas: ReplicaManager, disk: DiskWriteLock, *, kv_queue_bytes: int) -> None:
+    Args:
+        replicas: of this server.
+        disk: whether writes are refused.
+        kv_queue_bytes: most bytes of upserts that wait.
+        refused: called when a write was refused because the disk is full.
+    """
+
+    def __init__(
+        self,
+        replicas: ReplicaManager,
+        disk: DiskWriteLock,
+        *,
+        kv_queue_bytes: int,
+        refused: Callable[[], object] = lambda: None,
+    ) -> None:
         self._replicas = replicas
         self._disk = disk
         self._kv_budget = ByteBudget(kv_queue_bytes)
         self._max_merge_bytes = MERGE_SHARE * kv_queue_bytes
+        self._refused = refused
 
     @rpc(ApiKey.PRODUCE_LOG)
     def produce_log(
@@ -118,7 +133,13 @@ class WriteService:
                 self._replicas.check_routing(replica, bucket.routing_bucket_count)
             return replica, replica.append(bucket.records)
         except Exception as error:
-            return _as_fluss_error(error)
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> FlussError:
+        found = _as_fluss_error(error)
+        if found.code is ErrorCode.DISK_WRITE_LOCKED:
+            self._refused()
+        return found
 
     @rpc(ApiKey.PUT_KV)
     async def put_kv(self, request: PutKvRequest, context: RequestContext) -> ResponseBody:
@@ -178,7 +199,7 @@ class WriteService:
                 overwrite = _is_overwrite(agg_mode)
                 return replica, await replica.put(bucket.records, target_columns, overwrite=overwrite)
             except Exception as error:
-                return _as_fluss_error(error)
+                return self._failed(error)
 
         return asyncio.ensure_future(run())
 
