@@ -30,7 +30,7 @@ HOST = "127.0.0.1"
 CREATORS = 4
 """Tables that are created at the same time."""
 
-CALL_TIMEOUT_S = 30.0
+CALL_TIMEOUT_S = 120.0
 LIMIT_S = 600.0
 TABLES_OF_REQUEST = 50
 HEADER = ["step", "buckets", "figure", ""]

@@ -126,7 +126,7 @@ class SilentCoordinator:
 @async_test
 async def test_a_coordinator_that_is_not_heard_hears_no_more_over_the_same_connection() -> None:
     """In a cut of one direction no other connection can be opened: there the coordinator notices the silence."""
-    runtime, coordinator, interval_s = system_runtime(), SilentCoordinator(), 0.05
+    runtime, coordinator, interval_s = system_runtime(), SilentCoordinator(), 0.2
     registry = ServiceRegistry(coordinator, internal_listener="INTERNAL")
     server = RpcServer(registry, "127.0.0.1", 0, runtime=runtime, listener="INTERNAL")
     await server.start()
@@ -142,8 +142,8 @@ async def test_a_coordinator_that_is_not_heard_hears_no_more_over_the_same_conne
     )
     try:
         await member.join()
-        await eventually(lambda: len(coordinator.clients) >= 3)
-        assert len(set(coordinator.clients)) == len(coordinator.clients)
+        await eventually(lambda: len(set(coordinator.clients)) >= 2)
+        assert coordinator.clients.count(coordinator.clients[0]) == 2, "one alone may have been slow"
     finally:
         coordinator.ends.set()
         await member.close()
