@@ -7,7 +7,7 @@
 #   make demo OUTPUT=/somewhere            chooses where the demo puts its data, logs and chart
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client test-cluster-clients compose-test simulate mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness bench-failover bench-cluster-scale bench-local-servers torture attack chaos clean clean-all
+.PHONY: help setup setup-all setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client test-cluster-clients compose-test simulate mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness bench-failover bench-cluster-scale bench-local-servers torture attack chaos clean clean-all
 .NOTPARALLEL:
 
 ifdef PYTHON
@@ -21,10 +21,12 @@ FLINK_VERSION ?= 2.3.0
 # server, and every run of pytest rewrites the assertions again.
 export PYTHONDONTWRITEBYTECODE :=
 
-# Processes share the fast tests one by one; some of these wait, which leaves time for another process. In the server tier the tests of a file have a server in common, and the long files
-# come first; they also wait, which leaves time for another process.
+# One process more than the machine has processors, because tests wait, too. The tests of a file of the server tier have
+# servers in common, and the long files come first.
 FAST := -n $(shell expr $(WORKERS) + 1) --dist worksteal
 WAITING := -n $(shell expr $(WORKERS) + 1) --dist loadfile --no-loadscope-reorder
+# Tests that start JVMs; each process of the Flink tests has a Flink of its own, three JVMs with 2 GB.
+JVMS := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 SERVER := .venv/bin/python
 FLINK := .venv-flink/bin/python
@@ -42,6 +44,10 @@ help: ## List the targets
 
 setup: setup-server setup-flink ## Install both environments and build the connector jar
 
+# At the same time, because much of it waits for the network.
+setup-all:
+	@tools/python tools/environments.py server docs flink
+
 setup-server:
 	@tools/python tools/environments.py server
 
@@ -57,22 +63,21 @@ java-tools:
 demo: setup-flink ## Run the main job: New York's flights through Fluss and Flink SQL, every result checked
 	@PYTHONPATH=examples/demo $(FLINK) -m flights_demo --output "$(OUTPUT)"
 
-test: lint docs test-server test-java test-flink ## Run everything that CI runs: format, lint, types, documentation, all tests
+test: setup-all lint docs test-server test-java test-flink ## Run everything that CI runs: format, lint, types, documentation, all tests
 
 test-fast: setup-server ## Run the unit and property tests of the server: under a minute
-	@env FLUSS_EXAMPLES=0.5 $(SERVER) -m pytest $(FAST) tests/unit tests/property -m "not slow and not flink"
+	@env FLUSS_EXAMPLES=0.25 $(SERVER) -m pytest $(FAST) tests/property tests/unit -m "not slow and not flink"
 
 test-server: setup-server ## Run all tests that need no Flink, with current pyarrow, numpy and protobuf; property tests try more
 	@$(STEP) "Server tests" env FLUSS_EXAMPLES=4 $(SERVER) -m pytest $(WAITING) tests --ignore=tests/flink --ignore=tests/official -m "not flink and not java"
 
 test-java: setup-server ## Run the connector's Java tests, the official Java clients against the server, and ZooKeeper
 	@$(STEP) "Java tests" $(SERVER) tools/java_tests.py
-	@$(STEP) "Official Java clients" $(SERVER) -m pytest tests/clients -m java
-	@$(STEP) "ZooKeeper" $(SERVER) -m pytest tests/zookeeper tests/cluster tests/chaos -m java
+	@$(STEP) "ZooKeeper and official Java clients" $(SERVER) -m pytest $(JVMS) tests/chaos tests/cluster tests/zookeeper tests/clients -m java
 
 test-flink: setup-flink ## Run the Flink tests, and the server's fast ones with the versions that apache-flink pins
-	@$(STEP) "Server tests with apache-flink's pins" $(FLINK) -m pytest $(FAST) tests/unit tests/property -m "not slow and not flink"
-	@$(STEP) "Flink tests" $(FLINK) -m pytest tests/unit/demo tests/unit/pyflink_connector tests/flink tests/docs/test_examples.py tests/official -m flink --ignore=tests/flink/test_cluster.py
+	@$(STEP) "Server tests with apache-flink's pins" $(FLINK) -m pytest $(FAST) tests/property tests/unit -m "not slow and not flink"
+	@$(STEP) "Flink tests" $(FLINK) -m pytest $(JVMS) tests/unit/demo tests/unit/pyflink_connector tests/flink tests/docs/test_examples.py tests/official -m flink --ignore=tests/flink/test_cluster.py
 
 test-sql-client: setup-flink ## Run the documents' SQL in sql-client.sh of a plain Flink: FLINK_VERSION=2.2.1, else 2.3.0
 	@$(STEP) "SQL client" env FLUSS_FLINK_VERSION=$(FLINK_VERSION) $(FLINK) -m pytest tests/flink/test_sql_client.py
@@ -85,8 +90,8 @@ test-cluster-clients: setup ## Run the tests of all clients on 3 tablet servers 
 compose-test: setup-flink ## Build docker/ and run its compose file with podman, kill two servers of it; needs root, podman, debootstrap
 	@$(FLINK) tools/compose_test.py --output compose-output
 
-simulate: setup-server ## Simulate a cluster with faults, each seed twice: SEEDS=100, or one with SEED=7; DURATION=8, JOBS=2, PLANTED=10; SCENARIO=replication, rebalance, control-requests or server: a part of it
-	@PYTHONPATH=tests $(SERVER) -m simulation.simulate $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(JOBS),--jobs $(JOBS)) $(if $(DURATION),--seconds $(DURATION)) $(if $(PLANTED),--planted $(PLANTED)) $(if $(SEED),--first $(SEED) --count 1,--count $(or $(SEEDS),100))
+simulate: setup-server ## Simulate a cluster with faults, each seed twice: SEEDS=100, FIRST=1, or one with SEED=7; DURATION=8, JOBS=2, PLANTED=10, RECORD=FILE (to continue), PUBLISH=docs/fault-report.md; SCENARIO=replication, rebalance, control-requests or server: a part of it
+	@PYTHONPATH=tests $(SERVER) -m simulation.simulate $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(JOBS),--jobs $(JOBS)) $(if $(DURATION),--seconds $(DURATION)) $(if $(PLANTED),--planted $(PLANTED)) $(if $(RECORD),--record $(RECORD)) $(if $(PUBLISH),--publish $(PUBLISH)) $(if $(SEED),--first $(SEED) --count 1,--first $(or $(FIRST),1) --count $(or $(SEEDS),100))
 
 torture: setup-server ## Torture the disk of real servers: kills, losses of power, damage, full disks; ROUNDS=20, SEED=1, FIRST=0, BUG=...
 	@PYTHONPATH=tests $(SERVER) -m torture.run --rounds $(or $(ROUNDS),20) --first $(or $(FIRST),0) $(if $(SEED),--seed $(SEED)) $(if $(BUG),--bug "$(BUG)")
@@ -103,8 +108,8 @@ mutation: setup-server ## Measure which small faults in log, kv, replica, format
 lint: setup-server java-tools ## Check format, lint and types of Python, and the format of Java
 	@$(STEP) "Python format" .venv/bin/ruff format --check --quiet $(SOURCES)
 	@$(STEP) "Python lint" .venv/bin/ruff check --quiet $(SOURCES)
-	@$(STEP) "Python types" env MYPYPATH=$(TYPE_PATH) .venv/bin/mypy $(TYPED)
-	@$(STEP) "Java format" $(MAVEN) spotless:check
+	@$(STEP) "Python types" env MYPYPATH=$(TYPE_PATH) .venv/bin/mypy $(TYPED) & types=$$!; \
+	 $(STEP) "Java format" $(MAVEN) spotless:check; java=$$?; wait $$types && exit $$java
 
 format: setup-server java-tools ## Format Python and Java
 	@.venv/bin/ruff format --quiet $(SOURCES)

@@ -138,9 +138,12 @@ async def rows_of(client: ClusterClient, table: str, table_id: int, bucket: int)
     return reader.rows
 
 
-@async_test
-async def test_what_is_acknowledged_survives_when_all_servers_lose_power(tmp_path: Path) -> None:
+def test_what_is_acknowledged_survives_when_all_servers_lose_power(tmp_path: Path) -> None:
     """Default flush; each server keeps another part of what it had not synced, or nothing of it."""
+    asyncio.run(lose_power_again_and_again(tmp_path))
+
+
+async def lose_power_again_and_again(tmp_path: Path) -> None:
     random, network = Random(SEED), system_runtime().network
     with powered_cluster(tmp_path) as cluster:
         at = cluster.coordinator_endpoint

@@ -12,6 +12,7 @@ from typing import Any
 from cluster_nodes import CoordinatorNode, TabletNode
 from fluss_server.rpc.endpoints import Endpoint
 from fluss_server.simulation import Machine, Simulation
+from fluss_server.simulation.runtime import MAX_WORK_S
 
 SERVERS = (1, 2, 3)
 COORDINATOR = "coordinator"
@@ -105,7 +106,9 @@ class SimulatedCluster:
             (self._crash_coordinator, 1),
             (self._cut_servers, 4),
             (self._cut_coordinator, 3),
+            (self._hold_connection, 3),
             (self._slow_down, 2),
+            (self._slow_disk, 2),
         ]
         running: list[asyncio.Task[None]] = []
         actions, weights = zip(*kinds, strict=True)
@@ -186,6 +189,20 @@ class SimulatedCluster:
         for way in ways:
             self._blocked.discard(way)
             self._simulation.network.unblock(*way)
+
+    async def _hold_connection(self) -> None:
+        release = self._simulation.network.hold(self._random)
+        if release is not None:
+            self.faults["connection held"] += 1
+            await asyncio.sleep(self._random.choice((0.1, 1.0, 4.0)) * self._random.random())
+            release()
+
+    async def _slow_disk(self) -> None:
+        machine = self._machine(self._random.choice(self.servers))
+        self.faults["slow disk"] += 1
+        machine.max_work_s = self._random.choice((0.02, 0.2)) * self._random.random()
+        await asyncio.sleep(3.0 * self._random.random())
+        machine.max_work_s = MAX_WORK_S
 
     async def _slow_down(self) -> None:
         one, other = (host_of(server_id) for server_id in self._random.sample(self.servers, 2))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -23,7 +24,7 @@ from simulation.cluster import SimulatedCluster
 from simulation.cluster_clients import Reader, Writer
 from simulation.conversation import KEYED_SCHEMA, ROWS
 
-INTERVAL_S = 0.01
+INTERVAL_S = 0.02
 
 
 class Observer:
@@ -32,7 +33,10 @@ class Observer:
     * ISRs are within the assignment, leader epochs and bucket epochs grow.
     * At most one server leads a bucket in a leader epoch, and at most one serves it at a time.
     * What was committed stays: a leader that serves has it, and so has every member of the ISR.
+    * Who comes into the ISR has the same bytes there as the leader.
     * Rows of a standby replica are of what was committed.
+
+    It looks every few milliseconds, and besides at what concerns a bucket when a leader appends to it or commits.
 
     Args:
         cluster: to be looked at.
@@ -48,7 +52,9 @@ class Observer:
         self._durable = durable
         self._leaders: dict[tuple[TableBucket, int], int] = {}
         self._epochs: dict[TableBucket, tuple[int, int]] = {}
+        self._isrs: dict[TableBucket, tuple[int, ...]] = {}
         self._committed: Counter[TableBucket] = Counter()
+        self._violation: AssertionError | None = None
         self.checks = 0
         self.promotions = 0
 
@@ -59,6 +65,13 @@ class Observer:
             await asyncio.sleep(INTERVAL_S)
 
     def check(self) -> None:
+        """Look at everything.
+
+        Raises:
+            AssertionError: something is wrong, or was when something happened.
+        """
+        if self._violation is not None:
+            raise self._violation
         self.checks += 1
         self._check_coordinator()
         serving: dict[TableBucket, int] = {}
@@ -89,32 +102,62 @@ class Observer:
                     f" {self._committed[bucket]} was committed"
                 )
 
-    def note_append(self, replica: Replica) -> None:
-        """A leader has accepted an append."""
-        assert replica.followers is not None
-        for server_id, node in self._cluster.nodes.items():
-            if hasattr(node, "server") and node.server.replicas.find(replica.bucket) is replica:
-                self._check_leader(replica.bucket, replica.followers.leader_epoch, server_id)
-
     @contextmanager
-    def appends(self) -> Iterator[None]:
-        """Notes every append meanwhile."""
-        append = Replica.append
+    def events(self) -> Iterator[None]:
+        """Looks when something happens, too, as long as this lasts."""
+        append, begin, take = Replica.append, Replica.begin, FollowerRows.hand_over
 
-        def noted(replica: Replica, records: memoryview) -> AppendResult:
+        def appended(replica: Replica, records: memoryview) -> AppendResult:
             result = append(replica, records)
-            self.note_append(replica)
+            self._note(partial(self._check_append, replica))
             return result
 
-        take = FollowerRows.hand_over
+        def begun(replica: Replica) -> None:
+            replica.high_watermark.add_reader(partial(self._note, partial(self._check_commit, replica)))
+            begin(replica)
 
         def taken(rows: FollowerRows) -> KvTablet | None:
             kv = take(rows)
             self.promotions += kv is not None
             return kv
 
-        with mock.patch.object(Replica, "append", noted), mock.patch.object(FollowerRows, "hand_over", taken):
+        with (
+            mock.patch.object(Replica, "append", appended),
+            mock.patch.object(Replica, "begin", begun),
+            mock.patch.object(FollowerRows, "hand_over", taken),
+        ):
             yield
+
+    def _note(self, check: Callable[[], None]) -> None:
+        """Make a check in the middle of what a server does; it does not notice what is wrong."""
+        self.checks += 1
+        try:
+            check()
+        except AssertionError as error:
+            self._violation = self._violation or error
+
+    def _check_append(self, replica: Replica) -> None:
+        """A leader has accepted an append."""
+        if replica.followers is None:
+            return
+        serving = []
+        for server_id, node in self._cluster.nodes.items():
+            if not hasattr(node, "server"):
+                continue
+            if node.server.replicas.find(replica.bucket) is replica:
+                self._check_leader(replica.bucket, replica.followers.leader_epoch, server_id)
+            with suppress(FlussError):
+                node.server.replicas.replica(replica.bucket)
+                serving.append(server_id)
+        assert len(serving) <= 1, f"{serving} serve {replica.bucket} at the same time"
+
+    def _check_commit(self, replica: Replica) -> None:
+        """The high watermark of a leader has moved."""
+        bucket, committed = replica.bucket, replica.high_watermark.value
+        if committed > self._committed[bucket]:
+            self._committed[bucket] = committed
+            state = self._buckets().get(bucket)
+            self._check_members(bucket, () if state is None or state.record is None else state.record.isr)
 
     def _check_leader(self, bucket: TableBucket, leader_epoch: int, server_id: int) -> None:
         known = self._leaders.setdefault((bucket, leader_epoch), server_id)
@@ -137,6 +180,24 @@ class Observer:
             assert epochs[0] >= before[0], f"leader epoch of {bucket}: {epochs} after {before}"
             assert epochs[1] >= before[1], f"bucket epoch of {bucket}: {epochs} after {before}"
             self._epochs[bucket] = epochs
+            isr = self._isrs.get(bucket, ())
+            if record.isr != isr:
+                self._isrs[bucket] = record.isr
+                self._check_new_members(bucket, record.leader, set(record.isr) - set(isr))
+
+    def _check_new_members(self, bucket: TableBucket, leader: int, members: Iterable[int]) -> None:
+        """Their logs are the leader's as far as it is committed."""
+        committed, ours = self._committed[bucket], self.log_of(leader, bucket)
+        for server_id in members:
+            theirs = self.log_of(server_id, bucket)
+            if ours is None or theirs is None or theirs is ours:
+                continue
+            with suppress(FlussError):  # it is being closed
+                expected, found = content_of(ours, committed), content_of(theirs, committed)
+                assert found == expected, (
+                    f"{bucket}: server {server_id} came into the ISR with another content below {committed} than that"
+                    f" of the leader {leader}"
+                )
 
     def _check_committed(self, serving: dict[TableBucket, int]) -> None:
         states = self._buckets()
@@ -148,14 +209,17 @@ class Observer:
                     " committed"
                 )
             record = states[bucket].record if bucket in states else None
-            for server_id in () if record is None else record.isr:
-                log = self.log_of(server_id, bucket)
-                if log is None:
-                    continue
+            self._check_members(bucket, () if record is None else record.isr)
+
+    def _check_members(self, bucket: TableBucket, isr: Sequence[int]) -> None:
+        """Everybody in the ISR has what was committed."""
+        committed = self._committed[bucket]
+        for server_id in isr:
+            log = self.log_of(server_id, bucket)
+            if log is not None:
                 end = log.flushed_offset if self._durable else log.end_offset
                 assert end >= committed, (
-                    f"{bucket}: server {server_id} is in the ISR {record and record.isr} with {end}, {committed} was"
-                    " committed"
+                    f"{bucket}: server {server_id} is in the ISR {isr} with {end}, {committed} was committed"
                 )
 
     def log_of(self, server_id: int, bucket: TableBucket) -> LogTablet | None:
@@ -163,8 +227,8 @@ class Observer:
         node: Any = self._cluster.nodes.get(server_id)
         if node is None or not hasattr(node, "server"):
             return None
-        found = [replica.log for replica in node.server.replicas.replicas() if replica.bucket == bucket]
-        return found[0] if found else None
+        hosted = node.server.replicas._hosted.get(bucket)
+        return None if hosted is None else hosted.replica.log
 
     def is_quiet(self, buckets: Sequence[TableBucket]) -> bool:
         """Whether every replica is in sync and has everything, and everything is committed."""
@@ -223,10 +287,10 @@ class Observer:
             assert all(content == contents[0] for content in contents), f"replicas of {bucket} differ"
 
 
-def content_of(log: LogTablet | None) -> bytes:
-    """All bytes of a log."""
+def content_of(log: LogTablet | None, end: int | None = None) -> bytes:
+    """All bytes of a log, or those up to an offset."""
     assert log is not None
-    return b"".join(data for _, data in log.batches(log.start_offset, log.end_offset))
+    return b"".join(data for _, data in log.batches(log.start_offset, log.end_offset if end is None else end))
 
 
 def check_rows(readers: Sequence[Reader], final: Sequence[Reader], writers: Sequence[Writer]) -> None:

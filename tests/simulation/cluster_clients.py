@@ -7,6 +7,7 @@ a change of the leader.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -42,6 +43,14 @@ REPEATED = frozenset(
     }
 )
 
+OPERATIONS = {
+    ApiKey.PRODUCE_LOG: "append",
+    ApiKey.PUT_KV: "upsert",
+    ApiKey.LOOKUP: "lookup",
+    ApiKey.FETCH_LOG: "read",
+}
+WITHOUT_RESPONSE = frozenset({ErrorCode.NETWORK_EXCEPTION, ErrorCode.REQUEST_TIME_OUT})
+
 Servers = Callable[[], list[Endpoint]]
 """Where tablet servers are now."""
 
@@ -54,6 +63,7 @@ class ClusterClient:
         servers: where tablet servers are.
         random: chooses among them.
         timeout_s: of connecting, and of a call.
+        calls: where to count the calls of leaders: "append ok", "append failed", "append without response", ...
 
     Attributes:
         repeated: errors after which a call is made again.
@@ -68,12 +78,14 @@ class ClusterClient:
         repeated: frozenset[ErrorCode] = REPEATED,
         *,
         timeout_s: float = CALL_TIMEOUT_S,
+        calls: Counter[str] | None = None,
     ) -> None:
         self._network = network
         self._servers = servers
         self._timeout_s = timeout_s
         self.random = random
         self.repeated = repeated
+        self._calls = Counter() if calls is None else calls
         self._clients: dict[tuple[str, int], RpcClient] = {}
         self._leaders: dict[int, tuple[str, int]] = {}
         self.epochs: dict[int, int] = {}
@@ -90,13 +102,27 @@ class ClusterClient:
             address = self._leaders.get(bucket)
             if address is None:
                 raise FlussError(ErrorCode.LEADER_NOT_AVAILABLE_EXCEPTION, f"bucket {bucket} has no leader")
-            found = part(await self._call(address, key, request))
-            if found.HasField("error_code") and found.error_code != 0:
-                raise FlussError(ErrorCode(found.error_code), found.error_message)
-            return found
+            return await self._call_counted(address, key, request, part)
         except FlussError:
             self._leaders.pop(bucket, None)
             raise
+
+    async def _call_counted(
+        self, address: tuple[str, int], key: ApiKey, request: Any, part: Callable[[Any], Any]
+    ) -> Any:
+        outcome = "without response"  # unless it has one
+        try:
+            found = part(await self._call(address, key, request))
+            if found.HasField("error_code") and found.error_code != 0:
+                raise FlussError(ErrorCode(found.error_code), found.error_message)
+            outcome = "ok"
+            return found
+        except FlussError as error:
+            if error.code not in WITHOUT_RESPONSE:
+                outcome = "failed"
+            raise
+        finally:
+            self._calls[f"{OPERATIONS[key]} {outcome}"] += 1
 
     async def call_any(self, key: ApiKey, request: Any) -> Any:
         """A call of some tablet server."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from typing import NamedTuple, TypeVar
 
@@ -36,6 +36,8 @@ HOST = "ensemble"
 SESSION_TIMEOUT_S = 2.0
 LIMITS = CommitLimits(operations=1_023, size_bytes=1 << 20, value_bytes=1 << 20)
 _PAUSE_S = 0.03
+_MAX_PAUSE_S = 0.5
+"""After which a candidate looks again, whatever it has heard."""
 
 _T = TypeVar("_T")
 
@@ -66,12 +68,13 @@ class Ensemble:
         self.network = network
         self.tree = Tree()
         self.sessions: dict[int, float] = {}
-        self.election: list[Candidate] = []
+        self.election: tuple[Candidate, ...] = ()
         self.expired = 0
         self._hosts: dict[int, str] = {}
         self._ids = count(1)
         self._nodes = count(1)
         self._watches: list[tuple[str, QueueWatch]] = []
+        self._election_watches: list[asyncio.Future[None]] = []
 
     async def run(self) -> None:
         """End sessions of which nothing is heard, until cancelled."""
@@ -92,7 +95,7 @@ class Ensemble:
         if self.sessions.pop(session_id, None) is None:
             return
         self.expired += 1
-        self.election = [entry for entry in self.election if entry.session_id != session_id]
+        self.set_election(entry for entry in self.election if entry.session_id != session_id)
         self.apply([Delete(path) for path in self.tree.owned_by(session_id)])
 
     def stand(self, session_id: int, participant_id: str) -> Participant | None:
@@ -103,8 +106,24 @@ class Ensemble:
             if entry.session_id == session_id and entry.participant.participant_id == participant_id:
                 return entry.participant
         made = Participant(f"node-{next(self._nodes)}", participant_id)
-        self.election.append(Candidate(session_id, made))
+        self.set_election((*self.election, Candidate(session_id, made)))
         return made
+
+    def set_election(self, candidates: Iterable[Candidate]) -> None:
+        """Change the candidates; who waits for that goes on."""
+        before, self.election = self.election, tuple(candidates)
+        if self.election != before:
+            watches, self._election_watches = self._election_watches, []
+            for changed in watches:
+                if not changed.done():
+                    changed.set_result(None)
+
+    def election_changed(self) -> asyncio.Future[None]:
+        """Completes when the candidates change."""
+        changed: asyncio.Future[None] = self.loop.create_future()
+        self._election_watches = [watch for watch in self._election_watches if not watch.done()]
+        self._election_watches.append(changed)
+        return changed
 
     def expire(self, host: str) -> bool:
         """End the sessions of a machine, although it is heard of; returns whether there was one."""
@@ -318,6 +337,10 @@ class EnsembleStore:
         node = await self._round_trip(look)
         return node if self.session_id == session_id and self.is_certain else None
 
+    def election_changed(self) -> asyncio.Future[None]:
+        """Completes when the candidates change; a hint."""
+        return self._ensemble.election_changed()
+
     async def candidates(self) -> list[Participant]:
         """The nodes of the election, the first one first."""
         return await self._round_trip(lambda: [entry.participant for entry in self._ensemble.election])
@@ -329,7 +352,7 @@ class EnsembleStore:
             return found.participant_id != participant_id or node not in (None, found.node)
 
         def remove() -> None:
-            self._ensemble.election = [entry for entry in self._ensemble.election if remains(entry.participant)]
+            self._ensemble.set_election(entry for entry in self._ensemble.election if remains(entry.participant))
 
         await self._round_trip(remove)
 
@@ -359,6 +382,7 @@ class EnsembleLatch:
 
     async def acquire(self) -> None:
         while True:
+            changed = self._store.election_changed()
             try:
                 session_id = self._store.session_id
                 self._node = await self._store.stand(self._id)
@@ -366,18 +390,20 @@ class EnsembleLatch:
                     self._session_id = session_id
                     return
             except FlussError:
-                pass  # another time
-            await asyncio.sleep(_PAUSE_S)
+                await asyncio.sleep(_PAUSE_S)  # another time
+            else:
+                await asyncio.wait([changed], timeout=_MAX_PAUSE_S)
 
     async def lost(self) -> None:
-        while True:
-            if not self._leads():
-                return
-            try:
-                if self._node not in await self._store.candidates():
-                    return
-            except FlussError:
-                pass  # another time, while the session is certain
+        changed: asyncio.Future[None] | None = None
+        while self._leads():
+            if changed is None or changed.done():
+                changed = self._store.election_changed()
+                try:
+                    if self._node not in await self._store.candidates():
+                        return
+                except FlussError:
+                    changed = None  # another time, while the session is certain
             await asyncio.sleep(_PAUSE_S)
 
     def _leads(self) -> bool:

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from fluss_server.processes.cluster_process import ClusterProcess
+from fluss_server.simulation.runtime import MAX_WORK_S
 from simulation.ensemble import HOST as ENSEMBLE
 from simulation.full_cluster import COORDINATORS, SERVERS, FullCluster, coordinator_host, server_host
 
@@ -52,7 +53,9 @@ class Faults:
             (self._partition, 8),
             (self._isolate, 1),
             (self._reset_connections, 4),
+            (self._hold_connection, 6),
             (self._slow_down, 3),
+            (self._slow_disk, 3),
             (self._fail_disk, 2),
             (self._fill_disk, 1),
         ]
@@ -183,6 +186,14 @@ class Faults:
         if self._simulation.network.reset(one, other):
             self.counts["connections reset"] += 1
 
+    async def _hold_connection(self) -> None:
+        """What goes through one connection comes late, behind what goes through others between the same machines."""
+        release = self._simulation.network.hold(self._random)
+        if release is not None:
+            self.counts["connection held"] += 1
+            await asyncio.sleep(self._short_or_long(0.1, 1.0, 4.0))
+            release()
+
     async def _slow_down(self) -> None:
         one, other = self._random.sample(self._hosts(), 2)
         self.counts["slow link"] += 1
@@ -191,6 +202,14 @@ class Faults:
         self._simulation.network.slow_down(one, other, 0.0)
 
     # ------------------------------------------------------------------ disks
+
+    async def _slow_disk(self) -> None:
+        """Flushes take long, so that followers have what their leader has not on its disk, and the other way round."""
+        machine = self._cluster.machine(server_host(self._random.choice(SERVERS)))
+        self.counts["slow disk"] += 1
+        machine.max_work_s = self._short_or_long(0.02, 0.2)
+        await asyncio.sleep(self._short_or_long(1.0, 4.0))
+        machine.max_work_s = MAX_WORK_S
 
     async def _fail_disk(self) -> None:
         """A write or flush of a log fails; the server is killed some time later, as its operator would."""

@@ -122,10 +122,11 @@ class RebalanceRun(Scenario):
         readers = {place: Reader(client(), place[0], ids[place[0]], place[1]) for place in places}
         keyed = KeyedWriter(client(), KEYED, ids[KEYED])
         everybody: list[Client] = [*self.writers, keyed, *readers.values()]
-        await self.harm(everybody, self.cluster.do_harm(self._seconds), self._three_four_three(network))
         tables = [*((ids[name], bucket) for name, bucket in places), (ids[KEYED], 0)]
         everything = [TableBucket(table_id, None, number) for table_id, number in tables]
-        await self.settle(lambda: self.observer.is_quiet(everything))
+        with self.observer.events():
+            await self.harm(everybody, self.cluster.do_harm(self._seconds), self._three_four_three(network))
+            await self.settle(lambda: self.observer.is_quiet(everything))
         self._check_no_bucket_is_between()
         assert all(NEW_SERVER not in replicas for replicas in self._buckets().values()), "it was to have nothing"
         self.observer.check_equal(everything)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class Outcome:
         standbys: replicas of the primary-key bucket that had the rows in the end, the leader among them.
         promotions: how often a standby replica went on as the leader.
         seconds: of virtual time.
+        calls: of clients, by operation and outcome.
     """
 
     trace: str
@@ -64,6 +66,7 @@ class Outcome:
     standbys: int
     promotions: int
     seconds: float
+    calls: dict[str, int]
 
 
 def command_of(scenario: str, seed: int, seconds: float) -> str:
@@ -90,6 +93,9 @@ class Scenario(ABC):
         cluster: the servers.
         observer: looks at them all the time.
         random: of the run.
+
+    Attributes:
+        calls: of clients, by operation and outcome.
     """
 
     def __init__(self, simulation: Simulation, cluster: Cluster, observer: Observer, random: Random) -> None:
@@ -98,6 +104,7 @@ class Scenario(ABC):
         self._watching = observer
         self._random = random
         self._observing: asyncio.Task[None]
+        self.calls: Counter[str] = Counter()
 
     @abstractmethod
     def endpoints(self) -> list[Endpoint]:
@@ -105,7 +112,8 @@ class Scenario(ABC):
 
     def client(self, network: Network, repeated: frozenset[ErrorCode] = REPEATED) -> ClusterClient:
         """One more client."""
-        return ClusterClient(network, self.endpoints, Random(self._random.getrandbits(64)), repeated)
+        random = Random(self._random.getrandbits(64))
+        return ClusterClient(network, self.endpoints, random, repeated, calls=self.calls)
 
     async def harm(self, clients: Sequence[Client], *harm: Coroutine[Any, Any, None]) -> None:
         """Let clients work for as long as the harm lasts, and to the end of what they have begun."""
@@ -124,6 +132,7 @@ class Scenario(ABC):
         """Wait, still watching, until everything is replicated."""
         await self._while([], asyncio.ensure_future(self.until(quiet, "the replicas do not come together")))
         self._observing.cancel()
+        self._watching.check()
 
     async def until(self, holds: Callable[[], bool], otherwise: str, limit_s: float = QUIET_LIMIT_S) -> None:
         """Wait for something, within bounds."""
@@ -236,7 +245,7 @@ class TwoTables(Scenario):
         readers = [Reader(client(), TABLE, table_id, bucket) for bucket in range(count)]
         keyed = KeyedWriter(client(), KEYED_TABLE, keyed_id)
         observer = self._watching
-        with observer.appends():
+        with observer.events():
             await self.harm([*self.writers, keyed, *readers], self.do_harm())
             await self.settle(lambda: observer.is_quiet(buckets))
         observer.check_equal(buckets)
@@ -261,4 +270,5 @@ class TwoTables(Scenario):
             self.standbys,
             self._watching.promotions,
             self._simulation.loop.time(),
+            dict(self.calls),
         )

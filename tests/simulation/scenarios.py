@@ -50,6 +50,7 @@ def _of_cluster(outcome: Outcome) -> Ran:
         "checks": outcome.checks,
         "acknowledged rows": outcome.acknowledged,
         "promoted standby replicas": outcome.promotions,
+        **outcome.calls,
     }
     return Ran(outcome.trace, outcome.seconds, outcome.faults, counts)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from simulation.results import PlantedBug, Record, Result, Totals, markdown, planted_markdown
 from simulation.scenario import command_of
 from simulation.scenarios import SCENARIOS, Ran, Scenario
 from simulation.simulate import run_twice
@@ -36,10 +37,15 @@ def succeeds(*arguments: str) -> str:
     return ended.stdout
 
 
-def test_a_cluster_of_processes() -> None:
-    printed = succeeds("--first", "2", "--count", "1", "--seconds", "4")
+def test_a_cluster_of_processes(tmp_path: Path) -> None:
+    record, document = tmp_path / "seeds", tmp_path / "report.md"
+    document.write_text("<!-- results: simulation -->\n<!-- end of results -->\n")
+    arguments = ("--first", "2", "--count", "1", "--seconds", "4", "--record", str(record), "--publish", str(document))
+    printed = succeeds(*arguments)
     assert "1 seeds, each twice" in printed
     assert "acknowledged rows" in printed
+    assert "0 seeds, each twice" in succeeds(*arguments), "it has a result already"
+    assert "1 seeds from 2 to 2, each twice" in document.read_text()
 
 
 def test_replication_with_faults() -> None:
@@ -86,3 +92,28 @@ def test_what_is_wrong_with_a_seed_is_reported(monkeypatch: pytest.MonkeyPatch) 
     assert run_twice(1, "fails", 1.0).problem == "AssertionError: rows are lost"
     assert run_twice(1, "differs", 1.0).problem == "it ran in two ways: a and b"
     assert command_of("cluster", 7, 8.0) == "make simulate SCENARIO=cluster SEED=7 DURATION=8"
+
+
+def test_the_newest_result_of_a_seed_counts(tmp_path: Path) -> None:
+    record = Record(tmp_path / "seeds")
+    record.add(Result(7, "AssertionError: rows are lost"))
+    record.add(Result(8, None, trace="a", seconds=1800.0, faults={"killed": 2}, counts={"append ok": 1_000}))
+    record.add(Result(7, None, trace="b", seconds=1800.0, faults={"killed": 1}))
+    totals = Totals()
+    for result in record.read():
+        totals.add(result)
+    text = markdown(totals, date="2026-12-01", commit="abc", run="5.0 seeds per minute")
+    assert "2 seeds from 7 to 8" in text
+    assert "1.0 simulated hours" in text
+    assert "0 violations" in text
+    assert "| append | 1,000 | 0 | 0 |" in text
+    assert "| killed | 3 |" in text
+    totals.add(Result(9, "AssertionError: rows are lost"))
+    assert "* seed 9: AssertionError: rows are lost" in markdown(totals, date="", commit="", run="")
+
+
+def test_planted_bugs_are_reported() -> None:
+    bugs = [PlantedBug("skip truncation", {3: "AssertionError: replicas differ"}, 10), PlantedBug("harmless", {}, 10)]
+    text = planted_markdown(bugs, date="2026-12-01", commit="abc")
+    assert "| skip truncation | 1 of 10 seeds | seed 3: replicas differ |" in text
+    assert "| harmless | 0 of 10 seeds | not found |" in text

@@ -17,6 +17,8 @@ from fluss_server.cluster.messages import (
     BucketLeadership,
     Failure,
     IsrChange,
+    ResignedLeadership,
+    ResignLeaderships,
     ServerNode,
 )
 from fluss_server.coordinator.cluster_state import BucketState, Changes, ClusterState
@@ -55,7 +57,7 @@ from fluss_server.metadata.rebalance_records import (
 from fluss_server.metadata.records import AssignmentRecord, table_assignment_path
 from fluss_server.metadata.store import Create
 from fluss_server.model.identifiers import TableBucket
-from property.coordinator.test_state_machine_properties import EPOCH, SERVERS, CoordinatorMachine
+from property.coordinator.test_state_machine_properties import EPOCH, FAILURE, SERVERS, CoordinatorMachine
 
 TAGS = st.sampled_from(list(ServerTag))
 
@@ -239,6 +241,15 @@ class ReassignmentMachine(CoordinatorMachine):
             if server in self.state.servers:
                 self.everybody_responds()
         self.absent_servers_leave()
+
+    @precondition(lambda self: self.state.buckets)
+    @rule(restarted=st.sets(st.sampled_from(SERVERS)))
+    def another_coordinator_before_a_former_leader_responds(self, restarted: set[int]) -> None:
+        for bucket, state in list(self.state.buckets.items()):
+            if state.record is not None and state.active and len(state.record.isr) > 1:
+                resigned = ResignedLeadership(bucket, state.record.leader_epoch, FAILURE, serves_reads=True)
+                self.handle(LeadershipsResigned(ResignLeaderships(state.leader, (resigned,))))
+        self.another_coordinator(sorted(self.state.servers), restarted)
 
     @precondition(lambda self: self.state.buckets)
     @rule()

@@ -95,7 +95,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
     @rule(server=st.sampled_from(SERVERS), clean=st.booleans(), durable=st.booleans())
     def join(self, server: int, clean: bool, durable: bool) -> None:
         self.incarnations += 1
-        self.handle(ServerJoined(ServerNode(server), str(self.incarnations), clean, durable))
+        self.handle(ServerJoined(ServerNode(server), str(self.incarnations), clean, durable, is_new=True))
 
     @rule()
     def absent_servers_leave(self) -> None:

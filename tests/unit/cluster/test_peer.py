@@ -163,6 +163,37 @@ async def test_many_callers_wait_for_one_attempt_to_connect() -> None:
 
 
 @async_test
+async def test_an_attempt_to_connect_ends_when_the_other_server_is_elsewhere() -> None:
+    """A process that stands still accepts connections, and never responds."""
+    accepted = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set()
+        await reader.read()
+        writer.close()
+
+    stalled = await asyncio.start_server(silent, "127.0.0.1", 0)
+    ports = [stalled.sockets[0].getsockname()[1]]
+    other = PeerConnection(
+        "the other",
+        lambda: Endpoint("INTERNAL", "127.0.0.1", ports[-1]),
+        network=RUNTIME.network,
+        connect_timeout_s=1000.0,
+    )
+    async with serving(Ids()) as server:
+        calls = [asyncio.ensure_future(ask(other, number)) for number in range(3)]
+        await accepted.wait()
+        other.address_changed()  # not to another one
+        ports.append(server.port)
+        other.address_changed()
+        assert await asyncio.wait_for(asyncio.gather(*calls), 10.0) == [0, 1, 2]
+        assert await ask(other, 4) == 4
+        await other.close()
+    stalled.close()
+    await stalled.wait_closed()
+
+
+@async_test
 async def test_who_calls_over_the_wrong_listener_is_told_what_to_check() -> None:
     async with serving(Ids(), listener="CLIENT") as server:
         other = connection(server.port)

@@ -109,6 +109,68 @@ def test_a_blocked_link_holds_bytes_back() -> None:
     run(1, script)
 
 
+def test_a_held_connection_holds_bytes_back_and_others_go_on() -> None:
+    async def script(simulation: Simulation, runtime: Runtime) -> None:
+        async with connected(runtime, 1) as (reader, writer):
+            release = simulation.network.hold(simulation.random)
+            assert release is not None
+            writer.write(b"abc")
+            reading = asyncio.ensure_future(reader.readexactly(3))
+            async with connected(runtime, 1) as (other_reader, other_writer):
+                other_writer.write(b"d")
+                assert await other_reader.readexactly(1) == b"d"
+            await asyncio.sleep(100)
+            assert not reading.done()
+            release()
+            assert await reading == b"abc"
+
+    for seed in range(4):  # one direction, the other one, both
+        run(seed, script)
+
+
+def test_a_held_connection_breaks_with_its_process() -> None:
+    async def script(simulation: Simulation, runtime: Runtime) -> None:
+        async with connected(runtime, 1) as (reader, _):
+            release = simulation.network.hold(simulation.random)
+            assert release is not None
+            simulation.machine("server").kill()
+            with pytest.raises(ConnectionResetError):
+                await reader.read(1)
+            release()
+
+    run(1, script)
+
+
+def test_a_connection_is_reset_before_the_other_side_has_accepted_it() -> None:
+    async def script(simulation: Simulation, runtime: Runtime) -> None:
+        server = simulation.machine("server")
+        server.pause()
+        async with connected(runtime, 1) as (reader, _):
+            assert simulation.network.reset("client", "server") == 1
+            with pytest.raises(ConnectionResetError):
+                await reader.read(1)
+        server.resume()
+        async with connected(runtime, 1) as (reader, writer):
+            writer.write(b"a")
+            assert await reader.readexactly(1) == b"a"
+
+    run(1, script)
+
+
+def test_workers_of_a_slow_machine() -> None:
+    async def script(simulation: Simulation, runtime: Runtime) -> None:
+        pool = runtime.workers.pool("work", 1)
+        took = []
+        for longest in (0.001, 1000.0):
+            simulation.machine("client").max_work_s = longest
+            begin = simulation.loop.time()
+            await pool.run(int)
+            took.append(simulation.loop.time() - begin)
+        assert took[0] < 0.001 < 1.0 < took[1]
+
+    run(1, script)
+
+
 def test_a_receiver_that_does_not_read_stops_the_sender() -> None:
     async def script(simulation: Simulation, runtime: Runtime) -> None:
         async with connected(runtime, 1) as (reader, writer):

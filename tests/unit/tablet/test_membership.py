@@ -84,7 +84,10 @@ async def test_a_server_that_is_not_known_any_more_registers_again_and_lost_noth
 
     async def body(member: Membership, refusals: list[FlussError]) -> None:
         await asyncio.wait_for(coordinator.went_well.wait(), 10)
-        assert [(each.clean, each.durable) for each in coordinator.registrations] == [(False, True), (True, True)]
+        assert [(each.clean, each.durable, each.is_new) for each in coordinator.registrations] == [
+            (False, True, True),
+            (True, True, False),
+        ]
         assert refusals == []
 
     await with_member(coordinator, body)

@@ -73,6 +73,7 @@ class PeerConnection:
         self._connected_to: Endpoint | None = None
         self._order = asyncio.Lock()  # first come, first served
         self._connecting: asyncio.Task[RpcClient] | None = None
+        self._connecting_to: Endpoint | None = None
         self._failures: tuple[int, FlussError | None] = 0, None  # attempts to connect that failed, and why the last did
         self._closing: set[asyncio.Task[None]] = set()
         self._calls = 0
@@ -168,7 +169,12 @@ class PeerConnection:
             raise FlussError(ErrorCode.NETWORK_EXCEPTION, f"{self.name} cannot be reached") from None
 
     def address_changed(self) -> None:
-        """The other server is elsewhere now: calls in flight fail, and the next one opens another connection."""
+        """The other server is elsewhere now: calls in flight fail, and the next one opens another connection.
+
+        Calls that wait for a connection get one to the new address.
+        """
+        if self._connecting is not None and self._connecting_to != self._address():
+            self._connecting.cancel()
         if self._client is not None and self._connected_to != self._address():
             self._drop([self._client])
 
@@ -206,20 +212,29 @@ class PeerConnection:
             if self._client is not None and (self._connected_to != address or not self._client.is_open):
                 self._drop([self._client])
             if self._client is None:
-                if address is None:
-                    raise FlussError(ErrorCode.NETWORK_EXCEPTION, f"the address of {self.name} is not known")
-                try:
-                    self._client = await self._connect(address)
-                except FlussError as error:
-                    self._failures = self._failures[0] + 1, error
-                    raise
-                self._connected_to = address
+                self._client = await self._connect_anywhere()
+                self._connected_to = address = self._connecting_to
+                assert address is not None, "it was connected to"
                 self._client.add_lost_callback(partial(self._lost, self._client))
                 if self._closed:
                     self._drop([self._client])
                     raise self._closed_error()
                 logger.debug("connected to %s at %s:%d", self.name, address.host, address.port)
             return self._client
+
+    async def _connect_anywhere(self) -> RpcClient:
+        """Connect to the other server, also when it moves meanwhile."""
+        while True:
+            address = self._connecting_to = self._address()
+            if address is None:
+                raise FlussError(ErrorCode.NETWORK_EXCEPTION, f"the address of {self.name} is not known")
+            try:
+                return await self._connect(address)
+            except FlussError as error:
+                if not self._closed and self._address() not in (None, address):
+                    continue  # nothing was requested of a server that is not the one any more
+                self._failures = self._failures[0] + 1, error
+                raise
 
     async def _connect(self, address: Endpoint) -> RpcClient:
         connecting = self._connecting = asyncio.ensure_future(

@@ -88,6 +88,30 @@ class SimulatedNetwork:
             transport.reset()
         return len(found)
 
+    def hold(self, random: Random) -> Callable[[], None] | None:
+        """Hold back what goes one way, or both, in one connection; others between the same hosts go on.
+
+        Args:
+            random: chooses which connection, and the ways.
+
+        Returns:
+            ends that: what was held back arrives then. None when there is no connection.
+        """
+        if not self._open:
+            return None
+        end = random.choice(list(self._open))
+        ends = random.choice(((end,), (end.peer,), (end, end.peer)))
+        for held in ends:
+            held.is_held = True
+            self.trace.add(self.loop.time(), held.name, "held")
+
+        def release() -> None:
+            for held in ends:
+                held.is_held = False
+                held.deliver_next()
+
+        return release
+
     def opened(self, transport: _Transport) -> None:
         self._open[transport] = None
 
@@ -194,7 +218,12 @@ class _Listener:
 
 
 class _Transport(asyncio.Transport):
-    """One end of a connection."""
+    """One end of a connection.
+
+    Attributes:
+        name: for traces.
+        is_held: whether what it sends is held back.
+    """
 
     peer: _Transport
 
@@ -204,7 +233,8 @@ class _Transport(asyncio.Transport):
         super().__init__({"sockname": ours, "peername": theirs})
         self._network = network
         self._process = process
-        self._name = f"{ours[0]}:{ours[1]}>{theirs[0]}:{theirs[1]}"
+        self.name = f"{ours[0]}:{ours[1]}>{theirs[0]}:{theirs[1]}"
+        self.is_held = False
         self._ours, self._theirs = ours, theirs
         self._protocol: asyncio.BaseProtocol
         self._unsent: deque[bytes] = deque()
@@ -297,14 +327,20 @@ class _Transport(asyncio.Transport):
         """Send the next piece, or the end, to the other side."""
         if self._delivering or self._lost:
             return
-        if self._network.is_blocked(self._ours[0], self._theirs[0]):
-            self._network.stall(self)
+        if self._is_blocked():
             return
         if self._unsent:
             self._delivering = True
             self.peer.in_process_of_network(self._arrived, self._network.delay(self._ours[0], self._theirs[0]))
         elif self._eof_pending:
             self._break(None)
+
+    def _is_blocked(self) -> bool:
+        """Whether nothing gets to the other side now; delivery goes on when that ends."""
+        if self._network.is_blocked(self._ours[0], self._theirs[0]):
+            self._network.stall(self)
+            return True
+        return self.is_held
 
     def in_process_of_network(self, action: Callable[[], object], delay_s: float) -> None:
         self._network.loop.call_later(delay_s, action, context=_NO_PROCESS.copy())
@@ -313,15 +349,14 @@ class _Transport(asyncio.Transport):
         self._delivering = False
         if self._lost or not self._unsent:
             return
-        if self._network.is_blocked(self._ours[0], self._theirs[0]):
-            self._network.stall(self)
+        if self._is_blocked():
             return
         if len(self.peer._received) > 16:  # its window is full
             self.in_process_of_network(self.deliver_next, 0.01)
             return
         data = self._unsent.popleft()
         self._unsent_bytes -= len(data)
-        self._network.trace.add(self._network.loop.time(), self._name, "bytes", data)
+        self._network.trace.add(self._network.loop.time(), self.name, "bytes", data)
         self.peer.receive(data)
         if self._writing_paused and self._unsent_bytes <= self._low:
             self._writing_paused = False
@@ -363,8 +398,12 @@ class _Transport(asyncio.Transport):
             end._received.clear()
             if not end._lost:
                 end._lost = True
-                self._network.trace.add(self._network.loop.time(), end._name, "reset")
-                end.in_process(partial(end._protocol.connection_lost, error))
+                self._network.trace.add(self._network.loop.time(), end.name, "reset")
+                end.in_process(partial(end.lose, error))
+
+    def lose(self, error: Exception | None) -> None:
+        """Tell the protocol, which a process that stands still has not made before."""
+        self._protocol.connection_lost(error)
 
     def _killed(self) -> None:
         """The system of a killed process resets its connections."""
@@ -377,8 +416,8 @@ class _Transport(asyncio.Transport):
         self._lost = True
         self._network.closed(self)
         self._network.closed(self.peer)
-        self._network.trace.add(self._network.loop.time(), self._name, "closed")
-        self.in_process(lambda: self._protocol.connection_lost(None))
+        self._network.trace.add(self._network.loop.time(), self.name, "closed")
+        self.in_process(partial(self.lose, None))
         peer = self.peer
         peer.in_process(lambda: peer.end(error), self._network.delay(self._ours[0], self._theirs[0]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import shutil
 import tempfile
 import threading
@@ -21,6 +22,8 @@ from fluss_server.simulation.network import SimulatedNetwork
 from fluss_server.simulation.trace import Trace
 
 _T = TypeVar("_T")
+
+_MEMORY = "/dev/shm"  # where RocksDB does not wait for a real disk; what that keeps is decided by the simulated one
 
 START_MS = 1_700_000_000_000
 MAX_WORK_S = 0.001
@@ -46,7 +49,9 @@ class Simulation:
         self.trace = Trace()
         self.loop = SimulatedEventLoop()
         self.network = SimulatedNetwork(self.loop, self._split(), self.trace)
-        self._scratch = Path(tempfile.mkdtemp(prefix="fluss-simulation-"))
+        self._scratch = Path(
+            tempfile.mkdtemp(prefix="fluss-simulation-", dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None)
+        )
         self._machines: dict[str, Machine] = {}
 
     def __enter__(self) -> Simulation:
@@ -94,11 +99,13 @@ class Machine:
     Attributes:
         host: its name in the network.
         disk: outlives the processes.
+        max_work_s: how long what is given to a pool of workers takes at most; more than usual for a slow disk.
     """
 
     def __init__(self, simulation: Simulation, host: str, disk: SimulatedDisk, random: Random) -> None:
         self.host = host
         self.disk = disk
+        self.max_work_s = MAX_WORK_S
         self._simulation = simulation
         self._random = random
         self._process: Process | None = None
@@ -116,7 +123,7 @@ class Machine:
             clock=_Clock(loop),
             disk=view,
             network=self._simulation.network.view(process, self.host),
-            workers=_Workers(loop, Random(self._random.getrandbits(64))),
+            workers=_Workers(loop, Random(self._random.getrandbits(64)), self),
             random=Random(self._random.getrandbits(64)),
             secrets=_Secrets(Random(self._random.getrandbits(64))),
             environment={},
@@ -190,12 +197,13 @@ class _Secrets:
 class _Workers:
     """Work of pools runs as callbacks of the loop, some time later, so that it interleaves with everything else."""
 
-    def __init__(self, loop: SimulatedEventLoop, random: Random) -> None:
+    def __init__(self, loop: SimulatedEventLoop, random: Random, machine: Machine) -> None:
         self._loop = loop
         self._random = random
+        self._machine = machine
 
     def pool(self, name: str, threads: int) -> WorkerPool:
-        return _Pool(self._loop, Random(self._random.getrandbits(64)), threads)
+        return _Pool(self._loop, Random(self._random.getrandbits(64)), threads, self._machine)
 
     def lock(self) -> Lock:
         return threading.Lock()
@@ -207,9 +215,10 @@ class _Workers:
 class _Pool:
     """See :class:`fluss_server.runtime.workers.WorkerPool`."""
 
-    def __init__(self, loop: SimulatedEventLoop, random: Random, threads: int) -> None:
+    def __init__(self, loop: SimulatedEventLoop, random: Random, threads: int, machine: Machine) -> None:
         self._loop = loop
         self._random = random
+        self._machine = machine
         self._free_at = [0.0] * threads
         self._pending = 0
 
@@ -234,7 +243,7 @@ class _Pool:
     def submit(self, function: Callable[[], object]) -> None:
         thread = min(range(len(self._free_at)), key=self._free_at.__getitem__)
         begin = max(self._free_at[thread], self._loop.time())
-        self._free_at[thread] = begin + self._random.random() * MAX_WORK_S
+        self._free_at[thread] = begin + self._random.random() * self._machine.max_work_s
         self._loop.call_at(self._free_at[thread], function)
 
     def close(self) -> None:
