@@ -16,6 +16,9 @@ from chaos.experiment import Plan, Result
 from chaos.pictures import throughput_picture, unavailability_picture
 
 OPERATIONS = ("append", "upsert", "lookup")
+MAX_SHOWN = 300
+"""Characters of the text of a violation; all of it is in the JSON."""
+
 TWO = "two at the same time"
 CLASSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Bounds of the classes that times without an acknowledgement are counted by."""
@@ -171,9 +174,20 @@ def markdown(found: dict[str, Any], picture: str = "{}.svg") -> str:
     if found["moves"]:
         lines += _latencies(found["moves"])
     if found["violations"]:
-        lines += ["", "Violations:", ""]
-        lines += [f"* {violation['kind']}: {violation['text']}" for violation in found["violations"]]
+        lines += _violations(found["violations"])
     return "\n".join(lines) + "\n"
+
+
+def _violations(found: Sequence[Mapping[str, str]]) -> list[str]:
+    """How many there were of each kind, and the first of them."""
+    by_kind: defaultdict[str, list[str]] = defaultdict(list)
+    for violation in found:
+        by_kind[violation["kind"]].append(" ".join(violation["text"].split()).replace("|", "\\|"))
+    lines = ["", "| violation | times | the first one |", "|---|---|---|"]
+    for kind, texts in by_kind.items():
+        first = texts[0] if len(texts[0]) <= MAX_SHOWN else f"{texts[0][:MAX_SHOWN]}..."
+        lines.append(f"| {kind} | {len(texts)} | {first} |")
+    return lines
 
 
 def write(directory: Path, found: dict[str, Any]) -> str:

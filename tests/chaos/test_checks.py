@@ -12,7 +12,7 @@ import pytest
 from chaos.checks import Row, check_changelog, check_log, check_lookups, check_replicas, check_seen, state_of
 from chaos.experiment import Plan, Result
 from chaos.history import OK, History, Lookup, Version, Window, longest_gap
-from chaos.report import by_kind, pictures, publish, summary
+from chaos.report import by_kind, markdown, pictures, publish, summary
 from fluss_server.formats.log_batch import ChangeType
 
 INSERT, BEFORE, AFTER, DELETE = (
@@ -168,6 +168,14 @@ def test_pictures_have_every_fault() -> None:
     assert elements["unavailability"]["dot a"] == 1 + 2  # the legend, and the faults
     [line] = [element for element in drawn["throughput"].iter() if element.attrib.get("class") == "line a"]
     assert len(line.attrib["points"].split()) == 61
+
+
+def test_violations_are_counted_by_kind() -> None:
+    violations = [{"kind": "lost write", "text": "bucket 0:\n1 | 2"}] + 2 * [{"kind": "broken", "text": "x" * 400}]
+    text = markdown({**found_in_a_run(), "violations": violations})
+    assert ", 3 violations (" in text
+    assert "| lost write | 1 | bucket 0: 1 \\| 2 |" in text
+    assert f"| broken | 2 | {'x' * 300}... |" in text
 
 
 def test_results_are_put_into_a_document(tmp_path: Path) -> None:
