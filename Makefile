@@ -7,7 +7,7 @@
 #   make demo OUTPUT=/somewhere            chooses where the demo puts its data, logs and chart
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-all setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client test-cluster-clients compose-test simulate mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness bench-failover torture attack chaos clean clean-all
+.PHONY: help setup setup-all setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client test-cluster-clients compose-test simulate mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness bench-failover bench-cluster-scale bench-local-servers torture attack chaos clean clean-all
 .NOTPARALLEL:
 
 ifdef PYTHON
@@ -96,8 +96,8 @@ simulate: setup-server ## Simulate a cluster with faults, each seed twice: SEEDS
 torture: setup-server ## Torture the disk of real servers: kills, losses of power, damage, full disks; ROUNDS=20, SEED=1, FIRST=0, BUG=...
 	@PYTHONPATH=tests $(SERVER) -m torture.run --rounds $(or $(ROUNDS),20) --first $(or $(FIRST),0) $(if $(SEED),--seed $(SEED)) $(if $(BUG),--bug "$(BUG)")
 
-chaos: setup-server java-tools ## Chaos in a cluster of real processes, every acknowledged row checked: MINUTES=30, SEED=1, OFFICIAL=1, MOVES=1 (servers come and go), BUG=..., PUBLISH=docs/fault-report.md
-	@PYTHONPATH=tests $(SERVER) -m chaos.run --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) --output "$(or $(CHAOS_OUTPUT),chaos-output)" $(if $(OFFICIAL),--official) $(if $(MOVES),--moves) $(if $(BUG),--bug "$(BUG)") $(if $(PUBLISH),--publish $(PUBLISH))
+chaos: setup-server java-tools ## Chaos in a cluster of real processes, every acknowledged row checked: MINUTES=30, SEED=1, OFFICIAL=1, MOVES=1 (servers come and go), WITHOUT="full disk", BUG=..., PUBLISH=docs/fault-report.md
+	@PYTHONPATH=tests $(SERVER) -m chaos.run --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) --output "$(or $(CHAOS_OUTPUT),chaos-output)" $(if $(OFFICIAL),--official) $(if $(MOVES),--moves) $(if $(WITHOUT),--without "$(WITHOUT)") $(if $(BUG),--bug "$(BUG)") $(if $(PUBLISH),--publish $(PUBLISH))
 
 attack: setup-server ## Attack real servers beside an honest client: malformed requests, floods, silent clients; SECONDS=60, SEED=1
 	@PYTHONPATH=tests $(SERVER) -m attack.run --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
@@ -135,8 +135,8 @@ bench: setup ## Measure the server through pyfluss, its start, and Flink's inser
 	@$(STEP) "Server through pyfluss" $(SERVER) benchmarks/ours.py
 	@$(STEP) "Flink" $(FLINK) benchmarks/flink.py
 
-bench-compare: setup-server java-tools ## Compare with the official server: 8 minutes (QUICK=1: 3), writes benchmarks/results.md
-	@$(STEP) "Comparison with the official server" $(SERVER) benchmarks/compare.py $(if $(QUICK),--quick)
+bench-compare: setup-server java-tools ## Compare with the official server: 8 minutes (QUICK=1: 3), writes benchmarks/results.md; REPLICATED=1: clusters of 3, writes benchmarks/replicated.md
+	@$(STEP) "Comparison with the official server" env PYTHONPATH=tests $(SERVER) benchmarks/$(if $(REPLICATED),replicated,compare).py $(if $(QUICK),--quick)
 
 bench-scale: setup-server ## Measure whether costs grow linearly: rows, tables, connections; 10 minutes (QUICK=1: 1)
 	@$(STEP) "Growth" $(SERVER) benchmarks/scale.py $(if $(QUICK),--quick)
@@ -144,8 +144,14 @@ bench-scale: setup-server ## Measure whether costs grow linearly: rows, tables, 
 bench-fairness: setup-server ## Measure a quiet client beside clients that send as much as they can; 3 minutes
 	@$(STEP) "Fairness" $(SERVER) benchmarks/fairness.py
 
-bench-failover: setup-server java-tools ## Measure how long clients wait when a server of a cluster fails: ROUNDS=20, ROWS=200000
-	@PYTHONPATH=tests $(SERVER) benchmarks/failover.py --rounds $(or $(ROUNDS),20) --rows $(or $(ROWS),200000)
+bench-failover: setup-server java-tools ## Measure how long clients wait when a server of a cluster fails: ROUNDS=20, ROWS=200000, PUBLISH=docs/fault-report.md
+	@PYTHONPATH=tests $(SERVER) benchmarks/failover.py --rounds $(or $(ROUNDS),20) --rows $(or $(ROWS),200000) $(if $(PUBLISH),--publish $(PUBLISH))
+
+bench-cluster-scale: setup-server java-tools ## Measure many buckets on a cluster of 3 servers: creation, fail-over, memory; TABLES=1000, REPLICAS=3
+	@PYTHONPATH=tests $(SERVER) benchmarks/cluster_scale.py $(if $(TABLES),--tables $(TABLES)) --replicas $(or $(REPLICAS),3)
+
+bench-local-servers: setup-server ## Measure fluss local with 2 tablet servers beside 1, and what limits them
+	@PYTHONPATH=tests $(SERVER) benchmarks/local_servers.py
 
 clean: ## Remove what was built or written, but keep the environments
 	@rm -rf "$(OUTPUT)" compose-output chaos-output build site fluss-data flink-sql/target benchmarks/official/target */build */dist */src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
