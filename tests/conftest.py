@@ -21,8 +21,8 @@ LIMITS_S = {"flink": 600, "java": 600, "slow": 600}
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        limits = [limit for mark, limit in LIMITS_S.items() if item.get_closest_marker(mark) is not None]
-        if limits and item.get_closest_marker("timeout") is None:
+        marks = {mark.name for mark in item.iter_markers()}
+        if limits := [LIMITS_S[mark] for mark in LIMITS_S.keys() & marks if "timeout" not in marks]:
             item.add_marker(pytest.mark.timeout(max(limits)))
 
 
