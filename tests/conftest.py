@@ -10,9 +10,9 @@ from __future__ import annotations
 import gc
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("fluss", deadline=None)
+settings.register_profile("fluss", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fluss")
 
 LIMITS_S = {"flink": 600, "java": 600, "slow": 600}
