@@ -223,4 +223,4 @@ def _deletions(tree: Tree, path: str) -> list[Delete]:
 
 
 TestCoordinator = CoordinatorMachine.TestCase
-TestCoordinator.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)
+TestCoordinator.settings = settings(max_examples=examples(60), stateful_step_count=40)

@@ -369,7 +369,6 @@ def test_log_tablet_against_a_list() -> None:
         settings=settings(
             max_examples=examples(30),
             stateful_step_count=25,
-            deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),
     )

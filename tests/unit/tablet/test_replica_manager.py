@@ -169,7 +169,9 @@ async def test_a_leader_that_changes_the_isr_while_it_joins_again_is_confirmed(t
         await server.update_metadata(SNAPSHOT)
         assert await notify(server, lead(bucket_epoch=4)) == [None]
         assert leads(server)
-        assert server.replicas.leader(B0).followers.isr.bucket_epoch == 5
+        followers = server.replicas.leader(B0).followers
+        assert followers is not None
+        assert followers.isr.bucket_epoch == 5
 
 
 @async_test
