@@ -7,7 +7,7 @@
 #   make demo OUTPUT=/somewhere            chooses where the demo puts its data, logs and chart
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client test-cluster-clients compose-test simulate mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness bench-failover torture attack chaos clean clean-all
+.PHONY: help setup setup-all setup-server setup-flink setup-docs java-tools demo test test-fast test-server test-java test-flink test-sql-client test-cluster-clients compose-test simulate mutation lint format jar reference compatibility docs bench bench-compare bench-scale bench-fairness bench-failover bench-cluster-scale bench-local-servers torture attack chaos clean clean-all
 .NOTPARALLEL:
 
 ifdef PYTHON
@@ -21,10 +21,12 @@ FLINK_VERSION ?= 2.3.0
 # server, and every run of pytest rewrites the assertions again.
 export PYTHONDONTWRITEBYTECODE :=
 
-# Processes share the fast tests one by one; some of these wait, which leaves time for another process. In the server tier the tests of a file have a server in common, and the long files
-# come first; they also wait, which leaves time for another process.
+# One process more than the machine has processors, because tests wait, too. The tests of a file of the server tier have
+# servers in common, and the long files come first.
 FAST := -n $(shell expr $(WORKERS) + 1) --dist worksteal
 WAITING := -n $(shell expr $(WORKERS) + 1) --dist loadfile --no-loadscope-reorder
+# Tests that start JVMs; each process of the Flink tests has a Flink of its own, three JVMs with 2 GB.
+JVMS := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 SERVER := .venv/bin/python
 FLINK := .venv-flink/bin/python
@@ -42,6 +44,10 @@ help: ## List the targets
 
 setup: setup-server setup-flink ## Install both environments and build the connector jar
 
+# At the same time, because much of it waits for the network.
+setup-all:
+	@tools/python tools/environments.py server docs flink
+
 setup-server:
 	@tools/python tools/environments.py server
 
@@ -57,22 +63,21 @@ java-tools:
 demo: setup-flink ## Run the main job: New York's flights through Fluss and Flink SQL, every result checked
 	@PYTHONPATH=examples/demo $(FLINK) -m flights_demo --output "$(OUTPUT)"
 
-test: lint docs test-server test-java test-flink ## Run everything that CI runs: format, lint, types, documentation, all tests
+test: setup-all lint docs test-server test-java test-flink ## Run everything that CI runs: format, lint, types, documentation, all tests
 
 test-fast: setup-server ## Run the unit and property tests of the server: under a minute
-	@env FLUSS_EXAMPLES=0.5 $(SERVER) -m pytest $(FAST) tests/unit tests/property -m "not slow and not flink"
+	@env FLUSS_EXAMPLES=0.25 $(SERVER) -m pytest $(FAST) tests/property tests/unit -m "not slow and not flink"
 
 test-server: setup-server ## Run all tests that need no Flink, with current pyarrow, numpy and protobuf; property tests try more
 	@$(STEP) "Server tests" env FLUSS_EXAMPLES=4 $(SERVER) -m pytest $(WAITING) tests --ignore=tests/flink --ignore=tests/official -m "not flink and not java"
 
 test-java: setup-server ## Run the connector's Java tests, the official Java clients against the server, and ZooKeeper
 	@$(STEP) "Java tests" $(SERVER) tools/java_tests.py
-	@$(STEP) "Official Java clients" $(SERVER) -m pytest tests/clients -m java
-	@$(STEP) "ZooKeeper" $(SERVER) -m pytest tests/zookeeper tests/cluster tests/chaos -m java
+	@$(STEP) "ZooKeeper and official Java clients" $(SERVER) -m pytest $(JVMS) tests/chaos tests/cluster tests/zookeeper tests/clients -m java
 
 test-flink: setup-flink ## Run the Flink tests, and the server's fast ones with the versions that apache-flink pins
-	@$(STEP) "Server tests with apache-flink's pins" $(FLINK) -m pytest $(FAST) tests/unit tests/property -m "not slow and not flink"
-	@$(STEP) "Flink tests" $(FLINK) -m pytest tests/unit/demo tests/unit/pyflink_connector tests/flink tests/docs/test_examples.py tests/official -m flink --ignore=tests/flink/test_cluster.py
+	@$(STEP) "Server tests with apache-flink's pins" $(FLINK) -m pytest $(FAST) tests/property tests/unit -m "not slow and not flink"
+	@$(STEP) "Flink tests" $(FLINK) -m pytest $(JVMS) tests/unit/demo tests/unit/pyflink_connector tests/flink tests/docs/test_examples.py tests/official -m flink --ignore=tests/flink/test_cluster.py
 
 test-sql-client: setup-flink ## Run the documents' SQL in sql-client.sh of a plain Flink: FLINK_VERSION=2.2.1, else 2.3.0
 	@$(STEP) "SQL client" env FLUSS_FLINK_VERSION=$(FLINK_VERSION) $(FLINK) -m pytest tests/flink/test_sql_client.py
@@ -91,8 +96,8 @@ simulate: setup-server ## Simulate a cluster with faults, each seed twice: SEEDS
 torture: setup-server ## Torture the disk of real servers: kills, losses of power, damage, full disks; ROUNDS=20, SEED=1, FIRST=0, BUG=...
 	@PYTHONPATH=tests $(SERVER) -m torture.run --rounds $(or $(ROUNDS),20) --first $(or $(FIRST),0) $(if $(SEED),--seed $(SEED)) $(if $(BUG),--bug "$(BUG)")
 
-chaos: setup-server java-tools ## Chaos in a cluster of real processes, every acknowledged row checked: MINUTES=30, SEED=1, OFFICIAL=1, MOVES=1 (servers come and go), BUG=..., PUBLISH=docs/fault-report.md
-	@PYTHONPATH=tests $(SERVER) -m chaos.run --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) --output "$(or $(CHAOS_OUTPUT),chaos-output)" $(if $(OFFICIAL),--official) $(if $(MOVES),--moves) $(if $(BUG),--bug "$(BUG)") $(if $(PUBLISH),--publish $(PUBLISH))
+chaos: setup-server java-tools ## Chaos in a cluster of real processes, every acknowledged row checked: MINUTES=30, SEED=1, OFFICIAL=1, MOVES=1 (servers come and go), WITHOUT="full disk", BUG=..., PUBLISH=docs/fault-report.md
+	@PYTHONPATH=tests $(SERVER) -m chaos.run --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) --output "$(or $(CHAOS_OUTPUT),chaos-output)" $(if $(OFFICIAL),--official) $(if $(MOVES),--moves) $(if $(WITHOUT),--without "$(WITHOUT)") $(if $(BUG),--bug "$(BUG)") $(if $(PUBLISH),--publish $(PUBLISH))
 
 attack: setup-server ## Attack real servers beside an honest client: malformed requests, floods, silent clients; SECONDS=60, SEED=1
 	@PYTHONPATH=tests $(SERVER) -m attack.run --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
@@ -103,8 +108,8 @@ mutation: setup-server ## Measure which small faults in log, kv, replica, format
 lint: setup-server java-tools ## Check format, lint and types of Python, and the format of Java
 	@$(STEP) "Python format" .venv/bin/ruff format --check --quiet $(SOURCES)
 	@$(STEP) "Python lint" .venv/bin/ruff check --quiet $(SOURCES)
-	@$(STEP) "Python types" env MYPYPATH=$(TYPE_PATH) .venv/bin/mypy $(TYPED)
-	@$(STEP) "Java format" $(MAVEN) spotless:check
+	@$(STEP) "Python types" env MYPYPATH=$(TYPE_PATH) .venv/bin/mypy $(TYPED) & types=$$!; \
+	 $(STEP) "Java format" $(MAVEN) spotless:check; java=$$?; wait $$types && exit $$java
 
 format: setup-server java-tools ## Format Python and Java
 	@.venv/bin/ruff format --quiet $(SOURCES)
@@ -130,8 +135,8 @@ bench: setup ## Measure the server through pyfluss, its start, and Flink's inser
 	@$(STEP) "Server through pyfluss" $(SERVER) benchmarks/ours.py
 	@$(STEP) "Flink" $(FLINK) benchmarks/flink.py
 
-bench-compare: setup-server java-tools ## Compare with the official server: 8 minutes (QUICK=1: 3), writes benchmarks/results.md
-	@$(STEP) "Comparison with the official server" $(SERVER) benchmarks/compare.py $(if $(QUICK),--quick)
+bench-compare: setup-server java-tools ## Compare with the official server: 8 minutes (QUICK=1: 3), writes benchmarks/results.md; REPLICATED=1: clusters of 3, writes benchmarks/replicated.md
+	@$(STEP) "Comparison with the official server" env PYTHONPATH=tests $(SERVER) benchmarks/$(if $(REPLICATED),replicated,compare).py $(if $(QUICK),--quick)
 
 bench-scale: setup-server ## Measure whether costs grow linearly: rows, tables, connections; 10 minutes (QUICK=1: 1)
 	@$(STEP) "Growth" $(SERVER) benchmarks/scale.py $(if $(QUICK),--quick)
@@ -139,8 +144,14 @@ bench-scale: setup-server ## Measure whether costs grow linearly: rows, tables, 
 bench-fairness: setup-server ## Measure a quiet client beside clients that send as much as they can; 3 minutes
 	@$(STEP) "Fairness" $(SERVER) benchmarks/fairness.py
 
-bench-failover: setup-server java-tools ## Measure how long clients wait when a server of a cluster fails: ROUNDS=20, ROWS=200000
-	@PYTHONPATH=tests $(SERVER) benchmarks/failover.py --rounds $(or $(ROUNDS),20) --rows $(or $(ROWS),200000)
+bench-failover: setup-server java-tools ## Measure how long clients wait when a server of a cluster fails: ROUNDS=20, ROWS=200000, PUBLISH=docs/fault-report.md
+	@PYTHONPATH=tests $(SERVER) benchmarks/failover.py --rounds $(or $(ROUNDS),20) --rows $(or $(ROWS),200000) $(if $(PUBLISH),--publish $(PUBLISH))
+
+bench-cluster-scale: setup-server java-tools ## Measure many buckets on a cluster of 3 servers: creation, fail-over, memory; TABLES=1000, REPLICAS=3
+	@PYTHONPATH=tests $(SERVER) benchmarks/cluster_scale.py $(if $(TABLES),--tables $(TABLES)) --replicas $(or $(REPLICAS),3)
+
+bench-local-servers: setup-server ## Measure fluss local with 2 tablet servers beside 1, and what limits them
+	@PYTHONPATH=tests $(SERVER) benchmarks/local_servers.py
 
 clean: ## Remove what was built or written, but keep the environments
 	@rm -rf "$(OUTPUT)" compose-output chaos-output build site fluss-data flink-sql/target benchmarks/official/target */build */dist */src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -15,15 +15,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from compare import FULL, WORKS, NewCluster, run
+from compare import FULL, WORKS, NewCluster, OurCluster, run
 from comparison import Figures, Line, ratio
-from fluss_server.testing import LocalCluster
 
 BEFORE, NOW = "before", "now"
 _TOLERANCE = 0.05
 
 
-class EarlierCluster(LocalCluster):
+class EarlierCluster(OurCluster):
     """A server of another checkout."""
 
     def __init__(self, checkout: Path) -> None:
@@ -70,7 +69,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=FULL.runs)
     parser.add_argument("--only", action="append", default=[], choices=WORKS)
     arguments = parser.parse_args()
-    sides: dict[str, NewCluster] = {BEFORE: lambda: EarlierCluster(arguments.checkout.resolve()), NOW: LocalCluster}
+    sides: dict[str, NewCluster] = {BEFORE: lambda: EarlierCluster(arguments.checkout.resolve()), NOW: OurCluster}
     lines, complete = asyncio.run(run(sides, replace(FULL, runs=arguments.runs), set(arguments.only)))
     print("\n" + report(lines))
     sys.stdout.flush()

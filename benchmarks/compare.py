@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
+from types import TracebackType
+from typing import NoReturn, Protocol
 
 import fluss
 
@@ -35,8 +37,41 @@ from workloads import append, connect, create, delete, drop, rows_of, scan, upse
 OFFICIAL, OURS, UNSYNCED = "official", "ours", "ours, no fsync"
 RESULTS = Path(__file__).resolve().parent / "results.md"
 
-Cluster = OfficialCluster | LocalCluster
+
+class Cluster(Protocol):
+    """Servers that are compared: they are up between :meth:`start` and :meth:`stop`."""
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """For clients."""
+
+    @property
+    def pids(self) -> list[int]:
+        """Of all processes."""
+
+    def start(self) -> object:
+        """Returns when clients may connect."""
+
+    def stop(self) -> object:
+        """End them."""
+
+    def __enter__(self) -> object: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
 NewCluster = Callable[[], Cluster]
+
+
+class OurCluster(LocalCluster):
+    """One of this project."""
+
+    @property
+    def pids(self) -> list[int]:
+        """Of all processes."""
+        return [self.pid, *self.tablet_server_pids.values()]
+
 
 PROMPT_WRITER = {"writer.batch-timeout-ms": "1"}
 
@@ -65,7 +100,7 @@ class Side:
 
     @property
     def pids(self) -> list[int]:
-        return self.cluster.pids if isinstance(self.cluster, OfficialCluster) else [self.cluster.pid]
+        return self.cluster.pids
 
     def cpu(self) -> float:
         return sum(map(cpu_seconds, self.pids))
@@ -97,7 +132,21 @@ QUICK = Sizes(1, 1_000_000, 100_000, 100_000, 1, 1.5, 20)
 
 
 class Comparison:
-    """Measures works on every side in turn and keeps the figures of each line."""
+    """Measures works on every side in turn and keeps the figures of each line.
+
+    Attributes:
+        works: names of the methods that measure.
+        visible: target of the time from an append until a reader has the row.
+        start: target of the time to the first acknowledged write.
+        idle: target of the memory before all works.
+        after: target of the memory after them.
+    """
+
+    works = WORKS
+    visible = VISIBLE
+    start = Target("under 1 s", limit=1.0)
+    idle = Target("<= 1/4", value=1 / 4)
+    after = Target("<= 1/3", value=1 / 3)
 
     def __init__(self, sides: list[Side], sizes: Sizes) -> None:
         self.sides, self.sizes = sides, sizes
@@ -212,7 +261,7 @@ class Comparison:
                 found = await visible_ms(table, 2 + self.sizes.visible_rows, pause_s=(0.002, 0.5))
                 times[side.name] += found[2:]  # without the first, which connect
                 await connected.close()
-        line = self.line("append to visible, client waits up to 500 ms", "ms", VISIBLE)
+        line = self.line("append to visible, client waits up to 500 ms", "ms", self.visible)
         for name, values in times.items():
             line.add(name, Figures(p50_ms=percentile(values, 0.5), p99_ms=percentile(values, 0.99)))
             print(f"{line.name:44} {name:16} {line.of(name)}", flush=True)
@@ -220,8 +269,8 @@ class Comparison:
 
 SIDES: dict[str, NewCluster] = {
     OFFICIAL: lambda: OfficialCluster(Path(tempfile.mkdtemp(prefix="fluss-official-"))),
-    OURS: LocalCluster,
-    UNSYNCED: lambda: LocalCluster(options={"log.flush.before-acknowledge": "false"}),
+    OURS: OurCluster,
+    UNSYNCED: lambda: OurCluster(options={"log.flush.before-acknowledge": "false"}),
 }
 
 
@@ -250,14 +299,16 @@ async def start_all(new_clusters: Mapping[str, NewCluster], sizes: Sizes) -> lis
     for _ in range(sizes.runs):
         for name, new_cluster in new_clusters.items():
             begin = time.perf_counter()
-            with new_cluster() as cluster:
+            cluster = new_cluster()
+            with cluster:
                 await first_write(cluster.bootstrap_servers)
                 starts[name].append(time.perf_counter() - begin)
                 print(f"{'start to first acknowledged write':44} {name:16} {starts[name][-1]:8.2f} s", flush=True)
     sides: list[Side] = []
     try:
         for name, seconds in starts.items():
-            sides.append(Side(name, new_clusters[name]().start(), seconds))
+            sides.append(Side(name, new_clusters[name](), seconds))
+            sides[-1].cluster.start()
         await asyncio.sleep(_IDLE_S)
         for side in sides:
             side.idle_mb = side.memory_mb()
@@ -274,22 +325,24 @@ def stop_all(sides: list[Side]) -> None:
         side.cluster.__exit__(None, None, None)
 
 
-async def run(new_clusters: Mapping[str, NewCluster], sizes: Sizes, only: set[str]) -> tuple[list[Line], bool]:
+async def run(
+    new_clusters: Mapping[str, NewCluster], sizes: Sizes, only: set[str], new: type[Comparison] = Comparison
+) -> tuple[list[Line], bool]:
     """The complete lines, and whether all works went through."""
     complete = True
     sides = await start_all(new_clusters, sizes)
-    comparison = Comparison(sides, sizes)
+    comparison = new(sides, sizes)
     try:
-        for name in WORKS:
+        for name in comparison.works:
             if not only or name in only:
                 try:
                     await getattr(comparison, name)()
                 except Exception:
                     traceback.print_exc()  # the other works take minutes, so their figures are not thrown away
                     complete = False
-        start = comparison.line("start to first acknowledged write", "s", Target("under 1 s", limit=1.0))
-        idle = comparison.line("memory idle", "MB", Target("<= 1/4", value=1 / 4))
-        after = comparison.line("memory after all of this", "MB", Target("<= 1/3", value=1 / 3))
+        start = comparison.line("start to first acknowledged write", "s", new.start)
+        idle = comparison.line("memory idle", "MB", new.idle)
+        after = comparison.line("memory after all of this", "MB", new.after)
         for side in sides:
             start.add(side.name, *(Figures(value=seconds) for seconds in side.start_s))
             idle.add(side.name, Figures(value=side.idle_mb))
@@ -302,23 +355,42 @@ async def run(new_clusters: Mapping[str, NewCluster], sizes: Sizes, only: set[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    compare(__doc__, SIDES, {False: FULL, True: QUICK}, RESULTS)
+
+
+def compare(
+    description: str | None,
+    sides: Mapping[str, NewCluster],
+    sizes: Mapping[bool, Sizes],
+    results: Path,
+    new: type[Comparison] = Comparison,
+) -> NoReturn:
+    """The command: run a comparison, print its table, and write it when the comparison was a complete one.
+
+    Args:
+        description: of the program.
+        sides: what is compared.
+        sizes: of a full comparison (False) and of a quick one (True).
+        results: where the table of a full one goes.
+        new: what is measured.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one run of everything, and less of it: about 3 minutes")
-    parser.add_argument("--only", action="append", default=[], choices=WORKS)
-    parser.add_argument("--output", type=Path, help=f"where the table goes; the full comparison writes {RESULTS.name}")
+    parser.add_argument("--only", action="append", default=[], choices=new.works)
+    parser.add_argument("--output", type=Path, help=f"where the table goes; the full comparison writes {results.name}")
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
     begin = time.monotonic()
-    lines, complete = asyncio.run(run(SIDES, QUICK if arguments.quick else FULL, set(arguments.only)))
-    runs = (QUICK if arguments.quick else FULL).runs
+    size = sizes[arguments.quick]
+    lines, complete = asyncio.run(run(sides, size, set(arguments.only), new))
     title = (
         f"{datetime.now(timezone.utc):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()},"
-        f" pyfluss {version('pyfluss')}: medians of {runs}; load before the run {load:.1f};"
+        f" pyfluss {version('pyfluss')}: medians of {size.runs}; load before the run {load:.1f};"
         f" {(time.monotonic() - begin) / 60:.0f} minutes"
     )
     table = report(title, lines, official=OFFICIAL, ours=OURS, unsynced=UNSYNCED)
     print("\n" + table)
-    output = arguments.output or (None if arguments.quick or arguments.only else RESULTS)
+    output = arguments.output or (None if arguments.quick or arguments.only else results)
     if output is not None and complete:
         output.write_text(table)
     sys.stdout.flush()

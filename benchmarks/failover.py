@@ -4,6 +4,7 @@ Three tablet servers and two coordinators over ZooKeeper, replication factor 3, 
 them up without a pause, and repeat a call as official clients do. In every round one process is killed (SIGKILL),
 stopped in an orderly way (SIGTERM) or paused for longer than every time-out (SIGSTOP). The figure of a round is the
 longest time between two acknowledgements. An operation has failed when a client gets an error that it does not repeat.
+A round begins when all replicas are in sync and the standby replica of the primary-key table has nearly all of it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import signal
 import statistics
 import sys
 import tempfile
 import time
+import urllib.request
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
@@ -24,6 +27,7 @@ from random import Random
 
 from chaos.clients import Actor, Appender, Target, Upserter, Visitor
 from chaos.history import UNKNOWN, History, longest_gap
+from chaos.report import put_into
 from cluster_support import ClusterServer, ProcessCluster
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
@@ -50,6 +54,13 @@ CALL_TIMEOUT_S = 1.0
 
 PAUSE_S = 6.0
 RECOVERY_LIMIT_S = 60.0
+STANDBY_LIMIT_S = 300.0
+STANDBY_LAG_ROWS = 1_000
+"""A standby replica that lacks no more is ready; clients write a thousand rows in a second."""
+
+METRICS = {"metrics.reporters": "prometheus", "metrics.reporter.prometheus.port": "0"}
+_STANDBYS = re.compile(r"^\w*server_standbyReplicaCount(?:\{.*\})? (\S+)$", re.MULTILINE)
+_LAG = re.compile(r"^\w*server_standbyMaxLag(?:\{.*\})? (\S+)$", re.MULTILINE)
 LOG, KEYED, COORDINATOR = "log table", "primary-key table", "coordinator"
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP)
 TARGETS = {
@@ -96,12 +107,14 @@ class Failover:
         tasks = [asyncio.ensure_future(actor.run()) for actor in self._actors]
         try:
             await self._all_in_sync()
+            await self._standby_is_ready()
+            print(f"{self._rows:,} rows and their standby after {self._now():.0f} s", flush=True)
             for number in range(rounds):
                 for hit in (LOG, KEYED, COORDINATOR):
                     for how in SIGNALS:
                         if not what or hit in what:
                             await self._round(hit, how)
-                print(f"round {number + 1} of {rounds}", flush=True)
+                print(f"round {number + 1} of {rounds} after {self._now():.0f} s", flush=True)
         finally:
             for actor in self._actors:
                 actor.stopped = True
@@ -130,6 +143,7 @@ class Failover:
             self.waits[hit, how, operation].append(gap)
             print(f"{hit:18} {how.name:8} {operation:7} {gap:6.3f} s", flush=True)
         await self._all_in_sync()
+        await self._standby_is_ready()
         self.failed[hit, how] += self._failed_operations() - unknown
 
     def _failed_operations(self) -> int:
@@ -190,6 +204,16 @@ class Failover:
     async def _all_in_sync(self) -> None:
         await self._until(self._is_in_sync, "all replicas in sync")
 
+    async def _standby_is_ready(self) -> None:
+        def is_ready() -> bool:
+            found = [lag for server in self._cluster.servers for lag in standby_lags(metrics_of(server))]
+            return bool(found) and max(found) <= STANDBY_LAG_ROWS
+
+        async def is_ready_somewhere() -> bool:
+            return await asyncio.to_thread(is_ready)
+
+        await self._until(is_ready_somewhere, "standby replica that is ready", STANDBY_LIMIT_S, 0.25)
+
     async def _is_in_sync(self) -> bool:
         for actor in self._actors[:2]:
             path = leader_and_isr_path(actor.target.table_id, 0)
@@ -207,12 +231,33 @@ class Failover:
 
         await self._until(goes_on, "writes and lookups")
 
-    async def _until(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
-        deadline = time.monotonic() + RECOVERY_LIMIT_S
+    async def _until(
+        self,
+        condition: Callable[[], Awaitable[bool]],
+        what: str,
+        limit_s: float = RECOVERY_LIMIT_S,
+        interval_s: float = 0.02,
+    ) -> None:
+        deadline = time.monotonic() + limit_s
         while not await condition():
             if time.monotonic() > deadline:
-                raise RuntimeError(f"no {what} in {RECOVERY_LIMIT_S:g} s")
-            await asyncio.sleep(0.02)
+                raise RuntimeError(f"no {what} in {limit_s:g} s")
+            await asyncio.sleep(interval_s)
+
+
+def metrics_of(server: ClusterServer) -> str:
+    """What a server reports; nothing while it does not."""
+    try:
+        with urllib.request.urlopen(server.metrics_url, timeout=5.0) as response:
+            return str(response.read().decode())
+    except OSError:
+        return ""
+
+
+def standby_lags(metrics: str) -> list[float]:
+    """How many rows the standby replicas of a server lack at most, from its metrics; empty without such replicas."""
+    counts = map(float, _STANDBYS.findall(metrics))
+    return [float(lag) for lag in _LAG.findall(metrics)] if any(counts) else []
 
 
 async def measure(
@@ -262,10 +307,11 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, help=f"where the table goes; 20 rounds of everything write {RESULTS.name}"
     )
+    parser.add_argument("--publish", type=Path, metavar="DOCUMENT", help="put the table into docs/fault-report.md")
     parsed = parser.parse_args()
     load = os.getloadavg()[0]
     with ZooKeeperServer() as zookeeper, tempfile.TemporaryDirectory(prefix="fluss-failover-") as directory:
-        options = {"log.replica.min-in-sync-replicas-number": "2"}
+        options = {"log.replica.min-in-sync-replicas-number": "2", **METRICS}
         with ProcessCluster(
             Path(directory), tablet_servers=REPLICAS, coordinators=2, zookeeper=zookeeper.address, options=options
         ) as cluster:
@@ -279,8 +325,11 @@ def main() -> None:
     lines = [title, "", "| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     output = parsed.output or (RESULTS if parsed.rounds >= 20 and not parsed.only else None)
+    text = "\n".join(lines) + "\n"
     if output is not None:
-        output.write_text("\n".join(lines) + "\n")
+        output.write_text(text)
+    if parsed.publish is not None:
+        put_into(parsed.publish, "failover", text)
     sys.exit(0)
 
 

@@ -27,19 +27,30 @@ _JVM_OPTIONS = (
 
 
 class OfficialCluster:
-    """ZooKeeper, coordinator and tablet server on free loopback ports.
+    """ZooKeeper, coordinator and tablet servers on free loopback ports.
 
     Args:
         directory: for data, configuration and logs; removed by :meth:`stop`.
-        options: more lines of ``server.yaml``, for coordinator and tablet server.
+        options: more lines of ``server.yaml``, for coordinator and tablet servers.
+        tablet_servers: how many.
+        zookeeper: address of one that runs already; None = one of its own.
 
     Attributes:
-        pids: of the three processes, once started.
+        pids: of the processes that it has started.
     """
 
-    def __init__(self, directory: Path, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        options: Mapping[str, str] | None = None,
+        *,
+        tablet_servers: int = 1,
+        zookeeper: str | None = None,
+    ) -> None:
         self._directory = directory
         self._options = dict(options or {})
+        self._tablet_servers = tablet_servers
+        self._zookeeper = zookeeper
         self._processes: list[subprocess.Popen[bytes]] = []
         self._port = 0
         self._class_paths = {profile: class_path(profile) for profile in ("zookeeper", "server")}
@@ -51,41 +62,49 @@ class OfficialCluster:
 
     @property
     def pids(self) -> list[int]:
-        """Process ids: ZooKeeper, coordinator, tablet server."""
+        """Process ids: its own ZooKeeper if it has one, coordinator, tablet servers."""
         return [process.pid for process in self._processes]
 
     def start(self) -> OfficialCluster:
-        """Start all three, each as soon as the one before listens.
+        """Start all of them, each as soon as the one before listens.
 
         Raises:
             RuntimeError: when one ends, or does not listen in time.
         """
-        zookeeper_port, self._port, tablet_port = _free_ports(3)
-        configuration = self._directory / "zoo.cfg"
-        self._write(
-            configuration,
-            f"tickTime=2000\ndataDir={self._directory}/zookeeper\nclientPort={zookeeper_port}\n"
-            "clientPortAddress=127.0.0.1\nmaxClientCnxns=0\nadmin.enableServer=false\n",
-        )
-        self._run("zookeeper", ["org.apache.zookeeper.server.quorum.QuorumPeerMain", str(configuration)])
-        self._wait_for(zookeeper_port)
-        shared = (
-            f"zookeeper.address: 127.0.0.1:{zookeeper_port}\ndefault.bucket.number: 1\ndefault.replication.factor: 1\n"
-            f"remote.data.dir: {self._directory}/remote\n"
-        ) + "".join(f"{key}: {value}\n" for key, value in self._options.items())
+        zookeeper_port, self._port, *tablet_ports = _free_ports(2 + self._tablet_servers)
+        zookeeper = self._zookeeper
+        if zookeeper is None:
+            zookeeper = f"127.0.0.1:{zookeeper_port}"
+            self._start_zookeeper(zookeeper_port)
+        options = {
+            "zookeeper.address": zookeeper,
+            "default.bucket.number": "1",
+            "default.replication.factor": "1",
+            "remote.data.dir": f"{self._directory}/remote",
+            **self._options,
+        }
+        shared = "".join(f"{key}: {value}\n" for key, value in options.items())
         coordinator = self._directory / "coordinator"
         self._write(coordinator / "server.yaml", f"{shared}bind.listeners: FLUSS://127.0.0.1:{self._port}\n")
         self._run("server", [COORDINATOR, "--configDir", str(coordinator)])
         self._wait_for(self._port)
-        tablet = self._directory / "tablet"
-        self._write(
-            tablet / "server.yaml",
-            f"{shared}bind.listeners: FLUSS://127.0.0.1:{tablet_port}\ntablet-server.id: 0\n"
-            f"data.dir: {self._directory}/data\n",
-        )
-        self._run("server", [TABLET_SERVER, "--configDir", str(tablet)])
-        self._wait_for(tablet_port)
+        for number, port in enumerate(tablet_ports):
+            tablet = self._directory / f"tablet-{number}"
+            own = f"tablet-server.id: {number}\ndata.dir: {self._directory}/data-{number}\n"
+            self._write(tablet / "server.yaml", f"{shared}bind.listeners: FLUSS://127.0.0.1:{port}\n{own}")
+            self._run("server", [TABLET_SERVER, "--configDir", str(tablet)])
+            self._wait_for(port)
         return self
+
+    def _start_zookeeper(self, port: int) -> None:
+        configuration = self._directory / "zoo.cfg"
+        self._write(
+            configuration,
+            f"tickTime=2000\ndataDir={self._directory}/zookeeper\nclientPort={port}\n"
+            "clientPortAddress=127.0.0.1\nmaxClientCnxns=0\nadmin.enableServer=false\n",
+        )
+        self._run("zookeeper", ["org.apache.zookeeper.server.quorum.QuorumPeerMain", str(configuration)])
+        self._wait_for(port)
 
     def _write(self, path: Path, content: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

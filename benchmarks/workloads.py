@@ -143,3 +143,17 @@ async def visible_ms(
         times.append((time.perf_counter() - begin) * 1000)
         await flush
     return times
+
+
+async def acknowledged_ms(table: fluss.FlussTable, samples: int) -> list[float]:
+    """Milliseconds from the append of a row until its writer has the acknowledgement, ``samples`` times."""
+    writer = table.new_append().create_writer()
+    row = batch_of(0, 1).to_pylist()[0]
+    times = []
+    for _ in range(samples):
+        begin = time.perf_counter()
+        writer.append(row)
+        await writer.flush()
+        times.append((time.perf_counter() - begin) * 1000)
+        await asyncio.sleep(0.002)
+    return times

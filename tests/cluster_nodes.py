@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
 
-from fluss_server.cluster.lease import lease_times
+from fluss_server.cluster.lease import HEARTBEAT_INTERVAL, lease_times
 from fluss_server.cluster.messages import RegisterServer, ServerNode
 from fluss_server.cluster.peer import CONTROL_TIMEOUT, REQUEST_TIMEOUT, PeerConnection
 from fluss_server.cluster.remote_coordinator import RemoteCoordinator
@@ -191,7 +191,7 @@ class TabletNode(Node):
             replica_config(current),
             scanner_config(current),
             self.runtime,
-            RemoteCoordinator(self.peer),
+            RemoteCoordinator(self.peer, heartbeat_interval_s=current.get_int(HEARTBEAT_INTERVAL) / 1000),
         )
         acls = EmbeddedMetadataStore.open(self.directory / "acls.journal", self.runtime)
         self.resources.push_async_callback(acls.close)

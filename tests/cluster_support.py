@@ -12,6 +12,7 @@ from fluss_server.testing.server_process import ServerProcess
 
 READY = " is ready: bootstrap.servers="
 GRPC = "gRPC, for the fluss command and health probes: "
+METRICS = "Metrics for Prometheus: "
 START_TIMEOUT_S = 60.0
 
 
@@ -21,11 +22,13 @@ class ClusterServer:
     Attributes:
         port: of the native protocol.
         grpc_address: ``host:port`` of gRPC, when it was started with it.
+        metrics_url: of its metrics, when it was started with a reporter.
     """
 
     def __init__(self, role: str, directory: Path, options: Mapping[str, str], arguments: tuple[str, ...] = ()) -> None:
         self.port = 0
         self.grpc_address = ""
+        self.metrics_url = ""
         self._role = role
         self._directory = directory
         self._options = options
@@ -64,6 +67,9 @@ class ClusterServer:
         _, has_grpc, grpc_address = line.partition(GRPC)
         if has_grpc:
             self.grpc_address = grpc_address.strip()
+        _, has_metrics, metrics_url = line.partition(METRICS)
+        if has_metrics:
+            self.metrics_url = metrics_url.strip()
         _, ready, address = line.partition(READY)
         if ready:
             self.port = int(address.rpartition(":")[2])
@@ -113,6 +119,11 @@ class ProcessCluster:
     def bootstrap_servers(self) -> str:
         """Addresses of all tablet servers, for clients."""
         return ",".join(server.address for server in self.servers)
+
+    @property
+    def pids(self) -> list[int]:
+        """Of all processes that run."""
+        return [each.process.pid for each in (*self.coordinators, *self.servers) if each.process.is_running]
 
     def add_server(self, options: Mapping[str, str] | None = None) -> ClusterServer:
         """Start one more tablet server, with options of its own."""

@@ -4,7 +4,7 @@
 `.venv-flink`  apache-flink with its pins, the server and the connector, installed as a user does it.
 `.venv-docs`   what builds the documentation site.
 
-Usage: environments.py server|flink|docs
+Usage: environments.py server|flink|docs ...; several are refreshed at the same time.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from prerequisites import MissingPrerequisite, require_java, require_maven
 
 _REQUIREMENTS = ROOT / "tools" / "requirements"
 _PIP_TIMEOUT_SECONDS = 1800
+_BUILDING = threading.Lock()
 _DIRECTORIES = {"server": ".venv", "flink": ".venv-flink", "docs": ".venv-docs"}
 
 
@@ -35,6 +39,8 @@ class Stage:
     title: str
     inputs: tuple[Path, ...]
     pip_arguments: tuple[str, ...]
+    builds: bool = False
+    """Whether a distribution of the project is built, which leaves files in its directory meanwhile."""
 
 
 def _stages(environment: str) -> Iterator[Stage]:
@@ -46,6 +52,7 @@ def _stages(environment: str) -> Iterator[Stage]:
             "the server (editable), pyfluss and the tools",
             (requirements, server / "pyproject.toml"),
             ("-r", str(requirements), "-e", str(server)),
+            builds=True,
         )
         return
     if environment == "docs":
@@ -53,9 +60,9 @@ def _stages(environment: str) -> Iterator[Stage]:
         return
     packages = "apache-flink and the demo's packages (some 600 MB on disk)"
     yield Stage("requirements", packages, (requirements,), ("-r", str(requirements)))
-    yield Stage("server", "fluss-server", (server,), (str(server),))
+    yield Stage("server", "fluss-server", (server,), (str(server),), builds=True)
     jar = build_if_stale()
-    yield Stage("connector", "pyflink-connector-fluss with its jar", (connector, jar), (str(connector),))
+    yield Stage("connector", "pyflink-connector-fluss with its jar", (connector, jar), (str(connector),), builds=True)
 
 
 def _create(directory: Path) -> Path:
@@ -91,25 +98,31 @@ def refresh(environment: str) -> None:
         wanted = fingerprint(stage.inputs, *stage.pip_arguments)
         if stamp.matches(wanted) and not earlier_stage_ran:
             continue
-        started = time.monotonic()
-        print(f"    {directory.name}: installing {stage.title}", flush=True)
         stamp.clear()
-        for source in filter(Path.is_dir, stage.inputs):
-            # setuptools takes over what an earlier build left there, modules that no longer exist included.
-            shutil.rmtree(source / "build", ignore_errors=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *stage.pip_arguments]
-        subprocess.run(command, check=True, timeout=_PIP_TIMEOUT_SECONDS)
+        with _BUILDING if stage.builds else nullcontext():
+            _install(directory, python, stage)
         stamp.write(wanted)
         earlier_stage_ran = True
-        print(f"    {directory.name}: {stage.title} installed in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def _install(directory: Path, python: Path, stage: Stage) -> None:
+    started = time.monotonic()
+    print(f"    {directory.name}: installing {stage.title}", flush=True)
+    for source in filter(Path.is_dir, stage.inputs):
+        # setuptools takes over what an earlier build left there, modules that no longer exist included.
+        shutil.rmtree(source / "build", ignore_errors=True)
+    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *stage.pip_arguments]
+    subprocess.run(command, check=True, timeout=_PIP_TIMEOUT_SECONDS)
+    print(f"    {directory.name}: {stage.title} installed in {time.monotonic() - started:.0f} s", flush=True)
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 1 or arguments[0] not in _DIRECTORIES:
+    if not arguments or not set(arguments) <= _DIRECTORIES.keys():
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        refresh(arguments[0])
+        with ThreadPoolExecutor(len(arguments)) as threads:
+            list(threads.map(refresh, arguments))
     except MissingPrerequisite as missing:
         print(f"error: {missing}", file=sys.stderr)
         return 1

@@ -40,6 +40,7 @@ class Plan:
         seconds: how long there are faults.
         faults: how many at most; None = as many as there is time for.
         kinds: only these kinds of faults; () = all.
+        without: kinds that are left out of the order of the seed.
         buckets: of each table.
         first_rows: that each appender appends in one batch at the beginning; 0 = as many as in other batches.
         pace_s: longest pause of a client between two operations.
@@ -51,6 +52,7 @@ class Plan:
     seconds: float = 60.0
     faults: int | None = None
     kinds: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     buckets: int = 3
     first_rows: int = 0
     pace_s: float = 0.1
@@ -205,7 +207,10 @@ class Experiment:
         if plan.kinds:
             faults.kinds = {kind: action for kind, action in faults.kinds.items() if kind in plan.kinds}
         deadline = time.monotonic() + plan.seconds
-        for kinds in faults.order(plan.faults or 10_000):
+        for drawn in faults.order(plan.faults or 10_000):
+            kinds = tuple(kind for kind in drawn if kind not in plan.without)
+            if not kinds:
+                continue
             if time.monotonic() > deadline:
                 break
             begin = self._now()

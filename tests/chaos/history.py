@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -136,6 +137,15 @@ class History:
         buckets = [times for (name, _), times in self.acknowledged.items() if name == operation]
         for window in self.windows:
             yield window, max((longest_gap(times, window.begin, window.end) for times in buckets), default=0.0)
+
+    def throughput(self, operation: str, seconds: float) -> list[int]:
+        """How many operations were acknowledged in each second of a run of so many seconds."""
+        counts = [0] * math.ceil(seconds)
+        for (name, _), times in self.acknowledged.items():
+            for time in times if name == operation else ():
+                if time < seconds:
+                    counts[int(time)] += 1
+        return counts
 
     def durations_in(self, operation: str, window: Window) -> list[float]:
         """How long the operations took that ended within a window, seconds, the shortest first."""

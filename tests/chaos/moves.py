@@ -30,6 +30,8 @@ from official_tree import raw_tree
 OPTIONS = {"log.replica.catch-up.bytes-per-second": "1mb", "coordinator.rebalance.moves-per-server": "1"}
 """Replicas move slowly enough to be hit."""
 
+_OF_ANOTHER_COORDINATOR = (ErrorCode.UNSUPPORTED_VERSION, ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION)
+
 NOTHING_MOVES = "nothing moves"
 THREE_TO_FOUR, FOUR_TO_THREE = "3 to 4 servers", "4 to 3 servers"
 REPLICAS = 3
@@ -231,7 +233,7 @@ class MovingExperiment(Experiment):
                     async with await RpcClient.connect(HOST, port, timeout_s=CALL_TIMEOUT_S) as client:
                         return await client.call(key, request, timeout_s=CALL_TIMEOUT_S)
                 except FlussError as error:
-                    again = error.retriable or error.code is ErrorCode.UNSUPPORTED_VERSION
+                    again = error.retriable or error.code in _OF_ANOTHER_COORDINATOR
                     if not again or time.monotonic() > deadline:
                         raise
             await asyncio.sleep(0.05)

@@ -5,7 +5,8 @@
     python -m chaos.run --minutes 1 --bug "acknowledge before replication"
     python -m chaos.run --moves
 
-The directory of the output gets the raw history, the logs of the servers, ``results.json`` and ``results.md``.
+The directory of the output gets the raw history, the logs of the servers, ``results.json``, and ``results.md`` with its
+pictures. ``--results DIRECTORY --publish DOCUMENT`` publishes what an earlier run has left there.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from chaos.checks import Violation
 from chaos.experiment import Experiment, Plan, Result
 from chaos.moves import OPTIONS as MOVES_OPTIONS
 from chaos.moves import MovingExperiment, moves_plan
-from chaos.report import markdown, publish, summary
+from chaos.report import publish, summary, write
 from chaos.servers import Cluster, Kind, OurServers
 from fluss_server.errors import FlussError
 
@@ -78,17 +81,32 @@ def main() -> int:
     parser.add_argument("--bug", help="plant a bug of chaos.planted_bugs in the servers")
     parser.add_argument("--moves", action="store_true", help="servers come and go, in the middle of it one is killed")
     parser.add_argument("--kind", action="append", default=[], help="only faults of this kind")
+    parser.add_argument("--without", action="append", default=[], metavar="KIND", help="no faults of this kind")
     parser.add_argument("--output", type=Path, default=Path("chaos-output"))
     parser.add_argument("--publish", type=Path, metavar="DOCUMENT", help="put the results into docs/fault-report.md")
+    parser.add_argument("--results", type=Path, metavar="DIRECTORY", help="no run: publish what an earlier one found")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="option of our servers")
     parsed = parser.parse_args()
-    plan = Plan(parsed.seed, parsed.minutes * 60, kinds=tuple(parsed.kind))
+    place = "moves" if parsed.moves else "official" if parsed.official else "ours"
+    if parsed.results is not None:
+        found = json.loads((parsed.results / "results.json").read_text())
+    else:
+        found = _new_results(parsed)
+        print("\n" + write(parsed.output, found))
+    if parsed.publish is not None:
+        publish(parsed.publish, place, found)
+    return 1 if found["violations"] else 0
+
+
+def _new_results(parsed: argparse.Namespace) -> dict[str, Any]:
+    """What a run finds; it is kept in the directory of the output, too."""
+    plan = Plan(parsed.seed, parsed.minutes * 60, kinds=tuple(parsed.kind), without=tuple(parsed.without))
     kind: Kind
     if parsed.official:
         from chaos.official_servers import OfficialServers
 
         kind = OfficialServers()
-        plan = Plan(parsed.seed, parsed.minutes * 60, kinds=tuple(parsed.kind), settle_s=60.0, live_s=180.0)
+        plan = replace(plan, settle_s=60.0, live_s=180.0)
     else:
         options = dict(setting.split("=", 1) for setting in parsed.set)
         kind = OurServers(MOVES_OPTIONS | options if parsed.moves else options, parsed.bug)
@@ -98,12 +116,7 @@ def main() -> int:
     result = asyncio.run(run(kind, plan, parsed.output, small_disk=not parsed.moves, moves=parsed.moves))
     found = summary(kind.name, plan, result)
     (parsed.output / "results.json").write_text(json.dumps(found, indent=1))
-    text = markdown(found)
-    (parsed.output / "results.md").write_text(text)
-    if parsed.publish is not None:
-        publish(parsed.publish, "moves" if parsed.moves else "official" if parsed.official else "ours", text)
-    print("\n" + text)
-    return 1 if result.violations else 0
+    return found
 
 
 if __name__ == "__main__":

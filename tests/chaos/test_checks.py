@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from chaos.checks import Row, check_changelog, check_log, check_lookups, check_replicas, check_seen, state_of
+from chaos.experiment import Plan, Result
 from chaos.history import OK, History, Lookup, Version, Window, longest_gap
-from chaos.report import publish
+from chaos.report import by_kind, markdown, pictures, publish, summary
 from fluss_server.formats.log_batch import ChangeType
 
 INSERT, BEFORE, AFTER, DELETE = (
@@ -136,11 +140,58 @@ def test_a_history_counts_and_measures(tmp_path: Path) -> None:
     assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 5
 
 
+def found_in_a_run() -> dict[str, Any]:
+    history = History()
+    for second in range(60):
+        for bucket in range(2):
+            history.note_done("append", bucket, second, second + 0.5, OK)
+    history.note_window(Window("kill leader", "server-0", 10.0, 12.0, 14.0))
+    history.note_window(Window("kill leader + full disk", "server-1, server-2", 20.0, 22.0, 24.0))
+    return summary("servers <of a test>", Plan(seed=5), Result(history, seconds=60.5))
+
+
+def test_throughput_is_counted_by_second() -> None:
+    counts = found_in_a_run()["throughput"]
+    assert counts["append"] == [2] * 60 + [0]
+    assert counts["lookup"] == [0] * 61
+
+
+def test_pairs_of_faults_are_one_kind() -> None:
+    gaps = {"cut + kill": {"append": [3.0]}, "full disk + kill": {"append": [1.0, 2.0]}, "pause": {"append": [0.5]}}
+    assert by_kind(gaps) == {"pause": {"append": [0.5]}, "two at the same time": {"append": [1.0, 2.0, 3.0]}}
+
+
+def test_pictures_have_every_fault() -> None:
+    drawn = {name: ElementTree.fromstring(text) for name, text in pictures(found_in_a_run()).items()}
+    elements = {name: Counter(element.attrib.get("class") for element in each.iter()) for name, each in drawn.items()}
+    assert elements["throughput"]["fault"] == 2 * 3  # a panel for each operation
+    assert elements["unavailability"]["dot a"] == 1 + 2  # the legend, and the faults
+    [line] = [element for element in drawn["throughput"].iter() if element.attrib.get("class") == "line a"]
+    assert len(line.attrib["points"].split()) == 61
+
+
+def test_violations_are_counted_by_kind() -> None:
+    violations = [{"kind": "lost write", "text": "bucket 0:\n1 | 2"}] + 2 * [{"kind": "broken", "text": "x" * 400}]
+    text = markdown({**found_in_a_run(), "violations": violations})
+    assert ", 3 violations (" in text
+    assert "| lost write | 1 | bucket 0: 1 \\| 2 |" in text
+    assert f"| broken | 2 | {'x' * 300}... |" in text
+
+
 def test_results_are_put_into_a_document(tmp_path: Path) -> None:
     document = tmp_path / "report.txt"
     document.write_text("a\n<!-- results: ours -->\nold\n<!-- end of results -->\nb\n")
-    publish(document, "ours", "new\n")
-    publish(document, "ours", "newer\n")
-    assert document.read_text() == "a\n<!-- results: ours -->\n\nnewer\n\n<!-- end of results -->\nb\n"
+    found = found_in_a_run()
+    publish(document, "ours", {**found, "seed": 4})
+    publish(document, "ours", found)
+    text = document.read_text()
+    assert text.startswith("a\n<!-- results: ours -->\n\nservers <of a test>, seed 5: 1.0 minutes, 2 faults")
+    assert text.endswith("\n<!-- end of results -->\nb\n")
+    assert "seed 4" not in text
+    assert "| kill leader | 1 | 1.00, 1.00, 1.00 |" in text
+    assert "| append | 0 | 0 | 2 | 0 | 0 | 0 | 0 |" in text, "both faults: a second without an append"
+    for name in ("throughput", "unavailability"):
+        assert f"](assets/chaos-ours-{name}.svg)" in text
+        assert (tmp_path / "assets" / f"chaos-ours-{name}.svg").read_text().startswith("<svg")
     with pytest.raises(ValueError, match="0 places"):
-        publish(document, "theirs", "")
+        publish(document, "theirs", found)

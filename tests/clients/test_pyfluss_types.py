@@ -35,7 +35,7 @@ from table_rpc import create_table, fetch, leader_client, produce, put, rpc_clie
 Rows = list[tuple[Any, ...]]
 LIMIT_S = 20.0
 NUMBERS = itertools.count()
-LIVE = settings(max_examples=examples(8), deadline=None, suppress_health_check=list(HealthCheck))
+LIVE = settings(max_examples=examples(8), suppress_health_check=list(HealthCheck))
 
 
 def record_batch(schema: Schema, rows: Rows) -> pa.RecordBatch:

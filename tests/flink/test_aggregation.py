@@ -38,7 +38,7 @@ def test_every_function_equals_the_model(ordered: Any) -> None:
 def test_the_documented_table(ordered: Any) -> None:
     for statement in example("aggregation", "docs/flink.md").split(";\n"):
         if statement.strip():
-            ordered.execute_sql(statement).wait()
+            insert(ordered, statement)
     found = sorted(rows(ordered, "SELECT * FROM page_stats"))
     assert found == [("help", 1, 4.0, "ada"), ("home", 2, 9.0, "ada bob")]
 
@@ -116,7 +116,7 @@ def test_an_auto_increment_column(ordered: Any) -> None:
     written = "(VALUES ('a', 'x'), ('b', 'y'), ('a', 'z')) AS written (name, note)"
     insert(ordered, f"INSERT INTO numbered (name, note) SELECT * FROM {written}")
     insert(ordered, "INSERT INTO numbered (name) VALUES ('c')")
-    ordered.execute_sql("UPDATE numbered SET note = 'updated' WHERE name = 'b'").wait()
+    insert(ordered, "UPDATE numbered SET note = 'updated' WHERE name = 'b'")
     assert sorted(rows(ordered, "SELECT * FROM numbered")) == [
         ("a", 1, "z"),
         ("b", 2, "updated"),
@@ -141,4 +141,4 @@ def test_statements_that_would_write_generated_values_are_refused(ordered: Any) 
         ("CREATE TABLE refused (a INT) WITH ('auto-increment.fields' = 'a')", "needs a table with a primary key"),
     ):
         with pytest.raises(Exception, match=message):
-            ordered.execute_sql(statement).wait()
+            insert(ordered, statement)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from doc_examples import example
-from flink.sql import changes, environment, rows
+from flink.sql import changes, environment, insert, rows
 from flink.standalone_flink import StandaloneFlink
 from fluss_server.testing import LocalCluster
 
@@ -29,8 +29,8 @@ def test_options_and_columns(flink: StandaloneFlink) -> None:
         batch.execute_sql("CREATE DATABASE shop")
         batch.execute_sql("CREATE TABLE shop.articles (id BIGINT, name STRING, PRIMARY KEY (id) NOT ENFORCED)")
         batch.execute_sql("CREATE TABLE shop.visits (id BIGINT, page STRING)")
-        batch.execute_sql("INSERT INTO shop.articles VALUES (1, 'pen'), (2, 'ink')").wait()
-        batch.execute_sql("INSERT INTO shop.visits VALUES (1, '/a')").wait()
+        insert(batch, "INSERT INTO shop.articles VALUES (1, 'pen'), (2, 'ink')")
+        insert(batch, "INSERT INTO shop.visits VALUES (1, '/a')")
 
         for statement in example("alter", "docs/tables.md").split(";"):
             if statement.strip():
@@ -40,8 +40,8 @@ def test_options_and_columns(flink: StandaloneFlink) -> None:
         assert "'owner'" not in definition
         batch.execute_sql("ALTER TABLE shop.visits ADD (seen TIMESTAMP(3), who ROW<name STRING>)")
 
-        batch.execute_sql("INSERT INTO shop.articles VALUES (2, 'ink', 1.25, ARRAY[3, 4])").wait()
-        batch.execute_sql("INSERT INTO shop.articles (id, name) VALUES (3, 'nib')").wait()
+        insert(batch, "INSERT INTO shop.articles VALUES (2, 'ink', 1.25, ARRAY[3, 4])")
+        insert(batch, "INSERT INTO shop.articles (id, name) VALUES (3, 'nib')")
         assert sorted(rows(batch, "SELECT * FROM shop.articles")) == [
             (1, "pen", None, None),
             (2, "ink", Decimal("1.25"), [3, 4]),
@@ -57,9 +57,7 @@ def test_options_and_columns(flink: StandaloneFlink) -> None:
             ("-U", (2, None)),
         ]
 
-        batch.execute_sql(
-            "INSERT INTO shop.visits VALUES (2, '/b', TIMESTAMP '2026-01-01 00:00:01', ROW('Ada'))"
-        ).wait()
+        insert(batch, "INSERT INTO shop.visits VALUES (2, '/b', TIMESTAMP '2026-01-01 00:00:01', ROW('Ada'))")
         at = dt.datetime(2026, 1, 1, 0, 0, 1)
         assert sorted(rows(batch, "SELECT id, page, seen, who.name FROM shop.visits")) == [
             (1, "/a", None, None),

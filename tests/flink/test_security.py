@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from py4j.protocol import Py4JJavaError
 
-from flink.sql import environment, rows
+from flink.sql import environment, insert, rows
 from flink.standalone_flink import StandaloneFlink
 from fluss_server.testing import LocalCluster
 
@@ -37,7 +37,7 @@ def test_jobs_log_in_with_the_catalogs_options(flink: StandaloneFlink, tmp_path:
         env.execute_sql(catalog("admin", servers, "admin", "admin-pass"))
         env.use_catalog("admin")
         env.execute_sql("CREATE TABLE orders (id INT, item STRING, PRIMARY KEY (id) NOT ENFORCED)")
-        env.execute_sql("INSERT INTO orders VALUES (1, 'tea'), (2, 'rice')").wait()
+        insert(env, "INSERT INTO orders VALUES (1, 'tea'), (2, 'rice')")
         assert sorted(rows(env, "SELECT * FROM orders")) == [(1, "tea"), (2, "rice")]
         shown = str(env.execute_sql("SHOW CREATE TABLE orders").collect().__next__())
         assert "admin-pass" not in shown, "no password in the definition of a table"

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 from typing import Any
 
 from pyflink.common import Configuration
@@ -75,6 +76,8 @@ class Session:
             number = len(self._background) + 1
             self._background[number] = result
             return number
+        if request["sql"].startswith("INSERT"):
+            _await_end(result)
         found: list[list[Any]] = []
         wanted = request["rows"]
         with result.collect() as rows:
@@ -86,6 +89,13 @@ class Session:
         if wanted is not None:
             _cancel(result)
         return found
+
+
+def _await_end(result: TableResult) -> None:
+    """Flink's client by itself asks less and less often, see ``insert`` in ``flink/sql.py``."""
+    client = result.get_job_client()
+    while client is not None and not client.get_job_status().result().is_terminal_state():
+        time.sleep(0.02)
 
 
 def _cancel(result: TableResult) -> None:

@@ -74,7 +74,7 @@ def _same(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-@settings(deadline=None, max_examples=examples(100))
+@settings(max_examples=examples(100))
 @given(st.recursive(st.one_of(_SCALARS), _nested, max_leaves=4))
 def test_printed_values_read_back(pair: tuple[DataType, Any]) -> None:
     data_type, value = pair
@@ -82,7 +82,7 @@ def test_printed_values_read_back(pair: tuple[DataType, Any]) -> None:
     assert _same(from_json(parse_json(text), data_type, "c"), value)
 
 
-@settings(deadline=None, max_examples=examples(100))
+@settings(max_examples=examples(100))
 @given(st.integers(1, 38), st.data())
 def test_decimals_are_read_exactly_from_numbers_and_from_text(precision: int, data: st.DataObject) -> None:
     scale = data.draw(st.integers(0, precision))
@@ -94,7 +94,7 @@ def test_decimals_are_read_exactly_from_numbers_and_from_text(precision: int, da
     assert from_json(number, data_type, "c") == unscaled  # as CSV has it
 
 
-@settings(deadline=None, max_examples=examples(100))
+@settings(max_examples=examples(100))
 @given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-1000, max_value=1000))
 def test_doubles_and_floats_are_rounded_once(number: Decimal) -> None:
     text = f"{number:f}"

@@ -190,17 +190,17 @@ def main() -> None:
     seconds = SCENARIOS[scenario].seconds if arguments.seconds is None else arguments.seconds
     facts = {"date": datetime.date.today().isoformat(), "commit": _commit()}
     if arguments.publish is not None:
-        from chaos.report import publish  # not for the process of every seed, which imports this module, too
+        from chaos.report import put_into  # not for the process of every seed, which imports this module, too
     if arguments.planted:
         bugs = plant(range(first, first + arguments.planted), scenario, seconds, jobs, arguments.bug)
         if arguments.publish is not None:
-            publish(arguments.publish, "planted", planted_markdown(bugs, **facts))
+            put_into(arguments.publish, "planted", planted_markdown(bugs, **facts))
         sys.exit(any(not bug.found for bug in bugs))
     record = None if arguments.record is None else Record(arguments.record)
     totals, speed = simulate(range(first, first + arguments.count), scenario, seconds, jobs, record)
     if arguments.publish is not None:
         run = f"{speed:.1f} seeds per minute in {jobs} processes on {os.cpu_count()} cores"
-        publish(arguments.publish, "simulation", markdown(totals, run=run, **facts))
+        put_into(arguments.publish, "simulation", markdown(totals, run=run, **facts))
     sys.exit(bool(totals.failed))
 
 

@@ -38,7 +38,7 @@ def succeeds(*arguments: str) -> str:
 
 
 def test_a_cluster_of_processes(tmp_path: Path) -> None:
-    record, document = tmp_path / "seeds", tmp_path / "report.md"
+    record, document = tmp_path / "seeds", tmp_path / "results.md"
     document.write_text("<!-- results: simulation -->\n<!-- end of results -->\n")
     arguments = ("--first", "2", "--count", "1", "--seconds", "4", "--record", str(record), "--publish", str(document))
     printed = succeeds(*arguments)

@@ -61,7 +61,7 @@ async def play(connect_settings: ZooKeeperSettings, script: list[object]) -> Non
 _roots = count(1)
 
 
-@settings(deadline=None, max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(script=st.lists(st.one_of(commits, st.just(RECONNECT)), max_size=25))
 def test_the_store_does_what_the_model_does(zookeeper: ZooKeeperServer, script: list[object]) -> None:
     asyncio.run(play(zookeeper.settings(f"/properties/{next(_roots)}"), script))

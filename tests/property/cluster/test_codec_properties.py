@@ -151,7 +151,9 @@ messages = st.one_of(
         stamps,
         st.none() | int32,
     ),
-    st.builds(RegisterServer, nodes, names, st.booleans(), st.just("") | names, st.booleans()),
+    st.builds(
+        RegisterServer, nodes, names, st.booleans(), st.just("") | names, st.booleans(), st.booleans(), st.booleans()
+    ),
     st.builds(Registered, int32, int32, st.none() | int64),
     st.builds(Heartbeat, int32, names, st.none() | st.builds(DiskSpace, int64, int64, int64)),
     st.builds(ControlledShutdown, int32, st.integers(-1, 9)),

@@ -347,7 +347,7 @@ def _copied(state: ClusterState) -> ClusterState:
 
 
 TestReassignments = ReassignmentMachine.TestCase
-TestReassignments.settings = settings(max_examples=examples(60), stateful_step_count=50, deadline=None)
+TestReassignments.settings = settings(max_examples=examples(60), stateful_step_count=50)
 
 
 def test_a_new_server_gets_buckets_one_step_at_a_time() -> None:

@@ -54,7 +54,7 @@ def after(
 
 
 @given(clusters(), st.permutations(list(RebalanceGoal)).map(lambda goals: tuple(goals[:2])))
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 def test_every_bucket_keeps_as_many_replicas_on_different_servers(
     cluster: Cluster, goals: tuple[RebalanceGoal, ...]
 ) -> None:
@@ -71,7 +71,7 @@ def test_every_bucket_keeps_as_many_replicas_on_different_servers(
 
 
 @given(clusters())
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 def test_servers_are_in_balance_and_avoided_ones_have_nothing(cluster: Cluster) -> None:
     servers, _ = cluster
     usable = [server.server_id for server in servers if not server.avoided]
@@ -87,7 +87,7 @@ def test_servers_are_in_balance_and_avoided_ones_have_nothing(cluster: Cluster) 
 
 
 @given(clusters(racks=True))
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 def test_replicas_are_on_no_fewer_racks_than_before(cluster: Cluster) -> None:
     servers, buckets = cluster
     racks = {server.server_id: server.rack for server in servers}
@@ -115,7 +115,7 @@ def test_a_plan_for_many_buckets_takes_little_time(replicas: int) -> None:
 
 
 @given(clusters())
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 def test_a_balanced_cluster_stays_as_it_is(cluster: Cluster) -> None:
     servers, _ = cluster
     found = after(cluster, ALL_GOALS)
@@ -123,7 +123,7 @@ def test_a_balanced_cluster_stays_as_it_is(cluster: Cluster) -> None:
 
 
 @given(clusters())
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 def test_replicas_of_servers_that_are_gone_are_replaced(cluster: Cluster) -> None:
     servers, buckets = cluster
     gone = (len(servers), len(servers) + 1)

@@ -95,7 +95,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
     @rule(server=st.sampled_from(SERVERS), clean=st.booleans(), durable=st.booleans())
     def join(self, server: int, clean: bool, durable: bool) -> None:
         self.incarnations += 1
-        self.handle(ServerJoined(ServerNode(server), str(self.incarnations), clean, durable))
+        self.handle(ServerJoined(ServerNode(server), str(self.incarnations), clean, durable, is_new=True))
 
     @rule()
     def absent_servers_leave(self) -> None:
@@ -223,4 +223,4 @@ def _deletions(tree: Tree, path: str) -> list[Delete]:
 
 
 TestCoordinator = CoordinatorMachine.TestCase
-TestCoordinator.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)
+TestCoordinator.settings = settings(max_examples=examples(60), stateful_step_count=40)

@@ -65,7 +65,7 @@ def rows_of(data: bytes, schema: Schema) -> list[tuple[Any, ...]]:
 
 
 @given(arrow_batches(), st.data())
-@settings(max_examples=examples(10), deadline=None)
+@settings(max_examples=examples(10))
 def test_arrow_batches_come_back_projected_or_not(
     case: tuple[Schema, list[tuple[Any, ...]], bytes], data: st.DataObject
 ) -> None:
@@ -81,7 +81,7 @@ def test_arrow_batches_come_back_projected_or_not(
 
 
 @given(arrow_batches(), st.lists(strategies.data_types(), min_size=1, max_size=3), st.data())
-@settings(max_examples=examples(10), deadline=None)
+@settings(max_examples=examples(10))
 def test_batches_of_an_older_schema_have_nulls_for_newer_columns(
     case: tuple[Schema, list[tuple[Any, ...]], bytes], added: list[DataType], data: st.DataObject
 ) -> None:
@@ -97,7 +97,7 @@ def test_batches_of_an_older_schema_have_nulls_for_newer_columns(
 
 
 @given(arrow_batches(), st.data())
-@settings(max_examples=examples(15), deadline=None)
+@settings(max_examples=examples(15))
 def test_broken_arrow_batches(case: tuple[Schema, list[tuple[Any, ...]], bytes], data: st.DataObject) -> None:
     schema, _, batch = case
     forged = data.draw(strategies.broken(batch, data.draw(st.sampled_from([0, 48]))))
@@ -106,7 +106,7 @@ def test_broken_arrow_batches(case: tuple[Schema, list[tuple[Any, ...]], bytes],
 
 
 @given(st.lists(st.binary(max_size=40), max_size=5), st.data())
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 def test_row_batches(rows: list[bytes], data: st.DataObject) -> None:
     change_types = bytes(index % 5 for index in range(len(rows)))
     payload = encode_row_payload(rows, change_types)
@@ -117,7 +117,7 @@ def test_row_batches(rows: list[bytes], data: st.DataObject) -> None:
 
 
 @given(st.lists(st.binary(max_size=30), max_size=4), st.data())
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 def test_iterating_broken_batches_ends(payloads: list[bytes], data: st.DataObject) -> None:
     whole = b"".join(build_batch(1, change_types=None, payload=part, record_count=1) for part in payloads)
     assert len(list(iter_batches(whole))) == len(payloads)
@@ -134,14 +134,14 @@ def test_iterating_broken_batches_ends(payloads: list[bytes], data: st.DataObjec
 
 
 @given(st.binary(max_size=80))
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(50))
 def test_random_bytes(data: bytes) -> None:
     for read in READERS:
         read_or_refuse(partial(read, data))
 
 
 @given(records, st.integers(0, 32767), st.integers(-1, 2**63 - 1), st.integers(-1, 2**31 - 1), st.data())
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(50))
 def test_kv_batches(
     entries: list[tuple[bytes, bytes | None]], schema_id: int, writer_id: int, sequence: int, data: st.DataObject
 ) -> None:
@@ -156,7 +156,7 @@ def test_kv_batches(
 
 
 @given(st.lists(st.binary(min_size=2, max_size=40), max_size=6), st.data())
-@settings(max_examples=examples(30), deadline=None)
+@settings(max_examples=examples(30))
 def test_value_batches(values: list[bytes], data: st.DataObject) -> None:
     encoded = build_value_batch(values)
     assert parse_value_batch(encoded) == values

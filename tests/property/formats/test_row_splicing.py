@@ -20,7 +20,7 @@ PREFIX = b"\x07\x00"
 
 
 @given(strategies.tables(), st.data())
-@settings(max_examples=examples(6), deadline=None)
+@settings(max_examples=examples(6))
 def test_spliced_rows(table: tuple[Schema, list[tuple[Any, ...]]], data: st.DataObject) -> None:
     schema, rows = table
     codec = row_codec(schema.types, KvFormat.COMPACTED)
@@ -43,7 +43,7 @@ def test_spliced_rows(table: tuple[Schema, list[tuple[Any, ...]]], data: st.Data
 
 
 @given(strategies.tables(max_rows=4), st.booleans(), st.data())
-@settings(max_examples=examples(6), deadline=None)
+@settings(max_examples=examples(6))
 def test_broken_rows_are_refused(
     table: tuple[Schema, list[tuple[Any, ...]]], in_second: bool, data: st.DataObject
 ) -> None:

@@ -27,7 +27,7 @@ kv_formats = st.sampled_from(KvFormat)
 
 
 @given(strategies.tables())
-@settings(max_examples=examples(10), deadline=None)
+@settings(max_examples=examples(10))
 def test_rows_come_back(table: tuple[Schema, list[tuple[Any, ...]]]) -> None:
     schema, rows = table
     for kv_format in KvFormat:
@@ -42,7 +42,7 @@ def test_rows_come_back(table: tuple[Schema, list[tuple[Any, ...]]]) -> None:
 
 
 @given(strategies.tables(max_rows=4), kv_formats, st.data())
-@settings(max_examples=examples(15), deadline=None)
+@settings(max_examples=examples(15))
 def test_broken_rows(table: tuple[Schema, list[tuple[Any, ...]]], kv_format: KvFormat, data: st.DataObject) -> None:
     schema, rows = table
     codec = row_codec(schema.types, kv_format)
@@ -73,7 +73,7 @@ def refused(error: FlussError) -> None:
 
 
 @given(strategies.tables(), kv_formats, st.sampled_from([VECTORISED, ONE_BY_ONE]))
-@settings(max_examples=examples(10), deadline=None)
+@settings(max_examples=examples(10))
 def test_to_arrow_and_back(table: tuple[Schema, list[tuple[Any, ...]]], kv_format: KvFormat, threshold: int) -> None:
     schema, rows = table
     codec = row_codec(schema.types, kv_format)
@@ -88,7 +88,7 @@ def test_to_arrow_and_back(table: tuple[Schema, list[tuple[Any, ...]]], kv_forma
 
 
 @given(strategies.tables(), kv_formats, st.data())
-@settings(max_examples=examples(10), deadline=None)
+@settings(max_examples=examples(10))
 def test_rows_of_an_older_schema_get_nulls(
     table: tuple[Schema, list[tuple[Any, ...]]], kv_format: KvFormat, data: st.DataObject
 ) -> None:
@@ -102,7 +102,7 @@ def test_rows_of_an_older_schema_get_nulls(
 
 
 @given(strategies.tables())
-@settings(max_examples=examples(10), deadline=None)
+@settings(max_examples=examples(10))
 def test_keys_of_columns_are_those_of_values(table: tuple[Schema, list[tuple[Any, ...]]]) -> None:
     schema, rows = table
     places = [index for index, kind in enumerate(schema.types) if not kind.nullable and kind.root not in NESTED_ROOTS]
@@ -117,7 +117,7 @@ def test_keys_of_columns_are_those_of_values(table: tuple[Schema, list[tuple[Any
 
 
 @given(st.binary(max_size=60), st.lists(strategies.data_types(), min_size=1, max_size=10), kv_formats)
-@settings(max_examples=examples(15), deadline=None)
+@settings(max_examples=examples(15))
 def test_random_bytes(data: bytes, types: list[Any], kv_format: KvFormat) -> None:
     try:
         row_codec(types, kv_format).decode(data)

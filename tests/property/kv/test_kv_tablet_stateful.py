@@ -337,7 +337,7 @@ class KvTabletMachine(RuleBasedStateMachine):
 
 
 KvTabletMachine.TestCase.settings = settings(
-    max_examples=examples(7), stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(7), stateful_step_count=25, suppress_health_check=list(HealthCheck)
 )
 TestKvTablet = KvTabletMachine.TestCase
 

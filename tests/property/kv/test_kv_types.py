@@ -30,7 +30,7 @@ def keyed_tables(draw: st.DrawFn) -> tuple[Schema, list[tuple[Any, ...]]]:
     return schema, rows + draw(st.lists(st.sampled_from(rows), max_size=3))
 
 
-@settings(max_examples=examples(12), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(12), suppress_health_check=list(HealthCheck))
 @given(keyed_tables(), st.sampled_from(["COMPACTED", "INDEXED"]), st.sampled_from(["NONE", "ZSTD", "LZ4_FRAME"]))
 def test_all_types(table: tuple[Schema, list[tuple[Any, ...]]], kv_format: str, compression: str) -> None:
     schema, rows = table

@@ -528,9 +528,7 @@ ENGINES = {
 
 
 def _settings(examples: int, steps: int) -> settings:
-    return settings(
-        max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+    return settings(max_examples=examples, stateful_step_count=steps, suppress_health_check=list(HealthCheck))
 
 
 for _name, _machine in ENGINES.items():

@@ -69,7 +69,7 @@ def batch_at(original: Original, position: int) -> tuple[int, BatchHeader]:
     return max(entry for entry in original.headers if entry[0] <= position)
 
 
-@settings(deadline=None, max_examples=examples(300))
+@settings(max_examples=examples(300))
 @given(
     interval=st.sampled_from([0, 200, 4096]),
     where=st.floats(0, 1, exclude_max=True),
@@ -118,7 +118,7 @@ def test_readers_get_what_was_written_or_an_error(
     assert found.next_offset <= max_offset
 
 
-@settings(deadline=None, max_examples=examples(300))
+@settings(max_examples=examples(300))
 @given(interval=st.sampled_from([0, 200, 4096]), where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_whole_scan_a_replay_and_a_filter_stop_at_the_damage(interval: int, where: float, bit: int) -> None:
     original = ORIGINALS.setdefault(interval, Original(interval))

@@ -23,7 +23,7 @@ def sums(steps: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return result
 
 
-@settings(deadline=None, max_examples=examples(50))
+@settings(max_examples=examples(50))
 @given(STEPS, st.integers(0, 3100), st.integers(0, 310_000))
 def test_offset_index(steps: list[tuple[int, int]], offset: int, position: int) -> None:
     entries = [(BASE + last, at) for last, at in sums(steps)]
@@ -45,7 +45,7 @@ def test_offset_index(steps: list[tuple[int, int]], offset: int, position: int) 
     assert len(index) == sum(1 for e in entries if e[1] < position)
 
 
-@settings(deadline=None, max_examples=examples(50))
+@settings(max_examples=examples(50))
 @given(STEPS, st.integers(0, 3100), st.integers(-10, 310_000))
 def test_time_index(steps: list[tuple[int, int]], offset: int, timestamp: int) -> None:
     entries = [(time, BASE + at) for at, time in sums(steps)]
@@ -61,7 +61,7 @@ def test_time_index(steps: list[tuple[int, int]], offset: int, timestamp: int) -
     assert len(index) == sum(1 for e in entries if e[1] < BASE + offset)
 
 
-@settings(deadline=None, max_examples=examples(40))
+@settings(max_examples=examples(40))
 @given(st.integers(0, 1200), st.integers(1, 30), st.integers(1, 200), st.data())
 def test_tail_positions(count: int, rows: int, size: int, data: st.DataObject) -> None:
     tail = TailPositions()

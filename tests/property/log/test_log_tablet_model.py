@@ -18,6 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from example_support import examples
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.log_batch import iter_batches, parse_header, stamp
 from fluss_server.log.file_names import LEADER_EPOCHS, RECOVERY_POINT, WRITER_SNAPSHOT
@@ -362,14 +363,12 @@ class LogMachine(RuleBasedStateMachine):
         assert read_all(self.log, 700) == b"".join(data for _, data in found)
 
 
-@pytest.mark.parametrize("examples", [60])
-def test_log_tablet_against_a_list(examples: int) -> None:
+def test_log_tablet_against_a_list() -> None:
     run_state_machine_as_test(
         LogMachine,
         settings=settings(
-            max_examples=examples,
+            max_examples=examples(30),
             stateful_step_count=25,
-            deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path, PurePosixPath
 from random import Random
@@ -59,6 +59,12 @@ NEW_BEGINNINGS = list(product(SCENARIOS, [0, 12, 36, 61, 79, 80, 81, 500], range
 def some(cases: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
     """A few of them in the fast tier, one for each scenario; more on request."""
     return [case for name in SCENARIOS for case in Random(name).sample([c for c in cases if c[0] == name], examples(1))]
+
+
+def crash_points(case: str) -> Iterator[int]:
+    """Numbers of changes of the disk after which a process is killed: every one with many examples, else some."""
+    step = max(1, 4 // examples(2))
+    yield from range(Random(case).randrange(step), 1000, step)
 
 
 class Machine:
@@ -147,7 +153,7 @@ class Machine:
 
 @pytest.mark.parametrize(("name", "cut", "seed"), some(CASES))
 def test_a_loss_of_power_within_a_truncation(name: str, cut: int, seed: int) -> None:
-    for changes in range(1000):
+    for changes in crash_points(f"{name} {cut} {seed}"):
         machine = Machine(SCENARIOS[name], seed)
         finished = machine.run(lambda: machine.log.truncate(cut), changes)  # noqa: B023
         assert machine.log.start_offset == machine.start
@@ -183,7 +189,7 @@ def go_on(machine: Machine, kept: int) -> None:
 
 def test_a_crash_after_the_recovery_point_was_moved_back_scans_one_segment() -> None:
     for name, cut in (("closed at the end", 61), ("flushed", 61)):
-        for changes in range(1000):
+        for changes in crash_points(name):
             machine = Machine(SCENARIOS[name], 1)
             finished = machine.run(lambda: machine.log.truncate(cut), changes)  # noqa: B023
             assert machine.log.recovery.scanned_from > 40
@@ -194,7 +200,7 @@ def test_a_crash_after_the_recovery_point_was_moved_back_scans_one_segment() -> 
 @pytest.mark.parametrize(("name", "offset", "seed"), some(NEW_BEGINNINGS))
 def test_a_loss_of_power_within_a_new_beginning(name: str, offset: int, seed: int) -> None:
     """The log is what it was, or the first part of it, or empty and begins where it was told to."""
-    for changes in range(1000):
+    for changes in crash_points(f"{name} {offset} {seed}"):
         machine = Machine(SCENARIOS[name], seed)
         finished = machine.run(lambda: machine.log.restart_at(offset), changes)  # noqa: B023
         log = machine.log

@@ -52,7 +52,7 @@ async def play(path: Path, script: list[object]) -> None:
     assert await everything(EmbeddedMetadataStore.open(path, system_runtime())) == model.nodes
 
 
-@settings(deadline=None, max_examples=examples(60))
+@settings(max_examples=examples(60))
 @given(script=steps, compaction=st.sampled_from([1, 200, 1 << 20]))
 def test_the_store_does_what_the_model_does(script: list[object], compaction: int) -> None:
     # fsync is what the unit tests are for; here it would only take time

@@ -112,5 +112,5 @@ class LeaderMachine(RuleBasedStateMachine):
                 assert self.has[server] >= self.high_watermark
 
 
-LeaderMachine.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)
+LeaderMachine.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=40)
 TestLeader = LeaderMachine.TestCase

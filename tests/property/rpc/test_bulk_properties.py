@@ -87,13 +87,13 @@ def check(body: bytes) -> None:
     assert found_in(parse_put_kv, body) == expected_of(pb.PutKvRequest, body)
 
 
-@settings(deadline=None, max_examples=examples(75))
+@settings(max_examples=examples(75))
 @given(st.one_of(produce_requests(), put_requests()))
 def test_valid_requests(body: bytes) -> None:
     check(body)
 
 
-@settings(deadline=None, max_examples=examples(200))
+@settings(max_examples=examples(200))
 @given(
     st.one_of(produce_requests(), put_requests()),
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=3),
@@ -110,7 +110,7 @@ def test_mutated_requests(body: bytes, changes: list[tuple[int, int]], cut: int 
     check(bytes(data) + tail)
 
 
-@settings(deadline=None, max_examples=examples(200))
+@settings(max_examples=examples(200))
 @given(st.binary(max_size=40))
 @example(b"\x08" + b"\xff" * 9 + b"\x7f\x10\x01\x18\x01")  # bits above the 64th are dropped
 @example(b"\x08" + b"\xff" * 10 + b"\x01\x10\x01\x18\x01")  # eleven bytes are too many
@@ -132,7 +132,7 @@ def test_a_length_of_six_bytes_is_refused() -> None:
     assert found_in(parse_put_kv, b"\x08\x01\x10\x01\x18\x01\x22\x83\x80\x80\x80\x80\x00abc") is None
 
 
-@settings(deadline=None, max_examples=examples(100))
+@settings(max_examples=examples(100))
 @given(int64)
 def test_varints(value: int) -> None:
     encoded = varint(value)

@@ -156,7 +156,7 @@ keys = st.one_of(
 bodies = st.one_of(st.binary(max_size=60), st.just(b"\x0a\x01d"), st.just(b"\x08\x01\x10\x01\x18\x01"))
 
 
-@settings(deadline=None, max_examples=examples(40))
+@settings(max_examples=examples(40))
 @given(st.lists(st.tuples(keys, st.integers(-1, 2), bodies), max_size=12), cuts, st.integers(1, 4))
 def test_every_request_gets_one_answer(requests: list[tuple[int, int, bytes]], cuts: list[int], in_flight: int) -> None:
     data = b"".join(
@@ -170,7 +170,7 @@ def test_every_request_gets_one_answer(requests: list[tuple[int, int, bytes]], c
     assert not ended
 
 
-@settings(deadline=None, max_examples=examples(50))
+@settings(max_examples=examples(50))
 @given(st.binary(max_size=400), cuts, st.integers(1, 3))
 def test_any_bytes_are_answered_or_end_the_connection(data: bytes, cuts: list[int], in_flight: int) -> None:
     sent, ended = asyncio.run(converse(data, cuts, in_flight))

@@ -35,7 +35,7 @@ def feed(reader: FrameReader, data: bytes, cuts: list[int]) -> list[bytes]:
     return frames
 
 
-@settings(deadline=None, max_examples=examples(30))
+@settings(max_examples=examples(30))
 @given(st.lists(sizes, max_size=8), st.lists(st.integers(1, 100_000), min_size=1, max_size=6))
 def test_any_cut_gives_the_same_frames(lengths: list[int], cuts: list[int]) -> None:
     bodies = [bytes((index + 1,)) * length for index, length in enumerate(lengths)]
@@ -45,7 +45,7 @@ def test_any_cut_gives_the_same_frames(lengths: list[int], cuts: list[int]) -> N
     assert reader.idle
 
 
-@settings(deadline=None, max_examples=examples(100))
+@settings(max_examples=examples(100))
 @given(st.binary(max_size=300), st.integers(1, 50))
 def test_any_bytes_are_frames_or_an_error(data: bytes, cut: int) -> None:
     reader = FrameReader(200, 8)
@@ -57,7 +57,7 @@ def test_any_bytes_are_frames_or_an_error(data: bytes, cut: int) -> None:
     assert all(8 <= len(frame) <= 200 for frame in frames)
 
 
-@settings(deadline=None, max_examples=examples(100))
+@settings(max_examples=examples(100))
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_response_or_an_error(data: bytes) -> None:
     try:

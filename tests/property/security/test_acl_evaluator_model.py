@@ -69,7 +69,7 @@ def allows(
     return False
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(st.lists(bindings, max_size=6), st.lists(st.sampled_from(PRINCIPALS), max_size=1), st.booleans(), questions)
 def test_decisions_are_those_of_the_model(
     given_bindings: list[AclBinding],
@@ -83,7 +83,7 @@ def test_decisions_are_those_of_the_model(
     assert grants.allows(*question) == allows(given_bindings, super_users, ignore_case, *question)
 
 
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(50))
 @given(st.lists(bindings, min_size=1, max_size=6), questions)
 def test_taking_everything_back_leaves_nothing(
     given_bindings: list[AclBinding], question: tuple[Principal, str, Operation, Resource]

@@ -11,7 +11,7 @@ from fluss_server.cluster.messages import (
     ResignLeaderships,
 )
 from fluss_server.coordinator.cluster_state import BucketState, Changes, MoveState, Rebalance
-from fluss_server.coordinator.events import AbsentServersLeft, LeadershipsResigned, ServerLeft
+from fluss_server.coordinator.events import AbsentServersLeft, LeadershipsResigned, ServerJoined, ServerLeft
 from fluss_server.coordinator.state_loader import inherit
 from fluss_server.errors import ErrorCode
 from fluss_server.metadata.rebalance_records import BucketMove, RebalanceStatus
@@ -73,6 +73,23 @@ def test_a_leader_that_was_started_again_leads_in_another_epoch_at_once() -> Non
     assert leadership.begun_epoch is None
 
 
+def test_a_leader_that_was_not_told_leads_when_all_others_were_started_again() -> None:
+    """After an orderly stop of everything, for example: leaders move from one server that stops to the next."""
+    cluster = resigned()
+    cluster.confirm(cluster.handle(new(0)))
+    cluster.confirm(cluster.handle(new(1)), {1: UNTOLD})
+    planned = cluster.handle(new(2))
+    [leadership] = [entry for entry, told in leaderships(planned) if told == entry.leader]
+    assert (leadership.leader, leadership.begun_epoch) == (1, None)
+
+
+def test_one_server_that_was_not_started_again_may_have_led() -> None:
+    cluster = resigned()
+    for event in (new(2), new(1), joined(0)):
+        asked = [entry for entry, told in leaderships(cluster.handle(event)) if told == entry.leader]
+        assert all(entry.begun_epoch is not None for entry in asked)
+
+
 def test_whoever_is_elected_before_that_waits_too() -> None:
     cluster = resigned()
     epoch = cluster.record(B0).leader_epoch
@@ -84,6 +101,10 @@ def test_whoever_is_elected_before_that_waits_too() -> None:
     cluster.confirm(left, {2: UNTOLD})
     [(leadership, told)] = leaderships(cluster.handle(AbsentServersLeft()))
     assert (told, leadership.begun_epoch) == (2, None)
+
+
+def new(server_id: int) -> ServerJoined:
+    return joined(server_id)._replace(is_new=True)
 
 
 def record(leader: int, epoch: int) -> LeaderAndIsrRecord:

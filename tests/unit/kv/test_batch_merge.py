@@ -163,7 +163,7 @@ ROWS = st.tuples(st.sampled_from([b"x", b"y", b"z"]), st.sampled_from([A, B, C])
 
 
 @given(st.lists(ROWS, max_size=12), st.dictionaries(st.sampled_from([b"x", b"y"]), st.sampled_from([A, B])))
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 @pytest.mark.parametrize("image", ChangelogImage)
 def test_many_upserts_together_are_what_they_are_one_by_one(
     image: ChangelogImage, records: list[tuple[bytes, bytes]], current: dict[bytes, bytes | None]
@@ -177,7 +177,7 @@ def test_many_upserts_together_are_what_they_are_one_by_one(
 
 
 @given(st.lists(ROWS, max_size=6), st.dictionaries(st.sampled_from([b"x", b"y"]), st.sampled_from([A, B])))
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 def test_whole_rows_replace_others(records: list[tuple[bytes, bytes]], current: dict[bytes, bytes | None]) -> None:
     changes = merge(ReplaceMerger(), list(records), current)
     expected = Changes()

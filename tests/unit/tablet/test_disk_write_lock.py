@@ -14,6 +14,7 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.runtime.disk import DiskUsage
 from fluss_server.runtime.runtime import system_runtime
 from fluss_server.runtime.system_disk import SystemDisk
+from fluss_server.tablet import disk_write_lock
 from fluss_server.tablet.disk_write_lock import DiskMonitor, DiskWriteLock
 from rpc_support import async_test, eventually
 
@@ -109,6 +110,24 @@ async def test_the_monitor_samples(tmp_path: Path) -> None:
     seen = samples
     await asyncio.sleep(0.03)
     assert samples == seen
+
+
+@async_test
+async def test_space_is_found_soon_while_writes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free_bytes = 0
+
+    class FilledDisk(SystemDisk):
+        def usage(self, path: PurePath) -> DiskUsage:
+            return DiskUsage(1000, free_bytes)
+
+    monkeypatch.setattr(disk_write_lock, "LOCKED_INTERVAL_S", 0.01)
+    lock = DiskWriteLock(0.85, 0.80)
+    monitor = DiskMonitor(tmp_path, lock, 3600.0, system_runtime(disk=FilledDisk()))
+    await monitor.start()
+    assert lock.locked
+    free_bytes = 900
+    await eventually(lambda: not lock.locked)
+    await monitor.close()
 
 
 def test_usage_counts_what_is_not_available(tmp_path: Path) -> None:

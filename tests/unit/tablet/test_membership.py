@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
+from fluss_server.api.keys import ApiKey
+from fluss_server.cluster import server_codecs
 from fluss_server.cluster.messages import Heartbeat, Registered, RegisterServer, ServerNode
+from fluss_server.cluster.peer import PeerConnection
+from fluss_server.cluster.remote_coordinator import RemoteCoordinator
 from fluss_server.errors import ErrorCode, FlussError
+from fluss_server.rpc.endpoints import Endpoint
+from fluss_server.rpc.server import RpcServer
+from fluss_server.rpc.service import RequestContext, ServiceRegistry, rpc
 from fluss_server.runtime.clock import ManualClock
+from fluss_server.runtime.runtime import system_runtime
 from fluss_server.tablet import membership
 from fluss_server.tablet.membership import Membership
-from rpc_support import async_test
+from rpc_support import async_test, eventually
 
 
 class Coordinator:
@@ -75,7 +84,10 @@ async def test_a_server_that_is_not_known_any_more_registers_again_and_lost_noth
 
     async def body(member: Membership, refusals: list[FlussError]) -> None:
         await asyncio.wait_for(coordinator.went_well.wait(), 10)
-        assert [(each.clean, each.durable) for each in coordinator.registrations] == [(False, True), (True, True)]
+        assert [(each.clean, each.durable, each.is_new) for each in coordinator.registrations] == [
+            (False, True, True),
+            (True, True, False),
+        ]
         assert refusals == []
 
     await with_member(coordinator, body)
@@ -94,6 +106,52 @@ async def test_a_server_whose_id_another_process_has_taken_is_told() -> None:
         assert coordinator.beats == 1
 
     await with_member(coordinator, body)
+
+
+class SilentCoordinator:
+    """Takes servers in, hears their heartbeats, and is not heard."""
+
+    def __init__(self) -> None:
+        self.clients: list[str] = []
+        self.ends = asyncio.Event()
+
+    @rpc(ApiKey.REGISTER_SERVER)
+    async def register_server(self, request: Any, context: RequestContext) -> Any:
+        return server_codecs.encode_registered(Registered(3, 2_000))
+
+    @rpc(ApiKey.SERVER_HEARTBEAT)
+    async def heartbeat(self, request: Any, context: RequestContext) -> Any:
+        self.clients.append(context.peer)
+        await self.ends.wait()
+        return server_codecs.encode_heartbeat_response(Registered(3, 2_000))
+
+
+@async_test
+async def test_a_coordinator_that_is_not_heard_hears_no_more_over_the_same_connection() -> None:
+    """In a cut of one direction no other connection can be opened: there the coordinator notices the silence."""
+    runtime, coordinator, interval_s = system_runtime(), SilentCoordinator(), 0.2
+    registry = ServiceRegistry(coordinator, internal_listener="INTERNAL")
+    server = RpcServer(registry, "127.0.0.1", 0, runtime=runtime, listener="INTERNAL")
+    await server.start()
+    endpoint = Endpoint("INTERNAL", "127.0.0.1", server.port)
+    connection = PeerConnection("the coordinator", lambda: endpoint, network=runtime.network)
+    member = Membership(
+        RegisterServer(ServerNode(1, (endpoint,)), "first"),
+        RemoteCoordinator(connection, heartbeat_interval_s=interval_s),
+        None,  # type: ignore[arg-type]
+        runtime.clock,
+        interval_s=interval_s,
+        replaced=lambda refusal: None,
+    )
+    try:
+        await member.join()
+        await eventually(lambda: len(set(coordinator.clients)) >= 2)
+        assert coordinator.clients.count(coordinator.clients[0]) == 2, "one alone may have been slow"
+    finally:
+        coordinator.ends.set()
+        await member.close()
+        await connection.close()
+        await server.close(0)
 
 
 @pytest.mark.parametrize("steps", range(6))

@@ -156,6 +156,25 @@ async def test_after_a_lapse_of_the_lease_a_leadership_counts_when_it_is_repeate
 
 
 @async_test
+async def test_a_leader_that_changes_the_isr_while_it_joins_again_is_confirmed(tmp_path: Path) -> None:
+    """Else nobody serves the bucket: the coordinator does not repeat that it leads."""
+    clock = ManualClock()
+    async with tablet_server(tmp_path, runtime=system_runtime(clock=clock), lease_ms=LEASE_MS) as server:
+        assert await notify(server, lead(bucket_epoch=5)) == [None]
+        clock.advance(LEASE_MS)
+        server.replicas.begin_rejoining()
+        server.membership.lease.grant(clock.monotonic(), LEASE_MS)
+        assert await notify(server, lead(bucket_epoch=4)) == [ErrorCode.INVALID_UPDATE_VERSION_EXCEPTION]
+        assert not leads(server), "a notification from before the new membership"
+        await server.update_metadata(SNAPSHOT)
+        assert await notify(server, lead(bucket_epoch=4)) == [None]
+        assert leads(server)
+        followers = server.replicas.leader(B0).followers
+        assert followers is not None
+        assert followers.isr.bucket_epoch == 5
+
+
+@async_test
 async def test_a_server_that_leaves_leads_only_what_nobody_else_can(tmp_path: Path) -> None:
     async with tablet_server(tmp_path) as server:
         assert await notify(server, lead(0), lead(1)) == [None, None]

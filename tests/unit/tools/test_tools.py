@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tools"))
 
+import environments
 import fingerprint
 import prerequisites
+from environments import Stage
 
 
 @pytest.fixture
@@ -77,3 +81,29 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     with pytest.raises(prerequisites.MissingPrerequisite, match=f"in JAVA_HOME={tmp_path}"):
         prerequisites.require_java(compiler=False)
+
+
+def test_environments_are_refreshed_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2, timeout=60)
+    monkeypatch.setattr(environments, "refresh", lambda name: both.wait())
+    assert environments.main(["server", "docs"]) == 0
+    assert environments.main(["server", "unknown"]) == 2
+
+
+def test_a_build_waits_for_another_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "input").touch()
+    stages = [Stage("one", "one", (tmp_path / "input",), (), builds=True)]
+    running = threading.Lock()
+
+    def install(directory: Path, python: Path, stage: Stage) -> None:
+        assert running.acquire(blocking=False), "two builds at the same time"
+        time.sleep(0.05)
+        running.release()
+
+    monkeypatch.setattr(environments, "ROOT", tmp_path)
+    monkeypatch.setattr(environments, "_create", lambda directory: directory)
+    monkeypatch.setattr(environments, "_stages", lambda name: stages)
+    monkeypatch.setattr(environments, "_install", install)
+    assert environments.main(["server", "docs"]) == 0
+    stamps = {tmp_path / name / ".stamps" / "one" for name in (".venv", ".venv-docs")}
+    assert all(path.is_file() for path in stamps)

@@ -26,6 +26,7 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
         (6, "optional", "string", "fluss_version"),
         (7, "optional", "bool", "durable"),
         (8, "optional", "bool", "checks_permissions"),
+        (9, "optional", "bool", "is_new"),
     ],
     "RegisterServerResponse": [
         (1, "required", "int32", "coordinator_epoch"),

@@ -263,6 +263,7 @@ class RegisterServer(NamedTuple):
         durable: the process before it reported nothing that was not on its disk, so that its logs have everything that
             others count on.
         checks_permissions: the server checks what clients may do.
+        is_new: no coordinator has taken this process in so far, so that it serves nothing.
     """
 
     server: ServerNode
@@ -271,6 +272,7 @@ class RegisterServer(NamedTuple):
     fluss_version: str = ""
     durable: bool = False
     checks_permissions: bool = False
+    is_new: bool = False
 
 
 class Registered(NamedTuple):

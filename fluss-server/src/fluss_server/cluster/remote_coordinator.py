@@ -21,18 +21,26 @@ from fluss_server.cluster.messages import (
 from fluss_server.cluster.peer import PeerConnection
 from fluss_server.errors import ErrorCode, FlussError
 
+HEARTBEAT_TIMEOUT_INTERVALS = 1.5
+"""How long a heartbeat may take after one without response; less than the two intervals for which its sender waits."""
+
 
 class RemoteCoordinator:
     """A ``CoordinatorGateway`` over the native protocol.
 
+    The second heartbeat in a row without response ends the connection. A coordinator that hears this server, and is not
+    heard by it, hears it no more then, because no other connection can be opened: it lets others lead, while this
+    server has no lease. One heartbeat alone may have been slow, as on a busy machine, where connecting is slow, too.
+
     Args:
         connection: to the active coordinator, on its internal listener.
-        heartbeat_timeout_s: how long a heartbeat may take; shorter than a lease.
+        heartbeat_interval_s: between two heartbeats.
     """
 
-    def __init__(self, connection: PeerConnection, *, heartbeat_timeout_s: float = 1.0) -> None:
+    def __init__(self, connection: PeerConnection, *, heartbeat_interval_s: float) -> None:
         self._connection = connection
-        self._heartbeat_timeout_s = heartbeat_timeout_s
+        self._heartbeat_timeout_s = HEARTBEAT_TIMEOUT_INTERVALS * heartbeat_interval_s
+        self._is_heard = True  # as far as is known of the present connection
 
     async def close(self) -> None:
         """Close the connection; calls in flight fail."""
@@ -56,9 +64,15 @@ class RemoteCoordinator:
 
     async def heartbeat(self, request: Heartbeat) -> Registered:
         message = codecs.encode_heartbeat(request)
-        return codecs.decode_heartbeat_response(
-            await self._connection.call(ApiKey.SERVER_HEARTBEAT, message, timeout_s=self._heartbeat_timeout_s)
-        )
+        limit_s = None if self._is_heard else self._heartbeat_timeout_s
+        self._is_heard = False  # so it stays when the sender does not wait any more
+        try:
+            response = await self._connection.call(ApiKey.SERVER_HEARTBEAT, message, timeout_s=limit_s)
+        except FlussError:  # of the coordinator, or that connection has ended
+            self._is_heard = True
+            raise
+        self._is_heard = True
+        return codecs.decode_heartbeat_response(response)
 
     async def controlled_shutdown(self, request: ControlledShutdown) -> ControlledShutdownResponse:
         message = codecs.encode_controlled_shutdown(request)

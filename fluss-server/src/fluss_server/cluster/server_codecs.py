@@ -50,6 +50,8 @@ def encode_register_server(value: RegisterServer) -> Any:
         message.durable = True
     if value.checks_permissions:
         message.checks_permissions = True
+    if value.is_new:
+        message.is_new = True
     if value.fluss_version:
         message.fluss_version = value.fluss_version
     if value.server.endpoints:
@@ -67,6 +69,7 @@ def decode_register_server(message: Any) -> RegisterServer:
         message.fluss_version,
         message.durable,
         message.checks_permissions,
+        message.is_new,
     )
 
 

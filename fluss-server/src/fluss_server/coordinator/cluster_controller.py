@@ -524,7 +524,7 @@ def _log_failure(task: asyncio.Future[None]) -> None:
 
 
 def _joined(request: RegisterServer) -> ServerJoined:
-    return ServerJoined(request.server, request.incarnation, request.clean, request.durable)
+    return ServerJoined(request.server, request.incarnation, request.clean, request.durable, request.is_new)
 
 
 def _no_server(server_id: int) -> FlussError:

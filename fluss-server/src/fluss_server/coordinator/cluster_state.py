@@ -114,11 +114,13 @@ class LiveServer(NamedTuple):
         node: who and where.
         incarnation: other with every start of its process.
         shutting_down: it gets no leaderships any more.
+        is_new: it serves nothing by what an earlier coordinator has said.
     """
 
     node: ServerNode
     incarnation: str
     shutting_down: bool = False
+    is_new: bool = False
 
 
 class Rebalance(NamedTuple):

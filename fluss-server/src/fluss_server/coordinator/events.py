@@ -33,12 +33,14 @@ class ServerJoined(NamedTuple):
         incarnation: other with every start of its process.
         clean: its logs have everything that was ever in them.
         durable: its logs have everything that it reported to have, if its disk did not lie.
+        is_new: see ``RegisterServer``.
     """
 
     server: ServerNode
     incarnation: str
     clean: bool
     durable: bool = False
+    is_new: bool = False
 
 
 class ServerLeft(NamedTuple):

@@ -11,8 +11,9 @@ from fluss_server.runtime.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-LIMIT_S = 10.0
-"""A server that lives, and does not confirm for so long that it leads a bucket no more, gets no lease."""
+LIMIT_S = 20.0
+"""A server that lives, and does not confirm for so long that it leads a bucket no more, gets no lease. Its response may
+have to wait for thousands of replicas that it opens."""
 
 
 class HandoverLimit:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from fluss_server.api.keys import ApiKey
 from fluss_server.cluster.forwarding import forwarding_service
+from fluss_server.cluster.lease import HEARTBEAT_INTERVAL
 from fluss_server.cluster.messages import ServerNode
 from fluss_server.cluster.peer import PeerConnection
 from fluss_server.cluster.remote_coordinator import RemoteCoordinator
@@ -84,7 +85,8 @@ class TabletServerProcess(ClusterProcess):
         server_id = self._configuration.get_int(SERVER_ID)
         node = ServerNode(server_id, self.listening.reachable_endpoints, self._configuration.find_str(RACK))
         connection, active = await self._connection_to_coordinator(node)
-        coordinator = RemoteCoordinator(connection)
+        interval_s = self._configuration.get_int(HEARTBEAT_INTERVAL) / 1000
+        coordinator = RemoteCoordinator(connection, heartbeat_interval_s=interval_s)
         for_clients = connection.another()  # however much clients request, heartbeats get through
         closing(for_clients.close)
         acls = acl_replica_of(self._configuration, self._runtime.clock)

@@ -20,6 +20,10 @@ from fluss_server.runtime.runtime import Runtime
 
 DISK_RATIOS = ("server.data-disk.write-limit-ratio", "server.data-disk.write-recover-ratio")
 
+LOCKED_INTERVAL_S = 1.0
+"""Seconds between two samples while writes are refused: those of a leader, and what followers have to acknowledge, wait
+for the next one."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -101,7 +105,7 @@ class DiskMonitor:
     Args:
         directory: any directory of the disk.
         lock: is told.
-        interval_s: seconds between two samples.
+        interval_s: seconds between two samples; at most :data:`LOCKED_INTERVAL_S` while writes are refused.
         runtime: its disk is sampled.
 
     Attributes:
@@ -119,7 +123,7 @@ class DiskMonitor:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Take the first sample, then one every ``interval_s`` until :meth:`close`."""
+        """Take the first sample, then others until :meth:`close`."""
         await self.sample()
         self._task = asyncio.create_task(self._run())
 
@@ -152,5 +156,5 @@ class DiskMonitor:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(self.interval_s)
+            await asyncio.sleep(min(self.interval_s, LOCKED_INTERVAL_S) if self._lock.locked else self.interval_s)
             await self.sample()

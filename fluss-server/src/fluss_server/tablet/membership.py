@@ -93,7 +93,7 @@ class Membership:
         Raises:
             FlussError: why the coordinator refuses the server.
         """
-        self._registration = self._registration._replace(clean=clean, durable=durable)
+        self._registration = self._registration._replace(clean=clean, durable=durable, is_new=True)
         registered = await self._register()
         self._on_registered()
         if registered.lease_ms:
@@ -143,7 +143,7 @@ class Membership:
                 self._heard(sent_at, registered)
                 self.registered = True
                 # What this process has in its logs stays complete while it lives.
-                self._registration = self._registration._replace(clean=True)
+                self._registration = self._registration._replace(clean=True, is_new=False)
                 return registered
             await self._pause(backoff_s)
             backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)

@@ -451,7 +451,11 @@ class ReplicaManager:
         hosted = self._hosted.get(bucket)
         failure = _stale(leadership, hosted, self._server_id)
         if failure is not None:
-            return BucketResult(bucket, failure)
+            if not confirms or bucket not in self._unconfirmed or not self._leads_as_notified(hosted, leadership):
+                return BucketResult(bucket, failure)
+            # It has changed the ISR since this was sent. The coordinator does not repeat it, and needs a confirmation.
+            self._unconfirmed.pop(bucket, None)
+            return BucketResult(bucket)
         if confirms:
             self._unconfirmed.pop(bucket, None)
         if hosted is not None and self._roles.keeps_role(hosted, leadership):
@@ -460,6 +464,12 @@ class ReplicaManager:
         if hosted is not None:
             self._roles.hide(hosted.replica)  # from now on: the change may have to wait
         return None
+
+    def _leads_as_notified(self, hosted: HostedReplica | None, leadership: BucketLeadership) -> bool:
+        """Whether this server leads a bucket in the leader epoch of a notification."""
+        return (
+            hosted is not None and leadership.leader == self._server_id and self._roles.keeps_role(hosted, leadership)
+        )
 
     async def _give_role(self, leadership: BucketLeadership) -> BucketResult:
         hosted = self._hosted.get(leadership.bucket)
