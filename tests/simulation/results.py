@@ -137,7 +137,7 @@ def markdown(totals: Totals, *, date: str, commit: str, run: str) -> str:
         f" {totals.cpu_s:.1f} s of a processor for each seed. {totals.hours:.1f} simulated hours,"
         f" {faults.total():,} faults, {counts['checks']:,} checks, {counts['acknowledged rows']:,} acknowledged rows,"
         f" {counts['promoted standby replicas']:,} standby replicas that were promoted, {len(failed)} violations. Both"
-        " runs of every other seed had the same trace hash.",
+        f" runs of every {'other ' if failed else ''}seed had the same trace hash.",
         "",
         "| calls of clients | ok | failed | without response |",
         "|---|---|---|---|",
