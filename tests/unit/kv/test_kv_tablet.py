@@ -514,6 +514,7 @@ def test_rows_of_an_older_schema(tmp_path: Path) -> None:
     evolved.close()
 
 
+@pytest.mark.slow
 def test_lookups_in_another_thread_never_go_back(tmp_path: Path) -> None:
     # A small cache, so that values come from all generations and from RocksDB.
     bucket = open_bucket(tmp_path, resources=KvResources(system_runtime(), row_cache_bytes=60_000))

@@ -24,6 +24,8 @@ from fluss_server.runtime.clock import ManualClock
 from kv_support import Bucket, copy_live, make_table, open_bucket
 from log_support import NOW_MS
 
+pytestmark = pytest.mark.slow  # RocksDB is opened again and again
+
 DISK = system_runtime().disk
 
 

@@ -15,6 +15,8 @@ from fluss_server.formats.log_batch import crc_matches, iter_batches
 from fluss_server.log.log_tablet import LogTablet
 from log_support import all_batches, make_batch, open_log
 
+pytestmark = pytest.mark.slow  # threads for a second each
+
 APPENDS = 3000
 
 

@@ -258,6 +258,7 @@ async def test_a_watch_that_was_late_itself_waits_once_more(tmp_path: Path, monk
     await process.close(0.0)
 
 
+@pytest.mark.slow
 @async_test
 async def test_a_participant_that_cannot_be_reached_is_not_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
