@@ -221,6 +221,8 @@ class Faults:
         disk.fail_next(self._random.choice(("write", "sync")), ".log", errno.EIO)
         await asyncio.sleep(self._short_or_long(0.5, 3.0))
         disk.fail_no_more()
+        while host in self._busy:  # noqa: ASYNC110 - it may stand still, and would go on without a restart
+            await asyncio.sleep(0.05)
         await self._crash(host, power=False)
 
     async def _fill_disk(self) -> None:
