@@ -34,6 +34,9 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+END_DEADLINE_S = 300.0
+
+
 class Session:
     """A batch and a streaming environment on one cluster."""
 
@@ -94,7 +97,10 @@ class Session:
 def _await_end(result: TableResult) -> None:
     """Flink's client by itself asks less and less often, see ``insert`` in ``flink/sql.py``."""
     client = result.get_job_client()
+    deadline = time.monotonic() + END_DEADLINE_S
     while client is not None and not client.get_job_status().result().is_terminal_state():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the job has not ended within {END_DEADLINE_S:.0f} s")
         time.sleep(0.02)
 
 

@@ -86,16 +86,24 @@ async def test_changes_that_wait_for_tablet_servers_end_with_the_term(tmp_path: 
     await store.close()
 
 
-@async_test
-async def test_a_table_whose_buckets_get_no_leaders_is_discarded_at_the_end_of_the_term(tmp_path: Path) -> None:
-    """The tablet server is there and does not respond; the name of the table is free for the next coordinator."""
-    store = EmbeddedMetadataStore.open(tmp_path / "m", system_runtime())
+async def with_held_server(
+    store: EmbeddedMetadataStore,
+) -> tuple[CoordinatorTerm, ServiceRegistry, RecordingTabletServer]:
+    """A term with a tablet server that does not respond before its gate is open."""
     term = CoordinatorTerm(store, settings())
     registry = await term.start()
     server = RecordingTabletServer()
     server.gate = asyncio.Event()
     register = RegisterServer(ServerNode(3), "first", checks_permissions=True)
     await term.coordinator.gateway.register(register, server)
+    return term, registry, server
+
+
+@async_test
+async def test_a_table_whose_buckets_get_no_leaders_is_discarded_at_the_end_of_the_term(tmp_path: Path) -> None:
+    """The tablet server is there and does not respond; the name of the table is free for the next coordinator."""
+    store = EmbeddedMetadataStore.open(tmp_path / "m", system_runtime())
+    term, registry, server = await with_held_server(store)
     creating = [call(registry, ApiKey.CREATE_TABLE, create_table(name)) for name in "tuv"]
     await asyncio.wait_for(server.entered.wait(), LIMIT_S)
     await asyncio.wait_for(term.close(), LIMIT_S)
@@ -110,15 +118,11 @@ async def test_a_table_whose_buckets_get_no_leaders_is_discarded_at_the_end_of_t
 @async_test
 async def test_a_table_that_gets_its_leaders_now_is_made_although_the_term_ends(tmp_path: Path) -> None:
     store = EmbeddedMetadataStore.open(tmp_path / "m", system_runtime())
-    term = CoordinatorTerm(store, settings())
-    registry = await term.start()
-    server = RecordingTabletServer()
-    server.gate = asyncio.Event()
-    register = RegisterServer(ServerNode(3), "first", checks_permissions=True)
-    await term.coordinator.gateway.register(register, server)
+    term, registry, server = await with_held_server(store)
     creating = call(registry, ApiKey.CREATE_TABLE, create_table("t"))
     await asyncio.wait_for(server.entered.wait(), LIMIT_S)
     term.coordinator.end_waits()
+    assert server.gate is not None
     server.gate.set()
     await asyncio.wait_for(creating, LIMIT_S)
     await term.close()

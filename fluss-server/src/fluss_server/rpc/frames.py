@@ -316,7 +316,7 @@ class FrameReader:
         return None
 
     def begin(self, end: int) -> None:
-        """Receive the announced frame into memory of its own, its first ``end`` bytes for now."""
+        """Receive the announced frame into memory of its own, up to ``end``; :meth:`extend` allows more."""
         self._start_large(self.announced)
         self.announced = 0
         self._large_end = end
