@@ -12,9 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-# The programs of tools/ know where the jars are.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+# The programs of tools/ know where the jars are, those of tests/ which ports are free.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from official_jars import class_path
+
+from free_ports import free_ports
 
 _PORT_TIMEOUT_S = 60.0
 COORDINATOR = "org.apache.fluss.server.coordinator.CoordinatorServer"
@@ -71,7 +74,7 @@ class OfficialCluster:
         Raises:
             RuntimeError: when one ends, or does not listen in time.
         """
-        zookeeper_port, self._port, *tablet_ports = _free_ports(2 + self._tablet_servers)
+        zookeeper_port, self._port, *tablet_ports = free_ports(2 + self._tablet_servers)
         zookeeper = self._zookeeper
         if zookeeper is None:
             zookeeper = f"127.0.0.1:{zookeeper_port}"
@@ -164,14 +167,6 @@ def java_command(main: str, arguments: Sequence[str], class_path: str, directory
     configuration.write_text(_LOG4J)
     options = [f"-Dlog.file={directory}/java.log", f"-Dlog4j.configurationFile={configuration.as_uri()}"]
     return ["java", *_JVM_OPTIONS, *options, "-cp", class_path, main, *arguments]
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for bound in sockets:
-            bound.bind(("127.0.0.1", 0))
-        return [int(bound.getsockname()[1]) for bound in sockets]
 
 
 _LOG4J = """\

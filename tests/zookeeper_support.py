@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from fluss_server.metadata.zookeeper.settings import ZooKeeperSettings
+from free_ports import free_port
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tools"))
 
@@ -43,9 +44,7 @@ class ZooKeeperServer:
         self._directory = Path(tempfile.mkdtemp(prefix="zookeeper-"))
         self._class_path = class_path("zookeeper")
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as bound:
-            bound.bind(("127.0.0.1", 0))
-            self.port = int(bound.getsockname()[1])
+        self.port = free_port()
 
     @property
     def address(self) -> str:

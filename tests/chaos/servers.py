@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import NamedTuple
 
 from chaos.links import HOST, Links
 from fluss_server.rpc.endpoints import Endpoint
+from free_ports import free_ports
 from zookeeper_support import ZooKeeperServer
 
 ZOOKEEPER = "zookeeper"
@@ -108,7 +108,7 @@ class Server:
         self.role = role
         self.number = number
         self.directory = directory
-        self.client_port, self.internal_port = free_port(), free_port()
+        self.client_port, self.internal_port = free_ports(2)
         self._process: subprocess.Popen[bytes] | None = None
         self._is_wanted = False
         self.launch: Launch
@@ -299,10 +299,3 @@ class Cluster:
         if self._mounted is not None:
             await asyncio.to_thread(subprocess.run, ["umount", str(self._mounted)], check=True)
             self._mounted = None
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as bound:
-        bound.bind((HOST, 0))
-        return int(bound.getsockname()[1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import socket
 import sys
 import urllib.error
 import urllib.request
@@ -21,6 +20,7 @@ from clients.pyfluss_support import connection, new_table
 from cluster_support import ClusterServer
 from fluss_server.testing import LocalCluster
 from fluss_server.testing.server_process import ServerProcess
+from free_ports import free_ports
 from rpc_support import async_test
 from waiting import wait_until
 
@@ -32,12 +32,6 @@ QUICK = {
 }
 SCHEMA = pa.schema([pa.field("id", pa.int64(), nullable=False)])
 Values = dict[tuple[str, str], float]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def health(address: str) -> tuple[int, dict[str, Any]]:
@@ -144,7 +138,7 @@ def test_every_process_is_healthy(cluster: LocalCluster) -> None:
 
 
 def test_a_tablet_server_without_its_coordinator_is_not_healthy(tmp_path: Path) -> None:
-    metrics_port, coordinator_port = free_port(), free_port()
+    metrics_port, coordinator_port = free_ports(2)
     options = {
         **REPORTER,
         **QUICK,

@@ -7,12 +7,11 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from queue import Empty, Queue
@@ -21,6 +20,7 @@ import pytest
 
 from doc_examples import README_SERVER, example
 from fluss_server.testing import LocalCluster
+from free_ports import free_ports
 
 DEADLINE_S = 120.0
 PYTEST_GUIDE = "docs/guides/pytest.md"
@@ -96,12 +96,9 @@ def started(
         process.wait()
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+def with_free_ports(text: str, ports: Sequence[int]) -> str:
+    """The text with these ports in place of the first ones after 9123."""
+    return re.sub(r"\b912[3-9]\b", lambda written: str(ports[int(written[0]) - 9123]), text)
 
 
 # ---------------------------------------------------------------------- pytest
@@ -166,9 +163,8 @@ def test_a_backup_is_restored(tmp_path: Path, shell: dict[str, str]) -> None:
 def test_two_listeners(tmp_path: Path, shell: dict[str, str]) -> None:
     command = example("listeners", "docs/security.md").strip()
     assert "export" not in command
-    for written, free in zip(("9123", "9124", "9125"), free_ports(3), strict=True):
-        assert written in command
-        command = command.replace(written, str(free))
+    assert all(port in command for port in ("9123", "9124", "9125"))
+    command = with_free_ports(command, free_ports(3))
     environment = {**shell, "FLUSS_USERS": "bob:bob-secret"}
     with started([*shlex.split(command), "--data-dir", "data"], tmp_path, environment) as (output, _):
         output.wait_for("Listener CLIENT: bootstrap.servers=")
@@ -199,19 +195,14 @@ def test_quickstart(tmp_path: Path, shell: dict[str, str]) -> None:
 
 
 def test_the_cluster_guide(tmp_path: Path, shell: dict[str, str]) -> None:
-    def with_own_ports(text: str) -> str:
-        for port, own in zip(("9123", "9124", "9125"), ports, strict=True):
-            text = text.replace(port, str(own))
-        return text
-
     ports = free_ports(3)
     with ExitStack() as running:
-        for line in with_own_ports(example("cluster", CLUSTER_GUIDE)).strip().splitlines():
+        for line in with_free_ports(example("cluster", CLUSTER_GUIDE), ports).strip().splitlines():
             command = shlex.split(line.removesuffix("&"))
             output, process = running.enter_context(started(command, tmp_path, shell))
             output.wait_for(" is ready: bootstrap.servers=")
             running.callback(process.terminate)
-        client = with_own_ports(example("cluster-client", CLUSTER_GUIDE))
+        client = with_free_ports(example("cluster-client", CLUSTER_GUIDE), ports)
         printed = run(f"{shlex.quote(sys.executable)} - <<'CODE'\n{client}\nCODE", tmp_path, shell)
     assert printed.strip() == "{'id': 1, 'name': 'Ada'}"
 

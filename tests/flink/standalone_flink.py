@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -14,6 +13,8 @@ from types import TracebackType
 from typing import Any
 
 import pyflink
+
+from free_ports import free_port
 
 PYFLINK_HOME = Path(pyflink.__file__).parent
 START_DEADLINE_S = 120.0
@@ -54,13 +55,6 @@ _TASK_MANAGER_MEMORY = {
     "taskmanager.memory.network.max": "96m",
     "taskmanager.memory.managed.size": "96m",
 }
-
-
-def free_port() -> int:
-    """A loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class StandaloneFlink:

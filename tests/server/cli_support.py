@@ -6,13 +6,13 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fluss_server.testing import LocalCluster
+from free_ports import free_ports
 
 
 class Fluss:
@@ -85,30 +85,8 @@ def read_until(process: subprocess.Popen[str], found: Callable[[str], bool]) -> 
     raise AssertionError(f"it ended with: {lines}")
 
 
-def free_ports_in_a_row(count: int) -> int:
-    """A port that is free, like those after it."""
-    for _ in range(100):
-        with contextlib.ExitStack() as sockets, contextlib.suppress(OSError, OverflowError):
-            first = sockets.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
-            for port in range(first + 1, first + count):
-                sockets.enter_context(socket.create_server(("127.0.0.1", port)))
-            return int(first)
-    raise AssertionError(f"no {count} free ports in a row")
-
-
 @contextlib.contextmanager
 def free_pair(directory: Path) -> Iterator[LocalCluster]:
     """A server whose gRPC port follows its native port."""
-    for attempt in range(5):
-        port = free_ports_in_a_row(2)
-        cluster = LocalCluster(directory / str(attempt), port=port, arguments=["--grpc-port", "next"])
-        try:
-            cluster.start()
-        except RuntimeError:  # somebody else was faster
-            continue
-        try:
-            yield cluster
-        finally:
-            cluster.stop()
-        return
-    raise AssertionError("no free ports")
+    with LocalCluster(directory, port=free_ports(2)[0], arguments=["--grpc-port", "next"]) as cluster:
+        yield cluster

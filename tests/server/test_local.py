@@ -27,7 +27,7 @@ from fluss_server.metadata.records import TABLE_ASSIGNMENTS
 from fluss_server.metadata.store import Delete, deletions_below
 from fluss_server.runtime.runtime import system_runtime
 from fluss_server.testing import LocalCluster
-from server.cli_support import free_ports_in_a_row
+from free_ports import free_ports
 
 SCHEMA = pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("v", pa.string())])
 
@@ -293,7 +293,7 @@ def test_a_bad_configuration_file_names_the_line(tmp_path: Path, text: str, mess
 
 
 def test_grpc_listens_on_the_port_after_the_first_and_the_others(tmp_path: Path) -> None:
-    port = free_ports_in_a_row(3)
+    port = free_ports(3)[0]
     listeners = f"bind.listeners=INTERNAL://127.0.0.1:{port},CLIENT://127.0.0.1:{port + 1}"
     arguments = ["--set", listeners, "--set", "security.protocol.map=CLIENT:SASL", "--data-dir", "d"]
     with started(*arguments, directory=tmp_path) as process:
