@@ -407,7 +407,7 @@ class EnsembleLatch:
             await asyncio.sleep(_PAUSE_S)
 
     def _leads(self) -> bool:
-        return self._session_id is not None and self._session_id == self._store.session_id and self._store.is_certain
+        return self._session_id is not None and self._session_id == self._store.session_id
 
     async def release(self) -> None:
         self._session_id = None

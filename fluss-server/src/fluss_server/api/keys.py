@@ -109,6 +109,7 @@ class ApiKey(IntEnum):
     FORWARD_CALL = 20_005
     UPDATE_SETTINGS = 20_006
     RESIGN_LEADERSHIPS = 20_007
+    STAND_BY = 20_008
     DESCRIBE_SERVERS = 20_100
     DESCRIBE_BUCKETS = 20_101
     PLAN_REBALANCE = 20_102
@@ -255,6 +256,7 @@ _MESSAGES_AND_MAX_VERSION: dict[ApiKey, tuple[str, int]] = {
     ApiKey.LEADER_EPOCHS: ("LeaderEpochs", 0),
     ApiKey.FORWARD_CALL: ("ForwardCall", 0),
     ApiKey.RESIGN_LEADERSHIPS: ("ResignLeaderships", 0),
+    ApiKey.STAND_BY: ("StandBy", 0),
     ApiKey.UPDATE_SETTINGS: ("UpdateSettings", 0),
     ApiKey.DESCRIBE_SERVERS: ("DescribeServers", 0),
     ApiKey.DESCRIBE_BUCKETS: ("DescribeBuckets", 0),

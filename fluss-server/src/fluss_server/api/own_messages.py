@@ -142,6 +142,16 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
         (8, "repeated", "int32", "candidates"),
     ],
     "ResignLeadershipsResponse": [],
+    "StandByRequest": [
+        (1, "required", "string", "coordinator_id"),
+        (2, "optional", "int32", "coordinator_epoch"),
+        (3, "optional", "int64", "confirmed_us"),
+    ],
+    "StandByResponse": [
+        (1, "required", "string", "coordinator_id"),
+        (2, "required", "int32", "coordinator_epoch"),
+        (3, "required", "int64", "issued_us"),
+    ],
     "UpdateSettingsRequest": [
         (1, "required", "int32", "coordinator_epoch"),
         (2, "required", "int64", "version"),

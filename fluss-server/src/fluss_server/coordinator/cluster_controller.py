@@ -36,6 +36,7 @@ from fluss_server.coordinator.control_channel import Content, ControlChannel
 from fluss_server.coordinator.event_queue import EventQueue, PlannedWrites
 from fluss_server.coordinator.events import (
     AbsentServersLeft,
+    Event,
     FailedBucketsRetried,
     Instruction,
     IsrAdjustmentRequested,
@@ -62,6 +63,7 @@ from fluss_server.coordinator.replicated_tables import ReplicatedTables
 from fluss_server.coordinator.server_monitor import ServerMonitor
 from fluss_server.coordinator.settings_distribution import SettingsChange, SettingsDistribution
 from fluss_server.coordinator.state_loader import load_state
+from fluss_server.coordinator.store_outage import StoreOutage
 from fluss_server.coordinator.tenure import VALID_S, Tenure
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.rebalance_records import REBALANCE, SERVER_TAGS, BucketMove
@@ -95,6 +97,7 @@ class ClusterController:
         move_times: when moves of a rebalance are late, and servers are to be replaced; None = never.
         standby_replicas: see ``ClusterState``.
         workers: for plans of rebalances; None = they are made on the loop.
+        outage: begun; None = no leases are granted without contact to the store.
 
     Attributes:
         tables: makes and removes tables and partitions.
@@ -119,6 +122,7 @@ class ClusterController:
         move_times: MoveTimes | None = None,
         standby_replicas: int = 1,
         workers: Workers | None = None,
+        outage: StoreOutage | None = None,
     ) -> None:
         self._planner = None if workers is None else workers.pool("rebalance-plan", 1)
         self._standby_replicas = standby_replicas
@@ -137,7 +141,9 @@ class ClusterController:
         self._lease_ms = 0 if lease is None else round(lease.lease_s * 1000)
         self._lease = lease
         self._monitor = None if lease is None else ServerMonitor(clock, lease.timeout_s, self._silent)
-        self._tenure = None if lease is None else Tenure(store, clock)
+        self._outage = outage
+        self._tenure = None if lease is None else Tenure(store, clock, outage)
+        self._lost_in_grace: list[tuple[int, str | None]] = []
         self._grace: asyncio.TimerHandle | None = None
         self._present = Presence()
         self._waits = BoundedWaits()
@@ -211,14 +217,39 @@ class ClusterController:
         if self._rebalance_watch is not None:
             self._rebalance_watch.start()
         if self._monitor is not None and self._lease is not None:
-            self._monitor.start()
             loop = asyncio.get_running_loop()
             longest_s = max(self._lease.timeout_s, self._lease.lease_s + VALID_S)  # from when the one before was fenced
+            if self._outage is not None and self._outage.must_wait:
+                longest_s = max(longest_s, self._outage.grace_s(self._lease.lease_s))
+                logger.warning("the coordinator before may grant leases still: nobody else leads for %.1f s", longest_s)
+            else:
+                self._monitor.start()
             self._grace = loop.call_later(longest_s, self._grace_is_over)
 
     def _grace_is_over(self) -> None:
+        if self._outage is not None and self._outage.must_wait and self._monitor is not None:
+            self._outage.waited()
+            self._monitor.start()
+            lost, self._lost_in_grace = self._lost_in_grace, []
+            for server_id, incarnation in lost:
+                self.server_lost(server_id, incarnation)
         self._present.servers_are_back()
-        self.queue.submit(AbsentServersLeft())
+        self._submit_surely(AbsentServersLeft())
+
+    def _submit_surely(self, event: Event) -> None:
+        """Handle an event that nobody repeats. When it cannot be stored, the coordinator starts again.
+
+        Without a shared store there is no other start than that of the process.
+        """
+        done = self.queue.submit(event)
+        if self._outage is not None:
+            done.add_done_callback(self._stop_unless_stored)
+
+    def _stop_unless_stored(self, done: asyncio.Future[object]) -> None:
+        if done.cancelled() or not isinstance(error := done.exception(), FlussError) or self._store.has_stopped:
+            return
+        logger.error("the coordinator has to start again, because an event could not be stored: %s", error)
+        self._store.stop_writing()
 
     def _note_presence(self) -> None:
         """Nobody has to wait for servers that are all here."""
@@ -242,6 +273,9 @@ class ClusterController:
         known = self.queue.state.servers.get(server_id)
         if known is None or incarnation not in (None, known.incarnation):
             return
+        if self._outage is not None and self._outage.must_wait:
+            self._lost_in_grace.append((server_id, incarnation))  # its lease may be one of the coordinator before
+            return
         self.lost_servers += 1
         channel = self._channels.pop(server_id, None)
         if channel is not None:  # nobody waits any longer for what it has not confirmed
@@ -251,7 +285,7 @@ class ClusterController:
             closing.add_done_callback(self._closing.discard)
         if self._monitor is not None:
             self._monitor.forget(server_id)
-        self.queue.submit(ServerLeft(server_id, known.incarnation))
+        self._submit_surely(ServerLeft(server_id, known.incarnation))
 
     def end_waits(self) -> None:
         """Before :meth:`close`, and before what uses this is closed: no change waits for tablet servers that may never
@@ -345,7 +379,7 @@ class ClusterController:
             epoch=self._store.epoch,
             coordinator=self._node,
             id_bounds=self._id_bounds,
-            confirmed=self.queue.submit,
+            confirmed=self._submit_surely,
             deposed=self._deposed,
             settings=self._settings_content,
             overrun=lambda: self.server_lost(server_id, request.incarnation),

@@ -26,6 +26,7 @@ from fluss_server.coordinator.rebalance_service import RebalanceService
 from fluss_server.coordinator.rebalance_watch import MoveTimes
 from fluss_server.coordinator.service import CoordinatorService
 from fluss_server.coordinator.settings_distribution import SettingsChange, SettingsDistribution
+from fluss_server.coordinator.store_outage import StoreOutage
 from fluss_server.coordinator.validation import TableSettings
 from fluss_server.metadata.store import MetadataStore
 from fluss_server.model.acl import AclEntry, Resource
@@ -50,6 +51,7 @@ class CoordinatorServer:
         disks: of the tablet servers, by id; None = as their heartbeats said.
         metadata_complete: False when the store was cut or repaired when it was opened.
         distributes_settings: whether tablet servers have to be told the settings of the cluster.
+        outage: for a store that other coordinators share; None = there are no others.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class CoordinatorServer:
         disks: Callable[[], Awaitable[Mapping[int, DiskSpace]]] | None = None,
         metadata_complete: bool = True,
         distributes_settings: bool = False,
+        outage: StoreOutage | None = None,
     ) -> None:
         self._unfenced_store = store
         self._node = node
@@ -75,6 +78,7 @@ class CoordinatorServer:
         self._replica_counts = replica_counts or self._counts_of_state
         self._disks = disks or self._disks_of_heartbeats
         self._metadata_complete = metadata_complete
+        self._outage = outage
         self._acl_entries: Mapping[Resource, frozenset[AclEntry]] = {}
         self._settings: SettingsDistribution | None = None
         if distributes_settings:
@@ -90,7 +94,10 @@ class CoordinatorServer:
             FlussError: ``UNKNOWN_SERVER_ERROR`` when a node of the store cannot be read; ``STORAGE_EXCEPTION``.
         """
         closing = self._resources.push_async_callback
-        self._store = store = await fence(self._unfenced_store)
+        if self._outage is None:
+            self._store = store = await fence(self._unfenced_store)
+        else:
+            self._store = store = await self._outage.begin(self._unfenced_store)
         distribute = None if self._settings is None else self._settings.overrides_changed
         self._cluster_service = ClusterService(store, self._configuration, self._replica_counts, distribute)
         closing(self._cluster_service.close)
@@ -111,6 +118,7 @@ class CoordinatorServer:
             move_times=_move_times(self._configuration.current),
             standby_replicas=self._configuration.current.get_int("kv.standby-replica.number"),
             workers=self._runtime.workers,
+            outage=self._outage,
         )
         closing(self._controller.close)
         await self._controller.load()

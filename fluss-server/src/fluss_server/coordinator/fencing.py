@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.store import (
@@ -96,6 +96,11 @@ class FencedStore:
         """Write nothing any more, because what is in memory may not be what is stored."""
         self._stopped.set()
 
+    @property
+    def has_stopped(self) -> bool:
+        """Whether :meth:`stop_writing` was called."""
+        return self._stopped.is_set()
+
     async def stopped(self) -> None:
         """Return after :meth:`stop_writing`: the coordinator has to start again."""
         await self._stopped.wait()
@@ -110,14 +115,19 @@ class FencedStore:
         await self._store.close()
 
 
-async def fence(store: MetadataStore) -> FencedStore:
+async def fence(store: MetadataStore, attempted: Callable[[int], object] = lambda epoch: None) -> FencedStore:
     """Become the coordinator: raise the epoch, so that earlier ones cannot write any more.
+
+    Args:
+        store: not fenced.
+        attempted: called with the new epoch before it is written.
 
     Raises:
         FlussError: ``UNKNOWN_SERVER_ERROR`` when the node cannot be read, or when another coordinator does the same.
     """
     node = await store.get(COORDINATOR_EPOCH)
     if node is None:
+        attempted(_BEFORE_THE_FIRST + 1)
         first = Create(COORDINATOR_EPOCH, str(_BEFORE_THE_FIRST + 1).encode())
         await store.commit([*await missing_parents(store, COORDINATOR_EPOCH), first])
         return FencedStore(store, _BEFORE_THE_FIRST + 1, 0)
@@ -128,6 +138,7 @@ async def fence(store: MetadataStore) -> FencedStore:
             ErrorCode.UNKNOWN_SERVER_ERROR,
             f"metadata node {COORDINATOR_EPOCH} cannot be read: {node.value!r} is not a number",
         ) from None
+    attempted(epoch)
     [version] = await store.commit([Set(COORDINATOR_EPOCH, str(epoch).encode(), node.version)])
     return FencedStore(store, epoch, version)
 

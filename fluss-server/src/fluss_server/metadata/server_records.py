@@ -11,6 +11,7 @@ from fluss_server.errors import ErrorCode, FlussError
 COORDINATOR_IDS = "/coordinators/ids"
 ACTIVE_COORDINATOR = "/coordinators/active"
 TABLET_SERVER_IDS = "/tabletservers/ids"
+LEASE_GRANTOR = "/coordinators/lease-grantor"
 
 
 def coordinator_id_path(coordinator_id: str) -> str:
@@ -35,6 +36,28 @@ class CoordinatorRecord(NamedTuple):
         """The record in a node; ``UNKNOWN_SERVER_ERROR``."""
         document = _decode(path, value, ["id", "listeners"])
         return cls(document["id"], document["listeners"])
+
+
+class LeaseGrantorRecord(NamedTuple):
+    """The coordinator that may grant leases without contact to the store: its id, its listeners, and its epoch."""
+
+    coordinator_id: str
+    listeners: str
+    epoch: int
+
+    def encode(self) -> bytes:
+        return _encode(
+            {"version": 1, "id": self.coordinator_id, "listeners": self.listeners, "coordinator_epoch": self.epoch}
+        )
+
+    @classmethod
+    def decode(cls, path: str, value: bytes) -> LeaseGrantorRecord:
+        """The record in a node; ``UNKNOWN_SERVER_ERROR``."""
+        document = _decode(path, value, ["id", "listeners"])
+        epoch = document.get("coordinator_epoch")
+        if not isinstance(epoch, int):
+            raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"metadata node {path} has no coordinator_epoch")
+        return cls(document["id"], document["listeners"], epoch)
 
 
 class TabletServerRecord(NamedTuple):

@@ -14,6 +14,7 @@ from typing import Any
 
 from fluss_server.cluster.lease import lease_times
 from fluss_server.coordinator.coordinator_server import CoordinatorServer
+from fluss_server.coordinator.store_outage import StoreOutage
 from fluss_server.errors import FlussError
 from fluss_server.metadata.server_records import CoordinatorRecord, coordinator_id_path
 from fluss_server.metadata.store import MetadataStore
@@ -22,6 +23,7 @@ from fluss_server.processes.cluster_process import ClusterProcess
 from fluss_server.processes.coordinator_term import CoordinatorTerm, TermSettings
 from fluss_server.processes.shared_metadata import Latch, SharedMetadata, SharedStore
 from fluss_server.processes.standby import standby_registry
+from fluss_server.processes.standing_by import StandingBy
 from fluss_server.processes.takeover import Takeover
 from fluss_server.rpc.endpoints import format_endpoints
 from fluss_server.rpc.service import ServiceRegistry
@@ -37,6 +39,7 @@ class CoordinatorProcess(ClusterProcess):
     _term: CoordinatorTerm | None = None
     _active: CoordinatorServer | None = None
     _standby: ServiceRegistry | None = None
+    _standing_by: StandingBy | None = None
 
     @property
     def epoch(self) -> int | None:
@@ -97,7 +100,12 @@ class CoordinatorProcess(ClusterProcess):
         await self._announce(store, coordinator_id_path(record.coordinator_id), record.encode())
         active = await self._follow_active_coordinator(store)
         connection = self._connection("the active coordinator", active.endpoint)
-        active.on_change = [connection.address_changed]
+        for_standby = connection.another()  # however much clients request, the active one hears of this one
+        self._resources.push_async_callback(for_standby.close)
+        active.on_change = [connection.address_changed, for_standby.address_changed]
+        self._standing_by = standing_by = StandingBy(for_standby, record.coordinator_id, self._runtime.clock)
+        self._resources.push_async_callback(standing_by.close)
+        standing_by.start()
         self._standby = standby_registry(connection, active.look, self._internal)
         await self.listening.serve(self._standby)
         await self.listening.serve_grpc(self._standby)
@@ -142,7 +150,17 @@ class CoordinatorProcess(ClusterProcess):
             await latch.release()  # a term that could not begin, too, must not keep others from theirs
 
     async def _serve_a_term(self, store: MetadataStore, latch: Latch) -> None:
-        self._term = term = CoordinatorTerm(store, self._settings())
+        assert self._standing_by is not None, "there is no election without it"
+        outage: StoreOutage | None = None
+        try:
+            enrollment = await self._standing_by.pause()
+            outage = StoreOutage(self._record, enrollment, self._runtime.clock)
+            await self._serve_with(CoordinatorTerm(store, self._settings(), outage=outage), latch)
+        finally:
+            self._standing_by.resume(None if outage is None else outage.attempted_epoch)
+
+    async def _serve_with(self, term: CoordinatorTerm, latch: Latch) -> None:
+        self._term = term
         try:
             self.listening.replace(await term.start())
             self._active = term.coordinator

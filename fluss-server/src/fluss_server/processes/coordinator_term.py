@@ -22,6 +22,8 @@ from fluss_server.coordinator.producer_service import ProducerService
 from fluss_server.coordinator.rebalance_service import RebalanceService
 from fluss_server.coordinator.server_calls import ServerCalls
 from fluss_server.coordinator.service import CoordinatorService
+from fluss_server.coordinator.standby_coordinators import StandbyCoordinators
+from fluss_server.coordinator.store_outage import StoreOutage
 from fluss_server.metadata.server_records import ACTIVE_COORDINATOR, CoordinatorRecord
 from fluss_server.metadata.store import MetadataStore
 from fluss_server.processes.ephemeral_node import EphemeralNode
@@ -55,7 +57,9 @@ _FOR_CLIENTS: tuple[type, ...] = (
 FORWARDED_KEYS = frozenset(key for service in _FOR_CLIENTS for key in served_keys(service))
 """What other servers pass on to the active coordinator when clients request it from them."""
 
-REFUSED_BY_STANDBYS = frozenset(key for service in (ServerCalls, ForwardedCalls) for key in served_keys(service))
+REFUSED_BY_STANDBYS = frozenset(
+    key for service in (ServerCalls, ForwardedCalls, StandbyCoordinators) for key in served_keys(service)
+)
 """Calls of servers, which have to find the active coordinator."""
 
 SERVED_BY_ALL = frozenset(served_keys(MetadataService))
@@ -93,9 +97,18 @@ class CoordinatorTerm:
         store: everything is stored there.
         settings: of the process.
         metadata_complete: False when the store was cut or repaired when it was opened.
+        outage: see ``CoordinatorServer``.
     """
 
-    def __init__(self, store: MetadataStore, settings: TermSettings, *, metadata_complete: bool = True) -> None:
+    def __init__(
+        self,
+        store: MetadataStore,
+        settings: TermSettings,
+        *,
+        metadata_complete: bool = True,
+        outage: StoreOutage | None = None,
+    ) -> None:
+        self._outage = outage
         self._settings = settings
         self._configuration = DynamicConfiguration(SERVER_OPTIONS, settings.options)
         self._coordinator = CoordinatorServer(
@@ -107,6 +120,7 @@ class CoordinatorTerm:
             lease=settings.lease,
             metadata_complete=metadata_complete,
             distributes_settings=True,
+            outage=outage,
         )
         self._resources = contextlib.AsyncExitStack()
 
@@ -153,6 +167,7 @@ class CoordinatorTerm:
             MetadataService(coordinator.metadata, _NO_SERVER, WriterIds(coordinator.gateway)),
             calls,
             forwarded,
+            *(() if self._outage is None else (self._outage.standbys,)),
             AclService(authorizer),
             interceptors=[*interceptors, FollowerFetches(settings.internal_listener)],
             internal_listener=settings.internal_listener,

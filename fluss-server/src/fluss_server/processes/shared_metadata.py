@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fluss_server.config import Configuration
+from fluss_server.coordinator.standby_coordinators import OUTAGE_S
 from fluss_server.metadata.participant import Participant
 from fluss_server.metadata.store import MetadataStore
 from fluss_server.runtime.runtime import Runtime
@@ -89,6 +90,6 @@ class ZooKeeperMetadata:
         store = await ZooKeeperMetadataStore.connect(self._settings, runtime)
         return SharedStore(
             store,
-            lambda participant_id: LeaderLatch(store, participant_id, runtime),
+            lambda participant_id: LeaderLatch(store, participant_id, runtime, outlasts_s=OUTAGE_S),
             lambda: store.connection is ConnectionState.CONNECTED,
         )

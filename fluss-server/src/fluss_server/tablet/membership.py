@@ -80,6 +80,7 @@ class Membership:
         self._task: asyncio.Task[None] | None = None
         self._coordinator_changed = asyncio.Event()
         self._reported_at: float | None = None
+        self._coordinator_epoch = -1
 
     async def join(self, *, clean: bool = False, durable: bool = False) -> None:
         """Register; returns when the coordinator has taken the server in. Heartbeats follow if it grants a lease.
@@ -135,12 +136,12 @@ class Membership:
                 registered = await self._ask(
                     self._coordinator.register(self._registration, self._server), REQUEST_DEADLINE_S
                 )
+                self._heard(sent_at, registered)
             except FlussError as error:
                 if error.code not in _COORDINATOR_IS_AWAY:
                     raise
                 self._report(error)
             else:
-                self._heard(sent_at, registered)
                 self.registered = True
                 # What this process has in its logs stays complete while it lives.
                 self._registration = self._registration._replace(clean=True, is_new=False)
@@ -191,6 +192,13 @@ class Membership:
             raise FlussError(ErrorCode.REQUEST_TIME_OUT, f"the coordinator did not respond in {deadline_s} s") from None
 
     def _heard(self, sent_at: float, registered: Registered) -> None:
+        if registered.coordinator_epoch < self._coordinator_epoch:
+            raise FlussError(
+                ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION,
+                f"the coordinator of epoch {registered.coordinator_epoch} was replaced by that of epoch"
+                f" {self._coordinator_epoch}",
+            )
+        self._coordinator_epoch = registered.coordinator_epoch
         self.lease.grant(sent_at, registered.lease_ms)
         self._on_heard(sent_at, registered)
         if self._reported_at is not None:

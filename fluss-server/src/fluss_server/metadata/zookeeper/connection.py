@@ -41,6 +41,11 @@ ANY_VERSION = -1
 """What ZooKeeper takes for "whatever version it has"."""
 
 _FIRST_RETRY_DELAY_S = 0.05
+_RETRY_JITTER = 0.2
+_RETRY_BACKOFF = 1.2
+"""Each pause between two attempts to connect is so much longer than the one before: about a fifth of the time since the
+connection was lost, so that it comes back soon after a restart of ZooKeeper."""
+
 _LOGGER = logging.getLogger(f"{__name__}.kazoo")
 _LOGGER.setLevel(logging.WARNING)  # it tells of each attempt to connect
 _STATES = {
@@ -129,7 +134,13 @@ class Connection:
         self._on_state = on_state
         self._session_id = 0
         self._watchers: dict[Callable[[str | None], None], Callable[[WatchedEvent], None]] = {}
-        retry = KazooRetry(max_tries=-1, delay=min(_FIRST_RETRY_DELAY_S, retry_wait_s), max_delay=retry_wait_s)
+        retry = KazooRetry(
+            max_tries=-1,
+            delay=min(_FIRST_RETRY_DELAY_S, retry_wait_s),
+            backoff=_RETRY_BACKOFF,
+            max_jitter=_RETRY_JITTER,
+            max_delay=retry_wait_s,
+        )
         self._client = KazooClient(hosts, timeout=session_timeout_s, connection_retry=retry, logger=_LOGGER)
         self._client.add_listener(self._state_changed)
 

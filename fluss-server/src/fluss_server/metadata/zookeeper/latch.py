@@ -36,10 +36,17 @@ class LeaderLatch:
         participant_id: what others read who the participants are.
         runtime: the machine.
         path: of the election.
+        outlasts_s: how long the leader leads without a connection, while its session may be alive.
     """
 
     def __init__(
-        self, store: ZooKeeperMetadataStore, participant_id: str, runtime: Runtime, path: str = ELECTION
+        self,
+        store: ZooKeeperMetadataStore,
+        participant_id: str,
+        runtime: Runtime,
+        path: str = ELECTION,
+        *,
+        outlasts_s: float = 0.0,
     ) -> None:
         self._client: ZooKeeperClient = store.client
         self._id = participant_id
@@ -51,6 +58,9 @@ class LeaderLatch:
         self._leading = False
         self._removed = False
         self._changed = asyncio.Event()
+        self._outlasts_s = outlasts_s
+        self._end: asyncio.TimerHandle | None = None
+        self._verifying: asyncio.Task[None] | None = None
         self._client.add_listener(self._state_changed)
 
     @property
@@ -85,8 +95,8 @@ class LeaderLatch:
 
         Without a connection the node goes with its session.
         """
-        self._leading = False
-        self._changed.set()
+        self._lead_no_more()
+        self._cancel()
         connection, prefix = self._connection, self._prefix
         self._connection, self._node = None, None
         if connection is None or not self._client.is_alive(connection):
@@ -104,8 +114,8 @@ class LeaderLatch:
 
     def close(self) -> None:
         """Forget the latch, after :meth:`release` or with its session."""
-        self._leading = False
-        self._changed.set()
+        self._lead_no_more()
+        self._cancel()
         self._client.remove_listener(self._state_changed)
 
     async def nodes(self) -> list[Participant]:
@@ -216,11 +226,45 @@ class LeaderLatch:
         """Somebody removed the leader's node; a lost connection (None) is told by the state."""
         if path is not None and self._node is not None and path.endswith(f"/{self._node}"):
             self._removed = True
-            self._leading = False
-            self._changed.set()
+            self._lead_no_more()
 
     def _state_changed(self, state: ConnectionState) -> None:
-        tolerated = state is ConnectionState.SUSPENDED and self._client.settings.tolerate_suspended
-        if state is not ConnectionState.CONNECTED and not tolerated:
+        self._cancel()
+        if self._leading and state is ConnectionState.CONNECTED:
+            # The watch of its node has ended with the connection.
+            self._verifying = asyncio.ensure_future(self._verify())
+        elif state is ConnectionState.LOST:
             self._leading = False
+        elif self._leading and not self._client.settings.tolerate_suspended:
+            if self._outlasts_s:
+                self._end = asyncio.get_running_loop().call_later(self._outlasts_s, self._lead_no_more)
+            else:
+                self._leading = False
         self._changed.set()
+
+    def _lead_no_more(self) -> None:
+        self._leading = False
+        self._changed.set()
+
+    def _cancel(self) -> None:
+        """End what the last state of the connection has begun."""
+        if self._end is not None:
+            self._end.cancel()
+        if self._verifying is not None:
+            self._verifying.cancel()
+        self._end = self._verifying = None
+
+    async def _verify(self) -> None:
+        """Look whether the node of the leader is still there, and watch it again."""
+        while self._leading and self._connection is not None and self._node is not None:
+            try:
+                node = await self._read(
+                    self._connection, self._node, self._client.deadline_of_call(), self._own_node_changed
+                )
+            except (NoResponse, FlussError) as problem:
+                logger.debug("it is looked again whether this participant leads: %s", problem)
+                await asyncio.sleep(_RETRY_PAUSE_S)
+            else:
+                if node is None:
+                    self._lead_no_more()
+                return
