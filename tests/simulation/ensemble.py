@@ -2,7 +2,7 @@
 
 Requests and responses travel over the simulated network between the machine of a process and that of the ensemble, and
 may be held up or come too late. A process has a session, which the ensemble ends when it has not heard of it for the
-time-out; its ephemeral nodes and its place in the election end with it. A commit belongs to the session in which it was
+time-out, counted from its start when it was restarted; its ephemeral nodes and its place in the election end with it. A commit belongs to the session in which it was
 begun. When its response is lost the outcome is found out in the same session, and is unknown after its end.
 """
 
@@ -50,7 +50,7 @@ class Candidate(NamedTuple):
 
 
 class Ensemble:
-    """What is stored, and who is connected. It never fails; the ways to it do.
+    """What is stored, and who is connected. It loses nothing; it may be restarted, and the ways to it fail.
 
     Args:
         loop: of the run.
@@ -61,6 +61,7 @@ class Ensemble:
         sessions: when each was heard of last, by id.
         election: candidates, first come first.
         expired: sessions that ended because nothing was heard of them, or by force.
+        is_down: whether it does not run.
     """
 
     def __init__(self, loop: SimulatedEventLoop, network: SimulatedNetwork) -> None:
@@ -70,6 +71,7 @@ class Ensemble:
         self.sessions: dict[int, float] = {}
         self.election: tuple[Candidate, ...] = ()
         self.expired = 0
+        self.is_down = False
         self._hosts: dict[int, str] = {}
         self._ids = count(1)
         self._nodes = count(1)
@@ -81,8 +83,17 @@ class Ensemble:
         while True:
             await asyncio.sleep(0.05)
             for session_id, heard_at in list(self.sessions.items()):
-                if self.loop.time() - heard_at > SESSION_TIMEOUT_S:
+                if not self.is_down and self.loop.time() - heard_at > SESSION_TIMEOUT_S:
                     self.end(session_id)
+
+    def stop(self) -> None:
+        """Serve nobody."""
+        self.is_down = True
+
+    def start(self) -> None:
+        """Go on, with all sessions and their whole time-outs."""
+        self.is_down = False
+        self.sessions = dict.fromkeys(self.sessions, self.loop.time())
 
     def open(self, host: str) -> int:
         session_id = next(self._ids)
@@ -250,7 +261,7 @@ class EnsembleStore:
 
     async def _travel(self, source: str, target: str, deadline: float) -> None:
         loop, network = self._ensemble.loop, self._ensemble.network
-        while network.is_blocked(source, target):
+        while network.is_blocked(source, target) or self._ensemble.is_down:
             if loop.time() > deadline:
                 raise FlussError(ErrorCode.STORAGE_EXCEPTION, "the ensemble does not respond")
             await asyncio.sleep(_PAUSE_S)

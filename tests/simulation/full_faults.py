@@ -50,6 +50,7 @@ class Faults:
             (self._restart_coordinator, 1),
             (self._pause_coordinator, 2),
             (self._expire_session, 2),
+            (self._restart_ensemble, 2),
             (self._partition, 8),
             (self._isolate, 1),
             (self._reset_connections, 4),
@@ -152,6 +153,16 @@ class Faults:
         host = self._random.choice([*map(server_host, SERVERS), *map(coordinator_host, COORDINATORS)])
         if self._cluster.ensemble.expire(host):
             self.counts["session expired"] += 1
+
+    async def _restart_ensemble(self) -> None:
+        """What the processes share is away, for less than a session lasts or for longer."""
+        ensemble = self._cluster.ensemble
+        if ensemble.is_down:
+            return
+        self.counts["ensemble restarted"] += 1
+        ensemble.stop()
+        await asyncio.sleep(self._short_or_long(1.0, 4.0))
+        ensemble.start()
 
     def _hosts(self) -> list[str]:
         return [*map(server_host, SERVERS), *map(coordinator_host, COORDINATORS), ENSEMBLE]

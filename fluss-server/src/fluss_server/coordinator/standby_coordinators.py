@@ -7,6 +7,7 @@ clock of the active coordinator: it has read that response, so it was a standby 
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from fluss_server.api.keys import ApiKey
@@ -92,14 +93,14 @@ class StandbyCoordinators:
             )
         self._heard_at[standby_id] = now
         if confirmed_us is not None and confirmed_us / 1e6 <= now:
-            self._standby_at[standby_id] = max(self._standby_at.get(standby_id, 0.0), confirmed_us / 1e6)
+            self._standby_at[standby_id] = max(self._standby_at.get(standby_id, -math.inf), confirmed_us / 1e6)
         return int(now * 1e6)
 
     def all_stand_by(self) -> bool:
         """Whether each of them was a standby at most :data:`VOUCHED_S` ago; also when there are none."""
         now = self._now()
         self._forget(now)
-        return all(now - self._standby_at.get(each, 0.0) < VOUCHED_S for each in self._heard_at)
+        return all(now - self._standby_at.get(each, -math.inf) < VOUCHED_S for each in self._heard_at)
 
     def _forget(self, now: float) -> None:
         for each in [standby_id for standby_id, heard in self._heard_at.items() if now - heard > FORGET_S]:

@@ -1,0 +1,152 @@
+"""Leases in a simulated cluster of processes whose coordinator has no contact to the store that they share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+from unittest import mock
+
+import pytest
+
+from fluss_server.coordinator.standby_coordinators import StandbyCoordinators
+from fluss_server.errors import FlussError
+from fluss_server.model.identifiers import TableBucket
+from fluss_server.simulation import Simulation
+from simulation.cluster_clients import create_table
+from simulation.conversation import LOG_SCHEMA
+from simulation.ensemble import HOST as ENSEMBLE
+from simulation.ensemble import SESSION_TIMEOUT_S
+from simulation.full_cluster import COORDINATORS, SERVERS, FullCluster, coordinator_host, server_host
+
+LIMIT_S = 60.0
+TICK_S = 0.01
+
+
+async def until(condition: Callable[[], bool], at_each_tick: Callable[[], object] = lambda: None) -> None:
+    """Wait for a state, in simulated time."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + LIMIT_S
+    while not condition():
+        assert loop.time() < end, "it did not happen in time"
+        at_each_tick()
+        await asyncio.sleep(TICK_S)
+
+
+class Scene:
+    """A cluster with a table of one bucket, which all servers but one have.
+
+    Attributes:
+        cluster: started.
+        bucket: of the table.
+    """
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
+        self.cluster = FullCluster(simulation, {"log.replica.min-in-sync-replicas-number": "2"})
+        self.bucket = TableBucket(0, None, 0)
+        self._blocked: list[tuple[str, str]] = []
+
+    async def start(self) -> None:
+        await self.cluster.start()
+        endpoint = self.cluster.endpoints()[0]
+        machine = self.simulation.machine("client")
+        network = machine.runtime().network
+        table_id = await machine.start(create_table(network, endpoint, "t", LOG_SCHEMA, buckets=1, replicas=3))
+        self.bucket = TableBucket(table_id, None, 0)
+        await until(lambda: len(self.serving()) == 1)
+
+    async def close(self) -> None:
+        """Stop everything in order."""
+        for way in self._blocked:
+            self.simulation.network.unblock(*way)
+        machine = self.cluster.machine
+        for server_id in SERVERS:
+            await machine(server_host(server_id)).start(self.cluster.nodes[server_id].process.close())
+        for number in COORDINATORS:
+            await machine(coordinator_host(number)).start(self.cluster.coordinators[number].close())
+        self.cluster.running_ensemble.cancel()
+
+    def serving(self) -> list[int]:
+        """Servers that serve clients as leader of the bucket."""
+        found = []
+        for server_id in SERVERS:
+            try:
+                self.cluster.nodes[server_id].server.replicas.replica(self.bucket)
+            except FlussError:
+                continue
+            found.append(server_id)
+        return found
+
+    def block(self, sources: set[str], targets: set[str]) -> None:
+        """Nothing gets from one to the other, both ways."""
+        for source in sources:
+            for target in targets - sources:
+                for way in ((source, target), (target, source)):
+                    self.simulation.network.block(*way)
+                    self._blocked.append(way)
+
+
+T = TypeVar("T")
+
+
+def run(seed: int, play: Callable[[Scene], Coroutine[Any, Any, T]]) -> T:
+    """Play in a cluster of its own."""
+
+    async def played() -> T:
+        scene = Scene(simulation)
+        try:
+            return await play(scene)
+        finally:
+            await scene.close()
+
+    with Simulation(seed) as simulation:
+        return simulation.run(played())
+
+
+def test_leases_do_not_run_out_while_the_store_is_restarted() -> None:
+    async def restart(scene: Scene) -> None:
+        await scene.start()
+        cluster = scene.cluster
+        epoch = cluster.ensemble.tree.get("/coordinators/epoch")
+        await asyncio.sleep(1.0)  # of simulated time: the standbys have found the active coordinator
+        cluster.ensemble.stop()
+        await asyncio.sleep(0.8 * SESSION_TIMEOUT_S)
+        cluster.ensemble.start()
+        await asyncio.sleep(SESSION_TIMEOUT_S)
+        losses = {server_id: cluster.nodes[server_id].server.membership.lease.losses for server_id in SERVERS}
+        assert losses == dict.fromkeys(SERVERS, 0)
+        assert cluster.ensemble.tree.get("/coordinators/epoch") == epoch
+
+    run(1, restart)
+
+
+async def _cut_off_with_its_coordinator(scene: Scene) -> int:
+    """The leader and the active coordinator see each other and nothing else; returns the most leaders at a time."""
+    await scene.start()
+    await asyncio.sleep(1.0)  # of simulated time: the standbys have found the active coordinator
+    active = scene.cluster.active
+    assert active is not None
+    [before] = scene.serving()
+    everybody = {*map(server_host, SERVERS), *map(coordinator_host, COORDINATORS), ENSEMBLE}
+    scene.block({coordinator_host(active), server_host(before)}, everybody)
+    most = 0
+
+    def look() -> None:
+        nonlocal most
+        most = max(most, len(scene.serving()))
+
+    await until(lambda: scene.serving() not in ([], [before]) and before not in scene.serving(), look)
+    await until(lambda: scene.cluster.active != active, look)
+    return most
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_leader_that_is_cut_off_with_its_coordinator_does_not_serve_beside_the_next_leader(seed: int) -> None:
+    assert run(seed, _cut_off_with_its_coordinator) == 1
+
+
+def test_it_would_if_its_coordinator_did_not_need_the_standbys() -> None:
+    """So the test before this one can fail."""
+    with mock.patch.object(StandbyCoordinators, "all_stand_by", return_value=True):
+        assert run(1, _cut_off_with_its_coordinator) == 2
