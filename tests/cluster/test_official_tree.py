@@ -9,8 +9,7 @@ compared with the vectors, byte by byte. What differs by nature is put into the 
 * which servers have, lead and follow a bucket, and the epochs of its leader and its ISR;
 * names, columns and options of tables that no vector has.
 
-Every node that holds something is compared, but the markers of commits (``/commits``), which official servers do not
-have. What our servers do not write, or in another form, is in :data:`NOT_WRITTEN`.
+Every node that holds something is compared, but :data:`OF_THIS_PROJECT`, which official servers do not have. What our servers do not write, or in another form, is in :data:`NOT_WRITTEN`.
 """
 
 from __future__ import annotations
@@ -56,6 +55,7 @@ NOT_WRITTEN = {
     "AclChangeNotificationNode (persistent sequential)",
     "ConfigEntityChangeNotificationSequenceZNode (persistent sequential, empty)",
 }
+OF_THIS_PROJECT = ("/commits/", "/coordinators/lease-grantor")
 WAIT_S = 40.0
 OLD_EPOCH = 2
 ROLL = "log.retention.roll-active-segment.enabled"
@@ -292,7 +292,7 @@ class Script:
                 expected = await self.expectation.nodes(client)
             values = self._tree.values()
             # Markers of commits, one for each session, have changing numbers.
-            written = {path: value for path, value in values.items() if value and not path.startswith("/commits/")}
+            written = {path: value for path, value in values.items() if value and not path.startswith(OF_THIS_PROJECT)}
             if written == expected or time.monotonic() > deadline:
                 break
             await asyncio.sleep(0.1)

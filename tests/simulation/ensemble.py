@@ -2,8 +2,9 @@
 
 Requests and responses travel over the simulated network between the machine of a process and that of the ensemble, and
 may be held up or come too late. A process has a session, which the ensemble ends when it has not heard of it for the
-time-out, counted from its start when it was restarted; its ephemeral nodes and its place in the election end with it. A commit belongs to the session in which it was
-begun. When its response is lost the outcome is found out in the same session, and is unknown after its end.
+time-out, counted from its start when it was restarted; its ephemeral nodes and its place in the election end with it. A
+commit belongs to the session in which it was begun. When its response is lost the outcome is found out in the same
+session, and is unknown after its end.
 """
 
 from __future__ import annotations

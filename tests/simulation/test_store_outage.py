@@ -10,8 +10,10 @@ from unittest import mock
 import pytest
 
 from fluss_server.coordinator.standby_coordinators import StandbyCoordinators
+from fluss_server.coordinator.store_outage import StoreOutage
 from fluss_server.errors import FlussError
 from fluss_server.model.identifiers import TableBucket
+from fluss_server.processes.standing_by import StandingBy
 from fluss_server.simulation import Simulation
 from simulation.cluster_clients import create_table
 from simulation.conversation import LOG_SCHEMA
@@ -121,6 +123,10 @@ def test_leases_do_not_run_out_while_the_store_is_restarted() -> None:
     run(1, restart)
 
 
+async def _say_nothing(standing_by: StandingBy) -> None:
+    """Instead of ``StandingBy._tell``."""
+
+
 async def _cut_off_with_its_coordinator(scene: Scene) -> int:
     """The leader and the active coordinator see each other and nothing else; returns the most leaders at a time."""
     await scene.start()
@@ -149,4 +155,18 @@ def test_a_leader_that_is_cut_off_with_its_coordinator_does_not_serve_beside_the
 def test_it_would_if_its_coordinator_did_not_need_the_standbys() -> None:
     """So the test before this one can fail."""
     with mock.patch.object(StandbyCoordinators, "all_stand_by", return_value=True):
+        assert run(1, _cut_off_with_its_coordinator) == 2
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_successor_that_the_coordinator_does_not_know_waits_for_its_leases(seed: int) -> None:
+    with mock.patch.object(StandingBy, "_tell", _say_nothing):
+        assert run(seed, _cut_off_with_its_coordinator) == 1
+
+
+def test_there_would_be_two_leaders_if_it_did_not_wait() -> None:
+    with (
+        mock.patch.object(StandingBy, "_tell", _say_nothing),
+        mock.patch.object(StoreOutage, "_has_ended", return_value=True),
+    ):
         assert run(1, _cut_off_with_its_coordinator) == 2

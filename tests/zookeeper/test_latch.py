@@ -113,6 +113,47 @@ def test_a_leader_that_zookeeper_does_not_hear_does_not_lead(
     asyncio.run(scenario())
 
 
+def test_a_leader_leads_on_while_zookeeper_is_restarted(zookeeper: ZooKeeperServer, root: str) -> None:
+    async def scenario() -> None:
+        store, other = await connect(zookeeper, root, 30.0), await connect(zookeeper, root, 30.0)
+        latch = LeaderLatch(store, "one", MACHINE, outlasts_s=WAIT_S)
+        await within(latch.acquire())
+        lost = asyncio.ensure_future(latch.lost())
+        await asyncio.to_thread(zookeeper.stop)
+        await until(lambda: store.connection is ConnectionState.SUSPENDED)
+        await asyncio.to_thread(zookeeper.start)
+        await until(lambda: store.connection is other.connection is ConnectionState.CONNECTED)
+        assert await participants(latch) == ["one"]
+        assert latch.is_leader
+        assert not lost.done()
+        [name] = await other.children(ELECTION)
+        await other.commit([Delete(f"{ELECTION}/{name}")])  # its watch goes on, too
+        await within(lost)
+        assert not latch.is_leader
+        latch.close()
+        await store.close()
+        await other.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_leader_leads_only_for_some_time_without_a_connection(zookeeper: ZooKeeperServer, root: str) -> None:
+    async def scenario() -> None:
+        store = await connect(zookeeper, root, 30.0)
+        latch = LeaderLatch(store, "one", MACHINE, outlasts_s=0.5)
+        await within(latch.acquire())
+        await asyncio.to_thread(zookeeper.stop)
+        try:
+            await within(latch.lost())
+            assert store.connection is ConnectionState.SUSPENDED
+        finally:
+            await asyncio.to_thread(zookeeper.start)
+        latch.close()
+        await store.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_leader_whose_node_somebody_removes_does_not_lead(zookeeper: ZooKeeperServer, root: str) -> None:
     async def scenario() -> None:
         store, other = await connect(zookeeper, root), await connect(zookeeper, root)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ from fluss_server.metadata.server_records import LEASE_GRANTOR, CoordinatorRecor
 from fluss_server.metadata.store import MetadataStore, Set
 from fluss_server.runtime.clock import ManualClock
 from fluss_server.runtime.runtime import system_runtime
-from rpc_support import async_test
+from rpc_support import async_test, eventually
 
 ONE = CoordinatorRecord("one", "FLUSS://one:1")
 TWO = CoordinatorRecord("two", "FLUSS://two:2")
@@ -137,8 +136,7 @@ async def test_a_coordinator_that_was_replaced_or_writes_nothing_any_more_grants
     await tenure.start()
     await begun(store, TWO, clock)
     seconds(clock, 1.0)
-    while tenure.certain:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: not tenure.certain)
     await tenure.close()
 
 

@@ -25,9 +25,14 @@ from rpc_support import async_test, eventually
 
 
 class Coordinator:
-    """Responds to heartbeats with what comes next; then everything is well."""
+    """Responds to heartbeats with what comes next; then everything is well.
+
+    Attributes:
+        epoch: of the coordinator.
+    """
 
     def __init__(self, *outcomes: Exception) -> None:
+        self.epoch = 3
         self.outcomes = list(outcomes)
         self.registrations: list[RegisterServer] = []
         self.beats = 0
@@ -35,14 +40,14 @@ class Coordinator:
 
     async def register(self, request: RegisterServer, server: object) -> Registered:
         self.registrations.append(request)
-        return Registered(3, 2_000)
+        return Registered(self.epoch, 2_000)
 
     async def heartbeat(self, request: Heartbeat) -> Registered:
         self.beats += 1
         if self.outcomes:
             raise self.outcomes.pop(0)
         self.went_well.set()
-        return Registered(3, 2_000)
+        return Registered(self.epoch, 2_000)
 
 
 async def with_member(
@@ -124,6 +129,34 @@ class SilentCoordinator:
         self.clients.append(context.peer)
         await self.ends.wait()
         return server_codecs.encode_heartbeat_response(Registered(3, 2_000))
+
+
+@async_test
+async def test_a_coordinator_that_was_replaced_grants_nothing() -> None:
+    """Its successor may have others lead although this one has not heard of them."""
+    coordinator, clock = Coordinator(), ManualClock()
+    refusals: list[FlussError] = []
+    member = Membership(
+        RegisterServer(ServerNode(1), "first"),
+        coordinator,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+        clock,
+        interval_s=0.001,
+        replaced=refusals.append,
+    )
+    await member.join(clean=False, durable=True)
+    try:
+        until = member.lease.until
+        coordinator.epoch = 2
+        clock.advance(500)
+        beats = coordinator.beats
+        await eventually(lambda: coordinator.beats > beats + 2)
+        assert member.lease.until == until
+        coordinator.epoch = 3
+        await eventually(lambda: member.lease.until == until + 0.5)
+        assert not refusals
+    finally:
+        await member.close()
 
 
 @async_test

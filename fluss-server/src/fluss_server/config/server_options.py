@@ -489,7 +489,8 @@ SERVER_OPTIONS: Mapping[str, Option] = option_table(
             "zookeeper.client.tolerate-suspended-connections",
             OptionType.BOOL,
             "false",
-            "Whether a coordinator stays the leader while it has no connection to ZooKeeper, until its session ends.",
+            "Whether a coordinator stays the leader while it has no connection to ZooKeeper, until its session ends;"
+            " else it does so for 10 seconds.",
         ),
     )
 )

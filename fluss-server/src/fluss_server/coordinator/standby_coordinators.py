@@ -1,8 +1,9 @@
 """What the active coordinator knows of the others: whether one of them may have become the active one since.
 
-Who becomes active needs ZooKeeper, and so does a coordinator that wants to see it. One that has no contact to ZooKeeper
-relies on the others instead. A standby sends STAND_BY again and again, each time with the time of the last response, by the
-clock of the active coordinator: it has read that response, so it was a standby then. Before it becomes active it stops.
+Who becomes active needs the store, and so does a coordinator that wants to see it. One that has no contact to the store
+relies on the others instead. A standby sends STAND_BY again and again, each time with the time of the last response, by
+the clock of the active coordinator: it has read that response, so it was a standby then. Before it becomes active it
+stops.
 """
 
 from __future__ import annotations
@@ -35,7 +36,11 @@ CLOCK_MARGIN = 1.25
 """Two monotonic clocks differ in speed by less."""
 
 FORGET_S = CLOCK_MARGIN * (MEMORY_S + OUTAGE_S)
-"""How long a coordinator needs the requests of a standby that is silent: until no lease is granted that its last request allows."""
+"""How long a coordinator needs the requests of a standby that is silent.
+
+A standby that becomes active :data:`MEMORY_S` after its last request has replaced this coordinator by then, so that it
+has had no contact to the store for longer than it grants leases.
+"""
 
 MAX_STANDBYS = 64
 

@@ -5,8 +5,8 @@ broken network between ZooKeeper and itself alone. It grants leases on all the s
 contact, if it is the *grantor* that the store names, and if all standbys that it knows say that they are standbys.
 
 A new coordinator that finds another grantor waits, before anybody else leads, until that one can have granted nothing
-any more. It does not wait when the grantor needs its requests as a standby, or has surely ended. While it waits it is no grantor
-itself, so that a third coordinator finds the same.
+any more. It does not wait when the grantor needs its requests as a standby, or has surely ended. While it waits it is
+no grantor itself, so that a third coordinator finds the same.
 """
 
 from __future__ import annotations
