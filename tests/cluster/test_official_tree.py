@@ -9,7 +9,8 @@ compared with the vectors, byte by byte. What differs by nature is put into the 
 * which servers have, lead and follow a bucket, and the epochs of its leader and its ISR;
 * names, columns and options of tables that no vector has.
 
-Every node that holds something is compared, but :data:`OF_THIS_PROJECT`, which official servers do not have. What our servers do not write, or in another form, is in :data:`NOT_WRITTEN`.
+Every node that holds something is compared, but :data:`OF_THIS_PROJECT`, which official servers do not have. What our
+servers do not write, or in another form, is in :data:`NOT_WRITTEN`.
 """
 
 from __future__ import annotations
