@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 from unittest import mock
 
 import pytest
 
-from fluss_server.coordinator.standby_coordinators import StandbyCoordinators
+from fluss_server.coordinator.standby_coordinators import OUTAGE_S, StandbyCoordinators
 from fluss_server.coordinator.store_outage import StoreOutage
 from fluss_server.errors import FlussError
 from fluss_server.model.identifiers import TableBucket
@@ -21,7 +22,10 @@ from simulation.ensemble import HOST as ENSEMBLE
 from simulation.ensemble import SESSION_TIMEOUT_S
 from simulation.full_cluster import COORDINATORS, SERVERS, FullCluster, coordinator_host, server_host
 
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 LIMIT_S = 60.0
+LEASE_S = 0.7
 TICK_S = 0.01
 
 
@@ -69,12 +73,20 @@ class Scene:
             await machine(coordinator_host(number)).start(self.cluster.coordinators[number].close())
         self.cluster.running_ensemble.cancel()
 
+    def kill_server(self, server_id: int) -> None:
+        self.cluster.nodes.pop(server_id)
+        self.cluster.machine(server_host(server_id)).kill()
+
+    def kill_coordinator(self, number: int) -> None:
+        self.cluster.coordinators.pop(number)
+        self.cluster.machine(coordinator_host(number)).kill()
+
     def serving(self) -> list[int]:
         """Servers that serve clients as leader of the bucket."""
         found = []
-        for server_id in SERVERS:
+        for server_id, node in sorted(self.cluster.nodes.items()):
             try:
-                self.cluster.nodes[server_id].server.replicas.replica(self.bucket)
+                node.server.replicas.replica(self.bucket)
             except FlussError:
                 continue
             found.append(server_id)
@@ -102,8 +114,11 @@ def run(seed: int, play: Callable[[Scene], Coroutine[Any, Any, T]]) -> T:
         finally:
             await scene.close()
 
-    with Simulation(seed) as simulation:
-        return simulation.run(played())
+    try:
+        with Simulation(seed) as simulation:
+            return simulation.run(played())
+    finally:
+        gc.collect()  # what killed processes have left, while its warnings are ignored
 
 
 def test_leases_do_not_run_out_while_the_store_is_restarted() -> None:
@@ -170,3 +185,25 @@ def test_there_would_be_two_leaders_if_it_did_not_wait() -> None:
         mock.patch.object(StoreOutage, "_has_ended", return_value=True),
     ):
         assert run(1, _cut_off_with_its_coordinator) == 2
+
+
+def test_nor_does_it_replace_a_server_that_is_lost_before_that() -> None:
+    async def lose_the_coordinator_and_then_a_leader(scene: Scene) -> float:
+        await scene.start()
+        cluster, loop = scene.cluster, asyncio.get_running_loop()
+        before = cluster.active
+        assert before is not None
+        await asyncio.sleep(1.0)  # of simulated time: the standbys have found the active coordinator
+        scene.kill_coordinator(before)
+        await until(lambda: cluster.active is not None)
+        begun_at = loop.time()
+        await asyncio.sleep(1.0)  # of simulated time: all servers have registered
+        [leader] = scene.serving()
+        scene.kill_server(leader)
+        await until(lambda: scene.serving() not in ([], [leader]))
+        await asyncio.gather(cluster.start_coordinator(before), cluster.start_server(leader))
+        return loop.time() - begun_at
+
+    assert run(1, lose_the_coordinator_and_then_a_leader) < LEASE_S + OUTAGE_S, "its successor is its standby"
+    with mock.patch.object(StandingBy, "_tell", _say_nothing):
+        assert run(1, lose_the_coordinator_and_then_a_leader) > LEASE_S + OUTAGE_S

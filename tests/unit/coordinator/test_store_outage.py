@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from fluss_server.cluster.messages import ServerNode
+from fluss_server.coordinator.catalog import MetadataManager
+from fluss_server.coordinator.cluster_controller import ClusterController
+from fluss_server.coordinator.events import AbsentServersLeft
 from fluss_server.coordinator.fencing import FencedStore
 from fluss_server.coordinator.standby_coordinators import (
     FORGET_S,
@@ -218,3 +223,26 @@ async def test_a_grantor_that_cannot_be_read_is_waited_for(tmp_path: Path) -> No
     await store.commit([Set(LEASE_GRANTOR, b"{}")])
     two, _ = await begun(store, TWO, clock)
     assert two.must_wait
+
+
+class FailingQueue:
+    """Of events, none of which can be stored."""
+
+    def submit(self, event: object) -> asyncio.Future[object]:
+        done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        done.set_exception(FlussError(ErrorCode.STORAGE_EXCEPTION, "there is no connection"))
+        return done
+
+
+@async_test
+async def test_a_coordinator_starts_again_when_an_event_that_nobody_repeats_is_not_stored(tmp_path: Path) -> None:
+    clock = ManualClock()
+    store = opened(tmp_path)
+    outage, fenced = await begun(store, ONE, clock)
+    controller = ClusterController(
+        fenced, MetadataManager(fenced, clock), ServerNode(0), lambda bound: 0, clock=clock, outage=outage
+    )
+    controller._queue = FailingQueue()  # type: ignore[assignment]
+    controller._submit_surely(AbsentServersLeft())
+    await asyncio.wait_for(fenced.stopped(), 10)
+    assert fenced.has_stopped
