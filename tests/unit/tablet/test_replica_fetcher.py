@@ -296,6 +296,15 @@ async def test_fetches_of_quiet_buckets_wait_longer_but_for_one(tmp_path: Path) 
 
 
 @async_test
+async def test_fetches_that_wait_for_more_than_a_byte_do_not_wait_longer(tmp_path: Path) -> None:
+    async with following(tmp_path, replace(BRIEF, min_bytes=2)) as (leader, follower):
+        followers = follower.add(0, 2 * GROUP_BUCKETS + 1)
+        await eventually(lambda: len(leader.fetches) > 60)
+        assert {fetch.request.max_wait_ms for fetch in leader.fetches} == {BRIEF.wait_ms}
+        await eventually(leader.names(buckets(followers)))
+
+
+@async_test
 async def test_a_full_disk_is_told_by_fetches_that_wait_for_long(tmp_path: Path) -> None:
     disk = Disk()
     async with following(tmp_path, replace(BRIEF, wait_ms=200), disk) as (leader, follower):

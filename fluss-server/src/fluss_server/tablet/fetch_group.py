@@ -274,6 +274,11 @@ class FetchGroup:
             self._shares.give_back(self)
             self._waits.give_back(self)
 
+    def _may_wait_longer(self) -> bool:
+        if self.is_open or self._fetching.config.min_bytes > 1:  # fewer bytes have to wait only for the usual time
+            return False
+        return self._quiet_rounds >= QUIET_ROUNDS and _has_ended(self._abandoned_long)
+
     def _is_quiet(self, fetched: Sequence[FollowerReplica]) -> bool:
         """Whether all replicas have everything, and know that it is acknowledged."""
         return len(fetched) == len(self._followers) and all(
@@ -289,7 +294,7 @@ class FetchGroup:
         wait_ms = self._waits.take(
             self,
             self._hurry,
-            is_quiet=self._quiet_rounds >= QUIET_ROUNDS and not self.is_open and _has_ended(self._abandoned_long),
+            is_quiet=self._may_wait_longer(),
             disk_full=disk_full,
         )
         request = follower_fetch_request(
