@@ -38,9 +38,11 @@ from fluss_server.runtime.runtime import Runtime
 from fluss_server.runtime.workers import WorkerPool
 from fluss_server.tablet.bucket_changes import BucketChanges
 from fluss_server.tablet.bucket_routing import check_routing
+from fluss_server.tablet.fetch_group import FetcherConfig, FollowerDisk
+from fluss_server.tablet.leader_connection import Connect
 from fluss_server.tablet.maintenance import Maintenance, MaintenanceConfig
 from fluss_server.tablet.replica_directories import ReplicaDirectories
-from fluss_server.tablet.replica_fetcher import Connect, FetcherConfig, FollowerDisk, ReplicaFetchers
+from fluss_server.tablet.replica_fetcher import ReplicaFetchers
 from fluss_server.tablet.replica_removal import ReplicaRemoval
 from fluss_server.tablet.replica_roles import HostedReplica, ReplicaRoles
 from fluss_server.tablet.serving_waits import ServingWaits
