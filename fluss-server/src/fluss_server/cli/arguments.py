@@ -20,7 +20,7 @@ NEXT_PORT = "next"
 SERVER_VARIABLE, USER_VARIABLE, PASSWORD_VARIABLE = "FLUSS_SERVER", "FLUSS_USER", "FLUSS_PASSWORD"
 
 NAMES_COMMAND = "_names"
-"""``fluss _names KIND WORD...``, which completion scripts run: names of a kind, one a line, for the words typed so far."""
+"""``fluss _names KIND WORD...``, for completion scripts: names of a kind for the words typed so far, one a line."""
 
 Run = Callable[[argparse.Namespace], int]
 """What a command does; returns the exit code."""

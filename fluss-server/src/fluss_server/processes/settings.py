@@ -9,8 +9,7 @@ from fluss_server.log.log_config import LogConfig
 from fluss_server.tablet.disk_write_lock import DISK_RATIOS, check_ratios, disk_ratios
 from fluss_server.tablet.kv_scanners import ScannerConfig
 from fluss_server.tablet.maintenance import MaintenanceConfig
-from fluss_server.tablet.replica_fetcher import FetcherConfig
-from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicationConfig
+from fluss_server.tablet.replica_config import FetcherConfig, ReplicaConfig, ReplicationConfig
 
 
 def table_settings(configuration: Configuration) -> TableSettings:

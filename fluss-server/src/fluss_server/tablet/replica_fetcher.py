@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fluss_server.api.keys import ApiKey
@@ -21,6 +20,7 @@ from fluss_server.rpc.client import RpcClient
 from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.waits import wait_at_most
 from fluss_server.tablet.catch_up_limit import CatchUpLimit
+from fluss_server.tablet.replica_config import FetcherConfig
 from fluss_server.tablet.replication_protocol import (
     FetchFrom,
     error_code,
@@ -48,29 +48,6 @@ _GATHER_S = 0.005  # replicas that come together are fetched together
 
 Connect = Callable[[int], Awaitable[RpcClient]]
 """Connects to the server with an id; raises ``FlussError``."""
-
-
-@dataclass(frozen=True)
-class FetcherConfig:
-    """How followers fetch; the options are named ``log.replica.fetch*``.
-
-    Attributes:
-        per_leader: connections to each leader; a bucket always uses the same one.
-        max_bytes: most bytes of a response.
-        max_bucket_bytes: most bytes of one bucket in it.
-        wait_ms: how long the leader waits for something new.
-        min_bytes: with how much it responds before.
-        backoff_s: pause after an error; between half and all of it.
-        catch_up_bytes_per_s: see :class:`CatchUpLimit`.
-    """
-
-    per_leader: int = 1
-    max_bytes: int = 16 << 20
-    max_bucket_bytes: int = 1 << 20
-    wait_ms: int = 500
-    min_bytes: int = 1
-    backoff_s: float = 1.0
-    catch_up_bytes_per_s: int = 0
 
 
 class FollowerDisk(Protocol):
