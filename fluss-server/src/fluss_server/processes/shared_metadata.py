@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fluss_server.config import Configuration
-from fluss_server.coordinator.standby_coordinators import OUTAGE_S
 from fluss_server.metadata.participant import Participant
 from fluss_server.metadata.store import MetadataStore
 from fluss_server.runtime.runtime import Runtime
@@ -83,6 +82,7 @@ class ZooKeeperMetadata:
         return cls(ZooKeeperSettings.of(configuration))
 
     async def connect(self, runtime: Runtime) -> SharedStore:
+        from fluss_server.coordinator.standby_coordinators import OUTAGE_S
         from fluss_server.metadata.zookeeper.latch import LeaderLatch
         from fluss_server.metadata.zookeeper.states import ConnectionState
         from fluss_server.metadata.zookeeper.store import ZooKeeperMetadataStore
