@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from fluss_server.cluster.messages import ServerNode
+from fluss_server.cluster.messages import Heartbeat, ServerNode
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_controller import ClusterController
 from fluss_server.coordinator.events import AbsentServersLeft
@@ -246,3 +247,27 @@ async def test_a_coordinator_starts_again_when_an_event_that_nobody_repeats_is_n
     controller._submit_surely(AbsentServersLeft())
     await asyncio.wait_for(fenced.stopped(), 10)
     assert fenced.has_stopped
+
+
+class SlowQueue:
+    """Of events that wait for the store; server 1 is a member."""
+
+    def __init__(self) -> None:
+        self.state = SimpleNamespace(servers={1: SimpleNamespace(incarnation="first")})
+
+    def submit(self, event: object) -> asyncio.Future[object]:
+        return asyncio.get_running_loop().create_future()
+
+
+@async_test
+async def test_a_server_that_was_taken_for_dead_gets_no_lease_before_that_is_stored(tmp_path: Path) -> None:
+    clock = ManualClock()
+    outage, fenced = await begun(opened(tmp_path), ONE, clock)
+    controller = ClusterController(
+        fenced, MetadataManager(fenced, clock), ServerNode(0), lambda bound: 0, clock=clock, outage=outage
+    )
+    controller._queue = SlowQueue()  # type: ignore[assignment]
+    controller.server_lost(1, "first")
+    with pytest.raises(FlussError) as caught:
+        await controller.heartbeat(Heartbeat(1, "first"))
+    assert caught.value.code is ErrorCode.SERVER_NOT_EXIST_EXCEPTION

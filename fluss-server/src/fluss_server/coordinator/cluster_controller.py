@@ -247,7 +247,8 @@ class ClusterController:
             self._monitor.start()
             lost, self._lost_in_grace = self._lost_in_grace, []
             for server_id, incarnation in lost:
-                self.server_lost(server_id, incarnation)
+                if server_id not in self._channels:  # it has not registered again
+                    self.server_lost(server_id, incarnation)
         self._present.servers_are_back()
         self._submit_surely(AbsentServersLeft())
 
@@ -288,16 +289,17 @@ class ClusterController:
         known = self.queue.state.servers.get(server_id)
         if known is None or incarnation not in (None, known.incarnation):
             return
-        if self._outage is not None and self._outage.must_wait:
-            self._lost_in_grace.append((server_id, incarnation))  # its lease may be one of the coordinator before
-            return
-        self.lost_servers += 1
+        # From now on it gets no lease, also before the event is handled, which may take as long as the store is away.
         channel = self._channels.pop(server_id, None)
         if channel is not None:  # nobody waits any longer for what it has not confirmed
             self._retries_of_closed += channel.retries
             closing = asyncio.ensure_future(channel.close())
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
+        if self._outage is not None and self._outage.must_wait:
+            self._lost_in_grace.append((server_id, incarnation))  # its lease may be one of the coordinator before
+            return
+        self.lost_servers += 1
         if self._monitor is not None:
             self._monitor.forget(server_id)
         self._submit_surely(ServerLeft(server_id, known.incarnation))
@@ -409,7 +411,7 @@ class ClusterController:
 
     async def heartbeat(self, request: Heartbeat) -> Registered:
         server = self.queue.state.servers.get(request.server_id)
-        if server is None:
+        if server is None or request.server_id not in self._channels:
             raise _no_server(request.server_id)
         if server.incarnation != request.incarnation:
             raise FlussError(
@@ -427,6 +429,10 @@ class ClusterController:
             raise FlussError(
                 ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION,
                 "this coordinator cannot tell whether it is still the active one, so it grants no leases",
+            )
+        if server_id not in self._channels:
+            raise FlussError(
+                ErrorCode.REQUEST_TIME_OUT, f"tablet server {server_id} was taken for dead while it registered"
             )
         if self._monitor is not None:
             self._monitor.heard(server_id)
