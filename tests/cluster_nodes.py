@@ -24,8 +24,8 @@ from fluss_server.rpc.service import Handler, ServiceRegistry
 from fluss_server.runtime.runtime import Runtime
 from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
 from fluss_server.security.authorizer import Authorizer, parse_super_users
+from fluss_server.security.follower_fetches import FollowerFetches
 from fluss_server.security.internal_calls import (
-    FollowerFetches,
     internal_endpoint,
     internal_listener,
     server_credentials,

@@ -93,7 +93,7 @@ class Cluster:
     def pause_follower(self, server_id: int, bucket: TableBucket) -> FollowerReplica:
         """Let a follower fetch no more."""
         follower = self.follower(server_id, bucket)
-        self.tablets[server_id].server.replicas._fetchers.remove(follower)
+        self.tablets[server_id].server.replicas._roles.stop_fetching(follower)
         return follower
 
     async def call_leader(self, bucket: TableBucket, key: ApiKey, request: Any) -> Any:

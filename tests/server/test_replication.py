@@ -121,7 +121,7 @@ async def test_a_lagging_follower_leaves_the_isr_and_comes_back(tmp_path: Path) 
         assert not (await produce(running, table_id, 2)).HasField("error_code"), "acknowledged when it has left"
         assert slow not in running.isr_of(bucket)
         assert figures(running, leader)["tabletserver_underReplicated"] == 1
-        running.tablets[slow].server.replicas._fetchers.add(follower)
+        running.tablets[slow].server.replicas._roles.begin_to_fetch(follower)
         await until(lambda: running.isr_of(bucket) == set(ALL))
         isr = running.tablets[leader].server.isr
         assert (isr.shrinks, isr.expansions) == (1, 1)

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from fluss_server.cli.output import OutputFormat, json_line, note, print_fields, print_rows, printable
+from fluss_server.cli.output import json_line, note, print_fields, print_rows, printable
+from fluss_server.cli.output_format import OutputFormat
 
 EVIL = "a\x1b]0;title\x07\nb\x9bc\u202ed"
 

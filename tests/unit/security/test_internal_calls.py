@@ -25,8 +25,8 @@ from fluss_server.rpc.service import RequestContext, ServiceRegistry, rpc
 from fluss_server.runtime import system_runtime
 from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
 from fluss_server.security.authorizer import Authorizer
+from fluss_server.security.follower_fetches import FollowerFetches
 from fluss_server.security.internal_calls import (
-    FollowerFetches,
     internal_endpoint,
     internal_listener,
     server_credentials,

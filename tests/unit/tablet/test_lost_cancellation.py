@@ -17,8 +17,8 @@ from fluss_server.metadata.server_records import CoordinatorRecord
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.processes.takeover import Takeover
 from fluss_server.runtime.clock import SystemClock
-from fluss_server.tablet.fetch_group import FetcherConfig
 from fluss_server.tablet.membership import Membership
+from fluss_server.tablet.replica_config import FetcherConfig
 from fluss_server.tablet.replica_fetcher import ReplicaFetchers
 from fluss_server.tablet.resignations import Resignations
 from rpc_support import async_test

@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -24,7 +23,7 @@ from fluss_server.replica.follower_replica import FollowerReplica, LeaderLog
 from fluss_server.rpc.bulk import FetchLogResponseBuilder
 from fluss_server.runtime import InlineWorkers
 from fluss_server.runtime.clock import SystemClock
-from fluss_server.tablet.fetch_group import MAX_GROUPS, FetcherConfig, max_groups
+from fluss_server.tablet.replica_config import MAX_GROUPS, FetcherConfig, max_groups
 from fluss_server.tablet.replica_fetcher import GROUP_BUCKETS, OPEN_GROUPS, ReplicaFetchers
 from fluss_server.tablet.replication_protocol import FollowerFetch, bucket_of, leader_epochs_response
 from log_support import make_batch, open_log, read_all
@@ -34,7 +33,7 @@ SCHEMA = Schema.from_json({"columns": [{"name": "a", "data_type": {"type": "INTE
 TABLE = TableInfo(TablePath("d", "t"), 1, 1, TableDescriptor(SCHEMA, bucket_count=1), 0, 0)
 EPOCH = 7
 CONFIG = FetcherConfig(backoff_s=0.02, max_bytes=1000, max_bucket_bytes=100, wait_ms=5_000)
-BRIEF = replace(CONFIG, wait_ms=20)
+BRIEF = CONFIG._replace(wait_ms=20)
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
@@ -263,7 +262,7 @@ async def test_fetches_that_wait_have_a_bound_and_every_bucket_is_fetched(tmp_pa
 @pytest.mark.parametrize("most", [1, 3])
 @async_test
 async def test_buckets_beyond_the_largest_number_of_groups_make_them_larger(tmp_path: Path, most: int) -> None:
-    async with following(tmp_path, replace(BRIEF, max_groups=most)) as (leader, follower):
+    async with following(tmp_path, BRIEF._replace(max_groups=most)) as (leader, follower):
         log = open_log(tmp_path / "log")
         follower.logs.append(log)
         count = GROUP_BUCKETS * most * 3
@@ -281,7 +280,7 @@ def test_no_more_groups_than_the_requests_that_a_leader_starts() -> None:
 
 @async_test
 async def test_fetches_of_quiet_buckets_wait_longer_but_for_one(tmp_path: Path) -> None:
-    async with following(tmp_path, replace(BRIEF, wait_ms=50)) as (leader, follower):
+    async with following(tmp_path, BRIEF._replace(wait_ms=50)) as (leader, follower):
         groups = 4
         log = leader.log_of(0, tmp_path)
         followers = follower.add(0, groups * GROUP_BUCKETS + 1)
@@ -298,7 +297,7 @@ async def test_fetches_of_quiet_buckets_wait_longer_but_for_one(tmp_path: Path) 
 
 @async_test
 async def test_fetches_that_wait_for_more_than_a_byte_do_not_wait_longer(tmp_path: Path) -> None:
-    async with following(tmp_path, replace(BRIEF, min_bytes=2)) as (leader, follower):
+    async with following(tmp_path, BRIEF._replace(min_bytes=2)) as (leader, follower):
         followers = follower.add(0, 2 * GROUP_BUCKETS + 1)
         await eventually(lambda: len(leader.fetches) > 60)
         assert {fetch.request.max_wait_ms for fetch in leader.fetches} == {BRIEF.wait_ms}
@@ -308,7 +307,7 @@ async def test_fetches_that_wait_for_more_than_a_byte_do_not_wait_longer(tmp_pat
 @async_test
 async def test_a_full_disk_is_told_by_fetches_that_wait_for_long(tmp_path: Path) -> None:
     disk = Disk()
-    async with following(tmp_path, replace(BRIEF, wait_ms=200), disk) as (leader, follower):
+    async with following(tmp_path, BRIEF._replace(wait_ms=200), disk) as (leader, follower):
         followers = follower.add(0, 3 * GROUP_BUCKETS + 1)
         await eventually(lambda: sum(fetch.request.max_wait_ms > 200 for fetch in leader.waiting()) == 3)
         disk.state = True

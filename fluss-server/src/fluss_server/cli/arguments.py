@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fluss_server.cli.output import OutputFormat
+from fluss_server.cli.output_format import OutputFormat
 
 if TYPE_CHECKING:
     from fluss_server.cli.session import Session
@@ -18,6 +18,9 @@ DEFAULT_SERVER = f"127.0.0.1:{DEFAULT_PORT + 1}"
 NEXT_PORT = "next"
 """The gRPC port is the one after that of the native protocol."""
 SERVER_VARIABLE, USER_VARIABLE, PASSWORD_VARIABLE = "FLUSS_SERVER", "FLUSS_USER", "FLUSS_PASSWORD"
+
+NAMES_COMMAND = "_names"
+"""``fluss _names KIND WORD...``, for completion scripts: names of a kind for the words typed so far, one a line."""
 
 Run = Callable[[argparse.Namespace], int]
 """What a command does; returns the exit code."""

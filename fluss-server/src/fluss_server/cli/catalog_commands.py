@@ -13,7 +13,8 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.cli.create_table_sql import BUCKET_NUM, create_table_sql, parse_column, parse_create_table
 from fluss_server.cli.failures import CommandError, InputError, UsageError
 from fluss_server.cli.json_values import timestamp_text
-from fluss_server.cli.output import OutputFormat, note, print_fields, print_rows
+from fluss_server.cli.output import note, print_fields, print_rows
+from fluss_server.cli.output_format import OutputFormat
 from fluss_server.cli.selection import assignments
 from fluss_server.cli.session import Session, path_message, table_path
 from fluss_server.cli.table_reader import count_rows

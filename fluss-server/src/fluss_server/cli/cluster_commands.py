@@ -10,7 +10,8 @@ from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
 from fluss_server.api.own_messages import message_class
 from fluss_server.cli.failures import CommandError
-from fluss_server.cli.output import OutputFormat, note, print_rows
+from fluss_server.cli.output import note, print_rows
+from fluss_server.cli.output_format import OutputFormat
 from fluss_server.cli.session import Session
 from fluss_server.cli.table_reader import EARLIEST, LATEST, list_offsets
 from fluss_server.errors import ErrorCode, FlussError

@@ -12,14 +12,12 @@ from fluss_server.cli.arguments import (
     DEFAULT_SERVER,
     FILES,
     KEY_COLUMNS,
+    NAMES_COMMAND,
     PASSWORD_VARIABLE,
     SERVER_VARIABLE,
     TABLES,
     USER_VARIABLE,
 )
-
-NAMES_COMMAND = "_names"
-"""``fluss _names KIND WORD...``, which the scripts run: names of a kind, one a line, for the words typed so far."""
 
 _KINDS = (TABLES, DATABASES, COLUMNS, KEY_COLUMNS)
 _TIMEOUT_S = 2.0

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fluss_server.cli.output import OutputFormat, print_rows
+from fluss_server.cli.output import print_rows
+from fluss_server.cli.output_format import OutputFormat
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.kv.checkpoint import read_checkpoint
 from fluss_server.kv.committed_rows import STORE_DIRECTORY

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fluss_server.cli.json_values import timestamp_text, to_json
-from fluss_server.cli.output import OutputFormat, RowPrinter
+from fluss_server.cli.output import RowPrinter
+from fluss_server.cli.output_format import OutputFormat
 from fluss_server.cli.table_reader import CHANGE_NAMES, LogPage
 from fluss_server.model.table import TableInfo
 

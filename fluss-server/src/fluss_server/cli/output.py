@@ -10,10 +10,10 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from fluss_server.cli.csv_records import join_record
+from fluss_server.cli.output_format import OutputFormat
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,15 +24,6 @@ _GAP = "  "
 _MAX_WIDTH = 60
 # Control characters, line and paragraph separators, characters that reverse the direction of text.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-
-
-class OutputFormat(str, Enum):
-    """``--output``."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
-    ARROW = "arrow"
 
 
 class RowPrinter:

@@ -6,6 +6,8 @@ Nothing heavy is imported here; a command names the function that runs it, which
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,23 +38,56 @@ from fluss_server.cli.arguments import (
 
 __all__ = ["SERVER_VARIABLE", "USER_VARIABLE", "build_parser"]
 
+_NAME = "fluss"
+_DEFAULT_WIDTH = 80
 _IF_EXISTS = "do not fail if it does not exist"
 _IF_NOT_EXISTS = "do not fail if it exists"
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def build_parser(program: str | None = None) -> argparse.ArgumentParser:
+    """The whole command line.
+
+    Args:
+        program: the first word of what will be parsed. If it runs a server, the parser has that command only: the
+            others would be a large part of the time until the server is ready, and stay in its memory.
+    """
     parser = argparse.ArgumentParser(
-        prog="fluss", description="Fluss in Python: streaming storage for analytics, on Apache Fluss's own protocol."
+        prog=_NAME,
+        description="Fluss in Python: streaming storage for analytics, on Apache Fluss's own protocol.",
+        formatter_class=_HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"fluss-server {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_local(commands)
-    _add_cluster_programs(commands)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", prog=_NAME)
+    if program in _SERVER_PROGRAMS:
+        _SERVER_PROGRAMS[program](commands)
+        return parser
+    for add_program in _SERVER_PROGRAMS.values():
+        add_program(commands)
     _add_catalog(commands)
     _add_data(commands)
     _add_administration(commands)
     return parser
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Help as wide as the terminal, which the base class loads ``shutil`` for, with every argument that is added."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_terminal_width() - 2)
+
+
+def _terminal_width() -> int:
+    """As ``shutil.get_terminal_size`` has it."""
+    try:
+        columns = int(os.environ.get("COLUMNS", ""))
+    except ValueError:
+        columns = 0
+    if columns <= 0:
+        try:
+            columns = os.get_terminal_size(sys.__stdout__.fileno()).columns if sys.__stdout__ is not None else 0
+        except (OSError, ValueError):  # no terminal, or closed
+            columns = 0
+    return columns or _DEFAULT_WIDTH
 
 
 # ---- the server
@@ -64,6 +99,7 @@ def _add_local(commands: Any) -> None:
         help="run a complete Fluss in one process, or several",
         description="Run a complete Fluss in one process: Fluss's native protocol on one port, gRPC for this command "
         "and for health probes on the next. SIGTERM or Ctrl-C stops it cleanly.",
+        formatter_class=_HelpFormatter,
     )
     _add_server_arguments(local, DEFAULT_PORT, "./fluss-data", "where everything is kept")
     _add_grpc_port(local, NEXT_PORT)
@@ -84,22 +120,27 @@ def _add_local(commands: Any) -> None:
     local.set_defaults(run=local_command("local:run"))
 
 
-def _add_cluster_programs(commands: Any) -> None:
+def _add_coordinator(commands: Any) -> None:
     coordinator = commands.add_parser(
         "coordinator",
         help="run the coordinator of a cluster",
         description="Run a coordinator of a cluster, whose data is on tablet servers. With zookeeper.address several "
         "coordinators may run: they elect the active one. Without it there is one, and it keeps the metadata in its "
         "data directory.",
+        formatter_class=_HelpFormatter,
     )
     _add_server_arguments(coordinator, DEFAULT_PORT, "./fluss-coordinator", "where the metadata is kept")
     _add_grpc_port(coordinator, None)
     coordinator.set_defaults(run=local_command("cluster_programs:coordinator"))
+
+
+def _add_tablet_server(commands: Any) -> None:
     tablet_server = commands.add_parser(
         "tablet-server",
         help="run a tablet server of a cluster",
         description="Run a tablet server of a cluster. It finds the coordinator through zookeeper.address or "
         "coordinator.address, and waits for it as long as it is away.",
+        formatter_class=_HelpFormatter,
     )
     tablet_server.add_argument(
         "--id", type=int, help="number of this tablet server, which no other one of the cluster has (tablet-server.id)"
@@ -107,6 +148,9 @@ def _add_cluster_programs(commands: Any) -> None:
     _add_server_arguments(tablet_server, 0, "./fluss-tablet-server", "where logs and rows are kept")
     _add_grpc_port(tablet_server, None)
     tablet_server.set_defaults(run=local_command("cluster_programs:tablet_server"))
+
+
+_SERVER_PROGRAMS = {"local": _add_local, "coordinator": _add_coordinator, "tablet-server": _add_tablet_server}
 
 
 def _add_grpc_port(command: Any, default: str | None) -> None:

@@ -11,7 +11,8 @@ from fluss_server.api.keys import ApiKey
 from fluss_server.cli.failures import InputError, UsageError
 from fluss_server.cli.json_values import from_json, parse_timestamp, to_json
 from fluss_server.cli.log_printer import LogPrinter
-from fluss_server.cli.output import NULL, OutputFormat, RowPrinter, note, print_rows
+from fluss_server.cli.output import NULL, RowPrinter, note, print_rows
+from fluss_server.cli.output_format import OutputFormat
 from fluss_server.cli.selection import assignments, chosen_buckets, chosen_columns, column_index
 from fluss_server.cli.session import WHOLE_TABLE, Partition, Session, raise_bucket_error
 from fluss_server.cli.table_reader import (

@@ -25,12 +25,6 @@ _T = TypeVar("_T")
 # How long the KV thread may keep the event loop waiting when both have work; Python's default is 5 ms.
 _SWITCH_INTERVAL_S = 0.001
 
-# When the cycle collector runs. Of the youngest objects after so many new containers: Python's default is 700, which a
-# batch of upserts makes ten times over. Of those that have survived one run after 4 runs (default 10) and of all after
-# 800 (default 100, but soon again while many requests wait): it holds the event loop for about 0.1 us for each object,
-# of which 20,000 waiting fetches are made of a million. Few objects of requests are in cycles.
-_GC_THRESHOLDS = (10_000, 4, 200)
-
 
 class GivenOptions:
     """Server options of a configuration file and, before them, of ``--set``.
@@ -111,7 +105,6 @@ def run_server(
     # gRPC's native library would print lines of its own about what is reported here as an error.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    gc.set_threshold(*_GC_THRESHOLDS)
     logger.info(
         "fluss-server %s starts, Python %s, process %d, data directory %s",
         __version__,

@@ -6,27 +6,28 @@ unknown. Callers put a deadline on every call.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from fluss_server.cluster.messages import (
-    AdjustIsr,
-    AdjustIsrResponse,
-    ControlledShutdown,
-    ControlledShutdownResponse,
-    Heartbeat,
-    NotifyLeaderAndIsr,
-    NotifyLeaderAndIsrResponse,
-    Registered,
-    RegisterServer,
-    ReservedIds,
-    ReserveIds,
-    ReserveWriterIds,
-    ResignLeaderships,
-    StopReplicas,
-    StopReplicasResponse,
-    UpdateMetadata,
-)
-from fluss_server.cluster.settings_update import UpdateSettings
+if TYPE_CHECKING:
+    from fluss_server.cluster.messages import (
+        AdjustIsr,
+        AdjustIsrResponse,
+        ControlledShutdown,
+        ControlledShutdownResponse,
+        Heartbeat,
+        NotifyLeaderAndIsr,
+        NotifyLeaderAndIsrResponse,
+        Registered,
+        RegisterServer,
+        ReservedIds,
+        ReserveIds,
+        ReserveWriterIds,
+        ResignLeaderships,
+        StopReplicas,
+        StopReplicasResponse,
+        UpdateMetadata,
+    )
+    from fluss_server.cluster.settings_update import UpdateSettings
 
 
 class TabletServerGateway(Protocol):

@@ -7,9 +7,8 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from itertools import count
+from typing import TYPE_CHECKING
 
-from fluss_server.cluster.gateways import TabletServerGateway
-from fluss_server.cluster.lease import LeaseTimes
 from fluss_server.cluster.messages import (
     AdjustIsr,
     AdjustIsrResponse,
@@ -27,7 +26,6 @@ from fluss_server.cluster.messages import (
     ResignLeaderships,
     ServerNode,
 )
-from fluss_server.cluster.settings_update import UpdateSettings
 from fluss_server.coordinator.bounded_waits import BoundedWaits
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.cluster_service import ReplicaCounts
@@ -48,6 +46,7 @@ from fluss_server.coordinator.events import (
     ServerLeft,
     ServersTagged,
     ServersUntagged,
+    SettingsChange,
     ShutdownRequested,
     TableReady,
     Tell,
@@ -55,19 +54,23 @@ from fluss_server.coordinator.events import (
 from fluss_server.coordinator.fencing import FencedStore, commit_steps
 from fluss_server.coordinator.handover_limit import HandoverLimit
 from fluss_server.coordinator.presence import Presence
-from fluss_server.coordinator.reassignments import planning
-from fluss_server.coordinator.rebalance_plan import RebalanceGoal
-from fluss_server.coordinator.rebalance_watch import REPLACEMENT, MoveTimes, RebalanceWatch
 from fluss_server.coordinator.replicated_tables import ReplicatedTables
-from fluss_server.coordinator.server_monitor import ServerMonitor
-from fluss_server.coordinator.settings_distribution import SettingsChange, SettingsDistribution
 from fluss_server.coordinator.state_loader import load_state
-from fluss_server.coordinator.tenure import VALID_S, Tenure
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.metadata.rebalance_records import REBALANCE, SERVER_TAGS, BucketMove
 from fluss_server.metadata.store import in_batches, missing_parents
 from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.workers import Workers
+
+if TYPE_CHECKING:
+    from fluss_server.cluster.gateways import TabletServerGateway
+    from fluss_server.cluster.lease import LeaseTimes
+    from fluss_server.cluster.settings_update import UpdateSettings
+    from fluss_server.coordinator.rebalance_plan import RebalanceGoal
+    from fluss_server.coordinator.rebalance_watch import MoveTimes, RebalanceWatch
+    from fluss_server.coordinator.server_monitor import ServerMonitor
+    from fluss_server.coordinator.settings_distribution import SettingsDistribution
+    from fluss_server.coordinator.tenure import Tenure
 
 logger = logging.getLogger(__name__)
 
@@ -136,8 +139,14 @@ class ClusterController:
         self._retry: asyncio.TimerHandle | None = None
         self._lease_ms = 0 if lease is None else round(lease.lease_s * 1000)
         self._lease = lease
-        self._monitor = None if lease is None else ServerMonitor(clock, lease.timeout_s, self._silent)
-        self._tenure = None if lease is None else Tenure(store, clock)
+        self._monitor: ServerMonitor | None = None
+        self._tenure: Tenure | None = None
+        if lease is not None:  # a coordinator with the only server in its own process loads neither
+            from fluss_server.coordinator.server_monitor import ServerMonitor
+            from fluss_server.coordinator.tenure import Tenure
+
+            self._monitor = ServerMonitor(clock, lease.timeout_s, self._silent)
+            self._tenure = Tenure(store, clock)
         self._grace: asyncio.TimerHandle | None = None
         self._present = Presence()
         self._waits = BoundedWaits()
@@ -150,7 +159,11 @@ class ClusterController:
         self.lost_servers = 0
         self._retries_of_closed = 0
         self._moves_per_server = moves_per_server
-        self._rebalance_watch = None if move_times is None else RebalanceWatch(clock, move_times, self._look_at_moves)
+        self._rebalance_watch: RebalanceWatch | None = None
+        if move_times is not None:
+            from fluss_server.coordinator.rebalance_watch import RebalanceWatch
+
+            self._rebalance_watch = RebalanceWatch(clock, move_times, self._look_at_moves)
         self._settings: SettingsDistribution | None = None
         self._checks_permissions = False
 
@@ -211,6 +224,8 @@ class ClusterController:
         if self._rebalance_watch is not None:
             self._rebalance_watch.start()
         if self._monitor is not None and self._lease is not None:
+            from fluss_server.coordinator.tenure import VALID_S
+
             self._monitor.start()
             loop = asyncio.get_running_loop()
             longest_s = max(self._lease.timeout_s, self._lease.lease_s + VALID_S)  # from when the one before was fenced
@@ -458,6 +473,8 @@ class ClusterController:
         self, goals: Sequence[RebalanceGoal], replaced: tuple[int, ...] = ()
     ) -> tuple[BucketMove, ...]:
         """What a rebalance would move now, see :func:`plan_rebalance`; found out in a thread, for it may take long."""
+        from fluss_server.coordinator.reassignments import planning  # a single server never rebalances
+
         found = planning(Draft(self.queue.state), goals, replaced)
         return found() if self._planner is None else await self._planner.run(found)
 
@@ -480,6 +497,8 @@ class ClusterController:
             asyncio.ensure_future(self._replace(replaced)).add_done_callback(_log_failure)
 
     async def _replace(self, replaced: tuple[int, ...]) -> None:
+        from fluss_server.coordinator.rebalance_watch import REPLACEMENT
+
         gone = list(replaced)
         event = RebalanceRequested(f"{REPLACEMENT}{self._store.epoch}-{next(self._sequence)}", (), replaced)
         if await self.rebalance(event):

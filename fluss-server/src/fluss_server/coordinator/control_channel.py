@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fluss_server.cluster.gateways import TabletServerGateway
 from fluss_server.cluster.messages import (
@@ -22,12 +22,19 @@ from fluss_server.cluster.messages import (
     StopReplicas,
     UpdateMetadata,
 )
-from fluss_server.cluster.settings_update import UpdateSettings
-from fluss_server.coordinator.events import LeadershipConfirmed, LeadershipsConfirmed, MetadataChange, ReplicasStopped
-from fluss_server.coordinator.settings_distribution import SettingsChange
+from fluss_server.coordinator.events import (
+    LeadershipConfirmed,
+    LeadershipsConfirmed,
+    MetadataChange,
+    ReplicasStopped,
+    SettingsChange,
+)
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.runtime.waits import wait_at_most
+
+if TYPE_CHECKING:
+    from fluss_server.cluster.settings_update import UpdateSettings
 
 logger = logging.getLogger(__name__)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 
-from fluss_server.cluster.gateways import CoordinatorGateway
-from fluss_server.cluster.lease import LeaseTimes
+from fluss_server.api.keys import ApiKey
 from fluss_server.cluster.messages import DiskSpace, ServerNode
 from fluss_server.config import Configuration
 from fluss_server.config.dynamic import DynamicConfiguration
@@ -16,24 +17,47 @@ from fluss_server.coordinator.cluster_controller import ClusterController
 from fluss_server.coordinator.cluster_service import ClusterService, ReplicaCounts
 from fluss_server.coordinator.ddl import DdlExecutor
 from fluss_server.coordinator.fencing import FencedStore, fence
-from fluss_server.coordinator.inspection_service import InspectionService
 from fluss_server.coordinator.metadata_view import CoordinatorMetadata
 from fluss_server.coordinator.partition_service import PartitionService
 from fluss_server.coordinator.partition_time import system_zone
 from fluss_server.coordinator.partitions import PartitionExecutor
-from fluss_server.coordinator.producer_service import ProducerService
-from fluss_server.coordinator.rebalance_service import RebalanceService
-from fluss_server.coordinator.rebalance_watch import MoveTimes
 from fluss_server.coordinator.service import CoordinatorService
-from fluss_server.coordinator.settings_distribution import SettingsChange, SettingsDistribution
 from fluss_server.coordinator.validation import TableSettings
 from fluss_server.metadata.store import MetadataStore
 from fluss_server.model.acl import AclEntry, Resource
 from fluss_server.model.table import TableInfo
+from fluss_server.rpc.lazy_service import LazyService
 from fluss_server.rpc.service import RequestContext
 from fluss_server.runtime.runtime import Runtime
-from fluss_server.security.authorizer import Authorizer
-from fluss_server.security.rules import Permissions
+
+if TYPE_CHECKING:
+    from fluss_server.cluster.gateways import CoordinatorGateway
+    from fluss_server.cluster.lease import LeaseTimes
+    from fluss_server.coordinator.events import SettingsChange
+    from fluss_server.coordinator.inspection_service import InspectionService
+    from fluss_server.coordinator.producer_service import ProducerService
+    from fluss_server.coordinator.rebalance_service import RebalanceService
+    from fluss_server.coordinator.rebalance_watch import MoveTimes
+    from fluss_server.coordinator.settings_distribution import SettingsDistribution
+    from fluss_server.security.authorizer import Authorizer
+    from fluss_server.security.rules import Permissions
+
+# Services that are loaded when a client calls them: few servers are ever sent such requests.
+_REBALANCE_KEYS = (
+    ApiKey.ADD_SERVER_TAG,
+    ApiKey.REMOVE_SERVER_TAG,
+    ApiKey.ADD_SERVER_TAG_BY_RACK,
+    ApiKey.REMOVE_SERVER_TAG_BY_RACK,
+    ApiKey.REBALANCE,
+    ApiKey.LIST_REBALANCE_PROGRESS,
+    ApiKey.CANCEL_REBALANCE,
+)
+_INSPECTION_KEYS = (ApiKey.DESCRIBE_SERVERS, ApiKey.DESCRIBE_BUCKETS, ApiKey.PLAN_REBALANCE)
+_PRODUCER_KEYS = (
+    ApiKey.REGISTER_PRODUCER_OFFSETS,
+    ApiKey.GET_PRODUCER_OFFSETS,
+    ApiKey.DELETE_PRODUCER_OFFSETS,
+)
 
 
 class CoordinatorServer:
@@ -78,6 +102,8 @@ class CoordinatorServer:
         self._acl_entries: Mapping[Resource, frozenset[AclEntry]] = {}
         self._settings: SettingsDistribution | None = None
         if distributes_settings:
+            from fluss_server.coordinator.settings_distribution import SettingsDistribution
+
             self._settings = SettingsDistribution(configuration, lambda: self._acl_entries, self._tell_settings)
         self._auto_partitions: AutoPartitionManager | None = None
         self._resources = contextlib.AsyncExitStack()
@@ -108,7 +134,7 @@ class CoordinatorServer:
             control_backoff_s=self._configuration.current.get_int("coordinator.control-request.retry-backoff") / 1000,
             metadata_complete=self._metadata_complete,
             moves_per_server=self._configuration.current.get_int("coordinator.rebalance.moves-per-server"),
-            move_times=_move_times(self._configuration.current),
+            move_times=None if self._lease is None else _move_times(self._configuration.current),
             standby_replicas=self._configuration.current.get_int("kv.standby-replica.number"),
             workers=self._runtime.workers,
         )
@@ -143,6 +169,28 @@ class CoordinatorServer:
         Args:
             permissions: of the caller of a request; None = everything is allowed.
         """
+        return (
+            CoordinatorService(self._manager, self._ddl),
+            self._cluster_service,
+            PartitionService(self._manager, self._partitions),
+            LazyService(_REBALANCE_KEYS, self._rebalance_service),
+            LazyService(_INSPECTION_KEYS, self._inspection_service),
+            LazyService(_PRODUCER_KEYS, partial(self._producer_service, permissions)),
+        )
+
+    def _rebalance_service(self) -> RebalanceService:
+        from fluss_server.coordinator.rebalance_service import RebalanceService
+
+        return RebalanceService(self._controller, self._new_id)
+
+    def _inspection_service(self) -> InspectionService:
+        from fluss_server.coordinator.inspection_service import InspectionService
+
+        return InspectionService(self._manager, self._controller, self._runtime.clock, self._disks)
+
+    def _producer_service(self, permissions: Callable[[RequestContext], Permissions] | None) -> ProducerService:
+        from fluss_server.coordinator.producer_service import ProducerService
+
         options = self._configuration.current
         producers = ProducerService(
             self._store,
@@ -152,14 +200,7 @@ class CoordinatorServer:
             permissions=permissions,
         )
         self._resources.push_async_callback(producers.close)
-        return (
-            CoordinatorService(self._manager, self._ddl),
-            self._cluster_service,
-            PartitionService(self._manager, self._partitions),
-            RebalanceService(self._controller, self._new_id),
-            InspectionService(self._manager, self._controller, self._runtime.clock, self._disks),
-            producers,
-        )
+        return producers
 
     def _new_id(self) -> str:
         import uuid  # loads more than a server needs that never rebalances
@@ -256,6 +297,8 @@ class CoordinatorServer:
 
 
 def _move_times(options: Configuration) -> MoveTimes:
+    from fluss_server.coordinator.rebalance_watch import MoveTimes
+
     replace_after_ms = options.get_int("coordinator.replace-dead-servers.after")
     return MoveTimes(
         options.get_int("coordinator.rebalance.bucket-timeout") / 1000,

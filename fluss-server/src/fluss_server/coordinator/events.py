@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from fluss_server.cluster.messages import (
     AdjustIsr,
@@ -16,11 +16,14 @@ from fluss_server.cluster.messages import (
 )
 from fluss_server.coordinator.assignment import Assignment
 from fluss_server.coordinator.cluster_state import Changes, PhysicalTable, TableState
-from fluss_server.coordinator.rebalance_plan import RebalanceGoal
 from fluss_server.metadata.rebalance_records import BucketMove, ServerTag
 from fluss_server.metadata.store import StoreOperation
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.partition import PartitionInfo
+
+if TYPE_CHECKING:
+    from fluss_server.coordinator.rebalance_plan import RebalanceGoal
+    from fluss_server.model.acl import Resource
 
 # Events
 
@@ -195,6 +198,22 @@ Event: TypeAlias = (
 )
 
 # Instructions: what to tell whom, once the writes are durable
+
+
+class SettingsChange(NamedTuple):
+    """What a tablet server has to be told; its content is read when it is sent.
+
+    Attributes:
+        version: of the settings with this change.
+        overrides: whether settings were changed.
+        resources: whose access control entries were changed.
+        snapshot: it is to get everything.
+    """
+
+    version: int
+    overrides: bool = False
+    resources: tuple[Resource, ...] = ()
+    snapshot: bool = False
 
 
 class MetadataChange(NamedTuple):

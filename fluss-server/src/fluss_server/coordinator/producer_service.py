@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
@@ -33,7 +34,9 @@ from fluss_server.model import acl
 from fluss_server.model.identifiers import TableBucket, name_characters_problem
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
 from fluss_server.runtime.clock import Clock
-from fluss_server.security.rules import Permissions
+
+if TYPE_CHECKING:
+    from fluss_server.security.rules import Permissions
 
 MAX_PRODUCERS = 10_000
 """Most producers that have offsets at a time."""

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import NamedTuple
 
 from fluss_server.cluster.settings_update import UpdateSettings
 from fluss_server.config.dynamic import DynamicConfiguration
+from fluss_server.coordinator.events import SettingsChange
 from fluss_server.model.acl import AclEntry, Resource
 
 _Entries = Mapping[Resource, frozenset[AclEntry]]
-
-
-class SettingsChange(NamedTuple):
-    """What a tablet server has to be told; its content is read when it is sent.
-
-    Attributes:
-        version: of the settings with this change.
-        overrides: whether settings were changed.
-        resources: whose access control entries were changed.
-        snapshot: it is to get everything.
-    """
-
-    version: int
-    overrides: bool = False
-    resources: tuple[Resource, ...] = ()
-    snapshot: bool = False
 
 
 class SettingsDistribution:

@@ -31,6 +31,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from fluss_server.cluster.messages import (
     NO_LEADER,
@@ -76,9 +78,11 @@ from fluss_server.coordinator.events import (
 )
 from fluss_server.coordinator.leader_changes import LeaderChanges
 from fluss_server.coordinator.metadata_view import everything, table_metadata
-from fluss_server.coordinator.reassignments import Reassignments
 from fluss_server.coordinator.server_tags import tag_servers, untag_servers
 from fluss_server.model.identifiers import TableBucket
+
+if TYPE_CHECKING:
+    from fluss_server.coordinator.reassignments import Reassignments
 
 _MAY_START_MOVES = (RebalanceRequested, MovesAreLate, ServerJoined, FailedBucketsRetried, TablesDropped)
 
@@ -126,16 +130,20 @@ def plan(state: ClusterState, event: Event) -> Plan:
             planner.reassignments.cancel(event)
         case MovesAreLate():
             planner.reassignments.late(event)
-    planner.reassignments.advance(start_more=isinstance(event, _MAY_START_MOVES))
+    if planner.draft.rebalance is not None:
+        planner.reassignments.advance(start_more=isinstance(event, _MAY_START_MOVES))
     return planner.finish(result)
 
 
 class _Planner(LeaderChanges):
     """What each event does."""
 
-    def __init__(self, state: ClusterState) -> None:
-        super().__init__(state)
-        self.reassignments = Reassignments(self.draft, self)
+    @cached_property
+    def reassignments(self) -> Reassignments:
+        """What moves replicas. Loaded with the first rebalance, which a single server never has."""
+        from fluss_server.coordinator.reassignments import Reassignments
+
+        return Reassignments(self.draft, self)
 
     # ------------------------------------------------------------------ servers
 

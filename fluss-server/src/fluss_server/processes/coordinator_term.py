@@ -32,7 +32,8 @@ from fluss_server.rpc.service import ServiceRegistry, served_keys
 from fluss_server.runtime.runtime import Runtime
 from fluss_server.security.acl_service import AclService
 from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
-from fluss_server.security.internal_calls import FollowerFetches, internal_endpoint
+from fluss_server.security.follower_fetches import FollowerFetches
+from fluss_server.security.internal_calls import internal_endpoint
 from fluss_server.security.listeners import ListenerSecurity
 from fluss_server.tablet.metadata_service import MetadataService
 from fluss_server.tablet.writer_ids import WriterIds

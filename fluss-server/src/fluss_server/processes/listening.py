@@ -20,7 +20,6 @@ from fluss_server.runtime.loop_monitor import LoopMonitor
 from fluss_server.runtime.open_files import raise_open_files_limit
 from fluss_server.runtime.runtime import Runtime
 from fluss_server.security.listeners import ListenerSecurity
-from fluss_server.security.sasl import PasswordCheck
 
 if TYPE_CHECKING:
     from fluss_server.grpc_server.server import GrpcServer
@@ -162,6 +161,11 @@ class Listening:
         from fluss_server.grpc_server.server import GrpcServer  # gRPC costs 10 MB and 20 ms
 
         first = self.security.listeners[0]
+        authenticate = None
+        if first.authenticator is not None:
+            from fluss_server.security.sasl import PasswordCheck
+
+            authenticate = PasswordCheck(first.authenticator)
         self._grpc_server = GrpcServer(
             registry,
             first.endpoint.host,
@@ -169,7 +173,7 @@ class Listening:
             native_port=self.port,
             clock=self._runtime.clock,
             listener=first.endpoint.listener,
-            authenticate=None if first.authenticator is None else PasswordCheck(first.authenticator),
+            authenticate=authenticate,
         )
         await self._grpc_server.start()
 

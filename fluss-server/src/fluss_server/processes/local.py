@@ -10,8 +10,9 @@ Files of the data directory (names with a dot cannot be database names)::
 from __future__ import annotations
 
 import logging
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from fluss_server.api.keys import ApiKey
 from fluss_server.cluster.messages import DiskSpace, ServerNode
 from fluss_server.config import SERVER_OPTIONS
 from fluss_server.coordinator.cluster_service import ReplicaCounts
@@ -22,16 +23,21 @@ from fluss_server.processes.security import authorizer_of, follow_credentials
 from fluss_server.processes.server_process import ServerProcess
 from fluss_server.processes.settings import replica_config, scanner_config, table_settings
 from fluss_server.rpc.endpoints import Endpoint
+from fluss_server.rpc.lazy_service import LazyService
 from fluss_server.rpc.service import ServiceRegistry
-from fluss_server.security.acl_service import AclService
-from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
-from fluss_server.security.authorizer import Authorizer
-from fluss_server.security.internal_calls import FollowerFetches
+from fluss_server.security.follower_fetches import FollowerFetches
 from fluss_server.tablet.tablet_server import TabletServer
+
+if TYPE_CHECKING:
+    from fluss_server.security.acl_service import AclService
+    from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
+    from fluss_server.security.authorizer import Authorizer
 
 logger = logging.getLogger(__name__)
 
 SERVER_ID = 0
+
+_ACL_KEYS = (ApiKey.CREATE_ACLS, ApiKey.LIST_ACLS, ApiKey.DROP_ACLS)
 
 
 class LocalServer(ServerProcess):
@@ -103,14 +109,22 @@ class LocalServer(ServerProcess):
     async def _registry(self, coordinator: CoordinatorServer, tablet_server: TabletServer) -> ServiceRegistry:
         """Everything that both servers serve, with the authorization that is configured."""
         authorizer = await self._load_authorizer(coordinator)
-        interceptor = (
-            None if authorizer is None else AuthorizationInterceptor(authorizer, tablet_server.metadata.table_path)
-        )
+        interceptor: AuthorizationInterceptor | None = None
+        if authorizer is not None:
+            from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
+
+            interceptor = AuthorizationInterceptor(authorizer, tablet_server.metadata.table_path)
+
+        def acl_service() -> AclService:
+            from fluss_server.security.acl_service import AclService
+
+            return AclService(authorizer)
+
         self._follow_credentials()
         return ServiceRegistry(
             *coordinator.services(None if interceptor is None else interceptor.permissions),
             *tablet_server.services,
-            AclService(authorizer),
+            LazyService(_ACL_KEYS, acl_service),
             interceptors=[*([] if interceptor is None else [interceptor]), FollowerFetches(None)],
         )
 

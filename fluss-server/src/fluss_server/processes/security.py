@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Collection
+from typing import TYPE_CHECKING
 
 from fluss_server.config import Configuration
 from fluss_server.config.dynamic import DynamicConfiguration
@@ -11,10 +12,11 @@ from fluss_server.metadata.store import MetadataStore
 from fluss_server.model.acl import Resource
 from fluss_server.model.principal import Principal
 from fluss_server.runtime.clock import Clock
-from fluss_server.security.acl_replica import AclReplica
-from fluss_server.security.authorizer import Authorizer, parse_super_users
-from fluss_server.security.credentials import check_configured_users
-from fluss_server.security.listeners import CREDENTIALS, ListenerSecurity
+from fluss_server.security.listeners import CREDENTIALS, ListenerSecurity, check_users
+
+if TYPE_CHECKING:
+    from fluss_server.security.acl_replica import AclReplica
+    from fluss_server.security.authorizer import Authorizer
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,8 @@ def authorizer_of(
     """
     if not configuration.get_bool("authorizer.enabled"):
         return None
+    from fluss_server.security.authorizer import Authorizer  # most servers check no permissions
+
     super_users = _super_users(configuration)
     if not super_users:
         logger.warning("authorizer.enabled without super.users: only who has been granted ALL before can grant")
@@ -51,6 +55,8 @@ def acl_replica_of(configuration: Configuration, clock: Clock) -> AclReplica | N
     """
     if not configuration.get_bool("authorizer.enabled"):
         return None
+    from fluss_server.security.acl_replica import AclReplica
+
     return AclReplica(
         _super_users(configuration),
         ignore_case=configuration.get_bool("security.acl.principal.ignore-case"),
@@ -60,6 +66,8 @@ def acl_replica_of(configuration: Configuration, clock: Clock) -> AclReplica | N
 
 
 def _super_users(configuration: Configuration) -> list[Principal]:
+    from fluss_server.security.authorizer import parse_super_users
+
     return parse_super_users(configuration.get_str("super.users"))
 
 
@@ -67,7 +75,7 @@ def follow_credentials(configuration: DynamicConfiguration, security: ListenerSe
     """Take in the users that the options have now, and changes of them."""
     configuration.subscribe(
         [CREDENTIALS],
-        lambda changed: check_configured_users(changed.get_map(CREDENTIALS)),
+        lambda changed: check_users(changed.get_map(CREDENTIALS)),
         lambda changed: security.configure_users(changed.get_map(CREDENTIALS)),
     )
     security.configure_users(configuration.current.get_map(CREDENTIALS))

@@ -7,10 +7,9 @@ from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.coordinator.validation import TableSettings
 from fluss_server.log.log_config import LogConfig
 from fluss_server.tablet.disk_write_lock import DISK_RATIOS, check_ratios, disk_ratios
-from fluss_server.tablet.fetch_group import FetcherConfig, max_groups
 from fluss_server.tablet.kv_scanners import ScannerConfig
 from fluss_server.tablet.maintenance import MaintenanceConfig
-from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicationConfig
+from fluss_server.tablet.replica_config import FetcherConfig, ReplicaConfig, ReplicationConfig, max_groups
 
 
 def table_settings(configuration: Configuration) -> TableSettings:

@@ -24,7 +24,7 @@ from fluss_server.processes.settings import replica_config, scanner_config
 from fluss_server.rpc.endpoints import Endpoint, format_endpoints, parse_address
 from fluss_server.rpc.service import Handler, RequestContext, ServiceRegistry
 from fluss_server.security.authorization_interceptor import AuthorizationInterceptor
-from fluss_server.security.internal_calls import FollowerFetches
+from fluss_server.security.follower_fetches import FollowerFetches
 from fluss_server.security.rules import Response
 from fluss_server.tablet.control_service import ControlService
 from fluss_server.tablet.stop_marker import StopMarker

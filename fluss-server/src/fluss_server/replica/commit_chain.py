@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fluss_server.log.log_tablet import LogTablet
 from fluss_server.metrics.instruments import Distribution
-from fluss_server.replica.followers import Followers
 from fluss_server.replica.watched_offset import WatchedOffset
 from fluss_server.runtime.workers import WorkerPool
 
 if TYPE_CHECKING:
     from fluss_server.kv.kv_tablet import KvTablet
+    from fluss_server.replica.followers import Followers
 
 T = TypeVar("T")
 

@@ -24,7 +24,6 @@ from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
 from fluss_server.replica.bucket_replica import BucketReplica
 from fluss_server.replica.commit_chain import CommitChain
-from fluss_server.replica.followers import Followers
 from fluss_server.replica.kv_closing import close_kv
 from fluss_server.replica.schema_check import SchemaCheck, not_again
 from fluss_server.replica.watched_offset import WatchedOffset
@@ -34,6 +33,7 @@ from fluss_server.runtime.workers import WorkerPool
 if TYPE_CHECKING:
     from fluss_server.kv.id_supply import IdSupply, ReserveIds
     from fluss_server.kv.kv_tablet import KvTablet
+    from fluss_server.replica.followers import Followers
 
 logger = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -228,7 +229,7 @@ class ServiceRegistry:
         self._internal_listener = internal_listener
         self._handlers: dict[int, Handler] = {}
         for service in services:
-            for method, options in _rpc_methods(service):
+            for method, options in rpc_methods(service):
                 if options.key in self._handlers:
                     raise ValueError(f"{options.key.name} is served twice, the second time by {method}")
                 self._handlers[options.key] = Handler(
@@ -316,7 +317,19 @@ def served_keys(service: type) -> list[ApiKey]:
     return [options.key for options in declared if isinstance(options, RpcOptions)]
 
 
-def _rpc_methods(service: object) -> Iterator[tuple[Method, RpcOptions]]:
+class ServiceProxy(ABC):
+    """Stands for a service."""
+
+    @abstractmethod
+    def rpc_methods(self) -> Iterator[tuple[Method, RpcOptions]]:
+        """What the service serves."""
+
+
+def rpc_methods(service: object) -> Iterator[tuple[Method, RpcOptions]]:
+    """The methods of a service that are marked by :func:`rpc`."""
+    if isinstance(service, ServiceProxy):
+        yield from service.rpc_methods()
+        return
     for name, function in inspect.getmembers(type(service), inspect.isfunction):
         options = getattr(function, _API_ATTRIBUTE, None)
         if isinstance(options, RpcOptions):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
@@ -11,7 +11,9 @@ from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.acl import AclBinding, AclEntry, AclFilter, Operation, Permission, Resource, ResourceType
 from fluss_server.model.principal import Principal
 from fluss_server.rpc.service import RequestContext, ResponseBody, rpc
-from fluss_server.security.authorizer import Authorizer
+
+if TYPE_CHECKING:
+    from fluss_server.security.authorizer import Authorizer
 
 _EnumT = TypeVar("_EnumT", bound=IntEnum)
 

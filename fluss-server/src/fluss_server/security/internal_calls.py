@@ -1,21 +1,14 @@
-"""How servers of a cluster prove to each other who they are, and what others cannot do in their name."""
+"""How servers of a cluster find each other's internal listeners, and prove to each other who they are."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
-from fluss_server.api import messages as pb
-from fluss_server.api.keys import ApiKey
 from fluss_server.config import Configuration
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.metrics.instruments import RequestStats
 from fluss_server.rpc.endpoints import Endpoint
-from fluss_server.rpc.service import Handler, RequestContext
 from fluss_server.security.jaas import parse_jaas_credentials
 from fluss_server.security.listeners import PLAINTEXT, SASL
-from fluss_server.security.rules import Response
 from fluss_server.security.sasl import PLAIN
 
 INTERNAL_LISTENER = "internal.listener.name"
@@ -95,45 +88,3 @@ def server_credentials(configuration: Configuration) -> tuple[str, str] | None:
             hint=f"set {_USER} and {_PASSWORD}, or {_JAAS}",
         )
     return parse_jaas_credentials(jaas)
-
-
-class FollowerFetches:
-    """Keeps clients from fetching in the name of a follower, and counts the fetches of followers separately. An
-    interceptor; give it to a ``ServiceRegistry`` as the last one.
-
-    Whoever fetches as a follower reads what is not committed yet, and tells the leader what it has. The rules of
-    authorization decide who may, see ``rules.py``; here it is decided where.
-
-    Args:
-        internal_listener: where followers fetch; None = the server has no followers, and fetches that claim to be of
-            one are served as those of clients.
-    """
-
-    def __init__(self, internal_listener: str | None) -> None:
-        self._internal_listener = internal_listener
-
-    def __call__(self, handler: Handler) -> Handler:
-        """The handler with the check before it; handlers of other APIs stay as they are."""
-        if handler.spec.key is not ApiKey.FETCH_LOG:
-            return handler
-        method, internal, stats = handler.method, self._internal_listener, RequestStats()
-
-        def checked(request: pb.FetchLogRequest, context: RequestContext) -> Response:
-            if request.follower_server_id >= 0:
-                if context.listener == internal:
-                    context.count_in(stats)
-                else:
-                    _refuse_or_demote(request, internal)
-            return method(request, context)
-
-        return dataclasses.replace(handler, method=checked, is_async=False, server_stats=stats)
-
-
-def _refuse_or_demote(request: Any, internal: str | None) -> None:
-    if internal is not None:
-        raise FlussError(
-            ErrorCode.AUTHORIZATION_EXCEPTION,
-            "fetches of followers are served on the internal listener only",
-            hint="a client sends follower_server_id -1",
-        )
-    request.follower_server_id = -1

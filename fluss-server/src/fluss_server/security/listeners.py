@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from fluss_server.config import SERVER_OPTIONS, Configuration
 from fluss_server.errors import ErrorCode, FlussError
@@ -13,10 +14,11 @@ from fluss_server.rpc.authentication import Authenticator
 from fluss_server.rpc.endpoints import Endpoint, advertised_endpoints, is_loopback, parse_endpoints
 from fluss_server.rpc.service import DEFAULT_LISTENER
 from fluss_server.runtime.runtime import Runtime
-from fluss_server.security.credentials import CredentialFile, CredentialStore, check_configured_users
-from fluss_server.security.jaas import parse_jaas_users
-from fluss_server.security.sasl import MECHANISMS, SaslAuthenticator
-from fluss_server.security.throttle import AuthenticationThrottle
+
+if TYPE_CHECKING:
+    from fluss_server.security.credentials import CredentialStore
+    from fluss_server.security.sasl import SaslAuthenticator
+    from fluss_server.security.throttle import AuthenticationThrottle
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ class ListenerSecurity:
     def __init__(self, configuration: Configuration, host: str, port: int, runtime: Runtime) -> None:
         self._runtime = runtime
         self._stores: list[CredentialStore] = []
-        self._throttle = AuthenticationThrottle(runtime.clock.monotonic)
+        self._throttle: AuthenticationThrottle | None = None  # of all listeners; None = all are anonymous
         bound = [Endpoint(DEFAULT_LISTENER, host, port)]
         if (text := configuration.find_str("bind.listeners")) is not None:
             bound = parse_endpoints("bind.listeners", text)
@@ -92,7 +94,7 @@ class ListenerSecurity:
         Raises:
             FlussError: ``INVALID_CONFIG_EXCEPTION``.
         """
-        check_configured_users(passwords)
+        check_users(passwords)
         for store in self._stores:
             store.configure(passwords)
 
@@ -109,6 +111,12 @@ class ListenerSecurity:
                 )
 
     def _shared_store(self, configuration: Configuration) -> CredentialStore:
+        # Here authentication begins to exist, which most servers on loopback do without.
+        from fluss_server.security.credentials import CredentialFile, CredentialStore
+        from fluss_server.security.jaas import parse_jaas_users
+        from fluss_server.security.throttle import AuthenticationThrottle
+
+        self._throttle = AuthenticationThrottle(self._runtime.clock.monotonic)
         fixed: dict[str, str] = {}
         if (jaas := configuration.find_str("security.sasl.plain.jaas.config")) is not None:
             fixed.update(parse_jaas_users(jaas))
@@ -121,6 +129,11 @@ class ListenerSecurity:
         return store
 
     def _authenticator(self, configuration: Configuration, listener: str, shared: CredentialStore) -> SaslAuthenticator:
+        from fluss_server.security.credentials import CredentialStore
+        from fluss_server.security.jaas import parse_jaas_users
+        from fluss_server.security.sasl import MECHANISMS, SaslAuthenticator
+
+        assert self._throttle is not None, "it came with the shared store"
         mechanisms = [mechanism.upper() for mechanism in configuration.get_list("security.sasl.enabled.mechanisms")]
         if not mechanisms or not set(mechanisms) <= set(MECHANISMS):
             raise FlussError(
@@ -131,6 +144,14 @@ class ListenerSecurity:
         own = configuration.find_str(_LISTENER_JAAS.format(listener.lower()))
         store = shared if own is None else CredentialStore(parse_jaas_users(own), self._runtime.secrets)
         return SaslAuthenticator(mechanisms, store.current, self._throttle)
+
+
+def check_users(passwords: Mapping[str, str]) -> None:
+    """See :func:`~fluss_server.security.credentials.check_configured_users`."""
+    if passwords:
+        from fluss_server.security.credentials import check_configured_users
+
+        check_configured_users(passwords)
 
 
 def _protocols(given: Mapping[str, str], bound: Sequence[Endpoint]) -> dict[str, str]:
@@ -166,5 +187,5 @@ def _users_of_variable(variable: str, environment: Mapping[str, str]) -> Mapping
             f"the environment variable {variable!r} does not hold user:password,user2:password2",
         ) from None
     assert isinstance(users, Mapping)
-    check_configured_users(users)
+    check_users(users)
     return users

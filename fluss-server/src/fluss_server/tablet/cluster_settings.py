@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from fluss_server.cluster.messages import Registered
-from fluss_server.cluster.settings_update import SettingsParts, UpdateSettings
 from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.runtime.clock import Clock
-from fluss_server.security.acl_replica import AclChange, AclReplica
+
+if TYPE_CHECKING:
+    from fluss_server.cluster.settings_update import SettingsParts, UpdateSettings
+    from fluss_server.security.acl_replica import AclChange, AclReplica
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +29,7 @@ class ClusterSettings:
         self._configuration = configuration
         self._acls = acls
         self._now = clock.monotonic
-        self._parts = SettingsParts()
+        self._parts: SettingsParts | None = None
         self._change: AclChange | None = None  # of which parts have come
         self._overrides: dict[str, str | None] | None = None
         self._version: tuple[int, int] | None = None  # coordinator epoch and version
@@ -38,6 +41,11 @@ class ClusterSettings:
         Raises:
             FlussError: ``INVALID_UPDATE_VERSION_EXCEPTION`` when parts before it are missing.
         """
+        if self._parts is None:
+            # The coordinator of a server in the same process sends nothing.
+            from fluss_server.cluster.settings_update import SettingsParts
+
+            self._parts = SettingsParts()
         if not self._parts.add(request):
             return
         if request.part == 0:

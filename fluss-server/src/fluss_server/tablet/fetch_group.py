@@ -23,6 +23,7 @@ from fluss_server.runtime.waits import wait_at_most
 from fluss_server.tablet.catch_up_limit import CatchUpLimit
 from fluss_server.tablet.fetch_waits import FetchWaits
 from fluss_server.tablet.leader_connection import LeaderConnection
+from fluss_server.tablet.replica_config import FetcherConfig
 from fluss_server.tablet.replication_protocol import (
     FetchFrom,
     error_code,
@@ -43,9 +44,6 @@ MAX_FETCH_BUCKETS = 10_000
 MAX_ALIGNED_BUCKETS = 200
 """Buckets of one LEADER_EPOCHS: each may have a long history."""
 
-MAX_GROUPS = 120
-"""Groups of a connection. With very many buckets they are larger."""
-
 QUIET_ROUNDS = 4
 """After so many fetches without anything new the next one may wait longer."""
 
@@ -54,39 +52,6 @@ _FIRST_PAUSE_S = 0.02
 long after each, up to the configured pause."""
 
 _GATHER_S = 0.005  # replicas that come together are fetched together
-
-
-@dataclass(frozen=True)
-class FetcherConfig:
-    """How followers fetch; the options are named ``log.replica.fetch*``.
-
-    Attributes:
-        per_leader: connections to each leader; a bucket always uses the same one.
-        max_bytes: most bytes of a response.
-        max_bucket_bytes: most bytes of one bucket in it.
-        wait_ms: how long the leader waits for something new.
-        min_bytes: with how much it responds before.
-        backoff_s: pause after an error; between half and all of it.
-        catch_up_bytes_per_s: see :class:`CatchUpLimit`.
-        max_groups: most groups of a connection, see :func:`max_groups`.
-    """
-
-    per_leader: int = 1
-    max_bytes: int = 16 << 20
-    max_bucket_bytes: int = 1 << 20
-    wait_ms: int = 500
-    min_bytes: int = 1
-    backoff_s: float = 1.0
-    catch_up_bytes_per_s: int = 0
-    max_groups: int = MAX_GROUPS
-
-
-def max_groups(requests_in_flight: int) -> int:
-    """Most groups of a connection over which so many requests may be without response at a time.
-
-    A group has a fetch and at most two that it has abandoned there, or a comparison of logs instead of the first.
-    """
-    return max(1, min(MAX_GROUPS, requests_in_flight // 4))
 
 
 class FollowerDisk(Protocol):

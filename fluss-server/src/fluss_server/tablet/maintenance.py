@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from fluss_server.errors import FlussError
@@ -20,8 +20,7 @@ _FIRST_SCRUB_S = 60.0
 _MIN_SCRUB_PAUSE_S = 1.0
 
 
-@dataclass(frozen=True)
-class MaintenanceConfig:
+class MaintenanceConfig(NamedTuple):
     """Intervals of the background tasks.
 
     Attributes:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
@@ -42,7 +42,9 @@ from fluss_server.tablet.lookups import (
 )
 from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.replica_manager import ReplicaManager
-from fluss_server.tablet.replication_service import ReplicationService
+
+if TYPE_CHECKING:
+    from fluss_server.tablet.replication_service import ReplicationService
 
 OFFSET_EARLIEST, OFFSET_LATEST, OFFSET_TIMESTAMP, OFFSET_LEADER_END = 0, 1, 2, 3
 MAX_LIMIT_SCAN_ROWS = 1_000_000
@@ -66,7 +68,7 @@ class ReadService:
     def __init__(
         self,
         replicas: ReplicaManager,
-        replication: ReplicationService,
+        replication: Callable[[], ReplicationService],
         scanners: KvScanners,
         disk: DiskWriteLock,
         clock: Clock,
@@ -98,7 +100,7 @@ class ReadService:
                 f"a fetch of {bucket_count} buckets; {MAX_FETCH_BUCKETS} are allowed",
             )
         if request.follower_server_id >= 0:
-            results = await self._replication.fetch(request, context)
+            results = await self._replication().fetch(request, context)
             return await self._fetch_response(results, (), self._time_slice(), counted=False)
         time_slice = self._time_slice()
         fetches: list[BucketFetch] = []

@@ -14,9 +14,10 @@ from fluss_server.model.identifiers import TableBucket
 from fluss_server.replica.follower_replica import FollowerReplica
 from fluss_server.runtime.clock import Clock
 from fluss_server.tablet.catch_up_limit import CatchUpLimit
-from fluss_server.tablet.fetch_group import FetcherConfig, FetchGroup, Fetching, FollowerDisk
+from fluss_server.tablet.fetch_group import FetchGroup, Fetching, FollowerDisk
 from fluss_server.tablet.fetch_waits import FetchWaits
 from fluss_server.tablet.leader_connection import Connect, LeaderConnection
+from fluss_server.tablet.replica_config import FetcherConfig
 from fluss_server.tablet.response_shares import ResponseShares
 
 GROUP_BUCKETS = 64

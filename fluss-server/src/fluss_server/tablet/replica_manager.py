@@ -6,10 +6,9 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Collection, Coroutine, Iterable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fluss_server.cluster.lease import Lease
 from fluss_server.cluster.messages import (
@@ -26,7 +25,6 @@ from fluss_server.cluster.messages import (
 )
 from fluss_server.cluster.metadata_cache import MetadataCache
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.log.log_tablet import LogConfig
 from fluss_server.metrics.instruments import BucketCounters, Distribution
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.partition import PartitionInfo
@@ -38,15 +36,18 @@ from fluss_server.runtime.runtime import Runtime
 from fluss_server.runtime.workers import WorkerPool
 from fluss_server.tablet.bucket_changes import BucketChanges
 from fluss_server.tablet.bucket_routing import check_routing
-from fluss_server.tablet.fetch_group import FetcherConfig, FollowerDisk
-from fluss_server.tablet.leader_connection import Connect
-from fluss_server.tablet.maintenance import Maintenance, MaintenanceConfig
+from fluss_server.tablet.maintenance import Maintenance
+from fluss_server.tablet.replica_config import ReplicaConfig
 from fluss_server.tablet.replica_directories import ReplicaDirectories
-from fluss_server.tablet.replica_fetcher import ReplicaFetchers
 from fluss_server.tablet.replica_removal import ReplicaRemoval
 from fluss_server.tablet.replica_roles import HostedReplica, ReplicaRoles
 from fluss_server.tablet.serving_waits import ServingWaits
 from fluss_server.tablet.tablet_opener import TabletOpener
+
+if TYPE_CHECKING:
+    from fluss_server.tablet.fetch_group import FollowerDisk
+    from fluss_server.tablet.leader_connection import Connect
+    from fluss_server.tablet.replica_fetcher import ReplicaFetchers
 
 logger = logging.getLogger(__name__)
 
@@ -54,46 +55,6 @@ _READ_THREADS = 2
 
 SERVING_WAIT_S = 1.0
 """How long a request waits for a new leader that is not caught up yet."""
-
-
-@dataclass(frozen=True)
-class ReplicationConfig:
-    """How buckets with several replicas are kept; the options are named ``log.replica.*``.
-
-    Attributes:
-        min_isr: members of the ISR without which nothing is acknowledged.
-        max_lag_s: how long a follower may lag and stay in the ISR.
-        max_silence_s: how long a follower that lacks something may send no fetch and stay in the ISR.
-        fetcher: how followers fetch.
-    """
-
-    min_isr: int = 1
-    max_lag_s: float = 30.0
-    max_silence_s: float = 3.0
-    fetcher: FetcherConfig = field(default_factory=FetcherConfig)
-
-
-@dataclass(frozen=True)
-class ReplicaConfig:
-    """How replicas are kept.
-
-    Attributes:
-        log: settings of every LogTablet.
-        max_unflushed: most offsets of a bucket that may be acknowledged before they are fsynced.
-        maintenance: background tasks over the replicas.
-        io_threads: threads for fsync, recovery and removal of files.
-        kv_backpressure_trigger: files on level 0 of a KvTablet above which its writers are slowed down.
-        kv_cache_bytes: block cache and write buffers of all KvTablets together.
-        replication: of buckets with several replicas.
-    """
-
-    log: LogConfig
-    max_unflushed: int = 0
-    maintenance: MaintenanceConfig = field(default_factory=MaintenanceConfig)
-    io_threads: int = 4
-    kv_cache_bytes: int = 128 << 20
-    kv_backpressure_trigger: int = 8
-    replication: ReplicationConfig = field(default_factory=ReplicationConfig)
 
 
 class ReplicaManager:
@@ -157,20 +118,25 @@ class ReplicaManager:
             self._io_pool,
             self._kv_worker,
         )
-        self._fetchers = ReplicaFetchers(
-            server_id,
-            config.replication.fetcher,
-            connect,
-            runtime.clock,
-            runtime.random.random,
-            incarnation=incarnation,
-            disk=disk,
-        )
+
+        def fetchers() -> ReplicaFetchers:
+            from fluss_server.tablet.replica_fetcher import ReplicaFetchers
+
+            return ReplicaFetchers(
+                server_id,
+                config.replication.fetcher,
+                connect,
+                runtime.clock,
+                runtime.random.random,
+                incarnation=incarnation,
+                disk=disk,
+            )
+
         self._roles = ReplicaRoles(
             server_id,
             metadata,
             self._opener,
-            self._fetchers,
+            fetchers,
             runtime.clock,
             io_pool=self._io_pool,
             read_pool=self._read_pool,
@@ -346,7 +312,7 @@ class ReplicaManager:
         await self._maintenance.stop()
         await self._removal.wait()
         await self._changes.wait()
-        await self._fetchers.close()
+        await self._roles.close_fetchers()
         durable = all(hosted.replica.is_online for hosted in self._hosted.values())
         results = await asyncio.gather(*self._roles.close(self._hosted.values()), return_exceptions=True)
         for result in results:

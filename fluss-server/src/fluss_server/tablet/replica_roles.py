@@ -21,7 +21,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -33,19 +33,17 @@ from fluss_server.log.log_tablet import LogTablet
 from fluss_server.metrics.instruments import BucketCounters, Distribution
 from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.table import TableInfo
-from fluss_server.replica.follower_replica import FollowerReplica
-from fluss_server.replica.follower_rows import FollowerRows, RowsAccess
-from fluss_server.replica.followers import Followers
-from fluss_server.replica.in_sync_replicas import InSyncReplicas
-from fluss_server.replica.replay_queue import ReplayQueue
 from fluss_server.replica.replica import Replica
 from fluss_server.runtime.clock import Clock
 from fluss_server.runtime.workers import WorkerPool
-from fluss_server.tablet.replica_fetcher import ReplicaFetchers
 from fluss_server.tablet.tablet_opener import TabletOpener
 
 if TYPE_CHECKING:
     from fluss_server.kv.kv_tablet import KvTablet
+    from fluss_server.replica.follower_replica import FollowerReplica
+    from fluss_server.replica.follower_rows import FollowerRows
+    from fluss_server.replica.replay_queue import ReplayQueue
+    from fluss_server.tablet.replica_fetcher import ReplicaFetchers
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +83,7 @@ class ReplicaRoles:
         server_id: of this server.
         metadata: definitions of tables.
         opener: opens tablets.
-        fetchers: fetch for followers.
+        fetchers: makes what fetches for followers; called when there is the first one.
         clock: the machine's.
         io_pool: for what blocks.
         read_pool: where logs are scrubbed.
@@ -106,7 +104,7 @@ class ReplicaRoles:
         server_id: int,
         metadata: MetadataCache,
         opener: TabletOpener,
-        fetchers: ReplicaFetchers,
+        fetchers: Callable[[], ReplicaFetchers],
         clock: Clock,
         *,
         io_pool: WorkerPool,
@@ -121,7 +119,9 @@ class ReplicaRoles:
         self._server_id = server_id
         self._metadata = metadata
         self._opener = opener
-        self._fetchers = fetchers
+        self._new_fetchers = fetchers
+        self._fetchers: ReplicaFetchers | None = None  # None until there is a follower
+        self._fetches = True  # until this closes
         self._clock = clock
         self._io_pool = io_pool
         self._read_pool = read_pool
@@ -131,7 +131,6 @@ class ReplicaRoles:
         self._reserve_ids = reserve_ids
         self._flush_times = flush_times
         self._failed = failed
-        self._replays = ReplayQueue(kv_worker)
         self.leading: dict[TableBucket, Replica] = {}
         self.serving: dict[TableBucket, Replica] = {}
 
@@ -202,6 +201,8 @@ class ReplicaRoles:
         async def open_standby(table: TableInfo) -> KvTablet:
             return await self._opener.open_standby(bucket, directory, table, log)
 
+        from fluss_server.replica.follower_rows import FollowerRows, RowsAccess
+
         uncertain = self._max_unflushed > 0
         access = RowsAccess(
             open_standby,
@@ -210,6 +211,12 @@ class ReplicaRoles:
             uncertain=uncertain,
         )
         return FollowerRows(bucket, table, access, self._kv_worker, self._replays)
+
+    @cached_property
+    def _replays(self) -> ReplayQueue:
+        from fluss_server.replica.replay_queue import ReplayQueue
+
+        return ReplayQueue(self._kv_worker)
 
     def _set_standby(self, hosted: HostedReplica) -> None:
         if hosted.rows is not None:
@@ -238,7 +245,7 @@ class ReplicaRoles:
             self._set_standby(hosted)
             if rows is not None:
                 rows.resume()
-            self._fetchers.add(follower)
+            self.begin_to_fetch(follower)
             return
         # If something fails now, it is a follower of nobody.
         nobody = leadership._replace(leader=-1)
@@ -279,8 +286,8 @@ class ReplicaRoles:
     async def end_role(self, hosted: HostedReplica) -> None:
         """End the role of a replica with followers; its log stays open."""
         replica = hosted.replica
-        if isinstance(replica, FollowerReplica):
-            self._fetchers.remove(replica)
+        if not isinstance(replica, Replica):
+            self.stop_fetching(replica)
             await replica.stop()
             return
         self.hide(replica)
@@ -294,10 +301,28 @@ class ReplicaRoles:
 
     def hide(self, replica: Replica | FollowerReplica) -> None:
         """Send no more requests to a replica that is to be closed."""
-        if isinstance(replica, FollowerReplica):
-            self._fetchers.remove(replica)
-        else:
+        if isinstance(replica, Replica):
             self._show(replica, leads=False)
+        else:
+            self.stop_fetching(replica)
+
+    def begin_to_fetch(self, follower: FollowerReplica) -> None:
+        """Fetch what a follower lacks."""
+        if self._fetchers is None and self._fetches:
+            self._fetchers = self._new_fetchers()
+        if self._fetchers is not None:
+            self._fetchers.add(follower)
+
+    def stop_fetching(self, follower: FollowerReplica) -> None:
+        """Fetch nothing more for a follower."""
+        if self._fetchers is not None:
+            self._fetchers.remove(follower)
+
+    async def close_fetchers(self) -> None:
+        """Fetch nothing more at all."""
+        self._fetches = False
+        if self._fetchers is not None:
+            await self._fetchers.close()
 
     def close(self, replicas: Iterable[HostedReplica]) -> list[asyncio.Task[None]]:
         """Begin to close replicas; returns what is under way."""
@@ -449,6 +474,9 @@ class ReplicaRoles:
         high_watermark: int,
         counters: BucketCounters,
     ) -> Replica:
+        from fluss_server.replica.followers import Followers
+        from fluss_server.replica.in_sync_replicas import InSyncReplicas
+
         followers = Followers(
             self._server_id,
             leadership.leader_epoch,
@@ -473,6 +501,9 @@ class ReplicaRoles:
         counters: BucketCounters,
         rows: FollowerRows | None,
     ) -> FollowerReplica:
+        # A server without followers, as every one that is alone, does not load them.
+        from fluss_server.replica.follower_replica import FollowerReplica
+
         return FollowerReplica(
             leadership.bucket,
             table,

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from fluss_server import __version__
-from fluss_server.cluster.gateways import CoordinatorGateway
+from fluss_server.api.keys import ApiKey
 from fluss_server.cluster.lease import HEARTBEAT_INTERVAL
 from fluss_server.cluster.messages import (
     NotifyLeaderAndIsr,
@@ -22,15 +24,11 @@ from fluss_server.cluster.messages import (
     UpdateMetadata,
 )
 from fluss_server.cluster.metadata_cache import MetadataCache
-from fluss_server.cluster.settings_update import UpdateSettings
-from fluss_server.cluster.update_parts import SnapshotParts
 from fluss_server.config import Configuration
 from fluss_server.config.dynamic import DynamicConfiguration
 from fluss_server.errors import ErrorCode, FlussError
-from fluss_server.rpc.client import RpcClient
+from fluss_server.rpc.lazy_service import LazyService
 from fluss_server.runtime.runtime import Runtime
-from fluss_server.security.acl_replica import AclReplica
-from fluss_server.security.internal_calls import INTERNAL_LISTENER, internal_endpoint, server_credentials
 from fluss_server.tablet.cluster_settings import ClusterSettings
 from fluss_server.tablet.control_fence import ControlFence
 from fluss_server.tablet.disk_space import DiskSpaceReports
@@ -41,12 +39,20 @@ from fluss_server.tablet.kv_scanners import KvScanners, ScannerConfig
 from fluss_server.tablet.membership import Membership
 from fluss_server.tablet.metadata_service import MetadataService
 from fluss_server.tablet.read_service import ReadService
-from fluss_server.tablet.replica_manager import ReplicaConfig, ReplicaManager
-from fluss_server.tablet.replication_service import ReplicationService
+from fluss_server.tablet.replica_config import ReplicaConfig
+from fluss_server.tablet.replica_manager import ReplicaManager
 from fluss_server.tablet.resignations import Resignations
-from fluss_server.tablet.stop_marker import LastStop, StopMarker
 from fluss_server.tablet.write_service import WriteService
 from fluss_server.tablet.writer_ids import WriterIds
+
+if TYPE_CHECKING:
+    from fluss_server.cluster.gateways import CoordinatorGateway
+    from fluss_server.cluster.settings_update import UpdateSettings
+    from fluss_server.cluster.update_parts import SnapshotParts
+    from fluss_server.rpc.client import RpcClient
+    from fluss_server.security.acl_replica import AclReplica
+    from fluss_server.tablet.replication_service import ReplicationService
+    from fluss_server.tablet.stop_marker import StopMarker
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +104,7 @@ class TabletServer:
         stop_marker: StopMarker | None = None,
     ) -> None:
         self._coordinator = coordinator
-        self._network = runtime.network
+        self._network, self._clock = runtime.network, runtime.clock
         self._configuration = configuration
         self._stop_marker = stop_marker
         current = configuration.current
@@ -118,7 +124,7 @@ class TabletServer:
         )
         self.metadata = MetadataCache()
         self._fence = ControlFence(self.metadata, incarnation)
-        self._snapshot_parts = SnapshotParts()
+        self._snapshot_parts: SnapshotParts | None = None
         self.disk = DiskWriteLock(*disk_ratios(current))
         self._disk_monitor = DiskMonitor(
             directory, self.disk, current.get_int("server.data-disk.check-interval") / 1000, runtime
@@ -151,11 +157,10 @@ class TabletServer:
             runtime.clock.monotonic,
             max_silence_s=replica_config.replication.max_silence_s,
         )
-        replication = ReplicationService(self.replicas, self.isr, runtime.clock)
         self.scanners = KvScanners(self.replicas.kv_worker, runtime, scanner_config)
         self.reads = ReadService(
             self.replicas,
-            replication,
+            lambda: self._replication,
             self.scanners,
             self.disk,
             runtime.clock,
@@ -169,7 +174,7 @@ class TabletServer:
                 refused=self._full_disk.write_refused,
             ),
             self.reads,
-            replication,
+            LazyService((ApiKey.LEADER_EPOCHS,), lambda: self._replication),
             MetadataService(self.metadata, node.server_id, WriterIds(coordinator, self._largest_writer_id)),
         )
         self._follow_changes(configuration)
@@ -185,7 +190,7 @@ class TabletServer:
                 errors of the coordinator.
         """
         closing = self._resources.push_async_callback
-        before = LastStop() if self._stop_marker is None else self._stop_marker.begin()
+        before = None if self._stop_marker is None else self._stop_marker.begin()
         closing(self._close_replicas)
         await self._disk_monitor.start()
         closing(self._disk_monitor.close)
@@ -201,7 +206,10 @@ class TabletServer:
         closing(self.disk_space.close)
         self._has_snapshot = asyncio.get_running_loop().create_future()
         closing(self.membership.close)
-        await self.membership.join(clean=before.stopped, durable=before.durable)
+        if before is None:
+            await self.membership.join()
+        else:
+            await self.membership.join(clean=before.stopped, durable=before.durable)
         await self._has_snapshot
 
     def coordinator_changed(self) -> None:
@@ -233,9 +241,18 @@ class TabletServer:
             self._fence.check(request.coordinator_epoch, request.stamp)
             if request.part is None:
                 await self._apply(request)
-            elif (snapshot := self._snapshot_parts.add(request)) is not None:
-                await self._apply(snapshot)
-                self._snapshot_parts.applied()
+            else:
+                await self._apply_part(request)
+
+    async def _apply_part(self, request: UpdateMetadata) -> None:
+        """A part of a snapshot, which came over the network."""
+        if self._snapshot_parts is None:
+            from fluss_server.cluster.update_parts import SnapshotParts
+
+            self._snapshot_parts = SnapshotParts()
+        if (snapshot := self._snapshot_parts.add(request)) is not None:
+            await self._apply(snapshot)
+            self._snapshot_parts.applied()
 
     async def _apply(self, request: UpdateMetadata) -> None:
         """Replicas meet the new definitions before clients see them."""
@@ -270,12 +287,22 @@ class TabletServer:
 
     # ------------------------------------------------------------------ parts
 
+    @cached_property
+    def _replication(self) -> ReplicationService:
+        """Made with the first request of a follower, which a single server never gets."""
+        from fluss_server.tablet.replication_service import ReplicationService
+
+        return ReplicationService(self.replicas, self.isr, self._clock)
+
     async def _stop_replicas(self, request: StopReplicas) -> StopReplicasResponse:
         self.scanners.close_buckets({stop.bucket for stop in request.replicas})
         return await self.replicas.stop_replicas(request)
 
     async def _connect(self, server_id: int) -> RpcClient:
         """Connect to another server, as its follower; ``NETWORK_EXCEPTION``, ``AUTHENTICATE_EXCEPTION``."""
+        from fluss_server.rpc.client import RpcClient
+        from fluss_server.security.internal_calls import INTERNAL_LISTENER, internal_endpoint, server_credentials
+
         node = self.metadata.servers.get(server_id)
         options = self._configuration.current
         if node is None:
