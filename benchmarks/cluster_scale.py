@@ -1,9 +1,9 @@
 """Many buckets on a cluster: how long tables take to create, coordinators to take over, buckets to get new leaders.
 
 ZooKeeper, two coordinators and three tablet servers. After each number of tables: how long a table took, the memory of
-the processes, the start of the only coordinator, its replacement by the standby after SIGKILL, and the kill of a tablet
-server that leads a third of the buckets. A coordinator counts as started when a table can be created, a bucket as
-led when surviving tablet servers tell clients of a leader that runs.
+the processes, the CPU time while nothing happens, the start of the only coordinator, its replacement by the standby
+after SIGKILL, and the kill of a tablet server that leads a third of the buckets. A coordinator counts as started when a
+table can be created, a bucket as led when surviving tablet servers tell clients of a leader that runs.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ CREATORS = 4
 CALL_TIMEOUT_S = 120.0
 LIMIT_S = 600.0
 TABLES_OF_REQUEST = 50
+IDLE_S = 10.0
 HEADER = ["step", "buckets", "figure", ""]
 
 
@@ -95,6 +96,15 @@ class Scale:
         self.note(
             "memory of all processes", f"{sum(now.values()):,.0f} MB", f"{sum(empty.values()):,.0f} MB when empty"
         )
+
+    async def idle(self) -> None:
+        """Note the CPU time of the processes while nobody calls them."""
+        await self._until_in_sync()
+        cpu = self._cpu()
+        await asyncio.sleep(IDLE_S)
+        used = self._used(cpu)
+        shares = ", ".join(f"{name} {seconds / IDLE_S:.1%}" for name, seconds in used.items())
+        self.note("CPU of the idle cluster", f"{sum(used.values()) / IDLE_S:.1%} of a core", shares)
 
     async def coordinator_start(self) -> None:
         """Stop both coordinators, and start one."""
@@ -257,15 +267,17 @@ class Scale:
         return {name: resident_mb(each.process.pid) for name, each in self._processes().items()}
 
 
-async def run(scale: Scale, counts: Sequence[int]) -> None:
-    """All steps, after each number of tables."""
+async def run(scale: Scale, counts: Sequence[int], *, fails_over: bool = True) -> None:
+    """All steps, after each number of tables; without those that stop processes unless ``fails_over``."""
     empty = scale.megabytes()
     for count in counts:
         await scale.grow(count)
         scale.memory(empty)
-        await scale.coordinator_fail_over()
-        await scale.server_fail_over()
-        await scale.coordinator_start()
+        await scale.idle()
+        if fails_over:
+            await scale.coordinator_fail_over()
+            await scale.server_fail_over()
+            await scale.coordinator_start()
 
 
 def main() -> None:
@@ -273,6 +285,7 @@ def main() -> None:
     parser.add_argument("--tables", type=int, action="append", default=[], help="numbers of tables; 625 and 1,000")
     parser.add_argument("--buckets", type=int, default=16, help="of each table")
     parser.add_argument("--replicas", type=int, default=3, help="of each bucket")
+    parser.add_argument("--growth-only", action="store_true", help="stop no processes")
     parsed = parser.parse_args()
     with ZooKeeperServer() as zookeeper, tempfile.TemporaryDirectory(prefix="fluss-scale-") as directory:
         options = {"zookeeper.client.session-timeout": "10s"}
@@ -280,7 +293,7 @@ def main() -> None:
             Path(directory), tablet_servers=3, coordinators=2, zookeeper=zookeeper.address, options=options
         ) as cluster:
             scale = Scale(cluster, parsed.buckets, parsed.replicas)
-            asyncio.run(run(scale, parsed.tables or [625, 1_000]))
+            asyncio.run(run(scale, parsed.tables or [625, 1_000], fails_over=not parsed.growth_only))
     print_table("Growth of a cluster", HEADER, scale.rows)
 
 

@@ -46,12 +46,18 @@ class Cluster:
         await self.tablets.pop(server_id).close()
 
     async def create(
-        self, name: str, schema: Schema, replicas: int = 3, properties: Mapping[str, str] | None = None
+        self,
+        name: str,
+        schema: Schema,
+        replicas: int = 3,
+        properties: Mapping[str, str] | None = None,
+        *,
+        buckets: int = 1,
     ) -> int:
         endpoint = self.coordinator.endpoint("CLIENT")
         options = {"table.replication.factor": str(replicas), **(properties or {})}
         async with await RpcClient.connect(endpoint.host, endpoint.port) as client:
-            return await create_table(client, name, schema, properties=options)
+            return await create_table(client, name, schema, buckets=buckets, properties=options)
 
     def leader_of(self, bucket: TableBucket) -> int:
         """Server id of the leader that serves a bucket; -1 for none."""

@@ -8,6 +8,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
+
 from error_support import refused
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import ApiKey
@@ -18,6 +20,7 @@ from fluss_server.model.identifiers import TableBucket
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import KvFormat
 from fluss_server.rpc.client import RpcClient
+from fluss_server.tablet import fetch_group, replica_fetcher
 from kv_support import INT, STRING, encode_key, make_schema, make_table
 from replicated_cluster import ALL, Cluster, cluster, figures, until
 from rpc_support import async_test
@@ -126,6 +129,38 @@ async def test_a_lagging_follower_leaves_the_isr_and_comes_back(tmp_path: Path) 
         assert shown["tabletserver_underReplicated"] == shown["tabletserver_underMinIsr"] == 0
         assert (shown["tabletserver_leaderCount"], shown["tabletserver_replicaCount"]) == (1, 1)
         assert figures(running, slow)["tabletserver_leaderCount"] == 0
+
+
+@async_test
+async def test_fetches_that_wait_for_long_get_rows_at_once_and_keep_their_followers_in_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica_fetcher, "GROUP_BUCKETS", 2)
+    monkeypatch.setattr(fetch_group, "QUIET_ROUNDS", 1)
+    waits = {"log.replica.fetch.wait-max-time": "800 ms"}
+    async with cluster(
+        tmp_path, min_in_sync_replicas_number="3", max_silence_time="1500 ms", other_options=waits
+    ) as running:
+        tables = [await running.create(f"t{number}", PLAIN, buckets=8) for number in range(4)]
+        buckets = [TableBucket(table, None, number) for table in tables for number in range(8)]
+
+        def silent_for_long() -> bool:
+            """Whether most fetches have been waiting for longer than members of the ISR may be silent."""
+            leaders = [replica for server in ALL for replica in running.tablets[server].server.replicas.leaders()]
+            progress = [each for leader in leaders if leader.followers for each in leader.followers._progress.values()]
+            now = running.runtime.clock.monotonic()
+            return sum(now - each._fetch_s > 1.6 for each in progress) > len(buckets)
+
+        await until(silent_for_long)
+        for bucket in buckets:
+            begin = asyncio.get_running_loop().time()
+            batch = arrow_log_batch(PLAIN, [[1, 2], ["x", "y"]])
+            request = pb.ProduceLogRequest(acks=-1, table_id=bucket.table_id, timeout_ms=10_000)
+            request.buckets_req.add(bucket_id=bucket.bucket, records=batch)
+            response = await running.call_leader(bucket, ApiKey.PRODUCE_LOG, request)
+            assert not response.buckets_resp[0].HasField("error_code")
+            assert asyncio.get_running_loop().time() - begin < 0.7, "followers were not woken"
+        assert [running.tablets[server].server.isr.shrinks for server in ALL] == [0, 0, 0]
 
 
 @async_test

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from random import Random
 from typing import Any
 
@@ -52,6 +53,7 @@ class Faults:
             (self._expire_session, 2),
             (self._partition, 8),
             (self._isolate, 1),
+            (self._strand_server, 3),
             (self._reset_connections, 4),
             (self._hold_connection, 6),
             (self._slow_down, 3),
@@ -172,13 +174,38 @@ class Faults:
         if any(way in self._blocked for way in ways):
             return
         self.counts["partition" if len(ways) > 1 else "one-way partition"] += 1
+        with self._without(ways):
+            await asyncio.sleep(self._short_or_long(0.1, 2.0, 6.0))
+
+    @contextlib.contextmanager
+    def _without(self, ways: Iterable[tuple[str, str]]) -> Iterator[None]:
+        """Nothing arrives on these ways, which are not blocked."""
         for way in ways:
             self._blocked.add(way)
             self._simulation.network.block(*way)
-        await asyncio.sleep(self._short_or_long(0.1, 2.0, 6.0))
-        for way in ways:
-            self._blocked.discard(way)
-            self._simulation.network.unblock(*way)
+        try:
+            yield
+        finally:
+            for way in ways:
+                self._blocked.discard(way)
+                self._simulation.network.unblock(*way)
+
+    async def _strand_server(self) -> None:
+        """Followers cannot fetch from a server, clients can write to it, and then it is killed.
+
+        It comes back with batches that no other server has.
+        """
+        number = self._random.choice(SERVERS)
+        host, others = server_host(number), [server_host(other) for other in SERVERS if other != number]
+        ways = [way for other in others for way in ((host, other), (other, host))]
+        if host in self._busy or any(way in self._blocked for way in ways):
+            return
+        self.counts["stranded"] += 1
+        with self._without(ways):
+            await asyncio.sleep(self._short_or_long(0.2, 1.0))
+            crash = asyncio.ensure_future(self._crash(host, power=False))
+            await asyncio.sleep(0)
+        await crash
 
     async def _reset_connections(self) -> None:
         """Requests and responses on their way are lost, and requests come again over other connections."""

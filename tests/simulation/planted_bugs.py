@@ -92,6 +92,12 @@ def _forget_writers(self: WriterStates, header: Any) -> None:
         _record(self, header)
 
 
+def _grant_for_ever(self: Lease, sent_at: float, lease_ms: int) -> None:
+    _grant(self, sent_at, 0)
+
+
+_grant = Lease.grant
+
 BUGS: dict[str, Patch] = {
     "acknowledge before replication": partial(
         mock.patch.object, Followers, "committable", _acknowledge_before_replication
@@ -104,7 +110,7 @@ BUGS: dict[str, Patch] = {
         mock.patch.object, InSyncReplicas, "requested", _count_only_confirmed
     ),
     "do not record a new leader epoch": partial(mock.patch.object, LogTablet, "begin_epoch", _record_no_epoch),
-    "ignore the lease": partial(mock.patch.object, Lease, "held", True),
+    "ignore the lease": partial(mock.patch.object, Lease, "grant", _grant_for_ever),
     "standby beyond the high watermark": partial(mock.patch.object, KvTablet, "apply_changelog", _apply_everything),
     "promotion without the tail": partial(mock.patch.object, ReplicaRoles, "_replay", _skip_tail),
     "standby leaves out changes": partial(mock.patch.object, CommittedRows, "apply", _apply_every_other),

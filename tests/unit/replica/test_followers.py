@@ -179,6 +179,34 @@ def test_a_member_that_lacks_nothing_may_be_silent() -> None:
     assert wanted_isr(60, 5.0) is None
 
 
+def test_whose_fetch_waits_for_long_is_not_silent_while_its_server_is_heard() -> None:
+    state = followers((1, 2))
+    state.fetched(2, 50, 50, 0.0, waits_s=10.0)
+
+    def stays(now_s: float, heard_s: float) -> bool:
+        wanted = state.wanted_isr(
+            high_watermark=50,
+            log_end=60,
+            now_s=now_s,
+            max_lag_s=100.0,
+            live=EVERYBODY,
+            max_silence_s=3.0,
+            heard_s={2: heard_s},
+        )
+        return wanted is None
+
+    assert stays(8.0, 7.0)
+    assert not stays(8.0, 4.0), "its server is silent, too"
+    assert not stays(14.0, 13.5), "the time of the fetch is over"
+    state.responded(2, 7.0)
+    assert stays(9.0, 9.0)
+    assert not stays(10.5, 10.5), "it had to fetch again"
+    state.responded(3, 7.0)  # it has no replica any more
+    state.fetched(2, 50, 60, 11.0)
+    assert stays(13.0, 13.0)
+    assert not stays(14.5, 14.5), "a fetch that does not wait for long"
+
+
 def full(state: Followers, server: int, disk_full: bool | None = True, offset: int = 5) -> None:
     state.fetched(server, offset, 5, 0.0, None, disk_full)
 

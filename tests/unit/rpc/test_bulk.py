@@ -214,13 +214,18 @@ def test_lookup_response_is_what_protobuf_makes() -> None:
 @pytest.mark.parametrize(
     "values",
     [
+        [b"the only one"],
+        [bytes(20_000)],
+        [None],
+        [b"one of two", None],
+        [b"", b"one of three", b""],
         [bytes((number,)) * (1 + number % 3) for number in range(100)],
         [b"", *([b"many of one size"] * 20), b"last"],
         [*([b"one is absent"] * 20), None, b"last"],
         [*([b"one is long"] * 20), bytes(20_000), b"last"],
     ],
 )
-def test_many_values_of_a_lookup_response(values: list[bytes | None]) -> None:
+def test_one_and_many_values_of_a_lookup_response(values: list[bytes | None]) -> None:
     for _ in range(2):  # sizes that are met for the first time, and that are known
         builder = LookupResponseBuilder(64 << 20)
         builder.values(3, values, partition_id=7)

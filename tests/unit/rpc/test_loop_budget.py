@@ -216,10 +216,10 @@ async def test_use_that_nobody_notices_costs_no_callback() -> None:
     call_soon = loop.call_soon
     loop.call_soon = lambda *args, **options: (scheduled.append(args), call_soon(*args, **options))[1]  # type: ignore
     try:
-        for _ in range(9):
-            budget.charge(use, 0.00003)
+        for _ in range(8):
+            budget.charge(use, 0.0001)
         assert not scheduled
-        budget.charge(use, 0.0001)
+        budget.charge(use, 0.0002)
         assert len(scheduled) == 1
     finally:
         del loop.call_soon

@@ -224,6 +224,32 @@ async def test_who_does_not_fetch_leaves_long_before_it_counts_as_lagging(tmp_pa
 
 
 @async_test
+async def test_whose_fetch_waits_for_long_stays_until_it_does_not_fetch_again(tmp_path: Path) -> None:
+    async with maintained(tmp_path, (1, 2, 3), max_lag_s=1000.0, max_silence_s=0.3) as (replica, maintenance, _, clock):
+        for server in (2, 3):
+            maintenance.heard(server)
+            replica.follower_fetched(server, 4, waits_s=100.0)
+
+        for _ in range(50):  # 1 second
+            maintenance.heard(2)
+            maintenance.heard(3)
+            clock.advance(20)
+            await asyncio.sleep(0.001)
+        replica.log.append(make_batch(1))
+        await asyncio.sleep(0.2)
+        assert isr_of(replica) == (1, 2, 3)
+        maintenance.responding(replica, 3)
+        begin = clock.monotonic()
+        while isr_of(replica) == (1, 2, 3):
+            assert clock.monotonic() - begin < 0.6, "a member that does not fetch holds up writers"
+            maintenance.heard(2)
+            maintenance.heard(3)
+            clock.advance(20)
+            await asyncio.sleep(0.02)
+        assert isr_of(replica) == (1, 2)
+
+
+@async_test
 async def test_silence_that_this_server_may_have_slept_through_does_not_count(tmp_path: Path) -> None:
     async with maintained(tmp_path, (1, 2, 3), max_lag_s=1000.0, max_silence_s=0.3) as (replica, maintenance, _, clock):
         fetch(replica, maintenance, 2, 4)

@@ -28,7 +28,7 @@ REPLICATION_OPTIONS = (
         OptionType.DURATION,
         "3 s",
         "A follower that lacks rows and has sent no fetch for this time leaves the replicas in sync, for example"
-        " because the network between the two is broken. Followers fetch at least every"
+        " because the network between the two is broken. A server fetches from every leader at least every"
         " log.replica.fetch.wait-max-time.",
         minimum=10,
     ),
@@ -61,7 +61,8 @@ REPLICATION_OPTIONS = (
         OptionType.DURATION,
         "500 ms",
         "How long a leader waits for something new before it responds to a fetch of a follower; what is appended ends"
-        " the wait.",
+        " the wait. A server that follows many buckets has several fetches at each leader. Those of buckets in which"
+        " nothing happens wait longer, up to 20 times and a third of log.replica.max-lag-time.",
         minimum=1,
         maximum=60_000,
     ),

@@ -75,7 +75,9 @@ class RequestStats:
     def record(self, size_bytes: int, elapsed_ms: float) -> None:
         """Count a request that has its response."""
         self.request_bytes += size_bytes
-        self.times.record(elapsed_ms)
+        times = self.times  # as Distribution.record does, without the price of a call for every request
+        times.counts[bisect_left(TIME_BOUNDS_MS, elapsed_ms)] += 1
+        times.total += elapsed_ms
 
     @property
     def count(self) -> int:

@@ -9,7 +9,7 @@ from fluss_server.log.log_config import LogConfig
 from fluss_server.tablet.disk_write_lock import DISK_RATIOS, check_ratios, disk_ratios
 from fluss_server.tablet.kv_scanners import ScannerConfig
 from fluss_server.tablet.maintenance import MaintenanceConfig
-from fluss_server.tablet.replica_config import FetcherConfig, ReplicaConfig, ReplicationConfig
+from fluss_server.tablet.replica_config import FetcherConfig, ReplicaConfig, ReplicationConfig, max_groups
 
 
 def table_settings(configuration: Configuration) -> TableSettings:
@@ -60,6 +60,8 @@ def replica_config(configuration: Configuration) -> ReplicaConfig:
                 min_bytes=configuration.get_int("log.replica.fetch.min-bytes"),
                 backoff_s=configuration.get_int("log.replica.fetch.backoff-interval") / 1000,
                 catch_up_bytes_per_s=configuration.get_int("log.replica.catch-up.bytes-per-second"),
+                # The leader has the same limit, it is supposed.
+                max_groups=max_groups(configuration.get_int("netty.server.max-queued-requests")),
             ),
         ),
         kv_cache_bytes=configuration.get_int("kv.cache.size"),

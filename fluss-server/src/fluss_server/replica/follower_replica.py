@@ -214,6 +214,10 @@ class FollowerReplica(BucketReplica):
         if len(records):
             await self._run(partial(self._append, records))
             self.counters.replicated_bytes_in += len(records)
+        self.follow_leader(high_watermark=high_watermark, leader_start=leader_start)
+
+    def follow_leader(self, *, high_watermark: int, leader_start: int) -> None:
+        """Take in what a leader that had no records said, or that with them; see :meth:`append`."""
         if not self._stopped:
             self._leader_start = leader_start
             self.high_watermark.advance(min(high_watermark, self.log.end_offset))

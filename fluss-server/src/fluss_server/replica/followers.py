@@ -16,11 +16,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.replica.follower_progress import NO_OFFSET, FollowerProgress
 from fluss_server.replica.in_sync_replicas import InSyncReplicas
+
+_NOBODY: Mapping[int, float] = {}
 
 
 class Followers:
@@ -96,6 +98,7 @@ class Followers:
         now_s: float,
         incarnation: str | None = None,
         disk_full: bool | None = None,
+        waits_s: float = 0.0,
     ) -> None:
         """A follower that was checked fetches from ``offset``, inside of the log.
 
@@ -106,8 +109,15 @@ class Followers:
             now_s: of the monotonic clock.
             incarnation: of the follower's server: another process of it may have lost what this one has.
             disk_full: what it says of its disk, see :class:`FollowerProgress`.
+            waits_s: how long the fetch may wait, see :meth:`FollowerProgress.fetched`.
         """
-        self._progress[server].fetched(offset, log_end, now_s, incarnation, disk_full)
+        self._progress[server].fetched(offset, log_end, now_s, incarnation, disk_full, waits_s)
+
+    def responded(self, server: int, heard_s: float) -> None:
+        """See :meth:`FollowerProgress.responded`."""
+        progress = self._progress.get(server)
+        if progress is not None:
+            progress.responded(heard_s)
 
     def is_full(self, server: int) -> bool:
         """Whether a follower has said that its disk is full."""
@@ -186,6 +196,7 @@ class Followers:
         max_lag_s: float,
         live: Container[int],
         max_silence_s: float = math.inf,
+        heard_s: Mapping[int, float] = _NOBODY,
     ) -> tuple[int, ...] | None:
         """The ISR to request from the coordinator, in the order of the assignment; None if there is nothing to change.
 
@@ -198,6 +209,7 @@ class Followers:
             max_lag_s: see :meth:`FollowerProgress.is_lagging`.
             live: servers that may come into an ISR; the coordinator removes those that are gone.
             max_silence_s: see :meth:`FollowerProgress.is_lagging`.
+            heard_s: when each server has sent a fetch last.
         """
         if self.isr.is_requested:
             return None
@@ -208,7 +220,8 @@ class Followers:
             elif server in self.isr.members:
                 progress = self._progress[server]
                 has_lost = NO_OFFSET < progress.offset < high_watermark
-                if not has_lost and not progress.is_lagging(log_end, now_s, max_lag_s, max_silence_s):
+                heard = heard_s.get(server, -math.inf)
+                if not has_lost and not progress.is_lagging(log_end, now_s, max_lag_s, max_silence_s, heard):
                     wanted.append(server)
             elif server in live and self.may_join(server, high_watermark):
                 wanted.append(server)

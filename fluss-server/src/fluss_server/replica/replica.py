@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -314,12 +314,22 @@ class Replica(BucketReplica):
         self._schedule_commit()
 
     def follower_fetched(
-        self, server: int, offset: int, incarnation: str | None = None, disk_full: bool | None = None
+        self,
+        server: int,
+        offset: int,
+        incarnation: str | None = None,
+        disk_full: bool | None = None,
+        waits_s: float = 0.0,
     ) -> None:
-        """Take in that a follower has everything below ``offset``; it was checked, and the offset is in the log."""
+        """Take in that a follower has everything below ``offset``; it was checked, and the offset is in the log.
+
+        The other arguments are those of :meth:`Followers.fetched`.
+        """
         assert self.followers is not None, "the bucket has followers"
-        self.followers.fetched(server, offset, self.log.end_offset, self._monotonic(), incarnation, disk_full)
-        self.advance()
+        end = self.log.end_offset
+        self.followers.fetched(server, offset, end, self._monotonic(), incarnation, disk_full, waits_s)
+        if self.high_watermark.value < end:
+            self.advance()
 
     def advance(self) -> None:
         """Move the high watermark after a change of the followers or of the ISR."""
@@ -342,7 +352,11 @@ class Replica(BucketReplica):
         return max((self.log.end_offset - offset for offset in known), default=0)
 
     def wanted_isr(
-        self, max_lag_s: float, live: Container[int], max_silence_s: float = math.inf
+        self,
+        max_lag_s: float,
+        live: Container[int],
+        max_silence_s: float = math.inf,
+        heard_s: Mapping[int, float] | None = None,
     ) -> tuple[int, ...] | None:
         """See :meth:`Followers.wanted_isr`; None also for a bucket without followers, or one that is closed."""
         if self.followers is None or self._closed is not None:
@@ -354,6 +368,7 @@ class Replica(BucketReplica):
             max_lag_s=max_lag_s,
             live=live,
             max_silence_s=max_silence_s,
+            heard_s={} if heard_s is None else heard_s,
         )
 
     # ------------------------------------------------------------------ commit

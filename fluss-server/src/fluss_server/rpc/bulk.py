@@ -299,7 +299,9 @@ class LookupResponseBuilder:
             FlussError: ``RECORD_TOO_LARGE_EXCEPTION`` when long values exceed the bound; nothing is added.
         """
         key = _bucket_key(partition_id, bucket_id)
-        if len(values) >= _MANY_VALUES and (short := _short_values(key, values)) is not None:
+        count = len(values)
+        short = _short_value(key, values[0]) if count == 1 else _short_values(key, values) if count > 2 else None
+        if short is not None:
             self._pieces.append(_bytes_field(b"\x0a", short))
             self.size_bytes += len(short)
             return
@@ -323,7 +325,7 @@ class LookupResponseBuilder:
             if self.size_bytes + size > self._max_bytes:
                 raise FlussError(
                     ErrorCode.RECORD_TOO_LARGE_EXCEPTION,
-                    f"the values of {len(values)} keys take more than {self._max_bytes} bytes",
+                    f"the values of {count} keys take more than {self._max_bytes} bytes",
                     hint="look up fewer keys at a time",
                 )
             self._pieces += (b"\x0a" + varint(size), *long)
@@ -344,10 +346,18 @@ class LookupResponseBuilder:
 
 
 _LONG_VALUE = 16 << 10
-_MANY_VALUES = 8
 _ABSENT_VALUE = b"\x2a\x00"
 _MAX_VALUE_HEADS = 4_096
 _VALUE_HEADS: dict[int, bytes] = {}
+
+
+def _short_value(key: bytes, value: bytes | None) -> bytes | None:
+    """``key`` and the field of a value, unless that is long or of a size that is met for the first time."""
+    if value is None:
+        return key + _ABSENT_VALUE
+    size = len(value)
+    head = _VALUE_HEADS.get(size)
+    return None if head is None or size >= _LONG_VALUE else key + head + value
 
 
 def _short_values(key: bytes, values: Sequence[bytes | None]) -> bytes | None:

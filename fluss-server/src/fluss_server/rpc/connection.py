@@ -125,6 +125,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._reader = self._intake.reader
         self._transport: asyncio.Transport
         self._quick_ack: Callable[[], None] | None = None
+        self._loop_budget = host.loop_budget
         self._loop_use = LoopUse()
         self._waits_for_loop = False
         self._closing = False  # no request is started any more
@@ -294,7 +295,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _has_time(self, begin: float, now: float) -> bool:
         """Whether requests may be started in this iteration of the loop; if not, wait for another one."""
-        budget = self._host.loop_budget
+        budget = self._loop_budget
         if now > begin:
             if now - begin < budget.slice_s:
                 return True
@@ -309,7 +310,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _charge(self, begin: float, end: float) -> None:
         """The loop was used for this connection."""
-        self._host.loop_budget.charge(self._loop_use, end - begin)
+        self._loop_budget.charge(self._loop_use, end - begin)
 
     def _loop_granted(self) -> None:
         self._waits_for_loop = False
@@ -327,6 +328,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         """
         reader, writer, intake = self._reader, self._writer, self._intake
         begin = now = self._monotonic() if begin is None else begin
+        started = False
         writer.batching = True
         try:
             while self._may_start() and self._has_time(begin, now):
@@ -335,9 +337,10 @@ class ServerConnection(asyncio.BufferedProtocol):
                     intake.receive_rest()
                     break
                 self._start(frame)
-                now = self._monotonic()
+                started = True
                 if reader.idle and not (self._runner.running or intake.paused):
                     break  # a single request with its response: the usual case, and nothing more to look at
+                now = self._monotonic()
             else:
                 intake.hold_back()
         except FlussError as error:
@@ -345,8 +348,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         finally:
             writer.batching = False
         writer.flush()
-        if now > begin:
-            self._host.loop_budget.charge(self._loop_use, self._monotonic() - begin)  # with what was sent
+        if started:
+            self._loop_budget.charge(self._loop_use, self._monotonic() - begin)  # with what was sent
 
     def _start(self, frame: bytes | memoryview) -> None:
         arrival = self._intake.take_arrival()

@@ -51,8 +51,9 @@ MAX_DEBT_S = 0.05
 RECEIVE_S_PER_BYTE = 0.3e-9
 """What receiving costs, about; it happens before anybody can measure it."""
 
-_UNNOTICED_S = 0.1 * BUDGET_S
-"""So much may be left from iterations before: a callback in each of them would cost a short request 15 us."""
+_UNNOTICED_S = 0.3 * BUDGET_S
+"""So much may be left from iterations before: a callback in each of them would cost a short request 15 us, one after so
+much costs it less than 1 us."""
 
 _CYCLE_S = 0.01  # in about this time, each of those that wait should have started something
 

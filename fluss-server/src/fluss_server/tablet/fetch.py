@@ -216,6 +216,8 @@ class _Reading:
             try:
                 replica = self._replica_of(fetch.bucket)
             except FlussError:
+                if fetch.is_follower:
+                    self._settled += 1  # nothing would wake it: the next fetch gets the error
                 continue  # its error is part of the results
             result = self.results[index]
             if fetch.is_follower:

@@ -109,6 +109,16 @@ class IsrMaintenance:
         """A server has sent a fetch as a follower."""
         self._heard_at[server] = self._now()
 
+    def responding(self, replica: Replica, server: int) -> None:
+        """A fetch of a follower that has waited for long gets its response."""
+        if replica.followers is not None:
+            replica.followers.responded(server, self._heard_at.get(server, -math.inf))
+
+    @property
+    def longest_wait_s(self) -> float:
+        """How long a fetch may wait here without making its follower lag."""
+        return self._max_lag_s / 3
+
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         check_at = loop.time() + self._interval_s
@@ -124,13 +134,16 @@ class IsrMaintenance:
                     self._held_at = now
                 if self._must_look_at_all(now):
                     replicas = self._leaders()
+                else:
+                    replicas = dict.fromkeys([*self._noticed, *self._lacking()])
                 check_at, checked_at = loop.time() + self._interval_s, now
             # Fetches may wait to be read when this server was held itself.
             silence_s = math.inf if now - self._held_at < self._max_silence_s else self._max_silence_s
             wanted = [
                 (replica, isr)
                 for replica in replicas
-                if (isr := replica.wanted_isr(self._max_lag_s, self._metadata.servers, silence_s)) is not None
+                if (isr := replica.wanted_isr(self._max_lag_s, self._metadata.servers, silence_s, self._heard_at))
+                is not None
             ]
             self._noticed.clear()
             while wanted:
@@ -163,6 +176,13 @@ class IsrMaintenance:
             self._looked_at = now
             return True
         return False
+
+    def _lacking(self) -> list[Replica]:
+        """Leaders of which some member of the ISR may lack something: it may have stopped to fetch for this bucket
+        while it fetches for others."""
+        if len(self._metadata.servers) < 2:
+            return []
+        return [replica for replica in self._leaders() if replica.high_watermark.value < replica.log.end_offset]
 
     async def _request(self, wanted: Sequence[tuple[Replica, tuple[int, ...]]]) -> bool:
         """Request some changes; returns False when one of them has failed."""

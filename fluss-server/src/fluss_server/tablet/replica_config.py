@@ -10,6 +10,17 @@ from typing import NamedTuple
 from fluss_server.log.log_config import LogConfig
 from fluss_server.tablet.maintenance import MaintenanceConfig
 
+MAX_GROUPS = 120
+"""Groups of buckets that are fetched over one connection. With very many buckets they are larger."""
+
+
+def max_groups(requests_in_flight: int) -> int:
+    """Most groups of a connection over which so many requests may be without response at a time.
+
+    A group has a fetch and at most two that it has abandoned there, or a comparison of logs instead of the first.
+    """
+    return max(1, min(MAX_GROUPS, requests_in_flight // 4))
+
 
 class FetcherConfig(NamedTuple):
     """How followers fetch; the options are named ``log.replica.fetch*``.
@@ -22,6 +33,7 @@ class FetcherConfig(NamedTuple):
         min_bytes: with how much it responds before.
         backoff_s: pause after an error; between half and all of it.
         catch_up_bytes_per_s: see :class:`~fluss_server.tablet.catch_up_limit.CatchUpLimit`.
+        max_groups: most groups of a connection, see :func:`max_groups`.
     """
 
     per_leader: int = 1
@@ -31,6 +43,7 @@ class FetcherConfig(NamedTuple):
     min_bytes: int = 1
     backoff_s: float = 1.0
     catch_up_bytes_per_s: int = 0
+    max_groups: int = MAX_GROUPS
 
 
 class ReplicationConfig(NamedTuple):

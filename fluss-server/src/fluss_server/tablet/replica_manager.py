@@ -45,7 +45,9 @@ from fluss_server.tablet.serving_waits import ServingWaits
 from fluss_server.tablet.tablet_opener import TabletOpener
 
 if TYPE_CHECKING:
-    from fluss_server.tablet.replica_fetcher import Connect, FollowerDisk, ReplicaFetchers
+    from fluss_server.tablet.fetch_group import FollowerDisk
+    from fluss_server.tablet.leader_connection import Connect
+    from fluss_server.tablet.replica_fetcher import ReplicaFetchers
 
 logger = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fluss_server.api import messages as pb
@@ -19,8 +20,11 @@ from fluss_server.tablet.parked_fetches import ParkedFetches
 from fluss_server.tablet.replica_manager import ReplicaManager
 from fluss_server.tablet.replication_protocol import FollowerFetch, bucket_of, leader_epochs_response
 
-MAX_PARKED_FETCHES = 1_000
-"""Fetches of followers that wait; every server sends one at a time on each of a few connections."""
+MAX_PARKED_FETCHES = 4_000
+"""Places of followers' fetches that wait, see :class:`ParkedFetches`: enough for 64,000 replicas on other servers."""
+
+USUAL_WAIT_MS = 1_000
+"""A fetch that may wait for longer says that nothing happens to its buckets: all of the followers must be in sync."""
 
 MAX_FETCH_BYTES = 64 << 20
 
@@ -64,6 +68,11 @@ class ReplicationService:
         failed: list[BucketResult] = []
         said = FollowerFetch.read(request)
         numbers = iter(said.leader_epochs)
+        wait_ms = request.max_wait_ms if request.HasField("max_wait_ms") else None
+        waits_s = 0.0
+        if wait_ms is not None and wait_ms > USUAL_WAIT_MS:
+            waits_s = min(wait_ms / 1000, self._isr.longest_wait_s)
+            wait_ms = int(waits_s * 1000)
         for table in request.tables_req:
             for entry in table.buckets_req:
                 partition_id = entry.partition_id if entry.HasField("partition_id") else None
@@ -72,8 +81,10 @@ class ReplicationService:
                 epochs[bucket] = epoch = next(numbers)
                 try:
                     leader = self._leader(bucket, server, epoch)
-                    self._take_in_progress(leader, server, fetch.offset, said)
+                    self._take_in_progress(leader, server, fetch.offset, said, waits_s)
                     fetches.append(fetch)
+                    if waits_s and leader.followers is not None and server not in leader.followers.isr.members:
+                        wait_ms = min(wait_ms or 0, USUAL_WAIT_MS)
                 except FlussError as error:
                     failed.append(BucketResult(fetch, error))
         # While it waits, another epoch may begin: what is appended then is not for this request.
@@ -83,7 +94,7 @@ class ReplicationService:
             FetchLimits(
                 max_bytes=min(max(request.max_bytes, 0), MAX_FETCH_BYTES),
                 min_bytes=request.min_bytes if request.HasField("min_bytes") and not failed else None,
-                max_wait_ms=request.max_wait_ms if request.HasField("max_wait_ms") else None,
+                max_wait_ms=wait_ms,
             ),
             response_slot=context.response_slot,
             response_capacity=context.response_capacity,
@@ -91,7 +102,14 @@ class ReplicationService:
             time_slice=TimeSlice(self._share, self._clock),
             read_pool=self._replicas.read_pool,
         )
+        if waits_s:
+            self._note_responses(results, server)
         return [*results, *failed]
+
+    def _note_responses(self, results: Sequence[BucketResult], server: int) -> None:
+        for result in results:
+            if result.size_bytes and (replica := self._replicas.find(result.fetch.bucket)) is not None:
+                self._isr.responding(replica, server)
 
     def _leader(self, bucket: TableBucket, server: int, leader_epoch: int) -> Replica:
         """The replica that leads a bucket in an epoch, for a follower of it."""
@@ -101,12 +119,14 @@ class ReplicationService:
         replica.followers.check(server, leader_epoch)
         return replica
 
-    def _take_in_progress(self, replica: Replica, server: int, offset: int, said: FollowerFetch) -> None:
+    def _take_in_progress(
+        self, replica: Replica, server: int, offset: int, said: FollowerFetch, waits_s: float
+    ) -> None:
         log = replica.log
         if not log.start_offset <= offset <= log.end_offset:
             raise FlussError(
                 ErrorCode.LOG_OFFSET_OUT_OF_RANGE_EXCEPTION,
                 f"offset {offset} is outside of [{log.start_offset}, {log.end_offset}] of bucket {replica.bucket}",
             )
-        replica.follower_fetched(server, offset, said.incarnation, said.disk_full)
+        replica.follower_fetched(server, offset, said.incarnation, said.disk_full, waits_s)
         self._isr.fetched(replica, server)
