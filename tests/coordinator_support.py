@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timezone
 from pathlib import Path
 from random import Random
 
@@ -183,7 +184,7 @@ async def running_over(
     await controller.settled()
     server.calls.clear()
     ddl = DdlExecutor(manager, controller.tables, settings or TableSettings())
-    partitions = PartitionExecutor(manager, ddl, controller.tables, clock, max_partitions)
+    partitions = PartitionExecutor(manager, ddl, controller.tables, clock, max_partitions, lambda: timezone.utc)
     try:
         yield Coordinator(store, manager, controller, ddl, partitions, server)
         await ddl.close()

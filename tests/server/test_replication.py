@@ -21,6 +21,7 @@ from fluss_server.model.schema import Schema
 from fluss_server.model.table import KvFormat
 from fluss_server.rpc.client import RpcClient
 from fluss_server.tablet import fetch_group, replica_fetcher
+from fluss_server.tablet.replication_protocol import FetchFrom, follower_fetch_request
 from kv_support import INT, STRING, encode_key, make_schema, make_table
 from replicated_cluster import ALL, Cluster, cluster, figures, until
 from rpc_support import async_test
@@ -161,6 +162,37 @@ async def test_fetches_that_wait_for_long_get_rows_at_once_and_keep_their_follow
             assert not response.buckets_resp[0].HasField("error_code")
             assert asyncio.get_running_loop().time() - begin < 0.7, "followers were not woken"
         assert [running.tablets[server].server.isr.shrinks for server in ALL] == [0, 0, 0]
+
+
+@async_test
+async def test_a_leader_lets_fetches_wait_only_as_long_as_followers_may_lag(tmp_path: Path) -> None:
+    async with cluster(tmp_path, max_lag_time="9 s", max_silence_time="300 ms") as running:
+        table_id = await running.create("t", PLAIN)
+        bucket = TableBucket(table_id, None, 0)
+        await produce(running, table_id, 0)
+        leader = running.leader_of(bucket)
+        other = next(server for server in ALL if server != leader)
+        endpoint = running.tablets[leader].endpoint("INTERNAL")
+
+        async def waited(server: int) -> float:
+            """Seconds for which a fetch of a follower waits that has everything, and would wait for a minute."""
+            replica = running.tablets[leader].server.replicas.leader(bucket)
+            assert replica.followers is not None
+            fetch = FetchFrom(bucket, replica.followers.leader_epoch, replica.log.end_offset)
+            request = follower_fetch_request(
+                server, [fetch], max_bytes=1000, max_bucket_bytes=1000, wait_ms=60_000, min_bytes=1
+            )
+            begin = asyncio.get_running_loop().time()
+            async with await RpcClient.connect(endpoint.host, endpoint.port) as client:
+                await client.call(ApiKey.FETCH_LOG, request)
+            return asyncio.get_running_loop().time() - begin
+
+        await until(lambda: running.isr_of(bucket) == set(ALL))
+        assert 2.5 < await waited(other) < 6.0, "a third of the time"
+        running.pause_follower(other, bucket)
+        await produce(running, table_id, 2)
+        assert other not in running.isr_of(bucket)
+        assert 0.5 < await waited(other) < 2.5, "it is not in sync"
 
 
 @async_test

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ from metadata_contract import everything
 
 T = TablePath("d", "t")
 BUCKETS = 20
-SMALL = dataclasses.replace(LIMITS, operations=9)  # one of them is the check of the epoch
+SMALL = LIMITS._replace(operations=9)  # one of them is the check of the epoch
 
 
 def descriptor(partitioned: bool = False, buckets: int = BUCKETS) -> TableDescriptor:

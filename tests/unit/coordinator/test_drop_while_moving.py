@@ -82,7 +82,7 @@ async def test_a_dropped_table_lets_another_one_begin_to_move(
         before = await begin(parts)
         table = parts.manager.table_by_id(before[0].table_id)
         assert table is not None
-        monkeypatch.setattr(EmbeddedMetadataStore, "limits", dataclasses.replace(LIMITS, operations=operations))
+        monkeypatch.setattr(EmbeddedMetadataStore, "limits", LIMITS._replace(operations=operations))
         await parts.ddl.drop_table(table.path, ignore_if_not_exists=False)
         after = list(parts.controller.queue.state.moving)
         assert set(after) - set(before), "another bucket has begun"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -45,7 +44,7 @@ def checked(document: dict[str, Any], properties: dict[str, str] | None = None) 
 
 
 def refused(document: dict[str, Any], properties: dict[str, str] | None = None, **settings: Any) -> FlussError:
-    changed = dataclasses.replace(SETTINGS, **settings)
+    changed = SETTINGS._replace(**settings)
     descriptor = completed(document, changed, properties)
     with pytest.raises(FlussError) as caught:
         check_descriptor(descriptor, changed)
@@ -228,8 +227,8 @@ def test_nested_types_are_no_keys(data_type: dict[str, Any]) -> None:
 
 
 def test_switches() -> None:
-    no_log = dataclasses.replace(SETTINGS, allow_log_tables=False)
-    no_kv = dataclasses.replace(SETTINGS, allow_kv_tables=False)
+    no_log = SETTINGS._replace(allow_log_tables=False)
+    no_kv = SETTINGS._replace(allow_kv_tables=False)
     log, kv = TableDescriptor.from_json(LOG), TableDescriptor.from_json(KV)
     for descriptor, settings in ((log, no_log), (kv, no_kv)):
         with pytest.raises(FlussError) as caught:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 from typing import Any, cast
 
 import pytest
@@ -159,7 +160,7 @@ class Follower:
 
     def __init__(self, directory: Path, leader: Leader, config: FetcherConfig, disk: Disk | None) -> None:
         self._directory = directory
-        self.fetchers = ReplicaFetchers(0, config, leader.connect, SystemClock(), lambda: 0.5, disk=disk)
+        self.fetchers = ReplicaFetchers(0, config, leader.connect, SystemClock(), Random(1).random, disk=disk)
         self.logs: list[LogTablet] = []
 
     def add(self, first: int, count: int = 1, *, epoch: int = EPOCH) -> list[FollowerReplica]:
@@ -251,11 +252,13 @@ async def test_fetches_that_wait_have_a_bound_and_every_bucket_is_fetched(tmp_pa
             followers += follower.add(first, 49)
             await asyncio.sleep(0.001)
             assert len(leader.waiting()) <= 2 * (len(followers) // GROUP_BUCKETS + OPEN_GROUPS)
-        await eventually(leader.names(buckets(followers)))
-        for _ in range(20):
-            await asyncio.sleep(0.005)
+
+        def each_once() -> bool:
+            """After the end of those that were abandoned."""
             named = [bucket for fetch in leader.waiting() for bucket in fetch.offsets]
-            assert len(named) == len(set(named)), "one fetch that waits names a bucket"
+            return Counter(named) == Counter(buckets(followers))
+
+        await eventually(each_once)
 
 
 @pytest.mark.parametrize("most", [1, 3])
@@ -406,6 +409,17 @@ async def test_a_log_that_has_diverged_is_cut_while_others_of_its_group_go_on(tm
         await eventually(lambda: leader.newest(other.bucket).waits)
         leader.newest(other.bucket).respond(leader.logs)
         await eventually(lambda: leader.aligned.count(cut.bucket) == 2)
+
+
+@async_test
+async def test_buckets_that_fail_together_are_fetched_again_together(tmp_path: Path) -> None:
+    async with following(tmp_path) as (leader, follower):
+        followers = follower.add(0, GROUP_BUCKETS)
+        for count in range(1, 6):
+            await eventually(lambda: len(leader.fetches) == count)  # noqa: B023 - called at once
+            fetch = leader.fetches[-1]
+            assert set(fetch.offsets) == set(buckets(followers))
+            fetch.respond({}, dict.fromkeys(buckets(followers), ErrorCode.NOT_LEADER_OR_FOLLOWER))
 
 
 @async_test

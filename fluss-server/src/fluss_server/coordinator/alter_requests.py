@@ -7,7 +7,7 @@ What Fluss has names for but does not do (drop, rename and modify columns, other
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fluss_server.api import messages as pb
 from fluss_server.coordinator.alterations import AddedColumn, OptionChanges
@@ -21,8 +21,7 @@ POSITION_LAST = 0
 _CODE = ErrorCode.INVALID_ALTER_TABLE_EXCEPTION
 
 
-@dataclass(frozen=True, slots=True)
-class TableChanges:
+class TableChanges(NamedTuple):
     """What an ALTER_TABLE requests; at most one of the three."""
 
     options: OptionChanges | None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from fluss_server.config import TABLE_OPTIONS
 from fluss_server.config.option import nearest_key
@@ -55,8 +56,7 @@ class OptionChanges:
         return {key: value for key, value in {**properties, **added}.items() if key not in self.removals}
 
 
-@dataclass(frozen=True, slots=True)
-class AddedColumn:
+class AddedColumn(NamedTuple):
     """A column to append; ``agg_function`` as in :class:`Column`. Ids in the type are not kept."""
 
     name: str

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from fluss_server.coordinator.catalog import MetadataManager
 from fluss_server.coordinator.partition_rules import is_auto_partitioned, strategy_of
-from fluss_server.coordinator.partition_time import AutoPartitionStrategy, TimeUnit
 from fluss_server.coordinator.partitions import PartitionExecutor
 from fluss_server.errors import FlussError
 from fluss_server.metadata.tasks import UninterruptedTasks
 from fluss_server.model.partition import HISTORICAL, SEPARATOR
 from fluss_server.model.table import TableInfo
 from fluss_server.runtime.clock import Clock
+
+if TYPE_CHECKING:
+    from fluss_server.coordinator.partition_time import AutoPartitionStrategy
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +30,7 @@ FIRST_PARTITIONS_WAIT_S = 5.0
 _MINUTE_MS = 60_000
 
 
-@dataclass(frozen=True)
-class PartitionPlan:
+class PartitionPlan(NamedTuple):
     """What to do to the partitions of a table.
 
     Attributes:
@@ -186,7 +187,7 @@ class AutoPartitionManager:
         return not self._closing and self._manager.table_by_id(table.table_id) is table
 
     def _delay_ms(self, table: TableInfo, strategy: AutoPartitionStrategy) -> int:
-        if strategy.unit is not TimeUnit.DAY:
+        if not strategy.is_daily:
             return 0
         delay = self._delays_ms.get(table.table_id)
         if delay is None:

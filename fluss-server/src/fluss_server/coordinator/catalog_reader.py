@@ -19,18 +19,21 @@ from fluss_server.metadata.records import (
     table_path,
     tables_path,
 )
-from fluss_server.metadata.store import Create, MetadataStore, missing_parents
+from fluss_server.metadata.store import Create, MetadataStore, StoreOperation, missing_parents
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
 
 
 async def create_frame(store: MetadataStore) -> None:
-    """Create container nodes and counters that are missing."""
+    """Create container nodes and counters that are missing, in one commit: each costs two fsyncs of the first start."""
     nodes = [(path, b"") for path in (DATABASES, TABLE_ASSIGNMENTS, PARTITION_ASSIGNMENTS)]
+    missing: list[StoreOperation] = []
     for path, value in [*nodes, *((path, encode_counter(0)) for path in COUNTERS)]:
         if await store.get(path) is None:
-            await store.commit([*await missing_parents(store, path), Create(path, value)])
+            missing += [*await missing_parents(store, path), Create(path, value)]
+    if missing:
+        await store.commit(list(dict.fromkeys(missing)))  # some have the same parents
 
 
 async def read_databases(store: MetadataStore, sizes: DefinitionSizes) -> dict[str, DatabaseRecord]:

@@ -19,7 +19,6 @@ from fluss_server.coordinator.ddl import DdlExecutor
 from fluss_server.coordinator.fencing import FencedStore, fence
 from fluss_server.coordinator.metadata_view import CoordinatorMetadata
 from fluss_server.coordinator.partition_service import PartitionService
-from fluss_server.coordinator.partition_time import system_zone
 from fluss_server.coordinator.partitions import PartitionExecutor
 from fluss_server.coordinator.service import CoordinatorService
 from fluss_server.coordinator.validation import TableSettings
@@ -31,6 +30,8 @@ from fluss_server.rpc.service import RequestContext
 from fluss_server.runtime.runtime import Runtime
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from fluss_server.cluster.gateways import CoordinatorGateway
     from fluss_server.cluster.lease import LeaseTimes
     from fluss_server.coordinator.events import SettingsChange
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from fluss_server.security.rules import Permissions
 
 # Services that are loaded when a client calls them: few servers are ever sent such requests.
-_REBALANCE_KEYS = (
+REBALANCE_KEYS = (
     ApiKey.ADD_SERVER_TAG,
     ApiKey.REMOVE_SERVER_TAG,
     ApiKey.ADD_SERVER_TAG_BY_RACK,
@@ -53,8 +54,8 @@ _REBALANCE_KEYS = (
     ApiKey.LIST_REBALANCE_PROGRESS,
     ApiKey.CANCEL_REBALANCE,
 )
-_INSPECTION_KEYS = (ApiKey.DESCRIBE_SERVERS, ApiKey.DESCRIBE_BUCKETS, ApiKey.PLAN_REBALANCE)
-_PRODUCER_KEYS = (
+INSPECTION_KEYS = (ApiKey.DESCRIBE_SERVERS, ApiKey.DESCRIBE_BUCKETS, ApiKey.PLAN_REBALANCE)
+PRODUCER_KEYS = (
     ApiKey.REGISTER_PRODUCER_OFFSETS,
     ApiKey.GET_PRODUCER_OFFSETS,
     ApiKey.DELETE_PRODUCER_OFFSETS,
@@ -159,7 +160,7 @@ class CoordinatorServer:
             self._controller.tables,
             self._runtime.clock,
             options.get_int("max.partition.num"),
-            lambda: system_zone(self._runtime.environment, self._runtime.disk),
+            self._zone,
         )
         self._auto_partitions = AutoPartitionManager(
             manager,
@@ -181,10 +182,15 @@ class CoordinatorServer:
             CoordinatorService(self._manager, self._ddl),
             self._cluster_service,
             PartitionService(self._manager, self._partitions),
-            LazyService(_REBALANCE_KEYS, self._rebalance_service),
-            LazyService(_INSPECTION_KEYS, self._inspection_service),
-            LazyService(_PRODUCER_KEYS, partial(self._producer_service, permissions)),
+            LazyService(REBALANCE_KEYS, self._rebalance_service),
+            LazyService(INSPECTION_KEYS, self._inspection_service),
+            LazyService(PRODUCER_KEYS, partial(self._producer_service, permissions)),
         )
+
+    def _zone(self) -> tzinfo:
+        from fluss_server.coordinator.partition_time import system_zone  # for tables with partitions
+
+        return system_zone(self._runtime.environment, self._runtime.disk)
 
     def _rebalance_service(self) -> RebalanceService:
         from fluss_server.coordinator.rebalance_service import RebalanceService

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import tzinfo
+from typing import TYPE_CHECKING
 
 from fluss_server.config import TABLE_OPTIONS, Configuration
-from fluss_server.coordinator.partition_time import AutoPartitionStrategy, TimeUnit
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.partition import PARTITION_KEY_TYPES
 from fluss_server.model.table import TableDescriptor, TableInfo
 from fluss_server.model.types import TypeRoot
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+    from fluss_server.coordinator.partition_time import AutoPartitionStrategy
 
 _PREFIX = "table.auto-partition."
 _DATE_PATTERN = "yyyy-MM-dd"
@@ -39,6 +43,8 @@ def strategy_of(table: TableInfo, default_zone: tzinfo) -> AutoPartitionStrategy
         table: partitioned.
         default_zone: time zone of the names unless the table gives one.
     """
+    from fluss_server.coordinator.partition_time import AutoPartitionStrategy  # most servers have no such table
+
     properties = {key: value for key, value in table.descriptor.properties.items() if key.startswith(_PREFIX)}
     options = Configuration(TABLE_OPTIONS, properties)
     return AutoPartitionStrategy.of(options, table.descriptor.partition_key, default_zone)
@@ -67,6 +73,8 @@ def check_partitioning(descriptor: TableDescriptor, options: Configuration) -> N
                 f"partition column {name!r} has type {types[name].value}; DECIMAL, ARRAY, MAP and ROW cannot be "
                 "partition columns"
             )
+    from fluss_server.coordinator.partition_time import AutoPartitionStrategy
+
     strategy = AutoPartitionStrategy.of(options, key)
     try:
         _ = strategy.format  # made to be checked
@@ -93,7 +101,7 @@ def _check_enabled(
     if time_column is not None and str(time_column).strip() and time_column not in key:
         raise _invalid(f"{_PREFIX}key = {time_column}: the partition columns are {', '.join(key)}")
     if types[key[strategy.key_index]] is TypeRoot.DATE:
-        if strategy.unit is not TimeUnit.DAY:
+        if not strategy.is_daily:
             raise _invalid(f"{_PREFIX}time-unit must be DAY for the DATE column {key[strategy.key_index]!r}")
         if strategy.pattern != _DATE_PATTERN:
             raise _invalid(

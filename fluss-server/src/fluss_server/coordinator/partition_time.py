@@ -250,6 +250,11 @@ class AutoPartitionStrategy:
     precreate: int
     retention: int
 
+    @property
+    def is_daily(self) -> bool:
+        """Whether each partition is a day."""
+        return self.unit is TimeUnit.DAY
+
     @classmethod
     def of(
         cls, options: Configuration, partition_key: Sequence[str], default_zone: tzinfo = timezone.utc

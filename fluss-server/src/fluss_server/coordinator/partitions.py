@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from datetime import timezone, tzinfo
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from fluss_server.coordinator.assignment import check_replication_factor
 from fluss_server.coordinator.catalog import MetadataManager
@@ -18,9 +18,10 @@ from fluss_server.model.partition import PartitionInfo, partition_name
 from fluss_server.model.table import TableInfo
 from fluss_server.runtime.clock import Clock
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from datetime import tzinfo
 
-DEFAULT_MAX_PARTITIONS = 1000
+logger = logging.getLogger(__name__)
 
 
 class PartitionExecutor:
@@ -40,8 +41,8 @@ class PartitionExecutor:
         ddl: DdlExecutor,
         lifecycle: TableLifecycle,
         clock: Clock,
-        max_partitions: int = DEFAULT_MAX_PARTITIONS,
-        default_zone: Callable[[], tzinfo] = lambda: timezone.utc,
+        max_partitions: int,
+        default_zone: Callable[[], tzinfo],
     ) -> None:
         self._manager = manager
         self._ddl = ddl

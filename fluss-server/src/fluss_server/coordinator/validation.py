@@ -8,7 +8,8 @@ supported yet.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from fluss_server.config import TABLE_OPTIONS, Configuration
 from fluss_server.coordinator.option_rules import check_options, default_properties
@@ -29,8 +30,7 @@ OPTION_PREFIX = "table."
 _SIZE_MARGIN_BYTES = 4096  # ids, times and names that a stored record has beside the descriptor
 
 
-@dataclass(frozen=True, slots=True)
-class TableSettings:
+class TableSettings(NamedTuple):
     """Defaults and limits for new tables.
 
     Attributes:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from fluss_server.errors import FlussError
 from fluss_server.formats import varint
@@ -32,8 +31,7 @@ from fluss_server.model.types import DataType, TypeRoot
 _VARINT32_ROOTS = frozenset({TypeRoot.INTEGER, TypeRoot.DATE, TypeRoot.TIME})
 
 
-@dataclass(frozen=True, slots=True)
-class FieldCodec:
+class FieldCodec(NamedTuple):
     """Encoding of one field that is not null.
 
     Attributes:

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.binary_array import nested_codec
@@ -32,8 +31,7 @@ from fluss_server.model.types import DataType, TypeRoot
 _TIMESTAMP = struct.Struct("<qi")
 
 
-@dataclass(frozen=True, slots=True)
-class _FieldCodec:
+class _FieldCodec(NamedTuple):
     width: int | None  # None = takes an entry in the list of lengths
     write: Callable[[Any], bytes]
     read: Callable[[bytes], Any]

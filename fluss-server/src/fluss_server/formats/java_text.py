@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import struct
-from decimal import Decimal
 from typing import Any
 
 from fluss_server.model.types import DataType, TypeRoot
@@ -66,6 +65,8 @@ def _packs_to(text: str, layout: struct.Struct, image: bytes) -> bool:
 
 
 def _float_text(text: str) -> str:
+    from decimal import Decimal  # for columns that are rarely bucket keys, 1.5 ms and 400 KB
+
     number = Decimal(text)
     if number.is_nan():
         return "NaN"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.arrow_message import CODEC_LZ4_FRAME, CODEC_ZSTD, parse_message
@@ -22,8 +22,7 @@ _COMPRESSIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedColumns:
+class EncodedColumns(NamedTuple):
     """Columns of an Arrow batch.
 
     Attributes:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.compacted_row import CompactedRowCodec, field_codec
@@ -49,8 +48,7 @@ def _row_codec(types: tuple[DataType, ...], kv_format: KvFormat) -> RowCodec:
     return CompactedRowCodec(types)
 
 
-@dataclass(frozen=True, slots=True)
-class FieldImages:
+class FieldImages(NamedTuple):
     """What :meth:`RowCodec.split` gives for one column, and values.
 
     Attributes:

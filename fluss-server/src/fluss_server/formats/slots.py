@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from fluss_server.formats.scalars import (
     BINARY_ROOTS,
@@ -46,8 +45,7 @@ class ImageCodec(Protocol):
         """Value of bytes; ``CORRUPT_RECORD_EXCEPTION`` if they are none."""
 
 
-@dataclass(frozen=True, slots=True)
-class SlotCodec:
+class SlotCodec(NamedTuple):
     """How values of one type become slots.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeAlias
 
 from fluss_server.log.damage import UNKNOWN_OFFSET, BatchDamagedError, UncheckedError
@@ -66,10 +65,10 @@ def _check(view: LogView, found: LogSlice, offset: int, max_offset: int) -> tupl
     end_offset = found.next_offset if result.offset == UNKNOWN_OFFSET else result.offset
     if result.damage is None:
         if result.position == stop and offset < end_offset <= min(max_offset, view.end):
-            return replace(found, next_offset=end_offset), None
+            return found._replace(next_offset=end_offset), None
         misled = segment.damaged(result.position, f"the search for offset {offset} was misled", end_offset)
         raise segment.checks.explain(segment, misled, offset, size)
     damage = segment.damaged(result.position, result.damage, end_offset)
     if end_offset <= offset or result.position <= start:
         raise damage
-    return replace(found, region=found.region.part(start, result.position - start), next_offset=end_offset), damage
+    return found._replace(region=found.region.part(start, result.position - start), next_offset=end_offset), damage

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePath
+from typing import NamedTuple
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.log.batch_reader import CHUNK_BYTES, find_intact_batch, read_batches
@@ -39,8 +39,7 @@ ACCEPT_LOSS_HINT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RecoveryReport:
+class RecoveryReport(NamedTuple):
     """What opening a log found and did.
 
     Attributes:
@@ -76,8 +75,7 @@ class RecoveryReport:
         return bool(self.scanned_bytes or self.cut_reason or self.rebuilt_indexes or self.lost_acknowledged)
 
 
-@dataclass(frozen=True, slots=True)
-class RecoveredLog:
+class RecoveredLog(NamedTuple):
     """The segments of a log, the last one active, and the writer state at its end."""
 
     segments: list[LogSegment]

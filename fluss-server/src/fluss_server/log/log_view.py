@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from fluss_server.errors import ErrorCode, FlussError
@@ -12,8 +11,7 @@ from fluss_server.log.log_segment import LogSegment
 from fluss_server.runtime.disk import FileRegion
 
 
-@dataclass(frozen=True, slots=True)
-class LogSlice:
+class LogSlice(NamedTuple):
     """Whole, contiguous batches of one segment.
 
     Attributes:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from pathlib import PurePath
+from typing import NamedTuple
 
 from fluss_server.formats.crc import crc32c
 from fluss_server.log.file_names import RECOVERY_POINT
@@ -15,8 +15,7 @@ _BODY = struct.Struct("<8sqqqqqqIII")
 _CRC = struct.Struct("<I")
 
 
-@dataclass(frozen=True, slots=True)
-class RecoveryPoint:
+class RecoveryPoint(NamedTuple):
     """A state of a log of which everything is known to be durable.
 
     All batches below :attr:`offset` were fsynced and undamaged, with the index entries that describe them and the

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fluss_server.formats.crc import crc32c
 from fluss_server.metadata.journal import Contents, JournalDamaged, read_file
@@ -62,8 +62,7 @@ class Coverage(enum.Enum):
     DAMAGED = "it is damaged"
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedJournal:
+class CheckedJournal(NamedTuple):
     """A journal that was compared with its checkpoint.
 
     Attributes:

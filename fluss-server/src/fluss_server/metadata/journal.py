@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fluss_server.formats.crc import crc32c
 from fluss_server.metadata.store import Node, check_path
@@ -61,8 +61,7 @@ class JournalDamaged(Exception):
         self.hint = hint
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(NamedTuple):
     """What a file holds.
 
     Attributes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import PurePath
+from typing import NamedTuple
 
 from fluss_server.metadata.checkpoint import (
     CHECKPOINT_SUFFIX,
@@ -28,8 +28,7 @@ JOURNAL_FILE = "metadata.journal"
 _PRIVATE = 0o600  # settings that were changed while the server ran hold passwords
 
 
-@dataclass(frozen=True, slots=True)
-class Recovery:
+class Recovery(NamedTuple):
     """What opening the journal found.
 
     Attributes:

@@ -17,9 +17,9 @@ the machine. An operation that raised a :class:`MetadataConflict` changed nothin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from fluss_server.errors import ErrorCode, FlussError
 
@@ -91,8 +91,7 @@ class StoreSession(Protocol):
         """End the session and remove its ephemeral nodes; nothing happens the second time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """A node as it was read.
 
     Attributes:
@@ -143,8 +142,7 @@ class Check:
 StoreOperation = Create | Set | Delete | Check
 
 
-@dataclass(frozen=True, slots=True)
-class CommitLimits:
+class CommitLimits(NamedTuple):
     """What one commit of a store takes.
 
     Attributes:
@@ -167,7 +165,7 @@ class CommitLimits:
 
     def without(self, operation: StoreOperation) -> CommitLimits:
         """What is left beside ``operation``."""
-        return replace(self, operations=self.operations - 1, size_bytes=self.size_bytes - operation_bytes(operation))
+        return self._replace(operations=self.operations - 1, size_bytes=self.size_bytes - operation_bytes(operation))
 
 
 class EventKind(Enum):
@@ -179,8 +177,7 @@ class EventKind(Enum):
     OVERFLOW = "overflow"  # events may be missing: read everything again
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something happened to the node at ``path`` (of an ``OVERFLOW``: at or below ``path``)."""
 
     kind: EventKind

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fluss_server.metadata.store import (
     MAX_OPERATIONS,
@@ -37,8 +38,7 @@ class _Entry:
     children: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What a list of operations amounts to.
 
     Attributes:

@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 SERVER_ID = 0
 
-_ACL_KEYS = (ApiKey.CREATE_ACLS, ApiKey.LIST_ACLS, ApiKey.DROP_ACLS)
+ACL_KEYS = (ApiKey.CREATE_ACLS, ApiKey.LIST_ACLS, ApiKey.DROP_ACLS)
 
 
 class LocalServer(ServerProcess):
@@ -124,7 +124,7 @@ class LocalServer(ServerProcess):
         return ServiceRegistry(
             *coordinator.services(None if interceptor is None else interceptor.permissions),
             *tablet_server.services,
-            LazyService(_ACL_KEYS, acl_service),
+            LazyService(ACL_KEYS, acl_service),
             interceptors=[*([] if interceptor is None else [interceptor]), FollowerFetches(None)],
         )
 

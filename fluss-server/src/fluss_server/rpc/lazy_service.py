@@ -32,10 +32,11 @@ class LazyService(ServiceProxy):
 
     def _call(self, key: ApiKey, request: Any, context: RequestContext) -> ResponseBody | Awaitable[ResponseBody]:
         if self._methods is None:
-            self._methods = self._load()
+            self._methods = self.load()
         return self._methods[key](request, context)
 
-    def _load(self) -> dict[ApiKey, Method]:
+    def load(self) -> dict[ApiKey, Method]:
+        """Make the service; its methods."""
         found: dict[ApiKey, Method] = {}
         for method, options in rpc_methods(self._make()):
             assert options == _plain(options.key), f"{method} has options, so its service cannot be lazy"

@@ -10,7 +10,7 @@ What all clients together can make the server hold in memory is bounded by
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fluss_server.config import Configuration
 from fluss_server.runtime.open_files import connections_for
@@ -26,8 +26,7 @@ MESSAGE_WEIGHT = 8
 """What a decoded protobuf message costs, in bytes per byte of its encoding."""
 
 
-@dataclass(frozen=True, slots=True)
-class RpcLimits:
+class RpcLimits(NamedTuple):
     """What clients may cost.
 
     Attributes:

@@ -20,7 +20,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from fluss_server.api import messages as pb
 from fluss_server.api.keys import API_SPECS, SOFTWARE_NAME, ApiKey, ApiSpec
@@ -106,8 +106,7 @@ class RequestContext:
         """
 
 
-@dataclass(frozen=True, slots=True)
-class RpcOptions:
+class RpcOptions(NamedTuple):
     """What :func:`rpc` was told."""
 
     key: ApiKey

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """Contiguous bytes. A ``memoryview`` must have format ``B`` and one dimension."""
@@ -84,8 +84,7 @@ class FileRegion:
         return FileRegion(self.file, position, length)
 
 
-@dataclass(frozen=True, slots=True)
-class DiskUsage:
+class DiskUsage(NamedTuple):
     """Space of the file system of a directory, in bytes.
 
     Attributes:
@@ -102,8 +101,7 @@ class DiskUsage:
         return 1 - self.free_bytes / self.total_bytes if self.total_bytes else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class FileStatus:
+class FileStatus(NamedTuple):
     """Facts of a file or directory.
 
     Attributes:

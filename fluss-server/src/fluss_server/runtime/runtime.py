@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from random import Random
+from typing import NamedTuple
 
 from fluss_server.runtime.clock import Clock, SystemClock
 from fluss_server.runtime.disk import Disk
@@ -16,8 +16,7 @@ from fluss_server.runtime.system_network import SystemNetwork
 from fluss_server.runtime.workers import ThreadWorkers, Workers
 
 
-@dataclass(frozen=True, slots=True)
-class Runtime:
+class Runtime(NamedTuple):
     """The machine, as a server sees it.
 
     Timers and tasks come from the running asyncio event loop, which the simulation replaces as a whole.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fluss_server.config import SERVER_OPTIONS, Configuration
 from fluss_server.errors import ErrorCode, FlussError
@@ -27,8 +26,7 @@ CREDENTIALS = "security.sasl.plain.credentials"
 _LISTENER_JAAS = "security.sasl.listener.name.{}.plain.jaas.config"
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(NamedTuple):
     """One listener.
 
     Attributes:

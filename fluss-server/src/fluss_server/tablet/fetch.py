@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import NamedTuple
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.formats.projection import TableProjector
@@ -102,8 +103,7 @@ class BucketResult:
     filtered_end_offset: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FetchLimits:
+class FetchLimits(NamedTuple):
     """What a fetch requests as a whole.
 
     Attributes:

@@ -85,9 +85,9 @@ class Fetching:
     incarnation: str | None = None
     disk: FollowerDisk | None = None
 
-    def pause_s(self, longest_s: float) -> float:
-        """How long to pause: between half and all of ``longest_s``."""
-        return longest_s * (0.5 + 0.5 * self.random())
+    def part_of_pause(self) -> float:
+        """Which part of the longest pause to pause: between half and all of it."""
+        return 0.5 + 0.5 * self.random()
 
 
 class FetchGroup:
@@ -118,6 +118,7 @@ class FetchGroup:
         self._abandoned_long: asyncio.Future[memoryview] | None = None  # which may wait for a longer time
         self._wants_more = False  # the last response was a long one
         self._quiet_rounds = 0  # in a row
+        self._part_of_pause = 1.0  # in this round: buckets that fail together are fetched together again
         self.is_open = True
         self._task = asyncio.ensure_future(self._run())
 
@@ -176,6 +177,7 @@ class FetchGroup:
     async def _round(self, client: RpcClient) -> None:
         """Compare the logs of those that are new, then fetch once for everybody."""
         self._changed.clear()
+        self._part_of_pause = self._fetching.part_of_pause()
         ready = self._ready()
         await self._align(client, [follower for follower in ready if not follower.is_aligned])
         aligned = [follower for follower in ready if follower.is_aligned and self._is_here(follower)]
@@ -358,7 +360,7 @@ class FetchGroup:
         if self._is_here(follower):
             _, before = self._paused.get(follower.bucket, (0.0, 0.0))
             longest = min(2 * before or _FIRST_PAUSE_S, self._fetching.config.backoff_s)
-            self._paused[follower.bucket] = self._monotonic() + self._fetching.pause_s(longest), longest
+            self._paused[follower.bucket] = self._monotonic() + longest * self._part_of_pause, longest
             logger.debug("bucket %s is not fetched from server %d: %s", follower.bucket, self._connection.leader, error)
 
 

@@ -10,8 +10,8 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Container
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from fluss_server.errors import ErrorCode, FlussError
 from fluss_server.model.identifiers import TableBucket
@@ -33,8 +33,7 @@ MAX_REMEMBERED = 1_000
 """How many expired ids are remembered, to respond with SCANNER_EXPIRED instead of UNKNOWN_SCANNER_ID."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScannerConfig:
+class ScannerConfig(NamedTuple):
     """Limits of scans.
 
     Attributes:
@@ -63,8 +62,7 @@ class _OpenScan:
     busy: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ScanResponse:
+class ScanResponse(NamedTuple):
     """One response of a scan.
 
     Attributes:
@@ -151,7 +149,7 @@ class KvScanners:
         scanner_id = self._secrets.token(16).hex().encode()
         self._sessions[scanner_id] = session
         response = await self._advance(scanner_id, session, max_bytes, scan.log_offset)
-        return response if response.values else replace(response, scanner_id=None)
+        return response if response.values else response._replace(scanner_id=None)
 
     def _evict_expired(self, bucket: TableBucket) -> None:
         config = self._config

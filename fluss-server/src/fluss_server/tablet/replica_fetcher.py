@@ -95,7 +95,7 @@ class _LeaderFetcher:
     def __init__(self, fetching: Fetching, leader: int, connect: Connect) -> None:
         self._fetching = fetching
         config = fetching.config
-        self._connection = LeaderConnection(leader, connect, lambda: fetching.pause_s(config.backoff_s))
+        self._connection = LeaderConnection(leader, connect, lambda: config.backoff_s * fetching.part_of_pause())
         self._shares = ResponseShares(config.max_bytes, config.max_bucket_bytes)
         self._waits = FetchWaits(config.wait_ms)
         self._groups: dict[FetchGroup, None] = {}
