@@ -26,7 +26,12 @@ MAX_BACKOFF_S = 1.0
 _REPORT_INTERVAL_S = 10.0
 
 _COORDINATOR_IS_AWAY = frozenset(
-    {ErrorCode.NETWORK_EXCEPTION, ErrorCode.REQUEST_TIME_OUT, ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION}
+    {
+        ErrorCode.NETWORK_EXCEPTION,
+        ErrorCode.REQUEST_TIME_OUT,
+        ErrorCode.NOT_COORDINATOR_LEADER_EXCEPTION,
+        ErrorCode.STORAGE_EXCEPTION,  # it is there, and ZooKeeper is away
+    }
 )
 
 
