@@ -118,7 +118,9 @@ class FetchGroup:
         self._abandoned_long: asyncio.Future[memoryview] | None = None  # which may wait for a longer time
         self._wants_more = False  # the last response was a long one
         self._quiet_rounds = 0  # in a row
-        self._part_of_pause = 1.0  # in this round: buckets that fail together are fetched together again
+        # Buckets that fail together are fetched together again: their pauses begin with the response, and have one length.
+        self._responded_at = self._monotonic()
+        self._part_of_pause = 1.0
         self.is_open = True
         self._task = asyncio.ensure_future(self._run())
 
@@ -211,6 +213,7 @@ class FetchGroup:
                 self._fetching.server_id, ((follower.bucket, follower.leader_epoch) for follower in part)
             )
             found = read_leader_epochs(await client.call(ApiKey.LEADER_EPOCHS, request, timeout_s=CALL_DEADLINE_S))
+            self._responded_at = self._monotonic()
             await asyncio.gather(*(self._align_one(follower, found.get(follower.bucket)) for follower in part))
 
     async def _align_one(self, follower: FollowerReplica, leader_log: object) -> None:
@@ -230,6 +233,7 @@ class FetchGroup:
             results = await self._fetched(client, followers, max_bytes)
             if results is None:
                 return
+            self._responded_at = self._monotonic()
             self._waits.give_back(self)
             requested = {follower.bucket: follower for follower in followers}
             self._wants_more = sum([len(result.records) for result in results]) > max_bytes // 2
@@ -360,7 +364,7 @@ class FetchGroup:
         if self._is_here(follower):
             _, before = self._paused.get(follower.bucket, (0.0, 0.0))
             longest = min(2 * before or _FIRST_PAUSE_S, self._fetching.config.backoff_s)
-            self._paused[follower.bucket] = self._monotonic() + longest * self._part_of_pause, longest
+            self._paused[follower.bucket] = self._responded_at + longest * self._part_of_pause, longest
             logger.debug("bucket %s is not fetched from server %d: %s", follower.bucket, self._connection.leader, error)
 
 
