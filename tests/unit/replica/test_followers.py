@@ -138,6 +138,22 @@ def test_a_member_that_has_lost_what_was_acknowledged_leaves_at_once() -> None:
     assert wanted(state, high_watermark=50, log_end=50, now_s=1.0) == (1, 2)
 
 
+def test_a_member_whose_storage_has_failed_leaves_until_its_next_process_fetches() -> None:
+    state = followers(min_isr=2)
+    state.fetched(2, 50, 50, 0.0)
+    state.fetched(3, 50, 50, 0.0)
+    state.storage_failed(3)
+    assert wanted(state, high_watermark=50, log_end=50) == (1, 2)
+    state.isr.requested((1, 2))
+    assert state.isr.confirmed((1, 2), 8)
+    state.isr.ended(refused=False)
+    assert not state.may_join(3, 50)
+    state.storage_failed(2)
+    assert wanted(state, high_watermark=50, log_end=50) == (1,), "also when too few are left"
+    state.fetched(3, 50, 50, 1.0)
+    assert state.may_join(3, 50)
+
+
 @pytest.mark.parametrize(
     ("server", "epoch", "code"),
     [

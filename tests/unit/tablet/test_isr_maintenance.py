@@ -130,6 +130,16 @@ async def test_who_cannot_write_leaves_at_once(tmp_path: Path) -> None:
 
 
 @async_test
+async def test_whose_storage_has_failed_leaves_at_once(tmp_path: Path) -> None:
+    async with maintained(tmp_path, (1, 2, 3), max_lag_s=1000.0, max_silence_s=1000.0) as (replica, maintenance, _, _):
+        fetch(replica, maintenance, 3, 4)
+        assert replica.followers is not None
+        replica.followers.storage_failed(3)
+        maintenance.fetched(replica, 3)
+        await eventually(lambda: isr_of(replica) == (1, 2))
+
+
+@async_test
 async def test_who_has_caught_up_joins_at_once(tmp_path: Path) -> None:
     async with maintained(tmp_path, (1, 2), max_lag_s=1000.0) as (replica, maintenance, coordinator, _):
         fetch(replica, maintenance, 2, 4)

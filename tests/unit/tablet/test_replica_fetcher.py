@@ -23,6 +23,7 @@ from fluss_server.replica.follower_replica import FollowerReplica, LeaderLog
 from fluss_server.rpc.bulk import FetchLogResponseBuilder
 from fluss_server.runtime import InlineWorkers
 from fluss_server.runtime.clock import SystemClock
+from fluss_server.runtime.system_disk import SystemFile
 from fluss_server.tablet.replica_config import MAX_GROUPS, FetcherConfig, max_groups
 from fluss_server.tablet.replica_fetcher import GROUP_BUCKETS, OPEN_GROUPS, ReplicaFetchers
 from fluss_server.tablet.replication_protocol import FollowerFetch, bucket_of, leader_epochs_response
@@ -87,9 +88,11 @@ class Leader:
         self.fetches: list[Fetch] = []
         self.logs: dict[TableBucket, LogTablet] = {}
         self.aligned: list[TableBucket] = []
+        self.failed: list[TableBucket] = []  # as followers said
         self.connections = 0
         self.closed = 0
         self.refuses_connections = False
+        self.refuses_reports = False
 
     async def connect(self, leader: int) -> Any:
         self.connections += 1
@@ -103,7 +106,10 @@ class Leader:
         results: list[tuple[TableBucket, LeaderLog | FlussError]] = []
         for entry in request.buckets:
             bucket = bucket_of(entry)
-            self.aligned.append(bucket)
+            (self.failed if entry.storage_failed else self.aligned).append(bucket)
+            if entry.storage_failed and self.refuses_reports:
+                results.append((bucket, FlussError(ErrorCode.NOT_LEADER_OR_FOLLOWER, "scripted")))
+                continue
             log = self.logs.get(bucket)
             results.append((bucket, LeaderLog((), 0, 0) if log is None else LeaderLog(log.epochs, 0, log.end_offset)))
         return leader_epochs_response(results)
@@ -472,3 +478,47 @@ async def test_nothing_is_left_when_the_last_bucket_goes(tmp_path: Path) -> None
         (again,) = follower.add(0)
         await eventually(leader.names([again.bucket]))
         assert leader.connections == 2
+
+
+@async_test
+async def test_a_follower_whose_storage_fails_tells_its_leader_until_it_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with following(tmp_path, BRIEF) as (leader, follower):
+        failing, other = follower.add(0, 2)
+        await eventually(leader.names(buckets([failing, other])))
+        failing.log.append(make_batch(1))
+        leader.refuses_reports = True
+        with monkeypatch.context() as broken:
+            broken.setattr(SystemFile, "sync", fail)
+            await failing.flush()
+        await eventually(lambda: len(leader.failed) >= 3)
+        leader.refuses_reports = False
+        await eventually(lambda: not failing.has_to_report)
+        assert set(leader.failed) == {failing.bucket}
+        count = len(leader.failed)
+        fetches = len(leader.fetches)
+        await eventually(lambda: len(leader.fetches) >= fetches + 3)
+        assert {bucket for fetch in leader.fetches[fetches:] for bucket in fetch.offsets} == {other.bucket}
+        assert len(leader.failed) == count, "it was told"
+
+
+@async_test
+async def test_a_log_that_has_failed_before_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with following(tmp_path) as (leader, follower):
+        log = open_log(tmp_path / "failed")
+        log.begin_epoch(EPOCH)
+        log.append(make_batch(1))
+        with monkeypatch.context() as broken:
+            broken.setattr(SystemFile, "sync", fail)
+            with pytest.raises(FlussError):
+                log.flush()
+        replica = follower.follow(0, log, EPOCH + 1)
+        await eventually(lambda: leader.failed == [replica.bucket])
+        assert not replica.is_online
+        assert leader.fetches == []
+        log.close()
+
+
+def fail(_: SystemFile) -> None:
+    raise OSError(5, "scripted")

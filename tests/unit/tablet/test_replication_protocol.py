@@ -76,9 +76,10 @@ def test_a_fetch_of_an_official_follower_names_none() -> None:
 
 
 def test_leader_epochs() -> None:
-    request = leader_epochs_request(3, [(PLAIN, 4), (PARTITIONED, 9)])
+    request = leader_epochs_request(3, [(PLAIN, 4, False), (PARTITIONED, 9, True)])
     received = message_class("LeaderEpochsRequest").FromString(request.SerializeToString())
     assert [(bucket_of(entry), entry.leader_epoch) for entry in received.buckets] == [(PLAIN, 4), (PARTITIONED, 9)]
+    assert [entry.storage_failed for entry in received.buckets] == [False, True]
     log = LeaderLog((EpochStart(0, 0), EpochStart(4, 17)), 3, 20)
     lost = FlussError(ErrorCode.NOT_LEADER_OR_FOLLOWER, "no")
     response = leader_epochs_response([(PLAIN, log), (PARTITIONED, lost)])

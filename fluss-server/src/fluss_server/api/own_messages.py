@@ -73,6 +73,7 @@ _MESSAGES: dict[str, list[tuple[int, str, str, str]]] = {
         (2, "optional", "int64", "partition_id"),
         (3, "required", "int32", "bucket_id"),
         (4, "required", "int32", "leader_epoch"),
+        (5, "optional", "bool", "storage_failed"),
     ],
     "LeaderEpochsResponse": [
         (1, "repeated", "LeaderEpochsResponseBucket", "buckets"),

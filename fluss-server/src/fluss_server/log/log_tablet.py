@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
+from fluss_server.errors import FlussError
 from fluss_server.formats.buffer import Buffer
 from fluss_server.formats.log_batch import BatchHeader
 from fluss_server.log.checked_read import MayCheck, always
@@ -109,6 +110,11 @@ class LogTablet:
     def segment_count(self) -> int:
         """Segments, the active one included."""
         return len(self._state.view.segments)
+
+    @property
+    def failure(self) -> FlussError | None:
+        """Why the log refuses work until it is opened again, ``STORAGE_EXCEPTION``; None if it does not."""
+        return self._state.failure
 
     @property
     def damage(self) -> list[BatchDamagedError]:

@@ -21,14 +21,25 @@ class FollowerProgress:
         offset: of the last fetch; :data:`NO_OFFSET` before the first one.
         incarnation: of the server that sent it, if it says so.
         disk_full: whether its disk is full, as it said; None = neither that nor that there is space.
+        has_failed: whether it has said that its storage failed, and has not fetched since.
     """
 
-    __slots__ = ("_caught_up_s", "_fetch_end", "_fetch_s", "_waits_s", "disk_full", "incarnation", "offset")
+    __slots__ = (
+        "_caught_up_s",
+        "_fetch_end",
+        "_fetch_s",
+        "_waits_s",
+        "disk_full",
+        "has_failed",
+        "incarnation",
+        "offset",
+    )
 
     def __init__(self, now_s: float) -> None:
         self.offset = NO_OFFSET
         self.incarnation: str | None = None
         self.disk_full: bool | None = None
+        self.has_failed = False
         self._caught_up_s = now_s
         self._fetch_s = now_s
         self._fetch_end = 0  # the leader's log end at the last fetch
@@ -57,6 +68,7 @@ class FollowerProgress:
         self.offset = offset
         self.incarnation = incarnation
         self.disk_full = disk_full
+        self.has_failed = False
         self._fetch_s = now_s
         self._fetch_end = leader_end
         self._waits_s = waits_s

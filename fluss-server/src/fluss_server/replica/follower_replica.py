@@ -78,6 +78,8 @@ class FollowerReplica(BucketReplica):
     Attributes:
         rows: see above.
         is_aligned: whether the log was compared with the leader's in this epoch.
+        has_to_report: whether its storage has failed, which the leader does not know yet.
+        on_failure: called when the storage fails; None = nobody has to know at once.
     """
 
     def __init__(
@@ -109,6 +111,10 @@ class FollowerReplica(BucketReplica):
         self._running: asyncio.Future[None] | None = None
         self._stopped = False
         self._offline: FlussError | None = None
+        self.has_to_report = False
+        self.on_failure: Callable[[], None] | None = None
+        if log.failure is not None:
+            self._go_offline(log.failure)
 
     @property
     def fetch_offset(self) -> int:
@@ -148,7 +154,7 @@ class FollowerReplica(BucketReplica):
         if common is None or common < self.log.end_offset:
             await self._cut_rows(common or 0)
         await self._run(partial(self._align, leader_log, common))
-        if self._stopped:
+        if self._stopped or self._offline is not None:
             return
         self._leader_epochs = leader_log.epochs
         self._leader_start = leader_log.start_offset
@@ -261,6 +267,13 @@ class FollowerReplica(BucketReplica):
             f"the follower of bucket {self.bucket} of {self.table.path} is offline: {error.message}",
             hint="free or repair the disk, then restart the server; the leader has everything",
         )
+        self.has_to_report = True
+        if self.on_failure is not None:
+            self.on_failure()
+
+    def reported(self) -> None:
+        """The leader knows that the storage has failed, so that nobody counts on this replica any more."""
+        self.has_to_report = False
 
     # ------------------------------------------------------------------ life cycle
 

@@ -119,6 +119,15 @@ class Followers:
         if progress is not None:
             progress.responded(heard_s)
 
+    def storage_failed(self, server: int) -> None:
+        """A follower that was checked cannot go on before it is started again, and may have lost something then."""
+        self._progress[server].has_failed = True
+
+    def has_failed(self, server: int) -> bool:
+        """Whether the storage of a follower has failed."""
+        progress = self._progress.get(server)
+        return progress is not None and progress.has_failed
+
     def is_full(self, server: int) -> bool:
         """Whether a follower has said that its disk is full."""
         progress = self._progress.get(server)
@@ -183,7 +192,7 @@ class Followers:
 
     def may_join(self, server: int, high_watermark: int) -> bool:
         """Whether a replica outside of the ISR has what a member must have, and can go on."""
-        if server in self.isr.members or self.is_full(server):
+        if server in self.isr.members or self.is_full(server) or self.has_failed(server):
             return False
         return self.offset_of(server) >= max(high_watermark, self.epoch_start)
 
@@ -219,7 +228,7 @@ class Followers:
                 wanted.append(server)
             elif server in self.isr.members:
                 progress = self._progress[server]
-                has_lost = NO_OFFSET < progress.offset < high_watermark
+                has_lost = progress.has_failed or NO_OFFSET < progress.offset < high_watermark
                 heard = heard_s.get(server, -math.inf)
                 if not has_lost and not progress.is_lagging(log_end, now_s, max_lag_s, max_silence_s, heard):
                     wanted.append(server)

@@ -118,7 +118,7 @@ class FetchGroup:
         self._abandoned_long: asyncio.Future[memoryview] | None = None  # which may wait for a longer time
         self._wants_more = False  # the last response was a long one
         self._quiet_rounds = 0  # in a row
-        # Buckets that fail together are fetched together again: their pauses begin with the response, and have one length.
+        # Buckets that fail together are fetched together again: their pauses begin with the response, with one length.
         self._responded_at = self._monotonic()
         self._part_of_pause = 1.0
         self.is_open = True
@@ -135,6 +135,7 @@ class FetchGroup:
     def add(self, follower: FollowerReplica) -> None:
         """Fetch for a replica, too, instead of another one of the same bucket."""
         self._followers[follower.bucket] = follower
+        follower.on_failure = self._hurry
         self._paused.pop(follower.bucket, None)
         self._hurry()
 
@@ -181,8 +182,10 @@ class FetchGroup:
         self._changed.clear()
         self._part_of_pause = self._fetching.part_of_pause()
         ready = self._ready()
-        await self._align(client, [follower for follower in ready if not follower.is_aligned])
-        aligned = [follower for follower in ready if follower.is_aligned and self._is_here(follower)]
+        await self._align(client, [each for each in ready if not each.is_aligned or each.has_to_report])
+        aligned = [
+            follower for follower in ready if follower.is_aligned and follower.is_online and self._is_here(follower)
+        ]
         if aligned:
             await self._fetch(client, aligned[:MAX_FETCH_BUCKETS])
 
@@ -191,12 +194,12 @@ class FetchGroup:
         return [
             follower
             for bucket, follower in self._followers.items()
-            if follower.is_online and (bucket not in self._paused or self._paused[bucket][0] <= now)
+            if _has_something_to_do(follower) and (bucket not in self._paused or self._paused[bucket][0] <= now)
         ]
 
     async def _wait_for_somebody(self) -> None:
         """Until a replica comes, or the pause of one is over."""
-        paused = [until for bucket, (until, _) in self._paused.items() if self._followers[bucket].is_online]
+        paused = [until for bucket, (until, _) in self._paused.items() if _has_something_to_do(self._followers[bucket])]
         timeout = max(0.0, min(paused) - self._monotonic()) + 0.001 if paused else None
         try:
             await wait_at_most(self._changed.wait(), timeout)
@@ -210,17 +213,24 @@ class FetchGroup:
         for first in range(0, len(followers), MAX_ALIGNED_BUCKETS):
             part = followers[first : first + MAX_ALIGNED_BUCKETS]
             request = leader_epochs_request(
-                self._fetching.server_id, ((follower.bucket, follower.leader_epoch) for follower in part)
+                self._fetching.server_id,
+                ((follower.bucket, follower.leader_epoch, not follower.is_online) for follower in part),
             )
+            failed = {follower for follower in part if not follower.is_online}
             found = read_leader_epochs(await client.call(ApiKey.LEADER_EPOCHS, request, timeout_s=CALL_DEADLINE_S))
             self._responded_at = self._monotonic()
-            await asyncio.gather(*(self._align_one(follower, found.get(follower.bucket)) for follower in part))
+            await asyncio.gather(
+                *(self._align_one(follower, found.get(follower.bucket), follower in failed) for follower in part)
+            )
 
-    async def _align_one(self, follower: FollowerReplica, leader_log: object) -> None:
+    async def _align_one(self, follower: FollowerReplica, leader_log: object, has_reported: bool) -> None:
         if not self._is_here(follower):
             return
         if isinstance(leader_log, FlussError) or leader_log is None:
             self._pause(follower, leader_log)
+            return
+        if has_reported:
+            follower.reported()
             return
         try:
             await follower.align(leader_log)  # type: ignore[arg-type]
@@ -366,6 +376,10 @@ class FetchGroup:
             longest = min(2 * before or _FIRST_PAUSE_S, self._fetching.config.backoff_s)
             self._paused[follower.bucket] = self._responded_at + longest * self._part_of_pause, longest
             logger.debug("bucket %s is not fetched from server %d: %s", follower.bucket, self._connection.leader, error)
+
+
+def _has_something_to_do(follower: FollowerReplica) -> bool:
+    return follower.is_online or follower.has_to_report
 
 
 def _has_ended(call: asyncio.Future[memoryview] | None) -> bool:

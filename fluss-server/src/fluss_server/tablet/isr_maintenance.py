@@ -93,12 +93,16 @@ class IsrMaintenance:
             await asyncio.wait([task])
 
     def fetched(self, replica: Replica, server: int) -> None:
-        """A follower has fetched; if it may join the ISR, or must leave it at once, that is requested now."""
+        """A follower has fetched, or failed. If it may join the ISR, or must leave it at once, that is requested."""
         followers = replica.followers
         assert followers is not None, "it has followers"
         high_watermark = replica.acknowledging_end
         if server in followers.isr.members:
-            changes = followers.offset_of(server) < high_watermark or followers.is_full(server)
+            changes = (
+                followers.offset_of(server) < high_watermark
+                or followers.is_full(server)
+                or followers.has_failed(server)
+            )
         else:
             changes = server in self._metadata.servers and followers.may_join(server, high_watermark)
         if changes and not followers.isr.is_requested:

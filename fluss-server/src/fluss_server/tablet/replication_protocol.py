@@ -103,13 +103,20 @@ class FollowerFetch(NamedTuple):
         )
 
 
-def leader_epochs_request(server_id: int, buckets: Iterable[tuple[TableBucket, int]]) -> Any:
-    """A LEADER_EPOCHS for buckets with the leader epochs that the follower knows."""
+def leader_epochs_request(server_id: int, buckets: Iterable[tuple[TableBucket, int, bool]]) -> Any:
+    """A LEADER_EPOCHS for buckets.
+
+    Args:
+        server_id: of the follower.
+        buckets: with the leader epochs that the follower knows, and whether its storage has failed.
+    """
     request = message_class("LeaderEpochsRequest")(follower_server_id=server_id)
-    for bucket, leader_epoch in buckets:
+    for bucket, leader_epoch, storage_failed in buckets:
         entry = request.buckets.add(table_id=bucket.table_id, bucket_id=bucket.bucket, leader_epoch=leader_epoch)
         if bucket.partition_id is not None:
             entry.partition_id = bucket.partition_id
+        if storage_failed:
+            entry.storage_failed = True
     return request
 
 

@@ -52,12 +52,21 @@ class ReplicationService:
         for entry in request.buckets:
             bucket = bucket_of(entry)
             try:
-                log = self._leader(bucket, request.follower_server_id, entry.leader_epoch).log
+                replica = self._leader(bucket, request.follower_server_id, entry.leader_epoch)
+                if entry.storage_failed:
+                    self._leave_out(replica, request.follower_server_id)
+                log = replica.log
                 results.append((bucket, LeaderLog(log.epochs, log.start_offset, log.end_offset)))
             except FlussError as error:
                 results.append((bucket, error))
         response: ResponseBody = leader_epochs_response(results)
         return response
+
+    def _leave_out(self, replica: Replica, server: int) -> None:
+        """A follower has lost nothing yet, perhaps, but its next process may lack what it has reported."""
+        assert replica.followers is not None, "it has followers"
+        replica.followers.storage_failed(server)
+        self._isr.fetched(replica, server)
 
     async def fetch(self, request: pb.FetchLogRequest, context: RequestContext) -> list[BucketResult]:
         """A FETCH_LOG of a follower: its offsets tell what it has, and it gets everything that is in the log."""
