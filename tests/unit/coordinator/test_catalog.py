@@ -74,6 +74,35 @@ def test_the_default_database_is_there(tmp_path: Path) -> None:
     run(tmp_path / "m", scenario)
 
 
+def test_tables_are_read_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A coordinator waits for some requests to its store after another, and not for some of each table."""
+    count = 50
+
+    async def create_many(manager: MetadataManager) -> None:
+        for number in range(count):
+            await create(manager, TablePath(DEFAULT_DATABASE, f"t{number}"))
+
+    run(tmp_path / "m", create_many)
+    reading, most = 0, 0
+    children = EmbeddedMetadataStore.children
+
+    async def slow_children(store: EmbeddedMetadataStore, path: str) -> list[str]:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        await asyncio.sleep(0)
+        reading -= 1
+        return await children(store, path)
+
+    monkeypatch.setattr(EmbeddedMetadataStore, "children", slow_children)
+
+    async def look(manager: MetadataManager) -> None:
+        assert len(manager.tables()) == count
+
+    run(tmp_path / "m", look)
+    assert most == count
+
+
 def test_databases(tmp_path: Path) -> None:
     async def scenario(manager: MetadataManager) -> None:
         await manager.create_database("b", DatabaseDescriptor("text", {"k": "v"}))

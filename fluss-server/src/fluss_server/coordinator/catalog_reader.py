@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 from fluss_server.coordinator.definition_sizes import DefinitionSizes
 from fluss_server.coordinator.id_counters import COUNTERS
 from fluss_server.errors import ErrorCode, FlussError
@@ -23,6 +26,8 @@ from fluss_server.metadata.store import Create, MetadataStore, StoreOperation, m
 from fluss_server.model.identifiers import TablePath
 from fluss_server.model.schema import Schema
 from fluss_server.model.table import TableInfo
+
+_TABLES_AT_ONCE = 200  # each has a few requests to the store, one after the other
 
 
 async def create_frame(store: MetadataStore) -> None:
@@ -51,12 +56,14 @@ async def read_tables(
     store: MetadataStore, database: str, sizes: DefinitionSizes
 ) -> list[tuple[TableInfo, dict[int, Schema]]]:
     """The tables of a database, each with all its schemas by id; errors as :func:`read_databases`."""
-    found = []
-    for name in await _children(store, tables_path(database)):
-        path = TablePath(database, name)
-        value = await _value(store, table_path(path))
-        if value:  # else its creation or deletion was interrupted, and there is no table
-            found.append(await _read_table(store, path, value, sizes))
+    paths = [TablePath(database, name) for name in await _children(store, tables_path(database))]
+    values = await _values(store, [table_path(path) for path in paths])
+    # Without a value the creation or deletion was interrupted, and there is no table.
+    tables = [(path, value) for path, value in zip(paths, values, strict=True) if value]
+    found: list[tuple[TableInfo, dict[int, Schema]]] = []
+    for first in range(0, len(tables), _TABLES_AT_ONCE):
+        some = tables[first : first + _TABLES_AT_ONCE]
+        found += await asyncio.gather(*(_read_table(store, path, value, sizes) for path, value in some))
     return found
 
 
@@ -72,12 +79,13 @@ async def _read_table(
 ) -> tuple[TableInfo, dict[int, Schema]]:
     record = TableRecord.decode(table_path(path), value)
     size_bytes = len(value)
-    schemas: dict[int, Schema] = {}
-    for name in await _children(store, schemas_path(path)):
+    names = await _children(store, schemas_path(path))
+    for name in names:
         if not name.isdecimal():
             raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"{schemas_path(path)}/{name} is not a schema id")
-        node_path = schema_path(path, int(name))
-        schema = await _value(store, node_path)
+    node_paths = [schema_path(path, int(name)) for name in names]
+    schemas: dict[int, Schema] = {}
+    for name, node_path, schema in zip(names, node_paths, await _values(store, node_paths), strict=True):
         schemas[int(name)] = decode_schema(node_path, schema)
         size_bytes += len(schema)
     if not schemas:
@@ -89,10 +97,17 @@ async def _read_table(
 
 
 async def _value(store: MetadataStore, path: str) -> bytes:
-    node = await store.get(path)
-    if node is None:
-        raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"metadata node {path} is missing")
-    return node.value
+    [value] = await _values(store, [path])
+    return value
+
+
+async def _values(store: MetadataStore, paths: Sequence[str]) -> list[bytes]:
+    values = []
+    for path, node in zip(paths, await store.get_all(paths), strict=True):
+        if node is None:
+            raise FlussError(ErrorCode.UNKNOWN_SERVER_ERROR, f"metadata node {path} is missing")
+        values.append(node.value)
+    return values
 
 
 async def _children(store: MetadataStore, path: str) -> list[str]:

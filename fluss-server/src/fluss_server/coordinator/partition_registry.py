@@ -30,9 +30,9 @@ class PartitionRegistry:
         parent = partitions_path(table.path)
         if await self._store.get(parent) is None:
             return
-        for name in await self._store.children(parent):
-            path = partition_path(table.path, name)
-            node = await self._store.get(path)
+        names = await self._store.children(parent)
+        paths = [partition_path(table.path, name) for name in names]
+        for name, path, node in zip(names, paths, await self._store.get_all(paths), strict=True):
             assert node is not None, "nothing else changes the tree while it is loaded"
             record = PartitionRecord.decode(path, node.value)
             if record.table_id != table.table_id:
