@@ -58,7 +58,8 @@ class StandingBy:
         """Be no standby from now on; returns what another coordinator knows of this one, None if nothing."""
         self._paused = True
         self._pauses += 1
-        await asyncio.sleep(max(0.0, self._received_at + SETTLE_S - self._now()))
+        while (remaining_s := self._received_at + SETTLE_S - self._now()) > 0:  # noqa: ASYNC110 - a timer ends early
+            await asyncio.sleep(remaining_s)
         return self._enrollment
 
     def resume(self, attempted_epoch: int | None) -> None:
